@@ -1,0 +1,7 @@
+//! What sidecar and server must compute alike: buckets, flag rules, histograms, reports.
+//!
+//! Nothing here does I/O, reads a clock or draws a random number, so the same vectors pass
+//! natively and in WASM.
+#![forbid(unsafe_code)]
+
+pub mod config;

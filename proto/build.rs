@@ -1,0 +1,13 @@
+//! Compiles our own messages. protox is a protobuf compiler in Rust, so nobody needs `protoc`.
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let file = "tidegate/report/v1/report.proto";
+    println!("cargo::rerun-if-changed={file}");
+    let descriptors = protox::compile([file], ["."])?;
+    let server = std::env::var_os("CARGO_FEATURE_SERVER").is_some();
+    tonic_prost_build::configure()
+        .build_client(server)
+        .build_server(server)
+        .compile_fds(descriptors)?;
+    Ok(())
+}
