@@ -1,1 +1,9 @@
-//! lib
+//! Tidegate's control plane, as a library: `main.rs` only parses, wires and runs it.
+//!
+//! The data flows one way: commands and reports → [`controller`] → journal → state →
+//! snapshot → ADS streams → Envoy. See ARCHITECTURE.md.
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod delivery;
+pub mod judge;

@@ -1,0 +1,145 @@
+//! What operators and CI can ask for, and why it may be refused.
+
+use serde::{Deserialize, Serialize};
+
+use super::catalogue::{ServiceSpec, VersionSpec};
+use super::names::{NameError, ReleaseId, ServiceName, VersionName};
+use super::plan::Plan;
+
+/// Something that is asked of the controller.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Take these services as the catalogue.
+    ApplyCatalogue(Vec<ServiceSpec>),
+    /// A version was deployed.
+    RegisterVersion {
+        /// Of which service.
+        service: ServiceName,
+        /// The version.
+        version: VersionName,
+        /// Where it runs.
+        spec: VersionSpec,
+    },
+    /// Begin a release.
+    StartRelease {
+        /// Of which service.
+        service: ServiceName,
+        /// The candidate.
+        version: VersionName,
+        /// Instead of the service's own plan.
+        plan: Option<Plan>,
+    },
+    /// Something about one release.
+    Release(ReleaseId, ReleaseCommand),
+    /// Replace all flags.
+    ReplaceFlags(serde_json::Value),
+    /// Define or change one flag.
+    SetFlag {
+        /// Its key.
+        key: String,
+        /// In flagd's format.
+        definition: serde_json::Value,
+    },
+    /// Remove one flag.
+    DeleteFlag {
+        /// Its key.
+        key: String,
+    },
+}
+
+/// What can be asked of one release. Each is idempotent: asked twice, the second changes nothing and says so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum ReleaseCommand {
+    /// Enter the next step now, or, with `all`, 100 %. While watched: complete now.
+    Promote {
+        /// Go to 100 % at once.
+        all: bool,
+    },
+    /// Hold it where it is. A guardrail still rolls it back.
+    Pause,
+    /// Let it go on.
+    Resume,
+    /// Give up a release before it is at 100 %: everything goes to stable.
+    Abort,
+    /// Everything goes to stable, at any time; after a complete release to the version before it.
+    Rollback,
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Outcome {
+    /// The release that it was about.
+    pub release: Option<ReleaseId>,
+    /// False if it was so already.
+    pub changed: bool,
+    /// What was done, or was so already, in plain words.
+    pub message: String,
+}
+
+/// Why a command was refused. Each says the way out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such service.
+    #[error("there is no service `{service}`; the services are {known}")]
+    UnknownService {
+        /// What was asked for.
+        service: String,
+        /// What there is.
+        known: String,
+    },
+    /// No such version.
+    #[error(
+        "service `{service}` has no version `{version}`; it has {known}. Register it first: PUT /api/v1/services/{service}/versions/{version}"
+    )]
+    UnknownVersion {
+        /// Of which service.
+        service: ServiceName,
+        /// What was asked for.
+        version: VersionName,
+        /// What there is.
+        known: String,
+    },
+    /// No such release, or one so old that it can no longer change.
+    #[error("there is no release `{0}` that could still change")]
+    UnknownRelease(String),
+    /// No such flag.
+    #[error("there is no flag `{0}`")]
+    UnknownFlag(String),
+    /// One release of a service at a time.
+    #[error(
+        "release `{running}` of `{service}` to `{candidate}` is running; promote, abort or roll it back first"
+    )]
+    AlreadyRunning {
+        /// The service.
+        service: ServiceName,
+        /// Its running release.
+        running: ReleaseId,
+        /// That release's candidate.
+        candidate: VersionName,
+    },
+    /// The candidate serves already.
+    #[error("version `{version}` of `{service}` is the stable one already")]
+    AlreadyStable {
+        /// The service.
+        service: ServiceName,
+        /// The version.
+        version: VersionName,
+    },
+    /// The verb does not fit where the release is.
+    #[error("cannot {verb} release `{release}`: {why}")]
+    WrongPhase {
+        /// The verb.
+        verb: &'static str,
+        /// The release.
+        release: ReleaseId,
+        /// Why not, and what to do instead.
+        why: String,
+    },
+    /// A value that cannot be.
+    #[error("{0}")]
+    Invalid(String),
+    /// A name that cannot be made.
+    #[error(transparent)]
+    Name(#[from] NameError),
+}

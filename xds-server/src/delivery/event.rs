@@ -1,0 +1,130 @@
+//! Events: everything that was ever decided, in the words of the domain. The journal keeps them,
+//! [`super::state::State`] is their fold. Their JSON is a durable format: add, never change.
+
+use serde::{Deserialize, Serialize};
+
+use super::catalogue::{ServiceSpec, VersionSpec};
+use super::names::{ReleaseId, ServiceName, VersionName};
+use super::plan::Plan;
+use super::release::RollbackCause;
+use super::units::Ppm;
+use crate::judge::{Evidence, Finding, Guardrail};
+
+/// One thing that was decided.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The configuration's services, as they are from now on. What a release decided (the stable
+    /// version, a registered version) outlives it.
+    CatalogueApplied {
+        /// Every service.
+        services: Vec<ServiceSpec>,
+    },
+    /// A version was deployed somewhere.
+    VersionRegistered {
+        /// Of which service.
+        service: ServiceName,
+        /// The version.
+        version: VersionName,
+        /// Where it runs. In an environment it displaces the version that was there.
+        spec: VersionSpec,
+    },
+    /// A release began, at 0 %.
+    ReleaseStarted {
+        /// Its id.
+        id: ReleaseId,
+        /// The service.
+        service: ServiceName,
+        /// The version to be released.
+        candidate: VersionName,
+        /// The version that it is to replace.
+        stable: VersionName,
+        /// The plan that it will follow to its end.
+        plan: Plan,
+    },
+    /// The candidate's share became that of a step.
+    StepEntered {
+        /// Which release.
+        id: ReleaseId,
+        /// Index into the plan's steps.
+        step: usize,
+        /// The step's weight.
+        weight: Ppm,
+        /// What the step before it showed; absent if an operator cut it short.
+        evidence: Option<StepEvidence>,
+    },
+    /// An operator holds the release where it is.
+    Paused {
+        /// Which release.
+        id: ReleaseId,
+    },
+    /// It may go on. The time it was held does not count towards the step.
+    Resumed {
+        /// Which release.
+        id: ReleaseId,
+    },
+    /// A guardrail's alert went up, or to another level.
+    AlertRaised {
+        /// Which release.
+        id: ReleaseId,
+        /// What the judge found.
+        finding: Finding,
+    },
+    /// A guardrail is kept again.
+    AlertCleared {
+        /// Which release.
+        id: ReleaseId,
+        /// Which guardrail.
+        guardrail: Guardrail,
+    },
+    /// The release went back to stable, and ended.
+    RolledBack {
+        /// Which release.
+        id: ReleaseId,
+        /// Why.
+        #[serde(flatten)]
+        cause: RollbackCause,
+    },
+    /// The candidate is the stable version now.
+    Completed {
+        /// Which release.
+        id: ReleaseId,
+        /// What the watch showed; absent if an operator cut it short.
+        evidence: Option<StepEvidence>,
+    },
+    /// After a complete release an operator put the version before it back, in one push.
+    StableRestored {
+        /// Which service.
+        service: ServiceName,
+        /// The version that serves again.
+        version: VersionName,
+    },
+    /// The whole flag set, in flagd's format, as it is from now on.
+    FlagsReplaced {
+        /// `{"flags": …}`.
+        flags: serde_json::Value,
+    },
+    /// One flag was defined or changed.
+    FlagSet {
+        /// Its key.
+        key: String,
+        /// Its definition, in flagd's format.
+        definition: serde_json::Value,
+    },
+    /// One flag was removed.
+    FlagDeleted {
+        /// Its key.
+        key: String,
+    },
+}
+
+/// The counts that let a release go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepEvidence {
+    /// What the candidate did.
+    pub candidate: Evidence,
+    /// What stable did in the same time.
+    pub stable: Evidence,
+    /// Sidecars that had the step.
+    pub sidecars: u32,
+}

@@ -1,0 +1,111 @@
+//! One release of one service: its plan and how far it has come.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::names::{ReleaseId, ServiceName, VersionName};
+use super::plan::Plan;
+use super::units::{Ppm, Timestamp};
+use crate::judge::{Finding, Guardrail, Level};
+
+/// A release, running or ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Release {
+    /// Its id, also the salt of its buckets.
+    pub id: ReleaseId,
+    /// The service that is released.
+    pub service: ServiceName,
+    /// The version that is to take over.
+    pub candidate: VersionName,
+    /// The version that serves until then, and again after a rollback.
+    pub stable: VersionName,
+    /// The plan as it was when the release started.
+    pub plan: Plan,
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// Where it is.
+    pub phase: Phase,
+    /// Since when an operator holds it, if one does.
+    pub paused_at: Option<Timestamp>,
+    /// Alerts that stand now.
+    pub alerts: BTreeMap<Guardrail, Level>,
+}
+
+/// Where a release is. Only the reducer's events move it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "phase", rename_all = "snake_case")]
+pub enum Phase {
+    /// 0 %: sidecars learn of the candidate, smoke tests run.
+    Preparing {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// On a step below 100 %.
+    Stepping {
+        /// Index into the plan's steps.
+        step: usize,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// At 100 %, watched; it still goes back by itself.
+    Watching {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Ended well: the candidate is the service's stable version.
+    Completed {
+        /// When.
+        at: Timestamp,
+    },
+    /// Ended by going back to stable.
+    RolledBack {
+        /// When.
+        at: Timestamp,
+        /// Why.
+        cause: RollbackCause,
+    },
+}
+
+/// Why a release went back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "cause", rename_all = "snake_case")]
+pub enum RollbackCause {
+    /// A guardrail was broken.
+    Guardrail {
+        /// What the judge found.
+        finding: Finding,
+    },
+    /// A smoke test failed before any traffic.
+    SmokeTest {
+        /// Which, and what came instead.
+        failure: String,
+    },
+    /// An operator gave the release up (`abort`) or called it back (`rollback`).
+    Operator,
+}
+
+impl Release {
+    /// True until it completed or went back.
+    #[must_use]
+    pub const fn is_running(&self) -> bool {
+        !matches!(
+            self.phase,
+            Phase::Completed { .. } | Phase::RolledBack { .. }
+        )
+    }
+
+    /// The candidate's share that is wanted now.
+    #[must_use]
+    pub fn weight(&self) -> Ppm {
+        match &self.phase {
+            Phase::Preparing { .. } | Phase::RolledBack { .. } => Ppm::ZERO,
+            Phase::Stepping { step, .. } => self
+                .plan
+                .steps
+                .get(*step)
+                .map_or(Ppm::ZERO, |step| step.weight),
+            Phase::Watching { .. } | Phase::Completed { .. } => Ppm::ALL,
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The two quantities that decisions rest on, as whole numbers so that a replay is exact.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A share in parts per million: weights, error rates, quantiles.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(try_from = "u32", into = "u32")]
+pub struct Ppm(u32);
+
+/// A share above the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0} parts per million are more than the whole (1000000)")]
+pub struct MoreThanAll(pub u32);
+
+impl Ppm {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+    /// Everything: 100 %.
+    pub const ALL: Self = Self(tidegate_core::config::BUCKETS);
+
+    /// `parts` of a million.
+    ///
+    /// # Errors
+    /// When that is more than the whole.
+    pub const fn new(parts: u32) -> Result<Self, MoreThanAll> {
+        if parts > Self::ALL.0 {
+            Err(MoreThanAll(parts))
+        } else {
+            Ok(Self(parts))
+        }
+    }
+
+    /// Whole per cents, for constants; anything above 100 counts as 100.
+    #[must_use]
+    pub const fn percent(percent: u32) -> Self {
+        if percent > 100 {
+            Self::ALL
+        } else {
+            Self(percent * 10_000)
+        }
+    }
+
+    /// The number of parts, 0 to 1 000 000.
+    #[must_use]
+    pub const fn parts(self) -> u32 {
+        self.0
+    }
+
+    /// What is left of the whole.
+    #[must_use]
+    pub const fn complement(self) -> Self {
+        Self(Self::ALL.0 - self.0)
+    }
+
+    /// As a fraction, 0 to 1.
+    #[must_use]
+    pub fn fraction(self) -> f64 {
+        f64::from(self.0) / f64::from(Self::ALL.0)
+    }
+}
+
+impl TryFrom<u32> for Ppm {
+    type Error = MoreThanAll;
+
+    fn try_from(parts: u32) -> Result<Self, MoreThanAll> {
+        Self::new(parts)
+    }
+}
+
+impl From<Ppm> for u32 {
+    fn from(share: Ppm) -> Self {
+        share.0
+    }
+}
+
+/// As per cent, with no more digits than it has: `5%`, `0.05%`.
+impl fmt::Display for Ppm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}%", f64::from(self.0) / 10_000.0)
+    }
+}
+
+/// A point in time: milliseconds since the Unix epoch, as the controller's clock read it.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// How long ago `earlier` was; zero if the clock went backwards.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// Durations in the journal: whole milliseconds.
+pub mod millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Writes whole milliseconds.
+    ///
+    /// # Errors
+    /// The serializer's own.
+    pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Reads whole milliseconds.
+    ///
+    /// # Errors
+    /// The deserializer's own.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_millis)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_never_more_than_the_whole() {
+        assert_eq!(Ppm::new(1_000_001), Err(MoreThanAll(1_000_001)));
+        assert_eq!(Ppm::new(1_000_000), Ok(Ppm::ALL));
+        assert!(serde_json::from_str::<Ppm>("1000001").is_err());
+    }
+
+    #[test]
+    fn shows_no_more_digits_than_it_has() {
+        assert_eq!(Ppm::percent(5).to_string(), "5%");
+        assert_eq!(Ppm(500).to_string(), "0.05%");
+        assert_eq!(Ppm(1).to_string(), "0.0001%");
+    }
+}

@@ -1,0 +1,106 @@
+//! The judge, pure: what the counts say of a release now.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What one version did in the time that is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Finished requests.
+    pub requests: u64,
+    /// Failed ones among them.
+    pub errors: u64,
+    /// Those certainly slower than the latency guardrail's three limits.
+    pub slow: Slow,
+}
+
+/// Requests certainly slower than each limit of a latency guardrail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Slow {
+    /// Slower than the warning limit.
+    pub warning: u64,
+    /// Slower than the critical limit.
+    pub critical: u64,
+    /// Slower than the rollback limit.
+    pub rollback: u64,
+}
+
+/// A promise that can be broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Guardrail {
+    /// The share of failed requests.
+    ErrorRate,
+    /// One quantile of the response time.
+    Latency,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Somebody should know.
+    Warning,
+    /// Somebody should look now.
+    Critical,
+    /// The release goes back.
+    Rollback,
+}
+
+/// A limit that was crossed, with the numbers that show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Which guardrail.
+    pub guardrail: Guardrail,
+    /// At which of its limits.
+    pub level: Level,
+    /// The limit, as configured: `5%`, `p99 10s`.
+    pub limit: String,
+    /// Requests that count against it.
+    pub bad: u64,
+    /// Out of how many.
+    pub requests: u64,
+}
+
+/// What the judge says of a release now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub enum Verdict {
+    /// Every promise is kept, on enough evidence.
+    Healthy,
+    /// Nothing is wrong so far, but too little was seen to say so.
+    InsufficientData {
+        /// How many more requests are needed.
+        missing: u64,
+    },
+    /// Limits are crossed that somebody should know of.
+    Alert {
+        /// One a guardrail, the worst of each.
+        findings: Vec<Finding>,
+    },
+    /// The release must go back.
+    RollBack {
+        /// Why.
+        finding: Finding,
+    },
+}
+
+impl fmt::Display for Guardrail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ErrorRate => "error rate",
+            Self::Latency => "latency",
+        })
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+            Self::Rollback => "rollback",
+        })
+    }
+}
