@@ -4,6 +4,8 @@
 //! snapshot → ADS streams → Envoy. See ARCHITECTURE.md.
 #![forbid(unsafe_code)]
 
+pub mod clock;
 pub mod config;
 pub mod delivery;
 pub mod judge;
+pub mod telemetry;
