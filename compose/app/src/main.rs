@@ -98,12 +98,13 @@ async fn serve(args: Serve) -> anyhow::Result<ExitCode> {
         version: args.release,
     };
     let service = Service::start(identity.clone(), args.listen, args.faults).await?;
-    println!(
+    writeln!(
+        stdout(),
         "{} {} listens on {}",
         identity.service,
         identity.version,
         service.address()
-    );
+    )?;
     interrupted().await?;
     Ok(ExitCode::SUCCESS)
 }
