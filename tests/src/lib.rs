@@ -9,6 +9,7 @@ pub mod envoy;
 pub mod ports;
 pub mod process;
 pub mod stats;
+pub mod story;
 pub mod wait;
 mod watchdog;
 pub mod world;
