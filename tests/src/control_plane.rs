@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::process::Process;
+use crate::wait;
 
 /// The way an Envoy asks for its configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,7 +78,7 @@ impl ControlPlane {
             xds,
             api,
             process: None,
-            http: Client::new(),
+            http: wait::http()?,
         };
         control.restart().await?;
         Ok(control)

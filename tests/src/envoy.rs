@@ -70,7 +70,7 @@ impl Envoy {
         Ok(Self {
             process,
             admin,
-            http: Client::new(),
+            http: wait::http()?,
         })
     }
 

@@ -125,10 +125,15 @@ impl Process {
         what: &str,
         mut ask: impl AsyncFnMut() -> Option<T>,
     ) -> Result<T> {
-        let waited = wait::until(what, wait::PATIENCE, async || match self.ended() {
-            Ok(None) => ask().await.map(Ok),
-            Ok(Some(status)) => Some(Err(anyhow!("it ended ({status}) before {what}"))),
-            Err(error) => Some(Err(error)),
+        let waited = wait::until(what, wait::PATIENCE, async || {
+            // In this order: what it did before it ended counts.
+            let ended = self.ended();
+            match (ask().await, ended) {
+                (Some(answer), _) => Some(Ok(answer)),
+                (None, Ok(None)) => None,
+                (None, Ok(Some(status))) => Some(Err(anyhow!("it ended ({status}) before {what}"))),
+                (None, Err(error)) => Some(Err(error)),
+            }
         });
         waited.await.flatten().map_err(|error| self.explain(error))
     }

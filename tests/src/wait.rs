@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
-use tokio::time::Instant;
+use anyhow::{Context, Result};
+use reqwest::Client;
 
 /// How often one looks.
 const PERIOD: Duration = Duration::from_millis(20);
@@ -19,14 +19,19 @@ pub async fn until<T>(
     patience: Duration,
     mut ask: impl AsyncFnMut() -> Option<T>,
 ) -> Result<T> {
-    let deadline = Instant::now() + patience;
-    loop {
-        if let Some(answer) = ask().await {
-            return Ok(answer);
+    let asking = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(PERIOD).await;
         }
-        if Instant::now() >= deadline {
-            bail!("waited {} s in vain for {what}", patience.as_secs());
-        }
-        tokio::time::sleep(PERIOD).await;
-    }
+    };
+    let answer = tokio::time::timeout(patience, asking).await;
+    answer.with_context(|| format!("waited {} s in vain for {what}", patience.as_secs()))
+}
+
+/// A client whose calls end: a program that hangs must fail the test that asks it, not stop it.
+pub(crate) fn http() -> Result<Client> {
+    Ok(Client::builder().timeout(PATIENCE).build()?)
 }

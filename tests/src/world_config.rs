@@ -103,3 +103,69 @@ pub(crate) fn text(knobs: &Knobs, places: &Places<'_>, backends: &Backends) -> R
     }
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backends::{VERSIONS, names};
+
+    #[tokio::test]
+    async fn names_every_backend_and_fleet_and_says_what_a_test_wants_otherwise() {
+        let backends = Backends::start().await.unwrap();
+        let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let fleets = [
+            ("demo-1".to_owned(), address(3)),
+            ("demo-2".to_owned(), address(4)),
+        ];
+        let places = Places {
+            xds: address(1),
+            api: address(2),
+            dir: Path::new("/tmp/x"),
+            filter: Path::new("/tmp/f.wasm"),
+            fleets: &fleets,
+        };
+        let usual = text(&Knobs::default(), &places, &backends).unwrap();
+        for (service, version) in names().flat_map(|name| VERSIONS.map(|version| (name, version))) {
+            let address = backends
+                .get(service, version)
+                .unwrap()
+                .address()
+                .to_string();
+            assert_eq!(
+                usual.matches(&address).count(),
+                1,
+                "{service}/{version} in\n{usual}"
+            );
+        }
+        assert!(
+            usual.contains("127.0.0.1:3") && usual.contains("127.0.0.1:4"),
+            "{usual}"
+        );
+        assert!(
+            !usual.contains("defaults:") && !usual.contains("flags:"),
+            "{usual}"
+        );
+
+        let knobs = Knobs {
+            defaults: Some("{false_rollback: 1%}".to_owned()),
+            strategies: BTreeMap::from([(
+                "order".to_owned(),
+                "{canary: {steps: [7%, 100%]}}".to_owned(),
+            )]),
+            flags: Some("{}".to_owned()),
+            ..Knobs::default()
+        };
+        let otherwise = text(&knobs, &places, &backends).unwrap();
+        for line in [
+            "defaults: {false_rollback: 1%}",
+            "strategy: {canary: {steps: [7%, 100%]}}",
+            "flags: \"/tmp/x/flags.json\"",
+        ] {
+            assert!(otherwise.contains(line), "{line} in\n{otherwise}");
+        }
+        assert!(
+            !otherwise.contains("[5%, 10%, 25%, 50%, 100%]"),
+            "{otherwise}"
+        );
+    }
+}

@@ -92,8 +92,10 @@ impl LoadHandle {
     }
 
     /// Sends no more, waits for the answers that are outstanding (at most one request's timeout), and reports.
-    pub async fn stop(self) -> LoadReport {
+    pub async fn stop(mut self) -> LoadReport {
         self.scheduling.abort();
+        // It may be at work this moment, on another thread: only when it is gone may the slots be taken from it.
+        let _aborted = (&mut self.scheduling).await;
         // When every slot is free again, every request has been counted. The semaphore is never closed.
         let _all = self.run.slots.acquire_many(self.run.max_in_flight).await;
         let took = self.run.started.elapsed();
