@@ -34,10 +34,23 @@ pub fn filter() -> Result<PathBuf> {
 /// # Errors
 /// If it finds none; the error says what to do about it.
 pub fn envoy() -> Result<PathBuf> {
-    if let Some(named) = env::var_os("TIDEGATE_ENVOY") {
-        return Ok(named.into());
+    match env::var_os("TIDEGATE_ENVOY") {
+        Some(named) => Ok(named.into()),
+        None => get_envoy(&[]),
     }
+}
+
+/// Envoy in exactly this version.
+///
+/// # Errors
+/// If it cannot be fetched; the error says what to do about it.
+pub fn envoy_version(version: &str) -> Result<PathBuf> {
+    get_envoy(&["--version", version])
+}
+
+fn get_envoy(args: &[&str]) -> Result<PathBuf> {
     let found = Command::new(root().join("envoy/get-envoy"))
+        .args(args)
         .output()
         .context("cannot run envoy/get-envoy")?;
     if !found.status.success() {

@@ -32,7 +32,7 @@ pub async fn good_version_climbs(world: &World, narrator: &Narrator) -> Result<C
             })
             .await?;
         // What was sent before every sidecar had the step belongs to no step.
-        traffic.load.take_users();
+        traffic.forget_users();
         let step = operator.release("order").await?;
         traffic.more(3 * USERS).await?;
         let users = traffic.load.take_users();

@@ -27,7 +27,7 @@ pub async fn release_survives_the_control_plane(
             release.weight >= 0.25 && release.converged
         })
         .await?;
-    traffic.load.take_users();
+    traffic.forget_users();
     traffic.more(2 * USERS).await?;
     let split = traffic.load.take_users();
     world.control.kill9()?;

@@ -52,8 +52,8 @@ pub async fn clients_cannot_choose_a_version(
         .await?;
     operator.run(&["release", "pause", "order"]).await?;
     // Forget whom they met before every sidecar had the step.
-    honest.load.take_users();
-    forger.load.take_users();
+    honest.forget_users();
+    forger.forget_users();
     honest.more(2 * USERS).await?;
     forger.more(2 * USERS).await?;
     let (theirs, forged) = (honest.load.take_users(), forger.load.take_users());

@@ -54,6 +54,11 @@ impl Traffic {
         self.load.snapshot()
     }
 
+    /// Forgets whom each user met: from here on only requests that are due later count.
+    pub fn forget_users(&self) {
+        let _forgotten = self.load.take_users();
+    }
+
     /// Waits until the counts show something.
     ///
     /// # Errors
