@@ -34,10 +34,8 @@ impl Backends {
         let mut services = BTreeMap::new();
         for service in names() {
             for version in VERSIONS {
-                let identity = Identity {
-                    service: service.to_owned(),
-                    version: version.to_owned(),
-                };
+                let identity =
+                    Identity { service: service.to_owned(), version: version.to_owned() };
                 let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
                 services.insert(
                     format!("{service}/{version}"),
@@ -54,9 +52,7 @@ impl Backends {
     /// If there is no such service or version.
     pub fn get(&self, service: &str, version: &str) -> Result<&Service> {
         let name = format!("{service}/{version}");
-        self.services
-            .get(&name)
-            .with_context(|| format!("there is no backend {name}"))
+        self.services.get(&name).with_context(|| format!("there is no backend {name}"))
     }
 }
 

@@ -11,14 +11,7 @@ use anyhow::{Context, Result, bail};
 /// # Errors
 /// If there is none.
 pub fn tidegate() -> Result<PathBuf> {
-    built(
-        "TIDEGATE_BIN",
-        &[
-            "dist/tidegate",
-            "target/release/tidegate",
-            "target/debug/tidegate",
-        ],
-    )
+    built("TIDEGATE_BIN", &["dist/tidegate", "target/release/tidegate", "target/debug/tidegate"])
 }
 
 /// The filter: `TIDEGATE_FILTER_WASM`, else `dist/`.
@@ -69,14 +62,8 @@ fn built(variable: &str, places: &[&str]) -> Result<PathBuf> {
     if let Some(named) = env::var_os(variable) {
         return Ok(named.into());
     }
-    let found = places
-        .iter()
-        .map(|place| root().join(place))
-        .find(|path| path.is_file());
+    let found = places.iter().map(|place| root().join(place)).find(|path| path.is_file());
     found.with_context(|| {
-        format!(
-            "there is no {}: run `make build`, or set {variable}",
-            places.join(", nor ")
-        )
+        format!("there is no {}: run `make build`, or set {variable}", places.join(", nor "))
     })
 }

@@ -109,10 +109,7 @@ impl ControlPlane {
     /// # Errors
     /// If it was down already.
     pub fn kill9(&mut self) -> Result<()> {
-        self.process
-            .take()
-            .context("the control plane is down already")?
-            .kill9()
+        self.process.take().context("the control plane is down already")?.kill9()
     }
 
     /// Starts it (again), on whatever its data directory holds, and waits until it is ready.
@@ -127,16 +124,9 @@ impl ControlPlane {
         let mut process = Process::spawn("tidegate", command, &self.dir)?;
         let (http, url) = (&self.http, format!("http://{}/readyz", self.api));
         let ready = async || {
-            http.get(&url)
-                .send()
-                .await
-                .ok()
-                .filter(|answer| answer.status().is_success())
-                .map(drop)
+            http.get(&url).send().await.ok().filter(|answer| answer.status().is_success()).map(drop)
         };
-        process
-            .wait_for("the control plane is ready", ready)
-            .await?;
+        process.wait_for("the control plane is ready", ready).await?;
         self.process = Some(process);
         Ok(())
     }
@@ -166,20 +156,14 @@ impl ControlPlane {
     /// # Errors
     /// If there is no answer, or its body is no JSON.
     pub async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
-        let mut request = self
-            .http
-            .request(method, format!("http://{}/api/v1/{path}", self.api));
+        let mut request = self.http.request(method, format!("http://{}/api/v1/{path}", self.api));
         if let Some(body) = body {
             request = request.json(body);
         }
         let response = request.send().await?;
         let status = response.status();
         let bytes = response.bytes().await?;
-        let body = if bytes.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_slice(&bytes)?
-        };
+        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes)? };
         Ok(Answer { status, body })
     }
 
@@ -190,15 +174,8 @@ impl ControlPlane {
     pub async fn cli(&self, args: &[&str]) -> Result<Output> {
         let server = format!("http://{}", self.api);
         let mut command = tokio::process::Command::new(&self.binary);
-        command
-            .args(args)
-            .args(["--server", &server])
-            .current_dir(&self.dir)
-            .kill_on_drop(true);
-        command
-            .output()
-            .await
-            .with_context(|| format!("cannot run tidegate {}", args.join(" ")))
+        command.args(args).args(["--server", &server]).current_dir(&self.dir).kill_on_drop(true);
+        command.output().await.with_context(|| format!("cannot run tidegate {}", args.join(" ")))
     }
 
     /// A bootstrap for one sidecar, as `tidegate envoy bootstrap` prints it.
@@ -215,18 +192,10 @@ impl ControlPlane {
         let (xds, admin) = (self.xds.to_string(), admin.to_string());
         let mut command = tokio::process::Command::new(&self.binary);
         command.args(["envoy", "bootstrap", "--fleet", fleet, "--id", id]);
-        command
-            .args(["--xds", &xds, "--admin", &admin, "--mode", mode.name()])
-            .kill_on_drop(true);
-        let printed = command
-            .output()
-            .await
-            .context("cannot run tidegate envoy bootstrap")?;
+        command.args(["--xds", &xds, "--admin", &admin, "--mode", mode.name()]).kill_on_drop(true);
+        let printed = command.output().await.context("cannot run tidegate envoy bootstrap")?;
         if !printed.status.success() {
-            bail!(
-                "tidegate envoy bootstrap: {}",
-                String::from_utf8_lossy(&printed.stderr)
-            );
+            bail!("tidegate envoy bootstrap: {}", String::from_utf8_lossy(&printed.stderr));
         }
         Ok(String::from_utf8(printed.stdout)?)
     }

@@ -25,10 +25,7 @@ pub struct EnvoyOptions {
 
 impl Default for EnvoyOptions {
     fn default() -> Self {
-        Self {
-            concurrency: 2,
-            log_level: "info".to_owned(),
-        }
+        Self { concurrency: 2, log_level: "info".to_owned() }
     }
 }
 
@@ -67,11 +64,7 @@ impl Envoy {
         // Hot restart shares memory between Envoys with the same base id: here they are strangers.
         command.arg("--disable-hot-restart");
         let process = Process::spawn(name, command, dir)?;
-        Ok(Self {
-            process,
-            admin,
-            http: wait::http()?,
-        })
+        Ok(Self { process, admin, http: wait::http()? })
     }
 
     /// Where its admin interface is.
@@ -87,12 +80,7 @@ impl Envoy {
     pub async fn ready(&mut self) -> Result<()> {
         let (http, url) = (&self.http, format!("http://{}/ready", self.admin));
         let live = async || {
-            http.get(&url)
-                .send()
-                .await
-                .ok()
-                .filter(|answer| answer.status().is_success())
-                .map(drop)
+            http.get(&url).send().await.ok().filter(|answer| answer.status().is_success()).map(drop)
         };
         self.process.wait_for("Envoy is ready", live).await
     }
@@ -133,14 +121,7 @@ impl Envoy {
             &self.url("stats"),
             [("format", "json"), ("filter", filter)],
         )?;
-        let answer: Answer = self
-            .http
-            .get(url)
-            .send()
-            .await?
-            .error_for_status()?
-            .json()
-            .await?;
+        let answer: Answer = self.http.get(url).send().await?.error_for_status()?.json().await?;
         let number = |entry| match entry {
             Entry::Number { name, value } => Some((name, value)),
             Entry::Other(_) => None,
@@ -170,22 +151,11 @@ impl Envoy {
     }
 
     async fn get(&self, path: &str) -> Result<Value> {
-        Ok(self
-            .http
-            .get(self.url(path))
-            .send()
-            .await?
-            .error_for_status()?
-            .json()
-            .await?)
+        Ok(self.http.get(self.url(path)).send().await?.error_for_status()?.json().await?)
     }
 
     async fn post(&self, path: &str) -> Result<()> {
-        self.http
-            .post(self.url(path))
-            .send()
-            .await?
-            .error_for_status()?;
+        self.http.post(self.url(path)).send().await?.error_for_status()?;
         Ok(())
     }
 }

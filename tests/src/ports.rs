@@ -43,10 +43,8 @@ mod tests {
     fn no_port_is_given_twice_and_each_can_be_bound() {
         let addresses: Vec<_> = (0..20).map(|_| free_address().unwrap()).collect();
         assert_eq!(addresses.iter().collect::<HashSet<_>>().len(), 20);
-        let bound: Vec<_> = addresses
-            .iter()
-            .map(|address| TcpListener::bind(address).unwrap())
-            .collect();
+        let bound: Vec<_> =
+            addresses.iter().map(|address| TcpListener::bind(address).unwrap()).collect();
         assert_eq!(bound.len(), 20);
     }
 }

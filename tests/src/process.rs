@@ -33,20 +33,10 @@ impl Process {
         let output = File::options().create(true).append(true).open(&log);
         let output = output.with_context(|| format!("cannot write {}", log.display()))?;
         // A group of its own: a signal reaches all of it, and a terminal's Ctrl-C reaches us alone, who clean up.
-        command
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output);
+        command.process_group(0).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let program = command.get_program().to_string_lossy().into_owned();
-        let child = command
-            .spawn()
-            .with_context(|| format!("cannot start {program}"))?;
-        let process = Self {
-            name: name.to_owned(),
-            child,
-            log,
-        };
+        let child = command.spawn().with_context(|| format!("cannot start {program}"))?;
+        let process = Self { name: name.to_owned(), child, log };
         watchdog::watch(process.id())?;
         Ok(process)
     }
@@ -77,9 +67,7 @@ impl Process {
     /// # Errors
     /// If the system does not say.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
-        self.child
-            .try_wait()
-            .with_context(|| format!("cannot ask after {}", self.name))
+        self.child.try_wait().with_context(|| format!("cannot ask after {}", self.name))
     }
 
     /// Kills it with -9, and returns when it is gone.
@@ -88,11 +76,7 @@ impl Process {
     /// If it was gone already, which a test that kills it surely wants to know.
     pub fn kill9(mut self) -> Result<()> {
         if let Some(status) = self.ended()? {
-            bail!(
-                "{} had ended already: {status}\n{}",
-                self.name,
-                self.log_tail()
-            );
+            bail!("{} had ended already: {status}\n{}", self.name, self.log_tail());
         }
         self.signal(Signal::SIGKILL)
     }
@@ -144,14 +128,7 @@ impl Process {
     /// As [`Self::wait_for`].
     pub async fn wait_for_line(&mut self, text: &str) -> Result<String> {
         let log = self.log.clone();
-        let line = async || {
-            Some(
-                read(&log)
-                    .lines()
-                    .find(|line| line.contains(text))?
-                    .to_owned(),
-            )
-        };
+        let line = async || Some(read(&log).lines().find(|line| line.contains(text))?.to_owned());
         self.wait_for(&format!("a line with {text:?}"), line).await
     }
 
@@ -160,14 +137,8 @@ impl Process {
     pub fn log_tail(&self) -> String {
         let text = read(&self.log);
         let lines: Vec<_> = text.lines().collect();
-        let tail = lines
-            .get(lines.len().saturating_sub(TAIL_LINES)..)
-            .unwrap_or_default();
-        format!(
-            "--- the end of {} ---\n{}",
-            self.log.display(),
-            tail.join("\n")
-        )
+        let tail = lines.get(lines.len().saturating_sub(TAIL_LINES)..).unwrap_or_default();
+        format!("--- the end of {} ---\n{}", self.log.display(), tail.join("\n"))
     }
 
     fn explain(&self, error: anyhow::Error) -> anyhow::Error {
@@ -177,9 +148,7 @@ impl Process {
 
 /// A log that cannot be read yet has nothing to show, and one may hold half a character.
 fn read(log: &Path) -> String {
-    fs::read(log)
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .unwrap_or_default()
+    fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }
 
 impl Drop for Process {

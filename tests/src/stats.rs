@@ -13,21 +13,14 @@ pub fn plausible(k: u64, n: u64, p: f64) -> bool {
     if n == 0 || k > n || !(0.0..=1.0).contains(&p) {
         return false;
     }
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "counts of requests, far below 2^53"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "counts of requests, far below 2^53")]
     let (n, share) = (n as f64, k as f64 / n as f64);
     n * (divergence(share, p) + divergence(1.0 - share, 1.0 - p)) <= Z * Z / 2.0
 }
 
 /// One term of the Kullback–Leibler divergence, where `0 · ln 0` is 0.
 fn divergence(observed: f64, expected: f64) -> f64 {
-    if observed == 0.0 {
-        0.0
-    } else {
-        observed * (observed / expected).ln()
-    }
+    if observed == 0.0 { 0.0 } else { observed * (observed / expected).ln() }
 }
 
 #[cfg(test)]

@@ -41,9 +41,7 @@ pub(crate) fn forget(group: u32) -> Result<()> {
 }
 
 fn tell(watchdog: &mut Option<(Child, ChildStdin)>, change: char, group: u32) -> Result<()> {
-    let (_, list) = watchdog
-        .as_mut()
-        .context("the watchdog was never started")?;
+    let (_, list) = watchdog.as_mut().context("the watchdog was never started")?;
     writeln!(list, "{change} {group}").context("the watchdog is gone")
 }
 
@@ -51,11 +49,7 @@ fn start() -> Result<(Child, ChildStdin)> {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", SCRIPT, "tidegate-watchdog"]);
     // In a group of its own, with no output of ours: a runner that waits for our pipes to close must not wait for it.
-    command
-        .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().context("cannot start /bin/sh")?;
     let list = child.stdin.take().context("the watchdog has no input")?;
     Ok((child, list))

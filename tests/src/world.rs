@@ -86,25 +86,12 @@ impl World {
         if let Some(flags) = &options.knobs.flags {
             fs::write(dir.path().join("flags.json"), flags)?;
         }
-        let places = Places {
-            xds,
-            api,
-            dir: dir.path(),
-            filter: &filter,
-            fleets: &fleets,
-        };
+        let places = Places { xds, api, dir: dir.path(), filter: &filter, fleets: &fleets };
         let config = text(&options.knobs, &places, &backends)?;
         let control = ControlPlane::start(&tidegate, &config, xds, api, dir.path()).await?;
-        let mut world = Self {
-            sidecars: Vec::new(),
-            control,
-            backends,
-            dir,
-        };
+        let mut world = Self { sidecars: Vec::new(), control, backends, dir };
         for (fleet, ingress) in fleets {
-            world
-                .add_sidecar(&binary, fleet, ingress, options.mode, &options.envoy)
-                .await?;
+            world.add_sidecar(&binary, fleet, ingress, options.mode, &options.envoy).await?;
         }
         // All are under way: the wait is that of the slowest, not the sum.
         for sidecar in &mut world.sidecars {
@@ -125,11 +112,7 @@ impl World {
         let name = format!("envoy-{fleet}");
         let bootstrap = self.control.bootstrap(&fleet, &name, admin, mode).await?;
         let envoy = Envoy::start(binary, &name, &bootstrap, admin, self.dir.path(), options)?;
-        self.sidecars.push(Sidecar {
-            envoy,
-            fleet,
-            ingress,
-        });
+        self.sidecars.push(Sidecar { envoy, fleet, ingress });
         Ok(())
     }
 
@@ -142,11 +125,7 @@ impl World {
     /// A load on one service, through every Envoy in turn.
     #[must_use]
     pub fn load(&self, service: &str) -> LoadConfig {
-        let targets = self
-            .sidecars
-            .iter()
-            .map(|sidecar| sidecar.ingress)
-            .collect();
+        let targets = self.sidecars.iter().map(|sidecar| sidecar.ingress).collect();
         LoadConfig::new(targets, format!("{service}.local"))
     }
 }

@@ -48,13 +48,7 @@ pub(crate) struct Places<'a> {
 
 /// The whole text.
 pub(crate) fn text(knobs: &Knobs, places: &Places<'_>, backends: &Backends) -> Result<String> {
-    let Places {
-        xds,
-        api,
-        dir,
-        filter,
-        fleets,
-    } = places;
+    let Places { xds, api, dir, filter, fleets } = places;
     let mut text = format!(
         "listen: {{xds: \"{xds}\", api: \"{api}\"}}\ndata_dir: {:?}\nfilter: {{wasm: {:?}}}\nfleets:\n",
         dir.join("data"),
@@ -69,9 +63,7 @@ pub(crate) fn text(knobs: &Knobs, places: &Places<'_>, backends: &Backends) -> R
         text += &format!("defaults: {defaults}\n");
     }
     text += "services:\n";
-    let Knobs {
-        step_time, watch, ..
-    } = knobs;
+    let Knobs { step_time, watch, .. } = knobs;
     let strategy = |name: &str, usual: String| knobs.strategies.get(name).cloned().unwrap_or(usual);
     for (name, steps) in CANARY {
         let usual =
@@ -113,10 +105,7 @@ mod tests {
     async fn names_every_backend_and_fleet_and_says_what_a_test_wants_otherwise() {
         let backends = Backends::start().await.unwrap();
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let fleets = [
-            ("demo-1".to_owned(), address(3)),
-            ("demo-2".to_owned(), address(4)),
-        ];
+        let fleets = [("demo-1".to_owned(), address(3)), ("demo-2".to_owned(), address(4))];
         let places = Places {
             xds: address(1),
             api: address(2),
@@ -126,25 +115,11 @@ mod tests {
         };
         let usual = text(&Knobs::default(), &places, &backends).unwrap();
         for (service, version) in names().flat_map(|name| VERSIONS.map(|version| (name, version))) {
-            let address = backends
-                .get(service, version)
-                .unwrap()
-                .address()
-                .to_string();
-            assert_eq!(
-                usual.matches(&address).count(),
-                1,
-                "{service}/{version} in\n{usual}"
-            );
+            let address = backends.get(service, version).unwrap().address().to_string();
+            assert_eq!(usual.matches(&address).count(), 1, "{service}/{version} in\n{usual}");
         }
-        assert!(
-            usual.contains("127.0.0.1:3") && usual.contains("127.0.0.1:4"),
-            "{usual}"
-        );
-        assert!(
-            !usual.contains("defaults:") && !usual.contains("flags:"),
-            "{usual}"
-        );
+        assert!(usual.contains("127.0.0.1:3") && usual.contains("127.0.0.1:4"), "{usual}");
+        assert!(!usual.contains("defaults:") && !usual.contains("flags:"), "{usual}");
 
         let knobs = Knobs {
             defaults: Some("{false_rollback: 1%}".to_owned()),
@@ -163,9 +138,6 @@ mod tests {
         ] {
             assert!(otherwise.contains(line), "{line} in\n{otherwise}");
         }
-        assert!(
-            !otherwise.contains("[5%, 10%, 25%, 50%, 100%]"),
-            "{otherwise}"
-        );
+        assert!(!otherwise.contains("[5%, 10%, 25%, 50%, 100%]"), "{otherwise}");
     }
 }

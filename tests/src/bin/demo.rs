@@ -24,10 +24,7 @@ struct Options {
 }
 
 #[tokio::main]
-#[expect(
-    clippy::print_stderr,
-    reason = "a failed story says so on the terminal"
-)]
+#[expect(clippy::print_stderr, reason = "a failed story says so on the terminal")]
 async fn main() -> ExitCode {
     let options = Options::parse();
     let told = tokio::select! {
@@ -72,19 +69,13 @@ async fn tell(options: &Options) -> Result<World> {
 }
 
 fn steady(world: &World, service: &str) -> LoadConfig {
-    LoadConfig {
-        rate: STEADY_RATE,
-        ..world.load(service)
-    }
+    LoadConfig { rate: STEADY_RATE, ..world.load(service) }
 }
 
 /// The closing table. Returns how many requests failed that no faulty version answered.
 #[expect(clippy::print_stdout, reason = "the table is what the demo is run for")]
 async fn close(chapters: &[Chapter], steady: Vec<(&'static str, LoadHandle)>) -> Result<u64> {
-    println!(
-        "  {:<62} {:>9} {:>16}",
-        "CHAPTER", "REQUESTS", "FAILED BY US"
-    );
+    println!("  {:<62} {:>9} {:>16}", "CHAPTER", "REQUESTS", "FAILED BY US");
     let mut caused = 0;
     for (letter, chapter) in ('a'..).zip(chapters) {
         println!(
@@ -102,22 +93,14 @@ async fn close(chapters: &[Chapter], steady: Vec<(&'static str, LoadHandle)>) ->
             .failed
             .checked_sub(faulty.map_or(0, |version| version.failed))
             .context("more failures than failures")?;
-        for failure in report
-            .failures
-            .iter()
-            .filter(|failure| failure.version.is_none())
-            .take(5)
-        {
+        for failure in report.failures.iter().filter(|failure| failure.version.is_none()).take(5) {
             println!("      {service}: {failure}");
         }
         let row = format!("steady load on {service}");
         println!("      {row:<58} {:>9} {by_us:>16}", report.sent);
         caused += by_us;
     }
-    println!(
-        "  {:<72} {caused:>16}\n",
-        "requests that failed because of Tidegate"
-    );
+    println!("  {:<72} {caused:>16}\n", "requests that failed because of Tidegate");
     Ok(caused)
 }
 
@@ -125,11 +108,7 @@ async fn close(chapters: &[Chapter], steady: Vec<(&'static str, LoadHandle)>) ->
 #[expect(clippy::print_stdout, reason = "says what to try")]
 async fn keep(world: &World) -> Result<()> {
     let server = format!("http://{}", world.control.api());
-    let ingress = world
-        .sidecars
-        .first()
-        .context("a world without an Envoy")?
-        .ingress;
+    let ingress = world.sidecars.first().context("a world without an Envoy")?.ingress;
     println!("Everything is left running. To try, in another terminal:");
     println!("  export TIDEGATE_SERVER={server}");
     println!("  curl -i -H 'Host: order.local' -H 'x-user-id: 42' http://{ingress}/");
@@ -150,7 +129,5 @@ async fn keep(world: &World) -> Result<()> {
         );
     }
     println!("Ctrl-C ends it.");
-    tokio::signal::ctrl_c()
-        .await
-        .context("cannot wait for Ctrl-C")
+    tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")
 }

@@ -25,13 +25,9 @@ pub async fn switches_at_once_and_goes_back_when_slow(
         "(c) product switches blue → green at once; then green turns slow and it should go back",
     );
     let traffic = Traffic::start(world, "product", RATE, USERS).await?;
+    operator.run(&["release", "start", "product", "--version", "v2"]).await?;
     operator
-        .run(&["release", "start", "product", "--version", "v2"])
-        .await?;
-    operator
-        .until("product", |release| {
-            release.phase == Phase::Watching && release.converged
-        })
+        .until("product", |release| release.phase == Phase::Watching && release.converged)
         .await?;
     let seen = traffic.seen();
     let overlap = traffic
@@ -43,10 +39,7 @@ pub async fn switches_at_once_and_goes_back_when_slow(
         .await?;
     traffic.more(USERS).await?;
     let after = traffic.seen();
-    ensure!(
-        after.finished_by("v2") > seen.finished_by("v2"),
-        "green answers nobody"
-    );
+    ensure!(after.finished_by("v2") > seen.finished_by("v2"), "green answers nobody");
     narrator.say(format_args!(
         "    switched: first answer from green to last from blue {} ms",
         overlap.as_millis()
@@ -54,9 +47,7 @@ pub async fn switches_at_once_and_goes_back_when_slow(
 
     let green = world.backends.get("product", "v2")?;
     green.set_faults(Faults::slow(1_500.0, 2_500.0)?);
-    let ended = operator
-        .until("product", |release| release.phase == Phase::RolledBack)
-        .await?;
+    let ended = operator.until("product", |release| release.phase == Phase::RolledBack).await?;
     traffic
         .until("the last response by green", |seen| {
             let green = seen.versions.get("v2")?;
@@ -65,20 +56,12 @@ pub async fn switches_at_once_and_goes_back_when_slow(
         .await?;
     green.set_faults(Faults::default());
     let why = ended.cause.unwrap_or_default();
-    narrator.say(format_args!(
-        "    green turned slow and it went back: {why}"
-    ));
-    ensure!(
-        why.contains("latency"),
-        "rolled back for another reason: {why}"
-    );
+    narrator.say(format_args!("    green turned slow and it went back: {why}"));
+    ensure!(why.contains("latency"), "rolled back for another reason: {why}");
     let (report, caused) = traffic.end(None).await?;
     Ok(Chapter {
         title: "blue/green switches at once, and goes back when green is slow",
-        found: format!(
-            "both answered for {} ms; back because of {why}",
-            overlap.as_millis()
-        ),
+        found: format!("both answered for {} ms; back because of {why}", overlap.as_millis()),
         requests: report.sent,
         caused,
     })

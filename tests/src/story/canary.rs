@@ -19,18 +19,12 @@ pub async fn good_version_climbs(world: &World, narrator: &Narrator) -> Result<C
     let operator = Operator::new(&world.control);
     narrator.say("(a) order v2 is good: it should climb 5 → 10 → 25 → 50 → 100 %");
     let traffic = Traffic::start(world, "order", RATE, USERS).await?;
-    operator
-        .run(&["release", "start", "order", "--version", "v2"])
-        .await?;
+    operator.run(&["release", "start", "order", "--version", "v2"]).await?;
 
     let mut on_candidate: HashSet<u64> = HashSet::new();
     let mut shares = Vec::new();
     for weight in [0.05, 0.10, 0.25, 0.50, 1.0] {
-        operator
-            .until("order", |release| {
-                release.weight >= weight && release.converged
-            })
-            .await?;
+        operator.until("order", |release| release.weight >= weight && release.converged).await?;
         // What was sent before every sidecar had the step belongs to no step.
         traffic.forget_users();
         let step = operator.release("order").await?;
@@ -44,15 +38,9 @@ pub async fn good_version_climbs(world: &World, narrator: &Narrator) -> Result<C
         );
         let candidate = users_on("v2", &users)?;
         let (k, n) = (candidate.len() as u64, users.len() as u64);
-        ensure!(
-            plausible(k, n, weight),
-            "{k} of {n} users at a weight of {weight}"
-        );
+        ensure!(plausible(k, n, weight), "{k} of {n} users at a weight of {weight}");
         let back: Vec<_> = on_candidate.difference(&candidate).collect();
-        ensure!(
-            back.is_empty(),
-            "users {back:?} fell back to v1 when the weight rose to {weight}"
-        );
+        ensure!(back.is_empty(), "users {back:?} fell back to v1 when the weight rose to {weight}");
         narrator.say(format_args!(
             "    {:>3.0} %: {k} of {n} users on v2, each on one side",
             weight * 100.0
@@ -60,9 +48,7 @@ pub async fn good_version_climbs(world: &World, narrator: &Narrator) -> Result<C
         shares.push(format!("{k}/{n}"));
         on_candidate = candidate;
     }
-    operator
-        .until("order", |release| release.phase == Phase::Completed)
-        .await?;
+    operator.until("order", |release| release.phase == Phase::Completed).await?;
     narrator.say("    watched, complete: v2 is the stable version");
     let (report, caused) = traffic.end(None).await?;
     Ok(Chapter {
@@ -77,10 +63,7 @@ pub async fn good_version_climbs(world: &World, narrator: &Narrator) -> Result<C
 fn users_on(version: &str, users: &HashMap<u64, HashMap<String, u64>>) -> Result<HashSet<u64>> {
     let mut on_it = HashSet::new();
     for (user, versions) in users {
-        ensure!(
-            versions.len() == 1,
-            "user {user} met {versions:?} while the weight held"
-        );
+        ensure!(versions.len() == 1, "user {user} met {versions:?} while the weight held");
         let (met, _) = versions.iter().next().context("a user without an answer")?;
         if met == version {
             on_it.insert(*user);

@@ -19,14 +19,9 @@ pub async fn release_survives_the_control_plane(
     narrator.say("(e) the control plane is killed with -9 while inventory v2 is at 25 %");
     let traffic = Traffic::start(world, "inventory", RATE, USERS).await?;
     let operator = Operator::new(&world.control);
-    operator
-        .run(&["release", "start", "inventory", "--version", "v2"])
-        .await?;
-    let before = operator
-        .until("inventory", |release| {
-            release.weight >= 0.25 && release.converged
-        })
-        .await?;
+    operator.run(&["release", "start", "inventory", "--version", "v2"]).await?;
+    let before =
+        operator.until("inventory", |release| release.weight >= 0.25 && release.converged).await?;
     traffic.forget_users();
     traffic.more(2 * USERS).await?;
     let split = traffic.load.take_users();
@@ -41,33 +36,19 @@ pub async fn release_survives_the_control_plane(
             "user {user} met {versions:?} before the kill and {now:?} after it"
         );
     }
-    narrator.say(format_args!(
-        "    down: {} requests, every user where they were",
-        4 * USERS
-    ));
+    narrator.say(format_args!("    down: {} requests, every user where they were", 4 * USERS));
     world.control.restart().await?;
     let operator = Operator::new(&world.control);
     let after = operator.release("inventory").await?;
-    ensure!(
-        after.id == before.id,
-        "another release: {} instead of {}",
-        after.id,
-        before.id
-    );
+    ensure!(after.id == before.id, "another release: {} instead of {}", after.id, before.id);
     ensure!(
         after.weight >= before.weight,
         "it resumed at {} instead of {}",
         after.weight,
         before.weight
     );
-    narrator.say(format_args!(
-        "    up again: {} goes on at {} %",
-        after.id,
-        after.weight * 100.0
-    ));
-    operator
-        .until("inventory", |release| release.phase == Phase::Completed)
-        .await?;
+    narrator.say(format_args!("    up again: {} goes on at {} %", after.id, after.weight * 100.0));
+    operator.until("inventory", |release| release.phase == Phase::Completed).await?;
     operator.run(&["audit", "verify"]).await?;
     narrator.say("    and completes; the journal's hash chain verifies");
     let (report, caused) = traffic.end(None).await?;

@@ -23,10 +23,7 @@ pub async fn flag_routes_at_weight_zero(world: &World, narrator: &Narrator) -> R
         narrator.say("    (first: the complete release of (a) is rolled back, in one push)");
     }
     let plain = world.load("order");
-    let beta = LoadConfig {
-        headers: vec![("x-beta".into(), "yes".into())],
-        ..plain.clone()
-    };
+    let beta = LoadConfig { headers: vec![("x-beta".into(), "yes".into())], ..plain.clone() };
     let beta = Traffic::with("beta order", &beta).await?;
     let plain = Traffic::with("plain order", &plain).await?;
     plain.until_only("v1", REQUESTS).await?;
@@ -36,9 +33,7 @@ pub async fn flag_routes_at_weight_zero(world: &World, narrator: &Narrator) -> R
     let path = file.to_str().context("a path that is not UTF-8")?;
     operator.run(&["flag", "set", "-f", path]).await?;
     beta.until_only("v2", REQUESTS).await?;
-    narrator.say(format_args!(
-        "    flag on: {REQUESTS} of {REQUESTS} beta requests on v2"
-    ));
+    narrator.say(format_args!("    flag on: {REQUESTS} of {REQUESTS} beta requests on v2"));
     plain.until_only("v1", REQUESTS).await?;
     let release = operator.release("order").await.ok();
     ensure!(

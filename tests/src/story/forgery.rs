@@ -23,33 +23,19 @@ pub async fn clients_cannot_choose_a_version(
     narrator.say("(f) clients send our own headers: they should get nothing by it");
     let stable = operator.stable("order").await?;
     let other = if stable == "v1" { "v2" } else { "v1" };
-    let honest = LoadConfig {
-        rate: RATE,
-        users: USERS,
-        track_users: true,
-        ..world.load("order")
-    };
+    let honest = LoadConfig { rate: RATE, users: USERS, track_users: true, ..world.load("order") };
     let headers = [("x-tidegate-version", other), ("x-tidegate-bucket", "0")];
     let forged = LoadConfig {
-        headers: headers
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .to_vec(),
+        headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
         ..honest.clone()
     };
     let forger = Traffic::with("forged order", &forged).await?;
     let honest = Traffic::with("order", &honest).await?;
     forger.until_only(&stable, 2 * USERS).await?;
-    narrator.say(format_args!(
-        "    at weight 0: {} forged requests, all on {stable}",
-        2 * USERS
-    ));
+    narrator.say(format_args!("    at weight 0: {} forged requests, all on {stable}", 2 * USERS));
 
-    operator
-        .run(&["release", "start", "order", "--version", other])
-        .await?;
-    operator
-        .until("order", |release| release.weight > 0.0 && release.converged)
-        .await?;
+    operator.run(&["release", "start", "order", "--version", other]).await?;
+    operator.until("order", |release| release.weight > 0.0 && release.converged).await?;
     operator.run(&["release", "pause", "order"]).await?;
     // Forget whom they met before every sidecar had the step.
     honest.forget_users();
@@ -60,10 +46,7 @@ pub async fn clients_cannot_choose_a_version(
     operator.run(&["release", "abort", "order"]).await?;
     let chosen = differ(&theirs, &forged);
     ensure!(chosen.is_empty(), "users {chosen:?} chose their version");
-    let on_it = theirs
-        .values()
-        .filter(|met| met.contains_key(other))
-        .count();
+    let on_it = theirs.values().filter(|met| met.contains_key(other)).count();
     narrator.say(format_args!(
         "    in mid-canary: {} users, {on_it} of them on {other}, the same with forged headers",
         theirs.len()

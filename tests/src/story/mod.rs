@@ -69,26 +69,11 @@ pub fn knobs() -> Knobs {
 /// With the promise that was broken.
 pub async fn tell(world: &mut World, narrator: &Narrator) -> Result<Vec<Chapter>> {
     Ok(vec![
-        narrator
-            .chapter("a", good_version_climbs(world, narrator))
-            .await?,
-        narrator
-            .chapter("b", bad_version_is_put_back(world, narrator))
-            .await?,
-        narrator
-            .chapter(
-                "c",
-                switches_at_once_and_goes_back_when_slow(world, narrator),
-            )
-            .await?,
-        narrator
-            .chapter("d", flag_routes_at_weight_zero(world, narrator))
-            .await?,
-        narrator
-            .chapter("e", release_survives_the_control_plane(world, narrator))
-            .await?,
-        narrator
-            .chapter("f", clients_cannot_choose_a_version(world, narrator))
-            .await?,
+        narrator.chapter("a", good_version_climbs(world, narrator)).await?,
+        narrator.chapter("b", bad_version_is_put_back(world, narrator)).await?,
+        narrator.chapter("c", switches_at_once_and_goes_back_when_slow(world, narrator)).await?,
+        narrator.chapter("d", flag_routes_at_weight_zero(world, narrator)).await?,
+        narrator.chapter("e", release_survives_the_control_plane(world, narrator)).await?,
+        narrator.chapter("f", clients_cannot_choose_a_version(world, narrator)).await?,
     ])
 }

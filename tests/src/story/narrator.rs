@@ -16,9 +16,7 @@ pub struct Narrator {
 
 impl Default for Narrator {
     fn default() -> Self {
-        Self {
-            started: Instant::now(),
-        }
+        Self { started: Instant::now() }
     }
 }
 
@@ -38,9 +36,7 @@ impl Narrator {
         letter: &str,
         chapter: impl Future<Output = Result<Chapter>>,
     ) -> Result<Chapter> {
-        let chapter = chapter
-            .await
-            .with_context(|| format!("chapter ({letter}) failed"))?;
+        let chapter = chapter.await.with_context(|| format!("chapter ({letter}) failed"))?;
         self.say(format_args!("({letter}) came true: {}\n", chapter.title));
         Ok(chapter)
     }

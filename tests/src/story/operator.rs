@@ -122,11 +122,7 @@ impl<'a> Operator<'a> {
     pub async fn run(&self, args: &[&str]) -> Result<String> {
         let output = self.control.cli(args).await?;
         if !output.status.success() {
-            bail!(
-                "tidegate {}: {}",
-                args.join(" "),
-                String::from_utf8_lossy(&output.stderr)
-            );
+            bail!("tidegate {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr));
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
@@ -149,9 +145,7 @@ impl<'a> Operator<'a> {
     /// If there is none.
     pub async fn release(&self, service: &str) -> Result<ReleaseView> {
         let release = self.service(service).await?.release;
-        release
-            .map(ReleaseView::from)
-            .with_context(|| format!("{service} has no release"))
+        release.map(ReleaseView::from).with_context(|| format!("{service} has no release"))
     }
 
     /// Waits until the newest release is where it is expected.

@@ -23,36 +23,21 @@ pub async fn bad_version_is_put_back(world: &World, narrator: &Narrator) -> Resu
     let operator = Operator::new(&world.control);
     narrator.say("(b) payment v2 starts failing at 5 %: it should be put back by itself");
     let traffic = Traffic::start(world, "payment", RATE, USERS).await?;
-    operator
-        .run(&["release", "start", "payment", "--version", "v2"])
-        .await?;
-    operator
-        .until("payment", |release| {
-            release.weight >= WEIGHT && release.converged
-        })
-        .await?;
+    operator.run(&["release", "start", "payment", "--version", "v2"]).await?;
+    operator.until("payment", |release| release.weight >= WEIGHT && release.converged).await?;
     let bad = world.backends.get("payment", "v2")?;
     bad.set_faults(Faults::errors(1.0, 500)?);
     let first = traffic
-        .until("a bad response", |seen| {
-            seen.versions.get("v2").and_then(|v2| v2.first_failed)
-        })
+        .until("a bad response", |seen| seen.versions.get("v2").and_then(|v2| v2.first_failed))
         .await?;
-    let ended = operator
-        .until("payment", |release| release.phase == Phase::RolledBack)
-        .await?;
+    let ended = operator.until("payment", |release| release.phase == Phase::RolledBack).await?;
     let last = traffic
         .until("the last response by v2", |seen| {
-            seen.versions
-                .get("v2")
-                .map(|v2| v2.last)
-                .filter(|last| last.elapsed() > QUIET)
+            seen.versions.get("v2").map(|v2| v2.last).filter(|last| last.elapsed() > QUIET)
         })
         .await?;
     bad.set_faults(Faults::default());
-    let took = last
-        .checked_duration_since(first)
-        .context("the last response came first")?;
+    let took = last.checked_duration_since(first).context("the last response came first")?;
     let failed = traffic.seen().versions.get("v2").map_or(0, |v2| v2.failed);
     narrator.say(format_args!(
         "    first bad response to last response by v2: {} ms, {failed} requests met it",
@@ -60,10 +45,7 @@ pub async fn bad_version_is_put_back(world: &World, narrator: &Narrator) -> Resu
     ));
     let why = ended.cause.unwrap_or_default();
     narrator.say(format_args!("    why: {why}"));
-    ensure!(
-        why.contains("error rate"),
-        "rolled back for another reason: {why}"
-    );
+    ensure!(why.contains("error rate"), "rolled back for another reason: {why}");
     let (report, caused) = traffic.end(Some("v2")).await?;
     Ok(Chapter {
         title: "a bad canary is put back by itself",

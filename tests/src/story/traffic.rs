@@ -38,13 +38,8 @@ impl Traffic {
     /// If nobody answers.
     pub async fn with(service: &str, config: &LoadConfig) -> Result<Self> {
         let load = Load::start(config)?;
-        let traffic = Self {
-            load,
-            service: service.to_owned(),
-        };
-        traffic
-            .until("the first answer", |seen| (seen.finished > 0).then_some(()))
-            .await?;
+        let traffic = Self { load, service: service.to_owned() };
+        traffic.until("the first answer", |seen| (seen.finished > 0).then_some(())).await?;
         Ok(traffic)
     }
 
@@ -78,10 +73,7 @@ impl Traffic {
     /// If they never are.
     pub async fn more(&self, count: u64) -> Result<()> {
         let enough = self.seen().finished + count;
-        self.until("more requests", |seen| {
-            (seen.finished >= enough).then_some(())
-        })
-        .await
+        self.until("more requests", |seen| (seen.finished >= enough).then_some(())).await
     }
 
     /// Waits until `count` requests in a row were answered by one version alone.
@@ -109,10 +101,7 @@ impl Traffic {
         let by_faulty = faulty
             .and_then(|version| report.versions.get(version))
             .map_or(0, |version| version.failed);
-        let caused = report
-            .failed
-            .checked_sub(by_faulty)
-            .context("more failures than failures")?;
+        let caused = report.failed.checked_sub(by_faulty).context("more failures than failures")?;
         if caused > 0 {
             let shown = report
                 .failures
