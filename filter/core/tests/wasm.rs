@@ -23,7 +23,13 @@ fn buckets() {
     assert!(vectors.len() > 40);
     for vector in &vectors {
         let salt = vector["salt"].as_str().unwrap();
-        let identity = unhex(vector["identity_hex"].as_str().unwrap());
+        let identity: Vec<u8> = vector["identity_hex"]
+            .as_str()
+            .unwrap()
+            .as_bytes()
+            .chunks(2)
+            .map(|digits| u8::from_str_radix(str::from_utf8(digits).unwrap(), 16).unwrap())
+            .collect();
         let expected = vector["bucket"].as_u64().unwrap();
         let got = bucket(salt.as_bytes(), &identity);
         assert_eq!(u64::from(got), expected, "{vector}");
@@ -79,11 +85,4 @@ fn histogram_bounds() {
         let message = Message::from(&histogram);
         assert_eq!(message.index, [index], "{micros}");
     }
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
-        .collect()
 }
