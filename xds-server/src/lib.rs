@@ -7,3 +7,4 @@
 pub mod config;
 pub mod delivery;
 pub mod judge;
+pub mod xds;
