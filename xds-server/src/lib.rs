@@ -9,3 +9,4 @@ pub mod config;
 pub mod delivery;
 pub mod judge;
 pub mod telemetry;
+pub mod xds;
