@@ -29,14 +29,17 @@ struct Trial {
 }
 
 #[derive(Deserialize)]
-struct Events {
-    events: Vec<Event>,
+struct Record {
+    seq: u64,
+    at: u64,
+    event: Event,
 }
 
 #[derive(Deserialize)]
 struct Event {
-    at: u64,
-    event: serde_json::Value,
+    event: String,
+    #[serde(default)]
+    id: String,
 }
 
 #[tokio::main]
@@ -108,16 +111,13 @@ async fn trial(world: &World, number: u64) -> Result<Trial> {
 async fn decided_at(world: &World, release: &str) -> Result<Duration> {
     let mut after = 0;
     loop {
-        let page: serde_json::Value = world.control.get(&format!("events?after={after}")).await?;
-        let Events { events } = serde_json::from_value(page)?;
-        let last = events.last().context("the journal names no rollback")?;
-        after = last.event["seq"].as_u64().unwrap_or(after + events.len() as u64);
-        let found = events
-            .iter()
-            .find(|record| record.event["event"] == "rolled_back" && record.event["id"] == release);
-        if let Some(record) = found {
+        let events: Vec<Record> = world.control.get(&format!("events?after={after}")).await?;
+        let rolled_back =
+            |record: &&Record| record.event.event == "rolled_back" && record.event.id == release;
+        if let Some(record) = events.iter().find(rolled_back) {
             return Ok(Duration::from_millis(record.at));
         }
+        after = events.last().context("the journal names no rollback")?.seq;
     }
 }
 
