@@ -128,3 +128,115 @@ fn readdress(service: &mut ServiceState, before: Option<&Environments>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::command::{Command, Refusal, ReleaseCommand};
+    use super::super::fixtures::*;
+    use super::super::units::Timestamp;
+    use super::*;
+
+    fn ask(state: &mut State, command: &Command) -> bool {
+        run(state, Timestamp(0), command).unwrap().changed
+    }
+
+    fn apply(state: &mut State, services: &[ServiceSpec]) -> bool {
+        ask(state, &Command::ApplyCatalogue(services.to_vec()))
+    }
+
+    /// Both services, with v2 of `product` released into green.
+    fn released() -> State {
+        let mut state = declared();
+        ask(&mut state, &start("product", "v2"));
+        let passed = Command::SmokeTested {
+            release: name("product.1"),
+            result: Ok(()),
+        };
+        ask(&mut state, &passed);
+        for all in [true, false] {
+            ask(
+                &mut state,
+                &verb("product.1", ReleaseCommand::Promote { all }),
+            );
+        }
+        state
+    }
+
+    #[test]
+    fn the_same_catalogue_changes_nothing() {
+        let mut state = released();
+        let before = state.clone();
+        assert!(!apply(&mut state, &[product(), order()]));
+        assert_eq!(state, before);
+    }
+
+    #[test]
+    fn what_a_release_decided_outlives_an_edit() {
+        let mut state = released();
+        let mut edited = product();
+        edited.hosts.push("shop.local".to_owned());
+        let green = version(9202, Some(Environment::Green));
+        edited.versions.insert(name("v9"), green);
+        assert!(apply(&mut state, &[order(), edited]));
+        let service = &state.services["product"];
+        assert_eq!(service.spec.hosts.len(), 2);
+        assert_eq!(service.stable, name("v2"));
+        assert_eq!(service.previous, Some(name("v1")));
+        assert_eq!(service.occupant(Environment::Green), Some(&name("v2")));
+    }
+
+    #[test]
+    fn an_edit_deploys_where_nothing_serves() {
+        let mut state = released();
+        let mut edited = product();
+        edited.versions.clear();
+        edited.stable = name("v9");
+        let blue = version(9201, Some(Environment::Blue));
+        edited.versions.insert(name("v9"), blue);
+        assert!(apply(&mut state, &[order(), edited]));
+        let service = &state.services["product"];
+        assert_eq!(service.stable, name("v2"));
+        assert_eq!(service.previous, None);
+        assert_eq!(service.occupant(Environment::Blue), Some(&name("v9")));
+    }
+
+    #[test]
+    fn a_deployed_version_follows_its_environments_endpoints() {
+        let mut state = released();
+        let mut edited = product();
+        if let Some(environments) = &mut edited.environments {
+            environments.green = at(9999);
+        }
+        apply(&mut state, &[order(), edited]);
+        let service = &state.services["product"];
+        assert_eq!(service.spec.versions["v2"].endpoints, at(9999));
+    }
+
+    #[test]
+    fn a_service_is_not_dropped_in_mid_release_and_its_ids_are_not_used_again() {
+        let mut state = declared();
+        ask(&mut state, &start("order", "v2"));
+        let without = Command::ApplyCatalogue(vec![product()]);
+        let refusal = run(&mut state, Timestamp(0), &without).unwrap_err();
+        assert!(matches!(refusal, Refusal::AlreadyRunning { .. }));
+        ask(&mut state, &verb("order.1", ReleaseCommand::Abort));
+        ask(&mut state, &without);
+        assert!(!state.services.contains_key("order"));
+        apply(&mut state, &[product(), order()]);
+        ask(&mut state, &start("order", "v2"));
+        assert_eq!(newest(&state, "order").id, name("order.2"));
+    }
+
+    #[test]
+    fn refuses_what_the_engine_could_not_keep() {
+        let mut no_stable = order();
+        no_stable.stable = name("v9");
+        let mut shared = product();
+        let blue = version(9201, Some(Environment::Blue));
+        shared.versions.insert(name("v2"), blue);
+        for services in [vec![order(), order()], vec![no_stable], vec![shared]] {
+            let command = Command::ApplyCatalogue(services);
+            assert!(run(&mut declared(), Timestamp(0), &command).is_err());
+        }
+    }
+}
