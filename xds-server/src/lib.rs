@@ -6,4 +6,5 @@
 
 pub mod config;
 pub mod delivery;
+pub mod journal;
 pub mod judge;
