@@ -4,7 +4,10 @@
 //! snapshot → ADS streams → Envoy. See ARCHITECTURE.md.
 #![forbid(unsafe_code)]
 
+pub mod clock;
 pub mod config;
+pub mod controller;
 pub mod delivery;
+pub mod effects;
 pub mod journal;
 pub mod judge;
