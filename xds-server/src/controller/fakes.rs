@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::{Counts, Handle, Origin, Parts, Sidecars, View, spawn};
 use crate::clock::Clock;
-use crate::delivery::catalogue::{Guardrails, ServiceSpec};
+use crate::delivery::catalogue::Guardrails;
 use crate::delivery::fixtures::{finding, order, product};
 use crate::delivery::names::{ReleaseId, ServiceName, VersionName};
 use crate::delivery::progress::Convergence;
@@ -23,7 +23,8 @@ use crate::judge::{Evidence, Level, Verdict};
 #[derive(Default)]
 struct Things {
     time: u64,
-    lagging: bool,
+    /// The last serial that one of the two sidecars has, if it lags.
+    lagging_at: Option<u64>,
     /// What `order` wanted, each time something was published.
     published: Vec<(String, Option<Ppm>)>,
     counts: BTreeMap<String, Evidence>,
@@ -57,14 +58,10 @@ impl World {
             counts: Box::new(self.clone()),
             judge,
             clock: Clock::new(move || Timestamp(things.lock().time)),
-            services: self.services(),
+            services: vec![order(), product()],
             flags: None,
             wake: Arc::clone(&self.wake),
         }
-    }
-
-    pub(crate) fn services(&self) -> Vec<ServiceSpec> {
-        vec![order(), product()]
     }
 
     pub(crate) fn pass(&self, time: Duration) {
@@ -82,7 +79,9 @@ impl World {
     }
 
     pub(crate) fn lag(&self, lagging: bool) {
-        self.things.lock().lagging = lagging;
+        let mut things = self.things.lock();
+        things.lagging_at = lagging.then(|| things.published.len() as u64);
+        drop(things);
         self.wake.notify_one();
     }
 
@@ -113,10 +112,9 @@ impl Sidecars for World {
     }
 
     fn convergence(&self, serial: u64) -> Convergence {
-        let things = self.things.lock();
-        assert!(serial as usize <= things.published.len());
+        let lags = self.things.lock().lagging_at.is_some_and(|at| at < serial);
         Convergence {
-            acked: if things.lagging { 1 } else { 2 },
+            acked: if lags { 1 } else { 2 },
             connected: 2,
         }
     }
