@@ -1,59 +1,71 @@
-//! The one place that reads the time.
+//! Time, read in one place and passed on as a value, so that decisions can be replayed.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::delivery::units::Timestamp;
 
-/// The wall clock as it was when the server started, carried on by the monotonic one: a machine
-/// whose clock is set while a release runs neither stops nor hurries it.
-#[derive(Debug, Clone, Copy)]
+/// A clock that never runs backwards.
+#[derive(Clone)]
 pub struct Clock {
-    started: Instant,
-    wall_at_start: Timestamp,
+    read: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    ahead: Duration,
 }
 
 impl Clock {
-    /// Reads the wall clock, this once.
+    /// The wall clock as it is now, carried on by the monotonic one: a machine whose clock is set
+    /// while a release runs neither stops nor hurries it.
     #[must_use]
-    pub fn start() -> Self {
+    pub fn system() -> Self {
+        let started = Instant::now();
         #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-        let wall = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let wall = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
-        Self {
-            started: Instant::now(),
-            wall_at_start: Timestamp(wall),
-        }
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        // A clock set to before 1970 reads as 1970.
+        let wall = Timestamp::default().after(since.unwrap_or_default());
+        Self::new(move || wall.after(started.elapsed()))
     }
 
-    /// The same clock, but not before `earliest`: what was decided before a restart must not lie in
-    /// the future.
-    #[must_use]
-    pub fn not_before(self, earliest: Timestamp) -> Self {
-        Self {
-            wall_at_start: self.wall_at_start.max(earliest),
-            ..self
-        }
+    /// A clock over whatever says the time, which must not run backwards.
+    pub fn new(read: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self { read: Arc::new(read), ahead: Duration::ZERO }
     }
 
-    /// Milliseconds since the Unix epoch.
+    /// From now on it is at least this late, and goes on from there: what an earlier run of the
+    /// server saw must not lie in the future.
+    pub fn not_before(&mut self, time: Timestamp) {
+        self.ahead += time.since(self.now());
+    }
+
+    /// The time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Timestamp(self.wall_at_start.0.saturating_add(elapsed))
+        (self.read)().after(self.ahead)
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clock").field("now", &self.now()).finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
 
     #[test]
-    fn goes_on_from_what_was_decided_last() {
-        let clock = Clock::start();
-        let future = Timestamp(clock.now().0 + 1_000_000);
-        assert!(clock.not_before(future).now() >= future);
-        assert!(clock.not_before(Timestamp(0)).now() < future);
+    fn goes_on_from_what_was_seen_last() {
+        let time = Arc::new(AtomicU64::new(100));
+        let beneath = Arc::clone(&time);
+        let mut clock = Clock::new(move || Timestamp(beneath.load(Ordering::Relaxed)));
+        clock.not_before(Timestamp(50));
+        assert_eq!(clock.now(), Timestamp(100));
+        clock.not_before(Timestamp(200));
+        assert_eq!(clock.now(), Timestamp(200));
+        time.store(101, Ordering::Relaxed);
+        assert_eq!(clock.now(), Timestamp(201), "it does not wait for the one beneath");
     }
 }

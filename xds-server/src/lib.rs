@@ -6,7 +6,10 @@
 
 pub mod clock;
 pub mod config;
+pub mod controller;
 pub mod delivery;
+pub mod effects;
+pub mod journal;
 pub mod judge;
 pub mod telemetry;
 pub mod xds;

@@ -1,0 +1,81 @@
+//! From what was counted to what is seen of a release.
+//!
+//! The judge looks twice. What was counted since the step began lets the release go on, and is
+//! what alerts speak of: what an earlier weight showed says little about this one. But a candidate
+//! that is bad, and too slowly for any one step to show it, is bad all the same: so the whole
+//! release can put it back as well, and nothing else.
+
+use super::{Counts, Sidecars};
+use crate::delivery::catalogue::Guardrails;
+use crate::delivery::progress::Observation;
+use crate::delivery::release::Release;
+use crate::delivery::units::Timestamp;
+use crate::judge::assess::assess;
+use crate::judge::trail::Trail;
+use crate::judge::{Evidence, Verdict};
+
+/// What both versions of a release did, since it began.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tally {
+    candidate: Evidence,
+    stable: Evidence,
+}
+
+/// A release's step: which configuration it is, and what was counted in it and before it.
+#[derive(Debug)]
+pub(super) struct Epoch {
+    serial: u64,
+    candidate: Trail,
+    stable: Trail,
+    /// The candidate since the release began, or since this process did.
+    whole: Trail,
+}
+
+impl Tally {
+    pub(super) fn of(counts: &dyn Counts, release: &Release, guardrails: &Guardrails) -> Self {
+        let evidence =
+            |version| counts.evidence(&release.id, &release.service, version, guardrails);
+        Self { candidate: evidence(&release.candidate), stable: evidence(&release.stable) }
+    }
+}
+
+impl Epoch {
+    /// Begins where the counts are now. `serial` is what sidecars must have for it.
+    pub(super) fn begin(
+        serial: u64,
+        now: Timestamp,
+        counted: Tally,
+        before: Option<Self>,
+    ) -> Self {
+        Self {
+            serial,
+            candidate: Trail::begin(now, counted.candidate),
+            stable: Trail::begin(now, counted.stable),
+            whole: before
+                .map_or_else(|| Trail::begin(now, counted.candidate), |before| before.whole),
+        }
+    }
+
+    /// Takes in what is counted now, and says what is seen of the release since the step began.
+    pub(super) fn observe(
+        &mut self,
+        now: Timestamp,
+        counted: Tally,
+        guardrails: &Guardrails,
+        sidecars: &dyn Sidecars,
+    ) -> Observation {
+        self.candidate.observe(now, counted.candidate);
+        self.stable.observe(now, counted.stable);
+        self.whole.observe(now, counted.candidate);
+        let verdict = match assess(guardrails, &self.whole, now) {
+            Verdict::RollBack { finding } => Verdict::RollBack { finding },
+            _ => assess(guardrails, &self.candidate, now),
+        };
+        Observation {
+            verdict,
+            candidate: self.candidate.since_start(),
+            stable: self.stable.since_start(),
+            convergence: sidecars.convergence(self.serial),
+        }
+    }
+}
