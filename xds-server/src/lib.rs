@@ -6,4 +6,5 @@
 
 pub mod config;
 pub mod delivery;
+pub mod flags;
 pub mod judge;
