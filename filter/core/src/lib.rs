@@ -4,4 +4,10 @@
 //! natively and in WASM.
 #![forbid(unsafe_code)]
 
+pub mod bucket;
 pub mod config;
+pub mod flags;
+pub mod histogram;
+pub mod outcome;
+pub mod report;
+pub mod routing;

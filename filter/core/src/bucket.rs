@@ -1,0 +1,136 @@
+//! From a user to a bucket: the one number that decides on which side of a split a user is.
+//!
+//! Sidecars, the server and flagd's `fractional` must agree on it for ever, so the hash is written
+//! out here and pinned by golden vectors (`testdata/buckets.json`), natively and in WASM.
+
+use crate::config::BUCKETS;
+
+/// The bucket, `0..BUCKETS`, of a user among the users of one salt.
+///
+/// The zero byte keeps (`ab`, `c`) and (`a`, `bc`) apart. Scaling by multiplication instead of a
+/// remainder keeps every bucket equally likely to one part in 4294.
+#[must_use]
+pub fn bucket(salt: &[u8], identity: &[u8]) -> u32 {
+    let mut hash = Murmur3::default();
+    hash.update(salt);
+    hash.update(&[0]);
+    hash.update(identity);
+    scale(hash.finish(), BUCKETS)
+}
+
+/// Maps a hash to `0..total`, evenly.
+#[must_use]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "hash < 2^32, so the shifted product is below total"
+)]
+pub const fn scale(hash: u32, total: u32) -> u32 {
+    ((hash as u64 * total as u64) >> 32) as u32
+}
+
+/// MurmurHash3 x86 32-bit with seed 0, fed in parts so that nothing need be joined in memory.
+///
+/// Austin Appleby's public-domain hash (smhasher, `MurmurHash3_x86_32`); flagd's rules prescribe it.
+#[derive(Debug, Default, Clone)]
+pub struct Murmur3 {
+    hash: u32,
+    /// Up to three bytes that do not fill a word yet, lowest first.
+    tail: u32,
+    length: u32,
+}
+
+impl Murmur3 {
+    /// Appends bytes to what is hashed.
+    pub fn update(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            let shift = (self.length % 4) * 8;
+            self.tail |= u32::from(byte) << shift;
+            self.length = self.length.wrapping_add(1);
+            if shift == 24 {
+                self.hash ^= mix_word(self.tail);
+                self.hash = self.hash.rotate_left(13);
+                self.hash = self.hash.wrapping_mul(5).wrapping_add(0xe654_6b64);
+                self.tail = 0;
+            }
+        }
+    }
+
+    /// The hash of everything fed so far.
+    #[must_use]
+    pub const fn finish(&self) -> u32 {
+        // mix_word(0) is 0, so an empty tail changes nothing.
+        let mut hash = self.hash ^ mix_word(self.tail) ^ self.length;
+        hash = (hash ^ (hash >> 16)).wrapping_mul(0x85eb_ca6b);
+        hash = (hash ^ (hash >> 13)).wrapping_mul(0xc2b2_ae35);
+        hash ^ (hash >> 16)
+    }
+}
+
+const fn mix_word(word: u32) -> u32 {
+    word.wrapping_mul(0xcc9e_2d51)
+        .rotate_left(15)
+        .wrapping_mul(0x1b87_3593)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn hash(parts: &[&[u8]]) -> u32 {
+        let mut murmur = Murmur3::default();
+        parts.iter().for_each(|part| murmur.update(part));
+        murmur.finish()
+    }
+
+    #[test]
+    fn agrees_with_published_murmur3_vectors() {
+        assert_eq!(hash(&[b""]), 0);
+        assert_eq!(hash(&[b"test"]), 0xba6b_d213);
+        assert_eq!(hash(&[b"Hello, world!"]), 0xc036_3e43);
+        assert_eq!(
+            hash(&[b"The quick brown fox jumps over the lazy dog"]),
+            0x2e4f_f723
+        );
+        assert_eq!(hash(&[b"\0\0\0\0"]), 0x2362_f9de);
+        assert_eq!(hash(&[b"\0"]), 0x514e_28b7);
+    }
+
+    proptest! {
+        #[test]
+        fn cutting_the_input_changes_nothing(input: Vec<u8>, at: prop::sample::Index) {
+            let (head, rest) = input.split_at(at.index(input.len() + 1));
+            prop_assert_eq!(hash(&[head, rest]), hash(&[&input]));
+        }
+
+        #[test]
+        fn buckets_stay_in_range(salt: Vec<u8>, identity: Vec<u8>) {
+            prop_assert!(bucket(&salt, &identity) < BUCKETS);
+        }
+
+        /// With the candidate listed first, a user is on it exactly if bucket < weight: raising the
+        /// weight can only move users towards it.
+        #[test]
+        fn a_ramp_moves_users_one_way(identity: Vec<u8>, low in 0..=BUCKETS, high in 0..=BUCKETS) {
+            let (low, high) = (low.min(high), low.max(high));
+            let bucket = bucket(b"order/1", &identity);
+            prop_assert!(bucket >= low || bucket < high);
+        }
+    }
+
+    #[test]
+    fn users_spread_evenly() {
+        let users = 100_000_u32;
+        let mut below = [0_u32; 10];
+        for user in 0..users {
+            let bucket = bucket(b"salt", user.to_string().as_bytes());
+            below[bucket as usize / 100_000] += 1;
+        }
+        // Binomial(100 000, 0.1): standard deviation 95. Deterministic, so never flaky.
+        assert!(
+            below.iter().all(|&n| n.abs_diff(users / 10) < 400),
+            "{below:?}"
+        );
+    }
+}

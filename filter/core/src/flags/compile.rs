@@ -1,0 +1,315 @@
+//! From JsonLogic to [`Rule`]: every mistake is found here, with its place, and none at a request.
+
+use serde_json::{Map, Value as Json};
+
+use super::{
+    context::{AttributeId, AttributePath},
+    error::Problem,
+    rule::{Comparison, Fractional, Rule},
+    value::Value,
+    version::{self, VersionOperator},
+};
+
+const MAX_DEPTH: usize = 32;
+const MAX_NODES: usize = 10_000;
+const MAX_WEIGHT: u64 = 2_147_483_647;
+const TARGETING_KEY: &str = "targetingKey";
+const OPERATORS: &str = "var, if, and, or, !, !!, ==, ===, !=, !==, <, <=, >, >=, in, cat, \
+                         starts_with, ends_with, sem_ver, fractional, $ref";
+
+/// Compiles the rules of one set: attributes are numbered across all of them.
+pub(super) struct Compiler<'a> {
+    evaluators: Option<&'a Map<String, Json>>,
+    attributes: Vec<AttributePath>,
+    nodes: usize,
+    depth: usize,
+    /// Where we are, for errors.
+    path: String,
+}
+
+type Compiled<T = Rule> = Result<T, Problem>;
+
+impl<'a> Compiler<'a> {
+    pub(super) fn new(evaluators: Option<&'a Map<String, Json>>) -> Self {
+        Self {
+            evaluators,
+            attributes: Vec::new(),
+            nodes: 0,
+            depth: 0,
+            path: String::new(),
+        }
+    }
+
+    pub(super) fn into_attributes(self) -> Vec<AttributePath> {
+        self.attributes
+    }
+
+    /// Compiles one rule; an error comes with its place beneath `path`.
+    pub(super) fn compile(
+        &mut self,
+        json: &'a Json,
+        path: &str,
+    ) -> Result<Rule, (String, Problem)> {
+        path.clone_into(&mut self.path);
+        self.depth = 0;
+        self.rule(json)
+            .map_err(|problem| (std::mem::take(&mut self.path), problem))
+    }
+
+    fn rule(&mut self, json: &'a Json) -> Compiled {
+        self.nodes += 1;
+        if self.nodes > MAX_NODES {
+            return Err(Problem::TooManyNodes { limit: MAX_NODES });
+        }
+        match json {
+            Json::Object(object) => {
+                let mut entries = object.iter();
+                let (Some((operator, arguments)), None) = (entries.next(), entries.next()) else {
+                    return Err(Problem::RuleShape(object.len()));
+                };
+                self.depth += 1;
+                if self.depth > MAX_DEPTH {
+                    return Err(Problem::TooDeep { limit: MAX_DEPTH });
+                }
+                let rule = self.within(&format!(".{operator}"), |compiler| {
+                    compiler.operation(operator, arguments)
+                })?;
+                self.depth -= 1;
+                Ok(rule)
+            }
+            Json::Array(items) if items.iter().any(|item| item.is_object() || item.is_array()) => {
+                Err(Problem::ComputedList)
+            }
+            plain => Ok(Rule::Constant(plain.clone())),
+        }
+    }
+
+    /// Takes one step down the path. On an error the path stays where the error is.
+    fn within<T>(&mut self, step: &str, run: impl FnOnce(&mut Self) -> Compiled<T>) -> Compiled<T> {
+        let length = self.path.len();
+        self.path.push_str(step);
+        let compiled = run(self)?;
+        self.path.truncate(length);
+        Ok(compiled)
+    }
+
+    fn operation(&mut self, operator: &'a str, arguments: &'a Json) -> Compiled {
+        // JsonLogic lets a single argument stand without its list.
+        let list = match arguments {
+            Json::Array(list) => list.as_slice(),
+            single => std::slice::from_ref(single),
+        };
+        let compare = |comparison| (operator, comparison);
+        let (operator, comparison) = match operator {
+            "var" => return self.variable(list),
+            "$ref" => return self.reference(list),
+            "fractional" => return self.fractional(list),
+            "in" => return self.membership(list),
+            "sem_ver" => return self.semantic_version(list),
+            "if" => return Ok(Rule::If(self.rules(list)?)),
+            "and" => return Ok(Rule::And(self.rules(list)?)),
+            "or" => return Ok(Rule::Or(self.rules(list)?)),
+            "cat" => return Ok(Rule::Cat(self.rules(list)?)),
+            "!" => {
+                let [rule] = self.exactly(operator, list, "one argument")?;
+                return Ok(Rule::Not(Box::new(rule)));
+            }
+            "!!" => {
+                let [rule] = self.exactly(operator, list, "one argument")?;
+                return Ok(Rule::Truthy(Box::new(rule)));
+            }
+            "starts_with" => return Ok(Rule::StartsWith(self.pair(operator, list)?)),
+            "ends_with" => return Ok(Rule::EndsWith(self.pair(operator, list)?)),
+            "==" => compare(Comparison::Equal),
+            "!=" => compare(Comparison::NotEqual),
+            "===" => compare(Comparison::StrictlyEqual),
+            "!==" => compare(Comparison::StrictlyNotEqual),
+            "<" => compare(Comparison::Less),
+            "<=" => compare(Comparison::LessOrEqual),
+            ">" => compare(Comparison::Greater),
+            ">=" => compare(Comparison::GreaterOrEqual),
+            unknown => {
+                return Err(Problem::Operator {
+                    operator: unknown.to_owned(),
+                    known: OPERATORS,
+                });
+            }
+        };
+        if list.len() == 3 && matches!(comparison, Comparison::Less | Comparison::LessOrEqual) {
+            let sides = Box::new(self.exactly(operator, list, "three arguments")?);
+            return Ok(Rule::Between { comparison, sides });
+        }
+        let sides = self.pair(operator, list)?;
+        Ok(Rule::Compare { comparison, sides })
+    }
+
+    fn rules(&mut self, list: &'a [Json]) -> Compiled<Vec<Rule>> {
+        (0..)
+            .zip(list)
+            .map(|(index, json)| self.argument(index, json))
+            .collect()
+    }
+
+    fn argument(&mut self, index: usize, json: &'a Json) -> Compiled {
+        self.within(&format!("[{index}]"), |compiler| compiler.rule(json))
+    }
+
+    fn exactly<const N: usize>(
+        &mut self,
+        operator: &str,
+        list: &'a [Json],
+        expected: &'static str,
+    ) -> Compiled<[Rule; N]> {
+        let found = list.len();
+        let wrong_count = |_| Problem::Arguments {
+            operator: operator.to_owned(),
+            expected,
+            found,
+        };
+        if found != N {
+            return Err(wrong_count(Vec::new()));
+        }
+        self.rules(list)?.try_into().map_err(wrong_count)
+    }
+
+    fn pair(&mut self, operator: &str, list: &'a [Json]) -> Compiled<Box<[Rule; 2]>> {
+        self.exactly(operator, list, "two arguments").map(Box::new)
+    }
+
+    fn variable(&mut self, list: &'a [Json]) -> Compiled {
+        let (name, default) = match list {
+            [Json::String(name)] => (name, None),
+            [Json::String(name), default] => (name, Some(default)),
+            [other] | [other, _] => return Err(Problem::Attribute(other.to_string())),
+            _ => {
+                return Err(Problem::Arguments {
+                    operator: "var".to_owned(),
+                    expected: "a name and perhaps a default",
+                    found: list.len(),
+                });
+            }
+        };
+        match name.as_str() {
+            "" => Err(Problem::Attribute(name.clone())),
+            "$flagd.flagKey" => Ok(Rule::FlagKey),
+            "$flagd.timestamp" => Ok(Rule::Timestamp),
+            name => {
+                let id = self.attribute(name);
+                let default = default
+                    .map(|json| self.argument(1, json).map(Box::new))
+                    .transpose()?;
+                Ok(Rule::Attribute { id, default })
+            }
+        }
+    }
+
+    fn attribute(&mut self, name: &str) -> AttributeId {
+        let known = self
+            .attributes
+            .iter()
+            .position(|path| path.as_str() == name);
+        AttributeId(known.unwrap_or_else(|| {
+            self.attributes.push(AttributePath::new(name));
+            self.attributes.len() - 1
+        }))
+    }
+
+    fn reference(&mut self, list: &'a [Json]) -> Compiled {
+        let [Json::String(name)] = list else {
+            return Err(Problem::Arguments {
+                operator: "$ref".to_owned(),
+                expected: "the name of an evaluator",
+                found: list.len(),
+            });
+        };
+        let evaluator = self.evaluators.and_then(|all| all.get(name));
+        let evaluator = evaluator.ok_or_else(|| Problem::Reference(name.clone()))?;
+        self.within(&format!("({name})"), |compiler| compiler.rule(evaluator))
+    }
+
+    fn membership(&mut self, list: &'a [Json]) -> Compiled {
+        if let [needle, Json::Array(items)] = list {
+            if items.iter().any(Json::is_object) {
+                let needle = Box::new(self.argument(0, needle)?);
+                let items = self.within("[1]", |compiler| compiler.rules(items))?;
+                return Ok(Rule::InAny { needle, items });
+            }
+        }
+        Ok(Rule::In(self.pair("in", list)?))
+    }
+
+    fn semantic_version(&mut self, list: &'a [Json]) -> Compiled {
+        let [left, Json::String(symbol), right] = list else {
+            return Err(Problem::Arguments {
+                operator: "sem_ver".to_owned(),
+                expected: "a version, an operator and a version",
+                found: list.len(),
+            });
+        };
+        let operator = VersionOperator::parse(symbol)
+            .ok_or_else(|| Problem::VersionOperator(symbol.clone()))?;
+        let sides = Box::new([self.argument(0, left)?, self.argument(2, right)?]);
+        for side in sides.iter() {
+            if let Rule::Constant(json) = side {
+                let valid = json.as_str().is_some_and(|v| version::parse(v).is_some());
+                if !valid {
+                    return Err(Problem::Version(json.to_string()));
+                }
+            }
+        }
+        Ok(Rule::SemVer { operator, sides })
+    }
+
+    fn fractional(&mut self, list: &'a [Json]) -> Compiled {
+        let (by, shares, first) = match list {
+            [by, rest @ ..] if !by.is_array() => (Some(Box::new(self.argument(0, by)?)), rest, 1),
+            shares => (None, shares, 0),
+        };
+        let mut ends = Vec::with_capacity(shares.len());
+        let mut total = 0_u64;
+        for (index, share) in (first..).zip(shares) {
+            let answer = self.within(&format!("[{index}]"), |compiler| {
+                let (answer, weight) = match share.as_array().map(Vec::as_slice) {
+                    Some([answer]) => (answer, 1),
+                    Some([answer, weight]) => (answer, whole(weight).ok_or(Problem::Weights)?),
+                    _ => {
+                        return Err(Problem::Arguments {
+                            operator: "fractional".to_owned(),
+                            expected: "lists of a variant and its weight",
+                            found: share.as_array().map_or(1, Vec::len),
+                        });
+                    }
+                };
+                total = total.saturating_add(weight);
+                compiler.argument(0, answer)
+            })?;
+            let end = u32::try_from(total).map_err(|_| Problem::Weights)?;
+            ends.push((end, answer));
+        }
+        if !(1..=MAX_WEIGHT).contains(&total) {
+            return Err(Problem::Weights);
+        }
+        Ok(Rule::Fractional(Fractional {
+            by,
+            shares: ends,
+            total: u32::try_from(total).map_err(|_| Problem::Weights)?,
+            targeting_key: self.attribute(TARGETING_KEY),
+        }))
+    }
+}
+
+/// A whole number, also if it is written with a decimal point, as JavaScript does.
+fn whole(json: &Json) -> Option<u64> {
+    match Value::from(json) {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "checked to be whole and within 0..=MAX_WEIGHT"
+        )]
+        Value::Number(n) if n.fract() == 0.0 && (0.0..=MAX_WEIGHT as f64).contains(&n) => {
+            Some(n as u64)
+        }
+        _ => None,
+    }
+}
