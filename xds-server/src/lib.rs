@@ -4,7 +4,9 @@
 //! snapshot → ADS streams → Envoy. See ARCHITECTURE.md.
 #![forbid(unsafe_code)]
 
+pub mod clock;
 pub mod config;
 pub mod delivery;
 pub mod flags;
 pub mod judge;
+pub mod telemetry;

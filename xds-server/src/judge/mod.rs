@@ -1,4 +1,11 @@
 //! The judge, pure: what the counts say of a release now.
+//!
+//! The words are here; [`assess`] turns counts into them, [`ceiling`] is the test behind it,
+//! and [`trail`] keeps the recent past, so that a version that breaks late is found as fast.
+
+pub mod assess;
+pub mod ceiling;
+pub mod trail;
 
 use std::fmt;
 
@@ -13,6 +20,22 @@ pub struct Evidence {
     pub errors: u64,
     /// Those certainly slower than the latency guardrail's three limits.
     pub slow: Slow,
+}
+
+impl Evidence {
+    /// What came after `earlier`, of counts that only grow.
+    #[must_use]
+    pub const fn since(&self, earlier: &Self) -> Self {
+        Self {
+            requests: self.requests.saturating_sub(earlier.requests),
+            errors: self.errors.saturating_sub(earlier.errors),
+            slow: Slow {
+                warning: self.slow.warning.saturating_sub(earlier.slow.warning),
+                critical: self.slow.critical.saturating_sub(earlier.slow.critical),
+                rollback: self.slow.rollback.saturating_sub(earlier.slow.rollback),
+            },
+        }
+    }
 }
 
 /// Requests certainly slower than each limit of a latency guardrail.
@@ -61,6 +84,9 @@ pub struct Finding {
     pub bad: u64,
     /// Out of how many.
     pub requests: u64,
+    /// Counted over the last so many milliseconds; absent: since the step began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_ms: Option<u64>,
 }
 
 /// What the judge says of a release now.
