@@ -4,6 +4,7 @@
 //! snapshot → ADS streams → Envoy. See ARCHITECTURE.md.
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod clock;
 pub mod config;
 pub mod delivery;

@@ -76,3 +76,13 @@ fn with_evaluators(state: &State, flags: Map<String, Value>) -> Value {
     }
     Value::Object(document)
 }
+
+/// A flag's definition, switched on or off and otherwise as it was.
+#[must_use]
+pub fn switched(mut definition: Value, on: bool) -> Value {
+    let state = if on { "ENABLED" } else { "DISABLED" };
+    if let Some(members) = definition.as_object_mut() {
+        members.insert("state".to_owned(), state.into());
+    }
+    definition
+}
