@@ -10,8 +10,13 @@ use serde::{Deserialize, Serialize};
 use tidegate_core::config::IdentitySource;
 
 use super::names::{ServiceName, VersionName};
-use super::plan::Plan;
+use super::plan::{Plan, PlanError};
 use super::units::{Ppm, millis};
+
+/// Most endpoints that a version may have.
+pub const MAX_ENDPOINTS: usize = 1000;
+/// Most versions that a service may have at a time: each is a cluster in every sidecar.
+pub const MAX_VERSIONS: usize = 200;
 
 /// One service as declared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +69,9 @@ pub enum Environment {
 }
 
 impl Environment {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Blue, Self::Green];
+
     /// The opposite environment.
     #[must_use]
     pub const fn other(self) -> Self {
@@ -170,5 +178,112 @@ impl Default for Guardrails {
             },
             min_requests: 100,
         }
+    }
+}
+
+/// Why a service, or a version of it, cannot be as it was declared.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SpecError {
+    /// Stable is none of the versions.
+    #[error("its stable version `{0}` is not among its versions")]
+    UnknownStable(VersionName),
+    /// One environment, two versions.
+    #[error("its versions `{first}` and `{second}` are both in {environment}")]
+    SharedEnvironment {
+        /// The environment.
+        environment: Environment,
+        /// One version in it.
+        first: VersionName,
+        /// The other.
+        second: VersionName,
+    },
+    /// More than every sidecar should hold.
+    #[error(
+        "a service may have at most {MAX_VERSIONS} versions: deploy over the name of one that no longer serves"
+    )]
+    TooManyVersions,
+    /// Nowhere to run, or in too many places.
+    #[error("version `{0}` needs 1 to {MAX_ENDPOINTS} endpoints")]
+    Endpoints(VersionName),
+    /// Nothing that Envoy could connect to.
+    #[error(
+        "`{host}:{port}` is no endpoint: it must be an IP address or a DNS name, and a port from 1 to 65535"
+    )]
+    BadEndpoint {
+        /// The refused host's beginning.
+        host: String,
+        /// Its port.
+        port: u16,
+    },
+    /// A blue/green service's version that is in neither environment.
+    #[error("version `{0}` needs an environment, blue or green, because its service has both")]
+    NoEnvironment(VersionName),
+    /// An environment where there is none.
+    #[error("version `{0}` is in an environment, but its service has none")]
+    StrayEnvironment(VersionName),
+    /// The plan cannot be followed.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+}
+
+impl ServiceSpec {
+    /// Checks what the engine relies on.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        if !self.versions.contains_key(&self.stable) {
+            return Err(SpecError::UnknownStable(self.stable.clone()));
+        }
+        if self.versions.len() > MAX_VERSIONS {
+            return Err(SpecError::TooManyVersions);
+        }
+        let mut taken = BTreeMap::new();
+        for (name, version) in &self.versions {
+            version.validate(name, self.environments.is_some())?;
+            let Some(environment) = version.environment else {
+                continue;
+            };
+            if let Some(first) = taken.insert(environment, name) {
+                return Err(SpecError::SharedEnvironment {
+                    environment,
+                    first: first.clone(),
+                    second: name.clone(),
+                });
+            }
+        }
+        Ok(self.plan.validate()?)
+    }
+}
+
+impl VersionSpec {
+    /// Checks one version of a service that has environments, or has none.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn validate(&self, name: &VersionName, environments: bool) -> Result<(), SpecError> {
+        if !(1..=MAX_ENDPOINTS).contains(&self.endpoints.len()) {
+            return Err(SpecError::Endpoints(name.clone()));
+        }
+        match (environments, self.environment) {
+            (true, None) => Err(SpecError::NoEnvironment(name.clone())),
+            (false, Some(_)) => Err(SpecError::StrayEnvironment(name.clone())),
+            _ => self.endpoints.iter().try_for_each(Endpoint::validate),
+        }
+    }
+}
+
+impl Endpoint {
+    fn validate(&self) -> Result<(), SpecError> {
+        let dns = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        let named = (1..=253).contains(&self.host.len()) && self.host.bytes().all(dns);
+        let known = named || self.host.parse::<std::net::IpAddr>().is_ok();
+        if known && self.port != 0 {
+            return Ok(());
+        }
+        Err(SpecError::BadEndpoint {
+            host: self.host.chars().take(60).collect(),
+            port: self.port,
+        })
     }
 }

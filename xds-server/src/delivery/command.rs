@@ -31,6 +31,13 @@ pub enum Command {
     },
     /// Something about one release.
     Release(ReleaseId, ReleaseCommand),
+    /// The smoke tests of a release being prepared are done. Said by the effects, not by operators.
+    SmokeTested {
+        /// Which release.
+        release: ReleaseId,
+        /// That all passed, or which did not and what came instead.
+        result: Result<(), String>,
+    },
     /// Replace all flags.
     ReplaceFlags(serde_json::Value),
     /// Define or change one flag.
@@ -51,9 +58,10 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum ReleaseCommand {
-    /// Enter the next step now, or, with `all`, 100 %. While watched: complete now.
+    /// Enter the next step now; while watched: complete now. What is paused stays paused there.
+    /// The one verb that goes further each time, unless it is `all`.
     Promote {
-        /// Go to 100 % at once.
+        /// Go to 100 % at once, and be watched there; a release at 100 % is where it was asked to be.
         all: bool,
     },
     /// Hold it where it is. A guardrail still rolls it back.

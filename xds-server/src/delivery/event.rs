@@ -42,6 +42,11 @@ pub enum Event {
         /// The plan that it will follow to its end.
         plan: Plan,
     },
+    /// Every smoke test of the plan passed: the candidate may get traffic.
+    SmokeTestsPassed {
+        /// Which release.
+        id: ReleaseId,
+    },
     /// The candidate's share became that of a step.
     StepEntered {
         /// Which release.
@@ -116,6 +121,52 @@ pub enum Event {
         /// Its key.
         key: String,
     },
+}
+
+impl Event {
+    /// What happened, in one word: the tag of its JSON.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::CatalogueApplied { .. } => "catalogue_applied",
+            Self::VersionRegistered { .. } => "version_registered",
+            Self::ReleaseStarted { .. } => "release_started",
+            Self::SmokeTestsPassed { .. } => "smoke_tests_passed",
+            Self::StepEntered { .. } => "step_entered",
+            Self::Paused { .. } => "paused",
+            Self::Resumed { .. } => "resumed",
+            Self::AlertRaised { .. } => "alert_raised",
+            Self::AlertCleared { .. } => "alert_cleared",
+            Self::RolledBack { .. } => "rolled_back",
+            Self::Completed { .. } => "completed",
+            Self::StableRestored { .. } => "stable_restored",
+            Self::FlagsReplaced { .. } => "flags_replaced",
+            Self::FlagSet { .. } => "flag_set",
+            Self::FlagDeleted { .. } => "flag_deleted",
+        }
+    }
+
+    /// The release that it is about.
+    #[must_use]
+    pub const fn release(&self) -> Option<&ReleaseId> {
+        match self {
+            Self::ReleaseStarted { id, .. }
+            | Self::SmokeTestsPassed { id }
+            | Self::StepEntered { id, .. }
+            | Self::Paused { id }
+            | Self::Resumed { id }
+            | Self::AlertRaised { id, .. }
+            | Self::AlertCleared { id, .. }
+            | Self::RolledBack { id, .. }
+            | Self::Completed { id, .. } => Some(id),
+            Self::CatalogueApplied { .. }
+            | Self::VersionRegistered { .. }
+            | Self::StableRestored { .. }
+            | Self::FlagsReplaced { .. }
+            | Self::FlagSet { .. }
+            | Self::FlagDeleted { .. } => None,
+        }
+    }
 }
 
 /// The counts that let a release go on.

@@ -4,9 +4,15 @@
 pub mod catalogue;
 pub mod command;
 pub mod event;
+#[cfg(test)]
+pub(crate) mod fixtures;
+pub mod fold;
+mod merge;
 pub mod names;
+pub mod placement;
 pub mod plan;
 pub mod progress;
+pub mod reducer;
 pub mod release;
 pub mod state;
 pub mod units;

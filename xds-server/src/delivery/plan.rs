@@ -6,6 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::units::{Ppm, millis};
 
+/// Most steps that a plan may have: beyond it nobody reads them any more.
+pub const MAX_STEPS: usize = 100;
+/// Most smoke tests that a plan may have.
+pub const MAX_SMOKE_TESTS: usize = 20;
+/// Longest path of a smoke test, in bytes.
+pub const MAX_PATH: usize = 2048;
+
 /// The way a release goes from its stable version to its candidate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
@@ -36,7 +43,7 @@ pub enum Strategy {
 pub struct Step {
     /// The candidate's share.
     pub weight: Ppm,
-    /// The least time that it holds.
+    /// The least time that it holds. At 100 % the plan's `watch` takes its place.
     #[serde(with = "millis")]
     pub time: Duration,
     /// The least number of requests that the candidate must have served in it.
@@ -51,4 +58,191 @@ pub struct SmokeTest {
     pub path: String,
     /// The status that is expected.
     pub expect: u16,
+}
+
+/// Why a plan cannot be followed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// Nothing to do.
+    #[error("a plan needs at least one step, and the last must be 100%")]
+    NoSteps,
+    /// More than anybody reads.
+    #[error("a plan may have at most {most} {what}, not {count}")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// The limit.
+        most: usize,
+        /// What was given.
+        count: usize,
+    },
+    /// A step that would take users back.
+    #[error("step {step} ({weight}) is below the step before it ({before}): weights may only rise")]
+    Falls {
+        /// Counted from 1.
+        step: usize,
+        /// Its weight.
+        weight: Ppm,
+        /// The weight before it.
+        before: Ppm,
+    },
+    /// 100 % is where a release is watched and ends.
+    #[error("step {step} is 100% already: only the last step may be")]
+    EndsEarly {
+        /// Counted from 1.
+        step: usize,
+    },
+    /// The release would never be complete.
+    #[error("the last step is {weight}, and must be 100%")]
+    NeverEnds {
+        /// The last step's weight.
+        weight: Ppm,
+    },
+    /// A path that is none.
+    #[error(
+        "smoke test path `{0}` must begin with `/` and hold only visible ASCII, at most {MAX_PATH} bytes"
+    )]
+    BadPath(String),
+    /// A status that no answer can have.
+    #[error("smoke test of `{path}` expects status {status}, which is none: 100 to 599")]
+    BadStatus {
+        /// Which test.
+        path: String,
+        /// What it expects.
+        status: u16,
+    },
+}
+
+impl Plan {
+    /// Checks that the plan can be followed to its end.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn validate(&self) -> Result<(), PlanError> {
+        let at_most = |what, most, count| {
+            if count > most {
+                Err(PlanError::TooMany { what, most, count })
+            } else {
+                Ok(())
+            }
+        };
+        at_most("steps", MAX_STEPS, self.steps.len())?;
+        at_most("smoke tests", MAX_SMOKE_TESTS, self.smoke_tests.len())?;
+        let last = self.steps.last().ok_or(PlanError::NoSteps)?;
+        let pairs = self.steps.iter().zip(self.steps.iter().skip(1));
+        for (number, (before, step)) in (2..).zip(pairs) {
+            if before.weight == Ppm::ALL {
+                return Err(PlanError::EndsEarly { step: number - 1 });
+            }
+            if step.weight < before.weight {
+                return Err(PlanError::Falls {
+                    step: number,
+                    weight: step.weight,
+                    before: before.weight,
+                });
+            }
+        }
+        if last.weight != Ppm::ALL {
+            return Err(PlanError::NeverEnds {
+                weight: last.weight,
+            });
+        }
+        self.smoke_tests.iter().try_for_each(SmokeTest::validate)
+    }
+}
+
+impl SmokeTest {
+    fn validate(&self) -> Result<(), PlanError> {
+        let visible = self.path.bytes().all(|b| b.is_ascii_graphic());
+        if !visible || !self.path.starts_with('/') || self.path.len() > MAX_PATH {
+            let path = self.path.chars().take(60).collect();
+            return Err(PlanError::BadPath(path));
+        }
+        if !(100..=599).contains(&self.expect) {
+            return Err(PlanError::BadStatus {
+                path: self.path.clone(),
+                status: self.expect,
+            });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(weights: &[u32]) -> Plan {
+        Plan {
+            strategy: Strategy::Canary,
+            steps: weights
+                .iter()
+                .map(|parts| Step {
+                    weight: Ppm::new(*parts).unwrap(),
+                    time: Duration::ZERO,
+                    min_requests: 0,
+                })
+                .collect(),
+            watch: Duration::ZERO,
+            smoke_tests: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn accepts_what_can_be_followed() {
+        for weights in [
+            &[1_000_000][..],
+            &[0, 1_000_000],
+            &[500, 50_000, 50_000, 1_000_000],
+        ] {
+            assert_eq!(plan(weights).validate(), Ok(()), "{weights:?}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_cannot() {
+        let falls = PlanError::Falls {
+            step: 2,
+            weight: Ppm::percent(5),
+            before: Ppm::percent(10),
+        };
+        for (weights, error) in [
+            (&[][..], PlanError::NoSteps),
+            (&[100_000, 50_000, 1_000_000], falls),
+            (&[1_000_000, 1_000_000], PlanError::EndsEarly { step: 1 }),
+            (
+                &[50_000],
+                PlanError::NeverEnds {
+                    weight: Ppm::percent(5),
+                },
+            ),
+            (
+                &[0; 101],
+                PlanError::TooMany {
+                    what: "steps",
+                    most: 100,
+                    count: 101,
+                },
+            ),
+        ] {
+            assert_eq!(plan(weights).validate(), Err(error));
+        }
+    }
+
+    #[test]
+    fn refuses_smoke_tests_that_cannot_be_sent() {
+        for (path, expect) in [
+            ("healthz", 200),
+            ("/a b", 200),
+            ("/\r\nX: y", 200),
+            ("/", 99),
+        ] {
+            let mut plan = plan(&[1_000_000]);
+            plan.smoke_tests = vec![SmokeTest {
+                path: path.to_owned(),
+                expect,
+            }];
+            assert!(plan.validate().is_err(), "{path:?} {expect}");
+        }
+    }
 }

@@ -40,6 +40,9 @@ pub enum Phase {
     Preparing {
         /// Since when.
         since: Timestamp,
+        /// Whether its smoke tests have passed; true from the start if it has none.
+        #[serde(default)]
+        tested: bool,
     },
     /// On a step below 100 %.
     Stepping {
@@ -93,6 +96,16 @@ impl Release {
             self.phase,
             Phase::Completed { .. } | Phase::RolledBack { .. }
         )
+    }
+
+    /// The index of the plan's step that it is on; none before the first and after the end.
+    #[must_use]
+    pub fn step(&self) -> Option<usize> {
+        match &self.phase {
+            Phase::Stepping { step, .. } => Some(*step),
+            Phase::Watching { .. } => self.plan.steps.len().checked_sub(1),
+            Phase::Preparing { .. } | Phase::Completed { .. } | Phase::RolledBack { .. } => None,
+        }
     }
 
     /// The candidate's share that is wanted now.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::ServiceSpec;
-use super::names::{ServiceName, VersionName};
+use super::catalogue::{Environment, ServiceSpec};
+use super::names::{ReleaseId, ServiceName, VersionName};
 use super::release::Release;
 use super::units::Ppm;
 
@@ -18,6 +18,36 @@ pub struct State {
     pub flags: BTreeMap<String, serde_json::Value>,
     /// flagd's `$evaluators`: rules that flags share.
     pub evaluators: serde_json::Map<String, serde_json::Value>,
+    /// The catalogue as it was last declared. What changed in it since is what an operator means;
+    /// the rest must not undo what was deployed or released in between.
+    #[serde(default)]
+    pub declared: BTreeMap<ServiceName, ServiceSpec>,
+    /// How many releases there were of services that are no longer declared, so that no release's
+    /// id is ever used twice.
+    #[serde(default)]
+    pub retired: BTreeMap<ServiceName, u64>,
+}
+
+impl State {
+    /// The service whose newest release this is.
+    #[must_use]
+    pub fn service_of(&self, id: &ReleaseId) -> Option<&ServiceState> {
+        let (service, _) = id.as_str().rsplit_once('.')?;
+        self.services
+            .get(service)
+            .filter(|service| service.release.as_ref().is_some_and(|it| it.id == *id))
+    }
+
+    /// A release, if it is the newest of its service.
+    #[must_use]
+    pub fn release(&self, id: &ReleaseId) -> Option<&Release> {
+        self.service_of(id)?.release.as_ref()
+    }
+
+    /// The releases that run now.
+    pub fn running(&self) -> impl Iterator<Item = &Release> {
+        self.services.values().filter_map(ServiceState::running)
+    }
 }
 
 /// One service as it is now.
@@ -40,6 +70,21 @@ impl ServiceState {
     #[must_use]
     pub fn running(&self) -> Option<&Release> {
         self.release.as_ref().filter(|release| release.is_running())
+    }
+
+    /// Whether a version serves now, or is being released.
+    #[must_use]
+    pub fn in_use(&self, version: &VersionName) -> bool {
+        self.stable == *version || self.running().is_some_and(|it| it.candidate == *version)
+    }
+
+    /// The version that an environment holds.
+    #[must_use]
+    pub fn occupant(&self, environment: Environment) -> Option<&VersionName> {
+        self.spec
+            .versions
+            .iter()
+            .find_map(|(name, spec)| (spec.environment == Some(environment)).then_some(name))
     }
 
     /// The split that is wanted now.

@@ -98,6 +98,13 @@ impl Timestamp {
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
+
+    /// The time `by` later; the end of time if there is none.
+    #[must_use]
+    pub fn after(self, by: Duration) -> Self {
+        let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(by))
+    }
 }
 
 /// Durations in the journal: whole milliseconds.

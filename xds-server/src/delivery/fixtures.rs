@@ -1,0 +1,164 @@
+//! The services that tests release.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::catalogue::{Endpoint, Environment, Environments, Guardrails, ServiceSpec, VersionSpec};
+use super::command::{Command, Outcome, Refusal, ReleaseCommand};
+use super::plan::{Plan, SmokeTest, Step, Strategy};
+use super::progress::{Convergence, Observation};
+use super::reducer::decide_command;
+use super::release::Release;
+use super::state::State;
+use super::units::{Ppm, Timestamp};
+use crate::judge::{Evidence, Finding, Guardrail, Level, Verdict};
+
+/// A name of whichever kind is wanted.
+pub(crate) fn name<T: FromStr>(name: &str) -> T
+where
+    T::Err: std::fmt::Debug,
+{
+    name.parse().unwrap()
+}
+
+/// One endpoint, at that port.
+pub(crate) fn at(port: u16) -> Vec<Endpoint> {
+    vec![Endpoint {
+        host: "127.0.0.1".to_owned(),
+        port,
+    }]
+}
+
+pub(crate) fn version(port: u16, environment: Option<Environment>) -> VersionSpec {
+    VersionSpec {
+        endpoints: at(port),
+        environment,
+    }
+}
+
+/// Steps of ten seconds and ten requests each, watched for a minute.
+pub(crate) fn canary(percents: &[u32]) -> Plan {
+    let step = |percent: &u32| Step {
+        weight: Ppm::percent(*percent),
+        time: Duration::from_secs(10),
+        min_requests: 10,
+    };
+    Plan {
+        strategy: Strategy::Canary,
+        steps: percents.iter().map(step).collect(),
+        watch: Duration::from_secs(60),
+        smoke_tests: Vec::new(),
+    }
+}
+
+pub(crate) fn blue_green() -> Plan {
+    Plan {
+        strategy: Strategy::BlueGreen,
+        smoke_tests: vec![SmokeTest {
+            path: "/healthz".to_owned(),
+            expect: 200,
+        }],
+        ..canary(&[100])
+    }
+}
+
+/// A canary service: v1 serves, v2 is there.
+pub(crate) fn order() -> ServiceSpec {
+    ServiceSpec {
+        name: name("order"),
+        hosts: vec!["order.local".to_owned()],
+        identity: Vec::new(),
+        versions: BTreeMap::from([
+            (name("v1"), version(9101, None)),
+            (name("v2"), version(9102, None)),
+        ]),
+        stable: name("v1"),
+        environments: None,
+        plan: canary(&[5, 50, 100]),
+        guardrails: Guardrails::default(),
+    }
+}
+
+/// A blue/green service: v1 serves in blue, green is empty.
+pub(crate) fn product() -> ServiceSpec {
+    ServiceSpec {
+        name: name("product"),
+        hosts: vec!["product.local".to_owned()],
+        versions: BTreeMap::from([(name("v1"), version(9201, Some(Environment::Blue)))]),
+        environments: Some(Environments {
+            blue: at(9201),
+            green: at(9202),
+        }),
+        plan: blue_green(),
+        ..order()
+    }
+}
+
+pub(crate) fn start(service: &str, version: &str) -> Command {
+    Command::StartRelease {
+        service: name(service),
+        version: name(version),
+        plan: None,
+    }
+}
+
+pub(crate) fn verb(release: &str, verb: ReleaseCommand) -> Command {
+    Command::Release(name(release), verb)
+}
+
+/// Decides and folds a command.
+pub(crate) fn run(
+    state: &mut State,
+    now: Timestamp,
+    command: &Command,
+) -> Result<Outcome, Refusal> {
+    let (events, outcome) = decide_command(state, command)?;
+    for event in &events {
+        state.apply(now, event).unwrap();
+    }
+    Ok(outcome)
+}
+
+/// The state after both services were declared.
+pub(crate) fn declared() -> State {
+    let mut state = State::default();
+    let catalogue = Command::ApplyCatalogue(vec![order(), product()]);
+    run(&mut state, Timestamp(0), &catalogue).unwrap();
+    state
+}
+
+/// The newest release of a service.
+pub(crate) fn newest<'a>(state: &'a State, service: &str) -> &'a Release {
+    state.services[service].release.as_ref().unwrap()
+}
+
+pub(crate) fn requests(requests: u64) -> Evidence {
+    Evidence {
+        requests,
+        ..Evidence::default()
+    }
+}
+
+/// All is well, and every sidecar has it.
+pub(crate) fn healthy(candidate: u64) -> Observation {
+    Observation {
+        verdict: Verdict::Healthy,
+        candidate: requests(candidate),
+        stable: requests(1000),
+        convergence: Convergence {
+            acked: 2,
+            connected: 2,
+        },
+    }
+}
+
+pub(crate) fn finding(level: Level) -> Finding {
+    Finding {
+        guardrail: Guardrail::ErrorRate,
+        level,
+        limit: "5%".to_owned(),
+        bad: 60,
+        requests: 1000,
+    }
+}

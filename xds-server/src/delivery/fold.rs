@@ -1,0 +1,302 @@
+//! The fold: what an event does to the state. It decides nothing. An event that does not fit
+//! is an error, because a journal that cannot be folded must stop the server, not be guessed at.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::event::Event;
+use super::names::{ReleaseId, ServiceName, VersionName};
+use super::placement::Conflict;
+use super::plan::{Plan, PlanError};
+use super::release::{Phase, Release, RollbackCause};
+use super::state::{ServiceState, State};
+use super::units::{Ppm, Timestamp};
+
+/// An event that does not fit the state before it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the event `{event}` does not fit what came before it: {misfit}")]
+pub struct FoldError {
+    /// Its [`Event::kind`].
+    pub event: &'static str,
+    /// What does not fit.
+    pub misfit: Misfit,
+}
+
+/// What does not fit about an event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Misfit {
+    /// It speaks of a service that there is not.
+    #[error("there is no service `{0}`")]
+    NoService(ServiceName),
+    /// It speaks of a version that there is not.
+    #[error("there is no version `{0}`")]
+    NoVersion(VersionName),
+    /// It speaks of a release that is not its service's newest.
+    #[error("there is no release `{0}` that could still change")]
+    NoRelease(ReleaseId),
+    /// It needs the release to be elsewhere.
+    #[error("release `{0}` is not in the phase for it")]
+    Phase(ReleaseId),
+    /// It needs that no release runs.
+    #[error("release `{0}` is running")]
+    Runs(ReleaseId),
+    /// A release that cannot follow from the one before it.
+    #[error("release `{0}` does not follow from the state of its service")]
+    Start(ReleaseId),
+    /// A plan that nobody could follow.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A step that the plan does not have, or not after the one before.
+    #[error("release `{release}` has no step {step} of {weight} to enter")]
+    Step {
+        /// The release.
+        release: ReleaseId,
+        /// The step's index.
+        step: usize,
+        /// The event's weight.
+        weight: Ppm,
+    },
+    /// A version that cannot be where it is said to be.
+    #[error(transparent)]
+    Placement(#[from] Conflict),
+    /// Flags that are no flags.
+    #[error("{0}")]
+    Flags(&'static str),
+}
+
+impl State {
+    /// Takes one event, which happened `at` that time, into the state.
+    ///
+    /// # Errors
+    /// When it does not fit. The state must not be used any more then.
+    pub fn apply(&mut self, at: Timestamp, event: &Event) -> Result<(), FoldError> {
+        self.fold(at, event).map_err(|misfit| FoldError {
+            event: event.kind(),
+            misfit,
+        })
+    }
+
+    fn fold(&mut self, at: Timestamp, event: &Event) -> Result<(), Misfit> {
+        match event {
+            Event::CatalogueApplied { services } => self.declare(services)?,
+            Event::VersionRegistered {
+                service,
+                version,
+                spec,
+            } => self.service_mut(service)?.place(version, spec)?,
+            Event::ReleaseStarted {
+                id,
+                service,
+                candidate,
+                stable,
+                plan,
+            } => {
+                let service = self.service_mut(service)?;
+                service.start(at, id, candidate, stable, plan)?;
+            }
+            Event::SmokeTestsPassed { id } => match &mut self.running_mut(id)?.phase {
+                Phase::Preparing { tested, .. } => *tested = true,
+                _ => return Err(Misfit::Phase(id.clone())),
+            },
+            Event::StepEntered {
+                id, step, weight, ..
+            } => self.running_mut(id)?.enter(at, *step, *weight)?,
+            Event::Paused { id } => self.running_mut(id)?.pause(at)?,
+            Event::Resumed { id } => self.running_mut(id)?.resume(at)?,
+            Event::AlertRaised { id, finding } => {
+                let alerts = &mut self.running_mut(id)?.alerts;
+                alerts.insert(finding.guardrail, finding.level);
+            }
+            Event::AlertCleared { id, guardrail } => {
+                self.running_mut(id)?.alerts.remove(guardrail);
+            }
+            Event::RolledBack { id, cause } => {
+                let cause = cause.clone();
+                let phase = Phase::RolledBack { at, cause };
+                self.running_mut(id)?.end(phase);
+            }
+            Event::Completed { id, .. } => self.service_of_mut(id)?.complete(at, id)?,
+            Event::StableRestored { service, version } => {
+                self.service_mut(service)?.restore(at, version)?;
+            }
+            Event::FlagsReplaced { flags } => {
+                let document = flag_document(flags)?;
+                self.flags = document.flags.clone().into_iter().collect();
+                self.evaluators = document.evaluators.cloned().unwrap_or_default();
+            }
+            Event::FlagSet { key, definition } => {
+                self.flags.insert(key.clone(), definition.clone());
+            }
+            Event::FlagDeleted { key } => {
+                self.flags.remove(key);
+            }
+        }
+        Ok(())
+    }
+
+    fn service_mut(&mut self, name: &ServiceName) -> Result<&mut ServiceState, Misfit> {
+        self.services
+            .get_mut(name)
+            .ok_or_else(|| Misfit::NoService(name.clone()))
+    }
+
+    /// The service whose newest release this is, if it runs.
+    fn service_of_mut(&mut self, id: &ReleaseId) -> Result<&mut ServiceState, Misfit> {
+        let known = self
+            .service_of(id)
+            .ok_or_else(|| Misfit::NoRelease(id.clone()))?;
+        if known.running().is_none() {
+            return Err(Misfit::Phase(id.clone()));
+        }
+        let name = known.spec.name.clone();
+        self.service_mut(&name)
+    }
+
+    fn running_mut(&mut self, id: &ReleaseId) -> Result<&mut Release, Misfit> {
+        self.service_of_mut(id)?
+            .release
+            .as_mut()
+            .ok_or_else(|| Misfit::NoRelease(id.clone()))
+    }
+}
+
+impl ServiceState {
+    fn start(
+        &mut self,
+        at: Timestamp,
+        id: &ReleaseId,
+        candidate: &VersionName,
+        stable: &VersionName,
+        plan: &Plan,
+    ) -> Result<(), Misfit> {
+        if let Some(running) = self.running() {
+            return Err(Misfit::Runs(running.id.clone()));
+        }
+        if !self.spec.versions.contains_key(candidate) {
+            return Err(Misfit::NoVersion(candidate.clone()));
+        }
+        let number = self.releases.saturating_add(1);
+        let follows = ReleaseId::of(&self.spec.name, number).is_ok_and(|next| next == *id)
+            && *stable == self.stable
+            && *candidate != self.stable;
+        if !follows {
+            return Err(Misfit::Start(id.clone()));
+        }
+        plan.validate()?;
+        self.releases = number;
+        self.release = Some(Release {
+            id: id.clone(),
+            service: self.spec.name.clone(),
+            candidate: candidate.clone(),
+            stable: stable.clone(),
+            plan: plan.clone(),
+            started_at: at,
+            phase: Phase::Preparing {
+                since: at,
+                tested: plan.smoke_tests.is_empty(),
+            },
+            paused_at: None,
+            alerts: BTreeMap::new(),
+        });
+        Ok(())
+    }
+
+    fn complete(&mut self, at: Timestamp, id: &ReleaseId) -> Result<(), Misfit> {
+        let release = self.release.as_mut();
+        let watched = release.filter(|it| matches!(it.phase, Phase::Watching { .. }));
+        let release = watched.ok_or_else(|| Misfit::Phase(id.clone()))?;
+        release.end(Phase::Completed { at });
+        let old = std::mem::replace(&mut self.stable, release.candidate.clone());
+        self.previous = Some(old);
+        Ok(())
+    }
+
+    /// The newest release, complete until now, counts as gone back: late, but gone back.
+    fn restore(&mut self, at: Timestamp, version: &VersionName) -> Result<(), Misfit> {
+        if let Some(running) = self.running() {
+            return Err(Misfit::Runs(running.id.clone()));
+        }
+        if self.previous.as_ref() != Some(version) {
+            return Err(Misfit::NoVersion(version.clone()));
+        }
+        self.previous = None;
+        self.stable = version.clone();
+        if let Some(release) = &mut self.release
+            && matches!(release.phase, Phase::Completed { .. })
+        {
+            let cause = RollbackCause::Operator;
+            release.end(Phase::RolledBack { at, cause });
+        }
+        Ok(())
+    }
+}
+
+impl Release {
+    fn enter(&mut self, at: Timestamp, step: usize, weight: Ppm) -> Result<(), Misfit> {
+        let planned = self.plan.steps.get(step).map(|step| step.weight);
+        let onwards = self.step().is_none_or(|now| now < step);
+        if planned != Some(weight) || !onwards {
+            return Err(Misfit::Step {
+                release: self.id.clone(),
+                step,
+                weight,
+            });
+        }
+        self.phase = if weight == Ppm::ALL {
+            Phase::Watching { since: at }
+        } else {
+            Phase::Stepping { step, since: at }
+        };
+        // What is held stays held, but the new step's time begins with the step.
+        self.paused_at = self.paused_at.map(|_| at);
+        Ok(())
+    }
+
+    fn pause(&mut self, at: Timestamp) -> Result<(), Misfit> {
+        match self.paused_at.replace(at) {
+            None => Ok(()),
+            Some(_) => Err(Misfit::Phase(self.id.clone())),
+        }
+    }
+
+    /// Moves the phase's beginning by as long as it was held, so that only the rest counts.
+    fn resume(&mut self, at: Timestamp) -> Result<(), Misfit> {
+        let Some(paused_at) = self.paused_at.take() else {
+            return Err(Misfit::Phase(self.id.clone()));
+        };
+        match &mut self.phase {
+            Phase::Preparing { since, .. }
+            | Phase::Stepping { since, .. }
+            | Phase::Watching { since } => *since = since.after(at.since(paused_at)),
+            Phase::Completed { .. } | Phase::RolledBack { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.paused_at = None;
+        self.alerts.clear();
+    }
+}
+
+/// The two parts of a flag document.
+pub(super) struct FlagDocument<'a> {
+    /// By key.
+    pub(super) flags: &'a Map<String, Value>,
+    /// Rules that flags share, if there are any.
+    pub(super) evaluators: Option<&'a Map<String, Value>>,
+}
+
+/// Takes a flag document apart; what the definitions mean is not the engine's business.
+pub(super) fn flag_document(document: &Value) -> Result<FlagDocument<'_>, Misfit> {
+    let flags = document.get("flags").and_then(Value::as_object);
+    let flags = flags.ok_or(Misfit::Flags("a flag document needs an object `flags`"))?;
+    let evaluators = match document.get("$evaluators") {
+        None => None,
+        Some(Value::Object(evaluators)) => Some(evaluators),
+        Some(_) => return Err(Misfit::Flags("`$evaluators` must be an object")),
+    };
+    Ok(FlagDocument { flags, evaluators })
+}

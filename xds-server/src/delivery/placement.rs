@@ -1,0 +1,84 @@
+//! Where a version may be deployed: never where it would change what serves without a release.
+
+use super::catalogue::{Environment, VersionSpec};
+use super::names::VersionName;
+use super::state::ServiceState;
+
+/// Why a version cannot be deployed there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// Another version is in use there.
+    #[error("{environment} holds `{occupant}`, which is in use: deploy to the other environment")]
+    Occupied {
+        /// Where it was to go.
+        environment: Environment,
+        /// Who is there.
+        occupant: VersionName,
+    },
+    /// It is in use where it is.
+    #[error("version `{version}` is in use in {environment} and cannot move: give it another name")]
+    Moves {
+        /// The version.
+        version: VersionName,
+        /// Where it is.
+        environment: Environment,
+    },
+}
+
+impl ServiceState {
+    /// Puts a version where its spec says. Whatever was in that environment is displaced.
+    ///
+    /// # Errors
+    /// When a version in use would be displaced or moved; nothing changed then.
+    pub(super) fn place(
+        &mut self,
+        version: &VersionName,
+        spec: &VersionSpec,
+    ) -> Result<(), Conflict> {
+        let displaced = self.displaced_by(version, spec)?.cloned();
+        if let Some(displaced) = displaced {
+            self.spec.versions.remove(&displaced);
+        }
+        self.spec.versions.insert(version.clone(), spec.clone());
+        self.forget_previous_if_gone();
+        Ok(())
+    }
+
+    /// The version that would have to go if another were deployed.
+    ///
+    /// # Errors
+    /// When that cannot be done.
+    pub(super) fn displaced_by(
+        &self,
+        version: &VersionName,
+        spec: &VersionSpec,
+    ) -> Result<Option<&VersionName>, Conflict> {
+        let Some(environment) = spec.environment else {
+            return Ok(None);
+        };
+        let held = self.spec.versions.get(version);
+        if let Some(held) = held.and_then(|held| held.environment)
+            && held != environment
+            && self.in_use(version)
+        {
+            return Err(Conflict::Moves {
+                version: version.clone(),
+                environment: held,
+            });
+        }
+        match self.occupant(environment) {
+            Some(occupant) if occupant == version => Ok(None),
+            Some(occupant) if self.in_use(occupant) => Err(Conflict::Occupied {
+                environment,
+                occupant: occupant.clone(),
+            }),
+            occupant => Ok(occupant),
+        }
+    }
+
+    /// `previous` is a promise that one push brings it back: it must still run.
+    pub(super) fn forget_previous_if_gone(&mut self) {
+        let versions = &self.spec.versions;
+        self.previous = self.previous.take().filter(|it| versions.contains_key(it));
+    }
+}

@@ -1,0 +1,211 @@
+//! How a running release goes on by itself, or back. One-sided: every gate can hold it, none can
+//! keep it from going back, and what was not seen counts for nothing.
+
+use std::time::Duration;
+
+use crate::delivery::event::{Event, StepEvidence};
+use crate::delivery::plan::Step;
+use crate::delivery::progress::{Observation, Progress};
+use crate::delivery::release::{Phase, Release, RollbackCause};
+use crate::delivery::units::{Ppm, Timestamp};
+use crate::judge::{Finding, Verdict};
+
+/// Decides what follows from what is seen of a running release now, and says what it waits for.
+#[must_use]
+pub fn decide_progress(
+    release: &Release,
+    now: Timestamp,
+    seen: &Observation,
+) -> (Vec<Event>, Progress) {
+    let Some(gate) = Gate::of(release) else {
+        return (Vec::new(), progress(seen, Vec::new(), Duration::ZERO));
+    };
+    if let Verdict::RollBack { finding } = &seen.verdict {
+        let finding = finding.clone();
+        let event = Event::RolledBack {
+            id: release.id.clone(),
+            cause: RollbackCause::Guardrail { finding },
+        };
+        return (vec![event], progress(seen, Vec::new(), Duration::ZERO));
+    }
+    let mut events = alert_changes(release, &seen.verdict);
+    let time_left = gate.time_left(release, now);
+    let waiting_for = gate.waiting_for(release, seen, time_left);
+    if waiting_for.is_empty() {
+        events.push(gate.opened(release, seen));
+    }
+    (events, progress(seen, waiting_for, time_left))
+}
+
+fn progress(seen: &Observation, waiting_for: Vec<String>, time_left: Duration) -> Progress {
+    Progress {
+        observation: seen.clone(),
+        waiting_for,
+        time_left,
+    }
+}
+
+/// What must be so before a release leaves where it is.
+struct Gate {
+    /// Since when it is there.
+    since: Timestamp,
+    /// The least time that it stays.
+    time: Duration,
+    /// The least requests that the candidate must have served there.
+    requests: u64,
+    /// Whether smoke tests are still to pass.
+    untested: bool,
+    /// The step that comes next; none if completion does.
+    next: Option<usize>,
+}
+
+impl Gate {
+    /// The gate of where a release is; none if it has ended.
+    fn of(release: &Release) -> Option<Self> {
+        let plan = &release.plan;
+        let gate = match &release.phase {
+            Phase::Preparing { since, tested } => Self {
+                since: *since,
+                time: Duration::ZERO,
+                requests: 0,
+                untested: !*tested,
+                next: Some(0),
+            },
+            Phase::Stepping { step, since } => {
+                let planned = plan.steps.get(*step)?;
+                Self {
+                    since: *since,
+                    time: planned.time,
+                    requests: least_requests(planned),
+                    untested: false,
+                    next: Some(step.saturating_add(1)),
+                }
+            }
+            Phase::Watching { since } => Self {
+                since: *since,
+                time: plan.watch,
+                requests: least_requests(plan.steps.last()?),
+                untested: false,
+                next: None,
+            },
+            Phase::Completed { .. } | Phase::RolledBack { .. } => return None,
+        };
+        Some(gate)
+    }
+
+    /// Time that the release is held does not count.
+    fn time_left(&self, release: &Release, now: Timestamp) -> Duration {
+        let until = release.paused_at.unwrap_or(now);
+        self.time.saturating_sub(until.since(self.since))
+    }
+
+    fn waiting_for(&self, release: &Release, seen: &Observation, left: Duration) -> Vec<String> {
+        let mut waiting = Vec::new();
+        if release.paused_at.is_some() {
+            waiting.push("an operator to resume it".to_owned());
+        }
+        if self.untested {
+            waiting.push("its smoke tests".to_owned());
+        }
+        let convergence = seen.convergence;
+        if !convergence.is_complete() {
+            waiting.push(format!(
+                "sidecars: {} of {} have it",
+                convergence.acked, convergence.connected
+            ));
+        }
+        if !left.is_zero() {
+            waiting.push(format!("time: {} s more", left.as_millis().div_ceil(1000)));
+        }
+        let missing = self.requests.saturating_sub(seen.candidate.requests);
+        if missing > 0 {
+            waiting.push(format!("requests: {missing} more"));
+        }
+        waiting.extend(standing_alerts(release, &seen.verdict));
+        waiting
+    }
+
+    fn opened(&self, release: &Release, seen: &Observation) -> Event {
+        let id = release.id.clone();
+        let evidence = Some(StepEvidence {
+            candidate: seen.candidate,
+            stable: seen.stable,
+            sidecars: seen.convergence.acked,
+        });
+        let next = self
+            .next
+            .and_then(|next| Some((next, release.plan.steps.get(next)?)));
+        match next {
+            Some((step, planned)) => Event::StepEntered {
+                id,
+                step,
+                weight: planned.weight,
+                evidence,
+            },
+            None => Event::Completed { id, evidence },
+        }
+    }
+}
+
+/// The step's own number decides how much must be seen: a judge that would like more before it
+/// takes a rate at its word does not hold it. But a candidate that should have had traffic and
+/// had none was never tried, whatever the clock says.
+fn least_requests(step: &Step) -> u64 {
+    if step.weight == Ppm::ZERO {
+        step.min_requests
+    } else {
+        step.min_requests.max(1)
+    }
+}
+
+/// Alerts as events, when they go up or down. Too little data says nothing about an alert.
+fn alert_changes(release: &Release, verdict: &Verdict) -> Vec<Event> {
+    let findings: &[Finding] = match verdict {
+        Verdict::Healthy => &[],
+        Verdict::Alert { findings } => findings,
+        Verdict::InsufficientData { .. } | Verdict::RollBack { .. } => return Vec::new(),
+    };
+    let raised = findings
+        .iter()
+        .filter(|it| release.alerts.get(&it.guardrail) != Some(&it.level))
+        .map(|finding| Event::AlertRaised {
+            id: release.id.clone(),
+            finding: finding.clone(),
+        });
+    let cleared = release
+        .alerts
+        .keys()
+        .filter(|guardrail| findings.iter().all(|it| it.guardrail != **guardrail))
+        .map(|guardrail| Event::AlertCleared {
+            id: release.id.clone(),
+            guardrail: *guardrail,
+        });
+    raised.chain(cleared).collect()
+}
+
+/// The alerts that hold a release: those found now, or, when too little is seen to say, those found before.
+fn standing_alerts(release: &Release, verdict: &Verdict) -> Vec<String> {
+    match verdict {
+        Verdict::Alert { findings } => findings
+            .iter()
+            .map(|it| {
+                let Finding {
+                    guardrail,
+                    limit,
+                    bad,
+                    requests,
+                    ..
+                } = it;
+                format!("the {guardrail} to fall below {limit} ({bad} of {requests} above it)")
+            })
+            .collect(),
+        Verdict::InsufficientData { missing } => release
+            .alerts
+            .iter()
+            .map(|(guardrail, level)| {
+                format!("{missing} more requests to clear the {level} of its {guardrail}")
+            })
+            .collect(),
+        Verdict::Healthy | Verdict::RollBack { .. } => Vec::new(),
+    }
+}
