@@ -21,8 +21,11 @@ use crate::telemetry::counts::Counts;
 /// The rest of the control plane, as the API sees it.
 pub trait Backend: Send + Sync + 'static {
     /// Asks the controller for something, and waits until it is decided and journaled.
-    fn submit(&self, command: Command, origin: Origin)
-    -> BoxFuture<'_, Result<Outcome, CommandError>>;
+    fn submit(
+        &self,
+        command: Command,
+        origin: Origin,
+    ) -> BoxFuture<'_, Result<Outcome, CommandError>>;
 
     /// What is decided and seen now; changes whenever that does.
     fn view(&self) -> watch::Receiver<Arc<View>>;

@@ -66,7 +66,9 @@ async fn stream(
     let range = range(wanted)?;
     // A browser that reconnects says what it has seen.
     let resumed = headers.get("last-event-id");
-    let resumed = resumed.and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
+    let resumed = resumed
+        .and_then(|id| id.to_str().ok())
+        .and_then(|id| id.parse().ok());
     let permit = api.streams.clone().try_acquire_owned().map_err(|_| {
         let detail = format!("there are {MAX_STREAMS} event streams already; close one");
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-streams", detail)

@@ -18,9 +18,6 @@ use super::problem::Problem;
 use crate::delivery::command::{Command, Outcome, Refusal};
 use crate::flags;
 
-/// Longest key of a flag, in bytes.
-const MAX_KEY: usize = 256;
-
 pub(super) fn routes() -> Router<Api> {
     Router::new()
         .route("/flags", get(list).put(replace))
@@ -102,7 +99,9 @@ async fn evaluate(
     let now = api.backend.now();
     let answer = flags::evaluate(&api.view().state, &key, &context, now);
     let answer = answer.map_err(does_not_compile)?;
-    answer.map(Json).ok_or_else(|| Refusal::UnknownFlag(key).into())
+    answer
+        .map(Json)
+        .ok_or_else(|| Refusal::UnknownFlag(key).into())
 }
 
 async fn put(
@@ -111,11 +110,6 @@ async fn put(
     definition: Value,
     origin: Origin,
 ) -> Result<Json<Outcome>, Problem> {
-    if key.len() > MAX_KEY || key.chars().any(char::is_control) {
-        return Err(Problem::bad_request(format!(
-            "a flag's key may hold up to {MAX_KEY} bytes and no control characters"
-        )));
-    }
     let view = api.view();
     let flags = flags::check_with(&view.state, &key, definition.clone());
     lead_somewhere(&flags.map_err(does_not_compile)?, &view)?;
@@ -139,7 +133,8 @@ fn does_not_compile(error: FlagError) -> Problem {
 
 /// A routing flag for a service that is not there is a mistake, not a plan for later.
 fn lead_somewhere(flags: &FlagSet, view: &View) -> Result<(), Problem> {
-    let lost = flags::routing(flags).find(|(_, service)| !view.state.services.contains_key(*service));
+    let lost =
+        flags::routing(flags).find(|(_, service)| !view.state.services.contains_key(*service));
     lost.map_or(Ok(()), |(key, service)| {
         let detail = format!("flag `{key}` routes service `{service}`, which is not there");
         Err(Problem::new(StatusCode::BAD_REQUEST, "bad-flag", detail))

@@ -20,7 +20,11 @@ async fn ready(State(api): State<Api>) -> Result<&'static str, Problem> {
         None => Ok("ok\n"),
         Some(why) => {
             let detail = format!("no decision can be written down: {why}; traffic stays as it is");
-            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "halted", detail))
+            Err(Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "halted",
+                detail,
+            ))
         }
     }
 }

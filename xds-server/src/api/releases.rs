@@ -25,7 +25,11 @@ async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<ReleaseView>, Problem> {
     let view = api.view();
-    let mut releases = view.state.services.values().filter_map(|it| it.release.as_ref());
+    let mut releases = view
+        .state
+        .services
+        .values()
+        .filter_map(|it| it.release.as_ref());
     let release = releases.find(|release| release.id.as_str() == id);
     let release = release.ok_or_else(|| {
         Problem::new(

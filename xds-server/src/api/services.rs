@@ -133,9 +133,17 @@ async fn start(
 
 fn find<'a>(view: &'a View, service: &str) -> Result<&'a ServiceState, Problem> {
     view.state.services.get(service).ok_or_else(|| {
-        let known: Vec<&str> = view.state.services.keys().map(ServiceName::as_str).collect();
+        let known: Vec<&str> = view
+            .state
+            .services
+            .keys()
+            .map(ServiceName::as_str)
+            .collect();
         let known = known.join(", ");
-        let service = service.chars().take(crate::delivery::names::MAX_LEN).collect();
+        let service = service
+            .chars()
+            .take(crate::delivery::names::MAX_LEN)
+            .collect();
         Refusal::UnknownService { service, known }.into()
     })
 }

@@ -192,15 +192,21 @@ impl Service {
         let totals = backend.totals(&spec.name);
         let version = |(name, version): (&VersionName, &VersionSpec)| Version {
             name: name.clone(),
-            endpoints: version.endpoints.iter().map(|at| shown(&at.host, at.port)).collect(),
+            endpoints: version
+                .endpoints
+                .iter()
+                .map(|at| shown(&at.host, at.port))
+                .collect(),
             environment: version.environment,
             weight: weight(service, name),
-            totals: totals.get(name).map_or_else(Totals::default, |counts| Totals {
-                requests: counts.requests,
-                errors: counts.errors,
-                client_errors: counts.client_errors,
-                cancelled: counts.cancelled,
-            }),
+            totals: totals
+                .get(name)
+                .map_or_else(Totals::default, |counts| Totals {
+                    requests: counts.requests,
+                    errors: counts.errors,
+                    client_errors: counts.client_errors,
+                    cancelled: counts.cancelled,
+                }),
         };
         let release = service.release.as_ref();
         Self {
@@ -288,7 +294,9 @@ pub(super) fn exposure(progress: &Progress) -> Option<Ppm> {
     let candidate = u128::from(progress.observation.candidate.requests);
     let all = candidate + u128::from(progress.observation.stable.requests);
     let parts = (candidate * u128::from(Ppm::ALL.parts())).checked_div(all)?;
-    u32::try_from(parts).ok().and_then(|parts| Ppm::new(parts).ok())
+    u32::try_from(parts)
+        .ok()
+        .and_then(|parts| Ppm::new(parts).ok())
 }
 
 impl From<&Progress> for ProgressView {

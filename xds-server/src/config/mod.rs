@@ -78,7 +78,9 @@ fn read(path: &Path) -> Result<String, LoadError> {
     let mut text = String::new();
     let file = File::open(path).map_err(fail)?;
     // One byte more than allowed: enough to know.
-    file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(fail)?;
+    file.take(MAX_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(fail)?;
     if text.len() as u64 > MAX_BYTES {
         return Err(LoadError::TooLarge {
             path: path.to_owned(),

@@ -39,17 +39,25 @@ fn problem(error: &Error) -> Problem {
     let error = error.without_snippet();
     let place = error.location().map_or(Place::START, Place::from);
     let fault = match error {
-        Error::SerdeUnknownField { field, expected, .. } => Fault::new(
+        Error::SerdeUnknownField {
+            field, expected, ..
+        } => Fault::new(
             format!("unknown key `{field}`"),
             suggest(field, expected.iter().copied()),
         ),
-        Error::SerdeUnknownVariant { variant, expected, .. } => Fault::new(
+        Error::SerdeUnknownVariant {
+            variant, expected, ..
+        } => Fault::new(
             format!("`{variant}` is none of the choices here"),
             suggest(variant, expected.iter().copied()),
         ),
         Error::SerdeMissingField { field, .. } => Fault::new(
             format!("`{field}` is missing"),
             format!("add `{field}:`; `tidegate schema` says what goes there"),
+        ),
+        Error::InvalidScalar { ty, .. } if ty.starts_with('u') => Fault::new(
+            "not a whole number",
+            "write one without sign, point or unit, such as 200",
         ),
         Error::DuplicateMappingKey { key, .. } => Fault::new(
             format!("key `{}` stands here twice", key.as_deref().unwrap_or("?")),
@@ -59,7 +67,10 @@ fn problem(error: &Error) -> Problem {
         | Error::AliasReplayLimitExceeded { .. }
         | Error::AliasExpansionLimitExceeded { .. }
         | Error::AliasReplayStackDepthExceeded { .. } => Fault::new(
-            format!("too large or too deep for a configuration: {}", plain(error)),
+            format!(
+                "too large or too deep for a configuration: {}",
+                plain(error)
+            ),
             "write it without aliases in aliases, or split it",
         ),
         _ => Fault::new(

@@ -86,9 +86,19 @@ pub(super) struct Problems(Vec<Problem>);
 
 impl Problems {
     /// Notes one.
-    pub(super) fn add(&mut self, place: Place, what: impl Into<String>, way_out: impl Into<String>) {
+    pub(super) fn add(
+        &mut self,
+        place: Place,
+        what: impl Into<String>,
+        way_out: impl Into<String>,
+    ) {
         let fault = Fault::new(what, way_out);
         self.0.push(Problem { place, fault });
+    }
+
+    /// How many were noted so far.
+    pub(super) const fn count(&self) -> usize {
+        self.0.len()
     }
 
     /// Takes the value, or notes why there is none.

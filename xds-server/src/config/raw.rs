@@ -168,7 +168,10 @@ pub(super) struct Service {
 /// One place where a request may carry its user's identity.
 #[derive(JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[expect(dead_code, reason = "the schema's picture of a type from the shared core, which knows no schemas")]
+#[expect(
+    dead_code,
+    reason = "the schema's picture of a type from the shared core, which knows no schemas"
+)]
 enum Identity {
     /// The value of this request header.
     Header(String),
@@ -179,7 +182,10 @@ enum Identity {
 /// One of the two environments.
 #[derive(JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[expect(dead_code, reason = "the schema's picture of a type of the domain, which knows no schemas")]
+#[expect(
+    dead_code,
+    reason = "the schema's picture of a type of the domain, which knows no schemas"
+)]
 enum Color {
     /// Blue.
     Blue,

@@ -28,9 +28,6 @@ mod tests {
         let known = ["strategy", "stable", "services"];
         assert_eq!(suggest("stratgy", known), "did you mean `strategy`?");
         assert_eq!(suggest("Stable", known), "did you mean `stable`?");
-        assert_eq!(
-            suggest("zzz", known),
-            "there is strategy, stable, services"
-        );
+        assert_eq!(suggest("zzz", known), "there is strategy, stable, services");
     }
 }

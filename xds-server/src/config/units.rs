@@ -18,7 +18,8 @@ const DECIMALS: usize = 4;
 
 /// `5%`, `0.05%`: a share with up to four digits after the point.
 pub(super) fn percent(text: &str) -> Result<Ppm, Fault> {
-    let refuse = |what: String| Fault::new(what, "write a share from 0% to 100%, such as 5% or 0.05%");
+    let refuse =
+        |what: String| Fault::new(what, "write a share from 0% to 100%, such as 5% or 0.05%");
     let Some(number) = text.strip_suffix('%').map(str::trim_end) else {
         return Err(refuse(format!("`{text}` has no per cent sign")));
     };
@@ -95,9 +96,7 @@ pub fn endpoint(text: &str) -> Result<Endpoint, Fault> {
             "write host:port, such as 10.0.0.7:8080, [::1]:8080 or order.internal:8080",
         )
     };
-    let (host, port) = text
-        .rsplit_once(':')
-        .ok_or_else(|| refuse("has no port"))?;
+    let (host, port) = text.rsplit_once(':').ok_or_else(|| refuse("has no port"))?;
     let digits = port.bytes().all(|b| b.is_ascii_digit());
     let port = match port.parse::<u16>() {
         Ok(port) if port > 0 && digits => port,
@@ -109,7 +108,9 @@ pub fn endpoint(text: &str) -> Result<Endpoint, Fault> {
         None => is_host(host),
     };
     if !good {
-        return Err(refuse("has a host that is neither an IP address nor a DNS name"));
+        return Err(refuse(
+            "has a host that is neither an IP address nor a DNS name",
+        ));
     }
     Ok(Endpoint {
         host: bracketed.unwrap_or(host).to_owned(),
@@ -199,8 +200,19 @@ mod tests {
             assert_eq!(endpoint(text), Ok(Endpoint { host, port }));
         }
         for text in [
-            "", ":80", "host", "host:", "host:0", "host:65536", "::1:80", "[::1", "a b:80",
-            "http://host:80", "[host]:80", "a..b:80", "host:+80",
+            "",
+            ":80",
+            "host",
+            "host:",
+            "host:0",
+            "host:65536",
+            "::1:80",
+            "[::1",
+            "a b:80",
+            "http://host:80",
+            "[host]:80",
+            "a..b:80",
+            "host:+80",
         ] {
             assert!(endpoint(text).is_err(), "{text}");
         }

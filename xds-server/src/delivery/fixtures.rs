@@ -160,5 +160,6 @@ pub(crate) fn finding(level: Level) -> Finding {
         limit: "5%".to_owned(),
         bad: 60,
         requests: 1000,
+        window_ms: None,
     }
 }

@@ -1,8 +1,8 @@
 //! From what is written to what is meant: names checked, references followed, defaults filled in.
 //! Nothing stops at the first mistake; every one is noted with its place.
 
-mod fleets;
 mod flags;
+mod fleets;
 mod guardrails;
 mod once;
 mod plan;
@@ -48,7 +48,11 @@ pub(super) fn resolve(root: &raw::Root, base: &Path) -> Result<Config, Vec<Probl
         .and_then(|path| flags::resolve(path, base, &root.services, &mut problems));
     let config = listen.zip(wasm).map(|(listen, wasm)| Config {
         listen,
-        data_dir: base.join(root.data_dir.clone().unwrap_or_else(|| PathBuf::from(DATA_DIR))),
+        data_dir: base.join(
+            root.data_dir
+                .clone()
+                .unwrap_or_else(|| PathBuf::from(DATA_DIR)),
+        ),
         mesh: Mesh { wasm, fleets },
         services,
         false_rollback,

@@ -50,7 +50,11 @@ fn steps(canary: &raw::Canary, problems: &mut Problems) -> Vec<Step> {
     let step = |weight| Step {
         weight,
         // At 100 % it is the watch that counts.
-        time: if weight == Ppm::ALL { Duration::ZERO } else { time },
+        time: if weight == Ppm::ALL {
+            Duration::ZERO
+        } else {
+            time
+        },
         min_requests: canary.min_requests.unwrap_or(MIN_REQUESTS),
     };
     weights.into_iter().map(step).collect()

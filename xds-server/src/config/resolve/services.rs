@@ -31,7 +31,7 @@ pub(super) fn resolve(
     let (mut names, mut all_hosts) = (Once::default(), Once::default());
     let mut services = Vec::new();
     for raw in written.get() {
-        let place = raw.name.place();
+        let (place, noted) = (raw.name.place(), problems.count());
         names.check("service", raw.name.get(), "", place, problems);
         let hosts = hosts(raw, &mut all_hosts, problems);
         for source in &raw.identity {
@@ -44,8 +44,10 @@ pub(super) fn resolve(
             raw::Strategy::Canary(_) => canary(raw, problems),
             raw::Strategy::BlueGreen(_) => blue_green(raw, problems),
         };
-        let both = name.zip(deployment);
-        services.extend(both.map(|(name, deployment)| ServiceSpec {
+        let Some((name, deployment)) = name.zip(deployment) else {
+            continue;
+        };
+        let spec = ServiceSpec {
             name,
             hosts,
             identity: raw.identity.iter().map(|at| lower(at.get())).collect(),
@@ -54,7 +56,15 @@ pub(super) fn resolve(
             environments: deployment.environments,
             plan,
             guardrails,
-        }));
+        };
+        // What the engine relies on; told here only where nothing more exact was.
+        if problems.count() == noted
+            && let Err(error) = spec.validate()
+        {
+            let what = format!("service `{}`: {error}", spec.name);
+            problems.add(place, what, "see `tidegate schema` for what goes where");
+        }
+        services.push(spec);
     }
     services
 }
@@ -121,7 +131,13 @@ fn canary(raw: &raw::Service, problems: &mut Problems) -> Option<Deployment> {
         ("environments", raw.environments.as_ref().map(At::place)),
         ("active", raw.active.as_ref().map(At::place)),
     ] {
-        not_here(key, place, "canary", "list `versions` and name the `stable` one", problems);
+        not_here(
+            key,
+            place,
+            "canary",
+            "list `versions` and name the `stable` one",
+            problems,
+        );
     }
     let Some(written) = &raw.versions else {
         problems.add(
@@ -140,7 +156,13 @@ fn canary(raw: &raw::Service, problems: &mut Problems) -> Option<Deployment> {
         let name = problems.take(place, name::<VersionName>(&version.name));
         versions.extend(name.map(|name| {
             let environment = None;
-            (name, VersionSpec { endpoints, environment })
+            (
+                name,
+                VersionSpec {
+                    endpoints,
+                    environment,
+                },
+            )
         }));
     }
     let Some(at) = &raw.stable else {
@@ -151,11 +173,17 @@ fn canary(raw: &raw::Service, problems: &mut Problems) -> Option<Deployment> {
         );
         return None;
     };
-    let known = written.get().iter().map(|version| version.name.get().as_str());
+    let known = written
+        .get()
+        .iter()
+        .map(|version| version.name.get().as_str());
     if !known.clone().any(|name| name == at.get()) {
         problems.add(
             at.place(),
-            format!("service `{service}` has no version `{}` to be stable", at.get()),
+            format!(
+                "service `{service}` has no version `{}` to be stable",
+                at.get()
+            ),
             suggest(at.get(), known),
         );
         return None;
@@ -163,7 +191,11 @@ fn canary(raw: &raw::Service, problems: &mut Problems) -> Option<Deployment> {
     // A malformed name was noted where the version is declared.
     let stable = at.get().parse().ok()?;
     let environments = None;
-    Some(Deployment { versions, stable, environments })
+    Some(Deployment {
+        versions,
+        stable,
+        environments,
+    })
 }
 
 fn blue_green(raw: &raw::Service, problems: &mut Problems) -> Option<Deployment> {
