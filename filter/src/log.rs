@@ -19,12 +19,12 @@ thread_local! {
 
 /// Something an operator wants to know once.
 pub(crate) fn info(message: impl Display) {
-    host::log(Level::Info, &format!("tidegate: {message}"));
+    host::log(Level::Info, &message.to_string());
 }
 
 /// Something an operator must act upon.
 pub(crate) fn error(message: impl Display) {
-    host::log(Level::Error, &format!("tidegate: {message}"));
+    host::log(Level::Error, &message.to_string());
 }
 
 /// Trouble that may recur: one line in ten seconds, which tells how many were left out.
@@ -45,9 +45,9 @@ pub(crate) fn trouble(message: impl Display) {
         let unsaid = std::mem::take(&mut throttle.unsaid);
         throttle.last = Some(now);
         let line = if unsaid == 0 {
-            format!("tidegate: {message}")
+            message.to_string()
         } else {
-            format!("tidegate: {message} ({unsaid} such lines left out)")
+            format!("{message} ({unsaid} such lines left out)")
         };
         host::log(Level::Warn, &line);
     });
@@ -56,6 +56,6 @@ pub(crate) fn trouble(message: impl Display) {
 /// Should a panic happen after all, Envoy's log says where.
 pub(crate) fn report_panics() {
     panic::set_hook(Box::new(|panic| {
-        host::log(Level::Critical, &format!("tidegate: {panic}"));
+        host::log(Level::Critical, &panic.to_string());
     }));
 }

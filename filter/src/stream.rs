@@ -55,8 +55,8 @@ impl Stream {
 
     /// Routes the request by headers of ours, which nobody else may set.
     fn route(&mut self) -> Result<(), HostError> {
-        host::remove_request_header(VERSION_HEADER)?;
-        host::remove_request_header(BUCKET_HEADER)?;
+        let stripped = host::remove_request_header(VERSION_HEADER);
+        host::remove_request_header(BUCKET_HEADER).and(stripped)?;
         let Some(decision) = self.router.as_ref().and_then(|r| r.decide(&HostRequest)) else {
             return Ok(());
         };

@@ -11,3 +11,4 @@ pub mod delivery;
 pub mod flags;
 pub mod judge;
 pub mod telemetry;
+pub mod xds;

@@ -20,11 +20,8 @@ pub fn bucket(salt: &[u8], identity: &[u8]) -> u32 {
 
 /// Maps a hash to `0..total`, evenly.
 #[must_use]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "hash < 2^32, so the shifted product is below total"
-)]
 pub const fn scale(hash: u32, total: u32) -> u32 {
+    // Below `total`, for `hash` is below 2^32.
     ((hash as u64 * total as u64) >> 32) as u32
 }
 

@@ -228,12 +228,12 @@ impl<'a> Compiler<'a> {
     }
 
     fn membership(&mut self, list: &'a [Json]) -> Compiled {
-        if let [needle, Json::Array(items)] = list {
-            if items.iter().any(Json::is_object) {
-                let needle = Box::new(self.argument(0, needle)?);
-                let items = self.within("[1]", |compiler| compiler.rules(items))?;
-                return Ok(Rule::InAny { needle, items });
-            }
+        if let [needle, Json::Array(items)] = list
+            && items.iter().any(Json::is_object)
+        {
+            let needle = Box::new(self.argument(0, needle)?);
+            let items = self.within("[1]", |compiler| compiler.rules(items))?;
+            return Ok(Rule::InAny { needle, items });
         }
         Ok(Rule::In(self.pair("in", list)?))
     }

@@ -1,0 +1,81 @@
+# Everything one does with Tidegate. `make` alone lists it.
+
+CARGO  ?= cargo
+BUILT  := $(or $(CARGO_TARGET_DIR),target)
+FILTER_TARGET := wasm32-wasip1
+CORE_TARGET   := wasm32-unknown-unknown
+NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
+RUN_TESTS := $(CARGO) $(if $(NEXTEST),nextest run --no-tests=pass,test)
+
+say = @printf '\n== %s\n' '$(1)'
+
+.DEFAULT_GOAL := help
+.PHONY: help build targets demo test test-native test-wasm test-e2e lint deny bench clean
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: targets ## dist/tidegate, dist/tidegate_filter.wasm and dist/tidegate-demo-app
+	$(call say,building the control plane and the demo service (the first time takes minutes))
+	$(CARGO) build --release -p tidegate -p tidegate-demo-app
+	$(call say,building the filter)
+	$(CARGO) build --profile filter --target $(FILTER_TARGET) -p tidegate-filter
+	@mkdir -p dist
+	@install -m 755 $(BUILT)/release/tidegate $(BUILT)/release/tidegate-demo-app dist/
+	@install -m 644 $(BUILT)/$(FILTER_TARGET)/filter/tidegate_filter.wasm dist/
+
+targets: ## the WASM targets of the pinned toolchain, added if they are missing
+	@for target in $(FILTER_TARGET) $(CORE_TARGET); do \
+	  test -d "$$(rustc --print sysroot)/lib/rustlib/$$target" || rustup target add "$$target" || { \
+	    echo "The Rust target $$target is missing and could not be added." >&2; \
+	    echo "A way out: install rustup (https://rustup.rs), or your system's package of the standard library" >&2; \
+	    echo "for $$target, for the toolchain named in rust-toolchain.toml." >&2; \
+	    exit 1; }; \
+	done
+
+demo: build ## tell the whole story on real Envoys, in three minutes; KEEP=1 leaves it running
+	$(call say,building the demo)
+	$(CARGO) build --release -p tidegate-tests --bin tidegate-demo
+	@TIDEGATE_ENVOY="$$(envoy/get-envoy)" && export TIDEGATE_ENVOY && \
+	  exec $(BUILT)/release/tidegate-demo $(if $(KEEP),--keep)
+
+test: lint test-native test-wasm test-e2e ## everything that must hold before a merge
+
+test-native: ## unit and property tests
+	$(call say,native tests)
+	$(RUN_TESTS) --workspace --exclude tidegate-tests
+	$(RUN_TESTS) -p tidegate-tests --lib --bins
+
+test-wasm: targets ## the shared core's tests as WASM, under Node
+	$(call say,WASM tests)
+	@CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER="$$(tests/get-wasm-runner)" && \
+	  export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER && \
+	  PATH="$$PATH:$(CURDIR)/.tools/bin" $(CARGO) test -p tidegate-core --target $(CORE_TARGET)
+
+test-e2e: build ## end-to-end tests on real Envoy; ENVOY=1.36.4 chooses its version
+	$(call say,end-to-end tests)
+	@TIDEGATE_ENVOY="$$(envoy/get-envoy $(if $(ENVOY),--version $(ENVOY)))" && export TIDEGATE_ENVOY && \
+	  $(RUN_TESTS) -p tidegate-tests --test '*'
+
+lint: targets ## formatting, clippy (native and WASM), licenses and sources of dependencies
+	$(call say,formatting)
+	$(CARGO) fmt --all -- --check
+	$(call say,clippy)
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy -p tidegate-filter --target $(FILTER_TARGET) -- -D warnings
+	$(call say,dependencies)
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(MAKE) --no-print-directory deny; \
+	else echo "skipped: cargo-deny is not installed (cargo install --locked cargo-deny)"; fi
+
+# The advisory database is fetched first and by itself, so that "no network" cannot pass for "an advisory", nor hide one.
+deny: ## what deny.toml demands of dependencies; needs cargo-deny
+	$(CARGO) deny check --hide-inclusion-graph --allow duplicate bans licenses sources
+	@if $(CARGO) deny fetch db; then $(CARGO) deny check --disable-fetch advisories; \
+	else echo "skipped: advisories, because the database could not be fetched"; fi
+
+bench: build ## the numbers of the design, each beside its baseline
+	@TIDEGATE_ENVOY="$$(envoy/get-envoy)" && export TIDEGATE_ENVOY && $(CARGO) bench -p tidegate-tests --benches
+
+clean: ## remove everything that was built or fetched
+	$(CARGO) clean
+	rm -rf dist .tools

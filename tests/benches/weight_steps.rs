@@ -1,0 +1,76 @@
+//! A hundred weight steps and a rollback under load: no request may fail. Beside it, in the same run and as
+//! long, the same load with nothing moving.
+#![expect(clippy::print_stdout, reason = "printing figures is what a bench is for")]
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use tidegate_demo_app::load::LoadReport;
+use tidegate_tests::story::{Operator, Phase, Traffic};
+use tidegate_tests::world_config::Knobs;
+use tidegate_tests::{World, WorldOptions};
+
+const RATE: f64 = 1000.0;
+const SERVICE: &str = "order";
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    // `cargo test --benches` only wants to know that it builds.
+    if !std::env::args().any(|arg| arg == "--bench") {
+        return Ok(());
+    }
+    let steps = (1..=100).map(|percent| format!("{percent}%")).collect::<Vec<_>>().join(", ");
+    let strategy =
+        format!("{{canary: {{steps: [{steps}], step_time: 100ms, watch: 1h, min_requests: 1}}}}");
+    let knobs = Knobs { strategies: [(SERVICE.to_owned(), strategy)].into(), ..Knobs::default() };
+    let world = World::start(WorldOptions { knobs, ..WorldOptions::default() }).await?;
+    let operator = Operator::new(&world.control);
+
+    let traffic = Traffic::start(&world, SERVICE, RATE, 1_000).await?;
+    let started = Instant::now();
+    operator.run(&["release", "start", SERVICE, "--version", "v2"]).await?;
+    loop {
+        // A hundred steps may take longer than one wait has patience for; any step is a sign of life.
+        let now = operator.release(SERVICE).await?.weight;
+        let moved = |release: &tidegate_tests::story::ReleaseView| release.weight > now;
+        if operator.until(SERVICE, moved).await?.phase == Phase::Watching {
+            break;
+        }
+    }
+    operator.run(&["release", "rollback", SERVICE]).await?;
+    traffic.until_only("v1", 500).await?;
+    let took = started.elapsed();
+    let (moving, _) = traffic.end(None).await?;
+
+    let traffic = Traffic::start(&world, SERVICE, RATE, 1_000).await?;
+    tokio::time::sleep(took).await;
+    let (still, _) = traffic.end(None).await?;
+
+    println!(
+        "\nweight steps: {} Envoys, {RATE} requests/s, 100 steps and a rollback in {:.0} s",
+        world.sidecars.len(),
+        took.as_secs_f64()
+    );
+    println!("  {:<22} {:>9} {:>7} {:>9} {:>9}", "", "REQUESTS", "FAILED", "p50 ms", "p99 ms");
+    row("100 steps, a rollback", &moving);
+    row("nothing moves", &still);
+    ensure!(
+        took > Duration::ZERO && moving.failed == 0,
+        "{} requests failed; the goal is 0",
+        moving.failed
+    );
+    Ok(())
+}
+
+fn row(name: &str, report: &LoadReport) {
+    let slowest = |of: fn(&tidegate_demo_app::load::VersionReport) -> f64| {
+        report.versions.values().map(of).fold(0.0, f64::max)
+    };
+    println!(
+        "  {name:<22} {:>9} {:>7} {:>9.2} {:>9.2}",
+        report.sent,
+        report.failed,
+        slowest(|version| version.p50_ms),
+        slowest(|version| version.p99_ms)
+    );
+}

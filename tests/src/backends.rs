@@ -1,0 +1,62 @@
+//! The six services of the demo, two versions of each, in this process.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use anyhow::{Context, Result};
+use tidegate_demo_app::faults::Faults;
+use tidegate_demo_app::service::{Identity, Service};
+
+/// Released from one environment to the other, at once.
+pub const BLUE_GREEN: [&str; 3] = ["user", "product", "notification"];
+/// Released in steps; the first step is what each is known to need.
+pub const CANARY: [(&str, &str); 3] = [
+    ("order", "5%, 10%, 25%, 50%, 100%"),
+    ("payment", "1%, 5%, 10%, 25%, 50%, 100%"),
+    ("inventory", "10%, 25%, 50%, 100%"),
+];
+/// What a blue/green service has in blue is `v1`; in green, `v2`.
+pub const VERSIONS: [&str; 2] = ["v1", "v2"];
+
+/// All of them, running.
+#[derive(Debug)]
+pub struct Backends {
+    /// By `SERVICE/VERSION`, as Envoy's clusters are called.
+    services: BTreeMap<String, Service>,
+}
+
+impl Backends {
+    /// Starts them on free ports, in good health.
+    ///
+    /// # Errors
+    /// If one cannot listen.
+    pub async fn start() -> Result<Self> {
+        let mut services = BTreeMap::new();
+        for service in names() {
+            for version in VERSIONS {
+                let identity =
+                    Identity { service: service.to_owned(), version: version.to_owned() };
+                let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+                services.insert(
+                    format!("{service}/{version}"),
+                    Service::start(identity, anywhere, Faults::default()).await?,
+                );
+            }
+        }
+        Ok(Self { services })
+    }
+
+    /// One version of one service.
+    ///
+    /// # Errors
+    /// If there is no such service or version.
+    pub fn get(&self, service: &str, version: &str) -> Result<&Service> {
+        let name = format!("{service}/{version}");
+        self.services.get(&name).with_context(|| format!("there is no backend {name}"))
+    }
+}
+
+/// The services' names.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    BLUE_GREEN.into_iter().chain(CANARY.map(|(name, _)| name))
+}

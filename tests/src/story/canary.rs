@@ -1,0 +1,73 @@
+//! (a) A good canary climbs its steps, and users stay where they are.
+
+use std::collections::{HashMap, HashSet};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{Chapter, Narrator, Operator, Phase, Traffic};
+use crate::World;
+use crate::stats::plausible;
+
+const RATE: f64 = 300.0;
+const USERS: u64 = 300;
+
+/// order v2 is good: 5 → 10 → 25 → 50 → 100 %.
+///
+/// # Errors
+/// If the split, the users' stickiness or any request was not as promised.
+pub async fn good_version_climbs(world: &World, narrator: &Narrator) -> Result<Chapter> {
+    let operator = Operator::new(&world.control);
+    narrator.say("(a) order v2 is good: it should climb 5 → 10 → 25 → 50 → 100 %");
+    let traffic = Traffic::start(world, "order", RATE, USERS).await?;
+    operator.run(&["release", "start", "order", "--version", "v2"]).await?;
+
+    let mut on_candidate: HashSet<u64> = HashSet::new();
+    let mut shares = Vec::new();
+    for weight in [0.05, 0.10, 0.25, 0.50, 1.0] {
+        operator.until("order", |release| release.weight >= weight && release.converged).await?;
+        // What was sent before every sidecar had the step belongs to no step.
+        traffic.forget_users();
+        let step = operator.release("order").await?;
+        traffic.more(3 * USERS).await?;
+        let users = traffic.load.take_users();
+        let still = operator.release("order").await?;
+        ensure!(
+            (step.weight - still.weight).abs() < 1e-9,
+            "the step from {} was over before it was measured",
+            step.weight
+        );
+        let candidate = users_on("v2", &users)?;
+        let (k, n) = (candidate.len() as u64, users.len() as u64);
+        ensure!(plausible(k, n, weight), "{k} of {n} users at a weight of {weight}");
+        let back: Vec<_> = on_candidate.difference(&candidate).collect();
+        ensure!(back.is_empty(), "users {back:?} fell back to v1 when the weight rose to {weight}");
+        narrator.say(format_args!(
+            "    {:>3.0} %: {k} of {n} users on v2, each on one side",
+            weight * 100.0
+        ));
+        shares.push(format!("{k}/{n}"));
+        on_candidate = candidate;
+    }
+    operator.until("order", |release| release.phase == Phase::Completed).await?;
+    narrator.say("    watched, complete: v2 is the stable version");
+    let (report, caused) = traffic.end(None).await?;
+    Ok(Chapter {
+        title: "a good canary climbs",
+        found: format!("users on v2 at each step: {}", shares.join(", ")),
+        requests: report.sent,
+        caused,
+    })
+}
+
+/// The users that a version answered; an error if any was answered by two.
+fn users_on(version: &str, users: &HashMap<u64, HashMap<String, u64>>) -> Result<HashSet<u64>> {
+    let mut on_it = HashSet::new();
+    for (user, versions) in users {
+        ensure!(versions.len() == 1, "user {user} met {versions:?} while the weight held");
+        let (met, _) = versions.iter().next().context("a user without an answer")?;
+        if met == version {
+            on_it.insert(*user);
+        }
+    }
+    Ok(on_it)
+}

@@ -1,0 +1,171 @@
+//! What an operator does and sees: commands by the command line, looks by the REST interface.
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use crate::control_plane::ControlPlane;
+use crate::wait::{PATIENCE, until};
+
+/// An operator at the keyboard.
+#[derive(Debug, Clone, Copy)]
+pub struct Operator<'a> {
+    control: &'a ControlPlane,
+}
+
+/// Where a release is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// 0 %, before the first step.
+    Preparing,
+    /// On a step.
+    Stepping,
+    /// At 100 %.
+    Watching,
+    /// Ended well.
+    Completed,
+    /// Went back.
+    RolledBack,
+}
+
+/// A release, as far as the story cares.
+#[derive(Debug, Clone)]
+pub struct ReleaseView {
+    /// Its id.
+    pub id: String,
+    /// Where it is.
+    pub phase: Phase,
+    /// The candidate's share, 0 to 1.
+    pub weight: f64,
+    /// Whether every connected sidecar has what was decided last.
+    pub converged: bool,
+    /// Why it went back, if it did.
+    pub cause: Option<String>,
+}
+
+impl ReleaseView {
+    /// True until it completed or went back.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        !matches!(self.phase, Phase::Completed | Phase::RolledBack)
+    }
+}
+
+#[derive(Deserialize)]
+struct Service {
+    stable: String,
+    release: Option<Release>,
+}
+
+#[derive(Deserialize)]
+struct Release {
+    id: String,
+    phase: Phase,
+    weight: f64,
+    cause: Option<serde_json::Value>,
+    progress: Option<Progress>,
+}
+
+#[derive(Deserialize)]
+struct Progress {
+    convergence: Convergence,
+}
+
+#[derive(Deserialize)]
+struct Convergence {
+    acked: u32,
+    connected: u32,
+}
+
+impl From<Release> for ReleaseView {
+    fn from(release: Release) -> Self {
+        let converged = release
+            .progress
+            .map(|progress| progress.convergence)
+            .is_some_and(|seen| seen.connected > 0 && seen.acked >= seen.connected);
+        Self {
+            id: release.id,
+            phase: release.phase,
+            weight: release.weight / 1e6,
+            converged,
+            cause: release.cause.map(|cause| in_words(&cause)),
+        }
+    }
+}
+
+/// `error rate above 5%: 12 of 20`.
+fn in_words(cause: &serde_json::Value) -> String {
+    let finding = &cause["finding"];
+    match finding["guardrail"].as_str() {
+        Some(guardrail) => format!(
+            "{} above {}: {} of {} requests",
+            guardrail.replace('_', " "),
+            finding["limit"].as_str().unwrap_or("?"),
+            finding["bad"],
+            finding["requests"],
+        ),
+        None => cause.to_string(),
+    }
+}
+
+impl<'a> Operator<'a> {
+    /// At the keyboard of this control plane.
+    #[must_use]
+    pub const fn new(control: &'a ControlPlane) -> Self {
+        Self { control }
+    }
+
+    /// Runs a command, and returns what it printed.
+    ///
+    /// # Errors
+    /// If it failed, with what it printed.
+    pub async fn run(&self, args: &[&str]) -> Result<String> {
+        let output = self.control.cli(args).await?;
+        if !output.status.success() {
+            bail!("tidegate {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    async fn service(&self, service: &str) -> Result<Service> {
+        self.control.get(&format!("services/{service}")).await
+    }
+
+    /// A service's stable version.
+    ///
+    /// # Errors
+    /// If there is no such service.
+    pub async fn stable(&self, service: &str) -> Result<String> {
+        Ok(self.service(service).await?.stable)
+    }
+
+    /// A service's newest release.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn release(&self, service: &str) -> Result<ReleaseView> {
+        let release = self.service(service).await?.release;
+        release.map(ReleaseView::from).with_context(|| format!("{service} has no release"))
+    }
+
+    /// Waits until the newest release is where it is expected.
+    ///
+    /// # Errors
+    /// If it never is, or went back while something else was expected; the error shows where it is.
+    pub async fn until(
+        &self,
+        service: &str,
+        expected: impl Fn(&ReleaseView) -> bool,
+    ) -> Result<ReleaseView> {
+        let what = format!("the release of {service}");
+        let arrived = until(&what, PATIENCE, async || {
+            let release = self.release(service).await.ok()?;
+            (expected(&release) || release.phase == Phase::RolledBack).then_some(release)
+        });
+        match arrived.await {
+            Ok(release) if expected(&release) => Ok(release),
+            Ok(release) => bail!("the release of {service} went back: {:?}", release.cause),
+            Err(error) => Err(error.context(format!("it is at {:?}", self.release(service).await))),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The load of one chapter, and whom its failures are to be blamed on.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tidegate_demo_app::load::{Load, LoadConfig, LoadHandle, LoadReport, Snapshot};
+
+use crate::World;
+use crate::wait::{PATIENCE, until};
+
+/// Traffic for one service, through every Envoy in turn.
+#[derive(Debug)]
+pub struct Traffic {
+    /// The running load.
+    pub load: LoadHandle,
+    service: String,
+}
+
+impl Traffic {
+    /// Starts `rate` requests a second by `users` users, and waits for the first answer.
+    ///
+    /// # Errors
+    /// If nobody answers.
+    pub async fn start(world: &World, service: &str, rate: f64, users: u64) -> Result<Self> {
+        let config = LoadConfig {
+            rate,
+            users,
+            track_users: true,
+            timeout: Duration::from_secs(5),
+            ..world.load(service)
+        };
+        Self::with(service, &config).await
+    }
+
+    /// Starts a load of any kind, and waits for the first answer.
+    ///
+    /// # Errors
+    /// If nobody answers.
+    pub async fn with(service: &str, config: &LoadConfig) -> Result<Self> {
+        let load = Load::start(config)?;
+        let traffic = Self { load, service: service.to_owned() };
+        traffic.until("the first answer", |seen| (seen.finished > 0).then_some(())).await?;
+        Ok(traffic)
+    }
+
+    /// Counts until now.
+    #[must_use]
+    pub fn seen(&self) -> Snapshot {
+        self.load.snapshot()
+    }
+
+    /// Forgets whom each user met: from here on only requests that are due later count.
+    pub fn forget_users(&self) {
+        let _forgotten = self.load.take_users();
+    }
+
+    /// Waits until the counts show something.
+    ///
+    /// # Errors
+    /// If they never do.
+    pub async fn until<T>(
+        &self,
+        what: &str,
+        mut shows: impl FnMut(&Snapshot) -> Option<T>,
+    ) -> Result<T> {
+        let what = format!("{} traffic to show {what}", self.service);
+        until(&what, PATIENCE, async || shows(&self.load.snapshot())).await
+    }
+
+    /// Waits until `count` more requests are over.
+    ///
+    /// # Errors
+    /// If they never are.
+    pub async fn more(&self, count: u64) -> Result<()> {
+        let enough = self.seen().finished + count;
+        self.until("more requests", |seen| (seen.finished >= enough).then_some(())).await
+    }
+
+    /// Waits until `count` requests in a row were answered by one version alone.
+    ///
+    /// # Errors
+    /// If that never happens.
+    pub async fn until_only(&self, version: &str, count: u64) -> Result<()> {
+        let mut streak = self.seen();
+        self.until(&format!("{count} answers in a row by {version}"), |seen| {
+            let others = seen.finished - seen.finished_by(version);
+            if others > streak.finished - streak.finished_by(version) {
+                streak = seen.clone();
+            }
+            (seen.finished - streak.finished >= count).then_some(())
+        })
+        .await
+    }
+
+    /// Ends the load. Returns its report and how many requests failed without `faulty` having answered.
+    ///
+    /// # Errors
+    /// If any did: those failures are on us. Also if the load could not keep its rate, which shows nothing.
+    pub async fn end(self, faulty: Option<&str>) -> Result<(LoadReport, u64)> {
+        let report = self.load.stop().await;
+        let by_faulty = faulty
+            .and_then(|version| report.versions.get(version))
+            .map_or(0, |version| version.failed);
+        let caused = report.failed.checked_sub(by_faulty).context("more failures than failures")?;
+        if caused > 0 {
+            let shown = report
+                .failures
+                .iter()
+                .filter(|failure| failure.version.as_deref() != faulty || faulty.is_none())
+                .take(10)
+                .map(|failure| format!("\n  {failure}"))
+                .collect::<String>();
+            bail!(
+                "{caused} {} requests failed that no faulty version answered:{shown}",
+                self.service
+            );
+        }
+        Ok((report, caused))
+    }
+}

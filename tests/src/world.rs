@@ -1,0 +1,138 @@
+//! A whole world in one value: backends, control plane, and Envoys that ask it, with traffic to be sent through them.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+use tidegate_demo_app::load::LoadConfig;
+
+use crate::backends::Backends;
+use crate::control_plane::{ControlPlane, XdsMode};
+use crate::envoy::{Envoy, EnvoyOptions};
+use crate::world_config::{Knobs, Places, text};
+use crate::{binaries, ports};
+
+/// What kind of world.
+#[derive(Clone, Debug)]
+pub struct WorldOptions {
+    /// How many Envoys.
+    pub sidecars: usize,
+    /// How they ask for their configuration.
+    pub mode: XdsMode,
+    /// How they are started.
+    pub envoy: EnvoyOptions,
+    /// Which Envoy; `None`: the one [`binaries::envoy`] finds.
+    pub envoy_binary: Option<PathBuf>,
+    /// What the configuration says.
+    pub knobs: Knobs,
+}
+
+impl Default for WorldOptions {
+    fn default() -> Self {
+        Self {
+            sidecars: 2,
+            mode: XdsMode::default(),
+            envoy: EnvoyOptions::default(),
+            envoy_binary: None,
+            knobs: Knobs::default(),
+        }
+    }
+}
+
+/// A running world. Dropping it ends all of it, in the order of the fields: whoever asks goes before who answers.
+#[derive(Debug)]
+pub struct World {
+    /// The Envoys.
+    pub sidecars: Vec<Sidecar>,
+    /// The control plane.
+    pub control: ControlPlane,
+    /// The services behind the Envoys.
+    pub backends: Backends,
+    dir: TempDir,
+}
+
+/// One Envoy and its place in the world.
+#[derive(Debug)]
+pub struct Sidecar {
+    /// The Envoy.
+    pub envoy: Envoy,
+    /// Its fleet. Each has its own, because on one machine two Envoys cannot share a listener's address.
+    pub fleet: String,
+    /// Where it takes traffic.
+    pub ingress: SocketAddr,
+}
+
+impl World {
+    /// Starts everything, and waits until traffic can flow through every Envoy.
+    ///
+    /// # Errors
+    /// If a part is missing or does not come up; the error shows the end of its log.
+    pub async fn start(options: WorldOptions) -> Result<Self> {
+        let binary = match options.envoy_binary {
+            Some(named) => named,
+            None => tokio::task::spawn_blocking(binaries::envoy).await??,
+        };
+        let (tidegate, filter) = (binaries::tidegate()?, binaries::filter()?);
+        let dir = tempfile::Builder::new()
+            .prefix("tidegate-")
+            .tempdir()
+            .context("cannot create a directory")?;
+        let backends = Backends::start().await?;
+        let fleet = |number| Ok((format!("demo-{number}"), ports::free_address()?));
+        let fleets: Vec<_> = (1..=options.sidecars).map(fleet).collect::<Result<_>>()?;
+        let (xds, api) = (ports::free_address()?, ports::free_address()?);
+        if let Some(flags) = &options.knobs.flags {
+            fs::write(dir.path().join("flags.json"), flags)?;
+        }
+        let places = Places { xds, api, dir: dir.path(), filter: &filter, fleets: &fleets };
+        let config = text(&options.knobs, &places, &backends)?;
+        let control = ControlPlane::start(&tidegate, &config, xds, api, dir.path()).await?;
+        let mut world = Self { sidecars: Vec::new(), control, backends, dir };
+        for (fleet, ingress) in fleets {
+            world.add_sidecar(&binary, fleet, ingress, options.mode, &options.envoy).await?;
+        }
+        // All are under way: the wait is that of the slowest, not the sum.
+        for sidecar in &mut world.sidecars {
+            sidecar.envoy.ready().await?;
+        }
+        Ok(world)
+    }
+
+    async fn add_sidecar(
+        &mut self,
+        binary: &Path,
+        fleet: String,
+        ingress: SocketAddr,
+        mode: XdsMode,
+        options: &EnvoyOptions,
+    ) -> Result<()> {
+        let admin = ports::free_address()?;
+        let name = format!("envoy-{fleet}");
+        let bootstrap = self.control.bootstrap(&fleet, &name, admin, mode).await?;
+        let envoy = Envoy::start(binary, &name, &bootstrap, admin, self.dir.path(), options)?;
+        self.sidecars.push(Sidecar { envoy, fleet, ingress });
+        Ok(())
+    }
+
+    /// Where every part keeps its files and logs.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A load on one service, through every Envoy in turn.
+    #[must_use]
+    pub fn load(&self, service: &str) -> LoadConfig {
+        let targets = self.sidecars.iter().map(|sidecar| sidecar.ingress).collect();
+        LoadConfig::new(targets, format!("{service}.local"))
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // The logs of a test that failed are what one needs next.
+        self.dir.disable_cleanup(std::thread::panicking());
+    }
+}

@@ -1,0 +1,121 @@
+//! The bootstrap of a stock Envoy that takes all else from Tidegate.
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+use super::kind::Mode;
+use super::resources::CONTROL_PLANE_CLUSTER;
+use crate::delivery::catalogue::Endpoint;
+use crate::delivery::names::FleetName;
+
+/// A bootstrap in JSON, which is YAML too. `xds` may be a host name.
+#[must_use]
+pub fn bootstrap(
+    fleet: &FleetName,
+    id: &str,
+    xds: &Endpoint,
+    admin: SocketAddr,
+    mode: Mode,
+) -> String {
+    let ads = json!({"resource_api_version": "V3", "ads": {}});
+    let bootstrap = json!({
+        "node": {"id": id, "cluster": fleet},
+        "admin": {"address": address(&admin.ip().to_string(), admin.port())},
+        "dynamic_resources": {
+            "ads_config": {
+                "api_type": match mode {
+                    Mode::Sotw => "GRPC",
+                    Mode::Delta => "DELTA_GRPC",
+                },
+                "transport_api_version": "V3",
+                "set_node_on_first_message_only": true,
+                "grpc_services": [{
+                    "envoy_grpc": {
+                        "cluster_name": CONTROL_PLANE_CLUSTER,
+                        // How fast a sidecar comes back after the control plane was away. Envoy's
+                        // own limit is 30 s, too long to wait for a rollback.
+                        "retry_policy": {
+                            "retry_back_off": {"base_interval": "0.25s", "max_interval": "5s"}
+                        }
+                    }
+                }]
+            },
+            "cds_config": ads,
+            "lds_config": ads
+        },
+        "static_resources": {"clusters": [control_plane(xds)]}
+    });
+    format!("{bootstrap:#}\n")
+}
+
+/// The cluster of the control plane, for xDS and for the filter's reports.
+fn control_plane(xds: &Endpoint) -> Value {
+    json!({
+        "name": CONTROL_PLANE_CLUSTER,
+        // Takes addresses and names alike.
+        "type": "STRICT_DNS",
+        "dns_lookup_family": "V4_PREFERRED",
+        "connect_timeout": "1s",
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": {
+                    "http2_protocol_options": {
+                        // Finds a control plane that vanished without closing.
+                        "connection_keepalive": {"interval": "10s", "timeout": "5s"}
+                    }
+                }
+            }
+        },
+        "load_assignment": {
+            "cluster_name": CONTROL_PLANE_CLUSTER,
+            "endpoints": [{
+                "lb_endpoints": [{
+                    "endpoint": {"address": address(&xds.host, xds.port)}
+                }]
+            }]
+        }
+    })
+}
+
+fn address(host: &str, port: u16) -> Value {
+    json!({"socket_address": {"address": host, "port_value": port}})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(host: &str) -> Endpoint {
+        Endpoint {
+            host: host.to_owned(),
+            port: 18000,
+        }
+    }
+
+    fn parse(id: &str, host: &str, mode: Mode) -> Value {
+        let fleet = "demo".parse().unwrap();
+        let admin = "127.0.0.1:9901".parse().unwrap();
+        serde_json::from_str(&bootstrap(&fleet, id, &endpoint(host), admin, mode)).unwrap()
+    }
+
+    #[test]
+    fn says_who_it_is_and_where_to_ask() {
+        let bootstrap = parse("sidecar-1", "tidegate.internal", Mode::Delta);
+        assert_eq!(bootstrap["node"], json!({"id": "sidecar-1", "cluster": "demo"}));
+        let ads = &bootstrap["dynamic_resources"]["ads_config"];
+        assert_eq!(ads["api_type"], "DELTA_GRPC");
+        let cluster = &bootstrap["static_resources"]["clusters"][0];
+        let endpoint = &cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"];
+        let socket = &endpoint["address"]["socket_address"];
+        assert_eq!(socket["address"], "tidegate.internal");
+        assert_eq!(socket["port_value"], 18000);
+    }
+
+    #[test]
+    fn an_id_cannot_break_out_of_its_string() {
+        let id = "a\", \"cluster\": \"other\nnode: {";
+        assert_eq!(parse(id, "::1", Mode::Sotw)["node"]["id"], id);
+    }
+}

@@ -1,0 +1,13 @@
+//! xDS: how what was decided reaches the sidecars, and how it is known that it did.
+//!
+//! [`resources`] turns the state into encoded resources, [`protocol`] decides what one client is
+//! sent next, [`serve`] carries both over gRPC, and [`fleet`] remembers who acknowledged what.
+//! Data goes one way: state → [`resources::Publisher`] → `watch` → one task a stream → Envoy.
+
+pub mod bootstrap;
+pub mod counters;
+pub mod fleet;
+pub mod kind;
+pub mod protocol;
+pub mod resources;
+pub mod serve;

@@ -1,0 +1,160 @@
+//! What a client holds of one resource, as far as its answers tell.
+
+use std::sync::Arc;
+
+use crate::xds::resources::{Name, Resource};
+
+/// What a client was told of a name, or says that it has.
+#[derive(Debug, Clone)]
+pub(super) enum Told {
+    /// This content.
+    Content(Arc<Resource>),
+    /// Some content of this version, from before this stream; we do not have it (any more).
+    Version(Box<str>),
+    /// That there is none.
+    Gone,
+}
+
+impl Told {
+    fn version(&self) -> Option<&str> {
+        match self {
+            Self::Content(resource) => Some(resource.version()),
+            Self::Version(version) => Some(version),
+            Self::Gone => None,
+        }
+    }
+}
+
+/// How a client answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Not yet.
+    Pending,
+    /// By a NACK of a response that held nothing else: this content is bad.
+    Refused,
+    /// By a NACK of a response that held more: the fault may be another's.
+    Suspect,
+}
+
+/// How far a client is from what it should have of one name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gap {
+    /// It has it, is being told, or refused exactly this.
+    None,
+    /// It was never told.
+    Open,
+    /// It refused a response that held this and more; alone it may do.
+    Suspect,
+}
+
+/// What a client holds of one name.
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    /// What it accepted last.
+    acked: Option<Told>,
+    /// What it was told after that and has not accepted.
+    told: Option<(Told, Answer)>,
+}
+
+impl Entry {
+    /// What a client says that it holds from before this stream.
+    pub(super) const fn claimed(told: Told) -> Self {
+        Self {
+            acked: Some(told),
+            told: None,
+        }
+    }
+
+    /// How far the client is from `want`, the version that it should have; `None` for no resource.
+    pub(super) fn gap(&self, want: Option<&str>) -> Gap {
+        match (&self.told, &self.acked) {
+            (Some((told, answer)), _) if told.version() == want => match answer {
+                Answer::Pending | Answer::Refused => Gap::None,
+                Answer::Suspect => Gap::Suspect,
+            },
+            (None, Some(acked)) if acked.version() == want => Gap::None,
+            _ => Gap::Open,
+        }
+    }
+
+    /// True if the client accepted exactly this version, and was told nothing since.
+    pub(super) fn has_accepted(&self, version: &str) -> bool {
+        self.told.is_none()
+            && self
+                .acked
+                .as_ref()
+                .is_some_and(|acked| acked.version() == Some(version))
+    }
+
+    /// Notes that the client is being told something.
+    pub(super) fn tell(&mut self, told: Told) {
+        self.told = Some((told, Answer::Pending));
+    }
+
+    /// Notes that the client accepted what it was told.
+    pub(super) fn accept(&mut self) {
+        if let Some((told, _)) = self.told.take() {
+            self.acked = Some(told);
+        }
+    }
+
+    /// Notes that the client refused what it was told.
+    pub(super) fn refuse(&mut self, answer: Answer) {
+        if let Some((_, state)) = &mut self.told {
+            *state = answer;
+        }
+    }
+
+    /// True if the client accepted that there is none, and waits for no answer.
+    pub(super) const fn is_gone(&self) -> bool {
+        self.told.is_none() && matches!(self.acked, Some(Told::Gone))
+    }
+
+    /// True if the client refused what it was told last.
+    pub(super) const fn is_refused(&self) -> bool {
+        matches!(self.told, Some((_, Answer::Refused | Answer::Suspect)))
+    }
+
+    /// The newest content that the client was told, if we have it.
+    pub(super) fn content(&self) -> Option<&Arc<Resource>> {
+        match self.told.as_ref().map(|(told, _)| told).or(self.acked.as_ref()) {
+            Some(Told::Content(resource)) => Some(resource),
+            _ => None,
+        }
+    }
+
+    /// True if a resource that names this one may be sent: the client has some content of it, or
+    /// refused it. A refusal is an answer: holding a route back for it would hold a rollback back.
+    pub(super) const fn is_answered(&self) -> bool {
+        match (&self.told, &self.acked) {
+            (Some((Told::Gone, _)), _) => false,
+            (Some((_, Answer::Refused | Answer::Suspect)), _) => true,
+            (_, Some(Told::Content(_) | Told::Version(_))) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the client may be acting on content for which `names` holds. Content that we do
+    /// not know may say anything.
+    pub(super) fn may_act_on(&self, names: impl Fn(&Resource) -> bool) -> bool {
+        let holds = |told: &Told| match told {
+            Told::Content(resource) => names(resource),
+            Told::Version(_) => true,
+            Told::Gone => false,
+        };
+        // With nothing accepted on this stream, it may still act on something older.
+        self.acked.as_ref().is_none_or(holds)
+            || self.told.as_ref().is_some_and(|(told, _)| holds(told))
+    }
+}
+
+/// The one response of a type that a client has not answered.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    /// Its nonce.
+    pub(super) nonce: String,
+    /// Its version.
+    pub(super) version: Box<str>,
+    /// The names that it told something new about.
+    pub(super) names: Vec<Name>,
+}

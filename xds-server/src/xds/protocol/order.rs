@@ -1,0 +1,119 @@
+//! What must wait for what, on one stream.
+//!
+//! - A route is sent when the client has answered every cluster that the route names: Envoy
+//!   acknowledges CDS only when new clusters are warm, so that answer is the barrier. A route back
+//!   to clusters that the client has already waits for nothing.
+//! - A cluster that is gone stays, with its endpoints, until no route that the client may be
+//!   acting on names it.
+//!
+//! New clusters wait for nothing and refusals count as answers, so neither rule can wait for the
+//! other and nothing gets stuck.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::message::Scope;
+use super::watch::Watch;
+use crate::xds::kind::Kind;
+use crate::xds::resources::{FleetSnapshot, Resource};
+
+/// What a client should have of one name now.
+#[derive(Debug)]
+pub(super) enum Want<'a> {
+    /// This.
+    Have(&'a Arc<Resource>),
+    /// Nothing.
+    Gone,
+    /// Whatever it has, until another type moves on.
+    Keep,
+}
+
+/// One stream, seen across its types.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Order<'a> {
+    pub(super) scope: Scope,
+    pub(super) snapshot: &'a FleetSnapshot,
+    pub(super) watches: &'a BTreeMap<Kind, Watch>,
+}
+
+impl<'a> Order<'a> {
+    /// What the client should have of one name now.
+    pub(super) fn want(&self, kind: Kind, name: &str) -> Want<'a> {
+        match (kind, self.snapshot.collection(kind).get(name)) {
+            (Kind::Route, Some(route)) if self.lacks_clusters_of(route) => Want::Keep,
+            (_, Some(resource)) => Want::Have(resource),
+            (Kind::Cluster, None) if self.holds_cluster(name) && self.is_routed_to(name) => {
+                Want::Keep
+            }
+            (Kind::Endpoint, None) if self.keeps_cluster(name) => Want::Keep,
+            (_, None) => Want::Gone,
+        }
+    }
+
+    /// True if the client has yet to answer a cluster that a route names. Clusters that it did not
+    /// subscribe to are its own affair: it gets them elsewhere, or asks when it sees the route.
+    fn lacks_clusters_of(&self, route: &Resource) -> bool {
+        let Some(clusters) = self.watches.get(&Kind::Cluster) else {
+            return false;
+        };
+        route.needs().iter().any(|need| {
+            need.kind == Kind::Cluster
+                && clusters.subscription.covers(&need.name)
+                && self.snapshot.collection(Kind::Cluster).get(&need.name).is_some()
+                && !clusters
+                    .entries
+                    .get(&need.name)
+                    .is_some_and(|entry| entry.is_answered())
+        })
+    }
+
+    /// Whether the client may be acting on a route that names this cluster.
+    fn is_routed_to(&self, cluster: &str) -> bool {
+        let Some(routes) = self.watches.get(&Kind::Route) else {
+            // Its routes are not known yet. If it will ask for them, it may hold old ones.
+            return self.has_listeners();
+        };
+        let names_it = |route: &Resource| route.names(Kind::Cluster, cluster);
+        let unknown = |name| !routes.entries.contains_key(name);
+        routes.subscription.explicit().iter().any(unknown)
+            || routes
+                .entries
+                .values()
+                .any(|entry| entry.may_act_on(names_it))
+    }
+
+    /// Whether the client has a cluster, as far as is known.
+    fn holds_cluster(&self, name: &str) -> bool {
+        self.watches
+            .get(&Kind::Cluster)
+            .and_then(|clusters| clusters.entries.get(name))
+            .is_some_and(|entry| !entry.is_gone())
+    }
+
+    /// Whether the client still has a cluster that is gone.
+    fn keeps_cluster(&self, name: &str) -> bool {
+        self.snapshot.collection(Kind::Cluster).get(name).is_none() && self.holds_cluster(name)
+    }
+
+    /// Whether the client is to have listeners of ours, and so routes.
+    fn has_listeners(&self) -> bool {
+        self.scope == Scope::Aggregated && !self.snapshot.collection(Kind::Listener).is_empty()
+    }
+
+    /// Whether the client has asked for all that it will ask for. Envoy asks for routes and
+    /// filters only when it sees a listener that names them.
+    pub(super) fn is_fully_subscribed(&self) -> bool {
+        if !self.has_listeners() {
+            return true;
+        }
+        let Some(listeners) = self.watches.get(&Kind::Listener) else {
+            return false;
+        };
+        let contents = listeners.entries.values().filter_map(|entry| entry.content());
+        contents.flat_map(|listener| listener.needs()).all(|need| {
+            self.watches
+                .get(&need.kind)
+                .is_some_and(|watch| watch.subscription.covers(&need.name))
+        })
+    }
+}

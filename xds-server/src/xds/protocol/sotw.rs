@@ -1,0 +1,147 @@
+//! State of the world: every request lists all names, and a response of clusters or listeners is
+//! the whole set.
+
+use std::sync::Arc;
+
+use super::ack::{Entry, Gap};
+use super::message::{Event, Refusal, Request, check_names};
+use super::dialect::{Content, Draft, Dialect, Rules, View};
+use super::order::Want;
+use super::watch::{Standing, Watch};
+use crate::xds::kind::{Kind, Mode};
+use crate::xds::resources::{Collection, Name, Resource, empty_assignment, version_of};
+
+/// State of the world.
+#[derive(Debug)]
+pub enum Sotw {}
+
+/// The names of a state-of-the-world request.
+#[derive(Debug, Default)]
+pub struct SotwNames {
+    /// All that is wanted.
+    pub names: Vec<String>,
+}
+
+impl Dialect for Sotw {}
+
+impl Rules for Sotw {
+    const MODE: Mode = Mode::Sotw;
+
+    type Names = SotwNames;
+
+    fn takes_parts(kind: Kind) -> bool {
+        !kind.is_full_set()
+    }
+
+    fn take(
+        watch: &mut Watch,
+        request: Request<SotwNames>,
+        _: &Collection,
+        opening: bool,
+    ) -> Result<Option<Event>, Refusal> {
+        let kind = request.kind;
+        check_names(kind, request.names.names.iter())?;
+        let standing = watch.standing(&request.nonce);
+        // The first request of a type may bring a nonce from another stream: it says nothing here.
+        if standing == Standing::Stale && !opening {
+            // The client has not seen our newest response. Its answer to that will list all names.
+            return Ok(None);
+        }
+        let event = match standing {
+            Standing::Answer => watch.answer(kind, request.error.as_deref(), Self::takes_parts(kind)),
+            _ => None,
+        };
+        let restart = opening || (standing == Standing::Bare && watch.in_flight.is_none());
+        if restart {
+            *watch = Watch {
+                refused: watch.refused,
+                ..Watch::default()
+            };
+            watch.owed = true;
+            watch.dirty = true;
+        }
+        let names = request.names.names.into_iter().map(Name::from);
+        let change = watch.subscription.replace(names);
+        watch.apply(kind, change)?;
+        Ok(event)
+    }
+
+    fn compose(view: View<'_>) -> Draft {
+        if view.kind.is_full_set() {
+            whole(view)
+        } else {
+            part(view)
+        }
+    }
+}
+
+/// Everything that is wanted, if anything of it is new or gone.
+fn whole(view: View<'_>) -> Draft {
+    let watch = view.watch;
+    let mut content = Content::default();
+    let mut due = watch.owed || !watch.forced.is_empty();
+    let mut waiting = false;
+    for name in watch.names(view.collection) {
+        let entry = watch.entries.get(name);
+        match view.order.want(view.kind, name) {
+            Want::Have(resource) => {
+                due |= gap(entry, Some(resource)) == Gap::Open;
+                content.resources.push(Arc::clone(resource));
+            }
+            Want::Keep => {
+                waiting = true;
+                content.resources.extend(entry.and_then(Entry::content).cloned());
+            }
+            Want::Gone => {
+                if entry.is_some() && gap(entry, None) == Gap::Open {
+                    due = true;
+                    content.removed.push(Arc::clone(name));
+                }
+            }
+        }
+    }
+    finish(content, due, waiting)
+}
+
+/// What is new of what is wanted. What is missing is passed over in silence and remembered.
+fn part(view: View<'_>) -> Draft {
+    let watch = view.watch;
+    let mut content = Content::default();
+    let mut suspect = None;
+    let mut waiting = false;
+    for name in watch.names(view.collection) {
+        let forced = watch.forced.contains(name);
+        match view.order.want(view.kind, name) {
+            Want::Have(resource) => match gap(watch.entries.get(name), Some(resource)) {
+                Gap::None if !forced => {}
+                Gap::Suspect if !forced => suspect = suspect.or(Some(resource)),
+                _ => content.resources.push(Arc::clone(resource)),
+            },
+            Want::Keep => waiting = true,
+            // A client that reconnects may have a cluster that is gone, warming: it would wait for
+            // endpoints for ever.
+            Want::Gone if forced && watch.owed && view.kind == Kind::Endpoint => {
+                content.resources.push(Arc::new(empty_assignment(name)));
+            }
+            Want::Gone => {}
+        }
+    }
+    if content.resources.is_empty() {
+        content.resources.extend(suspect.cloned());
+    }
+    let due = !content.resources.is_empty();
+    finish(content, due, waiting)
+}
+
+fn gap(entry: Option<&Entry>, want: Option<&Arc<Resource>>) -> Gap {
+    let version = want.map(|resource| resource.version());
+    entry.map_or(Gap::Open, |entry| entry.gap(version))
+}
+
+fn finish(mut content: Content, due: bool, waiting: bool) -> Draft {
+    content.version = version_of(content.resources.iter().map(|resource| &**resource));
+    Draft {
+        content: due.then_some(content),
+        waiting,
+    }
+}

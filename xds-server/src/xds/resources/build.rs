@@ -1,0 +1,51 @@
+//! All resources of one fleet.
+
+use std::sync::Arc;
+
+use super::{Resource, cluster, endpoint, extension, listener, route};
+use crate::config::{Fleet, Mesh};
+use crate::delivery::names::ServiceName;
+use crate::delivery::state::{ServiceState, State};
+
+/// One service, as the builders see it.
+pub(super) type Service<'a> = (&'a ServiceName, &'a ServiceState);
+
+/// Everything that one fleet is to have. `share` replaces a resource by one with the same content
+/// that exists already.
+pub(super) fn build(
+    mesh: &Mesh,
+    fleet: &Fleet,
+    state: &State,
+    mut share: impl FnMut(Resource) -> Arc<Resource>,
+) -> Vec<Arc<Resource>> {
+    let services: Vec<Service<'_>> = state
+        .services
+        .iter()
+        .filter(|(name, _)| serves(fleet, name))
+        .collect();
+    let mut resources = Vec::new();
+    for (name, service) in &services {
+        for (version, spec) in &service.spec.versions {
+            resources.push(share(cluster::cluster(name, version, spec)));
+            resources.extend(endpoint::endpoints(name, version, spec).map(&mut share));
+        }
+        resources.push(share(route::of_service(name, service)));
+    }
+    for listener in &fleet.listeners {
+        let included: Vec<Service<'_>> = services
+            .iter()
+            .copied()
+            .filter(|(name, _)| listener.services.include(name))
+            .collect();
+        resources.push(share(listener::listener(&fleet.name, listener)));
+        resources.push(share(route::of_listener(&fleet.name, &listener.name, &included)));
+    }
+    resources.push(share(extension::filter(mesh, &fleet.name, &services, state)));
+    resources
+}
+
+/// Whether a fleet has to do with a service: it is told of no others.
+fn serves(fleet: &Fleet, service: &ServiceName) -> bool {
+    let mut listeners = fleet.listeners.iter();
+    fleet.listeners.is_empty() || listeners.any(|listener| listener.services.include(service))
+}

@@ -1,0 +1,110 @@
+//! LDS: a fleet's listeners, each one HTTP connection manager with our filter and the router.
+
+use tidegate_core::config::{BUCKET_HEADER, VERSION_HEADER};
+use tidegate_proto::envoy::envoy::config::common::mutation_rules::v3 as mutation;
+use tidegate_proto::envoy::envoy::config::core::v3 as core;
+use tidegate_proto::envoy::envoy::config::listener::v3 as envoy;
+use tidegate_proto::envoy::envoy::extensions::filters::http::rbac::v3::Rbac;
+use tidegate_proto::envoy::envoy::extensions::filters::http::router::v3::Router;
+use tidegate_proto::envoy::envoy::extensions::filters::http::wasm::v3::Wasm;
+use tidegate_proto::envoy::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
+use tidegate_proto::envoy::envoy::extensions::http::early_header_mutation::header_mutation::v3::HeaderMutation;
+
+use super::{Need, Resource, names, pack, seconds};
+use crate::config::Listener;
+use crate::delivery::names::FleetName;
+use crate::xds::kind::Kind;
+
+/// How long a listener waits for the filter's configuration before it starts without. Traffic
+/// must flow even if the filter never comes.
+const FILTER_WAIT_SECONDS: i64 = 5;
+/// How long a request may be silent.
+const IDLE_SECONDS: i64 = 300;
+/// How long a client may take to send a request's headers.
+const HEADERS_SECONDS: i64 = 10;
+
+/// One listener.
+pub(super) fn listener(fleet: &FleetName, listener: &Listener) -> Resource {
+    let routes = names::listener_routes(fleet, &listener.name);
+    let manager = hcm::HttpConnectionManager {
+        codec_type: hcm::http_connection_manager::CodecType::Auto.into(),
+        stat_prefix: listener.name.clone(),
+        early_header_mutation_extensions: vec![strip_our_headers()],
+        http_filters: vec![our_filter(), router()],
+        stream_idle_timeout: seconds(IDLE_SECONDS),
+        request_headers_timeout: seconds(HEADERS_SECONDS),
+        route_specifier: Some(hcm::http_connection_manager::RouteSpecifier::Rds(hcm::Rds {
+            config_source: Some(names::from_ads()),
+            route_config_name: routes.clone(),
+        })),
+        ..Default::default()
+    };
+    let address = listener.address;
+    let message = envoy::Listener {
+        name: listener.name.clone(),
+        address: Some(names::address(&address.ip().to_string(), address.port())),
+        filter_chains: vec![envoy::FilterChain {
+            filters: vec![envoy::Filter {
+                name: "envoy.filters.network.http_connection_manager".to_owned(),
+                config_type: Some(envoy::filter::ConfigType::TypedConfig(pack(&manager))),
+            }],
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let need = |kind, name: &str| Need {
+        kind,
+        name: name.into(),
+    };
+    let needs = vec![
+        need(Kind::Extension, names::FILTER),
+        need(Kind::Route, &routes),
+    ];
+    Resource::encode(Kind::Listener, &listener.name, &message, needs)
+}
+
+/// Removes our headers from what clients send, before any route is matched and even when the
+/// filter is down: a client must never choose its version or its bucket.
+fn strip_our_headers() -> core::TypedExtensionConfig {
+    let remove = |header: &str| mutation::HeaderMutation {
+        action: Some(mutation::header_mutation::Action::Remove(header.to_owned())),
+    };
+    core::TypedExtensionConfig {
+        name: "envoy.http.early_header_mutation.header_mutation".to_owned(),
+        typed_config: Some(pack(&HeaderMutation {
+            mutations: vec![remove(VERSION_HEADER), remove(BUCKET_HEADER)],
+        })),
+    }
+}
+
+/// Our filter, whose configuration comes by ECDS. Until it does, and if it never does, an RBAC
+/// filter without rules stands in its place: it lets everything pass, and so every request goes
+/// to stable.
+fn our_filter() -> hcm::HttpFilter {
+    use prost::Name as _;
+
+    let source = core::ExtensionConfigSource {
+        config_source: Some(core::ConfigSource {
+            initial_fetch_timeout: seconds(FILTER_WAIT_SECONDS),
+            ..names::from_ads()
+        }),
+        default_config: Some(pack(&Rbac::default())),
+        type_urls: vec![Wasm::type_url(), Rbac::type_url()],
+        ..Default::default()
+    };
+    hcm::HttpFilter {
+        name: names::FILTER.to_owned(),
+        config_type: Some(hcm::http_filter::ConfigType::ConfigDiscovery(source)),
+        ..Default::default()
+    }
+}
+
+fn router() -> hcm::HttpFilter {
+    hcm::HttpFilter {
+        name: "envoy.filters.http.router".to_owned(),
+        config_type: Some(hcm::http_filter::ConfigType::TypedConfig(pack(
+            &Router::default(),
+        ))),
+        ..Default::default()
+    }
+}

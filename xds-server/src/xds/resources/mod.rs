@@ -1,0 +1,41 @@
+//! Resources from state: what Envoy is told, one file for each kind, and the snapshots they make.
+//!
+//! Everything here is a pure function of the state and the mesh's configuration. The
+//! [`Publisher`] runs it, and shares with every stream what came out.
+
+mod build;
+mod cluster;
+mod endpoint;
+mod extension;
+mod listener;
+mod names;
+mod publisher;
+mod resource;
+mod route;
+mod snapshot;
+
+pub use endpoint::empty_assignment;
+pub use names::CONTROL_PLANE_CLUSTER;
+pub use publisher::Publisher;
+pub(crate) use resource::version_of;
+pub use resource::{Name, Need, Resource};
+pub use snapshot::{Collection, FleetSnapshot, SnapshotSet};
+
+use prost::Message;
+use tidegate_proto::envoy::google::protobuf::{Any, Duration, UInt32Value};
+
+/// A message in an `Any`.
+fn pack<M: Message + prost::Name>(message: &M) -> Any {
+    Any {
+        type_url: M::type_url(),
+        value: message.encode_to_vec(),
+    }
+}
+
+const fn seconds(seconds: i64) -> Option<Duration> {
+    Some(Duration { seconds, nanos: 0 })
+}
+
+const fn number(value: u32) -> Option<UInt32Value> {
+    Some(UInt32Value { value })
+}

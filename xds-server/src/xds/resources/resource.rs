@@ -1,0 +1,109 @@
+//! One resource, encoded once: every stream that sends it shares its bytes.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message;
+use sha2::{Digest as _, Sha256};
+
+use crate::xds::kind::Kind;
+
+/// A resource's name, shared by everything that mentions it.
+pub type Name = Arc<str>;
+
+/// Another resource that one names, and that must be in place before it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Need {
+    /// What kind of resource.
+    pub kind: Kind,
+    /// Its name.
+    pub name: Name,
+}
+
+/// One encoded resource. Its version is the hash of its bytes, so a version never names two
+/// contents, not even across restarts and replicas.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Resource {
+    kind: Kind,
+    name: Name,
+    version: Box<str>,
+    value: Bytes,
+    needs: Vec<Need>,
+}
+
+impl Resource {
+    /// Encodes a message. `needs` are the resources that it names.
+    #[must_use]
+    pub fn encode(kind: Kind, name: &str, message: &impl Message, needs: Vec<Need>) -> Self {
+        let value = Bytes::from(message.encode_to_vec());
+        Self {
+            kind,
+            name: name.into(),
+            version: hex(&Sha256::digest(&value)),
+            value,
+            needs,
+        }
+    }
+
+    /// What kind of resource it is.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// The hash of its content.
+    #[must_use]
+    pub const fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The encoded message, without the `Any` around it.
+    #[must_use]
+    pub const fn value(&self) -> &Bytes {
+        &self.value
+    }
+
+    /// The resources that it names.
+    #[must_use]
+    pub fn needs(&self) -> &[Need] {
+        &self.needs
+    }
+
+    /// Whether it names one resource.
+    #[must_use]
+    pub fn names(&self, kind: Kind, name: &str) -> bool {
+        self.needs
+            .iter()
+            .any(|need| need.kind == kind && &*need.name == name)
+    }
+}
+
+/// The version of a set of resources: the hash of its members' names and versions.
+pub(crate) fn version_of<'a>(resources: impl Iterator<Item = &'a Resource>) -> Box<str> {
+    let mut hash = Sha256::new();
+    for resource in resources {
+        hash.update(resource.name.as_bytes());
+        // Neither a name nor a version holds this byte, so no two sets hash the same input.
+        hash.update([0]);
+        hash.update(resource.version.as_bytes());
+        hash.update([0]);
+    }
+    hex(&hash.finalize())
+}
+
+/// Half of a SHA-256 as text: 128 bits are enough against chance, and nobody attacks himself.
+pub(crate) fn hex(digest: &[u8]) -> Box<str> {
+    let mut text = String::with_capacity(32);
+    for byte in digest.iter().take(16) {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text.into()
+}

@@ -1,0 +1,209 @@
+//! RDS: who gets which version. This is where a weight leaves.
+//!
+//! A virtual host has its routes in this order: one for each version that a flag may pin; one for
+//! requests that have a bucket, divided by weight; and one for the rest. The rest goes to stable,
+//! because the filter may fail only towards stable: until a release has all of the traffic.
+
+use tidegate_core::config::{BUCKET_HEADER, VERSION_HEADER};
+use tidegate_proto::envoy::envoy::config::core::v3 as core;
+use tidegate_proto::envoy::envoy::config::route::v3 as envoy;
+use tidegate_proto::envoy::envoy::r#type::matcher::v3 as matcher;
+
+use super::build::Service;
+use super::{Need, Resource, names, number, seconds};
+use crate::delivery::names::{FleetName, ServiceName, VersionName};
+use crate::delivery::state::ServiceState;
+use crate::delivery::units::Ppm;
+use crate::xds::kind::Kind;
+
+/// Envoy's own default, written down because the latency guardrail depends on it.
+const TIMEOUT_SECONDS: i64 = 15;
+
+/// How the requests that no flag pinned are divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Division {
+    /// By bucket, and to one side without one: where our filter is sure to be asked.
+    ByBucket,
+    /// By chance: where there may be no filter of ours.
+    ByChance,
+}
+
+/// The routes of a listener of ours.
+pub(super) fn of_listener(
+    fleet: &FleetName,
+    listener: &str,
+    services: &[Service<'_>],
+) -> Resource {
+    let name = names::listener_routes(fleet, listener);
+    routes(&name, services, Division::ByBucket)
+}
+
+/// One service's routes, for meshes that bring their own listeners.
+pub(super) fn of_service(name: &ServiceName, service: &ServiceState) -> Resource {
+    let routes_name = names::service_routes(name);
+    routes(&routes_name, &[(name, service)], Division::ByChance)
+}
+
+fn routes(name: &str, services: &[Service<'_>], division: Division) -> Resource {
+    let message = envoy::RouteConfiguration {
+        name: name.to_owned(),
+        virtual_hosts: services
+            .iter()
+            .map(|(service, state)| virtual_host(service, state, division))
+            .collect(),
+        ignore_port_in_host_matching: true,
+        ..Default::default()
+    };
+    let needs = services
+        .iter()
+        .flat_map(|(service, state)| {
+            let versions = state.spec.versions.keys();
+            versions.map(|version| Need {
+                kind: Kind::Cluster,
+                name: names::cluster(service, version).into(),
+            })
+        })
+        .collect();
+    Resource::encode(Kind::Route, name, &message, needs)
+}
+
+fn virtual_host(
+    service: &ServiceName,
+    state: &ServiceState,
+    division: Division,
+) -> envoy::VirtualHost {
+    let versions = &state.spec.versions;
+    let mut routes: Vec<_> = versions
+        .keys()
+        .map(|version| {
+            let only = header(VERSION_HEADER, exactly(version));
+            route(vec![only], to_cluster(names::cluster(service, version)))
+        })
+        .collect();
+    if versions.contains_key(&state.stable) {
+        let split = state.split();
+        let candidate = split
+            .candidate
+            .filter(|(version, _)| versions.contains_key(*version));
+        routes.extend(divided(service, split.stable, candidate, division));
+    } else {
+        // No cluster can be named. A plain answer is better than one that blames a version.
+        routes.push(route(Vec::new(), no_stable_version(service)));
+    }
+    envoy::VirtualHost {
+        name: service.to_string(),
+        domains: state.spec.hosts.clone(),
+        routes,
+        ..Default::default()
+    }
+}
+
+/// The routes of requests that no flag pinned.
+fn divided(
+    service: &ServiceName,
+    stable: &VersionName,
+    candidate: Option<(&VersionName, Ppm)>,
+    division: Division,
+) -> Vec<envoy::Route> {
+    let share = |version: &VersionName, weight: Ppm| envoy::weighted_cluster::ClusterWeight {
+        name: names::cluster(service, version),
+        weight: number(weight.parts()),
+        ..Default::default()
+    };
+    // Candidate first: a ramp moves one boundary, and every user crosses it once at most.
+    let clusters = match candidate {
+        Some((version, weight)) => {
+            vec![share(version, weight), share(stable, weight.complement())]
+        }
+        None => vec![share(stable, Ppm::ALL)],
+    };
+    let weighted = |random_value_specifier| {
+        envoy::route_action::ClusterSpecifier::WeightedClusters(envoy::WeightedCluster {
+            clusters: clusters.clone(),
+            random_value_specifier,
+            ..Default::default()
+        })
+    };
+    match division {
+        Division::ByChance => vec![route(Vec::new(), to(weighted(None)))],
+        Division::ByBucket => {
+            let by_bucket = envoy::weighted_cluster::RandomValueSpecifier::HeaderName(
+                BUCKET_HEADER.to_owned(),
+            );
+            let with_bucket = header(BUCKET_HEADER, is_present());
+            // A full weight needs no bucket; any other does not go to who has none.
+            let rest = match candidate {
+                Some((version, Ppm::ALL)) => version,
+                _ => stable,
+            };
+            vec![
+                route(vec![with_bucket], to(weighted(Some(by_bucket)))),
+                route(Vec::new(), to_cluster(names::cluster(service, rest))),
+            ]
+        }
+    }
+}
+
+fn route(headers: Vec<envoy::HeaderMatcher>, action: envoy::route::Action) -> envoy::Route {
+    envoy::Route {
+        r#match: Some(envoy::RouteMatch {
+            path_specifier: Some(envoy::route_match::PathSpecifier::Prefix("/".to_owned())),
+            headers,
+            ..Default::default()
+        }),
+        action: Some(action),
+        ..Default::default()
+    }
+}
+
+fn header(
+    name: &str,
+    specifier: envoy::header_matcher::HeaderMatchSpecifier,
+) -> envoy::HeaderMatcher {
+    envoy::HeaderMatcher {
+        name: name.to_owned(),
+        header_match_specifier: Some(specifier),
+        ..Default::default()
+    }
+}
+
+fn exactly(version: &VersionName) -> envoy::header_matcher::HeaderMatchSpecifier {
+    envoy::header_matcher::HeaderMatchSpecifier::StringMatch(matcher::StringMatcher {
+        match_pattern: Some(matcher::string_matcher::MatchPattern::Exact(
+            version.to_string(),
+        )),
+        ..Default::default()
+    })
+}
+
+const fn is_present() -> envoy::header_matcher::HeaderMatchSpecifier {
+    envoy::header_matcher::HeaderMatchSpecifier::PresentMatch(true)
+}
+
+fn to_cluster(name: String) -> envoy::route::Action {
+    to(envoy::route_action::ClusterSpecifier::Cluster(name))
+}
+
+fn to(cluster: envoy::route_action::ClusterSpecifier) -> envoy::route::Action {
+    envoy::route::Action::Route(envoy::RouteAction {
+        cluster_specifier: Some(cluster),
+        timeout: seconds(TIMEOUT_SECONDS),
+        ..Default::default()
+    })
+}
+
+fn no_stable_version(service: &ServiceName) -> envoy::route::Action {
+    envoy::route::Action::DirectResponse(envoy::DirectResponseAction {
+        status: 503,
+        body: Some(core::DataSource {
+            specifier: Some(core::data_source::Specifier::InlineString(format!(
+                "the stable version of {service} is not deployed\n"
+            ))),
+            ..Default::default()
+        }),
+        ..Default::default()
+    })
+}
+
+#[cfg(test)]
+mod tests;

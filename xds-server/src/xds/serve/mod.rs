@@ -1,0 +1,112 @@
+//! xDS over gRPC: ADS, and each type on a service of its own, state of the world and delta.
+//!
+//! Every stream is one task ([`stream`]) that owns one [`super::protocol::Session`]; the rest here
+//! only translates. Nothing is queued for a stream: it looks at the newest snapshot when it can
+//! send.
+
+mod aggregated;
+mod single;
+mod stream;
+mod wire;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_proto::envoy::envoy::service::cluster::v3::cluster_discovery_service_server::ClusterDiscoveryServiceServer;
+use tidegate_proto::envoy::envoy::service::discovery::v3::aggregated_discovery_service_server::AggregatedDiscoveryServiceServer;
+use tidegate_proto::envoy::envoy::service::endpoint::v3::endpoint_discovery_service_server::EndpointDiscoveryServiceServer;
+use tidegate_proto::envoy::envoy::service::extension::v3::extension_config_discovery_service_server::ExtensionConfigDiscoveryServiceServer;
+use tidegate_proto::envoy::envoy::service::listener::v3::listener_discovery_service_server::ListenerDiscoveryServiceServer;
+use tidegate_proto::envoy::envoy::service::route::v3::route_discovery_service_server::RouteDiscoveryServiceServer;
+use tokio::sync::{Semaphore, watch};
+use tonic::service::Routes;
+use tonic::transport::Server;
+
+use super::counters::Counters;
+use super::fleet::Ledger;
+use super::resources::SnapshotSet;
+
+/// Most streams at once. Each costs some ten kilobytes.
+const MAX_STREAMS: usize = 20_000;
+/// Most streams of one connection: an Envoy opens one, or one for each type, beside its reports.
+const MAX_STREAMS_A_CONNECTION: u32 = 256;
+/// How long a connection may be silent before it is asked for a sign of life, and then for that.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
+/// Longest list of headers.
+const MAX_HEADERS: u32 = 16 * 1024;
+
+/// The xDS services.
+#[derive(Debug)]
+pub struct XdsServer {
+    hub: Arc<Hub>,
+    draining: watch::Sender<bool>,
+}
+
+/// What every stream shares.
+#[derive(Debug)]
+struct Hub {
+    snapshots: watch::Receiver<Arc<SnapshotSet>>,
+    ledger: Arc<Ledger>,
+    counters: Arc<Counters>,
+    permits: Arc<Semaphore>,
+    draining: watch::Receiver<bool>,
+}
+
+/// Implements every xDS service.
+#[derive(Debug, Clone)]
+struct Adapter {
+    hub: Arc<Hub>,
+}
+
+impl XdsServer {
+    /// Services that send these snapshots.
+    #[must_use]
+    pub fn new(
+        snapshots: watch::Receiver<Arc<SnapshotSet>>,
+        ledger: Arc<Ledger>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let draining = watch::Sender::new(false);
+        let hub = Arc::new(Hub {
+            snapshots,
+            ledger,
+            counters,
+            permits: Arc::new(Semaphore::new(MAX_STREAMS)),
+            draining: draining.subscribe(),
+        });
+        Self { hub, draining }
+    }
+
+    /// The services, to be served by [`transport`], beside others if wanted.
+    #[must_use]
+    pub fn routes(&self) -> Routes {
+        let adapter = || Adapter {
+            hub: Arc::clone(&self.hub),
+        };
+        Routes::new(AggregatedDiscoveryServiceServer::new(adapter()))
+            .add_service(ClusterDiscoveryServiceServer::new(adapter()))
+            .add_service(EndpointDiscoveryServiceServer::new(adapter()))
+            .add_service(ListenerDiscoveryServiceServer::new(adapter()))
+            .add_service(RouteDiscoveryServiceServer::new(adapter()))
+            .add_service(ExtensionConfigDiscoveryServiceServer::new(adapter()))
+    }
+
+    /// Ends every stream, now and from now on, so that the server can stop: streams live for ever
+    /// otherwise. Sidecars keep what they have and come back.
+    pub fn drain(&self) {
+        self.draining.send_replace(true);
+    }
+}
+
+/// A gRPC server with the limits that a public port needs. Dead peers are found by HTTP/2 pings.
+#[must_use]
+pub fn transport() -> Server {
+    Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE.0))
+        .http2_keepalive_timeout(Some(KEEPALIVE.1))
+        .max_concurrent_streams(MAX_STREAMS_A_CONNECTION)
+        .http2_max_header_list_size(MAX_HEADERS)
+        .tcp_nodelay(true)
+}

@@ -1,0 +1,256 @@
+//! The life of one stream: a task that owns its session.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_proto::envoy::envoy::config::core::v3::Node;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+use tracing::{Instrument as _, debug, info, info_span, warn};
+
+use super::Hub;
+use super::wire::Wire;
+use crate::delivery::names::FleetName;
+use crate::xds::counters::Counters;
+use crate::xds::fleet::Connection;
+use crate::xds::protocol::{Event, Refusal, Scope, Session};
+use crate::xds::resources::{FleetSnapshot, SnapshotSet};
+
+/// How long a client may take to say who it is.
+const FIRST_REQUEST: Duration = Duration::from_secs(10);
+/// How long a response may wait for a client that does not read.
+const SEND_DEADLINE: Duration = Duration::from_secs(10);
+/// Longest `node.id`, in bytes.
+const MAX_NODE_ID: usize = 256;
+
+/// What tonic sends to the client.
+pub(super) type Replies<W> = ReceiverStream<Result<<W as Wire>::Reply, Status>>;
+
+/// Starts a stream's task.
+pub(super) fn open<W: Wire>(
+    hub: &Arc<Hub>,
+    scope: Scope,
+    incoming: Streaming<W::Message>,
+) -> Result<Replies<W>, Status> {
+    let Ok(permit) = Arc::clone(&hub.permits).try_acquire_owned() else {
+        hub.counters.overload.add_one();
+        return Err(Status::resource_exhausted("too many streams; try again later"));
+    };
+    hub.counters.streams.add_one();
+    // One response at a time: the next is made when this one is taken.
+    let (sender, receiver) = mpsc::channel(1);
+    let hub = Arc::clone(hub);
+    tokio::spawn(async move {
+        let outbox = Outbox { sender };
+        if let Err(status) = serve::<W>(&hub, scope, incoming, &outbox, permit).await {
+            outbox.close(status).await;
+        }
+    });
+    Ok(ReceiverStream::new(receiver))
+}
+
+/// Where responses go.
+struct Outbox<R> {
+    sender: mpsc::Sender<Result<R, Status>>,
+}
+
+impl<R> Outbox<R> {
+    async fn send(&self, reply: R, counters: &Counters) -> Result<(), Status> {
+        match timeout(SEND_DEADLINE, self.sender.send(Ok(reply))).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Status::cancelled("the client is gone")),
+            Err(_) => {
+                counters.stuck.add_one();
+                Err(Status::deadline_exceeded("the client does not read"))
+            }
+        }
+    }
+
+    async fn close(self, status: Status) {
+        // A client that is gone, or does not read, will not read why either.
+        if timeout(SEND_DEADLINE, self.sender.send(Err(status))).await.is_err() {
+            debug!("closed a stream whose client does not read");
+        }
+    }
+}
+
+/// Waits for the first request, then serves until the stream ends.
+async fn serve<W: Wire>(
+    hub: &Hub,
+    scope: Scope,
+    mut incoming: Streaming<W::Message>,
+    outbox: &Outbox<W::Reply>,
+    _permit: OwnedSemaphorePermit,
+) -> Result<(), Status> {
+    let Ok(first) = timeout(FIRST_REQUEST, incoming.message()).await else {
+        return Err(Status::deadline_exceeded("no request came"));
+    };
+    let refused = |status| {
+        hub.counters.refused.add_one();
+        status
+    };
+    let Some(first) = first.map_err(refused)? else {
+        return Ok(());
+    };
+    let mut snapshots = hub.snapshots.clone();
+    let set = Arc::clone(&snapshots.borrow_and_update());
+    let (id, snapshot) = identify(W::node(&first), &set).map_err(refused)?;
+    let fleet = snapshot.fleet().clone();
+    let mode = W::MODE;
+    let span = info_span!("xds", node = id, %fleet, ?mode);
+    let mut client = Client::<W> {
+        scope,
+        session: Session::new(scope, snapshot),
+        connection: hub.ledger.connect(fleet.clone(), id, mode),
+        counters: &hub.counters,
+        outbox,
+    };
+    let result = async {
+        info!("connected");
+        let result = client.converse(hub, first, incoming, snapshots, &fleet).await;
+        match &result {
+            Ok(()) => info!("disconnected"),
+            Err(status) => info!(code = ?status.code(), reason = status.message(), "disconnected"),
+        }
+        result
+    };
+    result.instrument(span).await
+}
+
+/// Who a client says it is, and what it is to have.
+fn identify<'a>(
+    node: Option<&'a Node>,
+    set: &SnapshotSet,
+) -> Result<(&'a str, Arc<FleetSnapshot>), Status> {
+    let node = node.ok_or_else(|| {
+        Status::invalid_argument("the first request of a stream must carry `node`")
+    })?;
+    if node.id.is_empty() || node.id.len() > MAX_NODE_ID {
+        return Err(Status::invalid_argument(format!(
+            "node.id must have 1 to {MAX_NODE_ID} bytes"
+        )));
+    }
+    let snapshot = set.fleet(&node.cluster).ok_or_else(|| {
+        let cluster: String = node.cluster.chars().take(64).collect();
+        Status::not_found(format!(
+            "no fleet is named `{cluster}`: node.cluster must be one of the configured fleets"
+        ))
+    })?;
+    Ok((&node.id, Arc::clone(snapshot)))
+}
+
+/// One client's conversation.
+struct Client<'a, W: Wire> {
+    scope: Scope,
+    session: Session<W>,
+    connection: Connection,
+    counters: &'a Counters,
+    outbox: &'a Outbox<W::Reply>,
+}
+
+impl<W: Wire> Client<'_, W> {
+    async fn converse(
+        &mut self,
+        hub: &Hub,
+        first: W::Message,
+        mut incoming: Streaming<W::Message>,
+        mut snapshots: tokio::sync::watch::Receiver<Arc<SnapshotSet>>,
+        fleet: &FleetName,
+    ) -> Result<(), Status> {
+        let mut draining = hub.draining.clone();
+        self.take(first)?;
+        loop {
+            // Looked at before every answer, so that requests in plenty do not starve pushes.
+            if snapshots.has_changed().map_err(|_| stopping())? {
+                let set = Arc::clone(&snapshots.borrow_and_update());
+                let snapshot = set.fleet(fleet.as_str()).ok_or_else(|| {
+                    Status::not_found(format!("fleet `{fleet}` is no longer configured"))
+                })?;
+                self.session.on_snapshot(Arc::clone(snapshot));
+            }
+            self.answer().await?;
+            tokio::select! {
+                biased;
+                _ = draining.wait_for(|draining| *draining) => return Err(stopping()),
+                message = incoming.message() => match message {
+                    Ok(Some(message)) => self.take(message)?,
+                    Ok(None) => return Ok(()),
+                    Err(status) => return Err(self.broken(status)),
+                },
+                changed = snapshots.changed() => {
+                    changed.map_err(|_| stopping())?;
+                    snapshots.mark_changed();
+                }
+            }
+        }
+    }
+
+    /// Takes a request.
+    fn take(&mut self, message: W::Message) -> Result<(), Status> {
+        W::request(message, self.scope)
+            .and_then(|request| self.session.on_request(request))
+            .map_err(|refusal| {
+                self.counters.refused.add_one();
+                warn!(%refusal, "refused a request");
+                status_of(&refusal)
+            })
+    }
+
+    /// Sends all that there is to send, and notes what became known.
+    async fn answer(&mut self) -> Result<(), Status> {
+        self.note();
+        while let Some(response) = self.session.next_response() {
+            let kind = response.kind;
+            debug!(%kind, version = &*response.version, resources = response.resources.len(), removed = response.removed.len(), "push");
+            self.outbox.send(W::reply(response), self.counters).await?;
+            self.counters.pushes.of(kind).add_one();
+        }
+        self.note();
+        Ok(())
+    }
+
+    fn note(&mut self) {
+        let counters = self.counters;
+        let synced = self.session.synced();
+        let events = self.session.drain_events().inspect(|event| match event {
+            Event::Acked { kind, version } => {
+                counters.acks.of(*kind).add_one();
+                debug!(%kind, %version, "accepted");
+            }
+            Event::Nacked {
+                kind,
+                version,
+                message,
+            } => {
+                counters.nacks.of(*kind).add_one();
+                warn!(%kind, %version, %message, "refused by the sidecar");
+            }
+            Event::Cleared { kind } => info!(%kind, "nothing refused is left"),
+        });
+        self.connection.record(events, synced);
+    }
+
+    /// The stream broke. Too large a message is the client's doing; the rest is the network's.
+    fn broken(&self, status: Status) -> Status {
+        if status.code() == tonic::Code::OutOfRange {
+            self.counters.refused.add_one();
+        }
+        status
+    }
+}
+
+fn stopping() -> Status {
+    Status::unavailable("the control plane is stopping")
+}
+
+fn status_of(refusal: &Refusal) -> Status {
+    match refusal {
+        Refusal::NoType
+        | Refusal::UnknownType(_)
+        | Refusal::WrongType { .. }
+        | Refusal::NameTooLong(_) => Status::invalid_argument(refusal.to_string()),
+        Refusal::TooManyNames(_) => Status::resource_exhausted(refusal.to_string()),
+    }
+}
