@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod delivery;
 pub mod flags;
+pub mod journal;
 pub mod judge;
 pub mod telemetry;
 pub mod xds;

@@ -102,13 +102,15 @@ fn verb_of() -> impl Strategy<Value = ReleaseCommand> {
 
 fn observation() -> impl Strategy<Value = Observation> {
     let verdict = prop_oneof![
-        6 => Just(Verdict::Healthy),
+        20 => Just(Verdict::Healthy),
         2 => Just(Verdict::InsufficientData { missing: 5 }),
         2 => Just(Verdict::Alert { findings: vec![finding(Level::Warning)] }),
         1 => Just(Verdict::Alert { findings: vec![finding(Level::Critical)] }),
         1 => Just(Verdict::RollBack { finding: finding(Level::Rollback) }),
     ];
-    (verdict, 0..20u64, 0..3u32).prop_map(|(verdict, candidate, acked)| Observation {
+    let candidate = prop_oneof![1 => 0..10u64, 4 => Just(10)];
+    let acked = prop_oneof![1 => Just(1), 5 => Just(2)];
+    (verdict, candidate, acked).prop_map(|(verdict, candidate, acked)| Observation {
         verdict,
         convergence: Convergence {
             acked,
@@ -121,14 +123,14 @@ fn observation() -> impl Strategy<Value = Observation> {
 fn moves() -> impl Strategy<Value = Vec<Move>> {
     let smoke = prop_oneof![3 => Just(Ok(())), 1 => Just(Err("503".to_owned()))];
     let one = prop_oneof![
-        4 => command().prop_map(Move::Ask),
-        3 => (service(), verb_of()).prop_map(|(service, verb)| Move::Verb(service, verb)),
-        1 => (service(), smoke).prop_map(|(service, result)| Move::Smoke(service, result)),
-        6 => observation().prop_map(Move::See),
-        4 => (0..40u64).prop_map(|seconds| Move::Wait(Duration::from_secs(seconds))),
+        3 => command().prop_map(Move::Ask),
+        4 => (service(), verb_of()).prop_map(|(service, verb)| Move::Verb(service, verb)),
+        2 => (service(), smoke).prop_map(|(service, result)| Move::Smoke(service, result)),
+        10 => observation().prop_map(Move::See),
+        4 => (0..100u64).prop_map(|seconds| Move::Wait(Duration::from_secs(seconds))),
         1 => Just(Move::Crash),
     ];
-    prop::collection::vec(one, 1..80)
+    prop::collection::vec(one, 1..100)
 }
 
 /// The live state beside everything that was journaled, as its JSON.
@@ -261,7 +263,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn nothing_gets_stuck_or_lost(moves in moves()) {

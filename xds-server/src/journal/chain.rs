@@ -1,0 +1,288 @@
+//! The hash chain: each record's hash covers its content and the hash before it, so nothing can
+//! be changed, dropped or put in between without every later hash telling.
+//!
+//! Anybody can verify it with SHA-256 alone. The first record's `previous` is the SHA-256 of the
+//! ASCII text `tidegate journal 1`. A record's hash is the SHA-256 of these bytes, in this order:
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 32 | `previous`: the hash of the record before |
+//! | 8 | `seq`, big endian; the first is 1 |
+//! | 8 | `at`: milliseconds since the Unix epoch, big endian |
+//! | 8 + n | `actor`: length in bytes, big endian, then UTF-8 |
+//! | 1, or 1 + 8 + n | `reason`: a zero byte if there is none, else a one, the length and UTF-8 |
+//! | 8 + n | `event`: the length, then its JSON exactly as it is stored and sent |
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::delivery::units::Timestamp;
+
+const GENESIS: &[u8] = b"tidegate journal 1";
+
+/// A SHA-256, shown as 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Hash([u8; 32]);
+
+/// Text that is no [`Hash`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a hash has 64 lower-case hexadecimal digits")]
+pub struct NoHash;
+
+/// The newest record's number and hash: all that is needed to extend the chain, or to verify on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Its number; zero before the first.
+    pub seq: u64,
+    /// Its hash.
+    pub hash: Hash,
+}
+
+/// What a hash covers beside the chain.
+#[derive(Debug, Clone, Copy)]
+pub struct Content<'a> {
+    /// When it was decided.
+    pub at: Timestamp,
+    /// Who asked for it.
+    pub actor: &'a str,
+    /// Why, if they said.
+    pub reason: Option<&'a str>,
+    /// The event's JSON, byte for byte.
+    pub event: &'a str,
+}
+
+/// Where a chain does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// A record is missing.
+    #[error("record {expected} is missing: record {found} comes in its place")]
+    Missing {
+        /// The number that should come.
+        expected: u64,
+        /// The number that came.
+        found: u64,
+    },
+    /// A record that was put there, or whose predecessor was replaced.
+    #[error("record {0} does not follow from the record before it")]
+    Unlinked(u64),
+    /// A record that is not what was written.
+    #[error("record {0} was changed after it was written")]
+    Altered(u64),
+}
+
+impl Head {
+    /// The head of an empty journal.
+    #[must_use]
+    pub fn genesis() -> Self {
+        Self {
+            seq: 0,
+            hash: Hash(Sha256::digest(GENESIS).into()),
+        }
+    }
+
+    /// The head after one more record.
+    #[must_use]
+    pub fn extend(&self, content: &Content<'_>) -> Self {
+        let seq = self.seq.saturating_add(1);
+        let mut hasher = Sha256::new();
+        hasher.update(self.hash.0);
+        hasher.update(seq.to_be_bytes());
+        hasher.update(content.at.0.to_be_bytes());
+        update(&mut hasher, content.actor);
+        match content.reason {
+            None => hasher.update([0]),
+            Some(reason) => {
+                hasher.update([1]);
+                update(&mut hasher, reason);
+            }
+        }
+        update(&mut hasher, content.event);
+        Self {
+            seq,
+            hash: Hash(hasher.finalize().into()),
+        }
+    }
+
+    /// The head after a record that says of itself what its number and hashes are.
+    ///
+    /// # Errors
+    /// When it does not follow from this head.
+    pub fn verify(
+        &self,
+        seq: u64,
+        previous: Hash,
+        hash: Hash,
+        content: &Content<'_>,
+    ) -> Result<Self, Broken> {
+        let next = self.extend(content);
+        if seq != next.seq {
+            return Err(Broken::Missing {
+                expected: next.seq,
+                found: seq,
+            });
+        }
+        if previous != self.hash {
+            return Err(Broken::Unlinked(seq));
+        }
+        if hash != next.hash {
+            return Err(Broken::Altered(seq));
+        }
+        Ok(next)
+    }
+}
+
+/// Each text with its length before it, so that no two contents have the same bytes.
+fn update(hasher: &mut Sha256, text: &str) {
+    let length = text.len() as u64;
+    hasher.update(length.to_be_bytes());
+    hasher.update(text);
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Hash {
+    type Err = NoHash;
+
+    fn from_str(text: &str) -> Result<Self, NoHash> {
+        let (digits, rest) = text.as_bytes().as_chunks::<2>();
+        let digits: &[[u8; 2]; 32] = digits.try_into().map_err(|_| NoHash)?;
+        if !rest.is_empty() {
+            return Err(NoHash);
+        }
+        let mut hash = [0; 32];
+        for (byte, [high, low]) in hash.iter_mut().zip(digits) {
+            *byte = digit(*high)? << 4 | digit(*low)?;
+        }
+        Ok(Self(hash))
+    }
+}
+
+const fn digit(ascii: u8) -> Result<u8, NoHash> {
+    match ascii {
+        b'0'..=b'9' => Ok(ascii - b'0'),
+        b'a'..=b'f' => Ok(ascii - b'a' + 10),
+        _ => Err(NoHash),
+    }
+}
+
+impl TryFrom<String> for Hash {
+    type Error = NoHash;
+
+    fn try_from(text: String) -> Result<Self, NoHash> {
+        text.parse()
+    }
+}
+
+impl From<Hash> for String {
+    fn from(hash: Hash) -> Self {
+        hash.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONTENT: Content<'_> = Content {
+        at: Timestamp(1_700_000_000_123),
+        actor: "änne",
+        reason: Some("why not"),
+        event: r#"{"event":"flag_deleted","key":"k"}"#,
+    };
+
+    /// Computed with Python's hashlib from the table above.
+    #[test]
+    fn hashes_are_what_the_table_says() {
+        let genesis = Head::genesis();
+        assert_eq!(
+            genesis.hash.to_string(),
+            "5b4737590d6c0d992f4e9c2935492b3e104b5ccce4d249bcf33c2467308a8568"
+        );
+        let first = genesis.extend(&CONTENT);
+        assert_eq!(
+            first.hash.to_string(),
+            "9c147bb4d00c717eb43e189593d9a7a827755c0471f89ebd1ba5d151cc2dfcb3"
+        );
+        let silent = Content {
+            reason: None,
+            ..CONTENT
+        };
+        let second = first.extend(&silent);
+        assert_eq!(
+            second.hash.to_string(),
+            "4b277a35dc414aa0d3f198436064c4c0663e76f70ed0b21eba51a8d919e780ec"
+        );
+        assert_eq!(second.seq, 2);
+    }
+
+    #[test]
+    fn every_change_breaks_the_chain() {
+        let head = Head::genesis();
+        let next = head.extend(&CONTENT);
+        assert_eq!(head.verify(1, head.hash, next.hash, &CONTENT), Ok(next));
+        let changes = [
+            Content {
+                at: Timestamp(1),
+                ..CONTENT
+            },
+            Content {
+                actor: "anne",
+                ..CONTENT
+            },
+            Content {
+                reason: None,
+                ..CONTENT
+            },
+            Content {
+                event: "{}",
+                ..CONTENT
+            },
+        ];
+        for changed in &changes {
+            let verdict = head.verify(1, head.hash, next.hash, changed);
+            assert_eq!(verdict, Err(Broken::Altered(1)), "{changed:?}");
+        }
+        assert_eq!(
+            head.verify(1, next.hash, next.hash, &CONTENT),
+            Err(Broken::Unlinked(1))
+        );
+        assert_eq!(
+            head.verify(3, head.hash, next.hash, &CONTENT),
+            Err(Broken::Missing {
+                expected: 1,
+                found: 3
+            })
+        );
+    }
+
+    #[test]
+    fn a_hash_is_read_as_it_is_shown() {
+        let hash = Head::genesis().hash;
+        assert_eq!(hash.to_string().parse(), Ok(hash));
+        let text = hash.to_string();
+        for bad in [
+            "",
+            &text[1..],
+            &format!("{text}0"),
+            &format!("{text}00"),
+            &text.to_uppercase(),
+            &text.replace('0', "g"),
+        ] {
+            assert_eq!(bad.parse::<Hash>(), Err(NoHash), "{bad}");
+        }
+    }
+}
