@@ -103,7 +103,10 @@ mod tests {
     #[test]
     fn says_who_it_is_and_where_to_ask() {
         let bootstrap = parse("sidecar-1", "tidegate.internal", Mode::Delta);
-        assert_eq!(bootstrap["node"], json!({"id": "sidecar-1", "cluster": "demo"}));
+        assert_eq!(
+            bootstrap["node"],
+            json!({"id": "sidecar-1", "cluster": "demo"})
+        );
         let ads = &bootstrap["dynamic_resources"]["ads_config"];
         assert_eq!(ads["api_type"], "DELTA_GRPC");
         let cluster = &bootstrap["static_resources"]["clusters"][0];

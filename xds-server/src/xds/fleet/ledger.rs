@@ -97,7 +97,8 @@ impl Ledger {
     }
 
     fn notify(&self) {
-        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+        self.changes
+            .send_modify(|count| *count = count.wrapping_add(1));
     }
 
     fn disconnect(&self, key: &Key, id: u64) {

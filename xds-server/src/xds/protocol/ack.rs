@@ -117,7 +117,12 @@ impl Entry {
 
     /// The newest content that the client was told, if we have it.
     pub(super) fn content(&self) -> Option<&Arc<Resource>> {
-        match self.told.as_ref().map(|(told, _)| told).or(self.acked.as_ref()) {
+        match self
+            .told
+            .as_ref()
+            .map(|(told, _)| told)
+            .or(self.acked.as_ref())
+        {
             Some(Told::Content(resource)) => Some(resource),
             _ => None,
         }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::ack::{Entry, Gap};
+use super::dialect::{Content, Dialect, Draft, Rules, View};
 use super::message::{Event, Refusal, Request, check_names};
-use super::dialect::{Content, Draft, Dialect, Rules, View};
 use super::order::Want;
 use super::watch::{Standing, Watch};
 use crate::xds::kind::{Kind, Mode};
@@ -50,7 +50,9 @@ impl Rules for Delta {
         check_names(kind, names.unsubscribe.iter())?;
         check_names(kind, names.held.keys())?;
         let event = match watch.standing(&request.nonce) {
-            Standing::Answer => watch.answer(kind, request.error.as_deref(), Self::takes_parts(kind)),
+            Standing::Answer => {
+                watch.answer(kind, request.error.as_deref(), Self::takes_parts(kind))
+            }
             // Whatever the nonce: the names below are never lost.
             Standing::Current | Standing::Bare | Standing::Stale => None,
         };
@@ -78,7 +80,11 @@ impl Rules for Delta {
                 let known = watch.entries.get(name);
                 let gap = known.map_or(Gap::Open, |entry: &Entry| entry.gap(want));
                 // A forced name is answered even if the client refused it: it asked again.
-                if watch.forced.contains(name) { Gap::Open } else { gap }
+                if watch.forced.contains(name) {
+                    Gap::Open
+                } else {
+                    gap
+                }
             };
             match view.order.want(view.kind, name) {
                 Want::Have(resource) => match gap(Some(resource.version())) {

@@ -30,9 +30,8 @@ impl Scope {
         match self {
             Self::Aggregated if type_url.is_empty() => Err(Refusal::NoType),
             Self::Only(kind) if type_url.is_empty() => Ok(kind),
-            Self::Aggregated => {
-                Kind::from_type_url(type_url).ok_or_else(|| Refusal::UnknownType(clip(type_url, 128)))
-            }
+            Self::Aggregated => Kind::from_type_url(type_url)
+                .ok_or_else(|| Refusal::UnknownType(clip(type_url, 128))),
             Self::Only(kind) if kind.type_url() == type_url => Ok(kind),
             Self::Only(kind) => Err(Refusal::WrongType {
                 served: kind,

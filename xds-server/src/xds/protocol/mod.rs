@@ -9,8 +9,8 @@
 
 mod ack;
 mod delta;
-mod message;
 mod dialect;
+mod message;
 mod order;
 mod session;
 mod sotw;
@@ -20,7 +20,7 @@ mod tests;
 mod watch;
 
 pub use delta::{Delta, DeltaNames};
-pub use message::{Event, Refusal, Request, Response, Scope};
 pub use dialect::Dialect;
+pub use message::{Event, Refusal, Request, Response, Scope};
 pub use session::Session;
 pub use sotw::{Sotw, SotwNames};

@@ -59,7 +59,11 @@ impl<'a> Order<'a> {
         route.needs().iter().any(|need| {
             need.kind == Kind::Cluster
                 && clusters.subscription.covers(&need.name)
-                && self.snapshot.collection(Kind::Cluster).get(&need.name).is_some()
+                && self
+                    .snapshot
+                    .collection(Kind::Cluster)
+                    .get(&need.name)
+                    .is_some()
                 && !clusters
                     .entries
                     .get(&need.name)
@@ -109,7 +113,10 @@ impl<'a> Order<'a> {
         let Some(listeners) = self.watches.get(&Kind::Listener) else {
             return false;
         };
-        let contents = listeners.entries.values().filter_map(|entry| entry.content());
+        let contents = listeners
+            .entries
+            .values()
+            .filter_map(|entry| entry.content());
         contents.flat_map(|listener| listener.needs()).all(|need| {
             self.watches
                 .get(&need.kind)

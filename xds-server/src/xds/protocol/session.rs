@@ -5,8 +5,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::ack::{InFlight, Told};
+use super::dialect::{Content, Dialect, Draft, View};
 use super::message::{Event, Refusal, Request, Response, Scope};
-use super::dialect::{Content, Draft, Dialect, View};
 use super::order::Order;
 use super::watch::Watch;
 use crate::xds::kind::Kind;

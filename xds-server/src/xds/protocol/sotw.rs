@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::ack::{Entry, Gap};
+use super::dialect::{Content, Dialect, Draft, Rules, View};
 use super::message::{Event, Refusal, Request, check_names};
-use super::dialect::{Content, Draft, Dialect, Rules, View};
 use super::order::Want;
 use super::watch::{Standing, Watch};
 use crate::xds::kind::{Kind, Mode};
@@ -48,7 +48,9 @@ impl Rules for Sotw {
             return Ok(None);
         }
         let event = match standing {
-            Standing::Answer => watch.answer(kind, request.error.as_deref(), Self::takes_parts(kind)),
+            Standing::Answer => {
+                watch.answer(kind, request.error.as_deref(), Self::takes_parts(kind))
+            }
             _ => None,
         };
         let restart = opening || (standing == Standing::Bare && watch.in_flight.is_none());
@@ -90,7 +92,9 @@ fn whole(view: View<'_>) -> Draft {
             }
             Want::Keep => {
                 waiting = true;
-                content.resources.extend(entry.and_then(Entry::content).cloned());
+                content
+                    .resources
+                    .extend(entry.and_then(Entry::content).cloned());
             }
             Want::Gone => {
                 if entry.is_some() && gap(entry, None) == Gap::Open {

@@ -38,9 +38,18 @@ pub(super) fn build(
             .filter(|(name, _)| listener.services.include(name))
             .collect();
         resources.push(share(listener::listener(&fleet.name, listener)));
-        resources.push(share(route::of_listener(&fleet.name, &listener.name, &included)));
+        resources.push(share(route::of_listener(
+            &fleet.name,
+            &listener.name,
+            &included,
+        )));
     }
-    resources.push(share(extension::filter(mesh, &fleet.name, &services, state)));
+    resources.push(share(extension::filter(
+        mesh,
+        &fleet.name,
+        &services,
+        state,
+    )));
     resources
 }
 

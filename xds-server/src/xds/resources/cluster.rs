@@ -45,7 +45,9 @@ pub(super) fn cluster(
 /// True if every endpoint is an IP address, so that EDS can serve it.
 pub(super) fn has_addresses(spec: &VersionSpec) -> bool {
     let is_address = |host: &str| host.parse::<IpAddr>().is_ok();
-    spec.endpoints.iter().all(|endpoint| is_address(&endpoint.host))
+    spec.endpoints
+        .iter()
+        .all(|endpoint| is_address(&endpoint.host))
 }
 
 fn discovery(kind: envoy::cluster::DiscoveryType) -> Option<envoy::cluster::ClusterDiscoveryType> {

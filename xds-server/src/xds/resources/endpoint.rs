@@ -23,7 +23,12 @@ pub(super) fn endpoints(
 /// The answer to a client that asks for the endpoints of a cluster that is gone.
 #[must_use]
 pub fn empty_assignment(cluster: &str) -> Resource {
-    Resource::encode(Kind::Endpoint, cluster, &assignment(cluster, &[]), Vec::new())
+    Resource::encode(
+        Kind::Endpoint,
+        cluster,
+        &assignment(cluster, &[]),
+        Vec::new(),
+    )
 }
 
 /// Endpoints as Envoy's message.

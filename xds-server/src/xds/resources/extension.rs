@@ -39,10 +39,12 @@ pub(super) fn filter(
             vm_id: names::FILTER.to_owned(),
             runtime: "envoy.wasm.runtime.v8".to_owned(),
             code: Some(core::AsyncDataSource {
-                specifier: Some(core::async_data_source::Specifier::Local(core::DataSource {
-                    specifier: Some(core::data_source::Specifier::Filename(mesh.wasm.clone())),
-                    ..Default::default()
-                })),
+                specifier: Some(core::async_data_source::Specifier::Local(
+                    core::DataSource {
+                        specifier: Some(core::data_source::Specifier::Filename(mesh.wasm.clone())),
+                        ..Default::default()
+                    },
+                )),
             }),
             ..Default::default()
         })),
@@ -63,16 +65,25 @@ pub(super) fn filter(
 /// What the filter is told. Its version is the hash of the rest, so that a report says by it
 /// exactly what the filter knew.
 fn config(fleet: &FleetName, services: &[Service<'_>], state: &State) -> FilterConfig {
-    let busy = services.iter().any(|(_, service)| service.running().is_some());
+    let busy = services
+        .iter()
+        .any(|(_, service)| service.running().is_some());
     let mut config = FilterConfig {
         version: String::new(),
         fleet: fleet.to_string(),
         report: ReportConfig {
             cluster: names::CONTROL_PLANE_CLUSTER.to_owned(),
-            interval_ms: if busy { BUSY_INTERVAL_MS } else { IDLE_INTERVAL_MS },
+            interval_ms: if busy {
+                BUSY_INTERVAL_MS
+            } else {
+                IDLE_INTERVAL_MS
+            },
         },
         standalone: false,
-        services: services.iter().map(|service| of_service(*service)).collect(),
+        services: services
+            .iter()
+            .map(|service| of_service(*service))
+            .collect(),
         flags: routing_flags(services, state),
     };
     config.version = hex(&Sha256::digest(json!(config).to_string())).into();
@@ -94,7 +105,12 @@ fn of_service((name, service): Service<'_>) -> ServiceConfig {
             .running()
             .map(|release| release.id.to_string())
             .unwrap_or_default(),
-        versions: service.spec.versions.keys().map(ToString::to_string).collect(),
+        versions: service
+            .spec
+            .versions
+            .keys()
+            .map(ToString::to_string)
+            .collect(),
     }
 }
 

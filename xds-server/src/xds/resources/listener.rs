@@ -33,10 +33,12 @@ pub(super) fn listener(fleet: &FleetName, listener: &Listener) -> Resource {
         http_filters: vec![our_filter(), router()],
         stream_idle_timeout: seconds(IDLE_SECONDS),
         request_headers_timeout: seconds(HEADERS_SECONDS),
-        route_specifier: Some(hcm::http_connection_manager::RouteSpecifier::Rds(hcm::Rds {
-            config_source: Some(names::from_ads()),
-            route_config_name: routes.clone(),
-        })),
+        route_specifier: Some(hcm::http_connection_manager::RouteSpecifier::Rds(
+            hcm::Rds {
+                config_source: Some(names::from_ads()),
+                route_config_name: routes.clone(),
+            },
+        )),
         ..Default::default()
     };
     let address = listener.address;

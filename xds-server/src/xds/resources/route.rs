@@ -29,11 +29,7 @@ enum Division {
 }
 
 /// The routes of a listener of ours.
-pub(super) fn of_listener(
-    fleet: &FleetName,
-    listener: &str,
-    services: &[Service<'_>],
-) -> Resource {
+pub(super) fn of_listener(fleet: &FleetName, listener: &str, services: &[Service<'_>]) -> Resource {
     let name = names::listener_routes(fleet, listener);
     routes(&name, services, Division::ByBucket)
 }
@@ -127,9 +123,8 @@ fn divided(
     match division {
         Division::ByChance => vec![route(Vec::new(), to(weighted(None)))],
         Division::ByBucket => {
-            let by_bucket = envoy::weighted_cluster::RandomValueSpecifier::HeaderName(
-                BUCKET_HEADER.to_owned(),
-            );
+            let by_bucket =
+                envoy::weighted_cluster::RandomValueSpecifier::HeaderName(BUCKET_HEADER.to_owned());
             let with_bucket = header(BUCKET_HEADER, is_present());
             // A full weight needs no bucket; any other does not go to who has none.
             let rest = match candidate {

@@ -7,9 +7,9 @@
 mod aggregated;
 mod single;
 mod stream;
-mod wire;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -42,7 +42,9 @@ macro_rules! service {
                 &self,
                 _: Request<DiscoveryRequest>,
             ) -> Result<Response<DiscoveryResponse>, Status> {
-                Err(Status::unimplemented("polling is not served; open a stream"))
+                Err(Status::unimplemented(
+                    "polling is not served; open a stream",
+                ))
             }
         }
     };

@@ -1,0 +1,135 @@
+//! The xDS server in this process, and the state that it publishes.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tidegate::config::{Fleet, Listener, Mesh, Services};
+use tidegate::delivery::state::State;
+use tidegate::delivery::units::Timestamp;
+use tidegate::xds::counters::Counters;
+use tidegate::xds::fleet::Ledger;
+use tidegate::xds::resources::Publisher;
+use tidegate::xds::serve::{XdsServer, transport};
+use tokio_stream::wrappers::TcpListenerStream;
+
+/// How long anything may take on a busy machine before the test gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running xDS server.
+pub(crate) struct Control {
+    pub(crate) address: SocketAddr,
+    pub(crate) ledger: Arc<Ledger>,
+    publisher: Publisher,
+}
+
+impl Control {
+    /// Serves one fleet, `demo`, whose Envoys listen at `ingress`.
+    pub(crate) async fn start(ingress: SocketAddr, state: &State) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mesh = Mesh {
+            wasm: "/nonexistent/tidegate_filter.wasm".to_owned(),
+            fleets: vec![Fleet {
+                name: "demo".parse().unwrap(),
+                listeners: vec![Listener {
+                    name: "ingress".to_owned(),
+                    address: ingress,
+                    services: Services::All,
+                }],
+            }],
+        };
+        let publisher = Publisher::new(mesh, state);
+        let ledger = Ledger::new(|| Timestamp(0));
+        let server = XdsServer::new(
+            publisher.subscribe(),
+            Arc::clone(&ledger),
+            Arc::new(Counters::default()),
+        );
+        let routes = server.routes();
+        tokio::spawn(async move {
+            // The server is dropped with the task, not before.
+            let _server = server;
+            transport()
+                .add_routes(routes)
+                .serve_with_incoming(TcpListenerStream::new(listener))
+                .await
+        });
+        Self {
+            address,
+            ledger,
+            publisher,
+        }
+    }
+
+    /// Publishes a state and waits until every Envoy has answered it.
+    pub(crate) async fn publish(&mut self, state: &State) {
+        let serial = self.publisher.publish(state);
+        self.converged(serial, 1).await;
+    }
+
+    /// Waits until `envoys` are connected and have all of a publication.
+    pub(crate) async fn converged(&self, serial: u64, envoys: u32) {
+        let mut changes = self.ledger.changes();
+        let done = async {
+            loop {
+                let convergence = self.ledger.convergence(serial);
+                if convergence.connected >= envoys && convergence.is_complete() {
+                    return;
+                }
+                changes.changed().await.unwrap();
+            }
+        };
+        if tokio::time::timeout(PATIENCE, done).await.is_err() {
+            panic!("no convergence on {serial}: {:#?}", self.ledger.nodes());
+        }
+    }
+}
+
+/// The service `order` with these versions, and the release of `candidate` at a weight, if any.
+pub(crate) fn order(
+    versions: &[(&str, &str)],
+    stable: &str,
+    candidate: Option<(&str, u32)>,
+) -> State {
+    let versions: Value = versions
+        .iter()
+        .map(|(name, endpoint)| {
+            let (host, port) = endpoint.rsplit_once(':').unwrap();
+            let port: u16 = port.parse().unwrap();
+            (
+                (*name).to_owned(),
+                json!({"endpoints": [{"host": host, "port": port}]}),
+            )
+        })
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    let step = |weight: u32| json!({"weight": weight, "time": 0, "min_requests": 0});
+    let release = candidate.map(|(candidate, weight)| {
+        json!({
+            "id": "order.1", "service": "order", "candidate": candidate, "stable": stable,
+            "plan": {"strategy": "canary", "steps": [step(weight)], "watch": 0},
+            "started_at": 0, "phase": {"phase": "stepping", "step": 0, "since": 0},
+            "paused_at": null, "alerts": {}
+        })
+    });
+    let limits = json!({
+        "error_rate": {"alert": 10_000, "rollback": 50_000},
+        "latency": {"quantile": 990_000, "warning": 2000, "critical": 5000, "rollback": 10_000},
+        "resources": {"warning": 800_000, "critical": 950_000},
+        "min_requests": 100
+    });
+    serde_json::from_value(json!({
+        "services": {"order": {
+            "spec": {
+                "name": "order", "hosts": ["order.local"], "identity": [], "versions": versions,
+                "stable": stable, "environments": null, "guardrails": limits,
+                "plan": {"strategy": "canary", "steps": [step(1_000_000)], "watch": 0}
+            },
+            "stable": stable, "previous": null, "release": release, "releases": 1
+        }},
+        "flags": {}, "evaluators": {}
+    }))
+    .unwrap()
+}
