@@ -31,10 +31,7 @@ fn the_example_is_good() {
     let output = tidegate(&["validate", example().to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let told = stdout(&output);
-    assert!(
-        told.contains("is good: 6 services, 1 fleet, 1 listener"),
-        "{told}"
-    );
+    assert!(told.contains("is good: 6 services, 1 fleet, 1 listener"), "{told}");
 }
 
 #[test]
@@ -42,9 +39,7 @@ fn a_bad_file_is_quoted_with_place_and_way_out() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bad.yaml");
     let text = fs::read_to_string(example()).unwrap();
-    let text = text
-        .replacen("[5%, 10%", "[5%, 110%", 1)
-        .replacen("name: v2", "name: v1", 1);
+    let text = text.replacen("[5%, 10%", "[5%, 110%", 1).replacen("name: v2", "name: v1", 1);
     fs::write(&path, text).unwrap();
     let path = path.to_str().unwrap();
 
@@ -87,21 +82,12 @@ fn a_server_that_is_not_there_is_named() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let server = format!("http://{}", free.local_addr().unwrap());
     drop(free);
-    for args in [
-        &["status"][..],
-        &["nodes"],
-        &["release", "pause", "order"],
-        &["flag", "list"],
-    ] {
+    for args in [&["status"][..], &["nodes"], &["release", "pause", "order"], &["flag", "list"]] {
         let args = [args, &["--server", &server]].concat();
         let output = tidegate(&args);
         assert_eq!(output.status.code(), Some(1), "{args:?}");
         let told = stderr(&output);
-        for words in [
-            &server,
-            "is `tidegate serve` running there?",
-            "TIDEGATE_SERVER",
-        ] {
+        for words in [&server, "is `tidegate serve` running there?", "TIDEGATE_SERVER"] {
             assert!(told.contains(words), "no {words:?} in {told}");
         }
     }

@@ -6,17 +6,16 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use prometheus_client::registry::Registry;
-use serde::Serialize;
 use tokio::sync::watch;
 
-use super::views::Node;
 use crate::delivery::command::{Command, Outcome, Refusal};
-use crate::delivery::event::Event;
 use crate::delivery::names::{ReleaseId, ServiceName, VersionName};
 use crate::delivery::progress::Progress;
 use crate::delivery::state::State;
 use crate::delivery::units::Timestamp;
+use crate::journal::Record;
 use crate::telemetry::counts::Counts;
+use crate::xds::fleet::NodeStatus;
 
 /// The rest of the control plane, as the API sees it.
 pub trait Backend: Send + Sync + 'static {
@@ -37,7 +36,7 @@ pub trait Backend: Send + Sync + 'static {
     fn totals(&self, service: &ServiceName) -> BTreeMap<VersionName, Counts>;
 
     /// The sidecars.
-    fn nodes(&self) -> Vec<Node>;
+    fn nodes(&self) -> Vec<NodeStatus>;
 
     /// The time, for flags that ask for it.
     fn now(&self) -> Timestamp;
@@ -85,23 +84,4 @@ pub struct View {
     pub serial: u64,
     /// Why nothing can be decided now, if so.
     pub halted: Option<String>,
-}
-
-/// One record of the journal.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Record {
-    /// From 1, without gaps.
-    pub seq: u64,
-    /// When it was decided.
-    pub at: Timestamp,
-    /// By whom.
-    pub actor: String,
-    /// Why, in their words.
-    pub reason: Option<String>,
-    /// What.
-    pub event: Event,
-    /// Hash of the record before, in hex.
-    pub previous: String,
-    /// Its own hash, in hex.
-    pub hash: String,
 }

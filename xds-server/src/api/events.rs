@@ -16,9 +16,9 @@ use futures_util::stream::unfold;
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::backend::Record;
 use super::problem::Problem;
 use super::{Api, MAX_STREAMS};
+use crate::journal::Record;
 
 /// Records in an answer unless the request says otherwise.
 const PAGE: usize = 100;
@@ -26,9 +26,7 @@ const PAGE: usize = 100;
 const MAX_PAGE: usize = 1000;
 
 pub(super) fn routes() -> Router<Api> {
-    Router::new()
-        .route("/events", get(list))
-        .route("/events/stream", get(stream))
+    Router::new().route("/events", get(list)).route("/events/stream", get(stream))
 }
 
 /// Which records.
@@ -45,9 +43,9 @@ type Wanted = Result<Query<Range>, QueryRejection>;
 fn range(wanted: Wanted) -> Result<Range, Problem> {
     let Query(range) = wanted.map_err(|error| Problem::bad_request(error.body_text()))?;
     match range.limit {
-        Some(limit) if !(1..=MAX_PAGE).contains(&limit) => Err(Problem::bad_request(format!(
-            "`limit` must be from 1 to {MAX_PAGE}"
-        ))),
+        Some(limit) if !(1..=MAX_PAGE).contains(&limit) => {
+            Err(Problem::bad_request(format!("`limit` must be from 1 to {MAX_PAGE}")))
+        }
         _ => Ok(range),
     }
 }
@@ -66,9 +64,7 @@ async fn stream(
     let range = range(wanted)?;
     // A browser that reconnects says what it has seen.
     let resumed = headers.get("last-event-id");
-    let resumed = resumed
-        .and_then(|id| id.to_str().ok())
-        .and_then(|id| id.parse().ok());
+    let resumed = resumed.and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
     let permit = api.streams.clone().try_acquire_owned().map_err(|_| {
         let detail = format!("there are {MAX_STREAMS} event streams already; close one");
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-streams", detail)

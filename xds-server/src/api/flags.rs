@@ -99,9 +99,7 @@ async fn evaluate(
     let now = api.backend.now();
     let answer = flags::evaluate(&api.view().state, &key, &context, now);
     let answer = answer.map_err(does_not_compile)?;
-    answer
-        .map(Json)
-        .ok_or_else(|| Refusal::UnknownFlag(key).into())
+    answer.map(Json).ok_or_else(|| Refusal::UnknownFlag(key).into())
 }
 
 async fn put(

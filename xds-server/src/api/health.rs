@@ -9,9 +9,7 @@ use super::Api;
 use super::problem::Problem;
 
 pub(super) fn routes() -> Router<Api> {
-    Router::new()
-        .route("/livez", get(async || "ok\n"))
-        .route("/readyz", get(ready))
+    Router::new().route("/livez", get(async || "ok\n")).route("/readyz", get(ready))
 }
 
 /// Not ready while nothing can be decided: the journal cannot be written.
@@ -20,11 +18,7 @@ async fn ready(State(api): State<Api>) -> Result<&'static str, Problem> {
         None => Ok("ok\n"),
         Some(why) => {
             let detail = format!("no decision can be written down: {why}; traffic stays as it is");
-            Err(Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "halted",
-                detail,
-            ))
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "halted", detail))
         }
     }
 }

@@ -43,7 +43,7 @@ async fn scrape(State(api): State<Api>) -> Result<impl IntoResponse, Problem> {
     let view = api.view();
     the_state(&view, &mut registry);
     the_services(api.backend.as_ref(), &view, &mut registry);
-    the_sidecars(api.backend.as_ref(), &mut registry);
+    the_sidecars(api.backend.as_ref(), &view, &mut registry);
     api.backend.register(&mut registry);
     let mut text = String::new();
     encode(&mut text, &registry).map_err(|error| {
@@ -90,11 +90,7 @@ fn the_state(view: &View, registry: &mut Registry) {
         gauge
     };
     registry.register("journal_seq", "The journal's last record", number(view.seq));
-    registry.register(
-        "snapshot_serial",
-        "The last published snapshot",
-        number(view.serial),
-    );
+    registry.register("snapshot_serial", "The last published snapshot", number(view.serial));
     registry.register(
         "halted",
         "1 while the journal cannot be written and nothing can be decided",
@@ -103,15 +99,9 @@ fn the_state(view: &View, registry: &mut Registry) {
     let phases: Family<OfPhase, Gauge> = Family::default();
     for phase in PhaseName::ALL {
         // So that a phase without releases is 0, not absent.
-        drop(phases.get_or_create(&OfPhase {
-            phase: phase.as_str(),
-        }));
+        drop(phases.get_or_create(&OfPhase { phase: phase.as_str() }));
     }
-    let releases = view
-        .state
-        .services
-        .values()
-        .filter_map(|it| it.release.as_ref());
+    let releases = view.state.services.values().filter_map(|it| it.release.as_ref());
     for release in releases {
         let phase = views::phase(release).0.as_str();
         phases.get_or_create(&OfPhase { phase }).inc();
@@ -130,18 +120,13 @@ fn the_services(backend: &dyn Backend, view: &View, registry: &mut Registry) {
     for (name, service) in &view.state.services {
         let totals = backend.totals(name);
         for version in service.spec.versions.keys() {
-            let labels = OfVersion {
-                service: name.to_string(),
-                version: version.to_string(),
-            };
+            let labels = OfVersion { service: name.to_string(), version: version.to_string() };
             let weight = views::weight(service, version).fraction();
             weights.get_or_create(&labels).set(weight);
             if let Some(counts) = totals.get(version) {
                 requests.get_or_create(&labels).inc_by(counts.requests);
                 errors.get_or_create(&labels).inc_by(counts.errors);
-                client_errors
-                    .get_or_create(&labels)
-                    .inc_by(counts.client_errors);
+                client_errors.get_or_create(&labels).inc_by(counts.client_errors);
                 cancelled.get_or_create(&labels).inc_by(counts.cancelled);
             }
         }
@@ -149,64 +134,32 @@ fn the_services(backend: &dyn Backend, view: &View, registry: &mut Registry) {
         let progress = running.and_then(|release| view.progress.get(&release.id));
         let exposure = progress.and_then(views::exposure);
         if let (Some(release), Some(exposure)) = (running, exposure) {
-            let labels = OfVersion {
-                service: name.to_string(),
-                version: release.candidate.to_string(),
-            };
+            let labels =
+                OfVersion { service: name.to_string(), version: release.candidate.to_string() };
             exposures.get_or_create(&labels).set(exposure.fraction());
         }
-        let service_label = OfService {
-            service: name.to_string(),
-        };
-        releases
-            .get_or_create(&service_label)
-            .inc_by(service.releases);
+        let service_label = OfService { service: name.to_string() };
+        releases.get_or_create(&service_label).inc_by(service.releases);
     }
-    registry.register(
-        "weight",
-        "Share of traffic that a version is meant to get",
-        weights,
-    );
-    registry.register(
-        "exposure",
-        "Share that a candidate got since its step began",
-        exposures,
-    );
-    registry.register(
-        "requests",
-        "Finished requests, the failed ones included",
-        requests,
-    );
+    registry.register("weight", "Share of traffic that a version is meant to get", weights);
+    registry.register("exposure", "Share that a candidate got since its step began", exposures);
+    registry.register("requests", "Finished requests, the failed ones included", requests);
     registry.register("errors", "Requests that the version failed", errors);
-    registry.register(
-        "client_errors",
-        "Requests that failed by the caller's fault",
-        client_errors,
-    );
+    registry.register("client_errors", "Requests that failed by the caller's fault", client_errors);
     registry.register("cancelled", "Requests that the client gave up", cancelled);
     registry.register("releases", "Releases started", releases);
 }
 
-fn the_sidecars(backend: &dyn Backend, registry: &mut Registry) {
+fn the_sidecars(backend: &dyn Backend, view: &View, registry: &mut Registry) {
     let connected: Family<OfFleet, Gauge> = Family::default();
     let synced: Family<OfFleet, Gauge> = Family::default();
     for node in backend.nodes().iter().filter(|node| node.connected) {
-        let fleet = OfFleet {
-            fleet: node.fleet.to_string(),
-        };
+        let fleet = OfFleet { fleet: node.fleet.to_string() };
         connected.get_or_create(&fleet).inc();
-        synced.get_or_create(&fleet).inc_by(node.synced.into());
+        synced.get_or_create(&fleet).inc_by(i64::from(node.synced >= view.serial));
     }
-    registry.register(
-        "sidecars_connected",
-        "Sidecars with an open stream",
-        connected,
-    );
-    registry.register(
-        "sidecars_synced",
-        "Those that have all that is published",
-        synced,
-    );
+    registry.register("sidecars_connected", "Sidecars with an open stream", connected);
+    registry.register("sidecars_synced", "Those that have all that is published", synced);
 }
 
 /// Counts what the state forgets, from the journal, which does not.
@@ -229,7 +182,7 @@ impl Tally {
             }
             for record in &page {
                 counted.up_to = record.seq;
-                if let Some(labels) = rollback(&record.event) {
+                if let Some(labels) = rollback(record.event.event()) {
                     counted.rollbacks.get_or_create(&labels).inc();
                 }
             }

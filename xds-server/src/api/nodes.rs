@@ -12,5 +12,7 @@ pub(super) fn routes() -> Router<Api> {
 }
 
 async fn list(State(api): State<Api>) -> Json<Vec<Node>> {
-    Json(api.backend.nodes())
+    let serial = api.view().serial;
+    let nodes = api.backend.nodes().into_iter();
+    Json(nodes.map(|node| Node::of(node, serial)).collect())
 }

@@ -38,11 +38,7 @@ pub struct Details {
 impl Problem {
     pub(super) fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        Self {
-            status,
-            kind,
-            detail,
-        }
+        Self { status, kind, detail }
     }
 
     /// The request itself makes no sense.
@@ -120,10 +116,7 @@ pub(super) async fn finish(request: Request, next: Next) -> Response {
         Err(_) => Problem::new(
             StatusCode::GATEWAY_TIMEOUT,
             "timeout",
-            format!(
-                "no answer within {} s; ask again what became of it",
-                TIMEOUT.as_secs()
-            ),
+            format!("no answer within {} s; ask again what became of it", TIMEOUT.as_secs()),
         )
         .into_response(),
     };
@@ -137,9 +130,7 @@ pub(super) async fn finish(request: Request, next: Next) -> Response {
     let mut response = problem.body(&path).into_response();
     *response.status_mut() = status;
     let content_type = HeaderValue::from_static("application/problem+json");
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, content_type);
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     if let Some(allow) = parts.headers.remove(header::ALLOW) {
         response.headers_mut().insert(header::ALLOW, allow);
     }

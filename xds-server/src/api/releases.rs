@@ -15,9 +15,7 @@ use crate::delivery::command::{Command, Outcome, Refusal, ReleaseCommand};
 use crate::delivery::names::ReleaseId;
 
 pub(super) fn routes() -> Router<Api> {
-    Router::new()
-        .route("/releases/{id}", get(show))
-        .route("/releases/{id}/{verb}", post(ask))
+    Router::new().route("/releases/{id}", get(show)).route("/releases/{id}/{verb}", post(ask))
 }
 
 async fn show(
@@ -25,11 +23,7 @@ async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<ReleaseView>, Problem> {
     let view = api.view();
-    let mut releases = view
-        .state
-        .services
-        .values()
-        .filter_map(|it| it.release.as_ref());
+    let mut releases = view.state.services.values().filter_map(|it| it.release.as_ref());
     let release = releases.find(|release| release.id.as_str() == id);
     let release = release.ok_or_else(|| {
         Problem::new(
@@ -57,9 +51,7 @@ async fn ask(
     OptionalBody(details): OptionalBody<Details>,
 ) -> Result<Json<Outcome>, Problem> {
     let command = match (verb.as_str(), details.all) {
-        ("promote", all) => ReleaseCommand::Promote {
-            all: all.unwrap_or(false),
-        },
+        ("promote", all) => ReleaseCommand::Promote { all: all.unwrap_or(false) },
         ("pause" | "resume" | "abort" | "rollback", Some(_)) => {
             return Err(Problem::bad_request("`all` goes with promote only"));
         }
@@ -77,10 +69,7 @@ async fn ask(
     };
     // A name that cannot be is a release that is not there.
     let id: ReleaseId = id.parse().map_err(|_| Refusal::UnknownRelease(id))?;
-    let origin = Given {
-        actor: details.actor,
-        reason: details.reason,
-    };
+    let origin = Given { actor: details.actor, reason: details.reason };
     let command = Command::Release(id, command);
     let outcome = api.backend.submit(command, origin.origin()?).await?;
     Ok(Json(outcome))

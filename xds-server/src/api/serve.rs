@@ -25,8 +25,7 @@ pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Recei
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT);
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     loop {
         let accepted = async {
             let permit = room.clone().acquire_owned().await;
@@ -54,10 +53,7 @@ pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Recei
             }
         });
     }
-    if tokio::time::timeout(GRACE, graceful.shutdown())
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests to the API were still under way after {GRACE:?}");
     }
 }

@@ -30,11 +30,7 @@ pub(super) fn routes() -> Router<Api> {
 async fn list(State(api): State<Api>) -> Json<Vec<Service>> {
     let view = api.view();
     let services = view.state.services.values();
-    Json(
-        services
-            .map(|service| Service::of(api.backend.as_ref(), &view, service))
-            .collect(),
-    )
+    Json(services.map(|service| Service::of(api.backend.as_ref(), &view, service)).collect())
 }
 
 async fn show(
@@ -73,19 +69,9 @@ async fn register(
     let endpoints = endpoints
         .collect::<Result<Vec<_>, _>>()
         .map_err(|fault| Problem::bad_request(fault.to_string()))?;
-    let origin = Given {
-        actor: body.actor,
-        reason: body.reason,
-    };
-    let spec = VersionSpec {
-        endpoints,
-        environment: body.environment,
-    };
-    let command = Command::RegisterVersion {
-        service,
-        version,
-        spec,
-    };
+    let origin = Given { actor: body.actor, reason: body.reason };
+    let spec = VersionSpec { endpoints, environment: body.environment };
+    let command = Command::RegisterVersion { service, version, spec };
     let outcome = api.backend.submit(command, origin.origin()?).await?;
     Ok(Json(outcome))
 }
@@ -113,15 +99,8 @@ async fn start(
         let faults: Vec<String> = problems.iter().map(|p| p.fault.to_string()).collect();
         Problem::bad_request(format!("the plan: {}", faults.join(". ")))
     })?;
-    let origin = Given {
-        actor: body.actor,
-        reason: body.reason,
-    };
-    let command = Command::StartRelease {
-        service,
-        version,
-        plan,
-    };
+    let origin = Given { actor: body.actor, reason: body.reason };
+    let command = Command::StartRelease { service, version, plan };
     let outcome = api.backend.submit(command, origin.origin()?).await?;
     let location = match &outcome.release {
         Some(id) => format!("/api/v1/releases/{id}"),
@@ -133,23 +112,13 @@ async fn start(
 
 fn find<'a>(view: &'a View, service: &str) -> Result<&'a ServiceState, Problem> {
     view.state.services.get(service).ok_or_else(|| {
-        let known: Vec<&str> = view
-            .state
-            .services
-            .keys()
-            .map(ServiceName::as_str)
-            .collect();
+        let known: Vec<&str> = view.state.services.keys().map(ServiceName::as_str).collect();
         let known = known.join(", ");
-        let service = service
-            .chars()
-            .take(crate::delivery::names::MAX_LEN)
-            .collect();
+        let service = service.chars().take(crate::delivery::names::MAX_LEN).collect();
         Refusal::UnknownService { service, known }.into()
     })
 }
 
 fn name(version: &str) -> Result<VersionName, Problem> {
-    version
-        .parse()
-        .map_err(|error: NameError| Refusal::from(error).into())
+    version.parse().map_err(|error: NameError| Refusal::from(error).into())
 }

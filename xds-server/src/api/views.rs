@@ -14,6 +14,8 @@ use crate::delivery::release::{Phase, Release, RollbackCause};
 use crate::delivery::state::ServiceState;
 use crate::delivery::units::{Ppm, Timestamp};
 use crate::judge::{Evidence, Guardrail, Level, Verdict};
+use crate::xds::fleet::{Nack, NodeStatus};
+use crate::xds::kind::{Kind, Mode};
 
 /// One service as it is now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -121,13 +123,8 @@ pub enum PhaseName {
 
 impl PhaseName {
     /// All, in the order in which a release goes through them.
-    pub const ALL: [Self; 5] = [
-        Self::Preparing,
-        Self::Stepping,
-        Self::Watching,
-        Self::Completed,
-        Self::RolledBack,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Preparing, Self::Stepping, Self::Watching, Self::Completed, Self::RolledBack];
 
     /// As in JSON.
     #[must_use]
@@ -175,14 +172,53 @@ pub struct Node {
     pub id: String,
     /// Envoy's `node.cluster`.
     pub fleet: FleetName,
-    /// False for one that was here a short time ago.
+    /// False for one that left lately.
     pub connected: bool,
-    /// `delta` or `sotw`.
+    /// Since when, in milliseconds since the Unix epoch.
+    pub since: Timestamp,
+    /// How it speaks xDS: `delta` or `sotw`.
     pub mode: String,
-    /// True if it acknowledged all that is published now.
+    /// True if it answered all that is published now.
     pub synced: bool,
-    /// What it refused last, and why.
-    pub refused: Option<String>,
+    /// The version that it accepted last, by type of resource.
+    pub acked: BTreeMap<String, String>,
+    /// What it refused and is still meant to have, by type of resource.
+    pub refused: BTreeMap<String, Refused>,
+}
+
+/// What a sidecar refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The version that it was sent.
+    pub version: String,
+    /// Why, in its own words.
+    pub message: String,
+    /// When, in milliseconds since the Unix epoch.
+    pub at: Timestamp,
+}
+
+impl Node {
+    /// A sidecar, while `serial` is what is published.
+    pub(super) fn of(node: NodeStatus, serial: u64) -> Self {
+        let refused = |(kind, nack): (Kind, Nack)| {
+            let Nack { version, message, at } = nack;
+            (kind.label().to_owned(), Refused { version, message, at })
+        };
+        let acked = node.acked.into_iter();
+        Self {
+            id: node.node,
+            fleet: node.fleet,
+            connected: node.connected,
+            since: node.since,
+            mode: match node.mode {
+                Mode::Sotw => "sotw".to_owned(),
+                Mode::Delta => "delta".to_owned(),
+            },
+            synced: node.synced >= serial,
+            acked: acked.map(|(kind, version)| (kind.label().to_owned(), version)).collect(),
+            refused: node.refused.into_iter().map(refused).collect(),
+        }
+    }
 }
 
 impl Service {
@@ -192,21 +228,15 @@ impl Service {
         let totals = backend.totals(&spec.name);
         let version = |(name, version): (&VersionName, &VersionSpec)| Version {
             name: name.clone(),
-            endpoints: version
-                .endpoints
-                .iter()
-                .map(|at| shown(&at.host, at.port))
-                .collect(),
+            endpoints: version.endpoints.iter().map(|at| shown(&at.host, at.port)).collect(),
             environment: version.environment,
             weight: weight(service, name),
-            totals: totals
-                .get(name)
-                .map_or_else(Totals::default, |counts| Totals {
-                    requests: counts.requests,
-                    errors: counts.errors,
-                    client_errors: counts.client_errors,
-                    cancelled: counts.cancelled,
-                }),
+            totals: totals.get(name).map_or_else(Totals::default, |counts| Totals {
+                requests: counts.requests,
+                errors: counts.errors,
+                client_errors: counts.client_errors,
+                cancelled: counts.cancelled,
+            }),
         };
         let release = service.release.as_ref();
         Self {
@@ -225,11 +255,7 @@ impl Service {
 
 /// `host:port`; an IPv6 address in brackets.
 fn shown(host: &str, port: u16) -> String {
-    if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    }
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// The share of a service's traffic that a version is meant to get.
@@ -247,11 +273,6 @@ impl ReleaseView {
     /// A release of `view`.
     pub(super) fn of(release: &Release, view: &View) -> Self {
         let (phase, since) = phase(release);
-        let step = match &release.phase {
-            Phase::Stepping { step, .. } => Some(step + 1),
-            Phase::Watching { .. } => Some(release.plan.steps.len()),
-            Phase::Preparing { .. } | Phase::Completed { .. } | Phase::RolledBack { .. } => None,
-        };
         let cause = match &release.phase {
             Phase::RolledBack { cause, .. } => Some(cause.clone()),
             _ => None,
@@ -264,7 +285,7 @@ impl ReleaseView {
             stable: release.stable.clone(),
             phase,
             since,
-            step,
+            step: release.step().map(|index| index + 1),
             steps: release.plan.steps.len(),
             weight: release.weight(),
             exposure: progress.and_then(exposure),
@@ -294,9 +315,7 @@ pub(super) fn exposure(progress: &Progress) -> Option<Ppm> {
     let candidate = u128::from(progress.observation.candidate.requests);
     let all = candidate + u128::from(progress.observation.stable.requests);
     let parts = (candidate * u128::from(Ppm::ALL.parts())).checked_div(all)?;
-    u32::try_from(parts)
-        .ok()
-        .and_then(|parts| Ppm::new(parts).ok())
+    u32::try_from(parts).ok().and_then(|parts| Ppm::new(parts).ok())
 }
 
 impl From<&Progress> for ProgressView {

@@ -4,11 +4,15 @@ use clap::Subcommand;
 use reqwest::Method;
 use serde_json::Value;
 use tidegate::delivery::units::Timestamp;
+use tidegate::journal::{Head, Record};
 
 use super::client::{Client, Target};
 use super::failure::Failure;
 use super::output::{self, Format};
 use super::words::NONE;
+
+/// Records that are verified at a time.
+const PAGE: usize = 1000;
 
 /// Read the journal of everything that was decided.
 #[derive(Debug, clap::Args)]
@@ -30,14 +34,22 @@ enum Verb {
         #[arg(long, default_value_t = 100)]
         limit: usize,
     },
+    /// Recompute the hash chain, from the first record to the last
+    Verify,
 }
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
-    let Verb::List { after, limit } = args.verb;
+    match args.verb {
+        Verb::List { after, limit } => list(&client, after, limit, args.target.output).await,
+        Verb::Verify => verify(&client).await,
+    }
+}
+
+async fn list(client: &Client, after: u64, limit: usize, format: Format) -> Result<(), Failure> {
     let query = [("after", after.to_string()), ("limit", limit.to_string())];
     let answer = client.ask(Method::GET, &["events"], &query, None).await?;
-    if args.target.output == Format::Json {
+    if format == Format::Json {
         return output::json(&answer);
     }
     let rows = answer.as_array().into_iter().flatten().map(row);
@@ -46,6 +58,23 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         rows.collect(),
         "nothing was decided yet",
     ))
+}
+
+/// Trusts nothing that the server says of its journal but the records themselves.
+async fn verify(client: &Client) -> Result<(), Failure> {
+    let mut head = Head::genesis();
+    loop {
+        let query = [("after", head.seq.to_string()), ("limit", PAGE.to_string())];
+        // Not by way of a generic value: the chain covers each event's JSON byte for byte.
+        let page: Vec<Record> = client.get_exactly(&["events"], &query).await?;
+        if page.is_empty() {
+            break;
+        }
+        for record in page {
+            head = record.verify(&head).map_err(Failure::Chain)?;
+        }
+    }
+    output::print(&format!("the chain holds: {} records, the last {}", head.seq, head.hash))
 }
 
 fn row(record: &Value) -> [String; 6] {

@@ -20,12 +20,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Args)]
 pub(super) struct Target {
     /// The server's API
-    #[arg(
-        long,
-        global = true,
-        env = "TIDEGATE_SERVER",
-        default_value = "http://127.0.0.1:8080"
-    )]
+    #[arg(long, global = true, env = "TIDEGATE_SERVER", default_value = "http://127.0.0.1:8080")]
     server: String,
     /// How to show the answer
     #[arg(
@@ -43,13 +38,7 @@ pub(super) struct Target {
 #[derive(Debug, Clone, Args)]
 pub(super) struct Origin {
     /// Who asks, for the journal
-    #[arg(
-        long,
-        global = true,
-        env = "USER",
-        hide_env_values = true,
-        default_value = "cli"
-    )]
+    #[arg(long, global = true, env = "USER", hide_env_values = true, default_value = "cli")]
     pub(super) actor: String,
     /// Why, for the journal
     #[arg(long, global = true)]
@@ -76,10 +65,7 @@ impl Client {
     /// Checks the address; nothing is asked yet.
     pub(super) fn new(target: &Target) -> Result<Self, Failure> {
         let server = &target.server;
-        let refuse = |why: String| Failure::Server {
-            server: server.clone(),
-            why,
-        };
+        let refuse = |why: String| Failure::Server { server: server.clone(), why };
         let url = Url::parse(server).map_err(|error| refuse(error.to_string()))?;
         if url.scheme() != "http" || url.cannot_be_a_base() {
             return Err(refuse("it must begin with http://".to_owned()));
@@ -99,6 +85,16 @@ impl Client {
         self.ask(Method::GET, path, &[], None).await
     }
 
+    /// `GET /api/v1/…` as a type, read from the very bytes that came.
+    pub(super) async fn get_exactly<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<T, Failure> {
+        let answer = self.send(Method::GET, path, query, None).await?;
+        serde_json::from_slice(&answer).map_err(|error| self.strange(&error.to_string()))
+    }
+
     /// Any call under `/api/v1`; every segment of `path` is escaped.
     pub(super) async fn ask(
         &self,
@@ -107,6 +103,17 @@ impl Client {
         query: &[(&str, String)],
         body: Option<&Value>,
     ) -> Result<Value, Failure> {
+        let answer = self.send(method, path, query, body).await?;
+        serde_json::from_slice(&answer).map_err(|error| self.strange(&error.to_string()))
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, String)],
+        body: Option<&Value>,
+    ) -> Result<Vec<u8>, Failure> {
         let mut url = self.server.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["api", "v1"]).extend(path);
@@ -115,21 +122,15 @@ impl Client {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let response = request
-            .send()
-            .await
-            .map_err(|error| self.unreachable(&error))?;
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         self.answer(response).await
     }
 
-    async fn answer(&self, response: Response) -> Result<Value, Failure> {
+    async fn answer(&self, response: Response) -> Result<Vec<u8>, Failure> {
         let status = response.status();
-        let body = response
-            .bytes()
-            .await
-            .map_err(|error| self.unreachable(&error))?;
+        let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
         if status.is_success() {
-            return serde_json::from_slice(&body).map_err(|error| self.strange(&error.to_string()));
+            return Ok(body.into());
         }
         match serde_json::from_slice::<Details>(&body) {
             Ok(problem) => Err(Failure::Problem(problem)),
@@ -143,17 +144,11 @@ impl Client {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
-        Failure::Unreachable {
-            server: self.server.to_string(),
-            why: innermost(error),
-        }
+        Failure::Unreachable { server: self.server.to_string(), why: innermost(error) }
     }
 
     fn strange(&self, why: &str) -> Failure {
-        Failure::Strange {
-            server: self.server.to_string(),
-            why: why.to_owned(),
-        }
+        Failure::Strange { server: self.server.to_string(), why: why.to_owned() }
     }
 }
 

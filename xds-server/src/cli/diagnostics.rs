@@ -16,11 +16,9 @@ const WIDTH: usize = 120;
 /// Tells the user; there is nobody left to tell if that fails.
 pub(super) fn show(failure: &Failure) {
     let text = match failure {
-        Failure::Config(LoadError::Invalid {
-            path,
-            text,
-            problems,
-        }) => quoted(path, text, problems),
+        Failure::Config(LoadError::Invalid { path, text, problems }) => {
+            quoted(path, text, problems)
+        }
         other => format!("error: {other}"),
     };
     writeln!(io::stderr().lock(), "{text}").ok();
@@ -29,14 +27,9 @@ pub(super) fn show(failure: &Failure) {
 /// Every problem above the line where it stands.
 fn quoted(path: &Path, text: &str, problems: &[Problem]) -> String {
     let name = path.display().to_string();
-    let theme = if io::stderr().is_terminal() {
-        GraphicalTheme::default()
-    } else {
-        GraphicalTheme::none()
-    };
-    let handler = GraphicalReportHandler::new_themed(theme)
-        .with_width(WIDTH)
-        .with_context_lines(1);
+    let theme =
+        if io::stderr().is_terminal() { GraphicalTheme::default() } else { GraphicalTheme::none() };
+    let handler = GraphicalReportHandler::new_themed(theme).with_width(WIDTH).with_context_lines(1);
     let mut told = String::new();
     for problem in problems {
         let Place { offset, length, .. } = problem.place;

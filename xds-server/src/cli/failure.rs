@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use tidegate::api::problem::Details;
 use tidegate::config::LoadError;
+use tidegate::journal::Broken;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -18,18 +19,10 @@ pub(super) enum Failure {
         "cannot listen on {address} for {what}: {source}; is another tidegate running? \
          Stop it, or change `listen: {{{key}: …}}` in the configuration"
     )]
-    Bind {
-        what: &'static str,
-        key: &'static str,
-        address: SocketAddr,
-        source: io::Error,
-    },
+    Bind { what: &'static str, key: &'static str, address: SocketAddr, source: io::Error },
     /// The log filter does not parse.
     #[error("`{filter}` is no log filter: {source}; write one such as info or tidegate=debug,info")]
-    Log {
-        filter: String,
-        source: tracing_subscriber::filter::ParseError,
-    },
+    Log { filter: String, source: tracing_subscriber::filter::ParseError },
     /// No threads.
     #[error("cannot start: {0}")]
     Runtime(io::Error),
@@ -50,6 +43,9 @@ pub(super) enum Failure {
     /// Something that is no Tidegate answered.
     #[error("{server} does not answer like Tidegate: {why}; is it the API's address?")]
     Strange { server: String, why: String },
+    /// The journal was tampered with.
+    #[error("the journal does not hold: {0}; what comes after cannot be believed")]
+    Chain(Broken),
     /// A file that is named on the command line.
     #[error("cannot read {}: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },

@@ -85,16 +85,12 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         Verb::Set { file, replace } => {
             let document = read_json(file)?;
             if *replace {
-                let outcome = client
-                    .ask(Method::PUT, &["flags"], &query, Some(&document))
-                    .await?;
+                let outcome = client.ask(Method::PUT, &["flags"], &query, Some(&document)).await?;
                 return done(&outcome, format);
             }
             for (key, definition) in flags(&document)? {
                 let path = ["flags", key];
-                let outcome = client
-                    .ask(Method::PUT, &path, &query, Some(definition))
-                    .await?;
+                let outcome = client.ask(Method::PUT, &path, &query, Some(definition)).await?;
                 done(&outcome, format)?;
             }
             Ok(())
@@ -107,9 +103,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
                 .map_err(|error| Failure::Input(format!("--context is not JSON: {error}")))?;
             let question = json!({ "context": context });
             let path = ["flags", key, "evaluate"];
-            let answer = client
-                .ask(Method::POST, &path, &[], Some(&question))
-                .await?;
+            let answer = client.ask(Method::POST, &path, &[], Some(&question)).await?;
             evaluated(&answer, format)
         }
     }
@@ -127,11 +121,8 @@ async fn list(client: &Client, format: Format) -> Result<(), Failure> {
     let rows = document.get("flags").and_then(Value::as_object);
     let rows = rows.into_iter().flatten().map(|(key, flag)| {
         let variants = flag.get("variants").and_then(Value::as_object);
-        let variants: Vec<&str> = variants
-            .into_iter()
-            .flat_map(|it| it.keys())
-            .map(String::as_str)
-            .collect();
+        let variants: Vec<&str> =
+            variants.into_iter().flat_map(|it| it.keys()).map(String::as_str).collect();
         [
             key.clone(),
             text(flag, "/state"),
@@ -179,25 +170,17 @@ fn flags(document: &Value) -> Result<impl Iterator<Item = (&String, &Value)>, Fa
 
 /// Reads a JSON file, or standard input for `-`.
 pub(super) fn read_json(path: &Path) -> Result<Value, Failure> {
-    let fail = |source| Failure::Read {
-        path: path.to_owned(),
-        source,
-    };
+    let fail = |source| Failure::Read { path: path.to_owned(), source };
     let input: Box<dyn Read> = if path == Path::new("-") {
         Box::new(io::stdin().lock())
     } else {
         Box::new(File::open(path).map_err(fail)?)
     };
     let mut text = String::new();
-    input
-        .take(MAX_BYTES + 1)
-        .read_to_string(&mut text)
-        .map_err(fail)?;
+    input.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(fail)?;
     if text.len() as u64 > MAX_BYTES {
         let shown = path.display();
-        return Err(Failure::Input(format!(
-            "{shown} is larger than {MAX_BYTES} bytes"
-        )));
+        return Err(Failure::Input(format!("{shown} is larger than {MAX_BYTES} bytes")));
     }
     serde_json::from_str(&text)
         .map_err(|error| Failure::Input(format!("{} is not JSON: {error}", path.display())))

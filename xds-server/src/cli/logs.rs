@@ -31,9 +31,7 @@ pub(super) fn start(args: &Args) -> Result<(), Failure> {
     let filter = args.log.clone().or_else(|| std::env::var("RUST_LOG").ok());
     let filter = filter.unwrap_or_else(|| "info".to_owned());
     let parsed = EnvFilter::try_new(&filter).map_err(|source| Failure::Log { filter, source })?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(parsed)
-        .with_writer(io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(parsed).with_writer(io::stderr);
     match args.log_format {
         Format::Text => builder.init(),
         Format::Json => builder.json().init(),

@@ -3,7 +3,7 @@
 mod audit;
 mod client;
 mod diagnostics;
-//mod envoy;
+mod envoy;
 mod failure;
 mod flag;
 mod logs;
@@ -46,6 +46,8 @@ enum Command {
     Nodes(nodes::Args),
     /// Read the journal of everything that was decided
     Audit(audit::Args),
+    /// Help with the Envoy side
+    Envoy(envoy::Args),
 }
 
 /// Parses the command line and runs what it says.
@@ -64,6 +66,7 @@ fn execute(command: Command) -> Result<(), Failure> {
     let client = match command {
         Command::Validate(args) => return validate::run(&args),
         Command::Schema => return schema::run(),
+        Command::Envoy(args) => return envoy::run(&args),
         Command::Status(args) => Client::Status(args),
         Command::Release(args) => Client::Release(args),
         Command::Flag(args) => Client::Flag(args),

@@ -1,6 +1,8 @@
 //! `tidegate nodes`.
 
-use tidegate::api::views::Node;
+use std::collections::BTreeMap;
+
+use tidegate::api::views::{Node, Refused};
 
 use super::client::{Client, Target};
 use super::failure::Failure;
@@ -28,7 +30,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             if node.connected { "yes" } else { "no" }.to_owned(),
             node.mode,
             if node.synced { "yes" } else { "no" }.to_owned(),
-            node.refused.unwrap_or_else(|| NONE.to_owned()),
+            refused(&node.refused),
         ]
     };
     output::print(&output::table(
@@ -36,4 +38,13 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         nodes.into_iter().map(row).collect(),
         "no sidecar has connected; make a bootstrap for one with `tidegate envoy bootstrap`",
     ))
+}
+
+/// What it refused, one after the other.
+fn refused(refused: &BTreeMap<String, Refused>) -> String {
+    if refused.is_empty() {
+        return NONE.to_owned();
+    }
+    let told = refused.iter().map(|(kind, why)| format!("{kind}: {}", why.message));
+    told.collect::<Vec<_>>().join("; ")
 }

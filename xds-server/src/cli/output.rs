@@ -20,9 +20,7 @@ pub(super) enum Format {
 /// Prints one line, or several.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{text}")
-        .and_then(|()| out.flush())
-        .map_err(Failure::Output)
+    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(Failure::Output)
 }
 
 /// Prints JSON as it is.

@@ -68,25 +68,15 @@ enum Verb {
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
     let mut body = Map::from_iter([("actor".to_owned(), json!(args.origin.actor))]);
-    body.extend(
-        args.origin
-            .reason
-            .map(|reason| ("reason".to_owned(), json!(reason))),
-    );
+    body.extend(args.origin.reason.map(|reason| ("reason".to_owned(), json!(reason))));
     let (service, verb) = match args.verb {
-        Verb::Start {
-            service,
-            version,
-            plan,
-        } => {
+        Verb::Start { service, version, plan } => {
             body.insert("version".to_owned(), json!(version));
             if let Some(path) = plan {
                 body.insert("plan".to_owned(), super::flag::read_json(&path)?);
             }
             let path = ["services", &service, "releases"];
-            let answer = client
-                .ask(Method::POST, &path, &[], Some(&body.into()))
-                .await?;
+            let answer = client.ask(Method::POST, &path, &[], Some(&body.into())).await?;
             return done(&answer, args.target.output);
         }
         Verb::Promote { service, all } => {
@@ -100,9 +90,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     };
     let id = newest(&client, &service).await?;
     let path = ["releases", &id, verb];
-    let answer = client
-        .ask(Method::POST, &path, &[], Some(&body.into()))
-        .await?;
+    let answer = client.ask(Method::POST, &path, &[], Some(&body.into())).await?;
     done(&answer, args.target.output)
 }
 

@@ -55,9 +55,7 @@ async fn watch(client: &Client, args: &Args) -> Result<(), Failure> {
         if redraw {
             output::print(&format!("{REDRAW}{now}"))?;
         } else if now != before {
-            let changed = now
-                .lines()
-                .filter(|line| !before.lines().any(|was| was == *line));
+            let changed = now.lines().filter(|line| !before.lines().any(|was| was == *line));
             output::print(&changed.collect::<Vec<_>>().join("\n"))?;
         }
         before = now;
@@ -71,11 +69,7 @@ async fn show(client: &Client, args: &Args) -> Result<String, Failure> {
         None => client.get(&["services"]).await?,
     };
     if args.target.output == Format::Json {
-        return Ok(if args.watch {
-            answer.to_string()
-        } else {
-            format!("{answer:#}")
-        });
+        return Ok(if args.watch { answer.to_string() } else { format!("{answer:#}") });
     }
     match answer {
         Value::Array(_) => Ok(list(&client.read::<Vec<Service>>(&answer)?)),
@@ -115,9 +109,7 @@ fn row(service: &Service) -> [String; 11] {
         release.map_or_else(none, |it| it.candidate.to_string()),
         release.map_or_else(none, words::phase),
         release.map_or_else(none, |it| words::share(it.weight)),
-        release
-            .and_then(|it| it.exposure)
-            .map_or_else(none, words::share),
+        release.and_then(|it| it.exposure).map_or_else(none, words::share),
         seen.map_or_else(none, |it| words::verdict(&it.verdict)),
         release.map_or_else(none, words::convergence),
         release.map_or_else(none, words::waiting_for),
@@ -133,16 +125,7 @@ const fn strategy(strategy: Strategy) -> &'static str {
 
 fn one(service: Service) -> String {
     let versions = output::table(
-        [
-            "VERSION",
-            "WEIGHT",
-            "ENVIRONMENT",
-            "REQUESTS",
-            "ERRORS",
-            "4XX",
-            "CANCELLED",
-            "ENDPOINTS",
-        ],
+        ["VERSION", "WEIGHT", "ENVIRONMENT", "REQUESTS", "ERRORS", "4XX", "CANCELLED", "ENDPOINTS"],
         service.versions.iter().map(version).collect(),
         "there are no versions",
     );
@@ -154,9 +137,7 @@ fn version(version: &Version) -> [String; 8] {
     [
         version.name.to_string(),
         words::share(version.weight),
-        version
-            .environment
-            .map_or_else(|| NONE.to_owned(), |it| it.to_string()),
+        version.environment.map_or_else(|| NONE.to_owned(), |it| it.to_string()),
         totals.requests.to_string(),
         totals.errors.to_string(),
         totals.client_errors.to_string(),

@@ -17,12 +17,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = config::load(&args.file)?;
-    let listeners: usize = config
-        .mesh
-        .fleets
-        .iter()
-        .map(|fleet| fleet.listeners.len())
-        .sum();
+    let listeners: usize = config.mesh.fleets.iter().map(|fleet| fleet.listeners.len()).sum();
     output::print(&format!(
         "{} is good: {}, {}, {}",
         args.file.display(),

@@ -16,11 +16,7 @@ pub(super) fn phase(release: &ReleaseView) -> String {
         (PhaseName::Stepping, Some(step)) => format!("step {step}/{}", release.steps),
         (phase, _) => phase.as_str().replace('_', " "),
     };
-    if release.paused {
-        format!("{phase}, paused")
-    } else {
-        phase
-    }
+    if release.paused { format!("{phase}, paused") } else { phase }
 }
 
 /// A share, with at most two digits after the point.
@@ -47,14 +43,7 @@ pub(super) fn verdict(verdict: &Verdict) -> String {
 
 /// A limit that was crossed, with the numbers.
 fn finding(finding: &Finding) -> String {
-    let Finding {
-        guardrail,
-        level,
-        limit,
-        bad,
-        requests,
-        ..
-    } = finding;
+    let Finding { guardrail, level, limit, bad, requests, .. } = finding;
     format!("{guardrail} {level}: {bad} of {requests} beyond {limit}")
 }
 

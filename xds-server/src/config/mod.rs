@@ -71,20 +71,13 @@ pub fn schema() -> schemars::Schema {
 }
 
 fn read(path: &Path) -> Result<String, LoadError> {
-    let fail = |source| LoadError::Read {
-        path: path.to_owned(),
-        source,
-    };
+    let fail = |source| LoadError::Read { path: path.to_owned(), source };
     let mut text = String::new();
     let file = File::open(path).map_err(fail)?;
     // One byte more than allowed: enough to know.
-    file.take(MAX_BYTES + 1)
-        .read_to_string(&mut text)
-        .map_err(fail)?;
+    file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(fail)?;
     if text.len() as u64 > MAX_BYTES {
-        return Err(LoadError::TooLarge {
-            path: path.to_owned(),
-        });
+        return Err(LoadError::TooLarge { path: path.to_owned() });
     }
     Ok(text)
 }

@@ -39,15 +39,10 @@ fn problem(error: &Error) -> Problem {
     let error = error.without_snippet();
     let place = error.location().map_or(Place::START, Place::from);
     let fault = match error {
-        Error::SerdeUnknownField {
-            field, expected, ..
-        } => Fault::new(
-            format!("unknown key `{field}`"),
-            suggest(field, expected.iter().copied()),
-        ),
-        Error::SerdeUnknownVariant {
-            variant, expected, ..
-        } => Fault::new(
+        Error::SerdeUnknownField { field, expected, .. } => {
+            Fault::new(format!("unknown key `{field}`"), suggest(field, expected.iter().copied()))
+        }
+        Error::SerdeUnknownVariant { variant, expected, .. } => Fault::new(
             format!("`{variant}` is none of the choices here"),
             suggest(variant, expected.iter().copied()),
         ),
@@ -55,10 +50,9 @@ fn problem(error: &Error) -> Problem {
             format!("`{field}` is missing"),
             format!("add `{field}:`; `tidegate schema` says what goes there"),
         ),
-        Error::InvalidScalar { ty, .. } if ty.starts_with('u') => Fault::new(
-            "not a whole number",
-            "write one without sign, point or unit, such as 200",
-        ),
+        Error::InvalidScalar { ty, .. } if ty.starts_with('u') => {
+            Fault::new("not a whole number", "write one without sign, point or unit, such as 200")
+        }
         Error::DuplicateMappingKey { key, .. } => Fault::new(
             format!("key `{}` stands here twice", key.as_deref().unwrap_or("?")),
             "keep one of the two",
@@ -67,10 +61,7 @@ fn problem(error: &Error) -> Problem {
         | Error::AliasReplayLimitExceeded { .. }
         | Error::AliasExpansionLimitExceeded { .. }
         | Error::AliasReplayStackDepthExceeded { .. } => Fault::new(
-            format!(
-                "too large or too deep for a configuration: {}",
-                plain(error)
-            ),
+            format!("too large or too deep for a configuration: {}", plain(error)),
             "write it without aliases in aliases, or split it",
         ),
         _ => Fault::new(

@@ -21,12 +21,7 @@ pub struct Place {
 
 impl Place {
     /// The beginning of the file: for what is wrong with the whole of it.
-    pub const START: Self = Self {
-        line: 1,
-        column: 1,
-        offset: 0,
-        length: 1,
-    };
+    pub const START: Self = Self { line: 1, column: 1, offset: 0, length: 1 };
 }
 
 impl From<Location> for Place {

@@ -18,10 +18,7 @@ pub struct Fault {
 impl Fault {
     /// A fault in its two halves.
     pub(crate) fn new(what: impl Into<String>, way_out: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            way_out: way_out.into(),
-        }
+        Self { what: what.into(), way_out: way_out.into() }
     }
 }
 
@@ -73,10 +70,8 @@ pub enum LoadError {
 }
 
 fn list(path: &std::path::Path, problems: &[Problem]) -> String {
-    let lines: Vec<String> = problems
-        .iter()
-        .map(|problem| format!("{}:{problem}", path.display()))
-        .collect();
+    let lines: Vec<String> =
+        problems.iter().map(|problem| format!("{}:{problem}", path.display())).collect();
     lines.join("\n")
 }
 
@@ -103,9 +98,7 @@ impl Problems {
 
     /// Takes the value, or notes why there is none.
     pub(super) fn take<T>(&mut self, place: Place, result: Result<T, Fault>) -> Option<T> {
-        result
-            .map_err(|fault| self.0.push(Problem { place, fault }))
-            .ok()
+        result.map_err(|fault| self.0.push(Problem { place, fault })).ok()
     }
 
     /// `value`, if nothing was noted; else all problems, in the order of the file.

@@ -49,18 +49,11 @@ fn fills_in_what_is_not_written() {
     let config = good();
     assert_eq!(config.data_dir, Path::new("/etc/tidegate/data"));
     assert_eq!(config.false_rollback.parts(), 1000);
-    let [order, product] = config.services.as_slice() else {
-        panic!("two services")
-    };
+    let [order, product] = config.services.as_slice() else { panic!("two services") };
 
     assert_eq!(order.hosts, ["order.local"]);
     assert_eq!(order.stable.as_str(), "v1");
-    let weights: Vec<String> = order
-        .plan
-        .steps
-        .iter()
-        .map(|s| s.weight.to_string())
-        .collect();
+    let weights: Vec<String> = order.plan.steps.iter().map(|s| s.weight.to_string()).collect();
     assert_eq!(weights, ["5%", "25%", "100%"]);
     assert_eq!(order.plan.steps[0].time, Duration::from_secs(90));
     assert_eq!(order.plan.steps[0].min_requests, 7);
@@ -68,11 +61,7 @@ fn fills_in_what_is_not_written() {
 
     assert_eq!(product.plan.strategy, Strategy::BlueGreen);
     assert_eq!(product.plan.steps.len(), 1);
-    assert_eq!(
-        product.stable.as_str(),
-        "blue",
-        "named after its environment"
-    );
+    assert_eq!(product.stable.as_str(), "blue", "named after its environment");
     assert_eq!(product.versions["v7"].environment, Some(Environment::Green));
 }
 
@@ -81,86 +70,37 @@ fn guardrails_are_overridden_field_by_field() {
     let config = good();
     let builtin = Guardrails::default();
     let order = &config.services[0].guardrails;
-    assert_eq!(
-        order.error_rate.rollback.to_string(),
-        "6%",
-        "the file's default"
-    );
-    assert_eq!(
-        order.latency.quantile.to_string(),
-        "95%",
-        "the service's own"
-    );
-    assert_eq!(
-        order.latency.rollback, builtin.latency.rollback,
-        "the built-in one"
-    );
+    assert_eq!(order.error_rate.rollback.to_string(), "6%", "the file's default");
+    assert_eq!(order.latency.quantile.to_string(), "95%", "the service's own");
+    assert_eq!(order.latency.rollback, builtin.latency.rollback, "the built-in one");
     assert_eq!(order.min_requests, 40);
-    assert_eq!(
-        config.services[1].guardrails.min_requests,
-        builtin.min_requests
-    );
+    assert_eq!(config.services[1].guardrails.min_requests, builtin.min_requests);
 }
 
 /// One mistake: what is replaced in [`GOOD`] by what, the text that the complaint must point at,
 /// and words that it must hold.
-type Mistake = (
-    &'static str,
-    &'static str,
-    &'static str,
-    &'static [&'static str],
-);
+type Mistake = (&'static str, &'static str, &'static str, &'static [&'static str]);
 
 const MISTAKES: &[Mistake] = &[
     // Shape.
-    (
-        "data_dir:",
-        "datadir:",
-        "datadir:",
-        &["unknown key `datadir`", "did you mean `data_dir`?"],
-    ),
+    ("data_dir:", "datadir:", "datadir:", &["unknown key `datadir`", "did you mean `data_dir`?"]),
     (
         "    stable: v1",
         "    stabel: v1",
         "stabel",
         &["unknown key `stabel`", "did you mean `stable`?"],
     ),
-    (
-        "canary: {",
-        "canari: {",
-        "canari",
-        &["`canari`", "did you mean `canary`?"],
-    ),
-    (
-        "active: blue",
-        "active: red",
-        "red",
-        &["`red`", "blue, green"],
-    ),
-    (
-        "filter: {wasm: dist/filter.wasm}",
-        "filter: {}",
-        "{}",
-        &["`wasm` is missing", "add `wasm:`"],
-    ),
+    ("canary: {", "canari: {", "canari", &["`canari`", "did you mean `canary`?"]),
+    ("active: blue", "active: red", "red", &["`red`", "blue, green"]),
+    ("filter: {wasm: dist/filter.wasm}", "filter: {}", "{}", &["`wasm` is missing", "add `wasm:`"]),
     (
         "data_dir: ./data",
         "filter: {wasm: x}",
         "filter: {wasm: dist",
         &["key `filter` stands here twice"],
     ),
-    (
-        "min_requests: 40",
-        "min_requests: many",
-        "many",
-        &["not a whole number"],
-    ),
-    (
-        "fleets:",
-        "fleets: [",
-        "- name: demo",
-        &["only valid inside a block"],
-    ),
+    ("min_requests: 40", "min_requests: many", "many", &["not a whole number"]),
+    ("fleets:", "fleets: [", "- name: demo", &["only valid inside a block"]),
     // Addresses.
     (
         "\"127.0.0.1:8080\"",
@@ -180,12 +120,7 @@ const MISTAKES: &[Mistake] = &[
         "\"127.0.0.1:10000\", services: [order]",
         &["listener address `127.0.0.1:10000` is there already, on line 8"],
     ),
-    (
-        "\"127.0.0.1:10001\"",
-        "\"127.0.0.1:0\"",
-        "\"127.0.0.1:0\"",
-        &["port 0"],
-    ),
+    ("\"127.0.0.1:10001\"", "\"127.0.0.1:0\"", "\"127.0.0.1:0\"", &["port 0"]),
     // Fleets and listeners.
     (
         "name: orders",
@@ -200,109 +135,36 @@ const MISTAKES: &[Mistake] = &[
         "ordr",
         &["no service `ordr`", "did you mean `order`?"],
     ),
-    (
-        "services: [order]",
-        "services: []",
-        "[]",
-        &["leads to no service", "[\"*\"]"],
-    ),
+    ("services: [order]", "services: []", "[]", &["leads to no service", "[\"*\"]"]),
     (
         "services: [order]",
         "services: [order, \"*\"]",
         "\"*\"]}\ndefaults",
         &["`*` is every service already"],
     ),
-    (
-        "name: demo",
-        "name: de mo",
-        "de mo",
-        &["fleet `de mo` may hold only letters"],
-    ),
+    ("name: demo", "name: de mo", "de mo", &["fleet `de mo` may hold only letters"]),
     // Guardrails.
     (
         "alert: 2%",
         "alert: 7%",
         "7%",
-        &[
-            "alert at 7% is not below rollback at 6%",
-            "must come before",
-        ],
+        &["alert at 7% is not below rollback at 6%", "must come before"],
     ),
-    (
-        "quantile: p95",
-        "quantile: p42",
-        "p42",
-        &["not a quantile", "p99"],
-    ),
-    (
-        "quantile: p95",
-        "warning: 11s",
-        "11s",
-        &["warning at 11s is not below critical at 5s"],
-    ),
-    (
-        "quantile: p95",
-        "warning: soon",
-        "soon",
-        &["not a duration", "250ms"],
-    ),
-    (
-        "min_requests: 40",
-        "min_requests: 0",
-        "0}\n  - name: product",
-        &["says nothing"],
-    ),
-    (
-        "false_rollback: 0.1%",
-        "false_rollback: 0%",
-        "0%\nservices",
-        &["cannot be kept"],
-    ),
-    (
-        "false_rollback: 0.1%",
-        "false_rollback: 0.001",
-        "0.001",
-        &["no per cent sign"],
-    ),
+    ("quantile: p95", "quantile: p42", "p42", &["not a quantile", "p99"]),
+    ("quantile: p95", "warning: 11s", "11s", &["warning at 11s is not below critical at 5s"]),
+    ("quantile: p95", "warning: soon", "soon", &["not a duration", "250ms"]),
+    ("min_requests: 40", "min_requests: 0", "0}\n  - name: product", &["says nothing"]),
+    ("false_rollback: 0.1%", "false_rollback: 0%", "0%\nservices", &["cannot be kept"]),
+    ("false_rollback: 0.1%", "false_rollback: 0.001", "0.001", &["no per cent sign"]),
     // Plans.
-    (
-        "25%, 100%",
-        "120%, 100%",
-        "120%",
-        &["`120%` is over 100%", "0.05%"],
-    ),
-    (
-        "25%, 100%",
-        "5%, 100%",
-        "5%, 100%",
-        &["step 5% is not above the one before it, 5%"],
-    ),
+    ("25%, 100%", "120%, 100%", "120%", &["`120%` is over 100%", "0.05%"]),
+    ("25%, 100%", "5%, 100%", "5%, 100%", &["step 5% is not above the one before it, 5%"]),
     ("[5%, 25%", "[0%, 25%", "0%, 25%", &["begins there already"]),
-    (
-        "25%, 100%]",
-        "25%]",
-        "25%]",
-        &["the steps end at 25%", "let the last step be 100%"],
-    ),
+    ("25%, 100%]", "25%]", "25%]", &["the steps end at 25%", "let the last step be 100%"]),
     ("[5%, 25%, 100%]", "[]", "[]", &["there are no steps"]),
-    (
-        "step_time: 90s",
-        "step_time: 90",
-        "90,",
-        &["`90` is not a duration"],
-    ),
-    (
-        "path: /healthz",
-        "path: healthz",
-        "{path: healthz",
-        &["`healthz` is not a path"],
-    ),
-    (
-        "expect: 200",
-        "expect: 42",
-        "{path: /healthz",
-        &["42 is not a status"],
-    ),
+    ("step_time: 90s", "step_time: 90", "90,", &["`90` is not a duration"]),
+    ("path: /healthz", "path: healthz", "{path: healthz", &["`healthz` is not a path"]),
+    ("expect: 200", "expect: 42", "{path: /healthz", &["42 is not a status"]),
     // Services.
     (
         "name: product",
@@ -322,18 +184,8 @@ const MISTAKES: &[Mistake] = &[
         "[]\n    strategy: {blue",
         &["no host leads to service `product`"],
     ),
-    (
-        "\"product.local\"",
-        "\"http://product\"",
-        "\"http://product\"",
-        &["without scheme"],
-    ),
-    (
-        "X-User-Id",
-        "x-tidegate-bucket",
-        "{header",
-        &["Tidegate's own"],
-    ),
+    ("\"product.local\"", "\"http://product\"", "\"http://product\"", &["without scheme"]),
+    ("X-User-Id", "x-tidegate-bucket", "{header", &["Tidegate's own"]),
     ("X-User-Id", "a b", "{header", &["not the name of a header"]),
     (
         "name: v2",
@@ -341,12 +193,7 @@ const MISTAKES: &[Mistake] = &[
         "v1, endpoints: [\"127.0.0.1:9102\"",
         &["version `v1` is there already"],
     ),
-    (
-        "[\"127.0.0.1:9101\"]",
-        "[]",
-        "[]",
-        &["`v1` has no endpoints", "host:port"],
-    ),
+    ("[\"127.0.0.1:9101\"]", "[]", "[]", &["`v1` has no endpoints", "host:port"]),
     (
         "\"127.0.0.1:9101\"",
         "\"127.0.0.1\"",
@@ -360,12 +207,7 @@ const MISTAKES: &[Mistake] = &[
         &["endpoint `127.0.0.1:9102` is there already"],
     ),
     ("stable: v1", "stable: v3", "v3", &["no version `v3`"]),
-    (
-        "    stable: v1\n",
-        "",
-        "order\n    hosts: [\"Order",
-        &["has no `stable` version"],
-    ),
+    ("    stable: v1\n", "", "order\n    hosts: [\"Order", &["has no `stable` version"]),
     (
         "stable: v1",
         "active: blue\n    stable: v1",
@@ -378,18 +220,8 @@ const MISTAKES: &[Mistake] = &[
         "v99",
         &["`stable` does not go with a blue_green strategy"],
     ),
-    (
-        "    active: blue\n",
-        "",
-        "product\n",
-        &["which environment is `active`"],
-    ),
-    (
-        "version: v7",
-        "version: a/b",
-        "a/b",
-        &["version `a/b` may hold only"],
-    ),
+    ("    active: blue\n", "", "product\n", &["which environment is `active`"]),
+    ("version: v7", "version: a/b", "a/b", &["version `a/b` may hold only"]),
     // Flags.
     (
         "data_dir: ./data",
@@ -457,10 +289,7 @@ fn flags_are_read_and_their_services_must_exist() {
             flag("ordr"),
             "flag `beta` routes service `ordr`, which is not there; did you mean `order`?",
         ),
-        (
-            flag("order").replace("\"on\": \"v2\"", ""),
-            "flags.beta.variants",
-        ),
+        (flag("order").replace("\"on\": \"v2\"", ""), "flags.beta.variants"),
         ("{\n  \"flags\": oops}".to_owned(), "flags.json:2:"),
     ] {
         let problems = load(&flags).unwrap_err();
@@ -507,13 +336,8 @@ fn a_release_may_bring_a_plan_in_the_same_grammar() {
 #[test]
 fn the_schema_knows_every_section() {
     let schema = serde_json::to_value(schema()).unwrap();
-    for section in [
-        "listen", "data_dir", "filter", "fleets", "defaults", "services", "flags",
-    ] {
-        assert!(
-            schema["properties"][section].is_object(),
-            "{section}: {schema:#}"
-        );
+    for section in ["listen", "data_dir", "filter", "fleets", "defaults", "services", "flags"] {
+        assert!(schema["properties"][section].is_object(), "{section}: {schema:#}");
     }
     assert_eq!(schema["additionalProperties"], false);
 }

@@ -108,14 +108,9 @@ pub fn endpoint(text: &str) -> Result<Endpoint, Fault> {
         None => is_host(host),
     };
     if !good {
-        return Err(refuse(
-            "has a host that is neither an IP address nor a DNS name",
-        ));
+        return Err(refuse("has a host that is neither an IP address nor a DNS name"));
     }
-    Ok(Endpoint {
-        host: bracketed.unwrap_or(host).to_owned(),
-        port,
-    })
+    Ok(Endpoint { host: bracketed.unwrap_or(host).to_owned(), port })
 }
 
 /// A `Host` value that leads to a service; comes back in lower case.

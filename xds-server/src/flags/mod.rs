@@ -53,10 +53,7 @@ pub fn evaluate(
     now: Timestamp,
 ) -> Result<Option<Value>, FlagError> {
     let flags = check(&document(state))?;
-    let context = JsonContext {
-        attributes,
-        unix_seconds: now.0 / 1000,
-    };
+    let context = JsonContext { attributes, unix_seconds: now.0 / 1000 };
     Ok(flags.evaluate(key, &context).map(|answer| {
         json!({
             "key": key,

@@ -14,8 +14,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::api::backend::{Backend, CommandError, Origin, Record, View};
-use crate::api::views::Node;
+use crate::api::backend::{Backend, CommandError, Origin, View};
 use crate::api::{router, serve};
 use crate::config;
 use crate::delivery::command::{Command, Outcome};
@@ -24,8 +23,11 @@ use crate::delivery::names::{ReleaseId, ServiceName, VersionName};
 use crate::delivery::progress::{Convergence, Observation, Progress};
 use crate::delivery::reducer::decide_command;
 use crate::delivery::units::Timestamp;
+use crate::journal::{Head, NewRecord, Record};
 use crate::judge::{Evidence, Verdict};
 use crate::telemetry::counts::Counts;
+use crate::xds::fleet::{Nack, NodeStatus};
+use crate::xds::kind::{Kind, Mode};
 
 /// Two services: `order` is a canary, `product` blue/green.
 const CONFIG: &str = r#"
@@ -72,39 +74,29 @@ impl Fake {
             let mut next = View::clone(view);
             Arc::make_mut(&mut next.state).apply(at, &event).unwrap();
             next.seq = seq;
+            next.serial = seq;
             *view = Arc::new(next);
         });
-        journal.push(Record {
-            seq,
-            at,
-            actor: actor.to_owned(),
-            reason,
-            event,
-            previous: String::new(),
-            hash: String::new(),
-        });
+        let actor = actor.to_owned();
+        let head =
+            journal.iter().fold(Head::genesis(), |head, record| record.verify(&head).unwrap());
+        let new = NewRecord { at, actor, reason, event };
+        journal.push(Record::link(&head, new).unwrap());
     }
 
     pub(super) fn halt(&self, why: &str) {
-        self.view
-            .send_modify(|view| Arc::make_mut(view).halted = Some(why.to_owned()));
+        self.view.send_modify(|view| Arc::make_mut(view).halted = Some(why.to_owned()));
     }
 
     /// The candidate got 120 requests since the step began, stable 880.
     pub(super) fn observe(&self, release: &str) {
-        let evidence = |requests| Evidence {
-            requests,
-            ..Evidence::default()
-        };
+        let evidence = |requests| Evidence { requests, ..Evidence::default() };
         let progress = Progress {
             observation: Observation {
                 verdict: Verdict::Healthy,
                 candidate: evidence(120),
                 stable: evidence(880),
-                convergence: Convergence {
-                    acked: 1,
-                    connected: 2,
-                },
+                convergence: Convergence { acked: 1, connected: 2 },
             },
             waiting_for: vec!["1 sidecar".to_owned()],
             time_left: std::time::Duration::from_millis(1500),
@@ -148,25 +140,28 @@ impl Backend for Fake {
     }
 
     fn totals(&self, service: &ServiceName) -> BTreeMap<VersionName, Counts> {
-        let counts = Counts {
-            requests: 7,
-            errors: 1,
-            ..Counts::default()
-        };
+        let counts = Counts { requests: 7, errors: 1, ..Counts::default() };
         match service.as_str() {
             "order" => BTreeMap::from([("v1".parse().unwrap(), counts)]),
             _ => BTreeMap::new(),
         }
     }
 
-    fn nodes(&self) -> Vec<Node> {
-        vec![Node {
-            id: "envoy-1".to_owned(),
+    fn nodes(&self) -> Vec<NodeStatus> {
+        let nack = Nack {
+            version: "abc".to_owned(),
+            message: "no such cluster".to_owned(),
+            at: Timestamp(9),
+        };
+        vec![NodeStatus {
+            node: "envoy-1".to_owned(),
             fleet: "demo".parse().unwrap(),
             connected: true,
-            mode: "delta".to_owned(),
-            synced: false,
-            refused: None,
+            since: Timestamp(5),
+            mode: Mode::Delta,
+            synced: 0,
+            acked: BTreeMap::new(),
+            refused: BTreeMap::from([(Kind::Route, nack)]),
         }]
     }
 
@@ -232,10 +227,7 @@ impl Server {
 pub(super) async fn problem(response: Response, status: StatusCode, kind: &str) -> String {
     let path = response.url().path().to_owned();
     assert_eq!(response.status(), status, "{path}");
-    assert_eq!(
-        response.headers()["content-type"],
-        "application/problem+json"
-    );
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
     let body: Value = response.json().await.unwrap();
     assert_eq!(body["status"], status.as_u16());
     assert_eq!(body["type"], format!("urn:tidegate:problem:{kind}"));

@@ -17,54 +17,12 @@ async fn what_cannot_be_is_refused_as_a_problem() {
     let server = Server::start().await;
     server.post(START, json!({"version": "v2"})).await;
     let cases = [
-        (
-            Method::GET,
-            "/api/v1/services/ordr",
-            None,
-            404,
-            "unknown-service",
-            "order, product",
-        ),
-        (
-            Method::GET,
-            "/api/v1/releases/order.7",
-            None,
-            404,
-            "unknown-release",
-            "/api/v1/events",
-        ),
-        (
-            Method::GET,
-            "/api/v1/flags/beta",
-            None,
-            404,
-            "unknown-flag",
-            "`beta`",
-        ),
-        (
-            Method::DELETE,
-            "/api/v1/flags/beta",
-            None,
-            404,
-            "unknown-flag",
-            "`beta`",
-        ),
-        (
-            Method::POST,
-            "/api/v1/flags/beta/enable",
-            None,
-            404,
-            "unknown-flag",
-            "`beta`",
-        ),
-        (
-            Method::GET,
-            "/api/v2",
-            None,
-            404,
-            "no-such-path",
-            "/api/v1/services",
-        ),
+        (Method::GET, "/api/v1/services/ordr", None, 404, "unknown-service", "order, product"),
+        (Method::GET, "/api/v1/releases/order.7", None, 404, "unknown-release", "/api/v1/events"),
+        (Method::GET, "/api/v1/flags/beta", None, 404, "unknown-flag", "`beta`"),
+        (Method::DELETE, "/api/v1/flags/beta", None, 404, "unknown-flag", "`beta`"),
+        (Method::POST, "/api/v1/flags/beta/enable", None, 404, "unknown-flag", "`beta`"),
+        (Method::GET, "/api/v2", None, 404, "no-such-path", "/api/v1/services"),
         (
             Method::POST,
             START,
@@ -89,14 +47,7 @@ async fn what_cannot_be_is_refused_as_a_problem() {
             "unknown-service",
             "`nope`",
         ),
-        (
-            Method::POST,
-            START,
-            Some(json!({"version": "a b"})),
-            400,
-            "invalid",
-            "only letters",
-        ),
+        (Method::POST, START, Some(json!({"version": "a b"})), 400, "invalid", "only letters"),
         (
             Method::POST,
             START,
@@ -129,22 +80,8 @@ async fn what_cannot_be_is_refused_as_a_problem() {
             "unknown-verb",
             "promote, pause",
         ),
-        (
-            Method::POST,
-            "/api/v1/releases/order.9/pause",
-            None,
-            404,
-            "unknown-release",
-            "order.9",
-        ),
-        (
-            Method::POST,
-            "/api/v1/releases/a%20b/pause",
-            None,
-            404,
-            "unknown-release",
-            "a b",
-        ),
+        (Method::POST, "/api/v1/releases/order.9/pause", None, 404, "unknown-release", "order.9"),
+        (Method::POST, "/api/v1/releases/a%20b/pause", None, 404, "unknown-release", "a b"),
         (
             Method::POST,
             "/api/v1/releases/order.1/pause",
@@ -185,30 +122,9 @@ async fn what_cannot_be_is_refused_as_a_problem() {
             "bad-flag",
             "`nope`, which is not there",
         ),
-        (
-            Method::GET,
-            "/api/v1/events?limit=0",
-            None,
-            400,
-            "bad-request",
-            "from 1 to 1000",
-        ),
-        (
-            Method::GET,
-            "/api/v1/events?after=x",
-            None,
-            400,
-            "bad-request",
-            "after",
-        ),
-        (
-            Method::GET,
-            "/api/v1/services/%FF",
-            None,
-            400,
-            "bad-request",
-            "",
-        ),
+        (Method::GET, "/api/v1/events?limit=0", None, 400, "bad-request", "from 1 to 1000"),
+        (Method::GET, "/api/v1/events?after=x", None, 400, "bad-request", "after"),
+        (Method::GET, "/api/v1/services/%FF", None, 400, "bad-request", ""),
     ];
     for (method, path, body, status, kind, words) in cases {
         let response = server.ask(method, path, body).await;
@@ -223,12 +139,7 @@ async fn bodies_must_be_small_json() {
     let server = Server::start().await;
     let url = format!("{}{START}", server.base);
     let post = |kind: &'static str, body: String| {
-        server
-            .http
-            .post(&url)
-            .header("content-type", kind)
-            .body(body)
-            .send()
+        server.http.post(&url).header("content-type", kind).body(body).send()
     };
     let json = "application/json; charset=utf-8";
     let response = post(json, "{\"version\": ".to_owned()).await.unwrap();
@@ -237,9 +148,7 @@ async fn bodies_must_be_small_json() {
     let deep = format!("{{\"plan\": {}", "[".repeat(100_000));
     let response = post(json, deep).await.unwrap();
     problem(response, StatusCode::BAD_REQUEST, "bad-request").await;
-    let response = post("text/plain", "{\"version\": \"v2\"}".to_owned())
-        .await
-        .unwrap();
+    let response = post("text/plain", "{\"version\": \"v2\"}".to_owned()).await.unwrap();
     problem(response, StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json").await;
     let large = format!("{{\"version\": \"{}\"}}", "v".repeat(1024 * 1024));
     let response = post(json, large).await.unwrap();
@@ -251,12 +160,7 @@ async fn a_wrong_method_says_which_are_right() {
     let server = Server::start().await;
     let response = server.ask(Method::DELETE, START, None).await;
     assert_eq!(response.headers()["allow"], "POST");
-    problem(
-        response,
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method-not-allowed",
-    )
-    .await;
+    problem(response, StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed").await;
 }
 
 #[tokio::test]
@@ -283,12 +187,7 @@ async fn it_is_alive_when_halted_but_not_ready() {
     assert_eq!(get("/readyz").await.status(), StatusCode::OK);
     server.fake.halt("disk full");
     assert_eq!(get("/livez").await.status(), StatusCode::OK);
-    let detail = problem(
-        get("/readyz").await,
-        StatusCode::SERVICE_UNAVAILABLE,
-        "halted",
-    )
-    .await;
+    let detail = problem(get("/readyz").await, StatusCode::SERVICE_UNAVAILABLE, "halted").await;
     assert!(detail.contains("disk full"), "{detail}");
 }
 

@@ -11,25 +11,15 @@ use super::fake::Server;
 async fn a_service_shows_what_serves_and_what_is_released() {
     let server = Server::start().await;
     let names = server.get("/api/v1/services").await;
-    let names: Vec<&str> = names
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|it| it["name"].as_str().unwrap())
-        .collect();
+    let names: Vec<&str> =
+        names.as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["order", "product"]);
 
-    let started = server
-        .post(
-            START,
-            json!({"version": "v2", "actor": "anne", "reason": "why not"}),
-        )
-        .await;
+    let started =
+        server.post(START, json!({"version": "v2", "actor": "anne", "reason": "why not"})).await;
     assert_eq!(started["release"], "order.1");
     assert_eq!(started["changed"], true);
-    server
-        .post("/api/v1/releases/order.1/promote", json!({}))
-        .await;
+    server.post("/api/v1/releases/order.1/promote", json!({})).await;
     server.fake.observe("order.1");
 
     let order = server.get("/api/v1/services/order").await;
@@ -37,11 +27,7 @@ async fn a_service_shows_what_serves_and_what_is_released() {
     assert_eq!(order["stable"], "v1");
     let version = |name: &str| {
         let versions = order["versions"].as_array().unwrap();
-        versions
-            .iter()
-            .find(|it| it["name"] == name)
-            .unwrap()
-            .clone()
+        versions.iter().find(|it| it["name"] == name).unwrap().clone()
     };
     assert_eq!(version("v1")["weight"], 950_000);
     assert_eq!(version("v1")["totals"]["errors"], 1);
@@ -82,20 +68,11 @@ async fn a_release_is_created_and_asked_by_its_id() {
     );
 
     // The body may be left out, with or without a content type.
-    let paused = server
-        .json(Method::POST, "/api/v1/releases/order.1/pause", None)
-        .await;
+    let paused = server.json(Method::POST, "/api/v1/releases/order.1/pause", None).await;
     assert_eq!(paused["changed"], true);
-    let again = server
-        .post("/api/v1/releases/order.1/pause", json!({}))
-        .await;
+    let again = server.post("/api/v1/releases/order.1/pause", json!({})).await;
     assert_eq!(again["changed"], false);
-    let back = server
-        .post(
-            "/api/v1/releases/order.1/abort",
-            json!({"reason": "enough"}),
-        )
-        .await;
+    let back = server.post("/api/v1/releases/order.1/abort", json!({"reason": "enough"})).await;
     assert_eq!(back["changed"], true);
     let release = server.get("/api/v1/releases/order.1").await;
     assert_eq!(release["phase"], "rolled_back");
@@ -106,24 +83,11 @@ async fn a_release_is_created_and_asked_by_its_id() {
 async fn a_version_can_be_deployed() {
     let server = Server::start().await;
     let body = json!({"endpoints": ["10.0.0.1:80", "order-c.internal:80"], "actor": "ci"});
-    let outcome = server
-        .json(
-            Method::PUT,
-            "/api/v1/services/order/versions/v3",
-            Some(body),
-        )
-        .await;
+    let outcome = server.json(Method::PUT, "/api/v1/services/order/versions/v3", Some(body)).await;
     assert_eq!(outcome["changed"], true);
     let order = server.get("/api/v1/services/order").await;
-    let added = order["versions"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|it| it["name"] == "v3");
-    assert_eq!(
-        added.unwrap()["endpoints"],
-        json!(["10.0.0.1:80", "order-c.internal:80"])
-    );
+    let added = order["versions"].as_array().unwrap().iter().find(|it| it["name"] == "v3");
+    assert_eq!(added.unwrap()["endpoints"], json!(["10.0.0.1:80", "order-c.internal:80"]));
 }
 
 #[tokio::test]
@@ -135,13 +99,7 @@ async fn flags_are_kept_switched_and_evaluated() {
         "metadata": {"service": "order"},
     });
     let document = json!({"flags": {"beta": beta}});
-    server
-        .json(
-            Method::PUT,
-            "/api/v1/flags?actor=anne&reason=try",
-            Some(document.clone()),
-        )
-        .await;
+    server.json(Method::PUT, "/api/v1/flags?actor=anne&reason=try", Some(document.clone())).await;
     assert_eq!(server.get("/api/v1/flags").await, document);
     assert_eq!(server.get("/api/v1/flags/beta").await, beta);
 
@@ -150,29 +108,18 @@ async fn flags_are_kept_switched_and_evaluated() {
         server.post("/api/v1/flags/beta/evaluate", question).await
     };
     let answer = ask("de").await;
-    assert_eq!(
-        (&answer["value"], &answer["reason"]),
-        (&json!("v2"), &json!("TARGETING_MATCH"))
-    );
+    assert_eq!((&answer["value"], &answer["reason"]), (&json!("v2"), &json!("TARGETING_MATCH")));
     assert_eq!(ask("fr").await["variant"], "off");
 
-    server
-        .json(Method::POST, "/api/v1/flags/beta/disable", None)
-        .await;
+    server.json(Method::POST, "/api/v1/flags/beta/disable", None).await;
     assert_eq!(server.get("/api/v1/flags/beta").await["state"], "DISABLED");
     assert_eq!(ask("de").await["reason"], "DISABLED");
-    server
-        .json(Method::POST, "/api/v1/flags/beta/enable?actor=bob", None)
-        .await;
+    server.json(Method::POST, "/api/v1/flags/beta/enable?actor=bob", None).await;
     assert_eq!(ask("de").await["value"], "v2");
 
     let plain = json!({"variants": {"on": true}, "defaultVariant": "on"});
-    server
-        .json(Method::PUT, "/api/v1/flags/plain", Some(plain))
-        .await;
-    server
-        .json(Method::DELETE, "/api/v1/flags/beta", None)
-        .await;
+    server.json(Method::PUT, "/api/v1/flags/plain", Some(plain)).await;
+    server.json(Method::DELETE, "/api/v1/flags/beta", None).await;
     let left = server.get("/api/v1/flags").await;
     let left: Vec<&String> = left["flags"].as_object().unwrap().keys().collect();
     assert_eq!(left, ["plain"]);
@@ -186,24 +133,23 @@ async fn flags_are_kept_switched_and_evaluated() {
 #[tokio::test]
 async fn nodes_are_listed() {
     let server = Server::start().await;
-    assert_eq!(server.get("/api/v1/nodes").await[0]["id"], "envoy-1");
+    let nodes = server.get("/api/v1/nodes").await;
+    assert_eq!(nodes[0]["id"], "envoy-1");
+    assert_eq!(nodes[0]["mode"], "delta");
+    assert_eq!(nodes[0]["synced"], false);
+    assert_eq!(nodes[0]["refused"]["rds"]["message"], "no such cluster");
 }
 
 /// Reads server-sent events until `count` came, as their ids and data.
 async fn read(mut stream: reqwest::Response, count: usize) -> Vec<(u64, Value)> {
     let mut text = String::new();
     let field = |event: &str, name: &str| {
-        let line = event
-            .lines()
-            .find_map(|line| line.strip_prefix(name))
-            .unwrap();
+        let line = event.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.trim_start_matches(": ").to_owned()
     };
     loop {
-        let events: Vec<&str> = text
-            .split_inclusive("\n\n")
-            .filter(|it| it.ends_with("\n\n"))
-            .collect();
+        let events: Vec<&str> =
+            text.split_inclusive("\n\n").filter(|it| it.ends_with("\n\n")).collect();
         let events: Vec<(u64, Value)> = events
             .iter()
             .map(|it| {
@@ -231,17 +177,9 @@ async fn a_stream_follows_the_journal_and_resumes() {
     assert_eq!(seen[0].1["event"]["event"], "catalogue_applied");
     assert_eq!(seen[1].1["event"]["event"], "release_started");
 
-    server
-        .json(Method::POST, "/api/v1/releases/order.1/pause", None)
-        .await;
+    server.json(Method::POST, "/api/v1/releases/order.1/pause", None).await;
     let url = format!("{}/api/v1/events/stream", server.base);
-    let stream = server
-        .http
-        .get(url)
-        .header("last-event-id", "2")
-        .send()
-        .await
-        .unwrap();
+    let stream = server.http.get(url).header("last-event-id", "2").send().await.unwrap();
     let seen = read(stream, 1).await;
     assert_eq!(seen[0].0, 3);
     assert_eq!(seen[0].1["event"]["event"], "paused");
@@ -251,9 +189,7 @@ async fn a_stream_follows_the_journal_and_resumes() {
 async fn metrics_are_those_of_the_state() {
     let server = Server::start().await;
     server.post(START, json!({"version": "v2"})).await;
-    server
-        .post("/api/v1/releases/order.1/promote", json!({}))
-        .await;
+    server.post("/api/v1/releases/order.1/promote", json!({})).await;
     server.fake.observe("order.1");
     let scrape = async || {
         let response = server.ask(Method::GET, "/metrics", None).await;
@@ -278,9 +214,7 @@ async fn metrics_are_those_of_the_state() {
     }
     assert!(text.ends_with("# EOF\n"));
 
-    server
-        .post("/api/v1/releases/order.1/rollback", json!({}))
-        .await;
+    server.post("/api/v1/releases/order.1/rollback", json!({})).await;
     for _ in 0..2 {
         let text = scrape().await;
         let line = r#"tidegate_rollbacks_total{service="order",cause="operator"} 1"#;

@@ -20,12 +20,7 @@ pub(super) fn resolve(
     problems: &mut Problems,
 ) -> Option<Value> {
     let (document, flags) = problems.take(path.place(), read(&base.join(path.get())))?;
-    let known = || {
-        services
-            .get()
-            .iter()
-            .map(|service| service.name.get().as_str())
-    };
+    let known = || services.get().iter().map(|service| service.name.get().as_str());
     for (key, service) in flags::routing(&flags) {
         if !known().any(|name| name == service) {
             problems.add(
@@ -55,11 +50,7 @@ fn read(path: &Path) -> Result<(Value, FlagSet), Fault> {
     })?;
     let document: Value = serde_json::from_str(&text).map_err(|error| {
         Fault::new(
-            format!(
-                "{shown}:{}:{} is not JSON: {error}",
-                error.line(),
-                error.column()
-            ),
+            format!("{shown}:{}:{} is not JSON: {error}", error.line(), error.column()),
             "correct it there",
         )
     })?;

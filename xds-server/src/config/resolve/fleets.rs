@@ -21,11 +21,7 @@ pub(super) fn resolve(
             "add one: - name: demo, the `node.cluster` of your sidecars",
         );
     }
-    let known: Vec<&str> = services
-        .get()
-        .iter()
-        .map(|s| s.name.get().as_str())
-        .collect();
+    let known: Vec<&str> = services.get().iter().map(|s| s.name.get().as_str()).collect();
     let mut names = Once::default();
     let mut fleets = Vec::new();
     for raw in written.get() {
@@ -51,20 +47,12 @@ fn listeners(fleet: &raw::Fleet, known: &[&str], problems: &mut Problems) -> Vec
             let shown = address.to_string();
             addresses.check("listener address", &shown, "", place, problems);
             if address.port() == 0 {
-                problems.add(
-                    place,
-                    "port 0 is not one that callers can know",
-                    "choose a port",
-                );
+                problems.add(place, "port 0 is not one that callers can know", "choose a port");
             }
         }
         let services = services(&raw.services, known, problems);
         let both = name.zip(address);
-        listeners.extend(both.map(|(name, address)| Listener {
-            name,
-            address,
-            services,
-        }));
+        listeners.extend(both.map(|(name, address)| Listener { name, address, services }));
     }
     listeners
 }

@@ -52,10 +52,8 @@ fn error_rate(base: ErrorRate, raw: &raw::ErrorRate, problems: &mut Problems) ->
 }
 
 fn latency(base: Latency, raw: &raw::Latency, problems: &mut Problems) -> Latency {
-    let quantile = raw
-        .quantile
-        .as_ref()
-        .and_then(|at| problems.take(at.place(), units::quantile(at.get())));
+    let quantile =
+        raw.quantile.as_ref().and_then(|at| problems.take(at.place(), units::quantile(at.get())));
     let mut limits = Limits::new(problems, units::duration);
     let resolved = Latency {
         quantile: quantile.unwrap_or(base.quantile),
@@ -104,12 +102,7 @@ struct Limits<'p, T> {
 
 impl<'p, T: Shown> Limits<'p, T> {
     fn new(problems: &'p mut Problems, parse: fn(&str) -> Result<T, Fault>) -> Self {
-        Self {
-            problems,
-            parse,
-            read: Vec::new(),
-            place: None,
-        }
+        Self { problems, parse, read: Vec::new(), place: None }
     }
 
     fn read(&mut self, name: &'static str, written: Option<&At<String>>, base: T) -> T {

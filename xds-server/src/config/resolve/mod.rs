@@ -48,11 +48,7 @@ pub(super) fn resolve(root: &raw::Root, base: &Path) -> Result<Config, Vec<Probl
         .and_then(|path| flags::resolve(path, base, &root.services, &mut problems));
     let config = listen.zip(wasm).map(|(listen, wasm)| Config {
         listen,
-        data_dir: base.join(
-            root.data_dir
-                .clone()
-                .unwrap_or_else(|| PathBuf::from(DATA_DIR)),
-        ),
+        data_dir: base.join(root.data_dir.clone().unwrap_or_else(|| PathBuf::from(DATA_DIR))),
         mesh: Mesh { wasm, fleets },
         services,
         false_rollback,
@@ -112,10 +108,7 @@ fn false_rollback(defaults: Option<&raw::Defaults>, problems: &mut Problems) -> 
 fn text(what: &str, at: &At<String>) -> Result<String, Fault> {
     let text = at.get().trim();
     if text.is_empty() {
-        return Err(Fault::new(
-            format!("{what} is empty"),
-            "write a value, or remove the line",
-        ));
+        return Err(Fault::new(format!("{what} is empty"), "write a value, or remove the line"));
     }
     Ok(text.to_owned())
 }

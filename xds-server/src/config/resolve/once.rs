@@ -26,10 +26,7 @@ impl Once {
             };
             problems.add(
                 place,
-                format!(
-                    "{what} `{name}` is there already, on line {}{of}",
-                    first.line
-                ),
+                format!("{what} `{name}` is there already, on line {}{of}", first.line),
                 "remove or rename one of the two",
             );
             return false;

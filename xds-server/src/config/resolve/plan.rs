@@ -50,11 +50,7 @@ fn steps(canary: &raw::Canary, problems: &mut Problems) -> Vec<Step> {
     let step = |weight| Step {
         weight,
         // At 100 % it is the watch that counts.
-        time: if weight == Ppm::ALL {
-            Duration::ZERO
-        } else {
-            time
-        },
+        time: if weight == Ppm::ALL { Duration::ZERO } else { time },
         min_requests: canary.min_requests.unwrap_or(MIN_REQUESTS),
     };
     weights.into_iter().map(step).collect()
@@ -94,9 +90,7 @@ fn weights(written: &At<Vec<At<String>>>, problems: &mut Problems) -> Vec<Ppm> {
 }
 
 fn time(written: Option<&At<String>>, default: Duration, problems: &mut Problems) -> Duration {
-    written
-        .and_then(|at| problems.take(at.place(), units::duration(at.get())))
-        .unwrap_or(default)
+    written.and_then(|at| problems.take(at.place(), units::duration(at.get()))).unwrap_or(default)
 }
 
 fn smoke_tests(written: &[At<raw::SmokeTest>], problems: &mut Problems) -> Vec<SmokeTest> {

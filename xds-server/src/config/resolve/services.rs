@@ -131,13 +131,7 @@ fn canary(raw: &raw::Service, problems: &mut Problems) -> Option<Deployment> {
         ("environments", raw.environments.as_ref().map(At::place)),
         ("active", raw.active.as_ref().map(At::place)),
     ] {
-        not_here(
-            key,
-            place,
-            "canary",
-            "list `versions` and name the `stable` one",
-            problems,
-        );
+        not_here(key, place, "canary", "list `versions` and name the `stable` one", problems);
     }
     let Some(written) = &raw.versions else {
         problems.add(
@@ -156,13 +150,7 @@ fn canary(raw: &raw::Service, problems: &mut Problems) -> Option<Deployment> {
         let name = problems.take(place, name::<VersionName>(&version.name));
         versions.extend(name.map(|name| {
             let environment = None;
-            (
-                name,
-                VersionSpec {
-                    endpoints,
-                    environment,
-                },
-            )
+            (name, VersionSpec { endpoints, environment })
         }));
     }
     let Some(at) = &raw.stable else {
@@ -173,17 +161,11 @@ fn canary(raw: &raw::Service, problems: &mut Problems) -> Option<Deployment> {
         );
         return None;
     };
-    let known = written
-        .get()
-        .iter()
-        .map(|version| version.name.get().as_str());
+    let known = written.get().iter().map(|version| version.name.get().as_str());
     if !known.clone().any(|name| name == at.get()) {
         problems.add(
             at.place(),
-            format!(
-                "service `{service}` has no version `{}` to be stable",
-                at.get()
-            ),
+            format!("service `{service}` has no version `{}` to be stable", at.get()),
             suggest(at.get(), known),
         );
         return None;
@@ -191,11 +173,7 @@ fn canary(raw: &raw::Service, problems: &mut Problems) -> Option<Deployment> {
     // A malformed name was noted where the version is declared.
     let stable = at.get().parse().ok()?;
     let environments = None;
-    Some(Deployment {
-        versions,
-        stable,
-        environments,
-    })
+    Some(Deployment { versions, stable, environments })
 }
 
 fn blue_green(raw: &raw::Service, problems: &mut Problems) -> Option<Deployment> {
@@ -231,10 +209,9 @@ fn blue_green(raw: &raw::Service, problems: &mut Problems) -> Option<Deployment>
     let mut once = Once::default();
     let mut versions = BTreeMap::new();
     let mut stable = None;
-    for (environment, deployed) in [
-        (Environment::Blue, &written.blue),
-        (Environment::Green, &written.green),
-    ] {
+    for (environment, deployed) in
+        [(Environment::Blue, &written.blue), (Environment::Green, &written.green)]
+    {
         let version = match &deployed.version {
             Some(at) => {
                 once.check("version", at.get(), "", at.place(), problems);
@@ -254,11 +231,7 @@ fn blue_green(raw: &raw::Service, problems: &mut Problems) -> Option<Deployment>
         };
         versions.insert(version, spec);
     }
-    Some(Deployment {
-        versions,
-        stable: stable?,
-        environments: Some(environments),
-    })
+    Some(Deployment { versions, stable: stable?, environments: Some(environments) })
 }
 
 fn not_here(
