@@ -1,59 +1,76 @@
-//! The one place that reads the time.
+//! Time, read in one place and passed on as a value, so that decisions can be replayed.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::delivery::units::Timestamp;
 
-/// The wall clock as it was when the server started, carried on by the monotonic one: a machine
-/// whose clock is set while a release runs neither stops nor hurries it.
-#[derive(Debug, Clone, Copy)]
+/// The wall clock, as it is.
+#[must_use]
+pub fn wall() -> Timestamp {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place where the clock is read"
+    )]
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    // A clock set to before 1970 reads as 1970.
+    Timestamp::default().after(since.unwrap_or_default())
+}
+
+/// A clock that never goes back. If the one beneath does, this one stands still until it has
+/// caught up: steps last longer then, which is the safe side.
 pub struct Clock {
-    started: Instant,
-    wall_at_start: Timestamp,
+    read: Box<dyn Fn() -> Timestamp + Send>,
+    latest: Timestamp,
 }
 
 impl Clock {
-    /// Reads the wall clock, this once.
-    #[must_use]
-    pub fn start() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-        let wall = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let wall = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
+    /// A clock over whatever says the time, [`wall`] as a rule.
+    pub fn new(read: impl Fn() -> Timestamp + Send + 'static) -> Self {
         Self {
-            started: Instant::now(),
-            wall_at_start: Timestamp(wall),
+            read: Box::new(read),
+            latest: Timestamp::default(),
         }
     }
 
-    /// The same clock, but not before `earliest`: what was decided before a restart must not lie in
-    /// the future.
-    #[must_use]
-    pub fn not_before(self, earliest: Timestamp) -> Self {
-        Self {
-            wall_at_start: self.wall_at_start.max(earliest),
-            ..self
-        }
+    /// From now on it is at least this late. For what an earlier run of the server saw.
+    pub fn not_before(&mut self, time: Timestamp) {
+        self.latest = self.latest.max(time);
     }
 
-    /// Milliseconds since the Unix epoch.
-    #[must_use]
-    pub fn now(&self) -> Timestamp {
-        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Timestamp(self.wall_at_start.0.saturating_add(elapsed))
+    /// The time.
+    pub fn now(&mut self) -> Timestamp {
+        self.not_before((self.read)());
+        self.latest
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clock")
+            .field("latest", &self.latest)
+            .finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
 
     #[test]
-    fn goes_on_from_what_was_decided_last() {
-        let clock = Clock::start();
-        let future = Timestamp(clock.now().0 + 1_000_000);
-        assert!(clock.not_before(future).now() >= future);
-        assert!(clock.not_before(Timestamp(0)).now() < future);
+    fn never_goes_back() {
+        let time = Arc::new(AtomicU64::new(100));
+        let beneath = Arc::clone(&time);
+        let mut clock = Clock::new(move || Timestamp(beneath.load(Ordering::Relaxed)));
+        assert_eq!(clock.now(), Timestamp(100));
+        time.store(50, Ordering::Relaxed);
+        assert_eq!(clock.now(), Timestamp(100));
+        clock.not_before(Timestamp(200));
+        assert_eq!(clock.now(), Timestamp(200));
+        time.store(300, Ordering::Relaxed);
+        assert_eq!(clock.now(), Timestamp(300));
     }
 }

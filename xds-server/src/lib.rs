@@ -7,7 +7,9 @@
 pub mod api;
 pub mod clock;
 pub mod config;
+pub mod controller;
 pub mod delivery;
+pub mod effects;
 pub mod flags;
 pub mod journal;
 pub mod judge;

@@ -11,10 +11,10 @@ use serde_json::Value;
 use tidegate_core::flags::{FlagError, FlagSet};
 
 use super::Api;
-use super::backend::View;
 use super::body::Body;
 use super::origin::Given;
 use super::problem::Problem;
+use crate::controller::View;
 use crate::delivery::command::{Command, Outcome, Refusal};
 use crate::flags;
 

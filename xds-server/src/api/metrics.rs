@@ -17,9 +17,10 @@ use prometheus_client::registry::Registry;
 use tokio::sync::Mutex;
 
 use super::Api;
-use super::backend::{Backend, View};
+use super::backend::Backend;
 use super::problem::Problem;
 use super::views::{self, PhaseName};
+use crate::controller::View;
 use crate::delivery::event::Event;
 use crate::delivery::release::RollbackCause;
 

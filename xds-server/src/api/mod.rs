@@ -26,7 +26,8 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
 use tokio::sync::{Semaphore, watch};
 
-use backend::{Backend, View};
+use crate::controller::View;
+use backend::Backend;
 use metrics::Tally;
 
 /// Largest body that is read, in bytes: all flags at once.

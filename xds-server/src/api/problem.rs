@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::TIMEOUT;
-use super::backend::CommandError;
+use crate::controller::CommandError;
 use crate::delivery::command::Refusal;
 
 /// Why a request was not answered as asked, before it is tied to a request.
@@ -81,7 +81,7 @@ impl From<CommandError> for Problem {
     fn from(error: CommandError) -> Self {
         let kind = match error {
             CommandError::Refused(refusal) => return refusal.into(),
-            CommandError::Journal(_) => "journal",
+            CommandError::Journal(_) | CommandError::Fold(_) => "journal",
             CommandError::Busy => "busy",
             CommandError::Stopped => "stopping",
         };

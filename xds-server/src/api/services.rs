@@ -8,12 +8,12 @@ use axum::{Json, Router};
 use serde::Deserialize;
 
 use super::Api;
-use super::backend::View;
 use super::body::Body;
 use super::origin::Given;
 use super::problem::Problem;
 use super::views::Service;
 use crate::config;
+use crate::controller::View;
 use crate::delivery::catalogue::{Environment, VersionSpec};
 use crate::delivery::command::{Command, Outcome, Refusal};
 use crate::delivery::names::{NameError, ServiceName, VersionName};

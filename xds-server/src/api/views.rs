@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::backend::{Backend, View};
+use super::backend::Backend;
+use crate::controller::View;
 use crate::delivery::catalogue::{Environment, Guardrails, VersionSpec};
 use crate::delivery::names::{FleetName, ReleaseId, ServiceName, VersionName};
 use crate::delivery::plan::{Plan, Strategy};

@@ -28,7 +28,7 @@ const GENESIS: &[u8] = b"tidegate journal 1";
 #[serde(try_from = "String", into = "String")]
 pub struct Hash([u8; 32]);
 
-/// Text that is no [`Hash`].
+/// Text that is no [`struct@Hash`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a hash has 64 lower-case hexadecimal digits")]
 pub struct NoHash;

@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status};
 
 use super::Telemetry;
 use super::intake::Report;
-use crate::clock::Clock;
+use crate::delivery::units::Timestamp;
 
 /// A fleet's filter configuration, for sidecars that do not get it by xDS.
 pub trait FilterConfigs: Send + Sync + 'static {
@@ -21,17 +21,17 @@ pub trait FilterConfigs: Send + Sync + 'static {
 pub struct Reports<F> {
     telemetry: Arc<Telemetry>,
     configs: F,
-    clock: Clock,
+    now: fn() -> Timestamp,
 }
 
 impl<F: FilterConfigs> Reports<F> {
     /// Reports go into `telemetry`; sidecars that ask get their configuration from `configs`.
     #[must_use]
-    pub const fn new(telemetry: Arc<Telemetry>, configs: F, clock: Clock) -> Self {
+    pub const fn new(telemetry: Arc<Telemetry>, configs: F, now: fn() -> Timestamp) -> Self {
         Self {
             telemetry,
             configs,
-            clock,
+            now,
         }
     }
 
@@ -62,7 +62,7 @@ impl<F: FilterConfigs> ReportService for Reports<F> {
         })?;
         let acknowledged = self
             .telemetry
-            .take_in(report, self.clock.now())
+            .take_in(report, (self.now)())
             .map_err(|full| Status::resource_exhausted(full.to_string()))?;
         let interval_ms = self.telemetry.interval_ms();
         Ok(Response::new(ReportResponse {

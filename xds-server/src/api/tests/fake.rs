@@ -14,9 +14,10 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::api::backend::{Backend, CommandError, Origin, View};
+use crate::api::backend::Backend;
 use crate::api::{router, serve};
 use crate::config;
+use crate::controller::{CommandError, Origin, View};
 use crate::delivery::command::{Command, Outcome};
 use crate::delivery::event::Event;
 use crate::delivery::names::{ReleaseId, ServiceName, VersionName};
@@ -49,7 +50,7 @@ services:
 pub(super) struct Fake {
     journal: Mutex<Vec<Record>>,
     view: watch::Sender<Arc<View>>,
-    /// The next commands fail with this.
+    /// The next command fails with this.
     pub(super) broken: Mutex<Option<CommandError>>,
 }
 
@@ -115,7 +116,7 @@ impl Backend for Fake {
         origin: Origin,
     ) -> BoxFuture<'_, Result<Outcome, CommandError>> {
         async move {
-            if let Some(error) = self.broken.lock().clone() {
+            if let Some(error) = self.broken.lock().take() {
                 return Err(error);
             }
             let state = self.view.borrow().state.clone();

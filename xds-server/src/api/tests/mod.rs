@@ -7,7 +7,8 @@ use axum::http::StatusCode;
 use reqwest::Method;
 use serde_json::json;
 
-use super::backend::CommandError;
+use crate::controller::CommandError;
+use crate::journal::JournalError;
 use fake::{Server, problem};
 
 const START: &str = "/api/v1/services/order/releases";
@@ -167,7 +168,7 @@ async fn a_wrong_method_says_which_are_right() {
 async fn what_cannot_be_written_down_is_not_done() {
     let server = Server::start().await;
     for (error, kind) in [
-        (CommandError::Journal("disk full".to_owned()), "journal"),
+        (CommandError::Journal(JournalError::InUse("data".into())), "journal"),
         (CommandError::Busy, "busy"),
         (CommandError::Stopped, "stopping"),
     ] {

@@ -137,7 +137,7 @@ async fn nodes_are_listed() {
     assert_eq!(nodes[0]["id"], "envoy-1");
     assert_eq!(nodes[0]["mode"], "delta");
     assert_eq!(nodes[0]["synced"], false);
-    assert_eq!(nodes[0]["refused"]["rds"]["message"], "no such cluster");
+    assert_eq!(nodes[0]["refused"]["route"]["message"], "no such cluster");
 }
 
 /// Reads server-sent events until `count` came, as their ids and data.

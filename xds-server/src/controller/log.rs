@@ -1,0 +1,35 @@
+//! Each decision as a line of the log, and each rollback as one that is hard to miss.
+
+use tracing::{info, warn};
+
+use crate::delivery::event::Event;
+use crate::delivery::release::RollbackCause;
+use crate::journal::Record;
+use crate::judge::Finding;
+
+pub(super) fn decided(record: &Record) {
+    let Record { seq, actor, .. } = record;
+    let event = record.event.event();
+    let kind = event.kind();
+    let release = event.release().map(tracing::field::display);
+    info!(seq, event = kind, release, actor, "decided");
+    let Event::RolledBack { id, cause } = event else {
+        return;
+    };
+    match cause {
+        RollbackCause::Guardrail { finding } => {
+            let Finding {
+                guardrail,
+                limit,
+                bad,
+                requests,
+                ..
+            } = finding;
+            warn!(seq, release = %id, %guardrail, limit, bad, requests, "rolled back");
+        }
+        RollbackCause::SmokeTest { failure } => {
+            warn!(seq, release = %id, failure, "rolled back");
+        }
+        RollbackCause::Operator => warn!(seq, release = %id, actor, "rolled back"),
+    }
+}

@@ -1,0 +1,125 @@
+//! The one writer: takes commands and what the sidecars report, lets the pure parts decide, and
+//! appends, publishes and shows what was decided, in that order.
+//!
+//! It has a thread of its own, because an append waits for the disk and nobody else should.
+
+mod handle;
+mod log;
+mod observe;
+mod view;
+mod writer;
+
+#[cfg(test)]
+pub(crate) mod fakes;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::sync::{Notify, broadcast, mpsc, watch};
+
+pub use self::handle::{CommandError, Handle, MAX_PAGE, Origin};
+pub use self::view::View;
+use self::writer::Writer;
+use crate::clock::Clock;
+use crate::delivery::catalogue::{Guardrails, ServiceSpec};
+use crate::delivery::fold::FoldError;
+use crate::delivery::names::{ReleaseId, ServiceName, VersionName};
+use crate::delivery::progress::Convergence;
+use crate::delivery::state::State;
+use crate::journal::{Journal, JournalError};
+use crate::judge::{Evidence, Verdict};
+
+/// Requests that may wait for the controller; beyond it the answer is [`CommandError::Busy`].
+const QUEUE: usize = 256;
+/// Records that a slow subscriber may be behind before it has to read the journal instead.
+const BACKLOG: usize = 256;
+
+/// The sidecars, as the controller needs them.
+pub trait Sidecars: Send {
+    /// Makes them have what the state wants. Returns the serial to wait for.
+    fn publish(&mut self, state: &State) -> u64;
+
+    /// How many of them have what had that serial.
+    fn convergence(&self, serial: u64) -> Convergence;
+}
+
+/// What the sidecars counted.
+pub trait Counts: Send {
+    /// What a version did since a release began, or since this process did.
+    fn evidence(
+        &self,
+        release: &ReleaseId,
+        service: &ServiceName,
+        version: &VersionName,
+        guardrails: &Guardrails,
+    ) -> Evidence;
+}
+
+/// Says what candidate and stable did means, see [`crate::judge`].
+pub type Judge = fn(&Guardrails, candidate: &Evidence, stable: &Evidence) -> Verdict;
+
+/// What the controller is made of.
+pub struct Parts {
+    /// The truth.
+    pub journal: Box<dyn Journal>,
+    /// Where decisions go.
+    pub sidecars: Box<dyn Sidecars>,
+    /// Where evidence comes from.
+    pub counts: Box<dyn Counts>,
+    /// What makes a verdict of it.
+    pub judge: Judge,
+    /// The time.
+    pub clock: Clock,
+    /// The configuration's services.
+    pub services: Vec<ServiceSpec>,
+    /// The configuration's flags: taken while there are no others.
+    pub flags: Option<serde_json::Value>,
+    /// Notified when there are new counts, or sidecars that acknowledged something.
+    pub wake: Arc<Notify>,
+}
+
+/// Why the controller cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The journal holds what cannot have happened.
+    #[error(
+        "record {seq} of the journal: {source}. Restore it from a backup, or move it away to begin a new one: \
+         the stable versions of the configuration will serve then"
+    )]
+    Replay {
+        /// The record.
+        seq: u64,
+        /// What does not fit.
+        source: FoldError,
+    },
+    /// The configuration does not go with what runs, or cannot be written to the journal.
+    #[error("the configuration cannot be applied: {0}")]
+    Configuration(#[source] CommandError),
+    /// No thread.
+    #[error("cannot start the controller's thread: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// Replays the journal, applies the configuration, publishes what follows, and begins.
+///
+/// # Errors
+/// When the journal or the configuration does not allow it. Nothing runs then.
+pub fn spawn(parts: Parts) -> Result<Handle, StartError> {
+    let wake = Arc::clone(&parts.wake);
+    let (records, _) = broadcast::channel(BACKLOG);
+    let (view, shown) = watch::channel(Arc::default());
+    let (requests, queue) = mpsc::channel(QUEUE);
+    let writer = Writer::start(parts, view, records.clone())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
+    std::thread::Builder::new()
+        .name("controller".to_owned())
+        .spawn(move || runtime.block_on(writer.run(queue, wake)))?;
+    Ok(Handle::new(requests, shown, records))
+}

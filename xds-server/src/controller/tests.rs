@@ -1,0 +1,322 @@
+//! The controller as a whole, in a world of fakes, with the real journal where it matters.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use super::fakes::*;
+use super::*;
+use crate::delivery::command::{Command, Refusal, ReleaseCommand};
+use crate::delivery::event::Event;
+use crate::delivery::fixtures::*;
+use crate::delivery::release::{Phase, RollbackCause};
+use crate::delivery::units::{Ppm, Timestamp};
+use crate::journal::{Head, NewRecord};
+
+const STEP: Duration = Duration::from_secs(10);
+const SECOND: Duration = Duration::from_secs(1);
+
+fn weighs(view: &View, percent: u32) -> bool {
+    newest(&view.state, "order").weight() == Ppm::percent(percent)
+}
+
+/// Starts the release of `order` and waits for its first step.
+async fn stepping(handle: &Handle) {
+    let outcome = handle.submit(start("order", "v2"), anne()).await.unwrap();
+    assert_eq!(outcome.release, Some(name("order.1")));
+    until(handle, |view| weighs(view, 5)).await;
+}
+
+fn waits_for(view: &View) -> &[String] {
+    &view.progress["order.1"].waiting_for
+}
+
+#[tokio::test]
+async fn a_good_canary_climbs_by_itself() {
+    let world = World::default();
+    let directory = tempfile::tempdir().unwrap();
+    let handle = world.start_in(directory.path());
+    stepping(&handle).await;
+    for percent in [50, 100] {
+        world.serve("v2", 10, 0);
+        world.pass(STEP);
+        until(&handle, |view| weighs(view, percent)).await;
+    }
+    world.serve("v2", 10, 0);
+    world.pass(STEP * 6);
+    until(&handle, |view| {
+        view.state.services["order"].stable == name("v2") && view.progress.is_empty()
+    })
+    .await;
+
+    let v1 = |percent| ("v1".to_owned(), Some(Ppm::percent(percent)));
+    let mut published = world.published();
+    published.dedup();
+    let stable = |version: &str| (version.to_owned(), None);
+    assert_eq!(
+        published,
+        [stable("v1"), v1(0), v1(5), v1(50), v1(100), stable("v2")]
+    );
+}
+
+#[tokio::test]
+async fn a_bad_candidate_is_put_back_even_when_it_is_held() {
+    let world = World::default();
+    let handle = world.start();
+    stepping(&handle).await;
+    let pause = verb("order.1", ReleaseCommand::Pause);
+    handle.submit(pause, anne()).await.unwrap();
+    world.serve("v2", 10, 10);
+    let view = until(&handle, |view| weighs(view, 0)).await;
+    let phase = &newest(&view.state, "order").phase;
+    assert!(matches!(
+        phase,
+        Phase::RolledBack {
+            cause: RollbackCause::Guardrail { .. },
+            ..
+        }
+    ));
+    assert_eq!(world.published().last(), Some(&("v1".to_owned(), None)));
+    let actors: Vec<_> = world.records().into_iter().map(|it| it.actor).collect();
+    let who = ["configuration", "anne", "controller", "anne", "controller"];
+    assert_eq!(actors, who);
+}
+
+#[tokio::test]
+async fn what_no_single_step_shows_the_whole_release_does() {
+    let world = World::default();
+    let handle = world.start();
+    stepping(&handle).await;
+    // Nine bad requests are too few for a verdict in either step; eighteen in both are not.
+    world.serve("v2", 9, 9);
+    let next = verb("order.1", ReleaseCommand::Promote { all: false });
+    handle.submit(next, anne()).await.unwrap();
+    world.serve("v2", 9, 9);
+    until(&handle, |view| weighs(view, 0)).await;
+}
+
+#[tokio::test]
+async fn an_early_step_is_no_evidence_for_a_later_one() {
+    let world = World::default();
+    let handle = world.start();
+    stepping(&handle).await;
+    world.serve("v2", 1000, 0);
+    world.pass(STEP);
+    until(&handle, |view| weighs(view, 50)).await;
+    world.pass(STEP);
+    until(&handle, |view| waits_for(view) == ["requests: 10 more"]).await;
+}
+
+#[tokio::test]
+async fn a_sidecar_that_lags_holds_the_release() {
+    let world = World::default();
+    let handle = world.start();
+    let lags = ["sidecars: 1 of 2 have it"];
+    world.lag(true);
+    handle.submit(start("order", "v2"), anne()).await.unwrap();
+    until(&handle, |view| waits_for(view) == lags).await;
+    world.lag(false);
+    until(&handle, |view| weighs(view, 5)).await;
+
+    // What was published for others is nothing to wait for.
+    world.lag(true);
+    let set = Command::SetFlag {
+        key: "a".to_owned(),
+        definition: serde_json::json!({}),
+    };
+    handle.submit(set, anne()).await.unwrap();
+    world.serve("v2", 10, 0);
+    world.pass(STEP);
+    let view = until(&handle, |view| weighs(view, 50)).await;
+    assert_eq!(waits_for(&view)[0], lags[0]);
+}
+
+#[tokio::test]
+async fn a_restart_goes_on_in_mid_step_and_counts_anew() {
+    let world = World::default();
+    let directory = tempfile::tempdir().unwrap();
+    let handle = world.start_in(directory.path());
+    stepping(&handle).await;
+    world.serve("v2", 1000, 0);
+    world.pass(6 * SECOND);
+    handle.stop().await;
+    let before = Arc::clone(&handle.view().borrow());
+
+    let handle = world.start_in(directory.path());
+    let view = Arc::clone(&handle.view().borrow());
+    assert_eq!(view.state, before.state);
+    assert_eq!(view.seq, before.seq);
+    assert!(weighs(&view, 5));
+    world.pass(4 * SECOND);
+    until(&handle, |view| waits_for(view) == ["requests: 10 more"]).await;
+    world.serve("v2", 10, 0);
+    until(&handle, |view| weighs(view, 50)).await;
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_does_not_confuse_a_restart() {
+    let world = World::default();
+    world.pass(100 * SECOND);
+    let handle = world.start();
+    stepping(&handle).await;
+    handle.stop().await;
+    let earlier = Clock::new(|| Timestamp(0));
+    let handle = spawn(Parts {
+        clock: earlier,
+        ..world.parts(Box::new(world.clone()))
+    })
+    .unwrap();
+    let pause = verb("order.1", ReleaseCommand::Pause);
+    handle.submit(pause, anne()).await.unwrap();
+    assert_eq!(world.records().last().unwrap().at, Timestamp(100_000));
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_did_not_happen() {
+    let world = World::default();
+    let handle = world.start();
+    stepping(&handle).await;
+    let before = Arc::clone(&handle.view().borrow().state);
+    let published = world.published();
+
+    world.fill_disk(true);
+    let abort = || verb("order.1", ReleaseCommand::Abort);
+    let error = handle.submit(abort(), anne()).await.unwrap_err();
+    assert!(matches!(error, CommandError::Journal(_)), "{error}");
+    world.serve("v2", 10, 10);
+    let view = until(&handle, |view| {
+        let reason = view.halted.as_ref();
+        reason.is_some_and(|it| it.contains("`order.1` must go back") && it.contains("full"))
+    })
+    .await;
+    assert_eq!(view.state, before);
+    assert_eq!(world.published(), published);
+
+    world.fill_disk(false);
+    let view = until(&handle, |view| weighs(view, 0)).await;
+    assert_eq!(view.halted, None);
+}
+
+#[tokio::test]
+async fn the_same_configuration_is_not_written_twice() {
+    let world = World::default();
+    let parts = || Parts {
+        flags: Some(serde_json::json!({"flags": {"a": {}}})),
+        ..world.parts(Box::new(world.clone()))
+    };
+    spawn(parts()).unwrap().stop().await;
+    assert_eq!(world.records().len(), 2);
+    let handle = spawn(parts()).unwrap();
+    assert_eq!(world.records().len(), 2);
+    let set = Command::SetFlag {
+        key: "b".to_owned(),
+        definition: serde_json::json!({}),
+    };
+    handle.submit(set, anne()).await.unwrap();
+    handle.stop().await;
+    let handle = spawn(parts()).unwrap();
+    assert_eq!(handle.view().borrow().state.flags.len(), 2);
+}
+
+#[tokio::test]
+async fn a_configuration_that_does_not_go_with_what_runs_is_refused() {
+    let world = World::default();
+    let handle = world.start();
+    stepping(&handle).await;
+    handle.stop().await;
+    let error = spawn(Parts {
+        services: vec![product()],
+        ..world.parts(Box::new(world.clone()))
+    })
+    .unwrap_err();
+    let says = "promote, abort or roll it back first";
+    assert!(error.to_string().contains(says), "{error}");
+}
+
+#[tokio::test]
+async fn a_journal_of_what_cannot_have_happened_stops_the_server() {
+    let mut world = World::default();
+    let impossible = NewRecord {
+        at: Timestamp(1),
+        actor: "anne".to_owned(),
+        reason: None,
+        event: Event::Completed {
+            id: name("order.1"),
+            evidence: None,
+        },
+    };
+    world.append(&[impossible]).unwrap();
+    let error = spawn(world.parts(Box::new(world.clone()))).unwrap_err();
+    assert!(
+        matches!(error, StartError::Replay { seq: 1, .. }),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn events_are_read_and_followed() {
+    let world = World::default();
+    let handle = world.start();
+    let mut followed = handle.subscribe();
+    stepping(&handle).await;
+    let events = handle.events(0, usize::MAX).await.unwrap();
+    assert_eq!(events, world.records());
+    assert_eq!(handle.events(1, 1).await.unwrap(), events[1..2]);
+    let mut head = Head {
+        seq: events[0].seq,
+        hash: events[0].hash,
+    };
+    for _ in &events[1..] {
+        head = followed.recv().await.unwrap().verify(&head).unwrap();
+    }
+    assert_eq!(events[1].reason.as_deref(), Some("friday"));
+}
+
+#[tokio::test]
+async fn too_much_is_refused_rather_than_queued() {
+    let world = World::default();
+    let handle = world.start();
+    world.hang_disk(true);
+    let set = |number: usize| Command::SetFlag {
+        key: number.to_string(),
+        definition: serde_json::json!({}),
+    };
+    let mut asked: FuturesUnordered<_> = (0..QUEUE * 2)
+        .map(|number| handle.submit(set(number), anne()))
+        .collect();
+    let first = asked.next().await.unwrap();
+    assert!(matches!(first, Err(CommandError::Busy)), "{first:?}");
+    world.hang_disk(false);
+    let rest: Vec<_> = asked.collect().await;
+    assert!(rest.iter().filter(|it| it.is_ok()).count() >= QUEUE);
+}
+
+#[tokio::test]
+async fn whoever_asks_must_be_brief() {
+    let world = World::default();
+    let handle = world.start();
+    for (actor, reason) in [("", ""), (&*"x".repeat(201), ""), ("x", &*"x".repeat(2001))] {
+        let origin = Origin {
+            actor: actor.to_owned(),
+            reason: Some(reason.to_owned()),
+        };
+        let error = handle.submit(start("order", "v2"), origin).await;
+        assert!(
+            matches!(error, Err(CommandError::Refused(Refusal::Invalid(_)))),
+            "{error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn who_asks_after_the_end_is_told() {
+    let world = World::default();
+    let handle = world.start();
+    handle.stop().await;
+    handle.stop().await;
+    let error = handle.submit(start("order", "v2"), anne()).await;
+    assert!(matches!(error, Err(CommandError::Stopped)), "{error:?}");
+    let error = handle.events(0, 1).await;
+    assert!(matches!(error, Err(CommandError::Stopped)), "{error:?}");
+}

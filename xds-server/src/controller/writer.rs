@@ -1,0 +1,312 @@
+//! The controller's loop and the only place that appends to the journal.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, broadcast, mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tracing::{error, info};
+
+use super::handle::{CommandError, Origin, Request};
+use super::observe::{Epoch, Tally};
+use super::view::View;
+use super::{Counts, Judge, Parts, Sidecars, StartError, log};
+use crate::clock::Clock;
+use crate::delivery::command::{Command, Outcome};
+use crate::delivery::event::Event;
+use crate::delivery::names::ReleaseId;
+use crate::delivery::progress::Progress;
+use crate::delivery::reducer::{decide_command, decide_progress};
+use crate::delivery::release::Release;
+use crate::delivery::state::{ServiceState, State};
+use crate::delivery::units::Timestamp;
+use crate::journal::{Journal, NewRecord, Record};
+
+/// How often it looks when nobody wakes it: time passes too.
+const TICK: Duration = Duration::from_millis(100);
+/// How soon after a look it can be woken for the next: thousands of sidecars report all the time.
+const PACE: Duration = Duration::from_millis(10);
+/// Records that a replay reads at a time.
+const PAGE: usize = 1000;
+
+pub(super) struct Writer {
+    journal: Box<dyn Journal>,
+    sidecars: Box<dyn Sidecars>,
+    counts: Box<dyn Counts>,
+    judge: Judge,
+    clock: Clock,
+    state: Arc<State>,
+    seq: u64,
+    serial: u64,
+    halted: Option<String>,
+    /// Of each running release: what its step began with.
+    epochs: BTreeMap<ReleaseId, Epoch>,
+    view: watch::Sender<Arc<View>>,
+    records: broadcast::Sender<Record>,
+}
+
+impl Writer {
+    /// Replays the journal, applies the configuration and publishes what follows.
+    pub(super) fn start(
+        parts: Parts,
+        view: watch::Sender<Arc<View>>,
+        records: broadcast::Sender<Record>,
+    ) -> Result<Self, StartError> {
+        let mut writer = Self {
+            journal: parts.journal,
+            sidecars: parts.sidecars,
+            counts: parts.counts,
+            judge: parts.judge,
+            clock: parts.clock,
+            state: Arc::default(),
+            seq: 0,
+            serial: 0,
+            halted: None,
+            epochs: BTreeMap::new(),
+            view,
+            records,
+        };
+        writer.replay()?;
+        writer.configure(&Command::ApplyCatalogue(parts.services))?;
+        if let Some(flags) = parts.flags
+            && writer.state.flags.is_empty()
+            && writer.state.evaluators.is_empty()
+        {
+            writer.configure(&Command::ReplaceFlags(flags))?;
+        }
+        writer.serial = writer.sidecars.publish(&writer.state);
+        for release in Arc::clone(&writer.state).running() {
+            writer.begin_epoch(&release.id);
+        }
+        let now = writer.clock.now();
+        writer.show(now);
+        Ok(writer)
+    }
+
+    fn replay(&mut self) -> Result<(), StartError> {
+        let mut state = State::default();
+        loop {
+            let page = self.journal.read(self.seq, PAGE)?;
+            let Some(last) = page.last() else { break };
+            self.clock.not_before(last.at);
+            self.seq = last.seq;
+            for record in &page {
+                let seq = record.seq;
+                state
+                    .apply(record.at, record.event.event())
+                    .map_err(|source| StartError::Replay { seq, source })?;
+            }
+        }
+        info!(
+            seq = self.seq,
+            services = state.services.len(),
+            "journal replayed"
+        );
+        self.state = Arc::new(state);
+        Ok(())
+    }
+
+    fn configure(&mut self, command: &Command) -> Result<(), StartError> {
+        self.command(command, &Origin::part("configuration"))
+            .map(|_| ())
+            .map_err(StartError::Configuration)
+    }
+
+    pub(super) async fn run(mut self, mut requests: mpsc::Receiver<Request>, wake: Arc<Notify>) {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut rested = Instant::now();
+        loop {
+            let woken = async {
+                sleep_until(rested).await;
+                wake.notified().await;
+            };
+            tokio::select! {
+                request = requests.recv() => match request {
+                    None => return,
+                    Some(Request::Stop { done }) => {
+                        // The journal is closed first: that is what the other side waits for.
+                        drop(self);
+                        done.send(()).ok();
+                        return;
+                    }
+                    Some(Request::Command { command, origin, reply }) => {
+                        let outcome = self.command(&command, &origin);
+                        self.advance();
+                        // Who asked may have gone away; it is done all the same.
+                        reply.send(outcome).ok();
+                    }
+                    Some(Request::Events { after, limit, reply }) => {
+                        let page = self.journal.read(after, limit);
+                        reply.send(page.map_err(CommandError::Journal)).ok();
+                    }
+                },
+                () = woken => self.advance(),
+                _ = tick.tick() => self.advance(),
+            }
+            rested = Instant::now() + PACE;
+        }
+    }
+
+    fn command(&mut self, command: &Command, origin: &Origin) -> Result<Outcome, CommandError> {
+        let (events, outcome) = decide_command(&self.state, command)?;
+        let now = self.clock.now();
+        self.commit(now, events, origin)?;
+        Ok(outcome)
+    }
+
+    /// Looks at every running release, and does what follows.
+    fn advance(&mut self) {
+        let now = self.clock.now();
+        let origin = Origin::part("controller");
+        let before = Arc::clone(&self.state);
+        for (service, release) in running(&before) {
+            let (events, _) = self.look(service, release, now);
+            // A failure halts it, for all to see, and the next look decides again.
+            self.commit(now, events, &origin).ok();
+        }
+        self.show(now);
+    }
+
+    fn look(
+        &self,
+        service: &ServiceState,
+        release: &Release,
+        now: Timestamp,
+    ) -> (Vec<Event>, Progress) {
+        let guardrails = &service.spec.guardrails;
+        let epoch = self.epochs.get(&release.id).copied().unwrap_or_default();
+        let whole = Tally::of(&*self.counts, release, guardrails);
+        let seen = epoch.observe(whole, guardrails, self.judge, &*self.sidecars);
+        decide_progress(release, now, &seen)
+    }
+
+    /// Journal first, then the sidecars, then everybody else. If it cannot be written, nothing
+    /// happened: traffic stays as it is, even where it should go back, because a decision that
+    /// is not in the journal would be undone by the next restart.
+    fn commit(
+        &mut self,
+        at: Timestamp,
+        events: Vec<Event>,
+        origin: &Origin,
+    ) -> Result<(), CommandError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let urgent = events.iter().find_map(|event| match event {
+            Event::RolledBack { id, .. } => Some(id.clone()),
+            _ => None,
+        });
+        match self.append(at, events, origin) {
+            Ok(records) => {
+                if self.halted.take().is_some() {
+                    info!("the journal can be written again");
+                }
+                self.serial = self.sidecars.publish(&self.state);
+                records.into_iter().for_each(|record| self.announce(record));
+                Ok(())
+            }
+            Err(error) => {
+                self.halt(urgent.as_ref(), &error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Nothing is written that would not fold again.
+    fn append(
+        &mut self,
+        at: Timestamp,
+        events: Vec<Event>,
+        origin: &Origin,
+    ) -> Result<Vec<Record>, CommandError> {
+        let mut next = State::clone(&self.state);
+        for event in &events {
+            next.apply(at, event)?;
+        }
+        let new: Vec<_> = events
+            .into_iter()
+            .map(|event| NewRecord {
+                at,
+                actor: origin.actor.clone(),
+                reason: origin.reason.clone(),
+                event,
+            })
+            .collect();
+        let records = self.journal.append(&new)?;
+        self.state = Arc::new(next);
+        Ok(records)
+    }
+
+    fn announce(&mut self, record: Record) {
+        self.seq = record.seq;
+        log::decided(&record);
+        match record.event.event() {
+            Event::ReleaseStarted { id, .. } | Event::StepEntered { id, .. } => {
+                self.begin_epoch(&id.clone());
+            }
+            Event::RolledBack { id, .. } | Event::Completed { id, .. } => {
+                self.epochs.remove(id);
+            }
+            _ => {}
+        }
+        // Nobody may be listening.
+        self.records.send(record).ok();
+    }
+
+    fn begin_epoch(&mut self, id: &ReleaseId) {
+        let Some(service) = self.state.service_of(id) else {
+            return;
+        };
+        let guardrails = &service.spec.guardrails;
+        let release = service.running();
+        let tally = release.map(|it| Tally::of(&*self.counts, it, guardrails));
+        let epoch = Epoch {
+            serial: self.serial,
+            before: tally.unwrap_or_default(),
+        };
+        self.epochs.insert(id.clone(), epoch);
+    }
+
+    fn halt(&mut self, urgent: Option<&ReleaseId>, error: &CommandError) {
+        let reason = match urgent {
+            Some(release) => {
+                format!("release `{release}` must go back, and cannot: {error}")
+            }
+            None => error.to_string(),
+        };
+        if self.halted.as_ref() != Some(&reason) {
+            error!(reason, "nothing can be decided; traffic stays as it is");
+        }
+        self.halted = Some(reason);
+    }
+
+    fn show(&self, now: Timestamp) {
+        let progress = running(&self.state)
+            .map(|(service, release)| {
+                let (_, progress) = self.look(service, release, now);
+                (release.id.clone(), progress)
+            })
+            .collect();
+        let view = View {
+            state: Arc::clone(&self.state),
+            progress,
+            seq: self.seq,
+            serial: self.serial,
+            halted: self.halted.clone(),
+        };
+        self.view.send_if_modified(|shown| {
+            let changed = !shown.looks_like(&view);
+            if changed {
+                *shown = Arc::new(view);
+            }
+            changed
+        });
+    }
+}
+
+fn running(state: &State) -> impl Iterator<Item = (&ServiceState, &Release)> {
+    let services = state.services.values();
+    services.filter_map(|service| Some((service, service.running()?)))
+}

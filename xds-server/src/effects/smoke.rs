@@ -1,0 +1,105 @@
+//! Smoke tests: what a release asks of its candidate before it gets any traffic.
+//!
+//! Level-triggered: whatever release waits for its tests is tested, be it new or found so after a
+//! restart; and what waits no longer, or moved, is left.
+
+mod probe;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tracing::{debug, warn};
+
+pub use self::probe::Patience;
+use self::probe::Probe;
+use crate::controller::{CommandError, Handle, Origin};
+use crate::delivery::command::Command;
+use crate::delivery::names::ReleaseId;
+use crate::delivery::release::Phase;
+use crate::delivery::state::{ServiceState, State};
+
+/// Requests under way at a time, for one release.
+const CONCURRENCY: usize = 16;
+/// Before a result that could not be delivered is delivered again.
+const REDELIVERY: Duration = Duration::from_secs(1);
+
+/// Tests the candidates of releases until the controller stops.
+///
+/// # Errors
+/// When no HTTP client can be made.
+pub async fn run(controller: Handle, patience: Patience) -> Result<(), reqwest::Error> {
+    let client = patience.client()?;
+    let mut view = controller.view();
+    // Dropping a set aborts what is in it.
+    let mut under_way: BTreeMap<ReleaseId, (Vec<Probe>, JoinSet<()>)> = BTreeMap::new();
+    loop {
+        let wanted = wanted(&view.borrow_and_update().state);
+        under_way.retain(|id, (probes, _)| wanted.get(id) == Some(probes));
+        for (id, probes) in wanted {
+            under_way.entry(id.clone()).or_insert_with(|| {
+                let (controller, client) = (controller.clone(), client.clone());
+                let mut task = JoinSet::new();
+                let requests = stream::iter(probes.clone())
+                    .map(move |probe| probe.insist(client.clone(), patience))
+                    .buffer_unordered(CONCURRENCY);
+                task.spawn(async move {
+                    // The first that fails decides.
+                    let result = requests.try_collect().await;
+                    deliver(&controller, id, result).await;
+                });
+                (probes, task)
+            });
+        }
+        if view.changed().await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// Every test at every endpoint, of every release that waits for them.
+fn wanted(state: &State) -> BTreeMap<ReleaseId, Vec<Probe>> {
+    state.services.values().filter_map(wanted_of).collect()
+}
+
+fn wanted_of(service: &ServiceState) -> Option<(ReleaseId, Vec<Probe>)> {
+    let release = service.running()?;
+    if !matches!(release.phase, Phase::Preparing { tested: false, .. }) {
+        return None;
+    }
+    let host = service.spec.hosts.first();
+    let candidate = service.spec.versions.get(&release.candidate)?;
+    let mut probes = Vec::new();
+    for endpoint in &candidate.endpoints {
+        for test in &release.plan.smoke_tests {
+            probes.push(Probe::new(endpoint, host, test));
+        }
+    }
+    Some((release.id.clone(), probes))
+}
+
+async fn deliver(controller: &Handle, release: ReleaseId, result: Result<(), String>) {
+    loop {
+        let command = Command::SmokeTested {
+            release: release.clone(),
+            result: result.clone(),
+        };
+        let origin = Origin::part("smoke tests");
+        match controller.submit(command, origin).await {
+            Ok(_) | Err(CommandError::Stopped) => return,
+            Err(CommandError::Refused(refusal)) => {
+                debug!(%release, %refusal, "a smoke test's result came too late");
+                return;
+            }
+            Err(error) => {
+                warn!(%release, %error, "a smoke test's result is not taken; trying again");
+                sleep(REDELIVERY).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Smoke tests against real sockets.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode, header};
+use tokio::net::TcpListener;
+
+use super::{run, *};
+use crate::controller::fakes::{World, anne, until};
+use crate::delivery::catalogue::Environment;
+use crate::delivery::command::ReleaseCommand;
+use crate::delivery::fixtures::*;
+use crate::delivery::release::RollbackCause;
+
+const HASTE: Patience = Patience {
+    timeout: Duration::from_secs(5),
+    tries: 3,
+    backoff: Duration::from_millis(1),
+};
+
+/// A candidate that answers with a status, once it has answered 503 so often.
+#[derive(Clone, Default)]
+struct Candidate {
+    status: Arc<AtomicU16>,
+    unready: Arc<AtomicUsize>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Candidate {
+    fn new(status: u16, unready: usize) -> Self {
+        let candidate = Self::default();
+        candidate.status.store(status, Ordering::Relaxed);
+        candidate.unready.store(unready, Ordering::Relaxed);
+        candidate
+    }
+
+    fn answer(&self, headers: &HeaderMap) -> (StatusCode, [(header::HeaderName, &'static str); 1]) {
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed);
+        let to_itself = [(header::LOCATION, "/healthz")];
+        let known = headers
+            .get(header::HOST)
+            .is_some_and(|it| it == "product.local");
+        if !known {
+            return (StatusCode::MISDIRECTED_REQUEST, to_itself);
+        }
+        if asked < self.unready.load(Ordering::Relaxed) {
+            return (StatusCode::SERVICE_UNAVAILABLE, to_itself);
+        }
+        let status = self.status.load(Ordering::Relaxed);
+        (StatusCode::from_u16(status).unwrap(), to_itself)
+    }
+
+    /// Serves on a free port, which it returns.
+    async fn serve(&self) -> u16 {
+        let this = self.clone();
+        let answer = move |headers: HeaderMap| async move { this.answer(&headers) };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let app = Router::new().route("/healthz", axum::routing::get(answer));
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        port
+    }
+}
+
+/// `product` with green there.
+fn parts(world: &World, green: u16) -> crate::controller::Parts {
+    let mut spec = product();
+    let version = version(green, Some(Environment::Green));
+    spec.versions.insert(name("v2"), version);
+    crate::controller::Parts {
+        services: vec![order(), spec],
+        ..world.parts(Box::new(world.clone()))
+    }
+}
+
+/// Releases it, and says how that ended.
+async fn release(green: u16) -> Phase {
+    let world = World::default();
+    let handle = crate::controller::spawn(parts(&world, green)).unwrap();
+    let tests = tokio::spawn(run(handle.clone(), HASTE));
+    handle.submit(start("product", "v2"), anne()).await.unwrap();
+    let view = until(&handle, |view| {
+        !matches!(
+            newest(&view.state, "product").phase,
+            Phase::Preparing { .. }
+        )
+    })
+    .await;
+    handle.stop().await;
+    tests.await.unwrap().unwrap();
+    newest(&view.state, "product").phase.clone()
+}
+
+fn failure(phase: &Phase) -> &str {
+    match phase {
+        Phase::RolledBack {
+            cause: RollbackCause::SmokeTest { failure },
+            ..
+        } => failure,
+        _ => panic!("{phase:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_candidate_that_answers_well_gets_traffic() {
+    let candidate = Candidate::new(200, 2);
+    let phase = release(candidate.serve().await).await;
+    assert!(matches!(phase, Phase::Watching { .. }), "{phase:?}");
+    assert_eq!(candidate.asked.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test]
+async fn one_that_does_not_goes_back() {
+    for status in [500, 302] {
+        let candidate = Candidate::new(status, 0);
+        let phase = release(candidate.serve().await).await;
+        let says = format!("/healthz: {status}, not 200");
+        assert!(failure(&phase).ends_with(&says), "{phase:?}");
+        assert_eq!(candidate.asked.load(Ordering::Relaxed), 3);
+    }
+}
+
+#[tokio::test]
+async fn one_that_is_not_there_goes_back() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let phase = release(port).await;
+    assert!(
+        failure(&phase).to_lowercase().contains("refused"),
+        "{phase:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_restart_tests_again_what_was_not_tested_yet() {
+    let candidate = Candidate::new(200, 0);
+    let port = candidate.serve().await;
+    let world = World::default();
+    let handle = crate::controller::spawn(parts(&world, port)).unwrap();
+    handle.submit(start("product", "v2"), anne()).await.unwrap();
+    handle.stop().await;
+
+    let handle = crate::controller::spawn(parts(&world, port)).unwrap();
+    let _tests = tokio::spawn(run(handle.clone(), HASTE));
+    until(&handle, |view| {
+        matches!(newest(&view.state, "product").phase, Phase::Watching { .. })
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_release_that_was_given_up_is_not_tested_any_more() {
+    let world = World::default();
+    // It accepts connections, and never answers.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let handle = crate::controller::spawn(parts(&world, port)).unwrap();
+    let _tests = tokio::spawn(run(handle.clone(), HASTE));
+    handle.submit(start("product", "v2"), anne()).await.unwrap();
+    let (mut asked, _) = listener.accept().await.unwrap();
+    let abort = verb("product.1", ReleaseCommand::Abort);
+    handle.submit(abort, anne()).await.unwrap();
+    // The connection ends when the request is dropped; the time that it is given would be longer.
+    let mut said = Vec::new();
+    tokio::io::AsyncReadExt::read_to_end(&mut asked, &mut said)
+        .await
+        .unwrap();
+    assert!(said.starts_with(b"GET /healthz HTTP/1.1\r\n"));
+    let phase = &newest(&handle.view().borrow().state, "product")
+        .phase
+        .clone();
+    assert!(
+        matches!(
+            phase,
+            Phase::RolledBack {
+                cause: RollbackCause::Operator,
+                ..
+            }
+        ),
+        "{phase:?}"
+    );
+}
