@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod cli;
+mod wiring;
 
 use std::process::ExitCode;
 

@@ -18,12 +18,11 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::problem::Problem;
 use super::{Api, MAX_STREAMS};
+use crate::controller::MAX_PAGE;
 use crate::journal::Record;
 
 /// Records in an answer unless the request says otherwise.
 const PAGE: usize = 100;
-/// Most records in one answer.
-const MAX_PAGE: usize = 1000;
 
 pub(super) fn routes() -> Router<Api> {
     Router::new().route("/events", get(list)).route("/events/stream", get(stream))

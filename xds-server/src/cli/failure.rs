@@ -8,6 +8,8 @@ use tidegate::api::problem::Details;
 use tidegate::config::LoadError;
 use tidegate::journal::Broken;
 
+use crate::wiring::ServeError;
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
@@ -23,6 +25,9 @@ pub(super) enum Failure {
     /// The log filter does not parse.
     #[error("`{filter}` is no log filter: {source}; write one such as info or tidegate=debug,info")]
     Log { filter: String, source: tracing_subscriber::filter::ParseError },
+    /// The control plane does not run, or no longer.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     /// No threads.
     #[error("cannot start: {0}")]
     Runtime(io::Error),

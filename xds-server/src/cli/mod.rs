@@ -11,7 +11,7 @@ mod nodes;
 mod output;
 mod release;
 mod schema;
-//mod serve;
+mod serve;
 mod status;
 mod validate;
 mod words;
@@ -32,6 +32,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the control plane: xDS and reports on one port, REST and metrics on another
+    Serve(serve::Args),
     /// Check a configuration file; every mistake with file, line, column and a way out
     Validate(validate::Args),
     /// Print the JSON Schema of the configuration file, for editors
@@ -64,6 +66,7 @@ pub(crate) fn run() -> ExitCode {
 
 fn execute(command: Command) -> Result<(), Failure> {
     let client = match command {
+        Command::Serve(args) => return serve::run(&args),
         Command::Validate(args) => return validate::run(&args),
         Command::Schema => return schema::run(),
         Command::Envoy(args) => return envoy::run(&args),
