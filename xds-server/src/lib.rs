@@ -4,11 +4,13 @@
 //! snapshot → ADS streams → Envoy. See ARCHITECTURE.md.
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod clock;
 pub mod config;
 pub mod controller;
 pub mod delivery;
 pub mod effects;
+pub mod flags;
 pub mod journal;
 pub mod judge;
 pub mod telemetry;

@@ -1,10 +1,86 @@
-//! The configuration: one typed tree, in its resolved form.
+//! The configuration: one typed tree, in its resolved form, and the one pass that makes it.
+//!
+//! `raw` is the file's shape, `parse` reads it, `resolve` checks and completes it.
 
+mod parse;
+mod place;
+mod problem;
+mod raw;
+mod resolve;
+mod suggest;
+mod units;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io::Read;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+pub use place::Place;
+pub use problem::{Fault, LoadError, Problem};
+pub use units::endpoint;
 
 use crate::delivery::catalogue::ServiceSpec;
 use crate::delivery::names::{FleetName, ServiceName};
+use crate::delivery::plan::Plan;
+use crate::delivery::units::Ppm;
+
+/// Largest file that is read, in bytes: a thousand services take less.
+pub const MAX_BYTES: u64 = 1024 * 1024;
+
+/// Reads and checks a configuration file.
+///
+/// # Errors
+/// When the file cannot be read, or with everything that is wrong in it.
+pub fn load(path: &Path) -> Result<Config, LoadError> {
+    let text = read(path)?;
+    let base = path.parent().unwrap_or(Path::new(""));
+    check(&text, base).map_err(|problems| LoadError::Invalid {
+        path: path.to_owned(),
+        text,
+        problems,
+    })
+}
+
+/// Checks the text of a configuration, whose paths are relative to `base`.
+///
+/// # Errors
+/// With everything that is wrong: what the file's shape lets be read is checked to the end.
+pub fn check(text: &str, base: &Path) -> Result<Config, Vec<Problem>> {
+    let root: raw::Root = parse::parse(text).map_err(|problem| vec![problem])?;
+    resolve::resolve(&root, base)
+}
+
+/// Reads a plan that a release brings along, in the grammar of a service's `strategy`, from JSON.
+///
+/// # Errors
+/// With everything that is wrong.
+pub fn plan(strategy: &serde_json::Value) -> Result<Plan, Vec<Problem>> {
+    // JSON is YAML: one grammar, one reader.
+    let strategy: raw::Strategy =
+        parse::parse(&strategy.to_string()).map_err(|problem| vec![problem])?;
+    resolve::plan(&strategy)
+}
+
+/// The JSON Schema of the file, for editors.
+#[must_use]
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(raw::Root)
+}
+
+fn read(path: &Path) -> Result<String, LoadError> {
+    let fail = |source| LoadError::Read { path: path.to_owned(), source };
+    let mut text = String::new();
+    let file = File::open(path).map_err(fail)?;
+    // One byte more than allowed: enough to know.
+    file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(fail)?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(LoadError::TooLarge { path: path.to_owned() });
+    }
+    Ok(text)
+}
 
 /// Everything that `tidegate serve` was told.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +93,8 @@ pub struct Config {
     pub mesh: Mesh,
     /// The services, defaults filled in.
     pub services: Vec<ServiceSpec>,
+    /// The bound on P(rolling back a release that is no worse), kept for the sequential judge.
+    pub false_rollback: Ppm,
     /// Flags to start with, in flagd's format, already checked.
     pub flags: Option<serde_json::Value>,
 }

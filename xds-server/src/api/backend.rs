@@ -1,0 +1,45 @@
+//! What the API needs of the rest: the controller, the sidecars' ledger, the telemetry. One trait,
+//! so that the API is tested without them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use prometheus_client::registry::Registry;
+use tokio::sync::watch;
+
+use crate::controller::{CommandError, Origin, View};
+use crate::delivery::command::{Command, Outcome};
+use crate::delivery::names::{ServiceName, VersionName};
+use crate::delivery::units::Timestamp;
+use crate::journal::Record;
+use crate::telemetry::counts::Counts;
+use crate::xds::fleet::NodeStatus;
+
+/// The rest of the control plane, as the API sees it.
+pub trait Backend: Send + Sync + 'static {
+    /// Asks the controller for something, and waits until it is decided and journaled.
+    fn submit(
+        &self,
+        command: Command,
+        origin: Origin,
+    ) -> BoxFuture<'_, Result<Outcome, CommandError>>;
+
+    /// What is decided and seen now; changes whenever that does.
+    fn view(&self) -> watch::Receiver<Arc<View>>;
+
+    /// Up to `limit` records of the journal after one.
+    fn events(&self, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<Record>, CommandError>>;
+
+    /// What each version of a service did since the server started.
+    fn totals(&self, service: &ServiceName) -> BTreeMap<VersionName, Counts>;
+
+    /// The sidecars.
+    fn nodes(&self) -> Vec<NodeStatus>;
+
+    /// The time, for flags that ask for it.
+    fn now(&self) -> Timestamp;
+
+    /// Adds the counters of the other parts to `/metrics`.
+    fn register(&self, registry: &mut Registry);
+}

@@ -1,0 +1,115 @@
+//! `/events`: the journal, page by page or as it grows. A stream reads the journal itself and takes
+//! the view only as a bell, so it can neither miss nor repeat a record, however slow its reader is.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Sse;
+use axum::response::sse::{Event, KeepAlive};
+use axum::routing::get;
+use axum::{Json, Router};
+use futures_util::Stream;
+use futures_util::stream::unfold;
+use serde::Deserialize;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::problem::Problem;
+use super::{Api, MAX_STREAMS};
+use crate::controller::MAX_PAGE;
+use crate::journal::Record;
+
+/// Records in an answer unless the request says otherwise.
+const PAGE: usize = 100;
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new().route("/events", get(list)).route("/events/stream", get(stream))
+}
+
+/// Which records.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Range {
+    #[serde(default)]
+    after: u64,
+    limit: Option<usize>,
+}
+
+type Wanted = Result<Query<Range>, QueryRejection>;
+
+fn range(wanted: Wanted) -> Result<Range, Problem> {
+    let Query(range) = wanted.map_err(|error| Problem::bad_request(error.body_text()))?;
+    match range.limit {
+        Some(limit) if !(1..=MAX_PAGE).contains(&limit) => {
+            Err(Problem::bad_request(format!("`limit` must be from 1 to {MAX_PAGE}")))
+        }
+        _ => Ok(range),
+    }
+}
+
+async fn list(State(api): State<Api>, wanted: Wanted) -> Result<Json<Vec<Record>>, Problem> {
+    let range = range(wanted)?;
+    let limit = range.limit.unwrap_or(PAGE);
+    Ok(Json(api.backend.events(range.after, limit).await?))
+}
+
+async fn stream(
+    State(api): State<Api>,
+    wanted: Wanted,
+    headers: HeaderMap,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    let range = range(wanted)?;
+    // A browser that reconnects says what it has seen.
+    let resumed = headers.get("last-event-id");
+    let resumed = resumed.and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
+    let permit = api.streams.clone().try_acquire_owned().map_err(|_| {
+        let detail = format!("there are {MAX_STREAMS} event streams already; close one");
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-streams", detail)
+    })?;
+    let follower = Follower {
+        api,
+        after: resumed.unwrap_or(range.after),
+        page: VecDeque::new(),
+        _permit: permit,
+    };
+    let events = unfold(follower, async |mut follower| {
+        let record = follower.next().await?;
+        let event = Event::default().id(record.seq.to_string());
+        let event = event.json_data(&record).ok()?;
+        Some((Ok(event), follower))
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()))
+}
+
+/// One reader of the journal.
+struct Follower {
+    api: Api,
+    after: u64,
+    page: VecDeque<Record>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Follower {
+    /// The next record, when there is one; none when the server stops or the journal fails: the
+    /// reader comes back and resumes.
+    async fn next(&mut self) -> Option<Record> {
+        let mut view = self.api.backend.view();
+        while self.page.is_empty() {
+            let after = self.after;
+            tokio::select! {
+                grown = view.wait_for(|view| view.seq > after) => grown.map(drop).ok()?,
+                _ = self.api.stop.wait_for(|stop| *stop) => return None,
+            }
+            let page = self.api.backend.events(after, PAGE).await;
+            self.page = page
+                .inspect_err(|error| tracing::warn!(%error, "an event stream ends"))
+                .ok()?
+                .into();
+        }
+        let record = self.page.pop_front()?;
+        self.after = record.seq;
+        Some(record)
+    }
+}

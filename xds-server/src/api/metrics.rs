@@ -1,0 +1,210 @@
+//! `/metrics`: made anew at each scrape from the state, so that no number can drift from it and no
+//! label outlives its service. Only known services and versions are labels.
+
+use std::sync::atomic::AtomicU64;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use tokio::sync::Mutex;
+
+use super::Api;
+use super::backend::Backend;
+use super::problem::Problem;
+use super::views::{self, PhaseName};
+use crate::controller::View;
+use crate::delivery::event::Event;
+use crate::delivery::release::RollbackCause;
+
+/// Records of the journal that one scrape counts at most; the next goes on from there.
+const MAX_COUNTED: usize = 10_000;
+/// Records that are read at once.
+const PAGE: usize = 1000;
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new().route("/metrics", get(scrape))
+}
+
+async fn scrape(State(api): State<Api>) -> Result<impl IntoResponse, Problem> {
+    let rollbacks = api.tally.rollbacks(api.backend.as_ref()).await?;
+    let mut registry = Registry::with_prefix("tidegate");
+    registry.register(
+        "rollbacks",
+        "Releases that went back, over the life of the journal",
+        rollbacks,
+    );
+    let view = api.view();
+    the_state(&view, &mut registry);
+    the_services(api.backend.as_ref(), &view, &mut registry);
+    the_sidecars(api.backend.as_ref(), &view, &mut registry);
+    api.backend.register(&mut registry);
+    let mut text = String::new();
+    encode(&mut text, &registry).map_err(|error| {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        Problem::new(status, "metrics", error.to_string())
+    })?;
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, kind)], text))
+}
+
+type Ratio = Gauge<f64, AtomicU64>;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfVersion {
+    service: String,
+    version: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfService {
+    service: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfPhase {
+    phase: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfFleet {
+    fleet: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfCause {
+    service: String,
+    cause: &'static str,
+}
+
+fn the_state(view: &View, registry: &mut Registry) {
+    let number = |value: u64| {
+        let gauge: Gauge<u64, AtomicU64> = Gauge::default();
+        gauge.set(value);
+        gauge
+    };
+    registry.register("journal_seq", "The journal's last record", number(view.seq));
+    registry.register("snapshot_serial", "The last published snapshot", number(view.serial));
+    registry.register(
+        "halted",
+        "1 while the journal cannot be written and nothing can be decided",
+        number(view.halted.is_some().into()),
+    );
+    let phases: Family<OfPhase, Gauge> = Family::default();
+    for phase in PhaseName::ALL {
+        // So that a phase without releases is 0, not absent.
+        drop(phases.get_or_create(&OfPhase { phase: phase.as_str() }));
+    }
+    let releases = view.state.services.values().filter_map(|it| it.release.as_ref());
+    for release in releases {
+        let phase = views::phase(release).0.as_str();
+        phases.get_or_create(&OfPhase { phase }).inc();
+    }
+    registry.register("releases_by_phase", "Each service's newest release", phases);
+}
+
+fn the_services(backend: &dyn Backend, view: &View, registry: &mut Registry) {
+    let weights: Family<OfVersion, Ratio> = Family::default();
+    let exposures: Family<OfVersion, Ratio> = Family::default();
+    let requests: Family<OfVersion, Counter> = Family::default();
+    let errors: Family<OfVersion, Counter> = Family::default();
+    let client_errors: Family<OfVersion, Counter> = Family::default();
+    let cancelled: Family<OfVersion, Counter> = Family::default();
+    let releases: Family<OfService, Counter> = Family::default();
+    for (name, service) in &view.state.services {
+        let totals = backend.totals(name);
+        for version in service.spec.versions.keys() {
+            let labels = OfVersion { service: name.to_string(), version: version.to_string() };
+            let weight = views::weight(service, version).fraction();
+            weights.get_or_create(&labels).set(weight);
+            if let Some(counts) = totals.get(version) {
+                requests.get_or_create(&labels).inc_by(counts.requests);
+                errors.get_or_create(&labels).inc_by(counts.errors);
+                client_errors.get_or_create(&labels).inc_by(counts.client_errors);
+                cancelled.get_or_create(&labels).inc_by(counts.cancelled);
+            }
+        }
+        let running = service.running();
+        let progress = running.and_then(|release| view.progress.get(&release.id));
+        let exposure = progress.and_then(views::exposure);
+        if let (Some(release), Some(exposure)) = (running, exposure) {
+            let labels =
+                OfVersion { service: name.to_string(), version: release.candidate.to_string() };
+            exposures.get_or_create(&labels).set(exposure.fraction());
+        }
+        let service_label = OfService { service: name.to_string() };
+        releases.get_or_create(&service_label).inc_by(service.releases);
+    }
+    registry.register("weight", "Share of traffic that a version is meant to get", weights);
+    registry.register("exposure", "Share that a candidate got since its step began", exposures);
+    registry.register("requests", "Finished requests, the failed ones included", requests);
+    registry.register("errors", "Requests that the version failed", errors);
+    registry.register("client_errors", "Requests that failed by the caller's fault", client_errors);
+    registry.register("cancelled", "Requests that the client gave up", cancelled);
+    registry.register("releases", "Releases started", releases);
+}
+
+fn the_sidecars(backend: &dyn Backend, view: &View, registry: &mut Registry) {
+    let connected: Family<OfFleet, Gauge> = Family::default();
+    let synced: Family<OfFleet, Gauge> = Family::default();
+    for node in backend.nodes().iter().filter(|node| node.connected) {
+        let fleet = OfFleet { fleet: node.fleet.to_string() };
+        connected.get_or_create(&fleet).inc();
+        synced.get_or_create(&fleet).inc_by(i64::from(node.synced >= view.serial));
+    }
+    registry.register("sidecars_connected", "Sidecars with an open stream", connected);
+    registry.register("sidecars_synced", "Those that have all that is published", synced);
+}
+
+/// Counts what the state forgets, from the journal, which does not.
+#[derive(Debug, Default)]
+pub(super) struct Tally(Mutex<Counted>);
+
+#[derive(Debug, Default)]
+struct Counted {
+    up_to: u64,
+    rollbacks: Family<OfCause, Counter>,
+}
+
+impl Tally {
+    async fn rollbacks(&self, backend: &dyn Backend) -> Result<Family<OfCause, Counter>, Problem> {
+        let mut counted = self.0.lock().await;
+        for _ in 0..MAX_COUNTED / PAGE {
+            let page = backend.events(counted.up_to, PAGE).await?;
+            if page.is_empty() {
+                break;
+            }
+            for record in &page {
+                counted.up_to = record.seq;
+                if let Some(labels) = rollback(record.event.event()) {
+                    counted.rollbacks.get_or_create(&labels).inc();
+                }
+            }
+        }
+        Ok(counted.rollbacks.clone())
+    }
+}
+
+fn rollback(event: &Event) -> Option<OfCause> {
+    let (service, cause) = match event {
+        Event::RolledBack { id, cause } => {
+            let (service, _) = id.as_str().rsplit_once('.')?;
+            let cause = match cause {
+                RollbackCause::Guardrail { .. } => "guardrail",
+                RollbackCause::SmokeTest { .. } => "smoke_test",
+                RollbackCause::Operator => "operator",
+            };
+            (service.to_owned(), cause)
+        }
+        Event::StableRestored { service, .. } => (service.to_string(), "operator"),
+        _ => return None,
+    };
+    Some(OfCause { service, cause })
+}

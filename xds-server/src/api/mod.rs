@@ -1,0 +1,78 @@
+//! The REST API: everything that an operator or CI can see and ask for, under `/api/v1`, beside
+//! `/metrics` and the health probes. One file a resource; errors are RFC 9457 problem details.
+
+pub mod backend;
+mod body;
+mod events;
+mod flags;
+mod health;
+mod metrics;
+mod nodes;
+mod origin;
+pub mod problem;
+mod releases;
+pub mod serve;
+mod services;
+pub mod views;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn;
+use tokio::sync::{Semaphore, watch};
+
+use crate::controller::View;
+use backend::Backend;
+use metrics::Tally;
+
+/// Largest body that is read, in bytes: all flags at once.
+const MAX_BODY: usize = 1024 * 1024;
+/// Longest time that an answer may take to begin.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Most event streams at a time: each costs a task and reads of the journal.
+const MAX_STREAMS: usize = 64;
+
+/// What every handler gets.
+#[derive(Clone)]
+struct Api {
+    backend: Arc<dyn Backend>,
+    streams: Arc<Semaphore>,
+    tally: Arc<Tally>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Api {
+    /// What is decided and seen now.
+    fn view(&self) -> Arc<View> {
+        self.backend.view().borrow().clone()
+    }
+}
+
+/// The whole API. When `stop` turns true, event streams end.
+pub fn router(backend: Arc<dyn Backend>, stop: watch::Receiver<bool>) -> Router {
+    let api = Api {
+        backend,
+        streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+        tally: Arc::default(),
+        stop,
+    };
+    let v1 = Router::new()
+        .merge(services::routes())
+        .merge(releases::routes())
+        .merge(flags::routes())
+        .merge(nodes::routes())
+        .merge(events::routes());
+    Router::new()
+        .nest("/api/v1", v1)
+        .merge(health::routes())
+        .merge(metrics::routes())
+        .fallback(problem::no_such_path)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn(problem::finish))
+        .with_state(api)
+}

@@ -1,0 +1,150 @@
+//! Errors as RFC 9457 problem details. Handlers return a [`Problem`]; [`finish`] turns it, and
+//! every error of the framework, into `application/problem+json` on the way out.
+
+use axum::Json;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use super::TIMEOUT;
+use crate::controller::CommandError;
+use crate::delivery::command::Refusal;
+
+/// Why a request was not answered as asked, before it is tied to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Problem {
+    status: StatusCode,
+    kind: &'static str,
+    detail: String,
+}
+
+/// The members of a problem's JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Details {
+    /// Which problem: `urn:tidegate:problem:KIND`.
+    pub r#type: String,
+    /// The HTTP status in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong with this request, and the way out.
+    pub detail: String,
+    /// The path that was asked for.
+    pub instance: String,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self { status, kind, detail }
+    }
+
+    /// The request itself makes no sense.
+    pub(super) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-request", detail)
+    }
+
+    fn body(&self, instance: &str) -> Json<Details> {
+        Json(Details {
+            r#type: format!("urn:tidegate:problem:{}", self.kind),
+            title: title(self.status).to_owned(),
+            status: self.status.as_u16(),
+            detail: self.detail.clone(),
+            instance: instance.to_owned(),
+        })
+    }
+}
+
+fn title(status: StatusCode) -> &'static str {
+    status.canonical_reason().unwrap_or("Error")
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let (status, kind) = match refusal {
+            Refusal::UnknownService { .. } => (StatusCode::NOT_FOUND, "unknown-service"),
+            Refusal::UnknownRelease(_) => (StatusCode::NOT_FOUND, "unknown-release"),
+            Refusal::UnknownFlag(_) => (StatusCode::NOT_FOUND, "unknown-flag"),
+            Refusal::UnknownVersion { .. } => (StatusCode::NOT_FOUND, "unknown-version"),
+            Refusal::AlreadyRunning { .. } => (StatusCode::CONFLICT, "release-running"),
+            Refusal::AlreadyStable { .. } => (StatusCode::CONFLICT, "already-stable"),
+            Refusal::WrongPhase { .. } => (StatusCode::CONFLICT, "wrong-phase"),
+            Refusal::Invalid(_) | Refusal::Name(_) => (StatusCode::BAD_REQUEST, "invalid"),
+        };
+        Self::new(status, kind, refusal.to_string())
+    }
+}
+
+impl From<CommandError> for Problem {
+    fn from(error: CommandError) -> Self {
+        let kind = match error {
+            CommandError::Refused(refusal) => return refusal.into(),
+            CommandError::Journal(_) | CommandError::Fold(_) => "journal",
+            CommandError::Busy => "busy",
+            CommandError::Stopped => "stopping",
+        };
+        let detail = format!("{error}; nothing was changed, try again");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail)
+    }
+}
+
+/// Leaves the problem with the response; [`finish`] writes the body.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// The answer where there is nothing.
+pub(super) async fn no_such_path() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "no-such-path",
+        "there is nothing at this path; the API begins at /api/v1/services",
+    )
+}
+
+/// Bounds the time of a request, and gives every error a body.
+pub(super) async fn finish(request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let response = match tokio::time::timeout(TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "timeout",
+            format!("no answer within {} s; ask again what became of it", TIMEOUT.as_secs()),
+        )
+        .into_response(),
+    };
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return response;
+    }
+    let (mut parts, _) = response.into_parts();
+    let problem = parts.extensions.remove::<Problem>();
+    let problem = problem.unwrap_or_else(|| of_the_framework(status));
+    let mut response = problem.body(&path).into_response();
+    *response.status_mut() = status;
+    let content_type = HeaderValue::from_static("application/problem+json");
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    if let Some(allow) = parts.headers.remove(header::ALLOW) {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    response
+}
+
+fn of_the_framework(status: StatusCode) -> Problem {
+    let (kind, detail) = match status {
+        StatusCode::METHOD_NOT_ALLOWED => (
+            "method-not-allowed",
+            "this path does not take that method; the `allow` header says which it takes",
+        ),
+        StatusCode::PAYLOAD_TOO_LARGE => ("too-large", "the body is larger than 1 MiB"),
+        _ => ("bad-request", "the request cannot be understood"),
+    };
+    Problem::new(status, kind, detail)
+}

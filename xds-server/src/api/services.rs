@@ -1,0 +1,124 @@
+//! `/services`: what there is, and what can be begun.
+
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use axum::{Json, Router};
+use serde::Deserialize;
+
+use super::Api;
+use super::body::Body;
+use super::origin::Given;
+use super::problem::Problem;
+use super::views::Service;
+use crate::config;
+use crate::controller::View;
+use crate::delivery::catalogue::{Environment, VersionSpec};
+use crate::delivery::command::{Command, Outcome, Refusal};
+use crate::delivery::names::{NameError, ServiceName, VersionName};
+use crate::delivery::state::ServiceState;
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/services", get(list))
+        .route("/services/{service}", get(show))
+        .route("/services/{service}/versions/{version}", put(register))
+        .route("/services/{service}/releases", post(start))
+}
+
+async fn list(State(api): State<Api>) -> Json<Vec<Service>> {
+    let view = api.view();
+    let services = view.state.services.values();
+    Json(services.map(|service| Service::of(api.backend.as_ref(), &view, service)).collect())
+}
+
+async fn show(
+    State(api): State<Api>,
+    Path(service): Path<String>,
+) -> Result<Json<Service>, Problem> {
+    let view = api.view();
+    let service = find(&view, &service)?;
+    Ok(Json(Service::of(api.backend.as_ref(), &view, service)))
+}
+
+/// A version that was deployed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Deployment {
+    /// `host:port` of each instance.
+    endpoints: Vec<String>,
+    environment: Option<Environment>,
+    actor: Option<String>,
+    reason: Option<String>,
+}
+
+async fn register(
+    State(api): State<Api>,
+    Path((service, version)): Path<(String, String)>,
+    Body(body): Body<Deployment>,
+) -> Result<Json<Outcome>, Problem> {
+    let service = find(&api.view(), &service)?.spec.name.clone();
+    let version = name(&version)?;
+    if body.endpoints.is_empty() {
+        return Err(Problem::bad_request(
+            "`endpoints` is empty; name at least one host:port that serves the version",
+        ));
+    }
+    let endpoints = body.endpoints.iter().map(|text| config::endpoint(text));
+    let endpoints = endpoints
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|fault| Problem::bad_request(fault.to_string()))?;
+    let origin = Given { actor: body.actor, reason: body.reason };
+    let spec = VersionSpec { endpoints, environment: body.environment };
+    let command = Command::RegisterVersion { service, version, spec };
+    let outcome = api.backend.submit(command, origin.origin()?).await?;
+    Ok(Json(outcome))
+}
+
+/// A release to be started.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewRelease {
+    version: String,
+    /// Instead of the service's own plan, in the grammar of `strategy` in the configuration.
+    plan: Option<serde_json::Value>,
+    actor: Option<String>,
+    reason: Option<String>,
+}
+
+async fn start(
+    State(api): State<Api>,
+    Path(service): Path<String>,
+    Body(body): Body<NewRelease>,
+) -> Result<Response, Problem> {
+    let service = find(&api.view(), &service)?.spec.name.clone();
+    let version = name(&body.version)?;
+    let plan = body.plan.as_ref().map(config::plan).transpose();
+    let plan = plan.map_err(|problems| {
+        let faults: Vec<String> = problems.iter().map(|p| p.fault.to_string()).collect();
+        Problem::bad_request(format!("the plan: {}", faults.join(". ")))
+    })?;
+    let origin = Given { actor: body.actor, reason: body.reason };
+    let command = Command::StartRelease { service, version, plan };
+    let outcome = api.backend.submit(command, origin.origin()?).await?;
+    let location = match &outcome.release {
+        Some(id) => format!("/api/v1/releases/{id}"),
+        None => "/api/v1/services".to_owned(),
+    };
+    let headers = [(header::LOCATION, location)];
+    Ok((StatusCode::CREATED, headers, Json(outcome)).into_response())
+}
+
+fn find<'a>(view: &'a View, service: &str) -> Result<&'a ServiceState, Problem> {
+    view.state.services.get(service).ok_or_else(|| {
+        let known: Vec<&str> = view.state.services.keys().map(ServiceName::as_str).collect();
+        let known = known.join(", ");
+        let service = service.chars().take(crate::delivery::names::MAX_LEN).collect();
+        Refusal::UnknownService { service, known }.into()
+    })
+}
+
+fn name(version: &str) -> Result<VersionName, Problem> {
+    version.parse().map_err(|error: NameError| Refusal::from(error).into())
+}

@@ -1,0 +1,238 @@
+//! A control plane without I/O: the real reducer and fold over a journal in memory, served by the
+//! real router on a real socket.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+use reqwest::{Method, Response, StatusCode};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::api::backend::Backend;
+use crate::api::{router, serve};
+use crate::config;
+use crate::controller::{CommandError, Origin, View};
+use crate::delivery::command::{Command, Outcome};
+use crate::delivery::event::Event;
+use crate::delivery::names::{ReleaseId, ServiceName, VersionName};
+use crate::delivery::progress::{Convergence, Observation, Progress};
+use crate::delivery::reducer::decide_command;
+use crate::delivery::units::Timestamp;
+use crate::journal::{Head, NewRecord, Record};
+use crate::judge::{Evidence, Verdict};
+use crate::telemetry::counts::Counts;
+use crate::xds::fleet::{Nack, NodeStatus};
+use crate::xds::kind::{Kind, Mode};
+
+/// Two services: `order` is a canary, `product` blue/green.
+const CONFIG: &str = r#"
+filter: {wasm: filter.wasm}
+fleets: [{name: demo}]
+services:
+  - name: order
+    hosts: ["order.local"]
+    strategy: {canary: {steps: [5%, 100%]}}
+    stable: v1
+    versions: [{name: v1, endpoints: ["127.0.0.1:9101"]}, {name: v2, endpoints: ["[::1]:9102"]}]
+  - name: product
+    hosts: ["product.local"]
+    strategy: {blue_green: {}}
+    environments: {blue: {endpoints: ["127.0.0.1:9201"]}, green: {endpoints: ["127.0.0.1:9202"]}}
+    active: blue
+"#;
+
+pub(super) struct Fake {
+    journal: Mutex<Vec<Record>>,
+    view: watch::Sender<Arc<View>>,
+    /// The next command fails with this.
+    pub(super) broken: Mutex<Option<CommandError>>,
+}
+
+impl Fake {
+    fn new() -> Self {
+        let fake = Self {
+            journal: Mutex::default(),
+            view: watch::Sender::default(),
+            broken: Mutex::default(),
+        };
+        let services = config::check(CONFIG, Path::new("")).unwrap().services;
+        fake.append("config", None, Event::CatalogueApplied { services });
+        fake
+    }
+
+    /// Appends and folds, as the controller does.
+    pub(super) fn append(&self, actor: &str, reason: Option<String>, event: Event) {
+        let mut journal = self.journal.lock();
+        let seq = journal.len() as u64 + 1;
+        let at = Timestamp(seq * 1000);
+        self.view.send_modify(|view| {
+            let mut next = View::clone(view);
+            Arc::make_mut(&mut next.state).apply(at, &event).unwrap();
+            next.seq = seq;
+            next.serial = seq;
+            *view = Arc::new(next);
+        });
+        let actor = actor.to_owned();
+        let head =
+            journal.iter().fold(Head::genesis(), |head, record| record.verify(&head).unwrap());
+        let new = NewRecord { at, actor, reason, event };
+        journal.push(Record::link(&head, new).unwrap());
+    }
+
+    pub(super) fn halt(&self, why: &str) {
+        self.view.send_modify(|view| Arc::make_mut(view).halted = Some(why.to_owned()));
+    }
+
+    /// The candidate got 120 requests since the step began, stable 880.
+    pub(super) fn observe(&self, release: &str) {
+        let evidence = |requests| Evidence { requests, ..Evidence::default() };
+        let progress = Progress {
+            observation: Observation {
+                verdict: Verdict::Healthy,
+                candidate: evidence(120),
+                stable: evidence(880),
+                convergence: Convergence { acked: 1, connected: 2 },
+            },
+            waiting_for: vec!["1 sidecar".to_owned()],
+            time_left: std::time::Duration::from_millis(1500),
+        };
+        let id: ReleaseId = release.parse().unwrap();
+        self.view.send_modify(|view| {
+            Arc::make_mut(view).progress.insert(id, progress);
+        });
+    }
+}
+
+impl Backend for Fake {
+    fn submit(
+        &self,
+        command: Command,
+        origin: Origin,
+    ) -> BoxFuture<'_, Result<Outcome, CommandError>> {
+        async move {
+            if let Some(error) = self.broken.lock().take() {
+                return Err(error);
+            }
+            let state = self.view.borrow().state.clone();
+            let (events, outcome) = decide_command(&state, &command)?;
+            for event in events {
+                self.append(&origin.actor, origin.reason.clone(), event);
+            }
+            Ok(outcome)
+        }
+        .boxed()
+    }
+
+    fn view(&self) -> watch::Receiver<Arc<View>> {
+        self.view.subscribe()
+    }
+
+    fn events(&self, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<Record>, CommandError>> {
+        let journal = self.journal.lock();
+        let later = journal.iter().filter(|record| record.seq > after);
+        let page = later.take(limit).cloned().collect();
+        async move { Ok(page) }.boxed()
+    }
+
+    fn totals(&self, service: &ServiceName) -> BTreeMap<VersionName, Counts> {
+        let counts = Counts { requests: 7, errors: 1, ..Counts::default() };
+        match service.as_str() {
+            "order" => BTreeMap::from([("v1".parse().unwrap(), counts)]),
+            _ => BTreeMap::new(),
+        }
+    }
+
+    fn nodes(&self) -> Vec<NodeStatus> {
+        let nack = Nack {
+            version: "abc".to_owned(),
+            message: "no such cluster".to_owned(),
+            at: Timestamp(9),
+        };
+        vec![NodeStatus {
+            node: "envoy-1".to_owned(),
+            fleet: "demo".parse().unwrap(),
+            connected: true,
+            since: Timestamp(5),
+            mode: Mode::Delta,
+            synced: 0,
+            acked: BTreeMap::new(),
+            refused: BTreeMap::from([(Kind::Route, nack)]),
+        }]
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp(1_700_000_000_000)
+    }
+
+    fn register(&self, _: &mut Registry) {}
+}
+
+/// The API, running.
+pub(super) struct Server {
+    pub(super) fake: Arc<Fake>,
+    pub(super) http: reqwest::Client,
+    pub(super) base: String,
+    pub(super) stop: watch::Sender<bool>,
+    pub(super) task: tokio::task::JoinHandle<()>,
+}
+
+impl Server {
+    pub(super) async fn start() -> Self {
+        let fake = Arc::new(Fake::new());
+        let (stop, stopped) = watch::channel(false);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let router = router(fake.clone(), stopped.clone());
+        Self {
+            fake,
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            base,
+            stop,
+            task: tokio::spawn(serve::serve(listener, router, stopped)),
+        }
+    }
+
+    pub(super) async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Response {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        request.send().await.unwrap()
+    }
+
+    /// A call that must succeed.
+    pub(super) async fn json(&self, method: Method, path: &str, body: Option<Value>) -> Value {
+        let response = self.ask(method, path, body).await;
+        let status = response.status();
+        let text = response.text().await.unwrap();
+        assert!(status.is_success(), "{path}: {status} {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Value {
+        self.json(Method::GET, path, None).await
+    }
+
+    pub(super) async fn post(&self, path: &str, body: Value) -> Value {
+        self.json(Method::POST, path, Some(body)).await
+    }
+}
+
+/// Checks that an answer is a problem, whole, and returns its detail.
+pub(super) async fn problem(response: Response, status: StatusCode, kind: &str) -> String {
+    let path = response.url().path().to_owned();
+    assert_eq!(response.status(), status, "{path}");
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    let body: Value = response.json().await.unwrap();
+    assert_eq!(body["status"], status.as_u16());
+    assert_eq!(body["type"], format!("urn:tidegate:problem:{kind}"));
+    assert_eq!(body["instance"], path);
+    assert!(body["title"].is_string());
+    body["detail"].as_str().unwrap().to_owned()
+}

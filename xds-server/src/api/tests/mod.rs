@@ -1,0 +1,203 @@
+//! The API over a real socket: what it answers, and how it refuses.
+
+mod fake;
+mod resources;
+
+use axum::http::StatusCode;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::controller::CommandError;
+use crate::journal::JournalError;
+use fake::{Server, problem};
+
+const START: &str = "/api/v1/services/order/releases";
+
+#[tokio::test]
+async fn what_cannot_be_is_refused_as_a_problem() {
+    let server = Server::start().await;
+    server.post(START, json!({"version": "v2"})).await;
+    let cases = [
+        (Method::GET, "/api/v1/services/ordr", None, 404, "unknown-service", "order, product"),
+        (Method::GET, "/api/v1/releases/order.7", None, 404, "unknown-release", "/api/v1/events"),
+        (Method::GET, "/api/v1/flags/beta", None, 404, "unknown-flag", "`beta`"),
+        (Method::DELETE, "/api/v1/flags/beta", None, 404, "unknown-flag", "`beta`"),
+        (Method::POST, "/api/v1/flags/beta/enable", None, 404, "unknown-flag", "`beta`"),
+        (Method::GET, "/api/v2", None, 404, "no-such-path", "/api/v1/services"),
+        (
+            Method::POST,
+            START,
+            Some(json!({"version": "v2"})),
+            409,
+            "release-running",
+            "promote, abort",
+        ),
+        (
+            Method::POST,
+            "/api/v1/services/product/releases",
+            Some(json!({"version": "blue"})),
+            409,
+            "already-stable",
+            "`blue`",
+        ),
+        (
+            Method::POST,
+            "/api/v1/services/nope/releases",
+            Some(json!({"version": "v2"})),
+            404,
+            "unknown-service",
+            "`nope`",
+        ),
+        (Method::POST, START, Some(json!({"version": "a b"})), 400, "invalid", "only letters"),
+        (
+            Method::POST,
+            START,
+            Some(json!({"verzion": "v2"})),
+            400,
+            "bad-request",
+            "unknown field `verzion`",
+        ),
+        (
+            Method::POST,
+            START,
+            Some(json!({"version": "v2", "plan": {"canary": {"steps": ["120%"]}}})),
+            400,
+            "bad-request",
+            "`120%` is over 100%",
+        ),
+        (
+            Method::POST,
+            START,
+            Some(json!({"version": "v2", "actor": "a\nb"})),
+            400,
+            "bad-request",
+            "control characters",
+        ),
+        (
+            Method::POST,
+            "/api/v1/releases/order.1/explode",
+            None,
+            404,
+            "unknown-verb",
+            "promote, pause",
+        ),
+        (Method::POST, "/api/v1/releases/order.9/pause", None, 404, "unknown-release", "order.9"),
+        (Method::POST, "/api/v1/releases/a%20b/pause", None, 404, "unknown-release", "a b"),
+        (
+            Method::POST,
+            "/api/v1/releases/order.1/pause",
+            Some(json!({"all": true})),
+            400,
+            "bad-request",
+            "promote only",
+        ),
+        (
+            Method::PUT,
+            "/api/v1/services/order/versions/v3",
+            Some(json!({"endpoints": []})),
+            400,
+            "bad-request",
+            "`endpoints` is empty",
+        ),
+        (
+            Method::PUT,
+            "/api/v1/services/order/versions/v3",
+            Some(json!({"endpoints": ["nope"]})),
+            400,
+            "bad-request",
+            "host:port",
+        ),
+        (
+            Method::PUT,
+            "/api/v1/flags",
+            Some(json!({"flags": {"x": {}}})),
+            400,
+            "bad-flag",
+            "flags.x.variants",
+        ),
+        (
+            Method::PUT,
+            "/api/v1/flags/x",
+            Some(json!({"variants": {"on": "v2"}, "metadata": {"service": "nope"}})),
+            400,
+            "bad-flag",
+            "`nope`, which is not there",
+        ),
+        (Method::GET, "/api/v1/events?limit=0", None, 400, "bad-request", "from 1 to 1000"),
+        (Method::GET, "/api/v1/events?after=x", None, 400, "bad-request", "after"),
+        (Method::GET, "/api/v1/services/%FF", None, 400, "bad-request", ""),
+    ];
+    for (method, path, body, status, kind, words) in cases {
+        let response = server.ask(method, path, body).await;
+        let status = StatusCode::from_u16(status).unwrap();
+        let detail = problem(response, status, kind).await;
+        assert!(detail.contains(words), "{path}: no {words:?} in {detail:?}");
+    }
+}
+
+#[tokio::test]
+async fn bodies_must_be_small_json() {
+    let server = Server::start().await;
+    let url = format!("{}{START}", server.base);
+    let post = |kind: &'static str, body: String| {
+        server.http.post(&url).header("content-type", kind).body(body).send()
+    };
+    let json = "application/json; charset=utf-8";
+    let response = post(json, "{\"version\": ".to_owned()).await.unwrap();
+    let detail = problem(response, StatusCode::BAD_REQUEST, "bad-request").await;
+    assert!(detail.contains("line 1 column 12"), "{detail}");
+    let deep = format!("{{\"plan\": {}", "[".repeat(100_000));
+    let response = post(json, deep).await.unwrap();
+    problem(response, StatusCode::BAD_REQUEST, "bad-request").await;
+    let response = post("text/plain", "{\"version\": \"v2\"}".to_owned()).await.unwrap();
+    problem(response, StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json").await;
+    let large = format!("{{\"version\": \"{}\"}}", "v".repeat(1024 * 1024));
+    let response = post(json, large).await.unwrap();
+    problem(response, StatusCode::PAYLOAD_TOO_LARGE, "too-large").await;
+}
+
+#[tokio::test]
+async fn a_wrong_method_says_which_are_right() {
+    let server = Server::start().await;
+    let response = server.ask(Method::DELETE, START, None).await;
+    assert_eq!(response.headers()["allow"], "POST");
+    problem(response, StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed").await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_down_is_not_done() {
+    let server = Server::start().await;
+    for (error, kind) in [
+        (CommandError::Journal(JournalError::InUse("data".into())), "journal"),
+        (CommandError::Busy, "busy"),
+        (CommandError::Stopped, "stopping"),
+    ] {
+        *server.fake.broken.lock() = Some(error);
+        let body = Some(json!({"version": "v2"}));
+        let response = server.ask(Method::POST, START, body).await;
+        let detail = problem(response, StatusCode::SERVICE_UNAVAILABLE, kind).await;
+        assert!(detail.contains("nothing was changed"), "{detail}");
+    }
+}
+
+#[tokio::test]
+async fn it_is_alive_when_halted_but_not_ready() {
+    let server = Server::start().await;
+    let get = |path| server.ask(Method::GET, path, None);
+    assert_eq!(get("/livez").await.status(), StatusCode::OK);
+    assert_eq!(get("/readyz").await.status(), StatusCode::OK);
+    server.fake.halt("disk full");
+    assert_eq!(get("/livez").await.status(), StatusCode::OK);
+    let detail = problem(get("/readyz").await, StatusCode::SERVICE_UNAVAILABLE, "halted").await;
+    assert!(detail.contains("disk full"), "{detail}");
+}
+
+#[tokio::test]
+async fn it_stops_while_a_stream_is_open() {
+    let server = Server::start().await;
+    let mut stream = server.ask(Method::GET, "/api/v1/events/stream", None).await;
+    assert!(stream.chunk().await.unwrap().is_some(), "the first record");
+    server.stop.send(true).unwrap();
+    while stream.chunk().await.unwrap().is_some() {}
+    server.task.await.unwrap();
+}

@@ -1,0 +1,223 @@
+//! What each resource shows and does.
+
+use axum::http::StatusCode;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::START;
+use super::fake::Server;
+
+#[tokio::test]
+async fn a_service_shows_what_serves_and_what_is_released() {
+    let server = Server::start().await;
+    let names = server.get("/api/v1/services").await;
+    let names: Vec<&str> =
+        names.as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["order", "product"]);
+
+    let started =
+        server.post(START, json!({"version": "v2", "actor": "anne", "reason": "why not"})).await;
+    assert_eq!(started["release"], "order.1");
+    assert_eq!(started["changed"], true);
+    server.post("/api/v1/releases/order.1/promote", json!({})).await;
+    server.fake.observe("order.1");
+
+    let order = server.get("/api/v1/services/order").await;
+    assert_eq!(order["strategy"], "canary");
+    assert_eq!(order["stable"], "v1");
+    let version = |name: &str| {
+        let versions = order["versions"].as_array().unwrap();
+        versions.iter().find(|it| it["name"] == name).unwrap().clone()
+    };
+    assert_eq!(version("v1")["weight"], 950_000);
+    assert_eq!(version("v1")["totals"]["errors"], 1);
+    assert_eq!(version("v2")["weight"], 50_000);
+    assert_eq!(version("v2")["endpoints"], json!(["[::1]:9102"]));
+
+    let release = server.get("/api/v1/releases/order.1").await;
+    assert_eq!(release, order["release"]);
+    for (member, value) in [
+        ("phase", json!("stepping")),
+        ("step", json!(1)),
+        ("steps", json!(2)),
+        ("weight", json!(50_000)),
+        ("exposure", json!(120_000)),
+        ("paused", json!(false)),
+    ] {
+        assert_eq!(release[member], value, "{member}");
+    }
+    let progress = &release["progress"];
+    assert_eq!(progress["verdict"]["verdict"], "healthy");
+    assert_eq!(progress["convergence"], json!({"acked": 1, "connected": 2}));
+    assert_eq!(progress["waiting_for"], json!(["1 sidecar"]));
+    assert_eq!(progress["time_left_ms"], 1500);
+}
+
+#[tokio::test]
+async fn a_release_is_created_and_asked_by_its_id() {
+    let server = Server::start().await;
+    let plan = json!({"canary": {"steps": ["1%", "50%", "100%"], "step_time": "10s"}});
+    let body = json!({"version": "v2", "plan": plan});
+    let response = server.ask(Method::POST, START, Some(body)).await;
+    assert_eq!(response.status(), StatusCode::CREATED);
+    assert_eq!(response.headers()["location"], "/api/v1/releases/order.1");
+    let release = server.get("/api/v1/releases/order.1").await;
+    assert_eq!(
+        release["plan"]["steps"][0],
+        json!({"weight": 10_000, "time": 10_000, "min_requests": 50})
+    );
+
+    // The body may be left out, with or without a content type.
+    let paused = server.json(Method::POST, "/api/v1/releases/order.1/pause", None).await;
+    assert_eq!(paused["changed"], true);
+    let again = server.post("/api/v1/releases/order.1/pause", json!({})).await;
+    assert_eq!(again["changed"], false);
+    let back = server.post("/api/v1/releases/order.1/abort", json!({"reason": "enough"})).await;
+    assert_eq!(back["changed"], true);
+    let release = server.get("/api/v1/releases/order.1").await;
+    assert_eq!(release["phase"], "rolled_back");
+    assert_eq!(release["cause"]["cause"], "operator");
+}
+
+#[tokio::test]
+async fn a_version_can_be_deployed() {
+    let server = Server::start().await;
+    let body = json!({"endpoints": ["10.0.0.1:80", "order-c.internal:80"], "actor": "ci"});
+    let outcome = server.json(Method::PUT, "/api/v1/services/order/versions/v3", Some(body)).await;
+    assert_eq!(outcome["changed"], true);
+    let order = server.get("/api/v1/services/order").await;
+    let added = order["versions"].as_array().unwrap().iter().find(|it| it["name"] == "v3");
+    assert_eq!(added.unwrap()["endpoints"], json!(["10.0.0.1:80", "order-c.internal:80"]));
+}
+
+#[tokio::test]
+async fn flags_are_kept_switched_and_evaluated() {
+    let server = Server::start().await;
+    let beta = json!({
+        "state": "ENABLED", "variants": {"on": "v2", "off": ""}, "defaultVariant": "off",
+        "targeting": {"if": [{"==": [{"var": "country"}, "de"]}, "on", "off"]},
+        "metadata": {"service": "order"},
+    });
+    let document = json!({"flags": {"beta": beta}});
+    server.json(Method::PUT, "/api/v1/flags?actor=anne&reason=try", Some(document.clone())).await;
+    assert_eq!(server.get("/api/v1/flags").await, document);
+    assert_eq!(server.get("/api/v1/flags/beta").await, beta);
+
+    let ask = async |country: &str| {
+        let question = json!({"context": {"targetingKey": "u1", "country": country}});
+        server.post("/api/v1/flags/beta/evaluate", question).await
+    };
+    let answer = ask("de").await;
+    assert_eq!((&answer["value"], &answer["reason"]), (&json!("v2"), &json!("TARGETING_MATCH")));
+    assert_eq!(ask("fr").await["variant"], "off");
+
+    server.json(Method::POST, "/api/v1/flags/beta/disable", None).await;
+    assert_eq!(server.get("/api/v1/flags/beta").await["state"], "DISABLED");
+    assert_eq!(ask("de").await["reason"], "DISABLED");
+    server.json(Method::POST, "/api/v1/flags/beta/enable?actor=bob", None).await;
+    assert_eq!(ask("de").await["value"], "v2");
+
+    let plain = json!({"variants": {"on": true}, "defaultVariant": "on"});
+    server.json(Method::PUT, "/api/v1/flags/plain", Some(plain)).await;
+    server.json(Method::DELETE, "/api/v1/flags/beta", None).await;
+    let left = server.get("/api/v1/flags").await;
+    let left: Vec<&String> = left["flags"].as_object().unwrap().keys().collect();
+    assert_eq!(left, ["plain"]);
+
+    let events = server.get("/api/v1/events?after=1&limit=2").await;
+    assert_eq!(events[0]["actor"], "anne");
+    assert_eq!(events[0]["reason"], "try");
+    assert_eq!(events.as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn nodes_are_listed() {
+    let server = Server::start().await;
+    let nodes = server.get("/api/v1/nodes").await;
+    assert_eq!(nodes[0]["id"], "envoy-1");
+    assert_eq!(nodes[0]["mode"], "delta");
+    assert_eq!(nodes[0]["synced"], false);
+    assert_eq!(nodes[0]["refused"]["route"]["message"], "no such cluster");
+}
+
+/// Reads server-sent events until `count` came, as their ids and data.
+async fn read(mut stream: reqwest::Response, count: usize) -> Vec<(u64, Value)> {
+    let mut text = String::new();
+    let field = |event: &str, name: &str| {
+        let line = event.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim_start_matches(": ").to_owned()
+    };
+    loop {
+        let events: Vec<&str> =
+            text.split_inclusive("\n\n").filter(|it| it.ends_with("\n\n")).collect();
+        let events: Vec<(u64, Value)> = events
+            .iter()
+            .map(|it| {
+                (
+                    field(it, "id").parse().unwrap(),
+                    serde_json::from_str(&field(it, "data")).unwrap(),
+                )
+            })
+            .collect();
+        if events.len() >= count {
+            return events;
+        }
+        let chunk = stream.chunk().await.unwrap().expect("the stream goes on");
+        text.push_str(std::str::from_utf8(&chunk).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_stream_follows_the_journal_and_resumes() {
+    let server = Server::start().await;
+    let stream = server.ask(Method::GET, "/api/v1/events/stream", None).await;
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    server.post(START, json!({"version": "v2"})).await;
+    let seen = read(stream, 2).await;
+    assert_eq!(seen[0].1["event"]["event"], "catalogue_applied");
+    assert_eq!(seen[1].1["event"]["event"], "release_started");
+
+    server.json(Method::POST, "/api/v1/releases/order.1/pause", None).await;
+    let url = format!("{}/api/v1/events/stream", server.base);
+    let stream = server.http.get(url).header("last-event-id", "2").send().await.unwrap();
+    let seen = read(stream, 1).await;
+    assert_eq!(seen[0].0, 3);
+    assert_eq!(seen[0].1["event"]["event"], "paused");
+}
+
+#[tokio::test]
+async fn metrics_are_those_of_the_state() {
+    let server = Server::start().await;
+    server.post(START, json!({"version": "v2"})).await;
+    server.post("/api/v1/releases/order.1/promote", json!({})).await;
+    server.fake.observe("order.1");
+    let scrape = async || {
+        let response = server.ask(Method::GET, "/metrics", None).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        response.text().await.unwrap()
+    };
+    let text = scrape().await;
+    for line in [
+        r#"tidegate_weight{service="order",version="v2"} 0.05"#,
+        r#"tidegate_exposure{service="order",version="v2"} 0.12"#,
+        r#"tidegate_requests_total{service="order",version="v1"} 7"#,
+        r#"tidegate_errors_total{service="order",version="v1"} 1"#,
+        r#"tidegate_releases_total{service="order"} 1"#,
+        r#"tidegate_releases_by_phase{phase="stepping"} 1"#,
+        r#"tidegate_releases_by_phase{phase="rolled_back"} 0"#,
+        r#"tidegate_sidecars_connected{fleet="demo"} 1"#,
+        r#"tidegate_sidecars_synced{fleet="demo"} 0"#,
+        "tidegate_journal_seq 3",
+        "tidegate_halted 0",
+    ] {
+        assert!(text.lines().any(|it| it == line), "no {line} in {text}");
+    }
+    assert!(text.ends_with("# EOF\n"));
+
+    server.post("/api/v1/releases/order.1/rollback", json!({})).await;
+    for _ in 0..2 {
+        let text = scrape().await;
+        let line = r#"tidegate_rollbacks_total{service="order",cause="operator"} 1"#;
+        assert!(text.lines().any(|it| it == line), "counted once: {text}");
+    }
+}

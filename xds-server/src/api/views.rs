@@ -1,0 +1,337 @@
+//! What the API answers, and what the command line reads: the state and what is seen of it, in
+//! the words of an operator. A durable format: add, never change.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::backend::Backend;
+use crate::controller::View;
+use crate::delivery::catalogue::{Environment, Guardrails, VersionSpec};
+use crate::delivery::names::{FleetName, ReleaseId, ServiceName, VersionName};
+use crate::delivery::plan::{Plan, Strategy};
+use crate::delivery::progress::Progress;
+use crate::delivery::release::{Phase, Release, RollbackCause};
+use crate::delivery::state::ServiceState;
+use crate::delivery::units::{Ppm, Timestamp};
+use crate::judge::{Evidence, Guardrail, Level, Verdict};
+use crate::xds::fleet::{Nack, NodeStatus};
+use crate::xds::kind::{Kind, Mode};
+
+/// One service as it is now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Service {
+    /// Its name.
+    pub name: ServiceName,
+    /// How its releases go.
+    pub strategy: Strategy,
+    /// The `Host` values that lead to it.
+    pub hosts: Vec<String>,
+    /// The version that serves.
+    pub stable: VersionName,
+    /// The version before it, where a rollback leads after a release is complete.
+    pub previous: Option<VersionName>,
+    /// Its versions, with their share of the traffic.
+    pub versions: Vec<Version>,
+    /// The newest release, running or ended.
+    pub release: Option<ReleaseView>,
+    /// The plan of its releases.
+    pub plan: Plan,
+    /// What a release must keep.
+    pub guardrails: Guardrails,
+}
+
+/// One version.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Version {
+    /// Its name.
+    pub name: VersionName,
+    /// Where it runs, `host:port`.
+    pub endpoints: Vec<String>,
+    /// The environment that holds it, for blue/green services.
+    pub environment: Option<Environment>,
+    /// The share of the traffic that it is meant to get, in parts per million.
+    pub weight: Ppm,
+    /// What it did since the server started.
+    pub totals: Totals,
+}
+
+/// What one version did since the server started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Totals {
+    /// Finished requests, the failed ones included.
+    pub requests: u64,
+    /// Failed by the version.
+    pub errors: u64,
+    /// Failed by the caller.
+    pub client_errors: u64,
+    /// Given up by the client.
+    pub cancelled: u64,
+}
+
+/// One release.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReleaseView {
+    /// Its id.
+    pub id: ReleaseId,
+    /// The service.
+    pub service: ServiceName,
+    /// The version that is to take over.
+    pub candidate: VersionName,
+    /// The version that serves until then.
+    pub stable: VersionName,
+    /// Where it is.
+    pub phase: PhaseName,
+    /// Since when, in milliseconds since the Unix epoch.
+    pub since: Timestamp,
+    /// The plan's step, counted from 1; absent before the first and after the end.
+    pub step: Option<usize>,
+    /// How many steps the plan has.
+    pub steps: usize,
+    /// The candidate's share that is meant, in parts per million.
+    pub weight: Ppm,
+    /// The share that it got since the step began; absent if nothing was counted.
+    pub exposure: Option<Ppm>,
+    /// True while an operator holds it.
+    pub paused: bool,
+    /// Why it went back, if it did.
+    pub cause: Option<RollbackCause>,
+    /// Alerts that stand now.
+    pub alerts: BTreeMap<Guardrail, Level>,
+    /// What is seen of it while it runs.
+    pub progress: Option<ProgressView>,
+    /// When it was started, in milliseconds since the Unix epoch.
+    pub started_at: Timestamp,
+    /// The plan that it follows.
+    pub plan: Plan,
+}
+
+/// Where a release is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PhaseName {
+    /// 0 %: sidecars learn of the candidate, smoke tests run.
+    Preparing,
+    /// On a step below 100 %.
+    Stepping,
+    /// At 100 %, watched.
+    Watching,
+    /// Ended well.
+    Completed,
+    /// Ended by going back.
+    RolledBack,
+}
+
+impl PhaseName {
+    /// All, in the order in which a release goes through them.
+    pub const ALL: [Self; 5] =
+        [Self::Preparing, Self::Stepping, Self::Watching, Self::Completed, Self::RolledBack];
+
+    /// As in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Preparing => "preparing",
+            Self::Stepping => "stepping",
+            Self::Watching => "watching",
+            Self::Completed => "completed",
+            Self::RolledBack => "rolled_back",
+        }
+    }
+}
+
+/// What is seen of a running release.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProgressView {
+    /// The judge's word.
+    pub verdict: Verdict,
+    /// The candidate, since the step began.
+    pub candidate: Evidence,
+    /// Stable, since the step began.
+    pub baseline: Evidence,
+    /// How many sidecars have the step.
+    pub convergence: ConvergenceView,
+    /// What it waits for; empty if for nothing.
+    pub waiting_for: Vec<String>,
+    /// How much of the step's least time is left.
+    pub time_left_ms: u64,
+}
+
+/// How many sidecars have what was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConvergenceView {
+    /// Sidecars that acknowledged it.
+    pub acked: u32,
+    /// Sidecars that are connected.
+    pub connected: u32,
+}
+
+/// One sidecar.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Envoy's `node.id`.
+    pub id: String,
+    /// Envoy's `node.cluster`.
+    pub fleet: FleetName,
+    /// False for one that left lately.
+    pub connected: bool,
+    /// Since when, in milliseconds since the Unix epoch.
+    pub since: Timestamp,
+    /// How it speaks xDS: `delta` or `sotw`.
+    pub mode: String,
+    /// True if it answered all that is published now.
+    pub synced: bool,
+    /// The version that it accepted last, by type of resource.
+    pub acked: BTreeMap<String, String>,
+    /// What it refused and is still meant to have, by type of resource.
+    pub refused: BTreeMap<String, Refused>,
+}
+
+/// What a sidecar refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The version that it was sent.
+    pub version: String,
+    /// Why, in its own words.
+    pub message: String,
+    /// When, in milliseconds since the Unix epoch.
+    pub at: Timestamp,
+}
+
+impl Node {
+    /// A sidecar, while `serial` is what is published.
+    pub(super) fn of(node: NodeStatus, serial: u64) -> Self {
+        let refused = |(kind, nack): (Kind, Nack)| {
+            let Nack { version, message, at } = nack;
+            (kind.label().to_owned(), Refused { version, message, at })
+        };
+        let acked = node.acked.into_iter();
+        Self {
+            id: node.node,
+            fleet: node.fleet,
+            connected: node.connected,
+            since: node.since,
+            mode: match node.mode {
+                Mode::Sotw => "sotw".to_owned(),
+                Mode::Delta => "delta".to_owned(),
+            },
+            synced: node.synced >= serial,
+            acked: acked.map(|(kind, version)| (kind.label().to_owned(), version)).collect(),
+            refused: node.refused.into_iter().map(refused).collect(),
+        }
+    }
+}
+
+impl Service {
+    /// A service of `view`.
+    pub(super) fn of(backend: &dyn Backend, view: &View, service: &ServiceState) -> Self {
+        let spec = &service.spec;
+        let totals = backend.totals(&spec.name);
+        let version = |(name, version): (&VersionName, &VersionSpec)| Version {
+            name: name.clone(),
+            endpoints: version.endpoints.iter().map(|at| shown(&at.host, at.port)).collect(),
+            environment: version.environment,
+            weight: weight(service, name),
+            totals: totals.get(name).map_or_else(Totals::default, |counts| Totals {
+                requests: counts.requests,
+                errors: counts.errors,
+                client_errors: counts.client_errors,
+                cancelled: counts.cancelled,
+            }),
+        };
+        let release = service.release.as_ref();
+        Self {
+            name: spec.name.clone(),
+            strategy: spec.plan.strategy,
+            hosts: spec.hosts.clone(),
+            stable: service.stable.clone(),
+            previous: service.previous.clone(),
+            versions: spec.versions.iter().map(version).collect(),
+            release: release.map(|release| ReleaseView::of(release, view)),
+            plan: spec.plan.clone(),
+            guardrails: spec.guardrails.clone(),
+        }
+    }
+}
+
+/// `host:port`; an IPv6 address in brackets.
+fn shown(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// The share of a service's traffic that a version is meant to get.
+pub(super) fn weight(service: &ServiceState, version: &VersionName) -> Ppm {
+    let split = service.split();
+    match split.candidate {
+        Some((candidate, weight)) if candidate == version => weight,
+        Some((_, weight)) if split.stable == version => weight.complement(),
+        None if split.stable == version => Ppm::ALL,
+        _ => Ppm::ZERO,
+    }
+}
+
+impl ReleaseView {
+    /// A release of `view`.
+    pub(super) fn of(release: &Release, view: &View) -> Self {
+        let (phase, since) = phase(release);
+        let cause = match &release.phase {
+            Phase::RolledBack { cause, .. } => Some(cause.clone()),
+            _ => None,
+        };
+        let progress = view.progress.get(&release.id);
+        Self {
+            id: release.id.clone(),
+            service: release.service.clone(),
+            candidate: release.candidate.clone(),
+            stable: release.stable.clone(),
+            phase,
+            since,
+            step: release.step().map(|index| index + 1),
+            steps: release.plan.steps.len(),
+            weight: release.weight(),
+            exposure: progress.and_then(exposure),
+            paused: release.paused_at.is_some(),
+            cause,
+            alerts: release.alerts.clone(),
+            progress: progress.map(ProgressView::from),
+            started_at: release.started_at,
+            plan: release.plan.clone(),
+        }
+    }
+}
+
+/// Where a release is, and since when.
+pub(super) const fn phase(release: &Release) -> (PhaseName, Timestamp) {
+    match release.phase {
+        Phase::Preparing { since, .. } => (PhaseName::Preparing, since),
+        Phase::Stepping { since, .. } => (PhaseName::Stepping, since),
+        Phase::Watching { since, .. } => (PhaseName::Watching, since),
+        Phase::Completed { at, .. } => (PhaseName::Completed, at),
+        Phase::RolledBack { at, .. } => (PhaseName::RolledBack, at),
+    }
+}
+
+/// The share that the candidate really got since its step began.
+pub(super) fn exposure(progress: &Progress) -> Option<Ppm> {
+    let candidate = u128::from(progress.observation.candidate.requests);
+    let all = candidate + u128::from(progress.observation.stable.requests);
+    let parts = (candidate * u128::from(Ppm::ALL.parts())).checked_div(all)?;
+    u32::try_from(parts).ok().and_then(|parts| Ppm::new(parts).ok())
+}
+
+impl From<&Progress> for ProgressView {
+    fn from(progress: &Progress) -> Self {
+        let seen = &progress.observation;
+        Self {
+            verdict: seen.verdict.clone(),
+            candidate: seen.candidate,
+            baseline: seen.stable,
+            convergence: ConvergenceView {
+                acked: seen.convergence.acked,
+                connected: seen.convergence.connected,
+            },
+            waiting_for: progress.waiting_for.clone(),
+            time_left_ms: u64::try_from(progress.time_left.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Failures on the terminal; those of a configuration with the lines that they are about.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+
+use miette::{
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Report,
+};
+use tidegate::config::{LoadError, Place, Problem};
+
+use super::failure::Failure;
+
+/// Columns of a report: wide, so that a place and its complaint stay on one line.
+const WIDTH: usize = 120;
+
+/// Tells the user; there is nobody left to tell if that fails.
+pub(super) fn show(failure: &Failure) {
+    let text = match failure {
+        Failure::Config(LoadError::Invalid { path, text, problems }) => {
+            quoted(path, text, problems)
+        }
+        other => format!("error: {other}"),
+    };
+    writeln!(io::stderr().lock(), "{text}").ok();
+}
+
+/// Every problem above the line where it stands.
+fn quoted(path: &Path, text: &str, problems: &[Problem]) -> String {
+    let name = path.display().to_string();
+    let theme =
+        if io::stderr().is_terminal() { GraphicalTheme::default() } else { GraphicalTheme::none() };
+    let handler = GraphicalReportHandler::new_themed(theme).with_width(WIDTH).with_context_lines(1);
+    let mut told = String::new();
+    for problem in problems {
+        let Place { offset, length, .. } = problem.place;
+        let label = LabeledSpan::underline(offset..offset.saturating_add(length));
+        let diagnostic = MietteDiagnostic::new(problem.fault.what.clone())
+            .with_help(problem.fault.way_out.clone())
+            .with_label(label);
+        let source = NamedSource::new(&name, text.to_owned());
+        let report = Report::new(diagnostic).with_source_code(source);
+        if handler.render_report(&mut told, report.as_ref()).is_err() {
+            told.push_str(&format!("{name}:{problem}\n"));
+        }
+    }
+    let count = match problems.len() {
+        1 => "1 problem".to_owned(),
+        many => format!("{many} problems"),
+    };
+    format!("{told}\nerror: {count} in {name}")
+}

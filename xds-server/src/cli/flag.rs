@@ -1,0 +1,187 @@
+//! `tidegate flag`: feature flags in flagd's format.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::client::{Client, Origin, Target};
+use super::failure::Failure;
+use super::output::{self, Format};
+use super::release::done;
+use super::words::NONE;
+
+/// Largest file that is read, in bytes: what the API takes.
+const MAX_BYTES: u64 = 1024 * 1024;
+
+/// Show and change feature flags.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    origin: Origin,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// All flags
+    List,
+    /// One flag's definition
+    Get {
+        /// Its key
+        key: String,
+    },
+    /// Define or change the flags of a file
+    Set {
+        /// flagd's format: {"flags": {…}}; `-` reads standard input
+        #[arg(short, long)]
+        file: PathBuf,
+        /// Remove the flags that the file does not have
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Switch a flag on
+    Enable {
+        /// Its key
+        key: String,
+    },
+    /// Switch a flag off
+    Disable {
+        /// Its key
+        key: String,
+    },
+    /// Remove a flag
+    Delete {
+        /// Its key
+        key: String,
+    },
+    /// What a flag says for a user
+    Evaluate {
+        /// Its key
+        key: String,
+        /// The user, as JSON: {"targetingKey": "u1", "country": "de"}
+        #[arg(long, default_value = "{}")]
+        context: String,
+    },
+}
+
+pub(super) async fn run(args: Args) -> Result<(), Failure> {
+    let client = Client::new(&args.target)?;
+    let query = args.origin.query();
+    let format = args.target.output;
+    let change = async |method, path: &[&str]| {
+        let outcome = client.ask(method, path, &query, None).await?;
+        done(&outcome, format)
+    };
+    match &args.verb {
+        Verb::List => list(&client, format).await,
+        Verb::Get { key } => output::json(&client.get(&["flags", key]).await?),
+        Verb::Set { file, replace } => {
+            let document = read_json(file)?;
+            if *replace {
+                let outcome = client.ask(Method::PUT, &["flags"], &query, Some(&document)).await?;
+                return done(&outcome, format);
+            }
+            for (key, definition) in flags(&document)? {
+                let path = ["flags", key];
+                let outcome = client.ask(Method::PUT, &path, &query, Some(definition)).await?;
+                done(&outcome, format)?;
+            }
+            Ok(())
+        }
+        Verb::Enable { key } => change(Method::POST, &["flags", key, "enable"]).await,
+        Verb::Disable { key } => change(Method::POST, &["flags", key, "disable"]).await,
+        Verb::Delete { key } => change(Method::DELETE, &["flags", key]).await,
+        Verb::Evaluate { key, context } => {
+            let context: Value = serde_json::from_str(context)
+                .map_err(|error| Failure::Input(format!("--context is not JSON: {error}")))?;
+            let question = json!({ "context": context });
+            let path = ["flags", key, "evaluate"];
+            let answer = client.ask(Method::POST, &path, &[], Some(&question)).await?;
+            evaluated(&answer, format)
+        }
+    }
+}
+
+async fn list(client: &Client, format: Format) -> Result<(), Failure> {
+    let document = client.get(&["flags"]).await?;
+    if format == Format::Json {
+        return output::json(&document);
+    }
+    let text = |flag: &Value, path: &str| {
+        let value = flag.pointer(path).and_then(Value::as_str);
+        value.unwrap_or(NONE).to_owned()
+    };
+    let rows = document.get("flags").and_then(Value::as_object);
+    let rows = rows.into_iter().flatten().map(|(key, flag)| {
+        let variants = flag.get("variants").and_then(Value::as_object);
+        let variants: Vec<&str> =
+            variants.into_iter().flat_map(|it| it.keys()).map(String::as_str).collect();
+        [
+            key.clone(),
+            text(flag, "/state"),
+            variants.join(", "),
+            text(flag, "/defaultVariant"),
+            text(flag, "/metadata/service"),
+        ]
+    });
+    output::print(&output::table(
+        ["FLAG", "STATE", "VARIANTS", "DEFAULT", "ROUTES"],
+        rows.collect(),
+        "there are no flags; define some with `tidegate flag set -f FILE`",
+    ))
+}
+
+fn evaluated(answer: &Value, format: Format) -> Result<(), Failure> {
+    if format == Format::Json {
+        return output::json(answer);
+    }
+    let member = |name: &str| match answer.get(name) {
+        None | Some(Value::Null) => NONE.to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    };
+    output::print(&output::table(
+        ["FLAG", "VALUE", "VARIANT", "REASON"],
+        vec![["key", "value", "variant", "reason"].map(member)],
+        "no answer",
+    ))
+}
+
+/// The flags of a document; what only `--replace` can set is not left out in silence.
+fn flags(document: &Value) -> Result<impl Iterator<Item = (&String, &Value)>, Failure> {
+    let refuse = |why: &str| Failure::Input(why.to_owned());
+    if document.get("$evaluators").is_some() {
+        return Err(refuse(
+            "the file has `$evaluators`, which all flags share; pass --replace to set it as a whole",
+        ));
+    }
+    let flags = document.get("flags").and_then(Value::as_object);
+    let flags = flags
+        .ok_or_else(|| refuse("the file has no `flags`; write {\"flags\": {\"KEY\": {…}}}"))?;
+    Ok(flags.iter())
+}
+
+/// Reads a JSON file, or standard input for `-`.
+pub(super) fn read_json(path: &Path) -> Result<Value, Failure> {
+    let fail = |source| Failure::Read { path: path.to_owned(), source };
+    let input: Box<dyn Read> = if path == Path::new("-") {
+        Box::new(io::stdin().lock())
+    } else {
+        Box::new(File::open(path).map_err(fail)?)
+    };
+    let mut text = String::new();
+    input.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(fail)?;
+    if text.len() as u64 > MAX_BYTES {
+        let shown = path.display();
+        return Err(Failure::Input(format!("{shown} is larger than {MAX_BYTES} bytes")));
+    }
+    serde_json::from_str(&text)
+        .map_err(|error| Failure::Input(format!("{} is not JSON: {error}", path.display())))
+}

@@ -1,0 +1,82 @@
+//! YAML to the raw tree, with the parser's complaints in our own words.
+
+use serde::de::DeserializeOwned;
+use serde_saphyr::Error;
+use serde_saphyr::options::DuplicateKeyPolicy;
+
+use super::place::Place;
+use super::problem::{Fault, Problem};
+use super::suggest::suggest;
+
+/// Nothing that an operator writes comes near these; a file that is made to exhaust us does.
+const MAX_NODES: usize = 100_000;
+/// Aliases are a convenience; repeated in each other they are a bomb.
+const MAX_REPLAYED: usize = 100_000;
+/// Deepest nesting.
+const MAX_DEPTH: usize = 32;
+
+/// Reads one document.
+pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_nodes: MAX_NODES,
+            max_events: 4 * MAX_NODES,
+            max_depth: MAX_DEPTH,
+            flow_nesting_limit: MAX_DEPTH,
+            max_documents: 1,
+        },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: MAX_REPLAYED,
+        },
+        duplicate_keys: DuplicateKeyPolicy::Error,
+        strict_booleans: true,
+        with_snippet: false,
+    };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| problem(&error))
+}
+
+fn problem(error: &Error) -> Problem {
+    let error = error.without_snippet();
+    let place = error.location().map_or(Place::START, Place::from);
+    let fault = match error {
+        Error::SerdeUnknownField { field, expected, .. } => {
+            Fault::new(format!("unknown key `{field}`"), suggest(field, expected.iter().copied()))
+        }
+        Error::SerdeUnknownVariant { variant, expected, .. } => Fault::new(
+            format!("`{variant}` is none of the choices here"),
+            suggest(variant, expected.iter().copied()),
+        ),
+        Error::SerdeMissingField { field, .. } => Fault::new(
+            format!("`{field}` is missing"),
+            format!("add `{field}:`; `tidegate schema` says what goes there"),
+        ),
+        Error::InvalidScalar { ty, .. } if ty.starts_with('u') => {
+            Fault::new("not a whole number", "write one without sign, point or unit, such as 200")
+        }
+        Error::DuplicateMappingKey { key, .. } => Fault::new(
+            format!("key `{}` stands here twice", key.as_deref().unwrap_or("?")),
+            "keep one of the two",
+        ),
+        Error::Budget { .. }
+        | Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. } => Fault::new(
+            format!("too large or too deep for a configuration: {}", plain(error)),
+            "write it without aliases in aliases, or split it",
+        ),
+        _ => Fault::new(
+            plain(error),
+            "compare with the example in envoy/tidegate.yaml, or see `tidegate schema`",
+        ),
+    };
+    Problem { place, fault }
+}
+
+/// The parser's own words, without the place: that is said elsewhere.
+fn plain(error: &Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" at line ") {
+        Some(end) => text.get(..end).unwrap_or(&text).to_owned(),
+        None => text,
+    }
+}

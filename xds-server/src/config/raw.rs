@@ -1,0 +1,274 @@
+//! The file as it is written: its shape and nothing else. The published JSON Schema is made from
+//! these types. What the values mean, and whether they fit together, is `resolve`'s business:
+//! values stay text here so that all that is wrong with them can be said at once.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tidegate_core::config::IdentitySource;
+
+use super::place::At;
+use crate::delivery::catalogue::Environment;
+
+/// Tidegate's configuration.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Root {
+    /// Where the control plane listens.
+    pub(super) listen: Option<Listen>,
+    /// Where the journal lives, relative to this file. Default: `./data`.
+    #[schemars(with = "Option<String>")]
+    pub(super) data_dir: Option<PathBuf>,
+    /// The WASM filter.
+    pub(super) filter: Filter,
+    /// The sidecars: `node.cluster` → listeners.
+    pub(super) fleets: At<Vec<Fleet>>,
+    /// What services promise unless they say otherwise.
+    pub(super) defaults: Option<Defaults>,
+    /// The services.
+    pub(super) services: At<Vec<Service>>,
+    /// Flags to start with: a file in flagd's format, relative to this one.
+    #[schemars(with = "Option<String>")]
+    pub(super) flags: Option<At<PathBuf>>,
+}
+
+/// Where the control plane listens.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Listen {
+    /// xDS and reports. Default: `127.0.0.1:18000`.
+    pub(super) xds: Option<At<String>>,
+    /// REST and metrics. Default: `127.0.0.1:8080`.
+    pub(super) api: Option<At<String>>,
+}
+
+/// The WASM filter.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Filter {
+    /// Path of the module on the sidecars' disks.
+    pub(super) wasm: At<String>,
+}
+
+/// The sidecars that share one configuration.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Fleet {
+    /// Matched on Envoy's `node.cluster`.
+    pub(super) name: At<String>,
+    /// The listeners that Tidegate gives them; none where the mesh brings its own.
+    #[serde(default)]
+    pub(super) listeners: Vec<Listener>,
+}
+
+/// One listener.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Listener {
+    /// Its name.
+    pub(super) name: At<String>,
+    /// `IP:PORT` where Envoy listens.
+    pub(super) address: At<String>,
+    /// Names of services, or `["*"]` for every one.
+    pub(super) services: At<Vec<At<String>>>,
+}
+
+/// What services promise unless they say otherwise.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Defaults {
+    /// What a release must keep.
+    pub(super) guardrails: Option<Guardrails>,
+    /// Bound on the chance to roll back a release that is no worse. Default: `0.1%`.
+    #[schemars(regex(pattern = r"^\d+(\.\d{1,4})? ?%$"))]
+    pub(super) false_rollback: Option<At<String>>,
+}
+
+/// What a release must keep.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Guardrails {
+    /// Limits on the share of failed requests.
+    pub(super) error_rate: Option<ErrorRate>,
+    /// Limits on one quantile of the response time.
+    pub(super) latency: Option<Latency>,
+    /// Limits on the use of CPU, memory and disk.
+    pub(super) resources: Option<Resources>,
+    /// Requests after which an observed rate is taken at its word. Default: 100.
+    pub(super) min_requests: Option<At<u64>>,
+}
+
+/// Limits on the share of failed requests.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ErrorRate {
+    /// Above this somebody is told. Default: `1%`.
+    #[schemars(regex(pattern = r"^\d+(\.\d{1,4})? ?%$"))]
+    pub(super) alert: Option<At<String>>,
+    /// Above this the release goes back. Default: `5%`.
+    #[schemars(regex(pattern = r"^\d+(\.\d{1,4})? ?%$"))]
+    pub(super) rollback: Option<At<String>>,
+}
+
+/// Limits on one quantile of the response time.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Latency {
+    /// `p50`, `p90`, `p95`, `p99` or `p99.9`. Default: `p99`.
+    #[schemars(regex(pattern = r"^p(50|90|95|99|99\.9)$"))]
+    pub(super) quantile: Option<At<String>>,
+    /// Above this: a warning. Default: `2s`.
+    pub(super) warning: Option<At<String>>,
+    /// Above this: a critical alert. Default: `5s`.
+    pub(super) critical: Option<At<String>>,
+    /// Above this the release goes back. Default: `10s`.
+    pub(super) rollback: Option<At<String>>,
+}
+
+/// Limits on the use of CPU, memory and disk.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Resources {
+    /// Above this: a warning. Default: `80%`.
+    #[schemars(regex(pattern = r"^\d+(\.\d{1,4})? ?%$"))]
+    pub(super) warning: Option<At<String>>,
+    /// Above this: a critical alert. Default: `95%`.
+    #[schemars(regex(pattern = r"^\d+(\.\d{1,4})? ?%$"))]
+    pub(super) critical: Option<At<String>>,
+}
+
+/// One service.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Service {
+    /// What callers ask for.
+    pub(super) name: At<String>,
+    /// The `Host` values that lead to it, without port.
+    pub(super) hosts: At<Vec<At<String>>>,
+    /// Where a user's identity is found; the first that is present counts. None: a generated cookie.
+    #[serde(default)]
+    #[schemars(with = "Vec<Identity>")]
+    pub(super) identity: Vec<At<IdentitySource>>,
+    /// How a release goes.
+    pub(super) strategy: At<Strategy>,
+    /// Canary: the version that serves before any release was made.
+    pub(super) stable: Option<At<String>>,
+    /// Canary: the versions that are deployed.
+    pub(super) versions: Option<At<Vec<Version>>>,
+    /// Blue/green: the two places where a version can be deployed.
+    pub(super) environments: Option<At<Environments>>,
+    /// Blue/green: the environment that serves before any release was made.
+    #[schemars(with = "Option<Color>")]
+    pub(super) active: Option<At<Environment>>,
+    /// What a release must keep, where it differs from the defaults.
+    pub(super) guardrails: Option<Guardrails>,
+}
+
+/// One place where a request may carry its user's identity.
+#[derive(JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(
+    dead_code,
+    reason = "the schema's picture of a type from the shared core, which knows no schemas"
+)]
+enum Identity {
+    /// The value of this request header.
+    Header(String),
+    /// The value of this cookie.
+    Cookie(String),
+}
+
+/// One of the two environments.
+#[derive(JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(
+    dead_code,
+    reason = "the schema's picture of a type of the domain, which knows no schemas"
+)]
+enum Color {
+    /// Blue.
+    Blue,
+    /// Green.
+    Green,
+}
+
+/// How a release goes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Strategy {
+    /// Step by step.
+    Canary(Canary),
+    /// All at once, watched.
+    BlueGreen(BlueGreen),
+}
+
+/// Step by step.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Canary {
+    /// The candidate's share, step by step, ending with `100%`. Default: 5, 10, 25, 50, 100 %.
+    pub(super) steps: Option<At<Vec<At<String>>>>,
+    /// The least time that a step holds. Default: `5m`.
+    pub(super) step_time: Option<At<String>>,
+    /// The least number of requests that the candidate must have served in a step. Default: 50.
+    pub(super) min_requests: Option<u64>,
+    /// How long the candidate is watched at 100 %. Default: `30m`.
+    pub(super) watch: Option<At<String>>,
+    /// Sent to the candidate before it gets any traffic.
+    #[serde(default)]
+    pub(super) smoke_tests: Vec<At<SmokeTest>>,
+}
+
+/// All at once, watched.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BlueGreen {
+    /// How long the candidate is watched at 100 %. Default: `15m`.
+    pub(super) watch: Option<At<String>>,
+    /// The least number of requests that the candidate must have served before it is stable. Default: 50.
+    pub(super) min_requests: Option<u64>,
+    /// Sent to the candidate before it gets any traffic.
+    #[serde(default)]
+    pub(super) smoke_tests: Vec<At<SmokeTest>>,
+}
+
+/// One HTTP request and what its answer must be.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SmokeTest {
+    /// Path and query, beginning with `/`.
+    pub(super) path: String,
+    /// The status that is expected.
+    pub(super) expect: u16,
+}
+
+/// One version of a canary service.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Version {
+    /// Its name.
+    pub(super) name: At<String>,
+    /// `HOST:PORT` of each instance; at least one.
+    pub(super) endpoints: At<Vec<At<String>>>,
+}
+
+/// The two places of a blue/green service.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Environments {
+    /// Blue.
+    pub(super) blue: Deployed,
+    /// Green.
+    pub(super) green: Deployed,
+}
+
+/// One place where a version can be deployed.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Deployed {
+    /// `HOST:PORT` of each instance; at least one.
+    pub(super) endpoints: At<Vec<At<String>>>,
+    /// The version that is there now. Default: none, or in the active one the environment's name.
+    pub(super) version: Option<At<String>>,
+}

@@ -1,0 +1,60 @@
+//! The file of flags to start with.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tidegate_core::flags::FlagSet;
+
+use crate::config::place::At;
+use crate::config::problem::{Fault, Problems};
+use crate::config::suggest::suggest;
+use crate::config::{MAX_BYTES, raw};
+use crate::flags;
+
+/// The flags' document, checked; its routing flags lead to services that exist.
+pub(super) fn resolve(
+    path: &At<PathBuf>,
+    base: &Path,
+    services: &At<Vec<raw::Service>>,
+    problems: &mut Problems,
+) -> Option<Value> {
+    let (document, flags) = problems.take(path.place(), read(&base.join(path.get())))?;
+    let known = || services.get().iter().map(|service| service.name.get().as_str());
+    for (key, service) in flags::routing(&flags) {
+        if !known().any(|name| name == service) {
+            problems.add(
+                path.place(),
+                format!("flag `{key}` routes service `{service}`, which is not there"),
+                suggest(service, known()),
+            );
+        }
+    }
+    Some(document)
+}
+
+fn read(path: &Path) -> Result<(Value, FlagSet), Fault> {
+    let shown = path.display();
+    let size = fs::metadata(path).map(|metadata| metadata.len());
+    if size.is_ok_and(|size| size > MAX_BYTES) {
+        return Err(Fault::new(
+            format!("{shown} is larger than {MAX_BYTES} bytes"),
+            "is it the right file?",
+        ));
+    }
+    let text = fs::read_to_string(path).map_err(|error| {
+        Fault::new(
+            format!("cannot read the flags in {shown}: {error}"),
+            "the path is relative to this file; to start without flags remove the line",
+        )
+    })?;
+    let document: Value = serde_json::from_str(&text).map_err(|error| {
+        Fault::new(
+            format!("{shown}:{}:{} is not JSON: {error}", error.line(), error.column()),
+            "correct it there",
+        )
+    })?;
+    let flags = flags::check(&document)
+        .map_err(|error| Fault::new(format!("{shown}: {error}"), "correct it there"))?;
+    Ok((document, flags))
+}

@@ -1,0 +1,108 @@
+//! Fleets and their listeners.
+
+use super::once::Once;
+use super::{name, text};
+use crate::config::place::At;
+use crate::config::problem::{Fault, Problems};
+use crate::config::suggest::suggest;
+use crate::config::{Fleet, Listener, Services, raw, units};
+use crate::delivery::names::ServiceName;
+
+/// The fleets, each listener leading to services that exist.
+pub(super) fn resolve(
+    written: &At<Vec<raw::Fleet>>,
+    services: &At<Vec<raw::Service>>,
+    problems: &mut Problems,
+) -> Vec<Fleet> {
+    if written.get().is_empty() {
+        problems.add(
+            written.place(),
+            "there is no fleet, so no sidecar would be served",
+            "add one: - name: demo, the `node.cluster` of your sidecars",
+        );
+    }
+    let known: Vec<&str> = services.get().iter().map(|s| s.name.get().as_str()).collect();
+    let mut names = Once::default();
+    let mut fleets = Vec::new();
+    for raw in written.get() {
+        let place = raw.name.place();
+        names.check("fleet", raw.name.get(), "", place, problems);
+        let listeners = listeners(raw, &known, problems);
+        let name = problems.take(place, name(&raw.name));
+        fleets.extend(name.map(|name| Fleet { name, listeners }));
+    }
+    fleets
+}
+
+fn listeners(fleet: &raw::Fleet, known: &[&str], problems: &mut Problems) -> Vec<Listener> {
+    let (mut names, mut addresses) = (Once::default(), Once::default());
+    let mut listeners = Vec::new();
+    for raw in &fleet.listeners {
+        let place = raw.name.place();
+        names.check("listener", raw.name.get(), "", place, problems);
+        let name = problems.take(place, listener_name(&raw.name));
+        let place = raw.address.place();
+        let address = problems.take(place, units::address(raw.address.get()));
+        if let Some(address) = address {
+            let shown = address.to_string();
+            addresses.check("listener address", &shown, "", place, problems);
+            if address.port() == 0 {
+                problems.add(place, "port 0 is not one that callers can know", "choose a port");
+            }
+        }
+        let services = services(&raw.services, known, problems);
+        let both = name.zip(address);
+        listeners.extend(both.map(|(name, address)| Listener { name, address, services }));
+    }
+    listeners
+}
+
+/// Listener names stand in `FLEET/LISTENER`: the grammar is that of every other name.
+fn listener_name(at: &At<String>) -> Result<String, Fault> {
+    let name = text("the listener's name", at)?;
+    if name.parse::<ServiceName>().is_err() {
+        return Err(Fault::new(
+            format!("`{name}` is not a name for a listener"),
+            "use up to 63 letters, digits, `-`, `_` and `.`, beginning with a letter or digit",
+        ));
+    }
+    Ok(name)
+}
+
+fn services(written: &At<Vec<At<String>>>, known: &[&str], problems: &mut Problems) -> Services {
+    let all = written.get().iter().find(|at| at.get() == "*");
+    if written.get().is_empty() {
+        problems.add(
+            written.place(),
+            "the listener leads to no service",
+            "name some, or write [\"*\"] for every one",
+        );
+    }
+    if let Some(at) = all {
+        if written.get().len() > 1 {
+            problems.add(
+                at.place(),
+                "`*` is every service already",
+                "write [\"*\"] alone, or name the services",
+            );
+        }
+        return Services::All;
+    }
+    let mut once = Once::default();
+    let mut names = Vec::new();
+    for at in written.get() {
+        let (service, place) = (at.get(), at.place());
+        once.check("service", service, "", place, problems);
+        if known.contains(&service.as_str()) {
+            // A malformed name was noted where the service is declared.
+            names.extend(service.parse::<ServiceName>().ok());
+        } else {
+            problems.add(
+                place,
+                format!("there is no service `{service}`"),
+                suggest(service, known.iter().copied()),
+            );
+        }
+    }
+    Services::Named(names)
+}

@@ -1,0 +1,132 @@
+//! Guardrails: a service's own over the file's defaults over the built-in ones, field by field.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use crate::config::place::{At, Place};
+use crate::config::problem::{Fault, Problems};
+use crate::config::{raw, units};
+use crate::delivery::catalogue::{ErrorRate, Guardrails, Latency, Resources};
+use crate::delivery::units::Ppm;
+
+/// `base`, with what is written in its place.
+pub(super) fn resolve(
+    base: &Guardrails,
+    written: Option<&raw::Guardrails>,
+    problems: &mut Problems,
+) -> Guardrails {
+    let mut resolved = base.clone();
+    let Some(written) = written else {
+        return resolved;
+    };
+    if let Some(raw) = &written.error_rate {
+        resolved.error_rate = error_rate(base.error_rate, raw, problems);
+    }
+    if let Some(raw) = &written.latency {
+        resolved.latency = latency(base.latency, raw, problems);
+    }
+    if let Some(raw) = &written.resources {
+        resolved.resources = resources(base.resources, raw, problems);
+    }
+    if let Some(at) = &written.min_requests {
+        if *at.get() == 0 {
+            problems.add(
+                at.place(),
+                "min_requests is 0, and a rate of no requests says nothing",
+                "write at least 1",
+            );
+        }
+        resolved.min_requests = *at.get();
+    }
+    resolved
+}
+
+fn error_rate(base: ErrorRate, raw: &raw::ErrorRate, problems: &mut Problems) -> ErrorRate {
+    let mut limits = Limits::new(problems, units::percent);
+    let resolved = ErrorRate {
+        alert: limits.read("alert", raw.alert.as_ref(), base.alert),
+        rollback: limits.read("rollback", raw.rollback.as_ref(), base.rollback),
+    };
+    limits.must_rise();
+    resolved
+}
+
+fn latency(base: Latency, raw: &raw::Latency, problems: &mut Problems) -> Latency {
+    let quantile =
+        raw.quantile.as_ref().and_then(|at| problems.take(at.place(), units::quantile(at.get())));
+    let mut limits = Limits::new(problems, units::duration);
+    let resolved = Latency {
+        quantile: quantile.unwrap_or(base.quantile),
+        warning: limits.read("warning", raw.warning.as_ref(), base.warning),
+        critical: limits.read("critical", raw.critical.as_ref(), base.critical),
+        rollback: limits.read("rollback", raw.rollback.as_ref(), base.rollback),
+    };
+    limits.must_rise();
+    resolved
+}
+
+fn resources(base: Resources, raw: &raw::Resources, problems: &mut Problems) -> Resources {
+    let mut limits = Limits::new(problems, units::percent);
+    let resolved = Resources {
+        warning: limits.read("warning", raw.warning.as_ref(), base.warning),
+        critical: limits.read("critical", raw.critical.as_ref(), base.critical),
+    };
+    limits.must_rise();
+    resolved
+}
+
+/// How a limit is shown again, as it would be written.
+trait Shown: Copy + PartialOrd {
+    fn shown(self) -> impl Display;
+}
+
+impl Shown for Ppm {
+    fn shown(self) -> impl Display {
+        self
+    }
+}
+
+impl Shown for Duration {
+    fn shown(self) -> impl Display {
+        humantime::format_duration(self)
+    }
+}
+
+/// The limits of one guardrail, from the mildest to the one that rolls back.
+struct Limits<'p, T> {
+    problems: &'p mut Problems,
+    parse: fn(&str) -> Result<T, Fault>,
+    read: Vec<(&'static str, T)>,
+    place: Option<Place>,
+}
+
+impl<'p, T: Shown> Limits<'p, T> {
+    fn new(problems: &'p mut Problems, parse: fn(&str) -> Result<T, Fault>) -> Self {
+        Self { problems, parse, read: Vec::new(), place: None }
+    }
+
+    fn read(&mut self, name: &'static str, written: Option<&At<String>>, base: T) -> T {
+        let value = written.and_then(|at| {
+            self.place = self.place.or(Some(at.place()));
+            self.problems.take(at.place(), (self.parse)(at.get()))
+        });
+        let value = value.unwrap_or(base);
+        self.read.push((name, value));
+        value
+    }
+
+    /// A worse level at a lower limit would never be reached, or reached first.
+    fn must_rise(self) {
+        let Some(place) = self.place else { return };
+        for ((low, lower), (high, higher)) in self.read.iter().zip(self.read.iter().skip(1)) {
+            if lower >= higher {
+                let (lower, higher) = (lower.shown(), higher.shown());
+                self.problems.add(
+                    place,
+                    format!("{low} at {lower} is not below {high} at {higher}"),
+                    format!("{low} must come before {high}: lower the one or raise the other"),
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! A strategy as a plan: canary and blue/green become the same list of steps.
+
+use std::time::Duration;
+
+use crate::config::place::At;
+use crate::config::problem::Problems;
+use crate::config::{raw, units};
+use crate::delivery::plan::{Plan, SmokeTest, Step, Strategy};
+use crate::delivery::units::Ppm;
+
+/// A canary's shares unless the file says otherwise: ADR-005's.
+const STEPS: [u32; 5] = [5, 10, 25, 50, 100];
+/// The least time of a canary's step unless the file says otherwise.
+const STEP_TIME: Duration = Duration::from_secs(5 * 60);
+/// How long a canary is watched at 100 % unless the file says otherwise.
+const CANARY_WATCH: Duration = Duration::from_secs(30 * 60);
+/// How long the other environment is watched unless the file says otherwise.
+const BLUE_GREEN_WATCH: Duration = Duration::from_secs(15 * 60);
+/// The least number of requests in a step unless the file says otherwise.
+const MIN_REQUESTS: u64 = 50;
+
+/// The plan that a strategy writes.
+pub(super) fn resolve(strategy: &raw::Strategy, problems: &mut Problems) -> Plan {
+    match strategy {
+        raw::Strategy::Canary(canary) => Plan {
+            strategy: Strategy::Canary,
+            steps: steps(canary, problems),
+            watch: time(canary.watch.as_ref(), CANARY_WATCH, problems),
+            smoke_tests: smoke_tests(&canary.smoke_tests, problems),
+        },
+        raw::Strategy::BlueGreen(blue_green) => Plan {
+            strategy: Strategy::BlueGreen,
+            steps: vec![Step {
+                weight: Ppm::ALL,
+                time: Duration::ZERO,
+                min_requests: blue_green.min_requests.unwrap_or(MIN_REQUESTS),
+            }],
+            watch: time(blue_green.watch.as_ref(), BLUE_GREEN_WATCH, problems),
+            smoke_tests: smoke_tests(&blue_green.smoke_tests, problems),
+        },
+    }
+}
+
+fn steps(canary: &raw::Canary, problems: &mut Problems) -> Vec<Step> {
+    let time = time(canary.step_time.as_ref(), STEP_TIME, problems);
+    let weights = match &canary.steps {
+        Some(written) => weights(written, problems),
+        None => STEPS.map(Ppm::percent).to_vec(),
+    };
+    let step = |weight| Step {
+        weight,
+        // At 100 % it is the watch that counts.
+        time: if weight == Ppm::ALL { Duration::ZERO } else { time },
+        min_requests: canary.min_requests.unwrap_or(MIN_REQUESTS),
+    };
+    weights.into_iter().map(step).collect()
+}
+
+fn weights(written: &At<Vec<At<String>>>, problems: &mut Problems) -> Vec<Ppm> {
+    let mut weights: Vec<Ppm> = Vec::new();
+    let mut all_read = true;
+    for at in written.get() {
+        let Some(weight) = problems.take(at.place(), units::percent(at.get())) else {
+            all_read = false;
+            continue;
+        };
+        let before = weights.last().copied().unwrap_or_default();
+        if weight <= before {
+            let what = if weights.is_empty() {
+                "the first step is 0%, and every release begins there already".to_owned()
+            } else {
+                format!("step {weight} is not above the one before it, {before}")
+            };
+            problems.add(at.place(), what, "let every step be greater than the last");
+        }
+        weights.push(weight);
+    }
+    if all_read && weights.last() != Some(&Ppm::ALL) {
+        let end = match weights.last() {
+            Some(last) => format!("the steps end at {last}, and the release with them"),
+            None => "there are no steps".to_owned(),
+        };
+        problems.add(
+            written.get().last().map_or(written.place(), At::place),
+            end,
+            "let the last step be 100%",
+        );
+    }
+    weights
+}
+
+fn time(written: Option<&At<String>>, default: Duration, problems: &mut Problems) -> Duration {
+    written.and_then(|at| problems.take(at.place(), units::duration(at.get()))).unwrap_or(default)
+}
+
+fn smoke_tests(written: &[At<raw::SmokeTest>], problems: &mut Problems) -> Vec<SmokeTest> {
+    for at in written {
+        let raw::SmokeTest { path, expect } = at.get();
+        if !path.starts_with('/') || !path.bytes().all(|b| b.is_ascii_graphic()) {
+            problems.add(
+                at.place(),
+                format!("`{path}` is not a path"),
+                "write one that begins with `/` and has no spaces, such as /healthz",
+            );
+        }
+        if !(200..=599).contains(expect) {
+            problems.add(
+                at.place(),
+                format!("{expect} is not a status that ends a request"),
+                "expect one from 200 to 599",
+            );
+        }
+    }
+    let test = |at: &At<raw::SmokeTest>| SmokeTest {
+        path: at.get().path.clone(),
+        expect: at.get().expect,
+    };
+    written.iter().map(test).collect()
+}

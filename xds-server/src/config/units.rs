@@ -1,0 +1,215 @@
+//! The small grammars of values: `5%`, `1h30m`, `p99`, `host:port`. The API reads them as well.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::problem::Fault;
+use crate::delivery::catalogue::Endpoint;
+use crate::delivery::units::Ppm;
+
+/// No wait in a delivery is longer, and none may overflow a journal's milliseconds.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+/// Longest DNS name, in bytes.
+const MAX_HOST: usize = 253;
+/// Longest label of a DNS name, in bytes.
+const MAX_LABEL: usize = 63;
+/// Digits after the point of a per cent that a part per million has room for.
+const DECIMALS: usize = 4;
+
+/// `5%`, `0.05%`: a share with up to four digits after the point.
+pub(super) fn percent(text: &str) -> Result<Ppm, Fault> {
+    let refuse =
+        |what: String| Fault::new(what, "write a share from 0% to 100%, such as 5% or 0.05%");
+    let Some(number) = text.strip_suffix('%').map(str::trim_end) else {
+        return Err(refuse(format!("`{text}` has no per cent sign")));
+    };
+    let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    if !digits(whole) || !digits(decimals) {
+        return Err(refuse(format!("`{text}` is not a share")));
+    }
+    if decimals.len() > DECIMALS {
+        return Err(Fault::new(
+            format!("`{text}` is finer than one part per million"),
+            "give at most four digits after the point",
+        ));
+    }
+    let parts = format!("{whole}{decimals:0<DECIMALS$}").parse::<u32>().ok();
+    parts
+        .and_then(|parts| Ppm::new(parts).ok())
+        .ok_or_else(|| refuse(format!("`{text}` is over 100%")))
+}
+
+/// `5m`, `250ms`, `1h30m`.
+pub(super) fn duration(text: &str) -> Result<Duration, Fault> {
+    let parsed = humantime::parse_duration(text).map_err(|error| {
+        Fault::new(
+            format!("`{text}` is not a duration: {error}"),
+            "write a number and its unit, such as 250ms, 30s, 5m or 1h30m",
+        )
+    })?;
+    if parsed > LONGEST {
+        return Err(Fault::new(
+            format!("`{text}` is longer than a year"),
+            "write a duration of at most 366 days",
+        ));
+    }
+    Ok(parsed)
+}
+
+/// `p99`: a quantile of the response time.
+pub(super) fn quantile(text: &str) -> Result<Ppm, Fault> {
+    let percent = match text {
+        "p50" => "50%",
+        "p90" => "90%",
+        "p95" => "95%",
+        "p99" => "99%",
+        "p99.9" => "99.9%",
+        _ => {
+            return Err(Fault::new(
+                format!("`{text}` is not a quantile that is measured"),
+                "use p50, p90, p95, p99 or p99.9",
+            ));
+        }
+    };
+    self::percent(percent)
+}
+
+/// `IP:PORT` to listen on.
+pub(super) fn address(text: &str) -> Result<SocketAddr, Fault> {
+    text.parse().map_err(|_| {
+        Fault::new(
+            format!("`{text}` is not an IP address and a port"),
+            "write one such as 127.0.0.1:8080 or [::1]:8080; 0.0.0.0 listens everywhere",
+        )
+    })
+}
+
+/// `host:port` of one instance of a version.
+///
+/// # Errors
+/// Says which half is wrong.
+pub fn endpoint(text: &str) -> Result<Endpoint, Fault> {
+    let refuse = |what: &str| {
+        Fault::new(
+            format!("endpoint `{text}` {what}"),
+            "write host:port, such as 10.0.0.7:8080, [::1]:8080 or order.internal:8080",
+        )
+    };
+    let (host, port) = text.rsplit_once(':').ok_or_else(|| refuse("has no port"))?;
+    let digits = port.bytes().all(|b| b.is_ascii_digit());
+    let port = match port.parse::<u16>() {
+        Ok(port) if port > 0 && digits => port,
+        _ => return Err(refuse("has a port that is not a number from 1 to 65535")),
+    };
+    let bracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    let good = match bracketed {
+        Some(inner) => inner.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => is_host(host),
+    };
+    if !good {
+        return Err(refuse("has a host that is neither an IP address nor a DNS name"));
+    }
+    Ok(Endpoint { host: bracketed.unwrap_or(host).to_owned(), port })
+}
+
+/// A `Host` value that leads to a service; comes back in lower case.
+pub(super) fn host(text: &str) -> Result<String, Fault> {
+    let good = text.parse::<IpAddr>().is_ok() || is_host(text);
+    if good {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err(Fault::new(
+            format!("host `{text}` is not a name that a request can ask for"),
+            "write a DNS name without scheme, port or wildcard, such as order.local",
+        ))
+    }
+}
+
+/// A name as DNS and its looser users (underscores) have it, or an IPv4 address.
+fn is_host(text: &str) -> bool {
+    let label = |label: &str| {
+        let inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        (1..=MAX_LABEL).contains(&label.len()) && label.bytes().all(inner)
+    };
+    text.len() <= MAX_HOST && text.split('.').all(label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percents_are_exact_to_the_part_per_million() {
+        for (text, parts) in [
+            ("0%", 0),
+            ("5%", 50_000),
+            ("5 %", 50_000),
+            ("0.05%", 500),
+            ("0.0001%", 1),
+            ("99.9999%", 999_999),
+            ("100%", 1_000_000),
+            ("100.0000%", 1_000_000),
+        ] {
+            assert_eq!(percent(text).unwrap().parts(), parts, "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_percents_that_are_none() {
+        for (text, word) in [
+            ("5", "no per cent sign"),
+            ("0.05", "no per cent sign"),
+            ("100.0001%", "over 100%"),
+            ("120%", "over 100%"),
+            ("99999999999999999999%", "over 100%"),
+            ("0.00001%", "finer"),
+            ("-5%", "not a share"),
+            ("%", "not a share"),
+            (".5%", "not a share"),
+            ("5.%", "not a share"),
+            ("1e1%", "not a share"),
+        ] {
+            let fault = percent(text).unwrap_err();
+            assert!(fault.what.contains(word), "{text}: {fault}");
+        }
+    }
+
+    #[test]
+    fn durations_have_units_and_an_end() {
+        assert_eq!(duration("250ms").unwrap(), Duration::from_millis(250));
+        assert_eq!(duration("1h30m").unwrap(), Duration::from_secs(5400));
+        for text in ["5", "", "-5m", "400days", "99999999999years", "m"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn endpoints_are_hosts_and_ports() {
+        for (text, host, port) in [
+            ("127.0.0.1:9101", "127.0.0.1", 9101),
+            ("[::1]:80", "::1", 80),
+            ("order.internal:65535", "order.internal", 65535),
+        ] {
+            let host = host.to_owned();
+            assert_eq!(endpoint(text), Ok(Endpoint { host, port }));
+        }
+        for text in [
+            "",
+            ":80",
+            "host",
+            "host:",
+            "host:0",
+            "host:65536",
+            "::1:80",
+            "[::1",
+            "a b:80",
+            "http://host:80",
+            "[host]:80",
+            "a..b:80",
+            "host:+80",
+        ] {
+            assert!(endpoint(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The running parts, as the API sees them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use prometheus_client::registry::Registry;
+use tidegate::api::backend::Backend;
+use tidegate::clock::Clock;
+use tidegate::controller::{CommandError, Handle, Origin, View};
+use tidegate::delivery::command::{Command, Outcome};
+use tidegate::delivery::names::{ServiceName, VersionName};
+use tidegate::delivery::units::Timestamp;
+use tidegate::journal::Record;
+use tidegate::telemetry::Telemetry;
+use tidegate::telemetry::counts::Counts;
+use tidegate::xds::counters::Counters;
+use tidegate::xds::fleet::{Ledger, NodeStatus};
+use tokio::sync::watch;
+
+use super::metrics;
+
+/// The parts that the API asks.
+pub(super) struct Live {
+    pub(super) controller: Handle,
+    pub(super) telemetry: Arc<Telemetry>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) clock: Clock,
+}
+
+impl Backend for Live {
+    fn submit(
+        &self,
+        command: Command,
+        origin: Origin,
+    ) -> BoxFuture<'_, Result<Outcome, CommandError>> {
+        self.controller.submit(command, origin).boxed()
+    }
+
+    fn view(&self) -> watch::Receiver<Arc<View>> {
+        self.controller.view()
+    }
+
+    fn events(&self, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<Record>, CommandError>> {
+        self.controller.events(after, limit).boxed()
+    }
+
+    fn totals(&self, service: &ServiceName) -> BTreeMap<VersionName, Counts> {
+        self.telemetry.totals(service)
+    }
+
+    fn nodes(&self) -> Vec<NodeStatus> {
+        self.ledger.nodes()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        metrics::of_reports(&self.telemetry.stats, registry);
+        metrics::of_xds(&self.counters, registry);
+    }
+}

@@ -1,0 +1,57 @@
+//! The sidecars, as the controller sees them: where decisions go, and where evidence comes from.
+
+use std::sync::Arc;
+
+use tidegate::controller::{Counts, Sidecars};
+use tidegate::delivery::catalogue::Guardrails;
+use tidegate::delivery::names::{ReleaseId, ServiceName, VersionName};
+use tidegate::delivery::progress::Convergence;
+use tidegate::delivery::state::State;
+use tidegate::judge::Evidence;
+use tidegate::telemetry::Telemetry;
+use tidegate::telemetry::grpc::FilterConfigs;
+use tidegate::xds::fleet::Ledger;
+use tidegate::xds::resources::Publisher;
+
+/// Publishes by xDS, and knows from the ledger who has what.
+pub(super) struct Mesh {
+    pub(super) publisher: Publisher,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) telemetry: Arc<Telemetry>,
+}
+
+impl Sidecars for Mesh {
+    fn publish(&mut self, state: &State) -> u64 {
+        // First: the reports that follow from a publication must be expected.
+        self.telemetry.follow(state);
+        self.publisher.publish(state)
+    }
+
+    fn convergence(&self, serial: u64) -> Convergence {
+        self.ledger.convergence(serial)
+    }
+}
+
+/// Evidence from the sidecars' reports.
+pub(super) struct Reported(pub(super) Arc<Telemetry>);
+
+impl Counts for Reported {
+    fn evidence(
+        &self,
+        release: &ReleaseId,
+        service: &ServiceName,
+        version: &VersionName,
+        guardrails: &Guardrails,
+    ) -> Evidence {
+        self.0.evidence(release, service, version, guardrails)
+    }
+}
+
+/// Every sidecar of Tidegate's own meshes has its configuration by xDS; none rides on a report.
+pub(super) struct ByXds;
+
+impl FilterConfigs for ByXds {
+    fn of(&self, _: &str) -> Option<(Arc<str>, Arc<str>)> {
+        None
+    }
+}

@@ -1,0 +1,101 @@
+//! The binary as an operator meets it: exit codes, and what is said when something is wrong.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn tidegate(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tidegate"))
+        .args(args)
+        .env_remove("TIDEGATE_SERVER")
+        .env_remove("TIDEGATE_CONFIG")
+        .output()
+        .unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn example() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../envoy/tidegate.yaml")
+}
+
+#[test]
+fn the_example_is_good() {
+    let output = tidegate(&["validate", example().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let told = stdout(&output);
+    assert!(told.contains("is good: 6 services, 1 fleet, 1 listener"), "{told}");
+}
+
+#[test]
+fn a_bad_file_is_quoted_with_place_and_way_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bad.yaml");
+    let text = fs::read_to_string(example()).unwrap();
+    let text = text.replacen("[5%, 10%", "[5%, 110%", 1).replacen("name: v2", "name: v1", 1);
+    fs::write(&path, text).unwrap();
+    let path = path.to_str().unwrap();
+
+    let output = tidegate(&["validate", path]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = stderr(&output);
+    for words in [
+        &format!("{path}:37:21"),
+        "`110%` is over 100%",
+        "write a share from 0% to 100%",
+        &format!("{path}:44:16"),
+        "version `v1` is there already, on line 43",
+        "2 problems",
+    ] {
+        assert!(told.contains(words), "no {words:?} in {told}");
+    }
+}
+
+#[test]
+fn a_missing_file_says_which() {
+    let output = tidegate(&["validate", "/nowhere/tidegate.yaml"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("/nowhere/tidegate.yaml"));
+}
+
+#[test]
+fn what_is_not_understood_exits_2() {
+    for args in [
+        &["release", "promote"][..],
+        &["release", "strat", "order"],
+        &["status", "--colour"],
+        &["status", "-o", "xml"],
+    ] {
+        assert_eq!(tidegate(args).status.code(), Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_named() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("http://{}", free.local_addr().unwrap());
+    drop(free);
+    for args in [&["status"][..], &["nodes"], &["release", "pause", "order"], &["flag", "list"]] {
+        let args = [args, &["--server", &server]].concat();
+        let output = tidegate(&args);
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        let told = stderr(&output);
+        for words in [&server, "is `tidegate serve` running there?", "TIDEGATE_SERVER"] {
+            assert!(told.contains(words), "no {words:?} in {told}");
+        }
+    }
+}
+
+#[test]
+fn the_schema_is_json() {
+    let output = tidegate(&["schema"]);
+    let schema: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(schema["properties"]["services"].is_object());
+}
