@@ -10,7 +10,10 @@ mod world;
 
 use std::path::PathBuf;
 
-use wasmtime::{Engine, Instance, Linker, Module, Result, Store, error::Context as _, format_err};
+use wasmtime::{
+    Config, Engine, Instance, Linker, Module, OptLevel, Result, Store, error::Context as _,
+    format_err,
+};
 
 pub use grpc::{Call, ReportServer, Sums};
 pub use world::{Fault, LogLine, Phase, Status, World};
@@ -78,7 +81,9 @@ impl Filter {
             },
             PathBuf::from,
         );
-        let engine = Engine::default();
+        let mut config = Config::new();
+        config.cranelift_opt_level(OptLevel::None);
+        let engine = Engine::new(&config)?;
         let module = Module::from_file(&engine, &path)
             .with_context(|| format!("no filter at {}: build it first", path.display()))?;
         Ok(Self { engine, module })
