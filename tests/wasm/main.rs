@@ -2,6 +2,12 @@
 //!
 //! Needs the module: `make filter`, or `TIDEGATE_FILTER_WASM=path`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a panic in a test, or in a test's helper, is a failed test with its line"
+)]
+
 mod configuration;
 mod counting;
 mod faults;

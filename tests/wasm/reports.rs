@@ -93,7 +93,7 @@ fn threads_in_parallel_are_counted_exactly_once() {
             let to_server = to_server.clone();
             thread::spawn(move || {
                 let (mut vm, mut root) = configured(seed);
-                let mut reply = |report| {
+                let reply = |report| {
                     let (answer_to, answer) = mpsc::channel();
                     to_server.send((report, answer_to)).unwrap();
                     answer.recv().unwrap()
