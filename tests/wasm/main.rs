@@ -1,6 +1,6 @@
 //! The filter's real `.wasm`, in a host that behaves as badly as a host can.
 //!
-//! Needs the module: `make filter`, or `TIDEGATE_FILTER_WASM=path`.
+//! Needs the module: `make build` leaves it where it is looked for; `TIDEGATE_FILTER_WASM` names another.
 
 #![allow(
     clippy::unwrap_used,
