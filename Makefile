@@ -2,8 +2,7 @@
 
 CARGO  ?= cargo
 BUILT  := $(or $(CARGO_TARGET_DIR),target)
-FILTER_TARGET := wasm32-wasip1
-CORE_TARGET   := wasm32-unknown-unknown
+WASM_TARGET := wasm32-unknown-unknown
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 RUN_TESTS := $(CARGO) $(if $(NEXTEST),nextest run --no-tests=pass,test)
 
@@ -19,19 +18,17 @@ build: targets ## dist/tidegate, dist/tidegate_filter.wasm and dist/tidegate-dem
 	$(call say,building the control plane and the demo service (the first time takes minutes))
 	$(CARGO) build --release -p tidegate -p tidegate-demo-app
 	$(call say,building the filter)
-	$(CARGO) build --profile filter --target $(FILTER_TARGET) -p tidegate-filter
+	$(CARGO) build --profile filter --target $(WASM_TARGET) -p tidegate-filter
 	@mkdir -p dist
 	@install -m 755 $(BUILT)/release/tidegate $(BUILT)/release/tidegate-demo-app dist/
-	@install -m 644 $(BUILT)/$(FILTER_TARGET)/filter/tidegate_filter.wasm dist/
+	@install -m 644 $(BUILT)/$(WASM_TARGET)/filter/tidegate_filter.wasm dist/
 
-targets: ## the WASM targets of the pinned toolchain, added if they are missing
-	@for target in $(FILTER_TARGET) $(CORE_TARGET); do \
-	  test -d "$$(rustc --print sysroot)/lib/rustlib/$$target" || rustup target add "$$target" || { \
-	    echo "The Rust target $$target is missing and could not be added." >&2; \
-	    echo "A way out: install rustup (https://rustup.rs), or your system's package of the standard library" >&2; \
-	    echo "for $$target, for the toolchain named in rust-toolchain.toml." >&2; \
-	    exit 1; }; \
-	done
+targets: ## the WASM target of the pinned toolchain, added if it is missing
+	@test -d "$$(rustc --print sysroot)/lib/rustlib/$(WASM_TARGET)" || rustup target add $(WASM_TARGET) || { \
+	  echo "The Rust target $(WASM_TARGET) is missing and could not be added." >&2; \
+	  echo "A way out: install rustup (https://rustup.rs), or your system's package of the standard library" >&2; \
+	  echo "for $(WASM_TARGET), for the toolchain named in rust-toolchain.toml." >&2; \
+	  exit 1; }
 
 demo: build ## tell the whole story on real Envoys, in three minutes; KEEP=1 leaves it running
 	$(call say,building the demo)
@@ -50,7 +47,7 @@ test-wasm: targets ## the shared core's tests as WASM, under Node
 	$(call say,WASM tests)
 	@CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER="$$(tests/get-wasm-runner)" && \
 	  export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER && \
-	  PATH="$$PATH:$(CURDIR)/.tools/bin" $(CARGO) test -p tidegate-core --target $(CORE_TARGET)
+	  PATH="$$PATH:$(CURDIR)/.tools/bin" $(CARGO) test -p tidegate-core --target $(WASM_TARGET)
 
 test-e2e: build ## end-to-end tests on real Envoy; ENVOY=1.36.4 chooses its version
 	$(call say,end-to-end tests)
@@ -62,7 +59,7 @@ lint: targets ## formatting, clippy (native and WASM), licenses and sources of d
 	$(CARGO) fmt --all -- --check
 	$(call say,clippy)
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) clippy -p tidegate-filter --target $(FILTER_TARGET) -- -D warnings
+	$(CARGO) clippy -p tidegate-filter --target $(WASM_TARGET) -- -D warnings
 	$(call say,dependencies)
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(MAKE) --no-print-directory deny; \
 	else echo "skipped: cargo-deny is not installed (cargo install --locked cargo-deny)"; fi

@@ -4,8 +4,8 @@
 //! still has requests in flight) and a context for each request. What is counted belongs to the VM,
 //! not to a root, so that it outlives changes of configuration.
 //!
-//! The module is built for `wasm32-unknown-unknown`: a third smaller than WASI, with one import
-//! beyond the proxy's own ([`host::random`]), and the very target that the core's tests run on.
+//! The module is built for `wasm32-unknown-unknown`: smaller than for WASI, with one import beyond
+//! the proxy's own ([`host::random`]), and the very target that the core's golden vectors run on.
 
 #![expect(
     missing_docs,

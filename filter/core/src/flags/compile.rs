@@ -4,6 +4,7 @@ use serde_json::{Map, Value as Json};
 
 use super::{
     context::{AttributeId, AttributePath},
+    definition::MAX_BYTES,
     error::Problem,
     rule::{Comparison, Fractional, Rule},
     value::Value,
@@ -22,6 +23,8 @@ pub(super) struct Compiler<'a> {
     evaluators: Option<&'a Map<String, Json>>,
     attributes: Vec<AttributePath>,
     nodes: usize,
+    /// Bytes of constants so far.
+    constants: usize,
     depth: usize,
     /// Where we are, for errors.
     path: String,
@@ -35,6 +38,7 @@ impl<'a> Compiler<'a> {
             evaluators,
             attributes: Vec::new(),
             nodes: 0,
+            constants: 0,
             depth: 0,
             path: String::new(),
         }
@@ -80,7 +84,14 @@ impl<'a> Compiler<'a> {
             Json::Array(items) if items.iter().any(|item| item.is_object() || item.is_array()) => {
                 Err(Problem::ComputedList)
             }
-            plain => Ok(Rule::Constant(plain.clone())),
+            plain => {
+                // A `$ref` copies what it refers to: many of them must not multiply a large list.
+                self.constants += size(plain);
+                if self.constants > MAX_BYTES {
+                    return Err(Problem::TooLarge { limit: MAX_BYTES });
+                }
+                Ok(Rule::Constant(plain.clone()))
+            }
         }
     }
 
@@ -99,44 +110,35 @@ impl<'a> Compiler<'a> {
             Json::Array(list) => list.as_slice(),
             single => std::slice::from_ref(single),
         };
-        let compare = |comparison| (operator, comparison);
-        let (operator, comparison) = match operator {
-            "var" => return self.variable(list),
-            "$ref" => return self.reference(list),
-            "fractional" => return self.fractional(list),
-            "in" => return self.membership(list),
-            "sem_ver" => return self.semantic_version(list),
-            "if" => return Ok(Rule::If(self.rules(list)?)),
-            "and" => return Ok(Rule::And(self.rules(list)?)),
-            "or" => return Ok(Rule::Or(self.rules(list)?)),
-            "cat" => return Ok(Rule::Cat(self.rules(list)?)),
-            "!" => {
-                let [rule] = self.exactly(operator, list, "one argument")?;
-                return Ok(Rule::Not(Box::new(rule)));
-            }
-            "!!" => {
-                let [rule] = self.exactly(operator, list, "one argument")?;
-                return Ok(Rule::Truthy(Box::new(rule)));
-            }
-            "starts_with" => return Ok(Rule::StartsWith(self.pair(operator, list)?)),
-            "ends_with" => return Ok(Rule::EndsWith(self.pair(operator, list)?)),
-            "==" => compare(Comparison::Equal),
-            "!=" => compare(Comparison::NotEqual),
-            "===" => compare(Comparison::StrictlyEqual),
-            "!==" => compare(Comparison::StrictlyNotEqual),
-            "<" => compare(Comparison::Less),
-            "<=" => compare(Comparison::LessOrEqual),
-            ">" => compare(Comparison::Greater),
-            ">=" => compare(Comparison::GreaterOrEqual),
+        if let Some(comparison) = Comparison::parse(operator) {
+            return self.comparison(operator, comparison, list);
+        }
+        Ok(match operator {
+            "var" => self.variable(list)?,
+            "$ref" => self.reference(list)?,
+            "fractional" => self.fractional(list)?,
+            "in" => self.membership(list)?,
+            "sem_ver" => self.semantic_version(list)?,
+            "if" => Rule::If(self.rules(list)?),
+            "and" => Rule::And(self.rules(list)?),
+            "or" => Rule::Or(self.rules(list)?),
+            "cat" => Rule::Cat(self.rules(list)?),
+            "!" => Rule::Not(self.single(operator, list)?),
+            "!!" => Rule::Truthy(self.single(operator, list)?),
+            "starts_with" => Rule::StartsWith(self.pair(operator, list)?),
+            "ends_with" => Rule::EndsWith(self.pair(operator, list)?),
             unknown => {
                 return Err(Problem::Operator {
                     operator: unknown.to_owned(),
                     known: OPERATORS,
                 });
             }
-        };
-        if list.len() == 3 && matches!(comparison, Comparison::Less | Comparison::LessOrEqual) {
-            let sides = Box::new(self.exactly(operator, list, "three arguments")?);
+        })
+    }
+
+    fn comparison(&mut self, operator: &str, comparison: Comparison, list: &'a [Json]) -> Compiled {
+        if list.len() == 3 && comparison.is_order() {
+            let sides = Box::new(self.exactly(operator, list, "two or three arguments")?);
             return Ok(Rule::Between { comparison, sides });
         }
         let sides = self.pair(operator, list)?;
@@ -170,6 +172,11 @@ impl<'a> Compiler<'a> {
             return Err(wrong_count(Vec::new()));
         }
         self.rules(list)?.try_into().map_err(wrong_count)
+    }
+
+    fn single(&mut self, operator: &str, list: &'a [Json]) -> Compiled<Box<Rule>> {
+        let [rule] = self.exactly(operator, list, "one argument")?;
+        Ok(Box::new(rule))
     }
 
     fn pair(&mut self, operator: &str, list: &'a [Json]) -> Compiled<Box<[Rule; 2]>> {
@@ -295,6 +302,15 @@ impl<'a> Compiler<'a> {
             total: u32::try_from(total).map_err(|_| Problem::Weights)?,
             targeting_key: self.attribute(TARGETING_KEY),
         }))
+    }
+}
+
+/// About how many bytes of text a constant is.
+fn size(plain: &Json) -> usize {
+    match plain {
+        Json::String(text) => text.len(),
+        Json::Array(items) => items.iter().map(|item| 1 + size(item)).sum(),
+        _ => 1,
     }
 }
 

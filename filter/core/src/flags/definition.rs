@@ -13,8 +13,8 @@ use super::{
     value::Value,
 };
 
-/// The largest document that is read.
-const MAX_BYTES: usize = 1 << 20;
+/// The largest document that is read, and the most that its rules' constants may grow to.
+pub(super) const MAX_BYTES: usize = 1 << 20;
 const MAX_FLAGS: usize = 1000;
 
 /// All flags of one definition, compiled.
@@ -128,14 +128,13 @@ impl Flag {
         let here = |problem| (path.to_owned(), problem);
         let field = |name: &'static str| move |problem| (format!("{path}.{name}"), problem);
         let flag = object(json).map_err(here)?;
-        let enabled = match flag.get("state") {
-            None => true,
-            Some(Json::String(state)) if state == "ENABLED" => true,
-            Some(Json::String(state)) if state == "DISABLED" => false,
-            Some(Json::String(other)) => {
-                return Err(field("state")(Problem::State(other.clone())));
+        let enabled = match flag.get("state").map(Json::as_str) {
+            None | Some(Some("ENABLED")) => true,
+            Some(Some("DISABLED")) => false,
+            Some(other) => {
+                let other = other.unwrap_or("(not a string)").to_owned();
+                return Err(field("state")(Problem::State(other)));
             }
-            Some(other) => return Err(field("state")(Problem::State(other.to_string()))),
         };
         let variants: BTreeMap<String, Json> = flag
             .get("variants")

@@ -18,7 +18,7 @@ pub struct FlagError {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[expect(missing_docs, reason = "each variant's message is its documentation")]
 pub enum Problem {
-    #[error("the document is larger than {limit} bytes; split it or remove old flags")]
+    #[error("more than {limit} bytes, `$ref`s included; shorten lists or remove old flags")]
     TooLarge { limit: usize },
     #[error("not JSON: {0}")]
     Json(String),

@@ -195,6 +195,28 @@ fn texts<'a, C: Context + ?Sized>(
 }
 
 impl Comparison {
+    pub(super) fn parse(operator: &str) -> Option<Self> {
+        Some(match operator {
+            "==" => Self::Equal,
+            "!=" => Self::NotEqual,
+            "===" => Self::StrictlyEqual,
+            "!==" => Self::StrictlyNotEqual,
+            "<" => Self::Less,
+            "<=" => Self::LessOrEqual,
+            ">" => Self::Greater,
+            ">=" => Self::GreaterOrEqual,
+            _ => return None,
+        })
+    }
+
+    /// Whether it orders its sides, so that a third one makes sense: `low < middle < high`.
+    pub(super) const fn is_order(self) -> bool {
+        matches!(
+            self,
+            Self::Less | Self::LessOrEqual | Self::Greater | Self::GreaterOrEqual
+        )
+    }
+
     fn holds(self, left: &Value<'_>, right: &Value<'_>) -> bool {
         match self {
             Self::Equal => left.loosely_equals(right),

@@ -58,6 +58,7 @@ fn operators_follow_json_logic() {
         (json!({"<": [{"var": "age"}, 21]}), true),
         (json!({"<": [18, {"var": "age"}, 20]}), false),
         (json!({"<=": [18, {"var": "age"}, 20]}), true),
+        (json!({">": [21, {"var": "age"}, 19]}), true),
         (json!({">": ["b", {"var": "text"}]}), true),
         (json!({">=": [{"var": "text"}, 1]}), false),
         (json!({"and": [true, {"var": "age"}]}), true),
@@ -300,6 +301,18 @@ fn definitions_are_bounded() {
         error.problem,
         Problem::TooManyNodes { .. } | Problem::TooDeep { .. }
     ));
+
+    // A large list, referred to often.
+    let list: Vec<_> = (0..10_000).map(|n| json!(n)).collect();
+    let bomb = json!({
+        "$evaluators": {"big": {"in": [{"var": "x"}, list]}},
+        "flags": {"f": {
+            "variants": {"a": 1},
+            "targeting": {"or": vec![json!({"$ref": "big"}); 1000]},
+        }},
+    });
+    let error = FlagSet::from_json(&bomb).unwrap_err();
+    assert!(matches!(error.problem, Problem::TooLarge { .. }), "{error}");
 
     let flags: serde_json::Map<_, _> = (0..1001)
         .map(|n| (format!("f{n}"), json!({"variants": {"a": 1}})))

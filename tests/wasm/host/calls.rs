@@ -1,0 +1,256 @@
+//! The host functions that the filter imports, with the statuses that Envoy answers.
+
+use wasmtime::{Caller, Extern, Linker, Memory, Result, format_err};
+
+use super::{
+    Call, Phase, Status, World,
+    world::{Fault, LogLine},
+};
+
+type Host<'a> = Caller<'a, World>;
+
+const GRPC_MESSAGE: u32 = 5;
+const PLUGIN_CONFIGURATION: u32 = 7;
+const REQUEST_HEADERS: u32 = 0;
+const RESPONSE_HEADERS: u32 = 2;
+
+/// Defines all functions. Their names stand once, so that faults and counts know them all.
+pub(super) fn link(linker: &mut Linker<World>) -> Result<()> {
+    macro_rules! define {
+        ($($module:literal $name:ident($($argument:ident),*);)*) => {$(
+            linker.func_wrap(
+                $module,
+                stringify!($name),
+                |mut host: Host<'_>, $($argument: u32),*| -> Result<u32> {
+                    let name = stringify!($name);
+                    *host.data_mut().counts.entry(name).or_default() += 1;
+                    match host.data().fault {
+                        Some(Fault { function, status }) if function == name => Ok(status as u32),
+                        _ => $name(&mut host, $($argument),*).map(|status| status as u32),
+                    }
+                },
+            )?;
+        )*};
+    }
+    define! {
+        "env" proxy_log(level, text, size);
+        "env" proxy_get_current_time_nanoseconds(time);
+        "env" proxy_set_tick_period_milliseconds(period);
+        "env" proxy_get_buffer_bytes(buffer, start, max, data, size);
+        "env" proxy_get_header_map_value(map, name, name_size, data, size);
+        "env" proxy_add_header_map_value(map, name, name_size, value, value_size);
+        "env" proxy_remove_header_map_value(map, name, name_size);
+        "env" proxy_get_property(path, path_size, data, size);
+        "env" proxy_set_effective_context(context);
+        "env" proxy_grpc_call(
+            upstream, upstream_size, service, service_size, method, method_size,
+            metadata, metadata_size, message, message_size, timeout, token
+        );
+        "wasi_snapshot_preview1" random_get(buffer, size);
+    }
+    Ok(())
+}
+
+fn proxy_log(host: &mut Host<'_>, level: u32, text: u32, size: u32) -> Result<Status> {
+    let text = String::from_utf8_lossy(&read(host, text, size)?).into_owned();
+    host.data_mut().logs.push(LogLine { level, text });
+    Ok(Status::Ok)
+}
+
+fn proxy_get_current_time_nanoseconds(host: &mut Host<'_>, time: u32) -> Result<Status> {
+    let now = host.data().now_nanos();
+    write(host, time, &now.to_le_bytes())
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "one shape for all host functions")]
+fn proxy_set_tick_period_milliseconds(host: &mut Host<'_>, period: u32) -> Result<Status> {
+    host.data_mut().tick_period = Some(period);
+    Ok(Status::Ok)
+}
+
+fn proxy_get_buffer_bytes(
+    host: &mut Host<'_>,
+    buffer: u32,
+    start: u32,
+    max: u32,
+    data: u32,
+    size: u32,
+) -> Result<Status> {
+    let bytes = match buffer {
+        GRPC_MESSAGE => &host.data().grpc_message,
+        PLUGIN_CONFIGURATION => host.data().configuration.as_bytes(),
+        _ => return Ok(Status::NotFound),
+    };
+    let bytes: Vec<u8> = bytes
+        .iter()
+        .skip(start as usize)
+        .take(max as usize)
+        .copied()
+        .collect();
+    give(host, &bytes, data, size)
+}
+
+fn proxy_get_header_map_value(
+    host: &mut Host<'_>,
+    map: u32,
+    name: u32,
+    name_size: u32,
+    data: u32,
+    size: u32,
+) -> Result<Status> {
+    let name = text(host, name, name_size)?;
+    let world = host.data();
+    let headers = match (map, world.phase) {
+        (REQUEST_HEADERS, Phase::RequestHeaders | Phase::Log) => &world.request_headers,
+        (RESPONSE_HEADERS, Phase::ResponseHeaders | Phase::Log) => &world.response_headers,
+        _ => return Ok(Status::BadArgument),
+    };
+    // Like Envoy, only the first value of a repeated header.
+    let Some((_, value)) = headers.iter().find(|(known, _)| *known == name) else {
+        return Ok(Status::NotFound);
+    };
+    let value = value.clone();
+    give(host, &value, data, size)
+}
+
+fn proxy_add_header_map_value(
+    host: &mut Host<'_>,
+    map: u32,
+    name: u32,
+    name_size: u32,
+    value: u32,
+    value_size: u32,
+) -> Result<Status> {
+    let name = text(host, name, name_size)?;
+    let value = read(host, value, value_size)?;
+    Ok(change(host.data_mut(), map, |headers| {
+        headers.push((name, value))
+    }))
+}
+
+fn proxy_remove_header_map_value(
+    host: &mut Host<'_>,
+    map: u32,
+    name: u32,
+    name_size: u32,
+) -> Result<Status> {
+    let name = text(host, name, name_size)?;
+    Ok(change(host.data_mut(), map, |headers| {
+        headers.retain(|(known, _)| *known != name);
+    }))
+}
+
+fn proxy_get_property(
+    host: &mut Host<'_>,
+    path: u32,
+    path_size: u32,
+    data: u32,
+    size: u32,
+) -> Result<Status> {
+    let path = read(host, path, path_size)?;
+    match host.data().property(&path).map(<[u8]>::to_vec) {
+        Some(value) => give(host, &value, data, size),
+        None => Ok(Status::NotFound),
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "one shape for all host functions")]
+const fn proxy_set_effective_context(_: &mut Host<'_>, _: u32) -> Result<Status> {
+    Ok(Status::Ok)
+}
+
+#[expect(clippy::too_many_arguments, reason = "the ABI's")]
+fn proxy_grpc_call(
+    host: &mut Host<'_>,
+    upstream: u32,
+    upstream_size: u32,
+    service: u32,
+    service_size: u32,
+    method: u32,
+    method_size: u32,
+    _metadata: u32,
+    _metadata_size: u32,
+    message: u32,
+    message_size: u32,
+    timeout: u32,
+    token: u32,
+) -> Result<Status> {
+    let cluster = text(host, upstream, upstream_size)?;
+    // Envoy tries to read the upstream as a serialised message before it takes it for a name.
+    if <() as prost::Message>::decode(cluster.as_bytes()).is_ok() {
+        return Ok(Status::BadArgument);
+    }
+    if !host.data().clusters.contains(&cluster) {
+        return Ok(Status::ParseFailure);
+    }
+    let call = Call {
+        token: host.data_mut().next_token(),
+        cluster,
+        method: format!(
+            "{}/{}",
+            text(host, service, service_size)?,
+            text(host, method, method_size)?
+        ),
+        message: read(host, message, message_size)?,
+        timeout_millis: timeout,
+    };
+    write(host, token, &call.token.to_le_bytes())?;
+    host.data_mut().calls.push(call);
+    Ok(Status::Ok)
+}
+
+fn random_get(host: &mut Host<'_>, buffer: u32, size: u32) -> Result<Status> {
+    let bytes: Vec<u8> = (0..size)
+        .map(|_| host.data_mut().next_random().to_le_bytes()[7])
+        .collect();
+    write(host, buffer, &bytes)
+}
+
+/// Changes a header map, if this is its phase.
+fn change(world: &mut World, map: u32, change: impl FnOnce(&mut Vec<(String, Vec<u8>)>)) -> Status {
+    match (map, world.phase) {
+        (REQUEST_HEADERS, Phase::RequestHeaders) => change(&mut world.request_headers),
+        (RESPONSE_HEADERS, Phase::ResponseHeaders) => change(&mut world.response_headers),
+        _ => return Status::BadArgument,
+    }
+    Status::Ok
+}
+
+fn memory(host: &mut Host<'_>) -> Result<Memory> {
+    host.get_export("memory")
+        .and_then(Extern::into_memory)
+        .ok_or_else(|| format_err!("the module exports no memory"))
+}
+
+fn read(host: &mut Host<'_>, at: u32, size: u32) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; size as usize];
+    memory(host)?.read(host, at as usize, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn text(host: &mut Host<'_>, at: u32, size: u32) -> Result<String> {
+    Ok(String::from_utf8(read(host, at, size)?)?)
+}
+
+fn write(host: &mut Host<'_>, at: u32, bytes: &[u8]) -> Result<Status> {
+    memory(host)?.write(host, at as usize, bytes)?;
+    Ok(Status::Ok)
+}
+
+/// Hands out bytes in memory that the VM allocates. Nothing is a null pointer, as in Envoy.
+fn give(host: &mut Host<'_>, bytes: &[u8], data: u32, size: u32) -> Result<Status> {
+    let length = u32::try_from(bytes.len())?;
+    let at = if bytes.is_empty() {
+        0
+    } else {
+        let allocate = host
+            .get_export("malloc")
+            .and_then(Extern::into_func)
+            .ok_or_else(|| format_err!("the module exports no allocator"))?;
+        let allocate = allocate.typed::<u32, u32>(&mut *host)?;
+        allocate.call(&mut *host, length)?
+    };
+    write(host, at, bytes)?;
+    write(host, data, &at.to_le_bytes())?;
+    write(host, size, &length.to_le_bytes())
+}

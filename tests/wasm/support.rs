@@ -1,0 +1,92 @@
+//! What all tests of the filter share.
+
+use std::sync::LazyLock;
+
+use prost::Message as _;
+use serde_json::{Value, json};
+use crate::host::{Exchange, Exchanged, Filter, Finish, ReportServer, Vm};
+
+static FILTER: LazyLock<Filter> = LazyLock::new(|| Filter::load().unwrap());
+
+pub(crate) fn config() -> Value {
+    json!({
+        "version": "c1",
+        "fleet": "demo",
+        "report": {"cluster": "tidegate", "interval_ms": 250},
+        "services": [{
+            "name": "order", "hosts": ["order.local"],
+            "identity": [{"header": "x-user-id"}, {"cookie": "sid"}],
+            "salt": "order/1", "release": "r1", "versions": ["v1", "v2"],
+        }],
+        "flags": {"flags": {"beta": {
+            "state": "ENABLED",
+            "variants": {"in": "v2", "out": ""}, "defaultVariant": "out",
+            "metadata": {"service": "order"},
+            "targeting": {"if": [{"==": [{"var": "headers.x-beta"}, "yes"]}, "in"]},
+        }}},
+    })
+}
+
+/// A bare VM.
+pub(crate) fn vm(seed: u64) -> Vm {
+    FILTER.vm(seed).unwrap()
+}
+
+/// A VM with a root that runs [`config`].
+pub(crate) fn configured(seed: u64) -> (Vm, u32) {
+    let mut vm = vm(seed);
+    // `envoy.config.core.v3.Node{id: "edge-1", cluster: "demo"}`
+    let node = b"\x0a\x06edge-1\x12\x04demo".to_vec();
+    vm.world().properties.insert("xds.node".to_owned(), node);
+    let root = vm.root(&config().to_string()).unwrap().unwrap();
+    (vm, root)
+}
+
+/// An ordinary request of one user, served by order/v1.
+pub(crate) fn exchange(headers: &[(&str, &[u8])]) -> Exchange {
+    let authority: (&str, &[u8]) = (":authority", b"order.local");
+    let headers = [&[authority], headers].concat();
+    Exchange {
+        headers: headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.to_vec()))
+            .collect(),
+        finish: Finish {
+            cluster: Some("order/v1".to_owned()),
+            code: 200,
+            millis: 5,
+            ..Finish::default()
+        },
+        reaches_filter: true,
+    }
+}
+
+/// An ordinary request that ends in a certain way.
+pub(crate) fn ending(finish: Finish) -> Exchange {
+    let cluster = finish.cluster.or_else(|| Some("order/v1".to_owned()));
+    Exchange {
+        finish: Finish { cluster, ..finish },
+        ..exchange(&[("x-user-id", b"u1")])
+    }
+}
+
+/// All values of a request header after the filter.
+pub(crate) fn values(exchanged: &Exchanged, name: &str) -> Vec<String> {
+    exchanged
+        .request
+        .iter()
+        .filter(|(known, _)| known == name)
+        .map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+        .collect()
+}
+
+/// Lets the VM report until it has nothing left to say.
+pub(crate) fn settle(vm: &mut Vm, root: u32, server: &mut ReportServer) {
+    for _ in 0..3 {
+        vm.tick_after(root, 10_000).unwrap();
+        for call in vm.world().take_calls() {
+            let answer = server.receive(&call.report().unwrap());
+            vm.answer(root, call.token, answer.encode_to_vec()).unwrap();
+        }
+    }
+}
