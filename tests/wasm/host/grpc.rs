@@ -40,7 +40,6 @@ pub(crate) struct ReportServer {
 
 /// What was counted for one version.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are the protocol's")]
 pub(crate) struct Sums {
     pub(crate) requests: u64,
     pub(crate) errors: u64,

@@ -7,7 +7,6 @@ use super::{Call, Finish};
 /// What a host call answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
-#[expect(missing_docs, reason = "the names are the ABI's")]
 pub(crate) enum Status {
     Ok = 0,
     NotFound = 1,
