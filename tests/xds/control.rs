@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tidegate::clock::Clock;
 use tidegate::config::{Fleet, Listener, Mesh, Services};
 use tidegate::delivery::state::State;
 use tidegate::delivery::units::Timestamp;
@@ -41,7 +42,7 @@ impl Control {
             }],
         };
         let publisher = Publisher::new(mesh, state);
-        let ledger = Ledger::new(|| Timestamp(0));
+        let ledger = Ledger::new(Clock::new(|| Timestamp(0)));
         let server = XdsServer::new(
             publisher.subscribe(),
             Arc::clone(&ledger),

@@ -1,76 +1,71 @@
 //! Time, read in one place and passed on as a value, so that decisions can be replayed.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::delivery::units::Timestamp;
 
-/// The wall clock, as it is.
-#[must_use]
-pub fn wall() -> Timestamp {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place where the clock is read"
-    )]
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    // A clock set to before 1970 reads as 1970.
-    Timestamp::default().after(since.unwrap_or_default())
-}
-
-/// A clock that never goes back. If the one beneath does, this one stands still until it has
-/// caught up: steps last longer then, which is the safe side.
+/// A clock that never runs backwards.
+#[derive(Clone)]
 pub struct Clock {
-    read: Box<dyn Fn() -> Timestamp + Send>,
-    latest: Timestamp,
+    read: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    ahead: Duration,
 }
 
 impl Clock {
-    /// A clock over whatever says the time, [`wall`] as a rule.
-    pub fn new(read: impl Fn() -> Timestamp + Send + 'static) -> Self {
-        Self {
-            read: Box::new(read),
-            latest: Timestamp::default(),
-        }
+    /// The wall clock as it is now, carried on by the monotonic one: a machine whose clock is set
+    /// while a release runs neither stops nor hurries it.
+    #[must_use]
+    pub fn system() -> Self {
+        let started = Instant::now();
+        #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        // A clock set to before 1970 reads as 1970.
+        let wall = Timestamp::default().after(since.unwrap_or_default());
+        Self::new(move || wall.after(started.elapsed()))
     }
 
-    /// From now on it is at least this late. For what an earlier run of the server saw.
+    /// A clock over whatever says the time, which must not run backwards.
+    pub fn new(read: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self { read: Arc::new(read), ahead: Duration::ZERO }
+    }
+
+    /// From now on it is at least this late, and goes on from there: what an earlier run of the
+    /// server saw must not lie in the future.
     pub fn not_before(&mut self, time: Timestamp) {
-        self.latest = self.latest.max(time);
+        self.ahead += time.since(self.now());
     }
 
     /// The time.
-    pub fn now(&mut self) -> Timestamp {
-        self.not_before((self.read)());
-        self.latest
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        (self.read)().after(self.ahead)
     }
 }
 
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Clock")
-            .field("latest", &self.latest)
-            .finish_non_exhaustive()
+        f.debug_struct("Clock").field("now", &self.now()).finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
 
     #[test]
-    fn never_goes_back() {
+    fn goes_on_from_what_was_seen_last() {
         let time = Arc::new(AtomicU64::new(100));
         let beneath = Arc::clone(&time);
         let mut clock = Clock::new(move || Timestamp(beneath.load(Ordering::Relaxed)));
-        assert_eq!(clock.now(), Timestamp(100));
-        time.store(50, Ordering::Relaxed);
+        clock.not_before(Timestamp(50));
         assert_eq!(clock.now(), Timestamp(100));
         clock.not_before(Timestamp(200));
         assert_eq!(clock.now(), Timestamp(200));
-        time.store(300, Ordering::Relaxed);
-        assert_eq!(clock.now(), Timestamp(300));
+        time.store(101, Ordering::Relaxed);
+        assert_eq!(clock.now(), Timestamp(201), "it does not wait for the one beneath");
     }
 }

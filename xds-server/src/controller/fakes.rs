@@ -12,13 +12,13 @@ use tokio::time::timeout;
 use super::{Counts, Handle, Origin, Parts, Sidecars, View, spawn};
 use crate::clock::Clock;
 use crate::delivery::catalogue::Guardrails;
-use crate::delivery::fixtures::{finding, order, product};
+use crate::delivery::fixtures::{order, product};
 use crate::delivery::names::{ReleaseId, ServiceName, VersionName};
 use crate::delivery::progress::Convergence;
 use crate::delivery::state::State;
 use crate::delivery::units::{Ppm, Timestamp};
 use crate::journal::{Head, Journal, JournalError, NewRecord, Record, Sqlite};
-use crate::judge::{Evidence, Level, Verdict};
+use crate::judge::Evidence;
 
 #[derive(Default)]
 struct Things {
@@ -56,7 +56,6 @@ impl World {
             journal,
             sidecars: Box::new(self.clone()),
             counts: Box::new(self.clone()),
-            judge,
             clock: Clock::new(move || Timestamp(things.lock().time)),
             services: vec![order(), product()],
             flags: None,
@@ -165,19 +164,6 @@ impl Journal for World {
         let things = self.things.lock();
         let records = things.records.iter().filter(|it| it.seq > after);
         Ok(records.take(limit).cloned().collect())
-    }
-}
-
-/// Over 5 % of at least ten requests is too much.
-fn judge(_: &Guardrails, candidate: &Evidence, _: &Evidence) -> Verdict {
-    if candidate.requests < 10 {
-        let missing = 10 - candidate.requests;
-        Verdict::InsufficientData { missing }
-    } else if candidate.errors * 20 > candidate.requests {
-        let finding = finding(Level::Rollback);
-        Verdict::RollBack { finding }
-    } else {
-        Verdict::Healthy
     }
 }
 

@@ -29,7 +29,7 @@ use crate::delivery::names::{ReleaseId, ServiceName, VersionName};
 use crate::delivery::progress::Convergence;
 use crate::delivery::state::State;
 use crate::journal::{Journal, JournalError};
-use crate::judge::{Evidence, Verdict};
+use crate::judge::Evidence;
 
 /// Requests that may wait for the controller; beyond it the answer is [`CommandError::Busy`].
 const QUEUE: usize = 256;
@@ -57,9 +57,6 @@ pub trait Counts: Send {
     ) -> Evidence;
 }
 
-/// Says what candidate and stable did means, see [`crate::judge`].
-pub type Judge = fn(&Guardrails, candidate: &Evidence, stable: &Evidence) -> Verdict;
-
 /// What the controller is made of.
 pub struct Parts {
     /// The truth.
@@ -68,8 +65,6 @@ pub struct Parts {
     pub sidecars: Box<dyn Sidecars>,
     /// Where evidence comes from.
     pub counts: Box<dyn Counts>,
-    /// What makes a verdict of it.
-    pub judge: Judge,
     /// The time.
     pub clock: Clock,
     /// The configuration's services.

@@ -1,82 +1,81 @@
 //! From what was counted to what is seen of a release.
 //!
-//! The judge looks through two windows. The step's is what lets a release go on, and what alerts
-//! speak of: what an earlier weight showed says little about this one. But a candidate that is
-//! bad, and too slowly for any one step to show it, is bad all the same: so the whole release's
-//! window can put it back as well, and nothing else.
+//! The judge looks twice. What was counted since the step began lets the release go on, and is
+//! what alerts speak of: what an earlier weight showed says little about this one. But a candidate
+//! that is bad, and too slowly for any one step to show it, is bad all the same: so the whole
+//! release can put it back as well, and nothing else.
 
-use super::{Counts, Judge, Sidecars};
+use super::{Counts, Sidecars};
 use crate::delivery::catalogue::Guardrails;
 use crate::delivery::progress::Observation;
 use crate::delivery::release::Release;
-use crate::judge::{Evidence, Slow, Verdict};
+use crate::delivery::units::Timestamp;
+use crate::judge::assess::assess;
+use crate::judge::trail::Trail;
+use crate::judge::{Evidence, Verdict};
 
-/// What both versions of a release did.
+/// What both versions of a release did, since it began.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Tally {
-    pub(super) candidate: Evidence,
-    pub(super) stable: Evidence,
+    candidate: Evidence,
+    stable: Evidence,
 }
 
-/// What a release's step began with.
-#[derive(Debug, Clone, Copy, Default)]
+/// A release's step: which configuration it is, and what was counted in it and before it.
+#[derive(Debug)]
 pub(super) struct Epoch {
-    /// The configuration that sidecars must have for it.
-    pub(super) serial: u64,
-    /// What had been counted before it.
-    pub(super) before: Tally,
+    serial: u64,
+    candidate: Trail,
+    stable: Trail,
+    /// The candidate since the release began, or since this process did.
+    whole: Trail,
 }
 
 impl Tally {
     pub(super) fn of(counts: &dyn Counts, release: &Release, guardrails: &Guardrails) -> Self {
         let evidence =
             |version| counts.evidence(&release.id, &release.service, version, guardrails);
-        Self {
-            candidate: evidence(&release.candidate),
-            stable: evidence(&release.stable),
-        }
-    }
-
-    fn since(self, before: Self) -> Self {
-        Self {
-            candidate: since(self.candidate, before.candidate),
-            stable: since(self.stable, before.stable),
-        }
+        Self { candidate: evidence(&release.candidate), stable: evidence(&release.stable) }
     }
 }
 
 impl Epoch {
-    /// What is seen of the release since.
+    /// Begins where the counts are now. `serial` is what sidecars must have for it.
+    pub(super) fn begin(
+        serial: u64,
+        now: Timestamp,
+        counted: Tally,
+        before: Option<Self>,
+    ) -> Self {
+        Self {
+            serial,
+            candidate: Trail::begin(now, counted.candidate),
+            stable: Trail::begin(now, counted.stable),
+            whole: before
+                .map_or_else(|| Trail::begin(now, counted.candidate), |before| before.whole),
+        }
+    }
+
+    /// Takes in what is counted now, and says what is seen of the release since the step began.
     pub(super) fn observe(
-        &self,
-        whole: Tally,
+        &mut self,
+        now: Timestamp,
+        counted: Tally,
         guardrails: &Guardrails,
-        judge: Judge,
         sidecars: &dyn Sidecars,
     ) -> Observation {
-        let step = whole.since(self.before);
-        let verdict = match judge(guardrails, &whole.candidate, &whole.stable) {
+        self.candidate.observe(now, counted.candidate);
+        self.stable.observe(now, counted.stable);
+        self.whole.observe(now, counted.candidate);
+        let verdict = match assess(guardrails, &self.whole, now) {
             Verdict::RollBack { finding } => Verdict::RollBack { finding },
-            _ => judge(guardrails, &step.candidate, &step.stable),
+            _ => assess(guardrails, &self.candidate, now),
         };
         Observation {
             verdict,
-            candidate: step.candidate,
-            stable: step.stable,
+            candidate: self.candidate.since_start(),
+            stable: self.stable.since_start(),
             convergence: sidecars.convergence(self.serial),
         }
-    }
-}
-
-/// Counts only grow; should they ever fall, too little is seen rather than too much.
-const fn since(now: Evidence, before: Evidence) -> Evidence {
-    Evidence {
-        requests: now.requests.saturating_sub(before.requests),
-        errors: now.errors.saturating_sub(before.errors),
-        slow: Slow {
-            warning: now.slow.warning.saturating_sub(before.slow.warning),
-            critical: now.slow.critical.saturating_sub(before.slow.critical),
-            rollback: now.slow.rollback.saturating_sub(before.slow.rollback),
-        },
     }
 }

@@ -11,7 +11,7 @@ use tracing::{error, info};
 use super::handle::{CommandError, Origin, Request};
 use super::observe::{Epoch, Tally};
 use super::view::View;
-use super::{Counts, Judge, Parts, Sidecars, StartError, log};
+use super::{Counts, Parts, Sidecars, StartError, log};
 use crate::clock::Clock;
 use crate::delivery::command::{Command, Outcome};
 use crate::delivery::event::Event;
@@ -34,7 +34,6 @@ pub(super) struct Writer {
     journal: Box<dyn Journal>,
     sidecars: Box<dyn Sidecars>,
     counts: Box<dyn Counts>,
-    judge: Judge,
     clock: Clock,
     state: Arc<State>,
     seq: u64,
@@ -57,7 +56,6 @@ impl Writer {
             journal: parts.journal,
             sidecars: parts.sidecars,
             counts: parts.counts,
-            judge: parts.judge,
             clock: parts.clock,
             state: Arc::default(),
             seq: 0,
@@ -170,15 +168,18 @@ impl Writer {
     }
 
     fn look(
-        &self,
+        &mut self,
         service: &ServiceState,
         release: &Release,
         now: Timestamp,
     ) -> (Vec<Event>, Progress) {
         let guardrails = &service.spec.guardrails;
-        let epoch = self.epochs.get(&release.id).copied().unwrap_or_default();
-        let whole = Tally::of(&*self.counts, release, guardrails);
-        let seen = epoch.observe(whole, guardrails, self.judge, &*self.sidecars);
+        let counted = Tally::of(&*self.counts, release, guardrails);
+        let epoch = self
+            .epochs
+            .entry(release.id.clone())
+            .or_insert_with(|| Epoch::begin(self.serial, now, counted, None));
+        let seen = epoch.observe(now, counted, guardrails, &*self.sidecars);
         decide_progress(release, now, &seen)
     }
 
@@ -256,16 +257,16 @@ impl Writer {
     }
 
     fn begin_epoch(&mut self, id: &ReleaseId) {
-        let Some(service) = self.state.service_of(id) else {
+        let state = Arc::clone(&self.state);
+        let Some(service) = state.service_of(id) else {
             return;
         };
-        let guardrails = &service.spec.guardrails;
-        let release = service.running();
-        let tally = release.map(|it| Tally::of(&*self.counts, it, guardrails));
-        let epoch = Epoch {
-            serial: self.serial,
-            before: tally.unwrap_or_default(),
+        let Some(release) = service.running() else {
+            return;
         };
+        let counted = Tally::of(&*self.counts, release, &service.spec.guardrails);
+        let before = self.epochs.remove(id);
+        let epoch = Epoch::begin(self.serial, self.clock.now(), counted, before);
         self.epochs.insert(id.clone(), epoch);
     }
 
@@ -282,15 +283,16 @@ impl Writer {
         self.halted = Some(reason);
     }
 
-    fn show(&self, now: Timestamp) {
-        let progress = running(&self.state)
+    fn show(&mut self, now: Timestamp) {
+        let state = Arc::clone(&self.state);
+        let progress = running(&state)
             .map(|(service, release)| {
                 let (_, progress) = self.look(service, release, now);
                 (release.id.clone(), progress)
             })
             .collect();
         let view = View {
-            state: Arc::clone(&self.state),
+            state,
             progress,
             seq: self.seq,
             serial: self.serial,

@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status};
 
 use super::Telemetry;
 use super::intake::Report;
-use crate::delivery::units::Timestamp;
+use crate::clock::Clock;
 
 /// A fleet's filter configuration, for sidecars that do not get it by xDS.
 pub trait FilterConfigs: Send + Sync + 'static {
@@ -21,17 +21,17 @@ pub trait FilterConfigs: Send + Sync + 'static {
 pub struct Reports<F> {
     telemetry: Arc<Telemetry>,
     configs: F,
-    now: fn() -> Timestamp,
+    clock: Clock,
 }
 
 impl<F: FilterConfigs> Reports<F> {
     /// Reports go into `telemetry`; sidecars that ask get their configuration from `configs`.
     #[must_use]
-    pub const fn new(telemetry: Arc<Telemetry>, configs: F, now: fn() -> Timestamp) -> Self {
+    pub const fn new(telemetry: Arc<Telemetry>, configs: F, clock: Clock) -> Self {
         Self {
             telemetry,
             configs,
-            now,
+            clock,
         }
     }
 
@@ -62,7 +62,7 @@ impl<F: FilterConfigs> ReportService for Reports<F> {
         })?;
         let acknowledged = self
             .telemetry
-            .take_in(report, (self.now)())
+            .take_in(report, self.clock.now())
             .map_err(|full| Status::resource_exhausted(full.to_string()))?;
         let interval_ms = self.telemetry.interval_ms();
         Ok(Response::new(ReportResponse {

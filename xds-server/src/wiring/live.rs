@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use prometheus_client::registry::Registry;
 use tidegate::api::backend::Backend;
-use tidegate::clock;
+use tidegate::clock::Clock;
 use tidegate::controller::{CommandError, Handle, Origin, View};
 use tidegate::delivery::command::{Command, Outcome};
 use tidegate::delivery::names::{ServiceName, VersionName};
@@ -27,6 +27,7 @@ pub(super) struct Live {
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) counters: Arc<Counters>,
+    pub(super) clock: Clock,
 }
 
 impl Backend for Live {
@@ -55,7 +56,7 @@ impl Backend for Live {
     }
 
     fn now(&self) -> Timestamp {
-        clock::wall()
+        self.clock.now()
     }
 
     fn register(&self, registry: &mut Registry) {

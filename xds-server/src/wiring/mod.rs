@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate::api;
-use tidegate::clock::{self, Clock};
+use tidegate::clock::Clock;
 use tidegate::config::Config;
 use tidegate::controller::{self, Parts, StartError};
 use tidegate::delivery::state::State;
@@ -33,7 +33,7 @@ use tokio::sync::{Notify, watch};
 use tonic::transport::server::TcpIncoming;
 
 use live::Live;
-use sidecars::{ByXds, Mesh, judge};
+use sidecars::{ByXds, Mesh};
 
 /// How long sidecars' requests under way may take to end when the server stops.
 const GRACE: Duration = Duration::from_secs(5);
@@ -72,9 +72,10 @@ pub(crate) async fn run(
     listeners: Listeners,
     stop: watch::Receiver<bool>,
 ) -> Result<(), ServeError> {
+    let clock = Clock::system();
     let wake = Arc::new(Notify::new());
     let telemetry = Arc::new(Telemetry::new(Arc::clone(&wake)));
-    let ledger = Ledger::new(clock::wall);
+    let ledger = Ledger::new(clock.clone());
     let counters = Arc::new(Counters::default());
     // Nobody is served before the controller has published what the journal says.
     let publisher = Publisher::new(config.mesh, &State::default());
@@ -84,16 +85,20 @@ pub(crate) async fn run(
         journal: Box::new(Sqlite::open(&config.data_dir)?),
         sidecars: Box::new(mesh),
         counts: Box::new(sidecars::Reported(Arc::clone(&telemetry))),
-        judge,
-        clock: Clock::new(clock::wall),
+        clock: clock.clone(),
         services: config.services,
         flags: config.flags,
         wake: Arc::clone(&wake),
     })?;
     let xds = XdsServer::new(snapshots, Arc::clone(&ledger), Arc::clone(&counters));
-    let reports = Reports::new(Arc::clone(&telemetry), ByXds, clock::wall);
-    let live =
-        Live { controller: controller.clone(), telemetry, ledger: Arc::clone(&ledger), counters };
+    let reports = Reports::new(Arc::clone(&telemetry), ByXds, clock.clone());
+    let live = Live {
+        controller: controller.clone(),
+        telemetry,
+        ledger: Arc::clone(&ledger),
+        counters,
+        clock,
+    };
     let ended = tokio::select! {
         ended = serve(&xds, reports, live, listeners, stop) => ended,
         ended = smoke::run(controller.clone(), smoke::Patience::default()) => match ended {

@@ -7,10 +7,7 @@ use tidegate::delivery::catalogue::Guardrails;
 use tidegate::delivery::names::{ReleaseId, ServiceName, VersionName};
 use tidegate::delivery::progress::Convergence;
 use tidegate::delivery::state::State;
-use tidegate::delivery::units::Timestamp;
-use tidegate::judge::assess::assess;
-use tidegate::judge::trail::Trail;
-use tidegate::judge::{Evidence, Verdict};
+use tidegate::judge::Evidence;
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::grpc::FilterConfigs;
 use tidegate::xds::fleet::Ledger;
@@ -57,12 +54,4 @@ impl FilterConfigs for ByXds {
     fn of(&self, _: &str) -> Option<(Arc<str>, Arc<str>)> {
         None
     }
-}
-
-/// The judge, given one window: all of its counts are as recent as the window is long.
-pub(super) fn judge(guardrails: &Guardrails, candidate: &Evidence, _: &Evidence) -> Verdict {
-    let now = Timestamp::default();
-    let mut trail = Trail::begin(now, Evidence::default());
-    trail.observe(now, *candidate);
-    assess(guardrails, &trail, now)
 }

@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::node::{Node, NodeStatus, Stream};
+use crate::clock::Clock;
 use crate::delivery::names::FleetName;
 use crate::delivery::progress::Convergence;
-use crate::delivery::units::Timestamp;
 use crate::xds::kind::Mode;
 use crate::xds::protocol::Event;
 
@@ -30,19 +30,19 @@ pub struct Ledger {
     gone: Mutex<VecDeque<NodeStatus>>,
     changes: watch::Sender<u64>,
     next_stream: AtomicU64,
-    now: fn() -> Timestamp,
+    clock: Clock,
 }
 
 impl Ledger {
-    /// An empty ledger. `now` reads the controller's clock.
+    /// An empty ledger.
     #[must_use]
-    pub fn new(now: fn() -> Timestamp) -> Arc<Self> {
+    pub fn new(clock: Clock) -> Arc<Self> {
         Arc::new(Self {
             nodes: DashMap::new(),
             gone: Mutex::default(),
             changes: watch::Sender::new(0),
             next_stream: AtomicU64::new(0),
-            now,
+            clock,
         })
     }
 
@@ -54,7 +54,7 @@ impl Ledger {
         self.gone
             .lock()
             .retain(|gone| (&gone.fleet, &*gone.node) != (&key.0, &*key.1));
-        let stream = Stream::new(id, mode, (self.now)());
+        let stream = Stream::new(id, mode, self.clock.now());
         let mut known = self.nodes.entry(key.clone()).or_default();
         known.streams.push(stream);
         drop(known);
@@ -115,7 +115,7 @@ impl Ledger {
             }
             gone.extend(last.map(|status| NodeStatus {
                 connected: false,
-                since: (self.now)(),
+                since: self.clock.now(),
                 ..status
             }));
         }
@@ -140,7 +140,7 @@ impl Connection {
             return;
         }
         self.synced = synced;
-        let now = (self.ledger.now)();
+        let now = self.ledger.clock.now();
         let mut further = false;
         if let Some(mut node) = self.ledger.nodes.get_mut(&self.key) {
             let mut streams = node.streams.iter_mut();
