@@ -1,4 +1,8 @@
 //! The binary as an operator meets it: exit codes, and what is said when something is wrong.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests: a panic is a failed test, with its line"
+)]
 
 use std::fs;
 use std::net::TcpListener;
@@ -63,6 +67,40 @@ fn a_missing_file_says_which() {
     let output = tidegate(&["validate", "/nowhere/tidegate.yaml"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("/nowhere/tidegate.yaml"));
+}
+
+#[test]
+fn serve_starts_nothing_on_a_bad_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bad.yaml");
+    let text = fs::read_to_string(example()).unwrap().replacen("stable: v1", "stable: v9", 1);
+    fs::write(&path, text).unwrap();
+    let output = tidegate(&["serve", "--config", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("no version `v9`"), "{}", stderr(&output));
+    assert!(!dir.path().join("data").exists(), "no journal was begun");
+}
+
+#[test]
+fn serve_starts_nothing_when_a_port_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let path = dir.path().join("tidegate.yaml");
+    let text = fs::read_to_string(example()).unwrap();
+    for (port, key) in [("127.0.0.1:18000", "xds"), ("127.0.0.1:8080", "api")] {
+        // The other port is any that is free.
+        let text = text.replacen(port, &address, 1);
+        let text = text.replacen("127.0.0.1:18000", "127.0.0.1:0", 1);
+        fs::write(&path, text.replacen("127.0.0.1:8080", "127.0.0.1:0", 1)).unwrap();
+        let output = tidegate(&["serve", "--config", path.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1));
+        let told = stderr(&output);
+        for words in [&format!("cannot listen on {address}"), &format!("listen: {{{key}: …}}")] {
+            assert!(told.contains(words.as_str()), "no {words:?} in {told}");
+        }
+        assert!(!dir.path().join("data").exists(), "no journal was begun");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Errors as RFC 9457 problem details. Handlers return a [`Problem`]; [`finish`] turns it, and
+//! Errors as RFC 9457 problem details. Handlers return a `Problem`; `finish` turns it, and
 //! every error of the framework, into `application/problem+json` on the way out.
 
 use axum::Json;
@@ -44,6 +44,19 @@ impl Problem {
     /// The request itself makes no sense.
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad-request", detail)
+    }
+
+    /// What axum refused by itself.
+    pub(super) fn of_the_framework(status: StatusCode) -> Self {
+        let (kind, detail) = match status {
+            StatusCode::METHOD_NOT_ALLOWED => (
+                "method-not-allowed",
+                "this path does not take that method; the `allow` header says which it takes",
+            ),
+            StatusCode::PAYLOAD_TOO_LARGE => ("too-large", "the body is larger than 1 MiB"),
+            _ => ("bad-request", "the request cannot be understood"),
+        };
+        Self::new(status, kind, detail)
     }
 
     fn body(&self, instance: &str) -> Json<Details> {
@@ -126,7 +139,7 @@ pub(super) async fn finish(request: Request, next: Next) -> Response {
     }
     let (mut parts, _) = response.into_parts();
     let problem = parts.extensions.remove::<Problem>();
-    let problem = problem.unwrap_or_else(|| of_the_framework(status));
+    let problem = problem.unwrap_or_else(|| Problem::of_the_framework(status));
     let mut response = problem.body(&path).into_response();
     *response.status_mut() = status;
     let content_type = HeaderValue::from_static("application/problem+json");
@@ -135,16 +148,4 @@ pub(super) async fn finish(request: Request, next: Next) -> Response {
         response.headers_mut().insert(header::ALLOW, allow);
     }
     response
-}
-
-fn of_the_framework(status: StatusCode) -> Problem {
-    let (kind, detail) = match status {
-        StatusCode::METHOD_NOT_ALLOWED => (
-            "method-not-allowed",
-            "this path does not take that method; the `allow` header says which it takes",
-        ),
-        StatusCode::PAYLOAD_TOO_LARGE => ("too-large", "the body is larger than 1 MiB"),
-        _ => ("bad-request", "the request cannot be understood"),
-    };
-    Problem::new(status, kind, detail)
 }

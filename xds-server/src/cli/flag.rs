@@ -125,7 +125,8 @@ async fn list(client: &Client, format: Format) -> Result<(), Failure> {
             variants.into_iter().flat_map(|it| it.keys()).map(String::as_str).collect();
         [
             key.clone(),
-            text(flag, "/state"),
+            // flagd's default.
+            flag.get("state").and_then(Value::as_str).unwrap_or("ENABLED").to_owned(),
             variants.join(", "),
             text(flag, "/defaultVariant"),
             text(flag, "/metadata/service"),

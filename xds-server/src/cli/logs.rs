@@ -1,6 +1,6 @@
 //! Structured logs, on standard error.
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
@@ -9,7 +9,7 @@ use super::failure::Failure;
 
 /// How logs are written.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Args {
+pub(super) struct LogArgs {
     /// What to log, by module: info, tidegate=debug,info
     #[arg(long, env = "TIDEGATE_LOG")]
     log: Option<String>,
@@ -27,11 +27,14 @@ enum Format {
 }
 
 /// Logs go to standard error from now on.
-pub(super) fn start(args: &Args) -> Result<(), Failure> {
+pub(super) fn start(args: &LogArgs) -> Result<(), Failure> {
     let filter = args.log.clone().or_else(|| std::env::var("RUST_LOG").ok());
     let filter = filter.unwrap_or_else(|| "info".to_owned());
     let parsed = EnvFilter::try_new(&filter).map_err(|source| Failure::Log { filter, source })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(parsed).with_writer(io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(parsed)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr);
     match args.log_format {
         Format::Text => builder.init(),
         Format::Json => builder.json().init(),

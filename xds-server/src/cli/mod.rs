@@ -99,3 +99,13 @@ enum Client {
     Nodes(nodes::Args),
     Audit(audit::Args),
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -20,7 +20,7 @@ pub(super) struct Args {
     #[arg(short, long, env = "TIDEGATE_CONFIG", default_value = "tidegate.yaml")]
     config: PathBuf,
     #[command(flatten)]
-    logs: logs::Args,
+    logs: logs::LogArgs,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {

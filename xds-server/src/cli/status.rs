@@ -32,7 +32,11 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
     if !args.watch {
-        return output::print(&show(&client, &args).await?);
+        let seen = look(&client, &args).await?;
+        return match args.target.output {
+            Format::Table => output::print(&seen.table()),
+            Format::Json => output::json(&seen.answer),
+        };
     }
     tokio::select! {
         ended = watch(&client, &args) => ended,
@@ -40,40 +44,67 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     }
 }
 
-/// On a terminal redraws; elsewhere prints what changed, so that a log of it can be kept.
+/// On a terminal redraws; elsewhere prints a line for each change, so that a log can be kept.
 async fn watch(client: &Client, args: &Args) -> Result<(), Failure> {
-    let redraw = io::stdout().is_terminal() && args.target.output == Format::Table;
-    let mut before = String::new();
+    let format = args.target.output;
+    let redraw = io::stdout().is_terminal() && format == Format::Table;
+    let mut before: Vec<String> = Vec::new();
     loop {
-        // A server that restarts is no reason to stop looking.
-        let now = match show(client, args).await {
-            Err(failure @ (Failure::Unreachable { .. } | Failure::Strange { .. })) => {
-                failure.to_string()
-            }
-            other => other?,
+        let seen = match look(client, args).await {
+            // A server that restarts is no reason to stop looking.
+            Err(failure @ Failure::Unreachable { .. }) => Err(failure.to_string()),
+            seen => Ok(seen?),
         };
         if redraw {
-            output::print(&format!("{REDRAW}{now}"))?;
-        } else if now != before {
-            let changed = now.lines().filter(|line| !before.lines().any(|was| was == *line));
-            output::print(&changed.collect::<Vec<_>>().join("\n"))?;
+            let shown = seen.map_or_else(|why| why, |seen| seen.table());
+            output::print(&format!("{REDRAW}{shown}"))?;
+        } else {
+            let now = seen.map_or_else(|why| vec![why], |seen| seen.lines(format));
+            for line in now.iter().filter(|line| !before.contains(line)) {
+                output::print(line)?;
+            }
+            before = now;
         }
-        before = now;
         tokio::time::sleep(PERIOD).await;
     }
 }
 
-async fn show(client: &Client, args: &Args) -> Result<String, Failure> {
-    let answer = match &args.service {
-        Some(service) => client.get(&["services", service]).await?,
-        None => client.get(&["services"]).await?,
-    };
-    if args.target.output == Format::Json {
-        return Ok(if args.watch { answer.to_string() } else { format!("{answer:#}") });
+/// What the server said.
+struct Seen {
+    answer: Value,
+    services: Vec<Service>,
+    /// One service was asked for: its versions are shown as well.
+    is_one: bool,
+}
+
+async fn look(client: &Client, args: &Args) -> Result<Seen, Failure> {
+    match &args.service {
+        Some(service) => {
+            let answer = client.get(&["services", service]).await?;
+            Ok(Seen { services: vec![client.read(&answer)?], answer, is_one: true })
+        }
+        None => {
+            let answer = client.get(&["services"]).await?;
+            Ok(Seen { services: client.read(&answer)?, answer, is_one: false })
+        }
     }
-    match answer {
-        Value::Array(_) => Ok(list(&client.read::<Vec<Service>>(&answer)?)),
-        _ => Ok(one(client.read(&answer)?)),
+}
+
+impl Seen {
+    fn table(&self) -> String {
+        let mut shown = list(&self.services);
+        if self.is_one {
+            let versions = self.services.iter().flat_map(|service| &service.versions);
+            shown += &format!("\n\n{}", versions_of(versions.map(version).collect()));
+        }
+        shown
+    }
+
+    fn lines(&self, format: Format) -> Vec<String> {
+        match format {
+            Format::Table => self.services.iter().map(words::line).collect(),
+            Format::Json => vec![self.answer.to_string()],
+        }
     }
 }
 
@@ -123,13 +154,10 @@ const fn strategy(strategy: Strategy) -> &'static str {
     }
 }
 
-fn one(service: Service) -> String {
-    let versions = output::table(
-        ["VERSION", "WEIGHT", "ENVIRONMENT", "REQUESTS", "ERRORS", "4XX", "CANCELLED", "ENDPOINTS"],
-        service.versions.iter().map(version).collect(),
-        "there are no versions",
-    );
-    format!("{}\n\n{versions}", list(&[service]))
+fn versions_of(rows: Vec<[String; 8]>) -> String {
+    let heads =
+        ["VERSION", "WEIGHT", "ENVIRONMENT", "REQUESTS", "ERRORS", "4XX", "CANCELLED", "ENDPOINTS"];
+    output::table(heads, rows, "there are no versions")
 }
 
 fn version(version: &Version) -> [String; 8] {

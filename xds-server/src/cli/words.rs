@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate::api::views::{PhaseName, ReleaseView};
+use tidegate::api::views::{PhaseName, ReleaseView, Service};
 use tidegate::delivery::release::RollbackCause;
 use tidegate::delivery::units::Ppm;
 use tidegate::judge::{Finding, Verdict};
@@ -21,7 +21,7 @@ pub(super) fn phase(release: &ReleaseView) -> String {
 
 /// A share, with at most two digits after the point.
 pub(super) fn share(share: Ppm) -> String {
-    if share.parts() % 100 == 0 {
+    if share.parts().is_multiple_of(100) {
         share.to_string()
     } else {
         format!("{:.2}%", share.fraction() * 100.0)
@@ -34,17 +34,25 @@ pub(super) fn verdict(verdict: &Verdict) -> String {
         Verdict::Healthy => "healthy".to_owned(),
         Verdict::InsufficientData { missing } => format!("needs {missing} more requests"),
         Verdict::Alert { findings } => {
-            let alerts: Vec<String> = findings.iter().map(finding).collect();
+            let alerts: Vec<String> = findings.iter().map(alert).collect();
             alerts.join("; ")
         }
         Verdict::RollBack { finding: why } => format!("rolls back: {}", finding(why)),
     }
 }
 
-/// A limit that was crossed, with the numbers.
+/// A limit that was crossed, with the numbers: `latency above p99 2s: 8 of 90 requests in 5s`.
 fn finding(finding: &Finding) -> String {
-    let Finding { guardrail, level, limit, bad, requests, .. } = finding;
-    format!("{guardrail} {level}: {bad} of {requests} beyond {limit}")
+    let Finding { guardrail, level: _, limit, bad, requests, window_ms } = finding;
+    let told = format!("{guardrail} above {limit}: {bad} of {requests} requests");
+    window_ms
+        .map(Duration::from_millis)
+        .map_or(told.clone(), |window| format!("{told} in {}", humantime::format_duration(window)))
+}
+
+/// An alert, with how bad it is.
+fn alert(alert: &Finding) -> String {
+    format!("{}: {}", alert.level, finding(alert))
 }
 
 /// Why it went back.
@@ -83,4 +91,30 @@ pub(super) fn convergence(release: &ReleaseView) -> String {
             format!("{} of {} sidecars", seen.acked, seen.connected)
         },
     )
+}
+
+/// All of it in one line, without what moves by itself: for logs of a watch.
+pub(super) fn line(service: &Service) -> String {
+    let Service { name, stable, release, .. } = service;
+    let Some(release) = release else {
+        return format!("{name}: {stable}");
+    };
+    let mut line = format!(
+        "{name}: {stable}, release {} to {}: {}, {}",
+        release.id,
+        release.candidate,
+        phase(release),
+        share(release.weight)
+    );
+    if let Some(progress) = &release.progress {
+        line += &format!(", {}", convergence(release));
+        match &progress.verdict {
+            Verdict::InsufficientData { .. } => line += ", needs more requests",
+            verdict => line += &format!(", {}", self::verdict(verdict)),
+        }
+    }
+    if let Some(why) = &release.cause {
+        line += &format!(", {}", cause(why));
+    }
+    line
 }

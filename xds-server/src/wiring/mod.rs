@@ -92,7 +92,13 @@ pub(crate) async fn run(
     })?;
     let xds = XdsServer::new(snapshots, Arc::clone(&ledger), Arc::clone(&counters));
     let reports = Reports::new(Arc::clone(&telemetry), ByXds, clock.clone());
-    let live = Live { controller: controller.clone(), telemetry, ledger: Arc::clone(&ledger), counters, clock };
+    let live = Live {
+        controller: controller.clone(),
+        telemetry,
+        ledger: Arc::clone(&ledger),
+        counters,
+        clock,
+    };
     let ended = tokio::select! {
         ended = serve(&xds, reports, live, listeners, stop) => ended,
         ended = smoke::run(controller.clone(), smoke::Patience::default()) => match ended {
