@@ -15,7 +15,7 @@ use std::sync::Arc;
 use super::message::Scope;
 use super::watch::Watch;
 use crate::xds::kind::Kind;
-use crate::xds::resources::{FleetSnapshot, Resource};
+use crate::xds::resources::{FleetSnapshot, Name, Resource};
 
 /// What a client should have of one name now.
 #[derive(Debug)]
@@ -78,7 +78,8 @@ impl<'a> Order<'a> {
             return self.has_listeners();
         };
         let names_it = |route: &Resource| route.names(Kind::Cluster, cluster);
-        let unknown = |name| !routes.entries.contains_key(name);
+        let known = self.snapshot.collection(Kind::Route);
+        let unknown = |name: &Name| !routes.entries.contains_key(name) && known.get(name).is_some();
         routes.subscription.explicit().iter().any(unknown)
             || routes
                 .entries

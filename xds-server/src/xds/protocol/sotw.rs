@@ -53,18 +53,16 @@ impl Rules for Sotw {
             }
             _ => None,
         };
-        let restart = opening || (standing == Standing::Bare && watch.in_flight.is_none());
-        if restart {
-            *watch = Watch {
-                refused: watch.refused,
-                ..Watch::default()
-            };
-            watch.owed = true;
-            watch.dirty = true;
-        }
         let names = request.names.names.into_iter().map(Name::from);
         let change = watch.subscription.replace(names);
         watch.apply(kind, change)?;
+        // Without a nonce the client has seen no response, or remembers none: it needs them all.
+        if opening || (standing == Standing::Bare && watch.in_flight.is_none()) {
+            let all = watch.subscription.explicit().iter().cloned();
+            watch.forced.extend(all);
+            watch.owed = true;
+            watch.dirty = true;
+        }
         Ok(event)
     }
 
