@@ -64,7 +64,7 @@ impl Rules for Delta {
         watch.apply(kind, change)?;
         if opening {
             for (name, version) in names.held {
-                watch.claim(&name, version, collection);
+                watch.claim(&name, &version, collection);
             }
         }
         Ok(event)

@@ -12,10 +12,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::ack::Entry;
 use super::message::Scope;
 use super::watch::Watch;
 use crate::xds::kind::Kind;
-use crate::xds::resources::{FleetSnapshot, Name, Resource};
+use crate::xds::resources::{FleetSnapshot, Need, Resource};
 
 /// What a client should have of one name now.
 #[derive(Debug)]
@@ -67,24 +68,33 @@ impl<'a> Order<'a> {
                 && !clusters
                     .entries
                     .get(&need.name)
-                    .is_some_and(|entry| entry.is_answered())
+                    .is_some_and(Entry::is_answered)
         })
     }
 
     /// Whether the client may be acting on a route that names this cluster.
     fn is_routed_to(&self, cluster: &str) -> bool {
         let Some(routes) = self.watches.get(&Kind::Route) else {
-            // Its routes are not known yet. If it will ask for them, it may hold old ones.
-            return self.has_listeners();
+            return self.may_have_routes();
         };
-        let names_it = |route: &Resource| route.names(Kind::Cluster, cluster);
-        let known = self.snapshot.collection(Kind::Route);
-        let unknown = |name: &Name| !routes.entries.contains_key(name) && known.get(name).is_some();
-        routes.subscription.explicit().iter().any(unknown)
-            || routes
-                .entries
-                .values()
-                .any(|entry| entry.may_act_on(names_it))
+        let need = Need {
+            kind: Kind::Cluster,
+            name: cluster.into(),
+        };
+        let mut routes = routes.entries.values();
+        routes.any(|entry| entry.may_act_on(&need))
+    }
+
+    /// Whether a client that has not asked for routes may hold some, from before this stream: until
+    /// it has answered that it has no listener.
+    fn may_have_routes(&self) -> bool {
+        let has_none = |listeners: &Watch| {
+            listeners.in_flight.is_none()
+                && !listeners.owed
+                && listeners.forced.is_empty()
+                && listeners.entries.values().all(Entry::is_gone)
+        };
+        self.scope == Scope::Aggregated && !self.watches.get(&Kind::Listener).is_some_and(has_none)
     }
 
     /// Whether the client has a cluster, as far as is known.
@@ -114,10 +124,7 @@ impl<'a> Order<'a> {
         let Some(listeners) = self.watches.get(&Kind::Listener) else {
             return false;
         };
-        let contents = listeners
-            .entries
-            .values()
-            .filter_map(|entry| entry.content());
+        let contents = listeners.entries.values().filter_map(Entry::content);
         contents.flat_map(|listener| listener.needs()).all(|need| {
             self.watches
                 .get(&need.kind)

@@ -20,6 +20,8 @@ pub enum Sotw {}
 pub struct SotwNames {
     /// All that is wanted.
     pub names: Vec<String>,
+    /// True if the client says that it accepted a version of this type, perhaps before this stream.
+    pub accepted: bool,
 }
 
 impl Dialect for Sotw {}
@@ -36,7 +38,7 @@ impl Rules for Sotw {
     fn take(
         watch: &mut Watch,
         request: Request<SotwNames>,
-        _: &Collection,
+        collection: &Collection,
         opening: bool,
     ) -> Result<Option<Event>, Refusal> {
         let kind = request.kind;
@@ -53,12 +55,17 @@ impl Rules for Sotw {
             }
             _ => None,
         };
+        let accepted = request.names.accepted;
         let names = request.names.names.into_iter().map(Name::from);
         let change = watch.subscription.replace(names);
         watch.apply(kind, change)?;
         // Without a nonce the client has seen no response, or remembers none: it needs them all.
         if opening || (standing == Standing::Bare && watch.in_flight.is_none()) {
-            let all = watch.subscription.explicit().iter().cloned();
+            let all: Vec<Name> = watch.subscription.explicit().iter().cloned().collect();
+            if opening && accepted {
+                all.iter()
+                    .for_each(|name| watch.claim(name, "", collection));
+            }
             watch.forced.extend(all);
             watch.owed = true;
             watch.dirty = true;
@@ -88,15 +95,17 @@ fn whole(view: View<'_>) -> Draft {
                 due |= gap(entry, Some(resource)) == Gap::Open;
                 content.resources.push(Arc::clone(resource));
             }
+            // Even if it was refused: the client may have taken it all the same, and route to it.
             Want::Keep => {
                 waiting = true;
                 content
                     .resources
                     .extend(entry.and_then(Entry::content).cloned());
             }
+            // Accepting a set is accepting that all else is gone.
             Want::Gone => {
-                if entry.is_some() && gap(entry, None) == Gap::Open {
-                    due = true;
+                if let Some(entry) = entry.filter(|entry| !entry.is_gone()) {
+                    due |= entry.gap(None) == Gap::Open;
                     content.removed.push(Arc::clone(name));
                 }
             }

@@ -75,14 +75,6 @@ impl Resource {
     pub fn needs(&self) -> &[Need] {
         &self.needs
     }
-
-    /// Whether it names one resource.
-    #[must_use]
-    pub fn names(&self, kind: Kind, name: &str) -> bool {
-        self.needs
-            .iter()
-            .any(|need| need.kind == kind && &*need.name == name)
-    }
 }
 
 /// The version of a set of resources: the hash of its members' names and versions.

@@ -43,7 +43,10 @@ fn sotw(names: Vec<String>) -> Result<(), Refusal> {
         kind: Kind::Endpoint,
         nonce: String::new(),
         error: None,
-        names: SotwNames { names },
+        names: SotwNames {
+            names,
+            accepted: false,
+        },
     })
 }
 

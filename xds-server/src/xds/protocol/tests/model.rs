@@ -39,7 +39,10 @@ trait Talk: Dialect {
 impl Talk for Sotw {
     const DELTA: bool = false;
     fn names(say: Say) -> SotwNames {
-        SotwNames { names: say.all }
+        SotwNames {
+            names: say.all,
+            accepted: !say.held.is_empty(),
+        }
     }
 }
 
@@ -67,6 +70,8 @@ struct World<D: Talk> {
     /// Names that it asked for, of the kinds that it asks for by name.
     names: BTreeMap<Kind, BTreeSet<String>>,
     nonces: BTreeMap<Kind, String>,
+    /// Clusters that changed and wait for their endpoints.
+    warming: BTreeSet<String>,
     /// Clusters that it refused.
     refused: BTreeSet<String>,
     /// Whether it applies the good part of what it refuses.
@@ -93,6 +98,7 @@ impl<D: Talk> World<D> {
             view: View::new(),
             names: BTreeMap::new(),
             nonces: BTreeMap::new(),
+            warming: BTreeSet::new(),
             refused: BTreeSet::new(),
             lenient,
             in_flight: BTreeSet::new(),
@@ -211,16 +217,6 @@ impl<D: Talk> World<D> {
     }
 
     fn check(&mut self, response: &Response) {
-            "RESP {} {} {:?} -{:?}",
-            response.kind,
-            response.nonce,
-            response
-                .resources
-                .iter()
-                .map(|r| String::from_utf8_lossy(r.value()).to_string())
-                .collect::<Vec<_>>(),
-            response.removed
-        );
         let kind = response.kind;
         assert!(
             self.in_flight.insert(kind),
@@ -309,6 +305,14 @@ impl<D: Talk> World<D> {
             .filter(|resource| !is_bad(resource))
         {
             let name = resource.name().to_string();
+            let is_new = view
+                .get(&name)
+                .is_none_or(|old| old.version() != resource.version());
+            match kind {
+                Kind::Cluster if is_new => _ = self.warming.insert(name.clone()),
+                Kind::Endpoint => _ = self.warming.remove(&name),
+                _ => {}
+            }
             // What it asked for no longer, it passes over.
             if is_wildcard(kind) || self.names.get(&kind).is_some_and(|all| all.contains(&name)) {
                 view.insert(name, Arc::clone(resource));
@@ -321,7 +325,11 @@ impl<D: Talk> World<D> {
             for gone in before.difference(&after).filter(|_| !excused) {
                 let routes = self.view.get(&Kind::Route).into_iter().flatten();
                 for (route, resource) in routes {
-                    assert!(!resource.names(Kind::Cluster, gone), "{route} lost {gone}");
+                    let mut needs = resource.needs().iter();
+                    assert!(
+                        needs.all(|need| *need.name != **gone),
+                        "{route} lost {gone}"
+                    );
                 }
             }
         }
@@ -434,6 +442,10 @@ impl<D: Talk> World<D> {
                 .map(|(name, resource)| (name.as_str(), resource.version()))
                 .collect();
             assert_eq!(has, expected, "{kind}");
+        }
+        let clusters = self.view.get(&Kind::Cluster).into_iter().flatten();
+        for (name, _) in clusters {
+            assert!(!self.warming.contains(name), "{name} warms for ever");
         }
         assert_eq!(self.session.synced(), self.snapshot.serial());
     }

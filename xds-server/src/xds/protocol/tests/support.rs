@@ -139,6 +139,7 @@ impl Client<Sotw> {
             error: error.map(str::to_owned),
             names: SotwNames {
                 names: owned(names),
+                accepted: nonce.contains("old"),
             },
         };
         self.session.on_request(request).unwrap();
