@@ -276,6 +276,60 @@ fn a_returning_client_keeps_clusters_until_its_routes_are_known() {
     assert_eq!(removed(&clusters), ["gone"]);
 }
 
+/// Line 35: state of the world does not say which routes a returning client has; none are known
+/// until it has accepted some, or wants them no longer.
+#[test]
+fn a_returning_client_keeps_clusters_until_its_routes_are_known_sotw() {
+    let mut client = Client::<Sotw>::aggregated(snapshot(1, &[cluster("a", 1)]));
+    client.want(Kind::Cluster, &[]);
+    client.accept(Kind::Cluster, &["a"]);
+    client.send(Kind::Route, "old", None, &["l"]);
+    client.publish(snapshot(2, &[]));
+    client.expect_silence();
+    client.send(Kind::Route, "", None, &[]);
+    client.accept(Kind::Cluster, &[]);
+}
+
+/// Line 35: routes that are under way count, even if the client wanted them no longer when it
+/// asked last: it may want them again when they arrive.
+#[test]
+fn routes_under_way_keep_their_clusters() {
+    let mut client = start::<Client<Delta>>(1, 1, &["a", "b"]);
+    client.publish(snapshot(2, &mesh(2, &["a", "b"])));
+    client.accept(Kind::Extension, &[FILTER]);
+    let routes = client.expect(Kind::Route, &["l"]);
+    client.send(Kind::Route, "", &[], &["l"]);
+    client.publish(snapshot(3, &mesh(2, &["a"])));
+    client.expect_silence();
+    client.ack(&routes);
+    let clusters = client.expect(Kind::Cluster, &[]);
+    assert_eq!(removed(&clusters), ["b"]);
+}
+
+both! {
+    /// Line 35, line 6: of a response that it refused, the client may have taken a part. What that
+    /// named is kept until it accepts something.
+    fn routes_taken_from_a_refused_response_keep_their_clusters<C: Speak>() {
+        let with = |of_l, of_l_clusters: &[&str], clusters: &[&str]| {
+            let mut all = mesh(1, clusters);
+            all.retain(|resource| resource.kind() != Kind::Route);
+            all.extend([route("l", of_l, of_l_clusters), route("m", of_l, &[])]);
+            all
+        };
+        let mut client = C::aggregated(snapshot(1, &with(1, &["b"], &["a", "b"])));
+        client.want(Kind::Cluster, &[]);
+        client.accept(Kind::Cluster, &["a", "b"]);
+        client.want(Kind::Route, &["l", "m"]);
+        let pair = client.expect(Kind::Route, &["l", "m"]);
+        client.nack(&pair);
+        client.publish(snapshot(2, &with(2, &["a"], &["a"])));
+        let pair = client.expect(Kind::Route, &["l", "m"]);
+        client.nack(&pair);
+        client.accept(Kind::Route, &["l"]);
+        assert_eq!(client.next().unwrap().kind, Kind::Cluster);
+    }
+}
+
 /// Line 39: routes that a client still asks for after their listener went are said to be gone.
 #[test]
 fn stale_route_names_are_answered_with_removal() {

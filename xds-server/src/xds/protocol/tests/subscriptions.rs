@@ -128,6 +128,18 @@ fn unsubscribing_a_covered_name_is_answered() {
     client.expect_silence();
 }
 
+/// Line 19: also if nothing was said of the name before.
+#[test]
+fn unsubscribing_a_covered_name_that_is_unknown_is_answered() {
+    let mut client = Client::<Delta>::aggregated(snapshot(1, &[cluster("a", 1)]));
+    client.send(Kind::Cluster, "", &["*", "gone"], &[]);
+    client.send(Kind::Cluster, "", &[], &["gone"]);
+    let response = client.expect(Kind::Cluster, &["a"]);
+    assert_eq!(removed(&response), ["gone"]);
+    client.ack(&response);
+    client.expect_silence();
+}
+
 /// Line 20: unsubscribing from what was never subscribed is passed over; a plain unsubscription
 /// needs no response.
 #[test]
