@@ -13,6 +13,8 @@ mod publisher;
 mod resource;
 mod route;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 pub use endpoint::empty_assignment;
 pub use names::CONTROL_PLANE_CLUSTER;

@@ -199,6 +199,3 @@ fn no_stable_version(service: &ServiceName) -> envoy::route::Action {
         ..Default::default()
     })
 }
-
-#[cfg(test)]
-mod tests;
