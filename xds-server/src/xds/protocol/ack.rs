@@ -129,6 +129,14 @@ impl Entry {
         matches!(self.told, Some((_, Answer::Refused | Answer::Suspect)))
     }
 
+    /// The newest content that the client accepted, if we have it.
+    pub(super) const fn accepted(&self) -> Option<&Arc<Resource>> {
+        match &self.acked {
+            Some(Told::Content(resource)) => Some(resource),
+            _ => None,
+        }
+    }
+
     /// The newest content that the client was told, if we have it.
     pub(super) fn content(&self) -> Option<&Arc<Resource>> {
         match self

@@ -90,17 +90,17 @@ fn whole(view: View<'_>) -> Draft {
     let mut waiting = false;
     for name in watch.names(view.collection) {
         let entry = watch.entries.get(name);
-        match view.order.want(view.kind, name) {
+        let want = view.order.want(view.kind, name);
+        waiting |= want.is_for_now();
+        match want {
             Want::Have(resource) => {
-                due |= gap(entry, Some(resource)) == Gap::Open;
-                content.resources.push(Arc::clone(resource));
+                due |= gap(entry, &resource) == Gap::Open;
+                content.resources.push(resource.into_owned());
             }
             // Even if it was refused: the client may have taken it all the same, and route to it.
             Want::Keep => {
-                waiting = true;
-                content
-                    .resources
-                    .extend(entry.and_then(Entry::content).cloned());
+                let kept = entry.and_then(Entry::content);
+                content.resources.extend(kept.cloned());
             }
             // Accepting a set is accepting that all else is gone.
             Want::Gone => {
@@ -122,31 +122,31 @@ fn part(view: View<'_>) -> Draft {
     let mut waiting = false;
     for name in watch.names(view.collection) {
         let forced = watch.forced.contains(name);
-        match view.order.want(view.kind, name) {
-            Want::Have(resource) => match gap(watch.entries.get(name), Some(resource)) {
+        let want = view.order.want(view.kind, name);
+        waiting |= want.is_for_now();
+        match want {
+            Want::Have(resource) => match gap(watch.entries.get(name), &resource) {
                 Gap::None if !forced => {}
-                Gap::Suspect if !forced => suspect = suspect.or(Some(resource)),
-                _ => content.resources.push(Arc::clone(resource)),
+                Gap::Suspect if !forced => suspect = suspect.or(Some(resource.into_owned())),
+                _ => content.resources.push(resource.into_owned()),
             },
-            Want::Keep => waiting = true,
             // A client that reconnects may have a cluster that is gone, warming: it would wait for
             // endpoints for ever.
             Want::Gone if forced && watch.owed && view.kind == Kind::Endpoint => {
                 content.resources.push(Arc::new(empty_assignment(name)));
             }
-            Want::Gone => {}
+            Want::Gone | Want::Keep => {}
         }
     }
     if content.resources.is_empty() {
-        content.resources.extend(suspect.cloned());
+        content.resources.extend(suspect);
     }
     let due = !content.resources.is_empty();
     finish(content, due, waiting)
 }
 
-fn gap(entry: Option<&Entry>, want: Option<&Arc<Resource>>) -> Gap {
-    let version = want.map(|resource| resource.version());
-    entry.map_or(Gap::Open, |entry| entry.gap(version))
+fn gap(entry: Option<&Entry>, want: &Resource) -> Gap {
+    entry.map_or(Gap::Open, |entry| entry.gap(Some(want.version())))
 }
 
 fn finish(mut content: Content, due: bool, waiting: bool) -> Draft {

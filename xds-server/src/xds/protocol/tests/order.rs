@@ -94,6 +94,46 @@ both! {
 }
 
 both! {
+    /// Line 30: one service's routes do not wait for another's clusters. While `slow` waits for its
+    /// new cluster, `order` is rolled back, in the same route configuration.
+    fn a_rollback_does_not_wait_for_another_service<C: Speak>() {
+        let with = |order, slow, slow_clusters: &[&str]| {
+            let mut all = mesh(1, &["a", "b"]);
+            all.retain(|resource| resource.kind() != Kind::Route);
+            let services = [("order", order, &["a"][..]), ("slow", slow, slow_clusters)];
+            all.push(routes("l", &services));
+            all
+        };
+        let mut client = start::<C>(1, 1, &["a", "b"]);
+        client.publish(snapshot(2, &with(1, 1, &["b"])));
+        client.accept(Kind::Route, &["l"]);
+        client.expect_silence();
+        let with_new = |order| {
+            let mut all = with(order, 2, &["b", "c"]);
+            all.extend([cluster("c", 1), endpoint("c", 1)]);
+            all
+        };
+        client.publish(snapshot(3, &with_new(1)));
+        let clusters = client.next().unwrap();
+        assert_eq!(clusters.kind, Kind::Cluster);
+        client.expect_silence();
+
+        client.publish(snapshot(4, &with_new(2)));
+        let rolled_back = client.expect(Kind::Route, &["l"]);
+        let expected = routes("l", &[("order", 2, &["a"]), ("slow", 1, &["b"])]);
+        assert_eq!(rolled_back.resources[0].version(), expected.version());
+        client.ack(&rolled_back);
+        client.expect_silence();
+        assert_eq!(client.synced(), 2);
+
+        client.ack(&clusters);
+        let whole = client.expect(Kind::Route, &["l"]);
+        let expected = routes("l", &[("order", 2, &["a"]), ("slow", 2, &["b", "c"])]);
+        assert_eq!(whole.resources[0].version(), expected.version());
+    }
+}
+
+both! {
     /// A refusal is an answer: refused clusters do not hold routes back for ever, since another
     /// service's rollback may be in the same route configuration.
     fn a_refused_cluster_holds_no_route_back<C: Speak>() {

@@ -9,7 +9,7 @@ use crate::xds::kind::Kind;
 use crate::xds::protocol::{
     Delta, DeltaNames, Dialect, Event, Request, Response, Scope, Session, Sotw, SotwNames,
 };
-use crate::xds::resources::{FleetSnapshot, Need, Resource};
+use crate::xds::resources::{FleetSnapshot, Need, Part, Resource};
 
 /// The name of the one extension.
 pub(super) const FILTER: &str = "filter";
@@ -50,9 +50,23 @@ pub(super) fn extension(content: u32) -> Arc<Resource> {
     resource(Kind::Extension, FILTER, content, Vec::new())
 }
 
+/// The routes of one service, to these clusters.
 pub(super) fn route(name: &str, content: u32, clusters: &[&str]) -> Arc<Resource> {
-    let needs = clusters.iter().map(need(Kind::Cluster)).collect();
-    resource(Kind::Route, name, content, needs)
+    routes(name, &[("service", content, clusters)])
+}
+
+/// The routes of several services: their names, contents and clusters.
+pub(super) fn routes(name: &str, services: &[(&str, u32, &[&str])]) -> Arc<Resource> {
+    let part = |(service, content, clusters): &(&str, u32, &[&str])| {
+        let needs: Vec<Need> = clusters.iter().map(need(Kind::Cluster)).collect();
+        let value = format!("{} {name} {content} {needs:?}", Kind::Route);
+        Part::encode(service, &StringValue { value }, needs)
+    };
+    let head = StringValue {
+        value: name.to_owned(),
+    };
+    let parts = services.iter().map(part).collect();
+    Arc::new(Resource::assemble(Kind::Route, name, &head, parts))
 }
 
 /// Shares nothing with the one before, so sessions must compare contents.

@@ -7,6 +7,7 @@ use tidegate_proto::envoy::envoy::config::route::v3 as envoy;
 use super::fixtures::*;
 use crate::delivery::state::ServiceState;
 use crate::delivery::units::Ppm;
+use crate::xds::resources::Part;
 use crate::xds::resources::route::{of_listener, of_service};
 
 /// One route in words: `MATCH -> TARGET`.
@@ -152,6 +153,40 @@ fn a_virtual_host_is_named_after_its_service() {
     let hosts = virtual_hosts(&of_service(&order.spec.name, &order));
     assert_eq!(hosts[0].name, "order");
     assert_eq!(hosts[0].domains, ["order.local"]);
+}
+
+/// Services are encoded apart and joined; Envoy sees one message.
+#[test]
+fn a_listeners_routes_hold_every_service() {
+    let order = service("order", &["v1"], "v1");
+    let user = service("user", &["v1"], "v1");
+    let services = [(&order.spec.name, &order), (&user.spec.name, &user)];
+    let resource = of_listener(&"demo".parse().unwrap(), "ingress", &services);
+    let message = envoy::RouteConfiguration::decode(resource.value().clone()).unwrap();
+    assert_eq!(message.name, "demo/ingress");
+    let hosts: Vec<&str> = message
+        .virtual_hosts
+        .iter()
+        .map(|host| host.name.as_str())
+        .collect();
+    assert_eq!(hosts, ["order", "user"]);
+}
+
+/// While one service's clusters are not there, another's routes go ahead.
+#[test]
+fn a_service_moves_while_another_waits() {
+    let fleet = "demo".parse().unwrap();
+    let order = service("order", &["v1", "v2"], "v1");
+    let user = service("user", &["v1"], "v1");
+    let made = |order: &ServiceState, user: &ServiceState| {
+        let services = [(&order.spec.name, order), (&user.spec.name, user)];
+        of_listener(&fleet, "ingress", &services)
+    };
+    let held = made(&releasing(order.clone(), 1, "v2", Ppm::percent(5)), &user);
+    let newest = made(&order, &service("user", &["v1", "v9"], "v1"));
+    let not_v9 = |part: &Part| part.needs().iter().all(|need| &*need.name != "user/v9");
+    let meanwhile = newest.meanwhile(&held, not_v9).unwrap();
+    assert_eq!(meanwhile.version(), made(&order, &user).version());
 }
 
 proptest! {

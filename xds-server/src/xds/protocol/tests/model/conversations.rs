@@ -38,11 +38,14 @@ impl Mesh {
         }
         for (name, (of_listener, of_route, mask)) in &self.listeners {
             let clusters = self.clusters.keys().enumerate();
+            // A service for each cluster, and one that has none.
+            let mut services = vec![("none", *of_route, &[][..])];
             let named: Vec<&str> = clusters
                 .filter(|(index, _)| mask & (1 << index) != 0)
                 .map(|(_, name)| *name)
                 .collect();
-            all.extend([listener(name, *of_listener), route(name, *of_route, &named)]);
+            services.extend(named.chunks(1).map(|one| (one[0], *of_route, one)));
+            all.extend([listener(name, *of_listener), routes(name, &services)]);
         }
         all
     }
