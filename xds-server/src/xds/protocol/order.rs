@@ -139,7 +139,7 @@ impl<'a> Order<'a> {
         let Some(listeners) = self.watches.get(&Kind::Listener) else {
             return false;
         };
-        let contents = listeners.entries.values().filter_map(Entry::content);
+        let contents = listeners.entries.values().filter_map(Entry::accepted);
         contents.flat_map(|listener| listener.needs()).all(|need| {
             self.watches
                 .get(&need.kind)

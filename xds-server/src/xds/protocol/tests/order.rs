@@ -380,6 +380,20 @@ fn stale_route_names_are_answered_with_removal() {
 }
 
 both! {
+    /// A listener that the client refused will never make it ask for routes.
+    fn a_refused_listener_makes_nobody_wait<C: Speak>() {
+        let mut client = C::aggregated(snapshot(1, &mesh(1, &["a"])));
+        client.want(Kind::Cluster, &[]);
+        client.accept(Kind::Cluster, &["a"]);
+        client.want(Kind::Listener, &[]);
+        let listeners = client.expect(Kind::Listener, &["l"]);
+        client.nack(&listeners);
+        client.expect_silence();
+        assert_eq!(client.synced(), 1);
+    }
+}
+
+both! {
     /// A client is not done before it has asked for what its listeners name: until then it may run
     /// on routes from before.
     fn synced_means_fully_subscribed<C: Speak>() {
