@@ -13,22 +13,30 @@ use tidegate::xds::counters::Counters;
 use tidegate::xds::fleet::Ledger;
 use tidegate::xds::resources::Publisher;
 use tidegate::xds::serve::{XdsServer, transport};
+use tokio::runtime::Runtime;
 use tokio_stream::wrappers::TcpListenerStream;
 
 /// How long anything may take on a busy machine before the test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A running xDS server.
+/// A running xDS server. Dropping it is as good as killing it: its streams break.
 pub(crate) struct Control {
     pub(crate) address: SocketAddr,
     pub(crate) ledger: Arc<Ledger>,
     publisher: Publisher,
+    runtime: Option<Runtime>,
 }
 
 impl Control {
     /// Serves one fleet, `demo`, whose Envoys listen at `ingress`.
     pub(crate) async fn start(ingress: SocketAddr, state: &State) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at("127.0.0.1:0".parse().unwrap(), ingress, state).await
+    }
+
+    /// The same, at an address that was its before.
+    pub(crate) async fn start_at(xds: SocketAddr, ingress: SocketAddr, state: &State) -> Self {
+        let listener = std::net::TcpListener::bind(xds).unwrap();
+        listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let mesh = Mesh {
             wasm: "/nonexistent/tidegate_filter.wasm".to_owned(),
@@ -48,19 +56,19 @@ impl Control {
             Arc::clone(&ledger),
             Arc::new(Counters::default()),
         );
-        let routes = server.routes();
-        tokio::spawn(async move {
-            // The server is dropped with the task, not before.
-            let _server = server;
-            transport()
-                .add_routes(routes)
-                .serve_with_incoming(TcpListenerStream::new(listener))
+        let runtime = Runtime::new().unwrap();
+        runtime.spawn(async move {
+            let incoming = tokio::net::TcpListener::from_std(listener).unwrap();
+            let routes = transport().add_routes(server.routes());
+            routes
+                .serve_with_incoming(TcpListenerStream::new(incoming))
                 .await
         });
         Self {
             address,
             ledger,
             publisher,
+            runtime: Some(runtime),
         }
     }
 
@@ -84,6 +92,14 @@ impl Control {
         };
         if tokio::time::timeout(PATIENCE, done).await.is_err() {
             panic!("no convergence on {serial}: {:#?}", self.ledger.nodes());
+        }
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
         }
     }
 }

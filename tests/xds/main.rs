@@ -1,5 +1,6 @@
 //! The xDS server and a real Envoy: what is published is what Envoy does, and no request fails
 //! on the way. Needs an Envoy, 1.36 or newer, in `TIDEGATE_ENVOY` or on the PATH.
+#![cfg(test)]
 
 mod backend;
 mod control;

@@ -31,6 +31,16 @@ async fn no_request_fails_while_versions_come_and_go_delta() {
     no_request_fails_while_versions_come_and_go(Mode::Delta).await;
 }
 
+#[tokio::test]
+async fn a_killed_control_plane_is_not_missed_sotw() {
+    a_killed_control_plane_is_not_missed(Mode::Sotw).await;
+}
+
+#[tokio::test]
+async fn a_killed_control_plane_is_not_missed_delta() {
+    a_killed_control_plane_is_not_missed(Mode::Delta).await;
+}
+
 /// The filter's module is not on the disk: Envoy refuses that one resource, and traffic flows to
 /// where it must without the filter.
 async fn traffic_follows_the_state(mode: Mode) {
@@ -117,6 +127,13 @@ async fn no_request_fails_while_versions_come_and_go(mode: Mode) {
             expected = BTreeSet::from([format!("order/{}", to.0)]);
         }
     }
+    // From one version to another with nothing in between: the new one must be warm and routed to
+    // before the old one goes.
+    for to in [v2, v3, v1] {
+        load.go_on(20).await;
+        control.publish(&order(&[to], to.0, None)).await;
+        expected = BTreeSet::from([format!("order/{}", to.0)]);
+    }
     let (sent, failures) = load.stop().await;
     assert!(
         failures.is_empty(),
@@ -125,6 +142,40 @@ async fn no_request_fails_while_versions_come_and_go(mode: Mode) {
         failures.first()
     );
     assert_eq!(clusters(&envoy.config_dump().await), expected);
+}
+
+/// While the control plane is away traffic flows; when it is back, Envoy follows it again.
+async fn a_killed_control_plane_is_not_missed(mode: Mode) {
+    let v1 = backend::start("v1").await.to_string();
+    let v2 = backend::start("v2").await.to_string();
+    let both = [("v1", v1.as_str()), ("v2", v2.as_str())];
+    let ingress = free_address();
+    let control = Control::start(ingress, &order(&both, "v1", None)).await;
+    let xds = control.address;
+    let mut envoy = Envoy::start(mode, xds);
+    envoy.ready().await;
+    control.converged(1, 1).await;
+
+    let load = Load::start(ingress, HOST);
+    load.go_on(20).await;
+    drop(control);
+    load.go_on(200).await;
+    let mut control = Control::start_at(xds, ingress, &order(&both, "v1", None)).await;
+    control.converged(1, 1).await;
+    control
+        .publish(&order(&both, "v1", Some(("v2", 1_000_000))))
+        .await;
+    load.go_on(20).await;
+    let (sent, failures) = load.stop().await;
+    let first = failures.first();
+    assert!(
+        failures.is_empty(),
+        "{} of {sent} failed: {first:?}",
+        failures.len()
+    );
+    let client = reqwest::Client::new();
+    let answer = who(&client, ingress, HOST, &[]).await;
+    assert_eq!(answer.as_deref(), Ok("v2"));
 }
 
 /// The clusters that came over xDS and are in use.

@@ -160,3 +160,119 @@ impl Drop for Connection {
         self.ledger.disconnect(&self.key, self.id);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::xds::kind::Kind;
+
+    fn ledger() -> Arc<Ledger> {
+        Ledger::new(|| Timestamp(7))
+    }
+
+    fn connect(ledger: &Arc<Ledger>, node: &str) -> Connection {
+        ledger.connect("demo".parse().unwrap(), node, Mode::Delta)
+    }
+
+    fn acked_of(ledger: &Ledger, serial: u64) -> (u32, u32) {
+        let convergence = ledger.convergence(serial);
+        (convergence.acked, convergence.connected)
+    }
+
+    #[test]
+    fn convergence_counts_who_is_connected_and_has_it() {
+        let ledger = ledger();
+        assert_eq!(acked_of(&ledger, 1), (0, 0));
+        let mut one = connect(&ledger, "one");
+        let two = connect(&ledger, "two");
+        one.record(std::iter::empty(), 3);
+        assert_eq!(acked_of(&ledger, 3), (1, 2));
+        assert_eq!(acked_of(&ledger, 4), (0, 2));
+        drop(two);
+        assert_eq!(acked_of(&ledger, 3), (1, 1));
+    }
+
+    /// With a stream for each type a sidecar has a publication when all of them have.
+    #[test]
+    fn a_sidecar_is_as_far_as_its_slowest_stream() {
+        let ledger = ledger();
+        let mut clusters = connect(&ledger, "one");
+        let mut routes = connect(&ledger, "one");
+        clusters.record(std::iter::empty(), 2);
+        assert_eq!(acked_of(&ledger, 2), (0, 1));
+        routes.record(std::iter::empty(), 2);
+        assert_eq!(acked_of(&ledger, 2), (1, 1));
+    }
+
+    #[test]
+    fn a_refusal_is_shown_until_it_is_cleared() {
+        let ledger = ledger();
+        let mut one = connect(&ledger, "one");
+        let nacked = Event::Nacked {
+            kind: Kind::Route,
+            version: "v".into(),
+            message: "bad".to_owned(),
+        };
+        one.record([nacked].into_iter(), 0);
+        let refused = ledger.nodes().remove(0).refused;
+        assert_eq!(refused[&Kind::Route].message, "bad");
+        assert_eq!(refused[&Kind::Route].at, Timestamp(7));
+        let acked = Event::Acked {
+            kind: Kind::Route,
+            version: "w".into(),
+        };
+        one.record([acked, Event::Cleared { kind: Kind::Route }].into_iter(), 1);
+        let status = ledger.nodes().remove(0);
+        assert!(status.refused.is_empty());
+        assert_eq!(status.acked[&Kind::Route], "w");
+    }
+
+    /// Checklist line 56: what is known of a sidecar goes with its last stream, but for a bounded
+    /// list of those that left lately.
+    #[test]
+    fn the_gone_are_remembered_for_a_while() {
+        let ledger = ledger();
+        for node in 0..MAX_GONE + 5 {
+            drop(connect(&ledger, &node.to_string()));
+        }
+        let nodes = ledger.nodes();
+        assert_eq!(nodes.len(), MAX_GONE);
+        assert!(nodes.iter().all(|node| !node.connected));
+        let back = connect(&ledger, &nodes[0].node);
+        let nodes = ledger.nodes();
+        assert_eq!(nodes.iter().filter(|node| node.connected).count(), 1);
+        assert_eq!(nodes.len(), MAX_GONE);
+        drop(back);
+    }
+
+    #[test]
+    fn progress_wakes_who_waits_and_nothing_else_does() {
+        let ledger = ledger();
+        let mut one = connect(&ledger, "one");
+        let mut changes = ledger.changes();
+        one.record(std::iter::empty(), 0);
+        assert!(!changes.has_changed().unwrap());
+        one.record(std::iter::empty(), 1);
+        assert!(changes.has_changed().unwrap());
+        changes.mark_unchanged();
+        drop(one);
+        assert!(changes.has_changed().unwrap());
+    }
+
+    #[test]
+    fn a_status_is_plain_json() {
+        let ledger = ledger();
+        let mut one = connect(&ledger, "one");
+        let acked = Event::Acked {
+            kind: Kind::Route,
+            version: "w".into(),
+        };
+        one.record([acked].into_iter(), 1);
+        let json = serde_json::to_value(ledger.nodes()).unwrap();
+        let expected = serde_json::json!([{
+            "node": "one", "fleet": "demo", "connected": true, "since": 7, "mode": "delta",
+            "synced": 1, "acked": {"route": "w"}, "refused": {}
+        }]);
+        assert_eq!(json, expected);
+    }
+}

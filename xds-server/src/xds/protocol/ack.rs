@@ -1,26 +1,28 @@
 //! What a client holds of one resource, as far as its answers tell.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::xds::resources::{Name, Resource};
+use crate::xds::resources::{Name, Need, Resource};
 
 /// What a client was told of a name, or says that it has.
 #[derive(Debug, Clone)]
 pub(super) enum Told {
     /// This content.
     Content(Arc<Resource>),
-    /// Some content of this version, from before this stream; we do not have it (any more).
-    Version(Box<str>),
+    /// Something from before this stream that we do not have (any more).
+    Older(Box<str>),
     /// That there is none.
     Gone,
 }
 
 impl Told {
-    fn version(&self) -> Option<&str> {
+    /// Whether it is `want`, the version that a client should have; `None` for no resource.
+    fn is(&self, want: Option<&str>) -> bool {
         match self {
-            Self::Content(resource) => Some(resource.version()),
-            Self::Version(version) => Some(version),
-            Self::Gone => None,
+            Self::Content(resource) => want == Some(resource.version()),
+            Self::Older(version) => want == Some(version),
+            Self::Gone => want.is_none(),
         }
     }
 }
@@ -54,25 +56,28 @@ pub(super) struct Entry {
     acked: Option<Told>,
     /// What it was told after that and has not accepted.
     told: Option<(Told, Answer)>,
+    /// What suspects of before named. A client that refuses a response may have taken some of it.
+    doubtful: BTreeSet<Need>,
 }
 
 impl Entry {
     /// What a client says that it holds from before this stream.
-    pub(super) const fn claimed(told: Told) -> Self {
+    pub(super) fn claimed(told: Told) -> Self {
         Self {
             acked: Some(told),
             told: None,
+            doubtful: BTreeSet::new(),
         }
     }
 
     /// How far the client is from `want`, the version that it should have; `None` for no resource.
     pub(super) fn gap(&self, want: Option<&str>) -> Gap {
         match (&self.told, &self.acked) {
-            (Some((told, answer)), _) if told.version() == want => match answer {
+            (Some((told, answer)), _) if told.is(want) => match answer {
                 Answer::Pending | Answer::Refused => Gap::None,
                 Answer::Suspect => Gap::Suspect,
             },
-            (None, Some(acked)) if acked.version() == want => Gap::None,
+            (None, Some(acked)) if acked.is(want) => Gap::None,
             _ => Gap::Open,
         }
     }
@@ -83,18 +88,22 @@ impl Entry {
             && self
                 .acked
                 .as_ref()
-                .is_some_and(|acked| acked.version() == Some(version))
+                .is_some_and(|acked| acked.is(Some(version)))
     }
 
     /// Notes that the client is being told something.
     pub(super) fn tell(&mut self, told: Told) {
-        self.told = Some((told, Answer::Pending));
+        let before = self.told.replace((told, Answer::Pending));
+        if let Some((Told::Content(suspect), Answer::Suspect)) = before {
+            self.doubtful.extend(suspect.needs().iter().cloned());
+        }
     }
 
     /// Notes that the client accepted what it was told.
     pub(super) fn accept(&mut self) {
         if let Some((told, _)) = self.told.take() {
             self.acked = Some(told);
+            self.doubtful.clear();
         }
     }
 
@@ -105,6 +114,11 @@ impl Entry {
         }
     }
 
+    /// True if the client has yet to answer.
+    pub(super) const fn is_pending(&self) -> bool {
+        matches!(self.told, Some((_, Answer::Pending)))
+    }
+
     /// True if the client accepted that there is none, and waits for no answer.
     pub(super) const fn is_gone(&self) -> bool {
         self.told.is_none() && matches!(self.acked, Some(Told::Gone))
@@ -113,6 +127,14 @@ impl Entry {
     /// True if the client refused what it was told last.
     pub(super) const fn is_refused(&self) -> bool {
         matches!(self.told, Some((_, Answer::Refused | Answer::Suspect)))
+    }
+
+    /// The newest content that the client accepted, if we have it.
+    pub(super) const fn accepted(&self) -> Option<&Arc<Resource>> {
+        match &self.acked {
+            Some(Told::Content(resource)) => Some(resource),
+            _ => None,
+        }
     }
 
     /// The newest content that the client was told, if we have it.
@@ -134,22 +156,22 @@ impl Entry {
         match (&self.told, &self.acked) {
             (Some((Told::Gone, _)), _) => false,
             (Some((_, Answer::Refused | Answer::Suspect)), _) => true,
-            (_, Some(Told::Content(_) | Told::Version(_))) => true,
+            (_, Some(Told::Content(_) | Told::Older(_))) => true,
             _ => false,
         }
     }
 
-    /// Whether the client may be acting on content for which `names` holds. Content that we do
-    /// not know may say anything.
-    pub(super) fn may_act_on(&self, names: impl Fn(&Resource) -> bool) -> bool {
-        let holds = |told: &Told| match told {
-            Told::Content(resource) => names(resource),
-            Told::Version(_) => true,
+    /// Whether the client may be acting on content that names `need`. Content that we do not know
+    /// may name anything.
+    pub(super) fn may_act_on(&self, need: &Need) -> bool {
+        let names = |told: &Told| match told {
+            Told::Content(resource) => resource.needs().contains(need),
+            Told::Older(_) => true,
             Told::Gone => false,
         };
-        // With nothing accepted on this stream, it may still act on something older.
-        self.acked.as_ref().is_none_or(holds)
-            || self.told.as_ref().is_some_and(|(told, _)| holds(told))
+        self.acked.as_ref().is_some_and(names)
+            || self.told.as_ref().is_some_and(|(told, _)| names(told))
+            || self.doubtful.contains(need)
     }
 }
 

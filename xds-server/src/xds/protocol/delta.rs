@@ -64,7 +64,7 @@ impl Rules for Delta {
         watch.apply(kind, change)?;
         if opening {
             for (name, version) in names.held {
-                watch.claim(&name, version, collection);
+                watch.claim(&name, &version, collection);
             }
         }
         Ok(event)
@@ -86,10 +86,12 @@ impl Rules for Delta {
                     gap
                 }
             };
-            match view.order.want(view.kind, name) {
+            let want = view.order.want(view.kind, name);
+            waiting |= want.is_for_now();
+            match want {
                 Want::Have(resource) => match gap(Some(resource.version())) {
-                    Gap::Open => content.resources.push(Arc::clone(resource)),
-                    Gap::Suspect => suspect.resources.push(Arc::clone(resource)),
+                    Gap::Open => content.resources.push(resource.into_owned()),
+                    Gap::Suspect => suspect.resources.push(resource.into_owned()),
                     Gap::None => {}
                 },
                 Want::Gone => match gap(None) {
@@ -97,7 +99,7 @@ impl Rules for Delta {
                     Gap::Suspect => suspect.removed.push(Arc::clone(name)),
                     Gap::None => {}
                 },
-                Want::Keep => waiting = true,
+                Want::Keep => {}
             }
         }
         if content.is_empty() && !watch.owed {

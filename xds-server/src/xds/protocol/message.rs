@@ -112,10 +112,10 @@ pub enum Refusal {
         /// What was asked for.
         asked: String,
     },
-    /// More names than [`MAX_NAMES`].
+    /// More names than the limit.
     #[error("more than {MAX_NAMES} {0} names in one subscription")]
     TooManyNames(Kind),
-    /// A name longer than [`MAX_NAME_LEN`].
+    /// A name longer than the limit.
     #[error("a {0} name is longer than {MAX_NAME_LEN} bytes")]
     NameTooLong(Kind),
 }

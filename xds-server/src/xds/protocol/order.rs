@@ -2,30 +2,40 @@
 //!
 //! - A route is sent when the client has answered every cluster that the route names: Envoy
 //!   acknowledges CDS only when new clusters are warm, so that answer is the barrier. A route back
-//!   to clusters that the client has already waits for nothing.
+//!   to clusters that the client has already waits for nothing, not even for another service's
+//!   clusters: until those are there, the client gets the other parts of the new routes.
 //! - A cluster that is gone stays, with its endpoints, until no route that the client may be
 //!   acting on names it.
 //!
 //! New clusters wait for nothing and refusals count as answers, so neither rule can wait for the
 //! other and nothing gets stuck.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::ack::Entry;
 use super::message::Scope;
 use super::watch::Watch;
 use crate::xds::kind::Kind;
-use crate::xds::resources::{FleetSnapshot, Resource};
+use crate::xds::resources::{FleetSnapshot, Need, Part, Resource};
 
 /// What a client should have of one name now.
 #[derive(Debug)]
 pub(super) enum Want<'a> {
-    /// This.
-    Have(&'a Arc<Resource>),
+    /// This: the snapshot's, or one that was made for the time being.
+    Have(Cow<'a, Arc<Resource>>),
     /// Nothing.
     Gone,
     /// Whatever it has, until another type moves on.
     Keep,
+}
+
+impl Want<'_> {
+    /// True if it will be something else when another type moves on.
+    pub(super) const fn is_for_now(&self) -> bool {
+        matches!(self, Self::Keep | Self::Have(Cow::Owned(_)))
+    }
 }
 
 /// One stream, seen across its types.
@@ -40,8 +50,8 @@ impl<'a> Order<'a> {
     /// What the client should have of one name now.
     pub(super) fn want(&self, kind: Kind, name: &str) -> Want<'a> {
         match (kind, self.snapshot.collection(kind).get(name)) {
-            (Kind::Route, Some(route)) if self.lacks_clusters_of(route) => Want::Keep,
-            (_, Some(resource)) => Want::Have(resource),
+            (Kind::Route, Some(route)) => self.want_route(name, route),
+            (_, Some(resource)) => Want::Have(Cow::Borrowed(resource)),
             (Kind::Cluster, None) if self.holds_cluster(name) && self.is_routed_to(name) => {
                 Want::Keep
             }
@@ -50,40 +60,56 @@ impl<'a> Order<'a> {
         }
     }
 
-    /// True if the client has yet to answer a cluster that a route names. Clusters that it did not
-    /// subscribe to are its own affair: it gets them elsewhere, or asks when it sees the route.
-    fn lacks_clusters_of(&self, route: &Resource) -> bool {
-        let Some(clusters) = self.watches.get(&Kind::Cluster) else {
-            return false;
-        };
-        route.needs().iter().any(|need| {
-            need.kind == Kind::Cluster
-                && clusters.subscription.covers(&need.name)
-                && self
-                    .snapshot
-                    .collection(Kind::Cluster)
-                    .get(&need.name)
-                    .is_some()
-                && !clusters
-                    .entries
-                    .get(&need.name)
-                    .is_some_and(|entry| entry.is_answered())
-        })
+    /// A route for a client that has yet to answer some of its clusters: those parts of it that
+    /// it is ready for, beside what it has of the others. A client that has none waits for all.
+    fn want_route(&self, name: &str, route: &'a Arc<Resource>) -> Want<'a> {
+        if !route.needs().iter().any(|need| self.lacks(need)) {
+            return Want::Have(Cow::Borrowed(route));
+        }
+        let ready = |part: &Part| !part.needs().iter().any(|need| self.lacks(need));
+        self.watches
+            .get(&Kind::Route)
+            .and_then(|routes| routes.entries.get(name))
+            .and_then(Entry::accepted)
+            .and_then(|held| route.meanwhile(held, ready))
+            .map_or(Want::Keep, |mixed| Want::Have(Cow::Owned(Arc::new(mixed))))
+    }
+
+    /// True if the client has yet to answer a cluster. Clusters that it did not subscribe to are
+    /// its own affair: it gets them elsewhere, or asks when it sees the route.
+    fn lacks(&self, need: &Need) -> bool {
+        let clusters = self.snapshot.collection(Kind::Cluster);
+        need.kind == Kind::Cluster
+            && clusters.get(&need.name).is_some()
+            && self.watches.get(&Kind::Cluster).is_some_and(|watch| {
+                let entry = watch.entries.get(&need.name);
+                watch.subscription.covers(&need.name) && !entry.is_some_and(Entry::is_answered)
+            })
     }
 
     /// Whether the client may be acting on a route that names this cluster.
     fn is_routed_to(&self, cluster: &str) -> bool {
         let Some(routes) = self.watches.get(&Kind::Route) else {
-            // Its routes are not known yet. If it will ask for them, it may hold old ones.
-            return self.has_listeners();
+            return self.may_have_routes();
         };
-        let names_it = |route: &Resource| route.names(Kind::Cluster, cluster);
-        let unknown = |name| !routes.entries.contains_key(name);
-        routes.subscription.explicit().iter().any(unknown)
-            || routes
-                .entries
-                .values()
-                .any(|entry| entry.may_act_on(names_it))
+        let need = Need {
+            kind: Kind::Cluster,
+            name: cluster.into(),
+        };
+        let mut routes = routes.entries.values();
+        routes.any(|entry| entry.may_act_on(&need))
+    }
+
+    /// Whether a client that has not asked for routes may hold some, from before this stream: until
+    /// it has answered that it has no listener.
+    fn may_have_routes(&self) -> bool {
+        let has_none = |listeners: &Watch| {
+            listeners.in_flight.is_none()
+                && !listeners.owed
+                && listeners.forced.is_empty()
+                && listeners.entries.values().all(Entry::is_gone)
+        };
+        self.scope == Scope::Aggregated && !self.watches.get(&Kind::Listener).is_some_and(has_none)
     }
 
     /// Whether the client has a cluster, as far as is known.
@@ -113,10 +139,7 @@ impl<'a> Order<'a> {
         let Some(listeners) = self.watches.get(&Kind::Listener) else {
             return false;
         };
-        let contents = listeners
-            .entries
-            .values()
-            .filter_map(|entry| entry.content());
+        let contents = listeners.entries.values().filter_map(Entry::accepted);
         contents.flat_map(|listener| listener.needs()).all(|need| {
             self.watches
                 .get(&need.kind)

@@ -20,6 +20,8 @@ pub enum Sotw {}
 pub struct SotwNames {
     /// All that is wanted.
     pub names: Vec<String>,
+    /// True if the client says that it accepted a version of this type, perhaps before this stream.
+    pub accepted: bool,
 }
 
 impl Dialect for Sotw {}
@@ -36,7 +38,7 @@ impl Rules for Sotw {
     fn take(
         watch: &mut Watch,
         request: Request<SotwNames>,
-        _: &Collection,
+        collection: &Collection,
         opening: bool,
     ) -> Result<Option<Event>, Refusal> {
         let kind = request.kind;
@@ -53,18 +55,21 @@ impl Rules for Sotw {
             }
             _ => None,
         };
-        let restart = opening || (standing == Standing::Bare && watch.in_flight.is_none());
-        if restart {
-            *watch = Watch {
-                refused: watch.refused,
-                ..Watch::default()
-            };
-            watch.owed = true;
-            watch.dirty = true;
-        }
+        let accepted = request.names.accepted;
         let names = request.names.names.into_iter().map(Name::from);
         let change = watch.subscription.replace(names);
         watch.apply(kind, change)?;
+        // Without a nonce the client has seen no response, or remembers none: it needs them all.
+        if opening || (standing == Standing::Bare && watch.in_flight.is_none()) {
+            let all: Vec<Name> = watch.subscription.explicit().iter().cloned().collect();
+            if opening && accepted {
+                all.iter()
+                    .for_each(|name| watch.claim(name, "", collection));
+            }
+            watch.forced.extend(all);
+            watch.owed = true;
+            watch.dirty = true;
+        }
         Ok(event)
     }
 
@@ -85,20 +90,22 @@ fn whole(view: View<'_>) -> Draft {
     let mut waiting = false;
     for name in watch.names(view.collection) {
         let entry = watch.entries.get(name);
-        match view.order.want(view.kind, name) {
+        let want = view.order.want(view.kind, name);
+        waiting |= want.is_for_now();
+        match want {
             Want::Have(resource) => {
-                due |= gap(entry, Some(resource)) == Gap::Open;
-                content.resources.push(Arc::clone(resource));
+                due |= gap(entry, &resource) == Gap::Open;
+                content.resources.push(resource.into_owned());
             }
+            // Even if it was refused: the client may have taken it all the same, and route to it.
             Want::Keep => {
-                waiting = true;
-                content
-                    .resources
-                    .extend(entry.and_then(Entry::content).cloned());
+                let kept = entry.and_then(Entry::content);
+                content.resources.extend(kept.cloned());
             }
+            // Accepting a set is accepting that all else is gone.
             Want::Gone => {
-                if entry.is_some() && gap(entry, None) == Gap::Open {
-                    due = true;
+                if let Some(entry) = entry.filter(|entry| !entry.is_gone()) {
+                    due |= entry.gap(None) == Gap::Open;
                     content.removed.push(Arc::clone(name));
                 }
             }
@@ -115,31 +122,31 @@ fn part(view: View<'_>) -> Draft {
     let mut waiting = false;
     for name in watch.names(view.collection) {
         let forced = watch.forced.contains(name);
-        match view.order.want(view.kind, name) {
-            Want::Have(resource) => match gap(watch.entries.get(name), Some(resource)) {
+        let want = view.order.want(view.kind, name);
+        waiting |= want.is_for_now();
+        match want {
+            Want::Have(resource) => match gap(watch.entries.get(name), &resource) {
                 Gap::None if !forced => {}
-                Gap::Suspect if !forced => suspect = suspect.or(Some(resource)),
-                _ => content.resources.push(Arc::clone(resource)),
+                Gap::Suspect if !forced => suspect = suspect.or(Some(resource.into_owned())),
+                _ => content.resources.push(resource.into_owned()),
             },
-            Want::Keep => waiting = true,
             // A client that reconnects may have a cluster that is gone, warming: it would wait for
             // endpoints for ever.
             Want::Gone if forced && watch.owed && view.kind == Kind::Endpoint => {
                 content.resources.push(Arc::new(empty_assignment(name)));
             }
-            Want::Gone => {}
+            Want::Gone | Want::Keep => {}
         }
     }
     if content.resources.is_empty() {
-        content.resources.extend(suspect.cloned());
+        content.resources.extend(suspect);
     }
     let due = !content.resources.is_empty();
     finish(content, due, waiting)
 }
 
-fn gap(entry: Option<&Entry>, want: Option<&Arc<Resource>>) -> Gap {
-    let version = want.map(|resource| resource.version());
-    entry.map_or(Gap::Open, |entry| entry.gap(version))
+fn gap(entry: Option<&Entry>, want: &Resource) -> Gap {
+    entry.map_or(Gap::Open, |entry| entry.gap(Some(want.version())))
 }
 
 fn finish(mut content: Content, due: bool, waiting: bool) -> Draft {

@@ -71,16 +71,17 @@ impl Watch {
             Answer::Refused
         };
         for name in &in_flight.names {
-            // A name that was unsubscribed meanwhile has no entry.
-            if let Some(entry) = self.entries.get_mut(name) {
-                if error.is_some() {
-                    entry.refuse(refusal);
-                } else {
-                    entry.accept();
-                    if entry.is_gone() && !self.subscription.explicit().contains(name) {
-                        self.entries.remove(name);
-                    }
-                }
+            let Some(entry) = self.entries.get_mut(name) else {
+                continue;
+            };
+            if error.is_some() {
+                entry.refuse(refusal);
+            } else {
+                entry.accept();
+            }
+            let forgotten = entry.is_gone() && !self.subscription.explicit().contains(name);
+            if forgotten || !self.subscription.covers(name) {
+                self.entries.remove(name);
             }
         }
         self.dirty = true;
@@ -108,20 +109,23 @@ impl Watch {
         self.forced.extend(change.added);
         if change.narrowed {
             let subscription = &self.subscription;
-            self.entries.retain(|name, _| subscription.covers(name));
+            // What is under way may arrive after the client has changed its mind once more.
+            self.entries
+                .retain(|name, entry| subscription.covers(name) || entry.is_pending());
             self.forced.retain(|name| subscription.covers(name));
         }
         Ok(())
     }
 
-    /// Notes what the client says that it holds from before this stream.
-    pub(super) fn claim(&mut self, name: &str, version: String, collection: &Collection) {
+    /// Notes what the client says that it holds from before this stream. State of the world does
+    /// not say which version: then it is empty.
+    pub(super) fn claim(&mut self, name: &str, version: &str, collection: &Collection) {
         if !self.subscription.covers(name) {
             return;
         }
         let told = match collection.get(name) {
             Some(resource) if resource.version() == version => Told::Content(Arc::clone(resource)),
-            _ => Told::Version(version.into()),
+            _ => Told::Older(version.into()),
         };
         self.entries.insert(name.into(), Entry::claimed(told));
     }

@@ -13,12 +13,14 @@ mod publisher;
 mod resource;
 mod route;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 pub use endpoint::empty_assignment;
 pub use names::CONTROL_PLANE_CLUSTER;
 pub use publisher::Publisher;
 pub(crate) use resource::version_of;
-pub use resource::{Name, Need, Resource};
+pub use resource::{Name, Need, Part, Resource};
 pub use snapshot::{Collection, FleetSnapshot, SnapshotSet};
 
 use prost::Message;

@@ -30,6 +30,36 @@ pub struct Resource {
     version: Box<str>,
     value: Bytes,
     needs: Vec<Need>,
+    /// How much of `value` comes before the parts.
+    head: usize,
+    parts: Vec<Part>,
+}
+
+/// A piece of a resource that makes sense without the others, such as one virtual host of a route
+/// configuration. Encoded messages may be joined, so a resource is its head and its parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    name: Name,
+    value: Bytes,
+    needs: Vec<Need>,
+}
+
+impl Part {
+    /// Encodes a message of the resource's own type that holds nothing but the part.
+    #[must_use]
+    pub fn encode(name: &str, message: &impl Message, needs: Vec<Need>) -> Self {
+        Self {
+            name: name.into(),
+            value: message.encode_to_vec().into(),
+            needs,
+        }
+    }
+
+    /// The resources that it names.
+    #[must_use]
+    pub fn needs(&self) -> &[Need] {
+        &self.needs
+    }
 }
 
 impl Resource {
@@ -41,9 +71,52 @@ impl Resource {
             kind,
             name: name.into(),
             version: hex(&Sha256::digest(&value)),
+            head: value.len(),
             value,
             needs,
+            parts: Vec::new(),
         }
+    }
+
+    /// Encodes a message that has parts: `head` is all else.
+    #[must_use]
+    pub fn assemble(kind: Kind, name: &str, head: &impl Message, parts: Vec<Part>) -> Self {
+        Self::join(kind, name.into(), &head.encode_to_vec(), parts)
+    }
+
+    fn join(kind: Kind, name: Name, head: &[u8], parts: Vec<Part>) -> Self {
+        let mut value = head.to_vec();
+        let mut needs = Vec::new();
+        for part in &parts {
+            value.extend_from_slice(&part.value);
+            needs.extend(part.needs.iter().cloned());
+        }
+        Self {
+            kind,
+            name,
+            version: hex(&Sha256::digest(&value)),
+            value: value.into(),
+            needs,
+            head: head.len(),
+            parts,
+        }
+    }
+
+    /// What a client that has `held` may have until it is ready for all of this: the parts that it
+    /// is ready for, and for the others what it has. `None` if there are no parts to choose from.
+    #[must_use]
+    pub fn meanwhile(&self, held: &Self, ready: impl Fn(&Part) -> bool) -> Option<Self> {
+        let head = self.value.get(..self.head)?;
+        let choose = |part| {
+            let mut old = held.parts.iter();
+            if ready(part) {
+                Some(part)
+            } else {
+                old.find(|old| old.name == part.name)
+            }
+        };
+        let parts: Vec<Part> = self.parts.iter().filter_map(choose).cloned().collect();
+        (!parts.is_empty()).then(|| Self::join(self.kind, Arc::clone(&self.name), head, parts))
     }
 
     /// What kind of resource it is.
@@ -74,14 +147,6 @@ impl Resource {
     #[must_use]
     pub fn needs(&self) -> &[Need] {
         &self.needs
-    }
-
-    /// Whether it names one resource.
-    #[must_use]
-    pub fn names(&self, kind: Kind, name: &str) -> bool {
-        self.needs
-            .iter()
-            .any(|need| need.kind == kind && &*need.name == name)
     }
 }
 

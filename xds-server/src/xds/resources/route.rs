@@ -10,7 +10,7 @@ use tidegate_proto::envoy::envoy::config::route::v3 as envoy;
 use tidegate_proto::envoy::envoy::r#type::matcher::v3 as matcher;
 
 use super::build::Service;
-use super::{Need, Resource, names, number, seconds};
+use super::{Need, Part, Resource, names, number, seconds};
 use crate::delivery::names::{FleetName, ServiceName, VersionName};
 use crate::delivery::state::ServiceState;
 use crate::delivery::units::Ppm;
@@ -41,26 +41,33 @@ pub(super) fn of_service(name: &ServiceName, service: &ServiceState) -> Resource
 }
 
 fn routes(name: &str, services: &[Service<'_>], division: Division) -> Resource {
-    let message = envoy::RouteConfiguration {
+    let head = envoy::RouteConfiguration {
         name: name.to_owned(),
-        virtual_hosts: services
-            .iter()
-            .map(|(service, state)| virtual_host(service, state, division))
-            .collect(),
         ignore_port_in_host_matching: true,
         ..Default::default()
     };
-    let needs = services
+    // A service's virtual host is a part of its own: what one service waits for, such as a new
+    // version's cluster that warms slowly, must not hold back another's rollback.
+    let parts = services
         .iter()
-        .flat_map(|(service, state)| {
-            let versions = state.spec.versions.keys();
-            versions.map(|version| Need {
-                kind: Kind::Cluster,
-                name: names::cluster(service, version).into(),
-            })
+        .map(|(service, state)| part(service, state, division))
+        .collect();
+    Resource::assemble(Kind::Route, name, &head, parts)
+}
+
+fn part(service: &ServiceName, state: &ServiceState, division: Division) -> Part {
+    let message = envoy::RouteConfiguration {
+        virtual_hosts: vec![virtual_host(service, state, division)],
+        ..Default::default()
+    };
+    let versions = state.spec.versions.keys();
+    let needs = versions
+        .map(|version| Need {
+            kind: Kind::Cluster,
+            name: names::cluster(service, version).into(),
         })
         .collect();
-    Resource::encode(Kind::Route, name, &message, needs)
+    Part::encode(service.as_str(), &message, needs)
 }
 
 fn virtual_host(
@@ -199,6 +206,3 @@ fn no_stable_version(service: &ServiceName) -> envoy::route::Action {
         ..Default::default()
     })
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,6 +1,6 @@
 //! xDS over gRPC: ADS, and each type on a service of its own, state of the world and delta.
 //!
-//! Every stream is one task ([`stream`]) that owns one [`super::protocol::Session`]; the rest here
+//! Every stream is one task (`stream`) that owns one [`super::protocol::Session`]; the rest here
 //! only translates. Nothing is queued for a stream: it looks at the newest snapshot when it can
 //! send.
 

@@ -44,6 +44,7 @@ impl Wire for Sotw {
             error: message.error_detail.map(|error| error.message),
             names: SotwNames {
                 names: message.resource_names,
+                accepted: !message.version_info.is_empty(),
             },
         })
     }

@@ -1,0 +1,187 @@
+//! Snapshots, and what they share.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::fixtures::*;
+use crate::config::{Fleet, Mesh, Services};
+use crate::delivery::state::State;
+use crate::delivery::units::Ppm;
+use crate::xds::kind::Kind;
+use crate::xds::resources::{FleetSnapshot, Need, Publisher};
+
+fn newest(publisher: &Publisher) -> Arc<FleetSnapshot> {
+    let set = Arc::clone(&publisher.subscribe().borrow());
+    Arc::clone(set.fleet("demo").unwrap())
+}
+
+fn names(snapshot: &FleetSnapshot, kind: Kind) -> Vec<String> {
+    let names = snapshot.collection(kind).names();
+    names.map(ToString::to_string).collect()
+}
+
+fn publisher(state: &State) -> Publisher {
+    Publisher::new(mesh(Services::All), state)
+}
+
+#[test]
+fn there_is_a_snapshot_from_the_start() {
+    let publisher = publisher(&state(&[service("order", &["v1"], "v1")]));
+    let snapshot = newest(&publisher);
+    assert_eq!(snapshot.serial(), 1);
+    assert_eq!(names(&snapshot, Kind::Cluster), ["order/v1"]);
+    assert_eq!(names(&snapshot, Kind::Endpoint), ["order/v1"]);
+    assert_eq!(names(&snapshot, Kind::Listener), ["ingress"]);
+    assert_eq!(names(&snapshot, Kind::Extension), ["tidegate"]);
+    assert_eq!(
+        names(&snapshot, Kind::Route),
+        ["demo/ingress", "service/order"]
+    );
+}
+
+#[test]
+fn the_same_state_is_no_publication() {
+    let order = service("order", &["v1", "v2"], "v1");
+    let mut publisher = publisher(&state(std::slice::from_ref(&order)));
+    let mut watching = publisher.subscribe();
+    watching.mark_unchanged();
+    assert_eq!(publisher.publish(&state(std::slice::from_ref(&order))), 1);
+    assert!(!watching.has_changed().unwrap());
+    let running = releasing(order, 1, "v2", Ppm::percent(5));
+    assert_eq!(publisher.publish(&state(&[running])), 2);
+    assert!(watching.has_changed().unwrap());
+}
+
+/// A weight moves one route configuration of each listener and of the service; all else is the
+/// same memory.
+#[test]
+fn what_did_not_change_is_shared() {
+    let user = service("user", &["v1"], "v1");
+    let order = service("order", &["v1", "v2"], "v1");
+    let at = |weight| {
+        let order = releasing(order.clone(), 1, "v2", Ppm::percent(weight));
+        state(&[user.clone(), order])
+    };
+    let mut publisher = publisher(&at(5));
+    let before = newest(&publisher);
+    publisher.publish(&at(10));
+    let after = newest(&publisher);
+    for kind in Kind::ALL {
+        let same = Arc::ptr_eq(before.collection(kind), after.collection(kind));
+        assert_eq!(same, kind != Kind::Route, "{kind}");
+    }
+    let route = |snapshot: &FleetSnapshot, name| {
+        Arc::clone(snapshot.collection(Kind::Route).get(name).unwrap())
+    };
+    let user = (
+        route(&before, "service/user"),
+        route(&after, "service/user"),
+    );
+    assert!(Arc::ptr_eq(&user.0, &user.1));
+    let order = (
+        route(&before, "service/order"),
+        route(&after, "service/order"),
+    );
+    assert_ne!(order.0.version(), order.1.version());
+}
+
+/// Checklist line 54: a fleet is told of the services that its listeners lead to, and no others.
+#[test]
+fn a_fleet_sees_its_own_services() {
+    let services = Services::Named(vec!["order".parse().unwrap()]);
+    let both = [
+        service("order", &["v1"], "v1"),
+        service("user", &["v1"], "v1"),
+    ];
+    let publisher = Publisher::new(mesh(services), &state(&both));
+    let snapshot = newest(&publisher);
+    assert_eq!(names(&snapshot, Kind::Cluster), ["order/v1"]);
+    assert_eq!(
+        names(&snapshot, Kind::Route),
+        ["demo/ingress", "service/order"]
+    );
+}
+
+/// Fleets share what is the same for both.
+#[test]
+fn fleets_share_resources() {
+    let ours = mesh(Services::All);
+    let theirs = Fleet {
+        name: "edge".parse().unwrap(),
+        ..ours.fleets[0].clone()
+    };
+    let both = Mesh {
+        fleets: vec![ours.fleets[0].clone(), theirs],
+        ..ours
+    };
+    let publisher = Publisher::new(both, &state(&[service("order", &["v1"], "v1")]));
+    let set = Arc::clone(&publisher.subscribe().borrow());
+    let cluster = |fleet| {
+        let snapshot = set.fleet(fleet).unwrap();
+        Arc::clone(snapshot.collection(Kind::Cluster).get("order/v1").unwrap())
+    };
+    assert!(Arc::ptr_eq(&cluster("demo"), &cluster("edge")));
+}
+
+/// Any state: services with some of three versions, perhaps in a release, perhaps with a stable
+/// version or a candidate that is not deployed.
+fn any_state() -> impl Strategy<Value = State> {
+    let versions = prop::sample::subsequence(vec!["v1", "v2", "v3"], 0..=3);
+    let version = || prop::sample::select(vec!["v1", "v2", "v3"]);
+    let release = prop::option::of((version(), 0..=1_000_000_u32));
+    let one = (versions, version(), release);
+    prop::collection::vec(one, 0..4).prop_map(|services| {
+        let made = ["order", "user", "payment", "product"]
+            .into_iter()
+            .zip(services);
+        let made: Vec<_> = made
+            .map(|(name, (versions, stable, release))| {
+                let made = service(name, &versions, stable);
+                match release {
+                    Some((candidate, parts)) => {
+                        releasing(made, 1, candidate, Ppm::new(parts).unwrap())
+                    }
+                    None => made,
+                }
+            })
+            .collect();
+        state(&made)
+    })
+}
+
+proptest! {
+    /// Checklist line 40: whatever the state, nothing in a snapshot names what is not there.
+    #[test]
+    fn nothing_names_what_is_not_there(state in any_state(), own_listeners in any::<bool>()) {
+        let mesh = if own_listeners { mesh(Services::All) } else { mesh_without_listeners() };
+        let snapshot = newest(&Publisher::new(mesh, &state));
+        let mut named: BTreeSet<Need> = BTreeSet::new();
+        for kind in Kind::ALL {
+            let collection = snapshot.collection(kind);
+            for name in collection.names() {
+                named.extend(collection.get(name).unwrap().needs().iter().cloned());
+            }
+        }
+        for need in &named {
+            let collection = snapshot.collection(need.kind);
+            prop_assert!(collection.get(&need.name).is_some(), "{:?}", need);
+        }
+        // And endpoints are of clusters that want them.
+        for name in snapshot.collection(Kind::Endpoint).names() {
+            let need = Need { kind: Kind::Endpoint, name: Arc::clone(name) };
+            prop_assert!(named.contains(&need), "{:?}", need);
+        }
+    }
+
+    /// Checklist line 57: a version is the hash of its content, the same in every process.
+    #[test]
+    fn the_same_state_has_the_same_versions(state in any_state()) {
+        let one = newest(&publisher(&state));
+        let two = newest(&publisher(&state));
+        for kind in Kind::ALL {
+            prop_assert_eq!(one.collection(kind).version(), two.collection(kind).version());
+        }
+    }
+}
