@@ -7,10 +7,7 @@
 //! The module is built for `wasm32-unknown-unknown`: smaller than for WASI, with one import beyond
 //! the proxy's own ([`host::random`]), and the very target that the core's golden vectors run on.
 
-#![expect(
-    missing_docs,
-    reason = "the SDK's macro exports a function without any"
-)]
+#![expect(missing_docs, reason = "the SDK's macro exports a function without any")]
 
 mod host;
 mod log;

@@ -34,9 +34,7 @@ pub(crate) fn random() -> [u8; 16] {
     host::random().unwrap_or_else(|_| {
         let nanos = host::now().unwrap_or_default().as_nanos();
         // An odd multiplier only permutes, so different times stay different.
-        nanos
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
-            .to_le_bytes()
+        nanos.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_le_bytes()
     })
 }
 

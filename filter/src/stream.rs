@@ -46,11 +46,7 @@ impl Request for HostRequest {
 
 impl Stream {
     pub(crate) const fn new(router: Option<Rc<Router>>) -> Self {
-        Self {
-            router,
-            reached: false,
-            generated: None,
-        }
+        Self { router, reached: false, generated: None }
     }
 
     /// Routes the request by headers of ours, which nobody else may set.
@@ -74,9 +70,8 @@ impl Stream {
             return Ok(());
         };
         let cluster = host::property(property::CLUSTER)?.unwrap_or_default();
-        let Some(served) = std::str::from_utf8(&cluster)
-            .ok()
-            .and_then(|cluster| router.served(cluster))
+        let Some(served) =
+            std::str::from_utf8(&cluster).ok().and_then(|cluster| router.served(cluster))
         else {
             return Ok(());
         };
@@ -111,10 +106,7 @@ impl HttpContext for Stream {
 
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
         if let Some(identity) = self.generated.take() {
-            or_trouble(host::add_response_header(
-                "set-cookie",
-                &identity.set_cookie(),
-            ));
+            or_trouble(host::add_response_header("set-cookie", &identity.set_cookie()));
         }
         Action::Continue
     }
@@ -146,7 +138,5 @@ fn integer(path: &str) -> Result<Option<u64>, HostError> {
 
 /// A host call that fails must not fail the request: traffic flows, to stable.
 fn or_trouble<T>(result: Result<T, HostError>) -> Option<T> {
-    result
-        .inspect_err(|error| log::trouble(format_args!("a host call failed: {error}")))
-        .ok()
+    result.inspect_err(|error| log::trouble(format_args!("a host call failed: {error}"))).ok()
 }

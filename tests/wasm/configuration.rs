@@ -1,9 +1,9 @@
 //! Configurations: how they come, change and go.
 
+use crate::host::ReportServer;
 use prost::Message as _;
 use serde_json::json;
 use tidegate_proto::report::v1::ReportResponse;
-use crate::host::ReportServer;
 
 use crate::support::{config, configured, exchange, settle, values, vm};
 
@@ -24,10 +24,7 @@ fn bad_configurations_are_refused_and_the_log_says_why() {
     let huge = " ".repeat((4 << 20) + 1);
     let bad = bad.into_iter().chain([
         (cluster.as_str(), "call the cluster something else"),
-        (
-            flags.as_str(),
-            "flags.beta.targeting.nope: operator `nope` is unknown",
-        ),
+        (flags.as_str(), "flags.beta.targeting.nope: operator `nope` is unknown"),
         (huge.as_str(), "larger than"),
     ]);
     let mut vm = vm(1);
@@ -70,11 +67,7 @@ fn counts_outlive_a_change_of_configuration() {
     assert_eq!(calls.len(), 1);
     let report = calls[0].report().unwrap();
     assert_eq!((report.config_version.as_str(), report.sequence), ("c2", 1));
-    let counted: Vec<_> = report
-        .counts
-        .iter()
-        .map(|c| (c.release.as_str(), c.requests))
-        .collect();
+    let counted: Vec<_> = report.counts.iter().map(|c| (c.release.as_str(), c.requests)).collect();
     assert_eq!(counted, [("r1", 2), ("r2", 1)]);
 }
 
@@ -102,12 +95,8 @@ fn a_standalone_filter_takes_its_configuration_from_the_reply() {
     first["standalone"] = json!(true);
     let root = vm.root(&first.to_string()).unwrap().unwrap();
     let reply = |config: &str| {
-        ReportResponse {
-            acknowledged: u64::MAX,
-            interval_ms: 100,
-            config: Some(config.to_owned()),
-        }
-        .encode_to_vec()
+        ReportResponse { acknowledged: u64::MAX, interval_ms: 100, config: Some(config.to_owned()) }
+            .encode_to_vec()
     };
     let mut second = first.clone();
     second["version"] = json!("c2");
@@ -116,8 +105,7 @@ fn a_standalone_filter_takes_its_configuration_from_the_reply() {
     vm.tick_after(root, 1000).unwrap();
     let call = vm.world().take_calls().remove(0);
     assert!(call.report().unwrap().wants_config);
-    vm.answer(root, call.token, reply(&second.to_string()))
-        .unwrap();
+    vm.answer(root, call.token, reply(&second.to_string())).unwrap();
     assert_eq!(vm.world().tick_period, Some(100));
     let done = vm.exchange(root, exchange(&[("x-user-id", b"u")])).unwrap();
     let bucket = tidegate_core::bucket::bucket(b"other", b"u").to_string();
@@ -140,11 +128,8 @@ fn behind_our_own_xds_a_reply_changes_nothing() {
     assert!(!call.report().unwrap().wants_config);
     let mut other = config();
     other["services"][0]["salt"] = json!("other");
-    let answer = ReportResponse {
-        acknowledged: 1,
-        interval_ms: 250,
-        config: Some(other.to_string()),
-    };
+    let answer =
+        ReportResponse { acknowledged: 1, interval_ms: 250, config: Some(other.to_string()) };
     vm.answer(root, call.token, answer.encode_to_vec()).unwrap();
     let done = vm.exchange(root, exchange(&[("x-user-id", b"u")])).unwrap();
     let bucket = tidegate_core::bucket::bucket(b"order/1", b"u").to_string();

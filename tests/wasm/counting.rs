@@ -11,11 +11,7 @@ fn sums(vm: &mut Vm, root: u32, version: &str) -> Sums {
 }
 
 fn status(code: u64) -> Finish {
-    Finish {
-        code,
-        millis: 5,
-        ..Finish::default()
-    }
+    Finish { code, millis: 5, ..Finish::default() }
 }
 
 #[test]
@@ -24,24 +20,13 @@ fn outcomes_are_told_apart() {
     for code in [200, 204, 302, 404, 500, 503, 0] {
         vm.exchange(root, ending(status(code))).unwrap();
     }
-    let client_left = Finish {
-        flags: 1 << 14,
-        ..status(0)
-    };
+    let client_left = Finish { flags: 1 << 14, ..status(0) };
     vm.exchange(root, ending(client_left)).unwrap();
-    let rate_limited = Finish {
-        flags: 1 << 11,
-        ..status(429)
-    };
+    let rate_limited = Finish { flags: 1 << 11, ..status(429) };
     vm.exchange(root, ending(rate_limited)).unwrap();
     assert_eq!(
         sums(&mut vm, root, "v1"),
-        Sums {
-            requests: 7,
-            errors: 3,
-            client_errors: 1,
-            cancelled: 1,
-        }
+        Sums { requests: 7, errors: 3, client_errors: 1, cancelled: 1 }
     );
 }
 
@@ -49,17 +34,11 @@ fn outcomes_are_told_apart() {
 fn the_cluster_that_served_is_counted_not_the_decision() {
     let (mut vm, root) = configured(1);
     for cluster in ["order/v2", "order/v2", "order/v1"] {
-        let finish = Finish {
-            cluster: Some(cluster.to_owned()),
-            ..status(200)
-        };
+        let finish = Finish { cluster: Some(cluster.to_owned()), ..status(200) };
         vm.exchange(root, ending(finish)).unwrap();
     }
     for cluster in ["other/v1", "order", "", "outbound|80|v2|elsewhere"] {
-        let finish = Finish {
-            cluster: Some(cluster.to_owned()),
-            ..status(200)
-        };
+        let finish = Finish { cluster: Some(cluster.to_owned()), ..status(200) };
         vm.exchange(root, ending(finish)).unwrap();
     }
     let mut server = ReportServer::default();
@@ -73,15 +52,11 @@ fn the_cluster_that_served_is_counted_not_the_decision() {
 #[test]
 fn grpc_status_counts_only_for_grpc() {
     let (mut vm, root) = configured(1);
-    let unavailable = Finish {
-        grpc_status: Some(14),
-        ..status(200)
-    };
+    let unavailable = Finish { grpc_status: Some(14), ..status(200) };
     // Envoy makes up a gRPC status for any request.
     vm.exchange(root, ending(unavailable.clone())).unwrap();
     let mut grpc = ending(unavailable);
-    grpc.headers
-        .push(("content-type".into(), b"application/grpc+proto".to_vec()));
+    grpc.headers.push(("content-type".into(), b"application/grpc+proto".to_vec()));
     vm.exchange(root, grpc).unwrap();
     let sums = sums(&mut vm, root, "v1");
     assert_eq!((sums.requests, sums.errors), (2, 1));
@@ -100,10 +75,7 @@ fn a_filter_that_answered_before_us_is_no_versions_doing() {
 #[test]
 fn durations_arrive_in_the_histogram() {
     let (mut vm, root) = configured(1);
-    let slow = Finish {
-        millis: 3_000,
-        ..status(200)
-    };
+    let slow = Finish { millis: 3_000, ..status(200) };
     vm.exchange(root, ending(status(200))).unwrap();
     vm.exchange(root, ending(slow)).unwrap();
     vm.tick_after(root, 1000).unwrap();

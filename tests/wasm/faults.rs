@@ -1,7 +1,7 @@
 //! Every host call answering every error there is: the VM must live, and the request must pass.
 
-use prost::Message as _;
 use crate::host::{Fault, ReportServer, Status, Vm};
+use prost::Message as _;
 
 use crate::support::{config, configured, ending, exchange, settle, vm};
 
@@ -27,8 +27,7 @@ fn live_through(vm: &mut Vm, fault: Fault) {
         vm.exchange(root, exchange(&[])).unwrap();
         vm.exchange(root, exchange(&[("x-beta", b"yes")])).unwrap();
         let mut grpc = ending(exchange(&[]).finish);
-        grpc.headers
-            .push(("content-type".into(), b"application/grpc".to_vec()));
+        grpc.headers.push(("content-type".into(), b"application/grpc".to_vec()));
         vm.exchange(root, grpc).unwrap();
         let mut early = exchange(&[]);
         early.reaches_filter = false;
@@ -94,13 +93,8 @@ fn every_call_that_the_filter_makes_is_in_the_table() {
 fn a_request_passes_even_if_nothing_can_be_read_or_written() {
     for function in ["proxy_get_header_map_value", "proxy_add_header_map_value"] {
         let (mut vm, root) = configured(1);
-        vm.world().fault = Some(Fault {
-            function,
-            status: Status::InternalFailure,
-        });
-        let done = vm
-            .exchange(root, exchange(&[("x-user-id", b"u1")]))
-            .unwrap();
+        vm.world().fault = Some(Fault { function, status: Status::InternalFailure });
+        let done = vm.exchange(root, exchange(&[("x-user-id", b"u1")])).unwrap();
         assert_eq!(done.request.len(), 2, "{:?}", done.request);
         let warnings = vm.world().logs.iter().filter(|line| line.level == 3);
         assert_eq!(warnings.count(), 1);
@@ -110,12 +104,7 @@ fn a_request_passes_even_if_nothing_can_be_read_or_written() {
 #[test]
 fn answers_may_hold_anything() {
     let (mut vm, root) = configured(1);
-    for answer in [
-        b"".as_slice(),
-        b"\x00",
-        b"\xff\xff\xff\xff\xff",
-        b"\x1a\x7f",
-    ] {
+    for answer in [b"".as_slice(), b"\x00", b"\xff\xff\xff\xff\xff", b"\x1a\x7f"] {
         vm.tick_after(root, 10_000).unwrap();
         for call in vm.world().take_calls() {
             vm.answer(root, call.token, answer.to_vec()).unwrap();
@@ -137,9 +126,7 @@ fn properties_of_the_wrong_shape_are_survived() {
     for value in [b"".as_slice(), b"\x01", b"\xff\xff\xff\xff", &[0xff; 9]] {
         let mut vm = vm(1);
         for name in ["xds.node", "xds.cluster_name"] {
-            vm.world()
-                .properties
-                .insert(name.to_owned(), value.to_vec());
+            vm.world().properties.insert(name.to_owned(), value.to_vec());
         }
         let root = vm.root(&config().to_string()).unwrap().unwrap();
         let context = vm.open(root, exchange(&[]).headers).unwrap();

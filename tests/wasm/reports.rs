@@ -2,8 +2,8 @@
 
 use std::{sync::mpsc, thread};
 
-use prost::Message as _;
 use crate::host::ReportServer;
+use prost::Message as _;
 
 use crate::support::{config, configured, exchange, settle};
 
@@ -18,10 +18,7 @@ fn a_report_says_who_and_what() {
     assert_eq!(call.method, "tidegate.report.v1.ReportService/Report");
     assert_eq!(call.timeout_millis, 2000);
     let report = call.report().unwrap();
-    assert_eq!(
-        (report.node_id.as_str(), report.fleet.as_str()),
-        ("edge-1", "demo")
-    );
+    assert_eq!((report.node_id.as_str(), report.fleet.as_str()), ("edge-1", "demo"));
     assert_eq!(report.config_version, "c1");
 }
 

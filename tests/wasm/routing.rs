@@ -15,28 +15,20 @@ fn bucket_of(identity: &[u8]) -> String {
 fn a_user_gets_the_bucket_that_the_server_computes() {
     let (mut vm, root) = configured(1);
     for identity in [b"u1".as_slice(), b"\xff\xfe\x80", "Zo\u{eb}".as_bytes()] {
-        let done = vm
-            .exchange(root, exchange(&[("x-user-id", identity)]))
-            .unwrap();
+        let done = vm.exchange(root, exchange(&[("x-user-id", identity)])).unwrap();
         assert_eq!(values(&done, BUCKET), [bucket_of(identity)]);
         assert!(values(&done, VERSION).is_empty());
         assert_eq!(done.response.len(), 1, "{:?}", done.response);
     }
-    let done = vm
-        .exchange(root, exchange(&[("cookie", b"a=b; sid=s1")]))
-        .unwrap();
+    let done = vm.exchange(root, exchange(&[("cookie", b"a=b; sid=s1")])).unwrap();
     assert_eq!(values(&done, BUCKET), [bucket_of(b"s1")]);
 }
 
 #[test]
 fn clients_cannot_choose_by_our_headers() {
     let (mut vm, root) = configured(1);
-    let forged: &[(&str, &[u8])] = &[
-        (BUCKET, b"0"),
-        (BUCKET, b"1"),
-        (VERSION, b"v2"),
-        ("x-user-id", b"u1"),
-    ];
+    let forged: &[(&str, &[u8])] =
+        &[(BUCKET, b"0"), (BUCKET, b"1"), (VERSION, b"v2"), ("x-user-id", b"u1")];
     let done = vm.exchange(root, exchange(forged)).unwrap();
     assert_eq!(values(&done, BUCKET), [bucket_of(b"u1")]);
     assert!(values(&done, VERSION).is_empty());
@@ -69,12 +61,8 @@ fn a_flag_pins_a_version() {
 #[test]
 fn of_a_repeated_header_the_first_value_counts() {
     let (mut vm, root) = configured(1);
-    let done = vm
-        .exchange(
-            root,
-            exchange(&[("x-user-id", b"first"), ("x-user-id", b"second")]),
-        )
-        .unwrap();
+    let done =
+        vm.exchange(root, exchange(&[("x-user-id", b"first"), ("x-user-id", b"second")])).unwrap();
     assert_eq!(values(&done, BUCKET), [bucket_of(b"first")]);
 }
 
@@ -85,13 +73,8 @@ fn users_without_identity_are_given_one_that_lasts() {
     let cookie = first.response.iter().find(|(name, _)| name == "set-cookie");
     let cookie = String::from_utf8(cookie.unwrap().1.clone()).unwrap();
     let (pair, attributes) = cookie.split_once("; ").unwrap();
-    assert_eq!(
-        attributes,
-        "Path=/; HttpOnly; SameSite=Lax; Max-Age=31536000"
-    );
-    let second = vm
-        .exchange(root, exchange(&[("cookie", pair.as_bytes())]))
-        .unwrap();
+    assert_eq!(attributes, "Path=/; HttpOnly; SameSite=Lax; Max-Age=31536000");
+    let second = vm.exchange(root, exchange(&[("cookie", pair.as_bytes())])).unwrap();
     assert_eq!(values(&second, BUCKET), values(&first, BUCKET));
     assert_eq!(second.response.len(), 1, "{:?}", second.response);
 
@@ -122,8 +105,7 @@ fn a_root_without_configuration_still_strips() {
 fn a_request_costs_few_host_calls() {
     let (mut vm, root) = configured(1);
     vm.world().counts.clear();
-    vm.exchange(root, exchange(&[("x-user-id", b"u1")]))
-        .unwrap();
+    vm.exchange(root, exchange(&[("x-user-id", b"u1")])).unwrap();
     let counts = vm.world().counts.clone();
     // Two strips, three reads (host, user, the flag's header), one write; then four properties and
     // the content type.

@@ -2,9 +2,9 @@
 
 use std::sync::LazyLock;
 
+use crate::host::{Exchange, Exchanged, Filter, Finish, ReportServer, Vm};
 use prost::Message as _;
 use serde_json::{Value, json};
-use crate::host::{Exchange, Exchanged, Filter, Finish, ReportServer, Vm};
 
 static FILTER: LazyLock<Filter> = LazyLock::new(|| Filter::load().unwrap());
 
@@ -47,10 +47,7 @@ pub(crate) fn exchange(headers: &[(&str, &[u8])]) -> Exchange {
     let authority: (&str, &[u8]) = (":authority", b"order.local");
     let headers = [&[authority], headers].concat();
     Exchange {
-        headers: headers
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.to_vec()))
-            .collect(),
+        headers: headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect(),
         finish: Finish {
             cluster: Some("order/v1".to_owned()),
             code: 200,
@@ -64,10 +61,7 @@ pub(crate) fn exchange(headers: &[(&str, &[u8])]) -> Exchange {
 /// An ordinary request that ends in a certain way.
 pub(crate) fn ending(finish: Finish) -> Exchange {
     let cluster = finish.cluster.or_else(|| Some("order/v1".to_owned()));
-    Exchange {
-        finish: Finish { cluster, ..finish },
-        ..exchange(&[("x-user-id", b"u1")])
-    }
+    Exchange { finish: Finish { cluster, ..finish }, ..exchange(&[("x-user-id", b"u1")]) }
 }
 
 /// All values of a request header after the filter.

@@ -24,10 +24,7 @@ pub(crate) async fn start(version: &'static str) -> SocketAddr {
 async fn serve(mut connection: TcpStream, version: &str) -> std::io::Result<()> {
     let (reader, mut writer) = connection.split();
     let mut lines = BufReader::new(reader).lines();
-    let answer = format!(
-        "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{version}",
-        version.len()
-    );
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{version}", version.len());
     while let Some(line) = lines.next_line().await? {
         if line.is_empty() {
             writer.write_all(answer.as_bytes()).await?;
@@ -50,11 +47,7 @@ pub(crate) async fn who(
     let response = request.send().await.map_err(|error| error.to_string())?;
     let status = response.status();
     let body = response.text().await.map_err(|error| error.to_string())?;
-    if status.is_success() {
-        Ok(body)
-    } else {
-        Err(format!("{status}: {body}"))
-    }
+    if status.is_success() { Ok(body) } else { Err(format!("{status}: {body}")) }
 }
 
 /// Steady requests, until stopped.

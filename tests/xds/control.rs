@@ -60,16 +60,9 @@ impl Control {
         runtime.spawn(async move {
             let incoming = tokio::net::TcpListener::from_std(listener).unwrap();
             let routes = transport().add_routes(server.routes());
-            routes
-                .serve_with_incoming(TcpListenerStream::new(incoming))
-                .await
+            routes.serve_with_incoming(TcpListenerStream::new(incoming)).await
         });
-        Self {
-            address,
-            ledger,
-            publisher,
-            runtime: Some(runtime),
-        }
+        Self { address, ledger, publisher, runtime: Some(runtime) }
     }
 
     /// Publishes a state and waits until every Envoy has answered it.
@@ -115,10 +108,7 @@ pub(crate) fn order(
         .map(|(name, endpoint)| {
             let (host, port) = endpoint.rsplit_once(':').unwrap();
             let port: u16 = port.parse().unwrap();
-            (
-                (*name).to_owned(),
-                json!({"endpoints": [{"host": host, "port": port}]}),
-            )
+            ((*name).to_owned(), json!({"endpoints": [{"host": host, "port": port}]}))
         })
         .collect::<serde_json::Map<_, _>>()
         .into();

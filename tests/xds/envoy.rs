@@ -29,10 +29,7 @@ impl Envoy {
         let binary = std::env::var("TIDEGATE_ENVOY").unwrap_or_else(|_| "envoy".to_owned());
         let dir = tempfile::tempdir().unwrap();
         let admin = free_address();
-        let xds = Endpoint {
-            host: xds.ip().to_string(),
-            port: xds.port(),
-        };
+        let xds = Endpoint { host: xds.ip().to_string(), port: xds.port() };
         let config = dir.path().join("bootstrap.json");
         let fleet = "demo".parse().unwrap();
         std::fs::write(&config, bootstrap(&fleet, "sidecar-1", &xds, admin, mode)).unwrap();
@@ -40,24 +37,13 @@ impl Envoy {
         let child = Command::new(binary)
             .arg("--config-path")
             .arg(&config)
-            .args([
-                "--concurrency",
-                "2",
-                "--disable-hot-restart",
-                "--log-level",
-                "info",
-            ])
+            .args(["--concurrency", "2", "--disable-hot-restart", "--log-level", "info"])
             .args(["--component-log-level", "config:debug,upstream:debug"])
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .expect("an Envoy in TIDEGATE_ENVOY or on the PATH");
-        Self {
-            child,
-            admin,
-            dir,
-            http: reqwest::Client::new(),
-        }
+        Self { child, admin, dir, http: reqwest::Client::new() }
     }
 
     /// Waits until its listeners accept.
@@ -79,15 +65,7 @@ impl Envoy {
     /// Its configuration as it runs.
     pub(crate) async fn config_dump(&self) -> Value {
         let url = format!("http://{}/config_dump?include_eds", self.admin);
-        let text = self
-            .http
-            .get(url)
-            .send()
-            .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap();
+        let text = self.http.get(url).send().await.unwrap().text().await.unwrap();
         serde_json::from_str(&text).unwrap()
     }
 

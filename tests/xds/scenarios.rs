@@ -57,53 +57,31 @@ async fn traffic_follows_the_state(mode: Mode) {
 
     assert_eq!(get(&[]).await.as_deref(), Ok("v1"));
     let with_port = who(&client, ingress, "order.local:8443", &[]).await;
-    assert_eq!(
-        with_port.as_deref(),
-        Ok("v1"),
-        "the port of a Host does not matter"
-    );
+    assert_eq!(with_port.as_deref(), Ok("v1"), "the port of a Host does not matter");
     for (name, value) in [("x-tidegate-version", "v2"), ("x-tidegate-bucket", "0")] {
-        control
-            .publish(&order(&both, "v1", Some(("v2", 500_000))))
-            .await;
+        control.publish(&order(&both, "v1", Some(("v2", 500_000)))).await;
         let answer = get(&[(name, value)]).await;
-        assert_eq!(
-            answer.as_deref(),
-            Ok("v1"),
-            "a client must not choose by {name}"
-        );
+        assert_eq!(answer.as_deref(), Ok("v1"), "a client must not choose by {name}");
     }
 
     let refused = control.ledger.nodes().remove(0).refused;
     let kinds: Vec<Kind> = refused.keys().copied().collect();
     assert_eq!(kinds, [Kind::Extension], "{refused:?}\n{}", envoy.log());
 
-    control
-        .publish(&order(&both, "v1", Some(("v2", 1_000_000))))
-        .await;
-    assert_eq!(
-        get(&[]).await.as_deref(),
-        Ok("v2"),
-        "a full weight needs no filter"
-    );
+    control.publish(&order(&both, "v1", Some(("v2", 1_000_000)))).await;
+    assert_eq!(get(&[]).await.as_deref(), Ok("v2"), "a full weight needs no filter");
     control.publish(&order(&both, "v1", None)).await;
     assert_eq!(get(&[]).await.as_deref(), Ok("v1"), "back on stable");
 
     let dump = envoy.config_dump().await;
-    assert_eq!(
-        clusters(&dump),
-        ["order/v1", "order/v2"].map(String::from).into()
-    );
+    assert_eq!(clusters(&dump), ["order/v1", "order/v2"].map(String::from).into());
 }
 
 /// Versions are deployed, released, completed and removed, in IP addresses and names.
 async fn no_request_fails_while_versions_come_and_go(mode: Mode) {
     let v1 = backend::start("v1").await.to_string();
     let v2 = backend::start("v2").await.to_string();
-    let v3 = backend::start("v3")
-        .await
-        .to_string()
-        .replace("127.0.0.1", "localhost");
+    let v3 = backend::start("v3").await.to_string().replace("127.0.0.1", "localhost");
     let (v1, v2, v3) = (("v1", &*v1), ("v2", &*v2), ("v3", &*v3));
     let ingress = free_address();
     let mut control = Control::start(ingress, &order(&[v1], "v1", None)).await;
@@ -118,9 +96,7 @@ async fn no_request_fails_while_versions_come_and_go(mode: Mode) {
             let both = [from, to];
             load.go_on(20).await;
             // The candidate is new and takes everything in one push: it must be warm first.
-            control
-                .publish(&order(&both, from.0, Some((to.0, 1_000_000))))
-                .await;
+            control.publish(&order(&both, from.0, Some((to.0, 1_000_000)))).await;
             load.go_on(20).await;
             // The old version goes in the same push as its routes: it must go after them.
             control.publish(&order(&[to], to.0, None)).await;
@@ -135,12 +111,7 @@ async fn no_request_fails_while_versions_come_and_go(mode: Mode) {
         expected = BTreeSet::from([format!("order/{}", to.0)]);
     }
     let (sent, failures) = load.stop().await;
-    assert!(
-        failures.is_empty(),
-        "{} of {sent} failed: {:?}",
-        failures.len(),
-        failures.first()
-    );
+    assert!(failures.is_empty(), "{} of {sent} failed: {:?}", failures.len(), failures.first());
     assert_eq!(clusters(&envoy.config_dump().await), expected);
 }
 
@@ -162,17 +133,11 @@ async fn a_killed_control_plane_is_not_missed(mode: Mode) {
     load.go_on(200).await;
     let mut control = Control::start_at(xds, ingress, &order(&both, "v1", None)).await;
     control.converged(1, 1).await;
-    control
-        .publish(&order(&both, "v1", Some(("v2", 1_000_000))))
-        .await;
+    control.publish(&order(&both, "v1", Some(("v2", 1_000_000)))).await;
     load.go_on(20).await;
     let (sent, failures) = load.stop().await;
     let first = failures.first();
-    assert!(
-        failures.is_empty(),
-        "{} of {sent} failed: {first:?}",
-        failures.len()
-    );
+    assert!(failures.is_empty(), "{} of {sent} failed: {first:?}", failures.len());
     let client = reqwest::Client::new();
     let answer = who(&client, ingress, HOST, &[]).await;
     assert_eq!(answer.as_deref(), Ok("v2"));

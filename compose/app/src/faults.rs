@@ -101,10 +101,9 @@ impl TryFrom<Settings> for Faults {
     type Error = Nonsense;
 
     fn try_from(settings: Settings) -> Result<Self, Nonsense> {
-        for (field, value) in [
-            ("error_share", settings.error_share),
-            ("reset_share", settings.reset_share),
-        ] {
+        for (field, value) in
+            [("error_share", settings.error_share), ("reset_share", settings.reset_share)]
+        {
             if !(0.0..=1.0).contains(&value) {
                 return Err(Nonsense::Share { field, value });
             }
@@ -142,12 +141,7 @@ impl Faults {
     /// # Errors
     /// If the share or the status makes no sense.
     pub fn errors(error_share: f64, error_status: u16) -> Result<Self, Nonsense> {
-        Settings {
-            error_share,
-            error_status,
-            ..Settings::default()
-        }
-        .try_into()
+        Settings { error_share, error_status, ..Settings::default() }.try_into()
     }
 
     /// Answers that take this long.
@@ -155,11 +149,7 @@ impl Faults {
     /// # Errors
     /// If the two points do not describe a distribution.
     pub fn slow(median_ms: f64, p99_ms: f64) -> Result<Self, Nonsense> {
-        Settings {
-            latency: Some(Latency { median_ms, p99_ms }),
-            ..Settings::default()
-        }
-        .try_into()
+        Settings { latency: Some(Latency { median_ms, p99_ms }), ..Settings::default() }.try_into()
     }
 
     /// Whether health checks suffer too.
@@ -213,18 +203,9 @@ mod tests {
         for (text, reason) in [
             (r#"{"error_share": 1.5}"#, "error_share is 1.5"),
             (r#"{"reset_share": -0.1}"#, "reset_share is -0.1"),
-            (
-                r#"{"error_share": 1, "error_status": 99}"#,
-                "error_status is 99",
-            ),
-            (
-                r#"{"latency": {"median_ms": 50, "p99_ms": 10}}"#,
-                "median_ms <= p99_ms",
-            ),
-            (
-                r#"{"latency": {"median_ms": 0, "p99_ms": 10}}"#,
-                "0 < median_ms",
-            ),
+            (r#"{"error_share": 1, "error_status": 99}"#, "error_status is 99"),
+            (r#"{"latency": {"median_ms": 50, "p99_ms": 10}}"#, "median_ms <= p99_ms"),
+            (r#"{"latency": {"median_ms": 0, "p99_ms": 10}}"#, "0 < median_ms"),
             (r#"{"latency": {"median_ms": 1, "p99_ms": 1e9}}"#, "60000"),
             (r#"{"eror_share": 1}"#, "unknown field"),
             (r#"{"error_share": "all"}"#, "invalid type"),

@@ -93,10 +93,7 @@ async fn main() -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(args: Serve) -> anyhow::Result<ExitCode> {
-    let identity = Identity {
-        service: args.service,
-        version: args.release,
-    };
+    let identity = Identity { service: args.service, version: args.release };
     let service = Service::start(identity.clone(), args.listen, args.faults).await?;
     writeln!(
         stdout(),
@@ -132,11 +129,7 @@ async fn load(args: LoadArgs) -> anyhow::Result<ExitCode> {
         }
         Output::Json => writeln!(stdout(), "{}", serde_json::to_string_pretty(&report)?)?,
     }
-    Ok(if report.failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Shows failures as they come, and counts them in `shown`.
@@ -151,9 +144,7 @@ async fn show_failures(load: &LoadHandle, shown: &mut usize) -> io::Result<Infal
 
 fn print_lines(failures: &[Failure]) -> io::Result<()> {
     let mut out = stdout().lock();
-    failures
-        .iter()
-        .try_for_each(|failure| writeln!(out, "{failure}"))
+    failures.iter().try_for_each(|failure| writeln!(out, "{failure}"))
 }
 
 /// Waits until the time is up, or somebody has had enough.
@@ -182,8 +173,7 @@ fn parse_faults(text: &str) -> Result<Faults, serde_json::Error> {
 }
 
 fn parse_header(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text
-        .split_once('=')
-        .ok_or_else(|| format!("{text:?} is not name=value"))?;
+    let (name, value) =
+        text.split_once('=').ok_or_else(|| format!("{text:?} is not name=value"))?;
     Ok((name.to_owned(), value.to_owned()))
 }

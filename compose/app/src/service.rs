@@ -90,10 +90,8 @@ impl Service {
     ) -> Result<Self, StartError> {
         let header =
             |text: &str| HeaderValue::from_str(text).map_err(|_| StartError::Name(text.to_owned()));
-        let headers = [
-            ("x-service", header(&identity.service)?),
-            ("x-version", header(&identity.version)?),
-        ];
+        let headers =
+            [("x-service", header(&identity.service)?), ("x-version", header(&identity.version)?)];
         let refused = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
@@ -104,11 +102,7 @@ impl Service {
             requests: AtomicU64::new(0),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
-        Ok(Self {
-            address,
-            shared,
-            accepting,
-        })
+        Ok(Self { address, shared, accepting })
     }
 
     /// Where it listens.
@@ -190,10 +184,7 @@ async fn answer(
             shared.requests.fetch_add(1, Ordering::Relaxed);
             let Identity { service, version } = &shared.identity;
             shared
-                .suffer(
-                    path,
-                    &json!({"service": service, "version": version, "path": path}),
-                )
+                .suffer(path, &json!({"service": service, "version": version, "path": path}))
                 .await
         }
     }
@@ -227,9 +218,7 @@ impl Shared {
             },
             _ => {
                 let mut refusal = self.problem(StatusCode::METHOD_NOT_ALLOWED, "use GET or PUT");
-                refusal
-                    .headers_mut()
-                    .insert(ALLOW, HeaderValue::from_static("GET, PUT"));
+                refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, PUT"));
                 return refusal;
             }
         }

@@ -64,9 +64,7 @@ impl Murmur3 {
 }
 
 const fn mix_word(word: u32) -> u32 {
-    word.wrapping_mul(0xcc9e_2d51)
-        .rotate_left(15)
-        .wrapping_mul(0x1b87_3593)
+    word.wrapping_mul(0xcc9e_2d51).rotate_left(15).wrapping_mul(0x1b87_3593)
 }
 
 #[cfg(test)]
@@ -86,10 +84,7 @@ mod tests {
         assert_eq!(hash(&[b""]), 0);
         assert_eq!(hash(&[b"test"]), 0xba6b_d213);
         assert_eq!(hash(&[b"Hello, world!"]), 0xc036_3e43);
-        assert_eq!(
-            hash(&[b"The quick brown fox jumps over the lazy dog"]),
-            0x2e4f_f723
-        );
+        assert_eq!(hash(&[b"The quick brown fox jumps over the lazy dog"]), 0x2e4f_f723);
         assert_eq!(hash(&[b"\0\0\0\0"]), 0x2362_f9de);
         assert_eq!(hash(&[b"\0"]), 0x514e_28b7);
     }
@@ -144,9 +139,6 @@ mod tests {
             below[bucket as usize / 100_000] += 1;
         }
         // Binomial(100 000, 0.1): standard deviation 95. Deterministic, so never flaky.
-        assert!(
-            below.iter().all(|&n| n.abs_diff(users / 10) < 400),
-            "{below:?}"
-        );
+        assert!(below.iter().all(|&n| n.abs_diff(users / 10) < 400), "{below:?}");
     }
 }

@@ -46,9 +46,7 @@ pub enum HistogramError {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self {
-            counts: Box::new([0; LEN]),
-        }
+        Self { counts: Box::new([0; LEN]) }
     }
 }
 
@@ -71,9 +69,7 @@ impl Histogram {
     /// Requests counted.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.counts
-            .iter()
-            .fold(0, |sum, count| sum.saturating_add(*count))
+        self.counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     /// Requests that surely took at least `limit`: only buckets that lie wholly at or above it, so a
@@ -231,19 +227,10 @@ mod tests {
     #[test]
     fn refuses_hostile_messages() {
         let refused = |index: &[u32], count: &[u64]| {
-            Histogram::try_from(&Message {
-                index: index.to_vec(),
-                count: count.to_vec(),
-            })
-            .unwrap_err()
+            Histogram::try_from(&Message { index: index.to_vec(), count: count.to_vec() })
+                .unwrap_err()
         };
-        assert_eq!(
-            refused(&[1], &[]),
-            HistogramError::Lengths {
-                indexes: 1,
-                counts: 0
-            }
-        );
+        assert_eq!(refused(&[1], &[]), HistogramError::Lengths { indexes: 1, counts: 0 });
         assert_eq!(refused(&[2, 2], &[1, 1]), HistogramError::Order(2));
         assert_eq!(refused(&[2, 1], &[1, 1]), HistogramError::Order(1));
         assert_eq!(refused(&[170], &[1]), HistogramError::Range(170));

@@ -63,11 +63,7 @@ mod flag {
 /// The outcome of a request, or `None` if the version had no part in it.
 #[must_use]
 pub const fn classify(finished: Finished) -> Option<Outcome> {
-    let Finished {
-        code,
-        flags,
-        grpc_status,
-    } = finished;
+    let Finished { code, flags, grpc_status } = finished;
     if flags & flag::NOT_THE_VERSION != 0 {
         return None;
     }
@@ -106,11 +102,7 @@ mod tests {
     use super::*;
 
     fn outcome(code: u64, flags: u64, grpc_status: Option<u64>) -> Option<Outcome> {
-        classify(Finished {
-            code,
-            flags,
-            grpc_status,
-        })
+        classify(Finished { code, flags, grpc_status })
     }
 
     #[test]
@@ -127,10 +119,7 @@ mod tests {
     fn a_version_without_healthy_endpoints_failed() {
         let no_healthy_upstream = 1 << 1;
         let connection_failure = 1 << 5;
-        assert_eq!(
-            outcome(503, no_healthy_upstream, None),
-            Some(Outcome::Error)
-        );
+        assert_eq!(outcome(503, no_healthy_upstream, None), Some(Outcome::Error));
         assert_eq!(outcome(503, connection_failure, None), Some(Outcome::Error));
     }
 
@@ -150,18 +139,9 @@ mod tests {
 
     #[test]
     fn a_client_that_left_blames_nobody_unless_the_version_had_failed() {
-        assert_eq!(
-            outcome(0, flag::DOWNSTREAM_TERMINATED, None),
-            Some(Outcome::Cancelled)
-        );
-        assert_eq!(
-            outcome(200, flag::DOWNSTREAM_RESET, None),
-            Some(Outcome::Cancelled)
-        );
-        assert_eq!(
-            outcome(500, flag::DOWNSTREAM_TERMINATED, None),
-            Some(Outcome::Error)
-        );
+        assert_eq!(outcome(0, flag::DOWNSTREAM_TERMINATED, None), Some(Outcome::Cancelled));
+        assert_eq!(outcome(200, flag::DOWNSTREAM_RESET, None), Some(Outcome::Cancelled));
+        assert_eq!(outcome(500, flag::DOWNSTREAM_TERMINATED, None), Some(Outcome::Error));
     }
 
     #[test]
@@ -169,18 +149,10 @@ mod tests {
         assert_eq!(outcome(200, 0, Some(0)), Some(Outcome::Success));
         assert_eq!(outcome(200, 0, Some(1)), Some(Outcome::Cancelled));
         for status in [3, 5, 6, 7, 8, 9, 10, 11, 16] {
-            assert_eq!(
-                outcome(200, 0, Some(status)),
-                Some(Outcome::ClientError),
-                "{status}"
-            );
+            assert_eq!(outcome(200, 0, Some(status)), Some(Outcome::ClientError), "{status}");
         }
         for status in [2, 4, 12, 13, 14, 15, 17, u64::MAX] {
-            assert_eq!(
-                outcome(200, 0, Some(status)),
-                Some(Outcome::Error),
-                "{status}"
-            );
+            assert_eq!(outcome(200, 0, Some(status)), Some(Outcome::Error), "{status}");
         }
         assert_eq!(outcome(404, 0, Some(12)), Some(Outcome::ClientError));
     }

@@ -48,18 +48,10 @@ fn fractional_splits_as_flagd_does() {
         }}}"#,
     )
     .unwrap();
-    let expected = [
-        ("alice", "red"),
-        ("bob", "red"),
-        ("carol", "blue"),
-        ("dave", "red"),
-        ("erin", "blue"),
-    ];
+    let expected =
+        [("alice", "red"), ("bob", "red"), ("carol", "blue"), ("dave", "red"), ("erin", "blue")];
     for (user, variant) in expected {
-        let context = JsonContext {
-            attributes: &json!({ "targetingKey": user }),
-            unix_seconds: 0,
-        };
+        let context = JsonContext { attributes: &json!({ "targetingKey": user }), unix_seconds: 0 };
         let evaluation = flags.evaluate("color", &context).unwrap();
         assert_eq!(evaluation.variant, Some(variant), "{user}");
         assert_eq!(evaluation.reason, Reason::Split);

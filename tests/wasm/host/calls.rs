@@ -81,12 +81,7 @@ fn proxy_get_buffer_bytes(
         PLUGIN_CONFIGURATION => host.data().configuration.as_bytes(),
         _ => return Ok(Status::NotFound),
     };
-    let bytes: Vec<u8> = bytes
-        .iter()
-        .skip(start as usize)
-        .take(max as usize)
-        .copied()
-        .collect();
+    let bytes: Vec<u8> = bytes.iter().skip(start as usize).take(max as usize).copied().collect();
     give(host, &bytes, data, size)
 }
 
@@ -123,9 +118,7 @@ fn proxy_add_header_map_value(
 ) -> Result<Status> {
     let name = text(host, name, name_size)?;
     let value = read(host, value, value_size)?;
-    Ok(change(host.data_mut(), map, |headers| {
-        headers.push((name, value))
-    }))
+    Ok(change(host.data_mut(), map, |headers| headers.push((name, value))))
 }
 
 fn proxy_remove_header_map_value(
@@ -200,9 +193,8 @@ fn proxy_grpc_call(
 }
 
 fn random_get(host: &mut Host<'_>, buffer: u32, size: u32) -> Result<Status> {
-    let bytes: Vec<u8> = (0..size)
-        .map(|_| host.data_mut().next_random().to_le_bytes()[7])
-        .collect();
+    let bytes: Vec<u8> =
+        (0..size).map(|_| host.data_mut().next_random().to_le_bytes()[7]).collect();
     write(host, buffer, &bytes)
 }
 

@@ -58,11 +58,7 @@ impl ReportServer {
                 self.count(counts);
             }
         }
-        ReportResponse {
-            acknowledged: report.sequence,
-            interval_ms: 250,
-            config: None,
-        }
+        ReportResponse { acknowledged: report.sequence, interval_ms: 250, config: None }
     }
 
     /// Instances that have reported.
@@ -74,10 +70,7 @@ impl ReportServer {
     /// The sums of one version over all releases.
     #[must_use]
     pub(crate) fn version(&self, service: &str, version: &str) -> Sums {
-        let of_version = self
-            .sums
-            .iter()
-            .filter(|((s, v, _), _)| s == service && v == version);
+        let of_version = self.sums.iter().filter(|((s, v, _), _)| s == service && v == version);
         of_version.fold(Sums::default(), |sum, (_, other)| Sums {
             requests: sum.requests + other.requests,
             errors: sum.errors + other.errors,
@@ -87,11 +80,7 @@ impl ReportServer {
     }
 
     fn count(&mut self, counts: &VersionCounts) {
-        let key = (
-            counts.service.clone(),
-            counts.version.clone(),
-            counts.release.clone(),
-        );
+        let key = (counts.service.clone(), counts.version.clone(), counts.release.clone());
         let sums = self.sums.entry(key).or_default();
         sums.requests += counts.requests;
         sums.errors += counts.errors;

@@ -73,12 +73,7 @@ impl Filter {
     /// If it is not there or does not compile.
     pub(crate) fn load() -> Result<Self> {
         let path = std::env::var_os("TIDEGATE_FILTER_WASM").map_or_else(
-            || {
-                PathBuf::from(concat!(
-                    env!("CARGO_MANIFEST_DIR"),
-                    "/../dist/tidegate_filter.wasm"
-                ))
-            },
+            || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../dist/tidegate_filter.wasm")),
             PathBuf::from,
         );
         let mut config = Config::new();
@@ -99,11 +94,7 @@ impl Filter {
         calls::link(&mut linker)?;
         linker.define_unknown_imports_as_traps(&self.module)?;
         let instance = linker.instantiate(&mut store, &self.module)?;
-        let mut vm = Vm {
-            store,
-            instance,
-            next_context: 1,
-        };
+        let mut vm = Vm { store, instance, next_context: 1 };
         vm.call::<(), ()>("_initialize", ())?;
         Ok(vm)
     }
@@ -238,11 +229,7 @@ impl Vm {
         self.world().phase = phase;
         let action = self.call::<(u32, u32, u32), u32>(function, (context, 1, 1))?;
         self.world().phase = Phase::None;
-        if action == 0 {
-            Ok(())
-        } else {
-            Err(format_err!("{function} paused the request"))
-        }
+        if action == 0 { Ok(()) } else { Err(format_err!("{function} paused the request")) }
     }
 
     fn new_context(&mut self, parent: u32) -> Result<u32> {
@@ -257,9 +244,7 @@ impl Vm {
         name: &str,
         arguments: P,
     ) -> Result<R> {
-        let function = self
-            .instance
-            .get_typed_func::<P, R>(&mut self.store, name)?;
+        let function = self.instance.get_typed_func::<P, R>(&mut self.store, name)?;
         function
             .call(&mut self.store, arguments)
             .with_context(|| format!("{name} trapped: {:?}", self.store.data().logs.last()))

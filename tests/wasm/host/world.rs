@@ -159,10 +159,7 @@ impl World {
         set("response.flags", number(finish.flags));
         set("response.grpc_status", finish.grpc_status.and_then(number));
         set("request.duration", number(finish.millis * 1_000_000));
-        let cluster = finish
-            .cluster
-            .as_ref()
-            .map(|name| name.clone().into_bytes());
+        let cluster = finish.cluster.as_ref().map(|name| name.clone().into_bytes());
         set("xds.cluster_name", cluster);
     }
 

@@ -112,10 +112,7 @@ impl Sidecars for World {
 
     fn convergence(&self, serial: u64) -> Convergence {
         let lags = self.things.lock().lagging_at.is_some_and(|at| at < serial);
-        Convergence {
-            acked: if lags { 1 } else { 2 },
-            connected: 2,
-        }
+        Convergence { acked: if lags { 1 } else { 2 }, connected: 2 }
     }
 }
 
@@ -128,11 +125,7 @@ impl Counts for World {
         _: &Guardrails,
     ) -> Evidence {
         let things = self.things.lock();
-        things
-            .counts
-            .get(version.as_str())
-            .copied()
-            .unwrap_or_default()
+        things.counts.get(version.as_str()).copied().unwrap_or_default()
     }
 }
 
@@ -149,10 +142,7 @@ impl Journal for World {
         let mut written = Vec::new();
         for new in records {
             let last = things.records.last();
-            let head = last.map_or_else(Head::genesis, |it| Head {
-                seq: it.seq,
-                hash: it.hash,
-            });
+            let head = last.map_or_else(Head::genesis, |it| Head { seq: it.seq, hash: it.hash });
             let record = Record::link(&head, new.clone()).unwrap();
             things.records.push(record.clone());
             written.push(record);
@@ -168,10 +158,7 @@ impl Journal for World {
 }
 
 pub(crate) fn anne() -> Origin {
-    Origin {
-        actor: "anne".to_owned(),
-        reason: Some("friday".to_owned()),
-    }
+    Origin { actor: "anne".to_owned(), reason: Some("friday".to_owned()) }
 }
 
 /// Waits for the view to be so; for ever is an error.

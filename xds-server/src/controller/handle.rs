@@ -29,10 +29,7 @@ pub struct Origin {
 impl Origin {
     /// One of the server's own parts.
     pub(crate) fn part(name: &str) -> Self {
-        Self {
-            actor: name.to_owned(),
-            reason: None,
-        }
+        Self { actor: name.to_owned(), reason: None }
     }
 
     /// The journal keeps it for ever, so it has to be short.
@@ -98,11 +95,7 @@ impl Handle {
         view: watch::Receiver<Arc<View>>,
         records: broadcast::Sender<Record>,
     ) -> Self {
-        Self {
-            requests,
-            view,
-            records,
-        }
+        Self { requests, view, records }
     }
 
     /// Asks for something. Once it is answered, the view shows it.
@@ -111,12 +104,7 @@ impl Handle {
     /// When it had no effect.
     pub async fn submit(&self, command: Command, origin: Origin) -> Result<Outcome, CommandError> {
         origin.check()?;
-        self.ask(|reply| Request::Command {
-            command,
-            origin,
-            reply,
-        })
-        .await
+        self.ask(|reply| Request::Command { command, origin, reply }).await
     }
 
     /// The newest state, and word of every change.
@@ -132,12 +120,7 @@ impl Handle {
     /// When they cannot be read.
     pub async fn events(&self, after: u64, limit: usize) -> Result<Vec<Record>, CommandError> {
         let limit = limit.min(MAX_PAGE);
-        self.ask(|reply| Request::Events {
-            after,
-            limit,
-            reply,
-        })
-        .await
+        self.ask(|reply| Request::Events { after, limit, reply }).await
     }
 
     /// Every record from now on. Who falls behind is told so, and finds the rest with [`Self::events`].
@@ -160,12 +143,10 @@ impl Handle {
         request: impl FnOnce(oneshot::Sender<Result<T, CommandError>>) -> Request,
     ) -> Result<T, CommandError> {
         let (reply, answer) = oneshot::channel();
-        self.requests
-            .try_send(request(reply))
-            .map_err(|error| match error {
-                TrySendError::Full(_) => CommandError::Busy,
-                TrySendError::Closed(_) => CommandError::Stopped,
-            })?;
+        self.requests.try_send(request(reply)).map_err(|error| match error {
+            TrySendError::Full(_) => CommandError::Busy,
+            TrySendError::Closed(_) => CommandError::Stopped,
+        })?;
         answer.await.unwrap_or(Err(CommandError::Stopped))
     }
 }

@@ -18,13 +18,7 @@ pub(super) fn decided(record: &Record) {
     };
     match cause {
         RollbackCause::Guardrail { finding } => {
-            let Finding {
-                guardrail,
-                limit,
-                bad,
-                requests,
-                ..
-            } = finding;
+            let Finding { guardrail, limit, bad, requests, .. } = finding;
             warn!(seq, release = %id, %guardrail, limit, bad, requests, "rolled back");
         }
         RollbackCause::SmokeTest { failure } => {

@@ -110,9 +110,7 @@ pub fn spawn(parts: Parts) -> Result<Handle, StartError> {
     let (view, shown) = watch::channel(Arc::default());
     let (requests, queue) = mpsc::channel(QUEUE);
     let writer = Writer::start(parts, view, records.clone())?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     std::thread::Builder::new()
         .name("controller".to_owned())
         .spawn(move || runtime.block_on(writer.run(queue, wake)))?;

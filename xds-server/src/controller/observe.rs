@@ -41,12 +41,7 @@ impl Tally {
 
 impl Epoch {
     /// Begins where the counts are now. `serial` is what sidecars must have for it.
-    pub(super) fn begin(
-        serial: u64,
-        now: Timestamp,
-        counted: Tally,
-        before: Option<Self>,
-    ) -> Self {
+    pub(super) fn begin(serial: u64, now: Timestamp, counted: Tally, before: Option<Self>) -> Self {
         Self {
             serial,
             candidate: Trail::begin(now, counted.candidate),

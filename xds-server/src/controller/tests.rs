@@ -54,10 +54,7 @@ async fn a_good_canary_climbs_by_itself() {
     let mut published = world.published();
     published.dedup();
     let stable = |version: &str| (version.to_owned(), None);
-    assert_eq!(
-        published,
-        [stable("v1"), v1(0), v1(5), v1(50), v1(100), stable("v2")]
-    );
+    assert_eq!(published, [stable("v1"), v1(0), v1(5), v1(50), v1(100), stable("v2")]);
 }
 
 #[tokio::test]
@@ -70,13 +67,7 @@ async fn a_bad_candidate_is_put_back_even_when_it_is_held() {
     world.serve("v2", 10, 10);
     let view = until(&handle, |view| weighs(view, 0)).await;
     let phase = &newest(&view.state, "order").phase;
-    assert!(matches!(
-        phase,
-        Phase::RolledBack {
-            cause: RollbackCause::Guardrail { .. },
-            ..
-        }
-    ));
+    assert!(matches!(phase, Phase::RolledBack { cause: RollbackCause::Guardrail { .. }, .. }));
     assert_eq!(world.published().last(), Some(&("v1".to_owned(), None)));
     let actors: Vec<_> = world.records().into_iter().map(|it| it.actor).collect();
     let who = ["configuration", "anne", "controller", "anne", "controller"];
@@ -121,10 +112,7 @@ async fn a_sidecar_that_lags_holds_the_release() {
 
     // What was published for others is nothing to wait for.
     world.lag(true);
-    let set = Command::SetFlag {
-        key: "a".to_owned(),
-        definition: serde_json::json!({}),
-    };
+    let set = Command::SetFlag { key: "a".to_owned(), definition: serde_json::json!({}) };
     handle.submit(set, anne()).await.unwrap();
     world.serve("v2", 10, 0);
     world.pass(STEP);
@@ -162,11 +150,7 @@ async fn a_clock_that_was_set_back_does_not_confuse_a_restart() {
     stepping(&handle).await;
     handle.stop().await;
     let earlier = Clock::new(|| Timestamp(0));
-    let handle = spawn(Parts {
-        clock: earlier,
-        ..world.parts(Box::new(world.clone()))
-    })
-    .unwrap();
+    let handle = spawn(Parts { clock: earlier, ..world.parts(Box::new(world.clone())) }).unwrap();
     let pause = verb("order.1", ReleaseCommand::Pause);
     handle.submit(pause, anne()).await.unwrap();
     assert_eq!(world.records().last().unwrap().at, Timestamp(100_000));
@@ -209,10 +193,7 @@ async fn the_same_configuration_is_not_written_twice() {
     assert_eq!(world.records().len(), 2);
     let handle = spawn(parts()).unwrap();
     assert_eq!(world.records().len(), 2);
-    let set = Command::SetFlag {
-        key: "b".to_owned(),
-        definition: serde_json::json!({}),
-    };
+    let set = Command::SetFlag { key: "b".to_owned(), definition: serde_json::json!({}) };
     handle.submit(set, anne()).await.unwrap();
     handle.stop().await;
     let handle = spawn(parts()).unwrap();
@@ -225,11 +206,8 @@ async fn a_configuration_that_does_not_go_with_what_runs_is_refused() {
     let handle = world.start();
     stepping(&handle).await;
     handle.stop().await;
-    let error = spawn(Parts {
-        services: vec![product()],
-        ..world.parts(Box::new(world.clone()))
-    })
-    .unwrap_err();
+    let error = spawn(Parts { services: vec![product()], ..world.parts(Box::new(world.clone())) })
+        .unwrap_err();
     let says = "promote, abort or roll it back first";
     assert!(error.to_string().contains(says), "{error}");
 }
@@ -241,17 +219,11 @@ async fn a_journal_of_what_cannot_have_happened_stops_the_server() {
         at: Timestamp(1),
         actor: "anne".to_owned(),
         reason: None,
-        event: Event::Completed {
-            id: name("order.1"),
-            evidence: None,
-        },
+        event: Event::Completed { id: name("order.1"), evidence: None },
     };
     world.append(&[impossible]).unwrap();
     let error = spawn(world.parts(Box::new(world.clone()))).unwrap_err();
-    assert!(
-        matches!(error, StartError::Replay { seq: 1, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, StartError::Replay { seq: 1, .. }), "{error}");
 }
 
 #[tokio::test]
@@ -263,10 +235,7 @@ async fn events_are_read_and_followed() {
     let events = handle.events(0, usize::MAX).await.unwrap();
     assert_eq!(events, world.records());
     assert_eq!(handle.events(1, 1).await.unwrap(), events[1..2]);
-    let mut head = Head {
-        seq: events[0].seq,
-        hash: events[0].hash,
-    };
+    let mut head = Head { seq: events[0].seq, hash: events[0].hash };
     for _ in &events[1..] {
         head = followed.recv().await.unwrap().verify(&head).unwrap();
     }
@@ -282,9 +251,8 @@ async fn too_much_is_refused_rather_than_queued() {
         key: number.to_string(),
         definition: serde_json::json!({}),
     };
-    let mut asked: FuturesUnordered<_> = (0..QUEUE * 2)
-        .map(|number| handle.submit(set(number), anne()))
-        .collect();
+    let mut asked: FuturesUnordered<_> =
+        (0..QUEUE * 2).map(|number| handle.submit(set(number), anne())).collect();
     let first = asked.next().await.unwrap();
     assert!(matches!(first, Err(CommandError::Busy)), "{first:?}");
     world.hang_disk(false);
@@ -297,15 +265,9 @@ async fn whoever_asks_must_be_brief() {
     let world = World::default();
     let handle = world.start();
     for (actor, reason) in [("", ""), (&*"x".repeat(201), ""), ("x", &*"x".repeat(2001))] {
-        let origin = Origin {
-            actor: actor.to_owned(),
-            reason: Some(reason.to_owned()),
-        };
+        let origin = Origin { actor: actor.to_owned(), reason: Some(reason.to_owned()) };
         let error = handle.submit(start("order", "v2"), origin).await;
-        assert!(
-            matches!(error, Err(CommandError::Refused(Refusal::Invalid(_)))),
-            "{error:?}"
-        );
+        assert!(matches!(error, Err(CommandError::Refused(Refusal::Invalid(_)))), "{error:?}");
     }
 }
 

@@ -96,11 +96,7 @@ impl Writer {
                     .map_err(|source| StartError::Replay { seq, source })?;
             }
         }
-        info!(
-            seq = self.seq,
-            services = state.services.len(),
-            "journal replayed"
-        );
+        info!(seq = self.seq, services = state.services.len(), "journal replayed");
         self.state = Arc::new(state);
         Ok(())
     }

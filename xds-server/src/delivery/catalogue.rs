@@ -162,20 +162,14 @@ pub struct Resources {
 impl Default for Guardrails {
     fn default() -> Self {
         Self {
-            error_rate: ErrorRate {
-                alert: Ppm::percent(1),
-                rollback: Ppm::percent(5),
-            },
+            error_rate: ErrorRate { alert: Ppm::percent(1), rollback: Ppm::percent(5) },
             latency: Latency {
                 quantile: Ppm::percent(99),
                 warning: Duration::from_secs(2),
                 critical: Duration::from_secs(5),
                 rollback: Duration::from_secs(10),
             },
-            resources: Resources {
-                warning: Ppm::percent(80),
-                critical: Ppm::percent(95),
-            },
+            resources: Resources { warning: Ppm::percent(80), critical: Ppm::percent(95) },
             min_requests: 100,
         }
     }
@@ -281,9 +275,6 @@ impl Endpoint {
         if known && self.port != 0 {
             return Ok(());
         }
-        Err(SpecError::BadEndpoint {
-            host: self.host.chars().take(60).collect(),
-            port: self.port,
-        })
+        Err(SpecError::BadEndpoint { host: self.host.chars().take(60).collect(), port: self.port })
     }
 }

@@ -24,17 +24,11 @@ where
 
 /// One endpoint, at that port.
 pub(crate) fn at(port: u16) -> Vec<Endpoint> {
-    vec![Endpoint {
-        host: "127.0.0.1".to_owned(),
-        port,
-    }]
+    vec![Endpoint { host: "127.0.0.1".to_owned(), port }]
 }
 
 pub(crate) fn version(port: u16, environment: Option<Environment>) -> VersionSpec {
-    VersionSpec {
-        endpoints: at(port),
-        environment,
-    }
+    VersionSpec { endpoints: at(port), environment }
 }
 
 /// Steps of ten seconds and ten requests each, watched for a minute.
@@ -55,10 +49,7 @@ pub(crate) fn canary(percents: &[u32]) -> Plan {
 pub(crate) fn blue_green() -> Plan {
     Plan {
         strategy: Strategy::BlueGreen,
-        smoke_tests: vec![SmokeTest {
-            path: "/healthz".to_owned(),
-            expect: 200,
-        }],
+        smoke_tests: vec![SmokeTest { path: "/healthz".to_owned(), expect: 200 }],
         ..canary(&[100])
     }
 }
@@ -86,21 +77,14 @@ pub(crate) fn product() -> ServiceSpec {
         name: name("product"),
         hosts: vec!["product.local".to_owned()],
         versions: BTreeMap::from([(name("v1"), version(9201, Some(Environment::Blue)))]),
-        environments: Some(Environments {
-            blue: at(9201),
-            green: at(9202),
-        }),
+        environments: Some(Environments { blue: at(9201), green: at(9202) }),
         plan: blue_green(),
         ..order()
     }
 }
 
 pub(crate) fn start(service: &str, version: &str) -> Command {
-    Command::StartRelease {
-        service: name(service),
-        version: name(version),
-        plan: None,
-    }
+    Command::StartRelease { service: name(service), version: name(version), plan: None }
 }
 
 pub(crate) fn verb(release: &str, verb: ReleaseCommand) -> Command {
@@ -134,10 +118,7 @@ pub(crate) fn newest<'a>(state: &'a State, service: &str) -> &'a Release {
 }
 
 pub(crate) fn requests(requests: u64) -> Evidence {
-    Evidence {
-        requests,
-        ..Evidence::default()
-    }
+    Evidence { requests, ..Evidence::default() }
 }
 
 /// All is well, and every sidecar has it.
@@ -146,10 +127,7 @@ pub(crate) fn healthy(candidate: u64) -> Observation {
         verdict: Verdict::Healthy,
         candidate: requests(candidate),
         stable: requests(1000),
-        convergence: Convergence {
-            acked: 2,
-            connected: 2,
-        },
+        convergence: Convergence { acked: 2, connected: 2 },
     }
 }
 

@@ -71,27 +71,16 @@ impl State {
     /// # Errors
     /// When it does not fit. The state must not be used any more then.
     pub fn apply(&mut self, at: Timestamp, event: &Event) -> Result<(), FoldError> {
-        self.fold(at, event).map_err(|misfit| FoldError {
-            event: event.kind(),
-            misfit,
-        })
+        self.fold(at, event).map_err(|misfit| FoldError { event: event.kind(), misfit })
     }
 
     fn fold(&mut self, at: Timestamp, event: &Event) -> Result<(), Misfit> {
         match event {
             Event::CatalogueApplied { services } => self.declare(services)?,
-            Event::VersionRegistered {
-                service,
-                version,
-                spec,
-            } => self.service_mut(service)?.place(version, spec)?,
-            Event::ReleaseStarted {
-                id,
-                service,
-                candidate,
-                stable,
-                plan,
-            } => {
+            Event::VersionRegistered { service, version, spec } => {
+                self.service_mut(service)?.place(version, spec)?
+            }
+            Event::ReleaseStarted { id, service, candidate, stable, plan } => {
                 let service = self.service_mut(service)?;
                 service.start(at, id, candidate, stable, plan)?;
             }
@@ -99,9 +88,9 @@ impl State {
                 Phase::Preparing { tested, .. } => *tested = true,
                 _ => return Err(Misfit::Phase(id.clone())),
             },
-            Event::StepEntered {
-                id, step, weight, ..
-            } => self.running_mut(id)?.enter(at, *step, *weight)?,
+            Event::StepEntered { id, step, weight, .. } => {
+                self.running_mut(id)?.enter(at, *step, *weight)?
+            }
             Event::Paused { id } => self.running_mut(id)?.pause(at)?,
             Event::Resumed { id } => self.running_mut(id)?.resume(at)?,
             Event::AlertRaised { id, finding } => {
@@ -136,16 +125,12 @@ impl State {
     }
 
     fn service_mut(&mut self, name: &ServiceName) -> Result<&mut ServiceState, Misfit> {
-        self.services
-            .get_mut(name)
-            .ok_or_else(|| Misfit::NoService(name.clone()))
+        self.services.get_mut(name).ok_or_else(|| Misfit::NoService(name.clone()))
     }
 
     /// The service whose newest release this is, if it runs.
     fn service_of_mut(&mut self, id: &ReleaseId) -> Result<&mut ServiceState, Misfit> {
-        let known = self
-            .service_of(id)
-            .ok_or_else(|| Misfit::NoRelease(id.clone()))?;
+        let known = self.service_of(id).ok_or_else(|| Misfit::NoRelease(id.clone()))?;
         if known.running().is_none() {
             return Err(Misfit::Phase(id.clone()));
         }
@@ -154,10 +139,7 @@ impl State {
     }
 
     fn running_mut(&mut self, id: &ReleaseId) -> Result<&mut Release, Misfit> {
-        self.service_of_mut(id)?
-            .release
-            .as_mut()
-            .ok_or_else(|| Misfit::NoRelease(id.clone()))
+        self.service_of_mut(id)?.release.as_mut().ok_or_else(|| Misfit::NoRelease(id.clone()))
     }
 }
 
@@ -192,10 +174,7 @@ impl ServiceState {
             stable: stable.clone(),
             plan: plan.clone(),
             started_at: at,
-            phase: Phase::Preparing {
-                since: at,
-                tested: plan.smoke_tests.is_empty(),
-            },
+            phase: Phase::Preparing { since: at, tested: plan.smoke_tests.is_empty() },
             paused_at: None,
             alerts: BTreeMap::new(),
         });
@@ -237,11 +216,7 @@ impl Release {
         let planned = self.plan.steps.get(step).map(|step| step.weight);
         let onwards = self.step().is_none_or(|now| now < step);
         if planned != Some(weight) || !onwards {
-            return Err(Misfit::Step {
-                release: self.id.clone(),
-                step,
-                weight,
-            });
+            return Err(Misfit::Step { release: self.id.clone(), step, weight });
         }
         self.phase = if weight == Ppm::ALL {
             Phase::Watching { since: at }

@@ -12,12 +12,8 @@ impl State {
     /// Takes `services` as the catalogue.
     pub(super) fn declare(&mut self, services: &[ServiceSpec]) -> Result<(), Misfit> {
         let names: BTreeSet<_> = services.iter().map(|spec| &spec.name).collect();
-        let gone: Vec<_> = self
-            .services
-            .keys()
-            .filter(|name| !names.contains(name))
-            .cloned()
-            .collect();
+        let gone: Vec<_> =
+            self.services.keys().filter(|name| !names.contains(name)).cloned().collect();
         for name in gone {
             self.retire(&name)?;
         }
@@ -61,10 +57,7 @@ impl State {
 
 /// A catalogue by its services' names.
 pub(super) fn by_name(services: &[ServiceSpec]) -> BTreeMap<ServiceName, ServiceSpec> {
-    services
-        .iter()
-        .map(|spec| (spec.name.clone(), spec.clone()))
-        .collect()
+    services.iter().map(|spec| (spec.name.clone(), spec.clone())).collect()
 }
 
 fn redeclare(service: &mut ServiceState, before: Option<&ServiceSpec>, now: &ServiceSpec) {
@@ -78,10 +71,7 @@ fn redeclare(service: &mut ServiceState, before: Option<&ServiceSpec>, now: &Ser
         let undeclared = declared_before(name).is_some() && !now.versions.contains_key(name);
         !undeclared || service.in_use(name)
     });
-    service.spec = ServiceSpec {
-        versions,
-        ..now.clone()
-    };
+    service.spec = ServiceSpec { versions, ..now.clone() };
     readdress(service, before.and_then(|it| it.environments.as_ref()));
     for (name, spec) in &now.versions {
         if declared_before(name) != Some(spec) {
@@ -95,18 +85,9 @@ fn redeclare(service: &mut ServiceState, before: Option<&ServiceSpec>, now: &Ser
 
 /// What was deployed into an environment follows the environment's endpoints.
 fn readdress(service: &mut ServiceState, before: Option<&Environments>) {
-    let in_use: BTreeSet<_> = service
-        .spec
-        .versions
-        .keys()
-        .filter(|name| service.in_use(name))
-        .cloned()
-        .collect();
-    let ServiceSpec {
-        versions,
-        environments,
-        ..
-    } = &mut service.spec;
+    let in_use: BTreeSet<_> =
+        service.spec.versions.keys().filter(|name| service.in_use(name)).cloned().collect();
+    let ServiceSpec { versions, environments, .. } = &mut service.spec;
     match (before, environments) {
         (Some(before), Some(now)) => {
             let held = |it: &Environment, spec: &VersionSpec| {
@@ -118,9 +99,7 @@ fn readdress(service: &mut ServiceState, before: Option<&Environments>) {
                 }
             }
         }
-        (_, None) => versions
-            .values_mut()
-            .for_each(|spec| spec.environment = None),
+        (_, None) => versions.values_mut().for_each(|spec| spec.environment = None),
         // The service became blue/green: what runs in no environment is not a part of it, unless
         // it serves.
         (None, Some(_)) => {
@@ -148,16 +127,10 @@ mod tests {
     fn released() -> State {
         let mut state = declared();
         ask(&mut state, &start("product", "v2"));
-        let passed = Command::SmokeTested {
-            release: name("product.1"),
-            result: Ok(()),
-        };
+        let passed = Command::SmokeTested { release: name("product.1"), result: Ok(()) };
         ask(&mut state, &passed);
         for all in [true, false] {
-            ask(
-                &mut state,
-                &verb("product.1", ReleaseCommand::Promote { all }),
-            );
+            ask(&mut state, &verb("product.1", ReleaseCommand::Promote { all }));
         }
         state
     }

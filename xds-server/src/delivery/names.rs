@@ -43,15 +43,9 @@ fn check(kind: &'static str, name: &str) -> Result<(), NameError> {
         return Err(NameError::TooLong { kind, name });
     }
     let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    let starts_well = name
-        .bytes()
-        .next()
-        .is_some_and(|b| b.is_ascii_alphanumeric());
+    let starts_well = name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
     if !starts_well || !name.bytes().all(inner) {
-        return Err(NameError::BadCharacter {
-            kind,
-            name: name.to_owned(),
-        });
+        return Err(NameError::BadCharacter { kind, name: name.to_owned() });
     }
     Ok(())
 }
@@ -158,16 +152,7 @@ mod tests {
 
     #[test]
     fn refuses_what_would_need_escaping() {
-        for name in [
-            "",
-            "-v",
-            ".v",
-            "a/b",
-            "a b",
-            "a\n",
-            "ä",
-            &"x".repeat(MAX_LEN + 1),
-        ] {
+        for name in ["", "-v", ".v", "a/b", "a b", "a\n", "ä", &"x".repeat(MAX_LEN + 1)] {
             assert!(name.parse::<VersionName>().is_err(), "{name:?}");
         }
     }

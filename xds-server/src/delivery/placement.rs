@@ -61,17 +61,13 @@ impl ServiceState {
             && held != environment
             && self.in_use(version)
         {
-            return Err(Conflict::Moves {
-                version: version.clone(),
-                environment: held,
-            });
+            return Err(Conflict::Moves { version: version.clone(), environment: held });
         }
         match self.occupant(environment) {
             Some(occupant) if occupant == version => Ok(None),
-            Some(occupant) if self.in_use(occupant) => Err(Conflict::Occupied {
-                environment,
-                occupant: occupant.clone(),
-            }),
+            Some(occupant) if self.in_use(occupant) => {
+                Err(Conflict::Occupied { environment, occupant: occupant.clone() })
+            }
             occupant => Ok(occupant),
         }
     }

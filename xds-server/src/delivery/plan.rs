@@ -120,11 +120,7 @@ impl Plan {
     /// The first thing that is wrong with it.
     pub fn validate(&self) -> Result<(), PlanError> {
         let at_most = |what, most, count| {
-            if count > most {
-                Err(PlanError::TooMany { what, most, count })
-            } else {
-                Ok(())
-            }
+            if count > most { Err(PlanError::TooMany { what, most, count }) } else { Ok(()) }
         };
         at_most("steps", MAX_STEPS, self.steps.len())?;
         at_most("smoke tests", MAX_SMOKE_TESTS, self.smoke_tests.len())?;
@@ -143,9 +139,7 @@ impl Plan {
             }
         }
         if last.weight != Ppm::ALL {
-            return Err(PlanError::NeverEnds {
-                weight: last.weight,
-            });
+            return Err(PlanError::NeverEnds { weight: last.weight });
         }
         self.smoke_tests.iter().try_for_each(SmokeTest::validate)
     }
@@ -159,10 +153,7 @@ impl SmokeTest {
             return Err(PlanError::BadPath(path));
         }
         if !(100..=599).contains(&self.expect) {
-            return Err(PlanError::BadStatus {
-                path: self.path.clone(),
-                status: self.expect,
-            });
+            return Err(PlanError::BadStatus { path: self.path.clone(), status: self.expect });
         }
         Ok(())
     }
@@ -190,40 +181,20 @@ mod tests {
 
     #[test]
     fn accepts_what_can_be_followed() {
-        for weights in [
-            &[1_000_000][..],
-            &[0, 1_000_000],
-            &[500, 50_000, 50_000, 1_000_000],
-        ] {
+        for weights in [&[1_000_000][..], &[0, 1_000_000], &[500, 50_000, 50_000, 1_000_000]] {
             assert_eq!(plan(weights).validate(), Ok(()), "{weights:?}");
         }
     }
 
     #[test]
     fn refuses_what_cannot() {
-        let falls = PlanError::Falls {
-            step: 2,
-            weight: Ppm::percent(5),
-            before: Ppm::percent(10),
-        };
+        let falls = PlanError::Falls { step: 2, weight: Ppm::percent(5), before: Ppm::percent(10) };
         for (weights, error) in [
             (&[][..], PlanError::NoSteps),
             (&[100_000, 50_000, 1_000_000], falls),
             (&[1_000_000, 1_000_000], PlanError::EndsEarly { step: 1 }),
-            (
-                &[50_000],
-                PlanError::NeverEnds {
-                    weight: Ppm::percent(5),
-                },
-            ),
-            (
-                &[0; 101],
-                PlanError::TooMany {
-                    what: "steps",
-                    most: 100,
-                    count: 101,
-                },
-            ),
+            (&[50_000], PlanError::NeverEnds { weight: Ppm::percent(5) }),
+            (&[0; 101], PlanError::TooMany { what: "steps", most: 100, count: 101 }),
         ] {
             assert_eq!(plan(weights).validate(), Err(error));
         }
@@ -231,17 +202,9 @@ mod tests {
 
     #[test]
     fn refuses_smoke_tests_that_cannot_be_sent() {
-        for (path, expect) in [
-            ("healthz", 200),
-            ("/a b", 200),
-            ("/\r\nX: y", 200),
-            ("/", 99),
-        ] {
+        for (path, expect) in [("healthz", 200), ("/a b", 200), ("/\r\nX: y", 200), ("/", 99)] {
             let mut plan = plan(&[1_000_000]);
-            plan.smoke_tests = vec![SmokeTest {
-                path: path.to_owned(),
-                expect,
-            }];
+            plan.smoke_tests = vec![SmokeTest { path: path.to_owned(), expect }];
             assert!(plan.validate().is_err(), "{path:?} {expect}");
         }
     }

@@ -92,10 +92,7 @@ impl Release {
     /// True until it completed or went back.
     #[must_use]
     pub const fn is_running(&self) -> bool {
-        !matches!(
-            self.phase,
-            Phase::Completed { .. } | Phase::RolledBack { .. }
-        )
+        !matches!(self.phase, Phase::Completed { .. } | Phase::RolledBack { .. })
     }
 
     /// The index of the plan's step that it is on; none before the first and after the end.
@@ -113,11 +110,9 @@ impl Release {
     pub fn weight(&self) -> Ppm {
         match &self.phase {
             Phase::Preparing { .. } | Phase::RolledBack { .. } => Ppm::ZERO,
-            Phase::Stepping { step, .. } => self
-                .plan
-                .steps
-                .get(*step)
-                .map_or(Ppm::ZERO, |step| step.weight),
+            Phase::Stepping { step, .. } => {
+                self.plan.steps.get(*step).map_or(Ppm::ZERO, |step| step.weight)
+            }
             Phase::Watching { .. } | Phase::Completed { .. } => Ppm::ALL,
         }
     }

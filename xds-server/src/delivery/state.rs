@@ -92,9 +92,7 @@ impl ServiceState {
     pub fn split(&self) -> Split<'_> {
         Split {
             stable: &self.stable,
-            candidate: self
-                .running()
-                .map(|release| (&release.candidate, release.weight())),
+            candidate: self.running().map(|release| (&release.candidate, release.weight())),
         }
     }
 }

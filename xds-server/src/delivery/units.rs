@@ -28,21 +28,13 @@ impl Ppm {
     /// # Errors
     /// When that is more than the whole.
     pub const fn new(parts: u32) -> Result<Self, MoreThanAll> {
-        if parts > Self::ALL.0 {
-            Err(MoreThanAll(parts))
-        } else {
-            Ok(Self(parts))
-        }
+        if parts > Self::ALL.0 { Err(MoreThanAll(parts)) } else { Ok(Self(parts)) }
     }
 
     /// Whole per cents, for constants; anything above 100 counts as 100.
     #[must_use]
     pub const fn percent(percent: u32) -> Self {
-        if percent > 100 {
-            Self::ALL
-        } else {
-            Self(percent * 10_000)
-        }
+        if percent > 100 { Self::ALL } else { Self(percent * 10_000) }
     }
 
     /// The number of parts, 0 to 1 000 000.

@@ -85,10 +85,7 @@ fn wanted_of(service: &ServiceState) -> Option<(ReleaseId, Vec<Probe>)> {
 
 async fn deliver(controller: &Handle, release: ReleaseId, result: Result<(), String>) {
     loop {
-        let command = Command::SmokeTested {
-            release: release.clone(),
-            result: result.clone(),
-        };
+        let command = Command::SmokeTested { release: release.clone(), result: result.clone() };
         let origin = Origin::part("smoke tests");
         match controller.submit(command, origin).await {
             Ok(_) | Err(CommandError::Stopped) => return,

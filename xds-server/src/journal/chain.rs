@@ -78,10 +78,7 @@ impl Head {
     /// The head of an empty journal.
     #[must_use]
     pub fn genesis() -> Self {
-        Self {
-            seq: 0,
-            hash: Hash(Sha256::digest(GENESIS).into()),
-        }
+        Self { seq: 0, hash: Hash(Sha256::digest(GENESIS).into()) }
     }
 
     /// The head after one more record.
@@ -101,10 +98,7 @@ impl Head {
             }
         }
         update(&mut hasher, content.event);
-        Self {
-            seq,
-            hash: Hash(hasher.finalize().into()),
-        }
+        Self { seq, hash: Hash(hasher.finalize().into()) }
     }
 
     /// The head after a record that says of itself what its number and hashes are.
@@ -120,10 +114,7 @@ impl Head {
     ) -> Result<Self, Broken> {
         let next = self.extend(content);
         if seq != next.seq {
-            return Err(Broken::Missing {
-                expected: next.seq,
-                found: seq,
-            });
+            return Err(Broken::Missing { expected: next.seq, found: seq });
         }
         if previous != self.hash {
             return Err(Broken::Unlinked(seq));
@@ -217,10 +208,7 @@ mod tests {
             first.hash.to_string(),
             "9c147bb4d00c717eb43e189593d9a7a827755c0471f89ebd1ba5d151cc2dfcb3"
         );
-        let silent = Content {
-            reason: None,
-            ..CONTENT
-        };
+        let silent = Content { reason: None, ..CONTENT };
         let second = first.extend(&silent);
         assert_eq!(
             second.hash.to_string(),
@@ -235,37 +223,19 @@ mod tests {
         let next = head.extend(&CONTENT);
         assert_eq!(head.verify(1, head.hash, next.hash, &CONTENT), Ok(next));
         let changes = [
-            Content {
-                at: Timestamp(1),
-                ..CONTENT
-            },
-            Content {
-                actor: "anne",
-                ..CONTENT
-            },
-            Content {
-                reason: None,
-                ..CONTENT
-            },
-            Content {
-                event: "{}",
-                ..CONTENT
-            },
+            Content { at: Timestamp(1), ..CONTENT },
+            Content { actor: "anne", ..CONTENT },
+            Content { reason: None, ..CONTENT },
+            Content { event: "{}", ..CONTENT },
         ];
         for changed in &changes {
             let verdict = head.verify(1, head.hash, next.hash, changed);
             assert_eq!(verdict, Err(Broken::Altered(1)), "{changed:?}");
         }
-        assert_eq!(
-            head.verify(1, next.hash, next.hash, &CONTENT),
-            Err(Broken::Unlinked(1))
-        );
+        assert_eq!(head.verify(1, next.hash, next.hash, &CONTENT), Err(Broken::Unlinked(1)));
         assert_eq!(
             head.verify(3, head.hash, next.hash, &CONTENT),
-            Err(Broken::Missing {
-                expected: 1,
-                found: 3
-            })
+            Err(Broken::Missing { expected: 1, found: 3 })
         );
     }
 

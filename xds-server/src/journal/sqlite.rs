@@ -49,19 +49,14 @@ impl Sqlite {
         connection.pragma_update(None, "synchronous", "FULL")?;
         migrate(&connection)?;
         let head = verify(&connection)?;
-        Ok(Self {
-            connection,
-            head,
-            _lock: lock,
-        })
+        Ok(Self { connection, head, _lock: lock })
     }
 }
 
 impl Journal for Sqlite {
     fn append(&mut self, records: &[NewRecord]) -> Result<Vec<Record>, JournalError> {
-        let transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut head = self.head;
         // Whatever an earlier failure left: we only ever go on from where we know to be.
         if on_disk(&transaction)?.as_deref() != shown(&head).as_deref() {
@@ -82,10 +77,7 @@ impl Journal for Sqlite {
                     record.previous.to_string(),
                     record.hash.to_string(),
                 ])?;
-                head = Head {
-                    seq: record.seq,
-                    hash: record.hash,
-                };
+                head = Head { seq: record.seq, hash: record.hash };
                 written.push(record);
             }
         }
@@ -116,10 +108,7 @@ impl Journal for Sqlite {
 }
 
 fn lock(data_dir: &Path) -> Result<File, JournalError> {
-    let failed = |source| JournalError::Open {
-        path: data_dir.to_owned(),
-        source,
-    };
+    let failed = |source| JournalError::Open { path: data_dir.to_owned(), source };
     fs::create_dir_all(data_dir).map_err(failed)?;
     let mut options = File::options();
     let lock = options.create(true).truncate(false).write(true);
@@ -139,10 +128,7 @@ fn migrate(connection: &Connection) -> Result<(), JournalError> {
             Ok(connection.execute_batch(&create)?)
         }
         FORMAT => Ok(()),
-        found => Err(JournalError::Format {
-            found,
-            known: FORMAT,
-        }),
+        found => Err(JournalError::Format { found, known: FORMAT }),
     }
 }
 

@@ -15,29 +15,18 @@ pub fn assess(guardrails: &Guardrails, candidate: &Trail, now: Timestamp) -> Ver
     let mut findings: Vec<Finding> = Vec::new();
     for limit in &limits {
         // Limits come worst first: of each guardrail the worst one that is broken is enough.
-        if findings
-            .iter()
-            .any(|finding| finding.guardrail == limit.guardrail)
-        {
+        if findings.iter().any(|finding| finding.guardrail == limit.guardrail) {
             continue;
         }
         findings.extend(limit.broken_by(candidate, now, guardrails.min_requests));
     }
-    if let Some(worst) = findings
-        .iter()
-        .position(|finding| finding.level == Level::Rollback)
-    {
-        return Verdict::RollBack {
-            finding: findings.swap_remove(worst),
-        };
+    if let Some(worst) = findings.iter().position(|finding| finding.level == Level::Rollback) {
+        return Verdict::RollBack { finding: findings.swap_remove(worst) };
     }
     if !findings.is_empty() {
         return Verdict::Alert { findings };
     }
-    match guardrails
-        .min_requests
-        .saturating_sub(candidate.since_start().requests)
-    {
+    match guardrails.min_requests.saturating_sub(candidate.since_start().requests) {
         0 => Verdict::Healthy,
         missing => Verdict::InsufficientData { missing },
     }
@@ -61,12 +50,7 @@ fn limits(guardrails: &Guardrails) -> [Limit; 5] {
         bad: |evidence| evidence.errors,
         shown: ceiling.to_string(),
     };
-    let Latency {
-        quantile,
-        warning,
-        critical,
-        rollback,
-    } = guardrails.latency;
+    let Latency { quantile, warning, critical, rollback } = guardrails.latency;
     // The p-quantile is above a limit exactly when more than 1 − p of the requests are.
     let slow = |level, limit: Duration, bad| Limit {
         guardrail: Guardrail::Latency,
@@ -92,16 +76,9 @@ impl Limit {
         }
         let mut recent = candidate.recent(now).into_iter();
         let window = recent.find(|window| {
-            is_beyond_chance(
-                (self.bad)(&window.evidence),
-                window.evidence.requests,
-                self.ceiling,
-            )
+            is_beyond_chance((self.bad)(&window.evidence), window.evidence.requests, self.ceiling)
         })?;
-        Some(self.finding(
-            &window.evidence,
-            u64::try_from(window.span.as_millis()).ok(),
-        ))
+        Some(self.finding(&window.evidence, u64::try_from(window.span.as_millis()).ok()))
     }
 
     fn finding(&self, evidence: &Evidence, window_ms: Option<u64>) -> Finding {
@@ -122,23 +99,11 @@ mod tests {
     use crate::judge::Slow;
 
     fn evidence(requests: u64, errors: u64) -> Evidence {
-        Evidence {
-            requests,
-            errors,
-            slow: Slow::default(),
-        }
+        Evidence { requests, errors, slow: Slow::default() }
     }
 
     fn slow(requests: u64, warning: u64, critical: u64, rollback: u64) -> Evidence {
-        Evidence {
-            requests,
-            errors: 0,
-            slow: Slow {
-                warning,
-                critical,
-                rollback,
-            },
-        }
+        Evidence { requests, errors: 0, slow: Slow { warning, critical, rollback } }
     }
 
     /// All of it counted long ago, so that only the step's total speaks.
@@ -178,18 +143,14 @@ mod tests {
     fn no_data_is_no_evidence() {
         assert_eq!(
             judged(Evidence::default()),
-            Verdict::InsufficientData {
-                missing: Guardrails::default().min_requests
-            }
+            Verdict::InsufficientData { missing: Guardrails::default().min_requests }
         );
     }
 
     #[test]
     fn both_guardrails_may_alert_together() {
-        let Verdict::Alert { findings } = judged(Evidence {
-            errors: 11,
-            ..slow(1_000, 11, 0, 0)
-        }) else {
+        let Verdict::Alert { findings } = judged(Evidence { errors: 11, ..slow(1_000, 11, 0, 0) })
+        else {
             panic!("no alert");
         };
         assert_eq!(findings.len(), 2);

@@ -41,10 +41,7 @@ pub fn is_beyond_chance(bad: u64, requests: u64, ceiling: Ppm) -> bool {
 }
 
 /// The mixture of likelihood ratios: how much better "above the ceiling" explains what was seen.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "counts far below 2^52, and a ratio"
-)]
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52, and a ratio")]
 fn evidence_against(bad: u64, requests: u64, ceiling: Ppm) -> f64 {
     // A ceiling of nothing is broken by the first bad request; the smallest share keeps the ratio finite.
     let ceiling = ceiling.fraction().max(1e-6);
@@ -52,16 +49,12 @@ fn evidence_against(bad: u64, requests: u64, ceiling: Ppm) -> f64 {
     let ratio = |alternative: f64| {
         let of_bad = bad * (alternative / ceiling).ln();
         // 0 · ln 0 is 0: no good request contradicts "all are bad".
-        let of_good = if good == 0.0 {
-            0.0
-        } else {
-            good * ((1.0 - alternative) / (1.0 - ceiling)).ln()
-        };
+        let of_good =
+            if good == 0.0 { 0.0 } else { good * ((1.0 - alternative) / (1.0 - ceiling)).ln() };
         (of_bad + of_good).exp()
     };
-    let sum: f64 = (0..ALTERNATIVES)
-        .map(|j| ratio(ceiling + (1.0 - ceiling) * 0.5_f64.powi(j)))
-        .sum();
+    let sum: f64 =
+        (0..ALTERNATIVES).map(|j| ratio(ceiling + (1.0 - ceiling) * 0.5_f64.powi(j))).sum();
     sum / f64::from(ALTERNATIVES)
 }
 
@@ -77,21 +70,13 @@ mod tests {
     #[test]
     fn a_version_that_fails_everything_is_found_at_once() {
         assert!(is_exceeded(LEAST_REQUESTS, LEAST_REQUESTS, CEILING, ENOUGH));
-        assert!(!is_exceeded(
-            LEAST_REQUESTS - 1,
-            LEAST_REQUESTS - 1,
-            CEILING,
-            ENOUGH
-        ));
+        assert!(!is_exceeded(LEAST_REQUESTS - 1, LEAST_REQUESTS - 1, CEILING, ENOUGH));
     }
 
     #[test]
     fn with_enough_requests_the_rate_is_taken_at_its_word() {
         assert!(is_exceeded(6, 100, CEILING, ENOUGH));
-        assert!(
-            !is_exceeded(5, 100, CEILING, ENOUGH),
-            "exactly the ceiling is not above it"
-        );
+        assert!(!is_exceeded(5, 100, CEILING, ENOUGH), "exactly the ceiling is not above it");
     }
 
     #[test]

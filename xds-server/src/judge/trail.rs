@@ -10,11 +10,8 @@ use super::Evidence;
 use crate::delivery::units::Timestamp;
 
 /// The spans that are looked at beside the whole step: short ones see a sudden end, long ones a slow leak.
-pub const WINDOWS: [Duration; 3] = [
-    Duration::from_secs(1),
-    Duration::from_secs(5),
-    Duration::from_secs(30),
-];
+pub const WINDOWS: [Duration; 3] =
+    [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30)];
 
 /// Marks are at least this far apart, so that a trail holds no more than 300 of them.
 const SPACING: Duration = Duration::from_millis(100);
@@ -42,29 +39,17 @@ impl Trail {
     /// Begins a step at the counts that there are now.
     #[must_use]
     pub fn begin(now: Timestamp, cumulative: Evidence) -> Self {
-        Self {
-            start: cumulative,
-            latest: cumulative,
-            marks: VecDeque::from([(now, cumulative)]),
-        }
+        Self { start: cumulative, latest: cumulative, marks: VecDeque::from([(now, cumulative)]) }
     }
 
     /// Takes in the counts that there are now.
     pub fn observe(&mut self, now: Timestamp, cumulative: Evidence) {
         self.latest = cumulative;
-        if self
-            .marks
-            .back()
-            .is_none_or(|(at, _)| now.since(*at) >= SPACING)
-        {
+        if self.marks.back().is_none_or(|(at, _)| now.since(*at) >= SPACING) {
             self.marks.push_back((now, cumulative));
         }
         let [.., longest] = WINDOWS;
-        while self
-            .marks
-            .get(1)
-            .is_some_and(|(at, _)| now.since(*at) >= longest)
-        {
+        while self.marks.get(1).is_some_and(|(at, _)| now.since(*at) >= longest) {
             self.marks.pop_front();
         }
     }
@@ -82,10 +67,7 @@ impl Trail {
             let older = self.marks.partition_point(|(at, _)| now.since(*at) >= span);
             let mark = self.marks.get(older.saturating_sub(1));
             let from = mark.map_or(self.start, |(_, evidence)| *evidence);
-            Window {
-                span,
-                evidence: self.latest.since(&from),
-            }
+            Window { span, evidence: self.latest.since(&from) }
         })
     }
 }
@@ -95,11 +77,7 @@ mod tests {
     use super::*;
 
     fn evidence(requests: u64, errors: u64) -> Evidence {
-        Evidence {
-            requests,
-            errors,
-            ..Evidence::default()
-        }
+        Evidence { requests, errors, ..Evidence::default() }
     }
 
     /// 100 good requests a second for a minute, then all of them bad.
@@ -122,10 +100,7 @@ mod tests {
         let (trail, now) = breaks_late();
         assert_eq!(trail.since_start(), evidence(6_050, 50));
         let recent = trail.recent(now).map(|window| window.evidence);
-        assert_eq!(
-            recent,
-            [evidence(100, 50), evidence(500, 50), evidence(3_000, 50)]
-        );
+        assert_eq!(recent, [evidence(100, 50), evidence(500, 50), evidence(3_000, 50)]);
     }
 
     #[test]

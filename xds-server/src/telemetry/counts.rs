@@ -76,10 +76,7 @@ impl ServiceCounts {
         total.add(&entry.counts);
         match &mut self.release {
             Some((id, counts)) if id.as_str() == entry.release => {
-                counts
-                    .entry(version.clone())
-                    .or_default()
-                    .add(&entry.counts);
+                counts.entry(version.clone()).or_default().add(&entry.counts);
                 Ok(true)
             }
             _ => Ok(false),
@@ -124,22 +121,11 @@ mod tests {
     use super::*;
 
     fn entry(version: &str, release: &str, requests: u64, slow: bool) -> Entry {
-        let mut counts = Counts {
-            requests,
-            errors: 1,
-            ..Counts::default()
-        };
+        let mut counts = Counts { requests, errors: 1, ..Counts::default() };
         for _ in 0..requests {
-            counts
-                .latency
-                .record(Duration::from_secs(if slow { 20 } else { 0 }));
+            counts.latency.record(Duration::from_secs(if slow { 20 } else { 0 }));
         }
-        Entry {
-            service: "order".into(),
-            version: version.into(),
-            release: release.into(),
-            counts,
-        }
+        Entry { service: "order".into(), version: version.into(), release: release.into(), counts }
     }
 
     fn following(release: &str) -> ServiceCounts {
@@ -169,22 +155,11 @@ mod tests {
         counts.add(&entry("v2", "order.1", 5, false)).unwrap();
         let versions: Vec<VersionName> = vec!["v2".parse().unwrap()];
         counts.follow(versions.iter(), Some("order.2".parse().unwrap()));
-        let seen = counts.evidence(
-            &"order.2".parse().unwrap(),
-            &versions[0],
-            &Guardrails::default(),
-        );
+        let seen =
+            counts.evidence(&"order.2".parse().unwrap(), &versions[0], &Guardrails::default());
         assert_eq!(seen, Evidence::default());
-        assert_eq!(
-            counts.totals().get("v2").unwrap().requests,
-            5,
-            "totals go on"
-        );
-        assert_eq!(
-            counts.add(&entry("v1", "", 1, false)),
-            Err(UnknownVersion),
-            "v1 left"
-        );
+        assert_eq!(counts.totals().get("v2").unwrap().requests, 5, "totals go on");
+        assert_eq!(counts.add(&entry("v1", "", 1, false)), Err(UnknownVersion), "v1 left");
     }
 
     #[test]
@@ -196,13 +171,6 @@ mod tests {
             &"v2".parse().unwrap(),
             &Guardrails::default(),
         );
-        assert_eq!(
-            seen.slow,
-            Slow {
-                warning: 3,
-                critical: 3,
-                rollback: 3
-            }
-        );
+        assert_eq!(seen.slow, Slow { warning: 3, critical: 3, rollback: 3 });
     }
 }

@@ -28,11 +28,7 @@ impl<F: FilterConfigs> Reports<F> {
     /// Reports go into `telemetry`; sidecars that ask get their configuration from `configs`.
     #[must_use]
     pub const fn new(telemetry: Arc<Telemetry>, configs: F, clock: Clock) -> Self {
-        Self {
-            telemetry,
-            configs,
-            clock,
-        }
+        Self { telemetry, configs, clock }
     }
 
     /// The configuration for a sidecar that wants it, if the one that it runs is old.
@@ -54,10 +50,7 @@ impl<F: FilterConfigs> ReportService for Reports<F> {
         let request = request.into_inner();
         let config = self.newer_config(&request);
         let report = Report::try_from(request).map_err(|malformed| {
-            self.telemetry
-                .stats
-                .refused
-                .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            self.telemetry.stats.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             Status::invalid_argument(malformed.to_string())
         })?;
         let acknowledged = self
@@ -65,10 +58,6 @@ impl<F: FilterConfigs> ReportService for Reports<F> {
             .take_in(report, self.clock.now())
             .map_err(|full| Status::resource_exhausted(full.to_string()))?;
         let interval_ms = self.telemetry.interval_ms();
-        Ok(Response::new(ReportResponse {
-            acknowledged,
-            interval_ms,
-            config,
-        }))
+        Ok(Response::new(ReportResponse { acknowledged, interval_ms, config }))
     }
 }

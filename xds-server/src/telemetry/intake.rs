@@ -105,25 +105,15 @@ impl TryFrom<ReportRequest> for Report {
         }
         if request.config_version.len() > MAX_NAME {
             let length = request.config_version.len();
-            return Err(Malformed::Name {
-                field: "config_version",
-                length,
-            });
+            return Err(Malformed::Name { field: "config_version", length });
         }
         if request.counts.len() > MAX_ENTRIES {
             return Err(Malformed::TooManyEntries(request.counts.len()));
         }
-        let entries = request
-            .counts
-            .into_iter()
-            .enumerate()
-            .map(entry)
-            .collect::<Result<_, _>>()?;
+        let entries =
+            request.counts.into_iter().enumerate().map(entry).collect::<Result<_, _>>()?;
         Ok(Self {
-            sender: Sender {
-                node: request.node_id,
-                instance: request.instance,
-            },
+            sender: Sender { node: request.node_id, instance: request.instance },
             sequence: request.sequence,
             config_version: request.config_version,
             entries,
@@ -136,19 +126,12 @@ fn entry((index, counts): (usize, VersionCounts)) -> Result<Entry, Malformed> {
     check_name("counts.service", &counts.service)?;
     check_name("counts.version", &counts.version)?;
     if counts.release.len() > MAX_NAME {
-        return Err(Malformed::Name {
-            field: "counts.release",
-            length: counts.release.len(),
-        });
+        return Err(Malformed::Name { field: "counts.release", length: counts.release.len() });
     }
     let requests = counts.requests;
     let bad = counts.errors.saturating_add(counts.client_errors);
     if bad > requests {
-        return Err(Malformed::MoreBadThanAll {
-            index,
-            bad,
-            requests,
-        });
+        return Err(Malformed::MoreBadThanAll { index, bad, requests });
     }
     let latency = match &counts.latency {
         Some(sparse) => {
@@ -158,11 +141,7 @@ fn entry((index, counts): (usize, VersionCounts)) -> Result<Entry, Malformed> {
     };
     let durations = latency.total();
     if durations > requests {
-        return Err(Malformed::MoreDurationsThanRequests {
-            index,
-            durations,
-            requests,
-        });
+        return Err(Malformed::MoreDurationsThanRequests { index, durations, requests });
     }
     Ok(Entry {
         service: counts.service,
@@ -202,10 +181,7 @@ mod tests {
                 version: "v2".into(),
                 requests: 3,
                 errors: 1,
-                latency: Some(Sparse {
-                    index: vec![4, 9],
-                    count: vec![1, 2],
-                }),
+                latency: Some(Sparse { index: vec![4, 9], count: vec![1, 2] }),
                 ..VersionCounts::default()
             }],
             ..ReportRequest::default()
@@ -216,13 +192,7 @@ mod tests {
     fn a_good_report_passes() {
         let report = Report::try_from(request()).unwrap();
         assert_eq!(report.entries[0].counts.latency.total(), 3);
-        assert_eq!(
-            report.sender,
-            Sender {
-                node: "envoy-1".into(),
-                instance: 7
-            }
-        );
+        assert_eq!(report.sender, Sender { node: "envoy-1".into(), instance: 7 });
     }
 
     #[test]
@@ -232,30 +202,16 @@ mod tests {
             ("`node_id` must have", |r| r.node_id.clear()),
             ("`fleet` must have", |r| r.fleet = "x".repeat(257)),
             ("`sequence` must be", |r| r.sequence = 0),
-            ("`config_version` must", |r| {
-                r.config_version = "x".repeat(257)
-            }),
-            ("1025 entries", |r| {
-                r.counts = vec![r.counts[0].clone(); 1025]
-            }),
+            ("`config_version` must", |r| r.config_version = "x".repeat(257)),
+            ("1025 entries", |r| r.counts = vec![r.counts[0].clone(); 1025]),
             ("`counts.service` must", |r| r.counts[0].service.clear()),
-            ("`counts.release` must", |r| {
-                r.counts[0].release = "x".repeat(257)
-            }),
-            ("4 errors and client errors in 3", |r| {
-                r.counts[0].client_errors = 3
-            }),
+            ("`counts.release` must", |r| r.counts[0].release = "x".repeat(257)),
+            ("4 errors and client errors in 3", |r| r.counts[0].client_errors = 3),
             ("`counts[0].latency`: ", |r| {
-                r.counts[0].latency = Some(Sparse {
-                    index: vec![9, 4],
-                    count: vec![1, 1],
-                });
+                r.counts[0].latency = Some(Sparse { index: vec![9, 4], count: vec![1, 1] });
             }),
             ("holds 9 durations of 3", |r| {
-                r.counts[0].latency = Some(Sparse {
-                    index: vec![9],
-                    count: vec![9],
-                });
+                r.counts[0].latency = Some(Sparse { index: vec![9], count: vec![9] });
             }),
         ];
         for (expected, spoil) in cases {

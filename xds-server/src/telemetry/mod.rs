@@ -72,8 +72,7 @@ impl Telemetry {
     /// Takes over which services, versions and releases there are. Anything else that is reported is
     /// not kept, so that a sidecar cannot fill the memory with names.
     pub fn follow(&self, state: &State) {
-        self.services
-            .retain(|name, _| state.services.contains_key(name));
+        self.services.retain(|name, _| state.services.contains_key(name));
         for (name, service) in &state.services {
             let release = service.running().map(|release| release.id.clone());
             self.services
@@ -81,15 +80,8 @@ impl Telemetry {
                 .or_default()
                 .follow(service.spec.versions.keys(), release);
         }
-        let releasing = state
-            .services
-            .values()
-            .any(|service| service.running().is_some());
-        let interval = if releasing {
-            INTERVAL_RELEASING
-        } else {
-            INTERVAL_IDLE
-        };
+        let releasing = state.services.values().any(|service| service.running().is_some());
+        let interval = if releasing { INTERVAL_RELEASING } else { INTERVAL_IDLE };
         self.interval_ms.store(millis(interval), Ordering::Relaxed);
     }
 
@@ -98,10 +90,8 @@ impl Telemetry {
     /// # Errors
     /// When there are too many sessions; nothing is counted then.
     pub fn take_in(&self, report: Report, now: Timestamp) -> Result<u64, Full> {
-        let arrival = self
-            .sessions
-            .arrive(report.sender, report.sequence, now)
-            .inspect_err(|_| {
+        let arrival =
+            self.sessions.arrive(report.sender, report.sequence, now).inspect_err(|_| {
                 self.stats.refused.fetch_add(1, Ordering::Relaxed);
             })?;
         if let Arrival::Repeated { acknowledged } = arrival {
@@ -109,9 +99,7 @@ impl Telemetry {
             return Ok(acknowledged);
         }
         self.stats.accepted.fetch_add(1, Ordering::Relaxed);
-        self.stats
-            .dropped
-            .fetch_add(report.dropped, Ordering::Relaxed);
+        self.stats.dropped.fetch_add(report.dropped, Ordering::Relaxed);
         let mut is_evidence = false;
         for entry in report.entries {
             match self.services.get_mut(entry.service.as_str()) {
@@ -145,17 +133,13 @@ impl Telemetry {
     ) -> Evidence {
         self.services
             .get(service)
-            .map_or_else(Evidence::default, |counts| {
-                counts.evidence(release, version, guardrails)
-            })
+            .map_or_else(Evidence::default, |counts| counts.evidence(release, version, guardrails))
     }
 
     /// What each version of a service did since the server started.
     #[must_use]
     pub fn totals(&self, service: &ServiceName) -> BTreeMap<VersionName, Counts> {
-        self.services
-            .get(service)
-            .map_or_else(BTreeMap::new, |counts| counts.totals().clone())
+        self.services.get(service).map_or_else(BTreeMap::new, |counts| counts.totals().clone())
     }
 
     fn count_unknown(&self) {

@@ -47,10 +47,7 @@ struct Session {
 
 impl Default for Sessions {
     fn default() -> Self {
-        Self {
-            seen: DashMap::new(),
-            limit: MAX_SESSIONS,
-        }
+        Self { seen: DashMap::new(), limit: MAX_SESSIONS }
     }
 }
 
@@ -61,27 +58,21 @@ impl Sessions {
     /// When too many instances are remembered, all of them heard from lately.
     pub fn arrive(&self, sender: Sender, sequence: u64, now: Timestamp) -> Result<Arrival, Full> {
         if self.seen.len() >= self.limit && !self.seen.contains_key(&sender) {
-            self.seen
-                .retain(|_, session| now.since(session.at) < FORGOTTEN_AFTER);
+            self.seen.retain(|_, session| now.since(session.at) < FORGOTTEN_AFTER);
             if self.seen.len() >= self.limit {
                 return Err(Full);
             }
         }
         match self.seen.entry(sender) {
             Entry::Vacant(vacant) => {
-                vacant.insert(Session {
-                    acknowledged: sequence,
-                    at: now,
-                });
+                vacant.insert(Session { acknowledged: sequence, at: now });
                 Ok(Arrival::New)
             }
             Entry::Occupied(mut occupied) => {
                 let session = occupied.get_mut();
                 session.at = now;
                 if sequence <= session.acknowledged {
-                    return Ok(Arrival::Repeated {
-                        acknowledged: session.acknowledged,
-                    });
+                    return Ok(Arrival::Repeated { acknowledged: session.acknowledged });
                 }
                 session.acknowledged = sequence;
                 Ok(Arrival::New)
@@ -95,10 +86,7 @@ mod tests {
     use super::*;
 
     fn sender(instance: u64) -> Sender {
-        Sender {
-            node: "envoy-1".into(),
-            instance,
-        }
+        Sender { node: "envoy-1".into(), instance }
     }
 
     #[test]
@@ -107,11 +95,7 @@ mod tests {
         let arrive = |instance, sequence| sessions.arrive(sender(instance), sequence, Timestamp(0));
         assert_eq!(arrive(1, 1), Ok(Arrival::New));
         assert_eq!(arrive(1, 1), Ok(Arrival::Repeated { acknowledged: 1 }));
-        assert_eq!(
-            arrive(2, 1),
-            Ok(Arrival::New),
-            "another instance has its own numbers"
-        );
+        assert_eq!(arrive(2, 1), Ok(Arrival::New), "another instance has its own numbers");
         assert_eq!(arrive(1, 2), Ok(Arrival::New));
         assert_eq!(
             arrive(1, 1),
@@ -123,30 +107,17 @@ mod tests {
     #[test]
     fn a_server_that_restarted_takes_numbers_as_they_come() {
         let sessions = Sessions::default();
-        assert_eq!(
-            sessions.arrive(sender(1), 4_711, Timestamp(0)),
-            Ok(Arrival::New)
-        );
+        assert_eq!(sessions.arrive(sender(1), 4_711, Timestamp(0)), Ok(Arrival::New));
     }
 
     #[test]
     fn the_silent_make_room() {
-        let sessions = Sessions {
-            limit: 2,
-            ..Sessions::default()
-        };
+        let sessions = Sessions { limit: 2, ..Sessions::default() };
         let arrive = |instance, at| sessions.arrive(sender(instance), 1, Timestamp(at));
         assert_eq!(arrive(1, 0), Ok(Arrival::New));
         assert_eq!(arrive(2, 500_000), Ok(Arrival::New));
         assert_eq!(arrive(3, 500_000), Err(Full));
-        assert_eq!(
-            arrive(2, 500_000),
-            Ok(Arrival::Repeated { acknowledged: 1 })
-        );
-        assert_eq!(
-            arrive(3, 600_000),
-            Ok(Arrival::New),
-            "1 was silent for ten minutes"
-        );
+        assert_eq!(arrive(2, 500_000), Ok(Arrival::Repeated { acknowledged: 1 }));
+        assert_eq!(arrive(3, 600_000), Ok(Arrival::New), "1 was silent for ten minutes");
     }
 }

@@ -88,10 +88,7 @@ mod tests {
     use super::*;
 
     fn endpoint(host: &str) -> Endpoint {
-        Endpoint {
-            host: host.to_owned(),
-            port: 18000,
-        }
+        Endpoint { host: host.to_owned(), port: 18000 }
     }
 
     fn parse(id: &str, host: &str, mode: Mode) -> Value {
@@ -103,10 +100,7 @@ mod tests {
     #[test]
     fn says_who_it_is_and_where_to_ask() {
         let bootstrap = parse("sidecar-1", "tidegate.internal", Mode::Delta);
-        assert_eq!(
-            bootstrap["node"],
-            json!({"id": "sidecar-1", "cluster": "demo"})
-        );
+        assert_eq!(bootstrap["node"], json!({"id": "sidecar-1", "cluster": "demo"}));
         let ads = &bootstrap["dynamic_resources"]["ads_config"];
         assert_eq!(ads["api_type"], "DELTA_GRPC");
         let cluster = &bootstrap["static_resources"]["clusters"][0];

@@ -72,9 +72,7 @@ impl Kind {
     /// The kind that a type URL names, if it is one of xDS's.
     #[must_use]
     pub fn from_type_url(type_url: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.type_url() == type_url)
+        Self::ALL.into_iter().find(|kind| kind.type_url() == type_url)
     }
 
     /// A short name for logs and metric labels.

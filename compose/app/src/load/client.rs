@@ -38,10 +38,7 @@ impl Sender {
         }
         let mut headers = HeaderMap::new();
         for (name, value) in &config.headers {
-            headers.append(
-                header_name("header name", name)?,
-                header_value("header value", value)?,
-            );
+            headers.append(header_name("header name", name)?, header_value("header value", value)?);
         }
         headers.insert(HOST, header_value("host", &config.host)?);
         let uri = |target: &SocketAddr| {
@@ -70,30 +67,19 @@ impl Sender {
 
     pub(super) async fn send(&self, arrival: &Arrival) -> Result<Answer, Cause> {
         let mut request = Request::new(Empty::new());
-        *request.uri_mut() = self
-            .targets
-            .get(arrival.target)
-            .cloned()
-            .unwrap_or_default();
+        *request.uri_mut() = self.targets.get(arrival.target).cloned().unwrap_or_default();
         *request.headers_mut() = self.headers.clone();
         if let Some(user) = arrival.user {
             let value = HeaderValue::try_from(format!("user-{user}"))
                 .map_err(|error| Cause::Broken(error.to_string()))?;
-            request
-                .headers_mut()
-                .insert(self.user_header.clone(), value);
+            request.headers_mut().insert(self.user_header.clone(), value);
         }
         let exchange = async {
-            let response = self
-                .client
-                .request(request)
-                .await
-                .map_err(|error| Cause::Broken(chain(&error)))?;
+            let response =
+                self.client.request(request).await.map_err(|error| Cause::Broken(chain(&error)))?;
             read(response).await
         };
-        tokio::time::timeout(self.timeout, exchange)
-            .await
-            .unwrap_or(Err(Cause::TimedOut))
+        tokio::time::timeout(self.timeout, exchange).await.unwrap_or(Err(Cause::TimedOut))
     }
 }
 
@@ -102,26 +88,14 @@ async fn read(response: Response<Incoming>) -> Result<Answer, Cause> {
         let value = response.headers().get(name)?;
         Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
-    let (version, flags, status) = (
-        text("x-version"),
-        text("x-response-flags"),
-        response.status(),
-    );
-    let body = Limited::new(response.into_body(), MAX_ANSWER)
-        .collect()
-        .await;
-    let body = body
-        .map_err(|error| Cause::Broken(format!("status {status}, then {error}")))?
-        .to_bytes();
+    let (version, flags, status) = (text("x-version"), text("x-response-flags"), response.status());
+    let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+    let body =
+        body.map_err(|error| Cause::Broken(format!("status {status}, then {error}")))?.to_bytes();
     let failed = status.is_client_error() || status.is_server_error();
     let detail = failed
         .then(|| String::from_utf8_lossy(body.get(..KEPT_DETAIL).unwrap_or(&body)).into_owned());
-    Ok(Answer {
-        status: status.as_u16(),
-        version,
-        flags,
-        detail,
-    })
+    Ok(Answer { status: status.as_u16(), version, flags, detail })
 }
 
 /// hyper's errors keep the reason in their sources.
@@ -141,9 +115,5 @@ fn header_value(what: &'static str, text: &str) -> Result<HeaderValue, ConfigErr
 }
 
 fn unsendable(what: &'static str, text: &str, source: http::Error) -> ConfigError {
-    ConfigError::Unsendable {
-        what,
-        text: text.to_owned(),
-        source,
-    }
+    ConfigError::Unsendable { what, text: text.to_owned(), source }
 }

@@ -71,10 +71,7 @@ impl LoadHandle {
     /// What has been counted so far.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        self.run
-            .stats
-            .lock()
-            .snapshot(self.run.sent.load(Ordering::Relaxed))
+        self.run.stats.lock().snapshot(self.run.sent.load(Ordering::Relaxed))
     }
 
     /// The failures that are kept, from the `seen`-th on: for showing each of them once.
@@ -99,10 +96,7 @@ impl LoadHandle {
         // When every slot is free again, every request has been counted. The semaphore is never closed.
         let _all = self.run.slots.acquire_many(self.run.max_in_flight).await;
         let took = self.run.started.elapsed();
-        self.run
-            .stats
-            .lock()
-            .report(self.run.sent.load(Ordering::Relaxed), took)
+        self.run.stats.lock().report(self.run.sent.load(Ordering::Relaxed), took)
     }
 }
 
@@ -121,17 +115,13 @@ async fn send_on_time(run: Arc<Run>, mut schedule: Schedule) -> Infallible {
         tokio::time::sleep_until(due).await;
         run.sent.fetch_add(1, Ordering::Relaxed);
         let Ok(slot) = Arc::clone(&run.slots).try_acquire_owned() else {
-            run.stats
-                .lock()
-                .record(&arrival, due, Instant::now(), Err(stats::Cause::NotSent));
+            run.stats.lock().record(&arrival, due, Instant::now(), Err(stats::Cause::NotSent));
             continue;
         };
         let run = Arc::clone(&run);
         tokio::spawn(async move {
             let answer = run.sender.send(&arrival).await;
-            run.stats
-                .lock()
-                .record(&arrival, due, Instant::now(), answer);
+            run.stats.lock().record(&arrival, due, Instant::now(), answer);
             drop(slot);
         });
     }

@@ -91,13 +91,7 @@ pub struct VersionReport {
 
 impl VersionSnapshot {
     pub(super) fn new(now: Instant) -> Self {
-        Self {
-            finished: 0,
-            failed: 0,
-            first: now,
-            last: now,
-            first_failed: None,
-        }
+        Self { finished: 0, failed: 0, first: now, last: now, first_failed: None }
     }
 }
 
@@ -105,9 +99,7 @@ impl Snapshot {
     /// How many requests a version ended, well or badly.
     #[must_use]
     pub fn finished_by(&self, version: &str) -> u64 {
-        self.versions
-            .get(version)
-            .map_or(0, |counts| counts.finished)
+        self.versions.get(version).map_or(0, |counts| counts.finished)
     }
 }
 
@@ -135,11 +127,7 @@ impl fmt::Display for Failure {
 
 impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self
-            .versions
-            .keys()
-            .map(String::len)
-            .fold("VERSION".len(), usize::max);
+        let width = self.versions.keys().map(String::len).fold("VERSION".len(), usize::max);
         writeln!(
             f,
             "{:width$} {:>10} {:>8} {:>8} {:>10} {:>10} {:>10} {:>10}",
@@ -158,11 +146,8 @@ impl fmt::Display for LoadReport {
                 v.max_ms
             )?;
         }
-        let outcomes: Vec<_> = self
-            .outcomes
-            .iter()
-            .map(|(name, count)| format!("{name} {count}"))
-            .collect();
+        let outcomes: Vec<_> =
+            self.outcomes.iter().map(|(name, count)| format!("{name} {count}")).collect();
         write!(
             f,
             "{} requests in {:.1} s, {} failed ({})",

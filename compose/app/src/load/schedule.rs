@@ -35,12 +35,7 @@ impl Schedule {
         if targets == 0 {
             return Err(ConfigError::NoTarget);
         }
-        Ok(Self {
-            rate,
-            targets: targets as u64,
-            users,
-            next: 0,
-        })
+        Ok(Self { rate, targets: targets as u64, users, next: 0 })
     }
 
     /// The next request. It is due by its own number rather than a period after the last one, so a late wake-up delays
@@ -73,10 +68,7 @@ mod tests {
     #[test]
     fn the_rate_holds_and_never_drifts() {
         let mut schedule = Schedule::new(300.0, 1, 0).unwrap();
-        let last = (0..=3_000_000)
-            .map(|_| schedule.next_arrival())
-            .last()
-            .unwrap();
+        let last = (0..=3_000_000).map(|_| schedule.next_arrival()).last().unwrap();
         assert_eq!(last.due, Duration::from_secs(10_000));
     }
 
@@ -100,14 +92,8 @@ mod tests {
     #[test]
     fn a_clock_that_cannot_be_kept_is_refused() {
         for rate in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e6] {
-            assert!(
-                matches!(Schedule::new(rate, 1, 1), Err(ConfigError::Rate(_))),
-                "{rate}"
-            );
+            assert!(matches!(Schedule::new(rate, 1, 1), Err(ConfigError::Rate(_))), "{rate}");
         }
-        assert!(matches!(
-            Schedule::new(1.0, 0, 1),
-            Err(ConfigError::NoTarget)
-        ));
+        assert!(matches!(Schedule::new(1.0, 0, 1), Err(ConfigError::NoTarget)));
     }
 }

@@ -61,10 +61,7 @@ impl Stats {
             outcomes: BTreeMap::new(),
             versions: BTreeMap::new(),
             failures: Vec::new(),
-            users: track_users.then(|| Users {
-                since: Instant::now(),
-                seen: HashMap::new(),
-            }),
+            users: track_users.then(|| Users { since: Instant::now(), seen: HashMap::new() }),
         }
     }
 
@@ -76,10 +73,7 @@ impl Stats {
         answer: Result<Answer, Cause>,
     ) {
         let took = now.saturating_duration_since(due);
-        let version = answer
-            .as_ref()
-            .ok()
-            .and_then(|answer| answer.version.clone());
+        let version = answer.as_ref().ok().and_then(|answer| answer.version.clone());
         let outcome = outcome(&answer);
         let failure = failure(answer).map(|(status, flags, detail)| Failure {
             due_s: arrival.due.as_secs_f64(),
@@ -94,12 +88,7 @@ impl Stats {
         if let (Some(users), Some(user)) = (&mut self.users, arrival.user)
             && due >= users.since
         {
-            *users
-                .seen
-                .entry(user)
-                .or_default()
-                .entry(name.clone())
-                .or_default() += 1;
+            *users.seen.entry(user).or_default().entry(name.clone()).or_default() += 1;
         }
         self.finished += 1;
         *self.outcomes.entry(outcome).or_default() += 1;
@@ -127,17 +116,9 @@ impl Stats {
     }
 
     pub(super) fn snapshot(&self, sent: u64) -> Snapshot {
-        let versions = self
-            .versions
-            .iter()
-            .map(|(name, (counts, _))| (name.clone(), *counts))
-            .collect();
-        Snapshot {
-            sent,
-            finished: self.finished,
-            failed: self.failed,
-            versions,
-        }
+        let versions =
+            self.versions.iter().map(|(name, (counts, _))| (name.clone(), *counts)).collect();
+        Snapshot { sent, finished: self.finished, failed: self.failed, versions }
     }
 
     pub(super) fn failures_from(&self, seen: usize) -> Vec<Failure> {
@@ -200,19 +181,14 @@ fn outcome(answer: &Result<Answer, Cause>) -> &'static str {
 /// Status, flags and words of a request that failed.
 fn failure(answer: Result<Answer, Cause>) -> Option<(Option<u16>, Option<String>, String)> {
     match answer {
-        Ok(Answer {
-            status,
-            flags,
-            detail,
-            ..
-        }) => detail.map(|detail| (Some(status), flags, detail)),
+        Ok(Answer { status, flags, detail, .. }) => {
+            detail.map(|detail| (Some(status), flags, detail))
+        }
         Err(Cause::TimedOut) => Some((None, None, "no answer in time".to_owned())),
         Err(Cause::Broken(why)) => Some((None, None, why)),
-        Err(Cause::NotSent) => Some((
-            None,
-            None,
-            "not sent: too many requests were outstanding".to_owned(),
-        )),
+        Err(Cause::NotSent) => {
+            Some((None, None, "not sent: too many requests were outstanding".to_owned()))
+        }
     }
 }
 
@@ -224,11 +200,7 @@ fn new_histogram() -> Histogram<u64> {
 
 #[expect(clippy::cast_precision_loss, reason = "for reading, not for reckoning")]
 fn ratio(part: u64, whole: u64) -> f64 {
-    if whole == 0 {
-        0.0
-    } else {
-        part as f64 / whole as f64
-    }
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
 fn millis(micros: u64) -> f64 {
@@ -242,22 +214,13 @@ mod tests {
     const TOOK: Duration = Duration::from_millis(20);
 
     fn record(stats: &mut Stats, user: u64, due: Instant, answer: Result<Answer, Cause>) {
-        let arrival = Arrival {
-            due: Duration::from_secs(1),
-            target: 0,
-            user: Some(user),
-        };
+        let arrival = Arrival { due: Duration::from_secs(1), target: 0, user: Some(user) };
         stats.record(&arrival, due, due + TOOK, answer);
     }
 
     fn answer(status: u16, version: &str) -> Result<Answer, Cause> {
         let detail = (status >= 400).then(|| "because".to_owned());
-        Ok(Answer {
-            status,
-            version: Some(version.to_owned()),
-            flags: None,
-            detail,
-        })
+        Ok(Answer { status, version: Some(version.to_owned()), flags: None, detail })
     }
 
     #[test]
@@ -278,11 +241,7 @@ mod tests {
         assert_eq!(report.outcomes["timeout"], 1);
         assert!((report.versions["v1"].p99_ms - 20.0).abs() < 0.1);
         assert_eq!(
-            report
-                .failures
-                .iter()
-                .map(|failure| failure.status)
-                .collect::<Vec<_>>(),
+            report.failures.iter().map(|failure| failure.status).collect::<Vec<_>>(),
             [Some(503), None, None]
         );
     }
@@ -291,20 +250,12 @@ mod tests {
     fn lists_are_bounded_and_totals_are_not() {
         let (mut stats, now) = (Stats::new(false), Instant::now());
         for number in 0..KEPT_FAILURES + 5 {
-            record(
-                &mut stats,
-                1,
-                now,
-                answer(500, &format!("version-{number}")),
-            );
+            record(&mut stats, 1, now, answer(500, &format!("version-{number}")));
         }
         let snapshot = stats.snapshot(0);
         assert_eq!(snapshot.failed, KEPT_FAILURES as u64 + 5);
         assert_eq!(snapshot.versions.len(), MAX_VERSIONS + 1);
-        assert_eq!(
-            snapshot.versions[OTHER].finished,
-            (KEPT_FAILURES + 5 - MAX_VERSIONS) as u64
-        );
+        assert_eq!(snapshot.versions[OTHER].finished, (KEPT_FAILURES + 5 - MAX_VERSIONS) as u64);
         assert_eq!(stats.failures_from(KEPT_FAILURES - 1).len(), 1);
         assert!(stats.failures_from(KEPT_FAILURES + 1).is_empty());
     }

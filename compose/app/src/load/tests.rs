@@ -7,13 +7,8 @@ use crate::faults::Faults;
 use crate::service::{Identity, Service};
 
 async fn service(version: &str, faults: Faults) -> Service {
-    let identity = Identity {
-        service: "order".to_owned(),
-        version: version.to_owned(),
-    };
-    Service::start(identity, "127.0.0.1:0".parse().unwrap(), faults)
-        .await
-        .unwrap()
+    let identity = Identity { service: "order".to_owned(), version: version.to_owned() };
+    Service::start(identity, "127.0.0.1:0".parse().unwrap(), faults).await.unwrap()
 }
 
 async fn after(load: &LoadHandle, requests: u64) {
@@ -34,10 +29,8 @@ fn config(services: &[&Service]) -> LoadConfig {
 
 #[tokio::test]
 async fn counts_who_answered_over_several_targets() {
-    let (one, two) = (
-        service("v1", Faults::default()).await,
-        service("v2", Faults::default()).await,
-    );
+    let (one, two) =
+        (service("v1", Faults::default()).await, service("v2", Faults::default()).await);
     let load = Load::start(&config(&[&one, &two])).unwrap();
     after(&load, 100).await;
     let users = load.take_users();
@@ -48,9 +41,7 @@ async fn counts_who_answered_over_several_targets() {
     assert_eq!(report.sent, one.requests() + two.requests());
     assert_eq!(users.len(), 10);
     assert!(
-        users
-            .values()
-            .all(|versions| versions.contains_key("v1") && versions.contains_key("v2"))
+        users.values().all(|versions| versions.contains_key("v1") && versions.contains_key("v2"))
     );
 }
 
@@ -61,9 +52,7 @@ async fn failures_name_the_version_and_resets_name_nobody() {
     after(&load, 20).await;
     let failures = load.failures_from(0);
     assert!(
-        failures
-            .iter()
-            .all(|one| one.status == Some(502) && one.version.as_deref() == Some("v2")),
+        failures.iter().all(|one| one.status == Some(502) && one.version.as_deref() == Some("v2")),
         "{failures:?}"
     );
     let seen = load.snapshot().failed;
@@ -99,12 +88,8 @@ async fn slow_answers_slow_no_request_down_and_the_wait_counts() {
 async fn what_has_no_slot_fails_unsent_and_what_hangs_times_out() {
     let service = service("v1", Faults::slow(60_000.0, 60_000.0).unwrap()).await;
     let timeout = Duration::from_millis(200);
-    let load = Load::start(&LoadConfig {
-        max_in_flight: 2,
-        timeout,
-        ..config(&[&service])
-    })
-    .unwrap();
+    let load =
+        Load::start(&LoadConfig { max_in_flight: 2, timeout, ..config(&[&service]) }).unwrap();
     after(&load, 20).await;
     let report = load.stop().await;
     assert!(report.outcomes["not sent"] > 0);
@@ -118,34 +103,16 @@ async fn refuses_what_cannot_be_sent() {
     for (config, says) in [
         (LoadConfig::new(target.clone(), "a\nb"), "host"),
         (
-            LoadConfig {
-                path: "no slash".to_owned(),
-                ..LoadConfig::new(target.clone(), "a")
-            },
+            LoadConfig { path: "no slash".to_owned(), ..LoadConfig::new(target.clone(), "a") },
             "path",
         ),
         (
-            LoadConfig {
-                user_header: "x y".to_owned(),
-                ..LoadConfig::new(target.clone(), "a")
-            },
+            LoadConfig { user_header: "x y".to_owned(), ..LoadConfig::new(target.clone(), "a") },
             "user header",
         ),
-        (
-            LoadConfig {
-                max_in_flight: 0,
-                ..LoadConfig::new(target.clone(), "a")
-            },
-            "max_in_flight",
-        ),
+        (LoadConfig { max_in_flight: 0, ..LoadConfig::new(target.clone(), "a") }, "max_in_flight"),
         (LoadConfig::new(Vec::new(), "a"), "target"),
-        (
-            LoadConfig {
-                rate: 0.0,
-                ..LoadConfig::new(target, "a")
-            },
-            "rate",
-        ),
+        (LoadConfig { rate: 0.0, ..LoadConfig::new(target, "a") }, "rate"),
     ] {
         let error = Load::start(&config).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");

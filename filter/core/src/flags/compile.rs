@@ -56,8 +56,7 @@ impl<'a> Compiler<'a> {
     ) -> Result<Rule, (String, Problem)> {
         path.clone_into(&mut self.path);
         self.depth = 0;
-        self.rule(json)
-            .map_err(|problem| (std::mem::take(&mut self.path), problem))
+        self.rule(json).map_err(|problem| (std::mem::take(&mut self.path), problem))
     }
 
     fn rule(&mut self, json: &'a Json) -> Compiled {
@@ -128,10 +127,7 @@ impl<'a> Compiler<'a> {
             "starts_with" => Rule::StartsWith(self.pair(operator, list)?),
             "ends_with" => Rule::EndsWith(self.pair(operator, list)?),
             unknown => {
-                return Err(Problem::Operator {
-                    operator: unknown.to_owned(),
-                    known: OPERATORS,
-                });
+                return Err(Problem::Operator { operator: unknown.to_owned(), known: OPERATORS });
             }
         })
     }
@@ -146,10 +142,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn rules(&mut self, list: &'a [Json]) -> Compiled<Vec<Rule>> {
-        (0..)
-            .zip(list)
-            .map(|(index, json)| self.argument(index, json))
-            .collect()
+        (0..).zip(list).map(|(index, json)| self.argument(index, json)).collect()
     }
 
     fn argument(&mut self, index: usize, json: &'a Json) -> Compiled {
@@ -163,11 +156,7 @@ impl<'a> Compiler<'a> {
         expected: &'static str,
     ) -> Compiled<[Rule; N]> {
         let found = list.len();
-        let wrong_count = |_| Problem::Arguments {
-            operator: operator.to_owned(),
-            expected,
-            found,
-        };
+        let wrong_count = |_| Problem::Arguments { operator: operator.to_owned(), expected, found };
         if found != N {
             return Err(wrong_count(Vec::new()));
         }
@@ -202,19 +191,15 @@ impl<'a> Compiler<'a> {
             "$flagd.timestamp" => Ok(Rule::Timestamp),
             name => {
                 let id = self.attribute(name);
-                let default = default
-                    .map(|json| self.argument(1, json).map(Box::new))
-                    .transpose()?;
+                let default =
+                    default.map(|json| self.argument(1, json).map(Box::new)).transpose()?;
                 Ok(Rule::Attribute { id, default })
             }
         }
     }
 
     fn attribute(&mut self, name: &str) -> AttributeId {
-        let known = self
-            .attributes
-            .iter()
-            .position(|path| path.as_str() == name);
+        let known = self.attributes.iter().position(|path| path.as_str() == name);
         AttributeId(known.unwrap_or_else(|| {
             self.attributes.push(AttributePath::new(name));
             self.attributes.len() - 1

@@ -18,10 +18,7 @@ pub struct AttributePath {
 
 impl AttributePath {
     pub(super) fn new(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            segments: name.split('.').map(str::to_owned).collect(),
-        }
+        Self { name: name.to_owned(), segments: name.split('.').map(str::to_owned).collect() }
     }
 
     /// The whole name.

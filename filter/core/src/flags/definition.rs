@@ -57,11 +57,7 @@ impl FlagSet {
         if document.is_null() {
             return Ok(Self::default());
         }
-        let at = |path: &str, problem| FlagError {
-            flag: None,
-            path: path.to_owned(),
-            problem,
-        };
+        let at = |path: &str, problem| FlagError { flag: None, path: path.to_owned(), problem };
         let top = object(document).map_err(whole)?;
         let flags = top
             .get("flags")
@@ -89,10 +85,7 @@ impl FlagSet {
                 Ok((key.clone(), flag))
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self {
-            flags,
-            attributes: compiler.into_attributes(),
-        })
+        Ok(Self { flags, attributes: compiler.into_attributes() })
     }
 
     /// The flags, in the order of their keys.
@@ -138,9 +131,7 @@ impl Flag {
         };
         let variants: BTreeMap<String, Json> = flag
             .get("variants")
-            .ok_or(Problem::Missing(
-                "`\"variants\": {\"on\": true, \"off\": false}`",
-            ))
+            .ok_or(Problem::Missing("`\"variants\": {\"on\": true, \"off\": false}`"))
             .and_then(object)
             .map_err(field("variants"))?
             .iter()
@@ -153,9 +144,7 @@ impl Flag {
             None | Some(Json::Null) => None,
             Some(Json::String(name)) if variants.contains_key(name) => Some(name.clone()),
             Some(Json::String(name)) => {
-                return Err(field("defaultVariant")(Problem::UnknownVariant(
-                    name.clone(),
-                )));
+                return Err(field("defaultVariant")(Problem::UnknownVariant(name.clone())));
             }
             Some(other) => return Err(field("defaultVariant")(wrong_type("a string", other))),
         };
@@ -168,13 +157,7 @@ impl Flag {
         if let Some(own) = optional_object(flag, "metadata").map_err(field("metadata"))? {
             metadata.extend(own.iter().map(|(key, value)| (key.clone(), value.clone())));
         }
-        Ok(Self {
-            enabled,
-            variants,
-            default,
-            rule,
-            metadata,
-        })
+        Ok(Self { enabled, variants, default, rule, metadata })
     }
 
     /// The values of all variants.
@@ -207,18 +190,9 @@ impl Flag {
                 self.answer(None, Reason::Disabled)
             };
         };
-        let scope = Scope {
-            context,
-            attributes,
-            flag_key: key,
-            split: Cell::new(false),
-        };
+        let scope = Scope { context, attributes, flag_key: key, split: Cell::new(false) };
         let value = rule.evaluate(&scope);
-        let reason = if scope.split.get() {
-            Reason::Split
-        } else {
-            Reason::TargetingMatch
-        };
+        let reason = if scope.split.get() { Reason::Split } else { Reason::TargetingMatch };
         match value {
             Value::Null => self.answer(self.default.as_deref(), Reason::Default),
             Value::Text(name) => self.answer(Some(&name), reason),
@@ -237,27 +211,18 @@ impl Flag {
         Evaluation {
             value: found.map(|(_, value)| value),
             variant: found.map(|(name, _)| name.as_str()),
-            reason: if variant.is_some() && found.is_none() {
-                Reason::Error
-            } else {
-                reason
-            },
+            reason: if variant.is_some() && found.is_none() { Reason::Error } else { reason },
             metadata: &self.metadata,
         }
     }
 }
 
 fn whole(problem: Problem) -> FlagError {
-    FlagError {
-        flag: None,
-        path: "$".to_owned(),
-        problem,
-    }
+    FlagError { flag: None, path: "$".to_owned(), problem }
 }
 
 fn object(json: &Json) -> Result<&Map<String, Json>, Problem> {
-    json.as_object()
-        .ok_or_else(|| wrong_type("an object", json))
+    json.as_object().ok_or_else(|| wrong_type("an object", json))
 }
 
 fn optional_object<'a>(

@@ -23,10 +23,7 @@ pub enum Problem {
     #[error("not JSON: {0}")]
     Json(String),
     #[error("must be {expected}, but is {found}")]
-    Type {
-        expected: &'static str,
-        found: &'static str,
-    },
+    Type { expected: &'static str, found: &'static str },
     #[error("is missing; add {0}")]
     Missing(&'static str),
     #[error("more than {limit} flags; remove old ones")]
@@ -42,18 +39,11 @@ pub enum Problem {
     )]
     UnknownVariant(String),
     #[error("operator `{operator}` is unknown; use one of {known}")]
-    Operator {
-        operator: String,
-        known: &'static str,
-    },
+    Operator { operator: String, known: &'static str },
     #[error("a rule is an object with exactly one key, its operator, but this one has {0}")]
     RuleShape(usize),
     #[error("`{operator}` takes {expected}, but has {found}")]
-    Arguments {
-        operator: String,
-        expected: &'static str,
-        found: usize,
-    },
+    Arguments { operator: String, expected: &'static str, found: usize },
     #[error("a list may hold rules only as the second argument of `in`; write plain values here")]
     ComputedList,
     #[error("evaluator `{0}` does not exist; define it under `$evaluators`")]

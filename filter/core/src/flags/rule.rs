@@ -88,9 +88,7 @@ pub(super) struct Scope<'a, C: ?Sized> {
 
 impl<'a, C: Context + ?Sized> Scope<'a, C> {
     fn attribute(&self, id: AttributeId) -> Value<'a> {
-        self.attributes
-            .get(id.0)
-            .map_or(Value::Null, |path| self.context.attribute(id, path))
+        self.attributes.get(id.0).map_or(Value::Null, |path| self.context.attribute(id, path))
     }
 }
 
@@ -103,10 +101,7 @@ impl Rule {
                 (value, _) => value,
             },
             Self::FlagKey => Value::from(scope.flag_key),
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "exact for the next 285 million years"
-            )]
+            #[expect(clippy::cast_precision_loss, reason = "exact for the next 285 million years")]
             Self::Timestamp => Value::Number(scope.context.unix_seconds() as f64),
             Self::If(branches) => evaluate_if(branches, scope),
             Self::And(rules) => last_until(rules, scope, |value| !value.is_truthy()),
@@ -211,10 +206,7 @@ impl Comparison {
 
     /// Whether it orders its sides, so that a third one makes sense: `low < middle < high`.
     pub(super) const fn is_order(self) -> bool {
-        matches!(
-            self,
-            Self::Less | Self::LessOrEqual | Self::Greater | Self::GreaterOrEqual
-        )
+        matches!(self, Self::Less | Self::LessOrEqual | Self::Greater | Self::GreaterOrEqual)
     }
 
     fn holds(self, left: &Value<'_>, right: &Value<'_>) -> bool {

@@ -20,10 +20,7 @@ fn set(rule: &Json) -> Result<FlagSet, FlagError> {
 
 fn variant_of(rule: &Json, context: &Json) -> (Option<String>, Reason) {
     let set = set(rule).unwrap();
-    let context = JsonContext {
-        attributes: context,
-        unix_seconds: 1_700_000_000,
-    };
+    let context = JsonContext { attributes: context, unix_seconds: 1_700_000_000 };
     let evaluation = set.evaluate("f", &context).unwrap();
     (evaluation.variant.map(str::to_owned), evaluation.reason)
 }
@@ -68,35 +65,22 @@ fn operators_follow_json_logic() {
         (json!({"!!": [{"var": "groups"}]}), true),
         (json!({"in": ["staff", {"var": "groups"}]}), true),
         (json!({"in": [{"var": "text"}, ["x", "abc"]]}), true),
-        (
-            json!({"in": [{"var": "text"}, ["x", {"cat": ["a", "bc"]}]]}),
-            true,
-        ),
+        (json!({"in": [{"var": "text"}, ["x", {"cat": ["a", "bc"]}]]}), true),
         (json!({"in": ["b", {"var": "text"}]}), true),
         (json!({"in": [20, "20"]}), false),
         (json!({"starts_with": [{"var": "text"}, "ab"]}), true),
         (json!({"ends_with": [{"var": "text"}, "ab"]}), false),
         (json!({"ends_with": [{"var": "age"}, "0"]}), false),
-        (
-            json!({"==": [{"cat": ["a", 1, true, {"var": "none"}]}, "a1true"]}),
-            true,
-        ),
+        (json!({"==": [{"cat": ["a", 1, true, {"var": "none"}]}, "a1true"]}), true),
         (json!({"var": "nested.list.0.deep"}), true),
         (json!({"==": [{"var": ["absent", "x"]}, "x"]}), true),
         (json!({"sem_ver": ["1.4.0", ">", "1.10.0"]}), false),
         (json!({"$ref": "beta"}), true),
         (json!({"==": [{"var": "$flagd.flagKey"}, "f"]}), true),
-        (
-            json!({">": [{"var": "$flagd.timestamp"}, 1_699_999_999]}),
-            true,
-        ),
+        (json!({">": [{"var": "$flagd.timestamp"}, 1_699_999_999]}), true),
     ];
     for (condition, expected) in cases {
-        assert_eq!(
-            holds(condition.clone(), context.clone()),
-            expected,
-            "{condition}"
-        );
+        assert_eq!(holds(condition.clone(), context.clone()), expected, "{condition}");
     }
 }
 
@@ -113,43 +97,19 @@ fn reasons_tell_how_the_answer_came_about() {
     let answer = |rule| variant_of(&rule, &none);
     let named = |name: &str, reason| (Some(name.to_owned()), reason);
     assert_eq!(answer(json!({})), named("no", Reason::Static));
-    assert_eq!(
-        answer(json!({"if": [true, "yes"]})),
-        named("yes", Reason::TargetingMatch)
-    );
-    assert_eq!(
-        answer(json!({"if": [false, "yes"]})),
-        named("no", Reason::Default)
-    );
-    assert_eq!(
-        answer(json!({"==": [1, 1]})),
-        named("true", Reason::TargetingMatch)
-    );
-    assert_eq!(
-        answer(json!({"if": [true, 7]})),
-        named("7", Reason::TargetingMatch)
-    );
-    assert_eq!(
-        answer(json!({"if": [true, "maybe"]})),
-        (None, Reason::Error)
-    );
-    assert_eq!(
-        answer(json!({"if": [true, ["yes"]]})),
-        (None, Reason::Error)
-    );
+    assert_eq!(answer(json!({"if": [true, "yes"]})), named("yes", Reason::TargetingMatch));
+    assert_eq!(answer(json!({"if": [false, "yes"]})), named("no", Reason::Default));
+    assert_eq!(answer(json!({"==": [1, 1]})), named("true", Reason::TargetingMatch));
+    assert_eq!(answer(json!({"if": [true, 7]})), named("7", Reason::TargetingMatch));
+    assert_eq!(answer(json!({"if": [true, "maybe"]})), (None, Reason::Error));
+    assert_eq!(answer(json!({"if": [true, ["yes"]]})), (None, Reason::Error));
     assert_eq!(
         answer(json!({"fractional": ["user", ["yes", 1], ["no", 0]]})),
         named("yes", Reason::Split)
     );
     // Without a key to split by there is no answer.
-    assert_eq!(
-        answer(json!({"fractional": [["yes"], ["no"]]})),
-        named("no", Reason::Default)
-    );
-    assert_eq!(
-        answer(json!({"fractional": [7, ["yes"], ["no"]]})),
-        named("no", Reason::Default)
-    );
+    assert_eq!(answer(json!({"fractional": [["yes"], ["no"]]})), named("no", Reason::Default));
+    assert_eq!(answer(json!({"fractional": [7, ["yes"], ["no"]]})), named("no", Reason::Default));
 }
 
 #[test]
@@ -161,10 +121,7 @@ fn disabled_flags_and_flags_without_default_leave_it_to_the_caller() {
         }, "future": 1}"#,
     )
     .unwrap();
-    let context = JsonContext {
-        attributes: &json!(null),
-        unix_seconds: 0,
-    };
+    let context = JsonContext { attributes: &json!(null), unix_seconds: 0 };
     let off = set.evaluate("off", &context).unwrap();
     assert_eq!((off.value, off.reason), (None, Reason::Disabled));
     let bare = set.evaluate("bare", &context).unwrap();
@@ -181,57 +138,24 @@ fn errors_name_the_place_and_the_way_out() {
     assert!(matches!(found, Problem::Operator { operator, .. } if operator == "vra"));
 
     let (path, found) = problem(json!({"if": [{"in": [1, 2], "or": []}]}));
-    assert_eq!(
-        (path.as_str(), found),
-        ("flags.f.targeting.if[0]", Problem::RuleShape(2))
-    );
+    assert_eq!((path.as_str(), found), ("flags.f.targeting.if[0]", Problem::RuleShape(2)));
 
     let (path, found) = problem(json!({"fractional": [["yes", 1], ["no", 0.5]]}));
-    assert_eq!(
-        (path.as_str(), found),
-        ("flags.f.targeting.fractional[1]", Problem::Weights)
-    );
+    assert_eq!((path.as_str(), found), ("flags.f.targeting.fractional[1]", Problem::Weights));
 
-    assert!(matches!(
-        problem(json!({"fractional": [["yes", 0]]})).1,
-        Problem::Weights
-    ));
-    assert!(matches!(
-        problem(json!({"fractional": [["yes", -1]]})).1,
-        Problem::Weights
-    ));
+    assert!(matches!(problem(json!({"fractional": [["yes", 0]]})).1, Problem::Weights));
+    assert!(matches!(problem(json!({"fractional": [["yes", -1]]})).1, Problem::Weights));
     assert!(matches!(
         problem(json!({"fractional": [["yes", 2_147_483_647], ["no", 2_147_483_647]]})).1,
         Problem::Weights
     ));
-    assert!(matches!(
-        problem(json!({"fractional": []})).1,
-        Problem::Weights
-    ));
-    assert!(matches!(
-        problem(json!({"==": [1]})).1,
-        Problem::Arguments { found: 1, .. }
-    ));
-    assert!(matches!(
-        problem(json!({"var": ""})).1,
-        Problem::Attribute(_)
-    ));
-    assert!(matches!(
-        problem(json!({"var": 1})).1,
-        Problem::Attribute(_)
-    ));
-    assert!(matches!(
-        problem(json!({"$ref": "nope"})).1,
-        Problem::Reference(_)
-    ));
-    assert!(matches!(
-        problem(json!({"$ref": "loop"})).1,
-        Problem::TooDeep { .. }
-    ));
-    assert!(matches!(
-        problem(json!({"if": [[{"var": "x"}]]})).1,
-        Problem::ComputedList
-    ));
+    assert!(matches!(problem(json!({"fractional": []})).1, Problem::Weights));
+    assert!(matches!(problem(json!({"==": [1]})).1, Problem::Arguments { found: 1, .. }));
+    assert!(matches!(problem(json!({"var": ""})).1, Problem::Attribute(_)));
+    assert!(matches!(problem(json!({"var": 1})).1, Problem::Attribute(_)));
+    assert!(matches!(problem(json!({"$ref": "nope"})).1, Problem::Reference(_)));
+    assert!(matches!(problem(json!({"$ref": "loop"})).1, Problem::TooDeep { .. }));
+    assert!(matches!(problem(json!({"if": [[{"var": "x"}]]})).1, Problem::ComputedList));
     assert!(matches!(
         problem(json!({"sem_ver": [{"var": "v"}, "=~", "1.0.0"]})).1,
         Problem::VersionOperator(_)
@@ -267,10 +191,7 @@ fn definitions_must_be_complete() {
         error(r#"{"flags": {"f": {"variants": {"a": 1}, "defaultVariant": "b"}}}"#),
         (path, Problem::UnknownVariant(_)) if path == "flags.f.defaultVariant"
     ));
-    assert!(matches!(
-        error(&" ".repeat(1 << 21)),
-        (_, Problem::TooLarge { .. })
-    ));
+    assert!(matches!(error(&" ".repeat(1 << 21)), (_, Problem::TooLarge { .. })));
     assert_eq!(FlagSet::parse("null").unwrap(), FlagSet::default());
 }
 
@@ -278,10 +199,7 @@ fn definitions_must_be_complete() {
 fn definitions_are_bounded() {
     let nested = |levels| (0..levels).fold(json!(true), |rule, _| json!({"!": rule}));
     assert!(set(&nested(32)).is_ok());
-    assert!(matches!(
-        problem(nested(33)).1,
-        Problem::TooDeep { limit: 32 }
-    ));
+    assert!(matches!(problem(nested(33)).1, Problem::TooDeep { limit: 32 }));
 
     let wide = json!({"or": vec![json!(1); 10_001]});
     assert!(matches!(problem(wide).1, Problem::TooManyNodes { .. }));
@@ -297,10 +215,7 @@ fn definitions_are_bounded() {
         "f": {"variants": {"a": 1}, "targeting": {"$ref": "e24"}},
     }});
     let error = FlagSet::from_json(&bomb).unwrap_err();
-    assert!(matches!(
-        error.problem,
-        Problem::TooManyNodes { .. } | Problem::TooDeep { .. }
-    ));
+    assert!(matches!(error.problem, Problem::TooManyNodes { .. } | Problem::TooDeep { .. }));
 
     // A large list, referred to often.
     let list: Vec<_> = (0..10_000).map(|n| json!(n)).collect();
@@ -314,9 +229,8 @@ fn definitions_are_bounded() {
     let error = FlagSet::from_json(&bomb).unwrap_err();
     assert!(matches!(error.problem, Problem::TooLarge { .. }), "{error}");
 
-    let flags: serde_json::Map<_, _> = (0..1001)
-        .map(|n| (format!("f{n}"), json!({"variants": {"a": 1}})))
-        .collect();
+    let flags: serde_json::Map<_, _> =
+        (0..1001).map(|n| (format!("f{n}"), json!({"variants": {"a": 1}}))).collect();
     let error = FlagSet::from_json(&json!({ "flags": flags })).unwrap_err();
     assert!(matches!(error.problem, Problem::TooManyFlags { .. }));
 }

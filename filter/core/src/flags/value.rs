@@ -91,9 +91,9 @@ impl Value<'_> {
     pub fn is_in(&self, haystack: &Self) -> bool {
         match (haystack, self) {
             (Self::Text(haystack), Self::Text(needle)) => haystack.contains(needle.as_ref()),
-            (Self::Items(items), needle) => items
-                .iter()
-                .any(|item| Value::from(item).strictly_equals(needle)),
+            (Self::Items(items), needle) => {
+                items.iter().any(|item| Value::from(item).strictly_equals(needle))
+            }
             _ => false,
         }
     }

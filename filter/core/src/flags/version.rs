@@ -59,10 +59,7 @@ pub(super) fn parse(text: &str) -> Option<Version> {
     }
     let mut numbers = text.split('.').map(|part| part.parse::<u64>().ok());
     let (major, minor) = (numbers.next()??, numbers.next().unwrap_or(Some(0))?);
-    numbers
-        .next()
-        .is_none()
-        .then(|| Version::new(major, minor, 0))
+    numbers.next().is_none().then(|| Version::new(major, minor, 0))
 }
 
 #[cfg(test)]

@@ -40,11 +40,7 @@ impl Entry {
     }
 
     fn key(&self) -> Key<'_> {
-        Key {
-            service: &self.service,
-            version: &self.version,
-            release: &self.release,
-        }
+        Key { service: &self.service, version: &self.version, release: &self.release }
     }
 
     fn add(&mut self, outcome: Outcome, duration: Duration) {

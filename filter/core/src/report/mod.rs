@@ -190,8 +190,7 @@ impl Reporter {
     /// Ticks come a little early or late: half a tick early is on time.
     fn has_passed(&self, wait: Duration, now: Duration) -> bool {
         self.last_attempt.is_none_or(|since| {
-            now.checked_sub(since)
-                .is_none_or(|passed| passed + self.tick() / 2 >= wait)
+            now.checked_sub(since).is_none_or(|passed| passed + self.tick() / 2 >= wait)
         })
     }
 

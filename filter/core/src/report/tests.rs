@@ -4,27 +4,12 @@ use proptest::prelude::*;
 
 use super::*;
 
-const IN_FORCE: InForce<'_> = InForce {
-    fleet: "demo",
-    config_version: "c1",
-    wants_config: false,
-};
-const ORDER_V1: Key<'_> = Key {
-    service: "order",
-    version: "v1",
-    release: "",
-};
-const ORDER_V2: Key<'_> = Key {
-    service: "order",
-    version: "v2",
-    release: "r1",
-};
+const IN_FORCE: InForce<'_> = InForce { fleet: "demo", config_version: "c1", wants_config: false };
+const ORDER_V1: Key<'_> = Key { service: "order", version: "v1", release: "" };
+const ORDER_V2: Key<'_> = Key { service: "order", version: "v2", release: "r1" };
 
 fn reporter() -> Reporter {
-    let mut reporter = Reporter::new(Reporting {
-        node_id: "edge-1".to_owned(),
-        instance: 7,
-    });
+    let mut reporter = Reporter::new(Reporting { node_id: "edge-1".to_owned(), instance: 7 });
     reporter.set_interval(250);
     reporter
 }
@@ -43,12 +28,7 @@ fn poll(reporter: &mut Reporter, now: Duration) -> Option<ReportRequest> {
 }
 
 fn acknowledge(sequence: u64) -> Vec<u8> {
-    ReportResponse {
-        acknowledged: sequence,
-        interval_ms: 0,
-        config: None,
-    }
-    .encode_to_vec()
+    ReportResponse { acknowledged: sequence, interval_ms: 0, config: None }.encode_to_vec()
 }
 
 #[test]
@@ -61,19 +41,11 @@ fn counts_by_version_and_outcome() {
     }
     let report = poll(&mut reporter, ms(0)).unwrap();
     assert_eq!((report.sequence, report.instance), (1, 7));
-    assert_eq!(
-        (report.node_id.as_str(), report.fleet.as_str()),
-        ("edge-1", "demo")
-    );
-    let [v1, v2] = report.counts.as_slice() else {
-        panic!("{report:?}")
-    };
+    assert_eq!((report.node_id.as_str(), report.fleet.as_str()), ("edge-1", "demo"));
+    let [v1, v2] = report.counts.as_slice() else { panic!("{report:?}") };
     assert_eq!((v1.version.as_str(), v1.requests, v1.errors), ("v1", 1, 0));
     assert_eq!((v2.version.as_str(), v2.release.as_str()), ("v2", "r1"));
-    assert_eq!(
-        (v2.requests, v2.errors, v2.client_errors, v2.cancelled),
-        (3, 1, 1, 1)
-    );
+    assert_eq!((v2.requests, v2.errors, v2.client_errors, v2.cancelled), (3, 1, 1, 1));
     let latency = v2.latency.as_ref().unwrap();
     assert_eq!(latency.count.iter().sum::<u64>(), v2.requests);
 }
@@ -116,11 +88,8 @@ fn idle_sidecars_say_that_they_are_there() {
 fn the_reply_sets_the_interval_within_bounds() {
     let mut reporter = reporter();
     let set = |reporter: &mut Reporter, interval_ms| {
-        let response = ReportResponse {
-            acknowledged: 0,
-            interval_ms,
-            config: Some("{}".to_owned()),
-        };
+        let response =
+            ReportResponse { acknowledged: 0, interval_ms, config: Some("{}".to_owned()) };
         let config = reporter.answered(&response.encode_to_vec(), ms(0));
         assert_eq!(config.unwrap().as_deref(), Some("{}"));
         reporter.tick()
@@ -180,13 +149,7 @@ fn what_is_given_up_is_told() {
     let mut reporter = self::reporter();
     let names: Vec<_> = (0..600).map(|n| format!("v{n}")).collect();
     for version in &names {
-        success(
-            &mut reporter,
-            Key {
-                version,
-                ..ORDER_V1
-            },
-        );
+        success(&mut reporter, Key { version, ..ORDER_V1 });
     }
     let report = poll(&mut reporter, ms(0)).unwrap();
     assert_eq!((report.counts.len(), report.dropped), (512, 88));

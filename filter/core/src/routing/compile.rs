@@ -46,19 +46,9 @@ pub(super) fn router(config: &FilterConfig) -> Result<Router, RouterError> {
     if let Some(host) = repeated(&hosts) {
         return Err(RouterError::DuplicateHost(host));
     }
-    let attributes = flags
-        .attributes()
-        .iter()
-        .map(|path| attribute(path.as_str(), &mut headers))
-        .collect();
-    Ok(Router {
-        services,
-        hosts,
-        names,
-        flags,
-        attributes,
-        headers: headers.0,
-    })
+    let attributes =
+        flags.attributes().iter().map(|path| attribute(path.as_str(), &mut headers)).collect();
+    Ok(Router { services, hosts, names, flags, attributes, headers: headers.0 })
 }
 
 fn validate_top(config: &FilterConfig) -> Result<(), RouterError> {
@@ -73,9 +63,7 @@ fn validate_top(config: &FilterConfig) -> Result<(), RouterError> {
         return Err(RouterError::ReportCluster(config.report.cluster.clone()));
     }
     if config.services.len() > MAX_SERVICES {
-        return Err(RouterError::TooManyServices {
-            limit: MAX_SERVICES,
-        });
+        return Err(RouterError::TooManyServices { limit: MAX_SERVICES });
     }
     Ok(())
 }
@@ -111,10 +99,7 @@ fn named(field: &str, value: &str) -> Result<(), RouterError> {
     if (1..=MAX_NAME).contains(&value.len()) {
         return Ok(());
     }
-    Err(RouterError::Length {
-        field: field.to_owned(),
-        limit: MAX_NAME,
-    })
+    Err(RouterError::Length { field: field.to_owned(), limit: MAX_NAME })
 }
 
 fn repeated(sorted: &[(Box<str>, ServiceIndex)]) -> Option<String> {
@@ -136,10 +121,9 @@ fn sources(
             IdentitySource::Header(name) if is_token(name) => {
                 Ok(Source::Header(headers.slot(&name.to_ascii_lowercase())))
             }
-            IdentitySource::Cookie(name) if is_token(name) => Ok(Source::Cookie {
-                header: headers.slot("cookie"),
-                name: name.as_str().into(),
-            }),
+            IdentitySource::Cookie(name) if is_token(name) => {
+                Ok(Source::Cookie { header: headers.slot("cookie"), name: name.as_str().into() })
+            }
             IdentitySource::Header(name) | IdentitySource::Cookie(name) => {
                 Err(RouterError::HeaderName(name.clone()))
             }
@@ -152,15 +136,9 @@ fn routing_flags(flags: &FlagSet, service: &str) -> Vec<Box<str>> {
     let pins = |flag: &Flag| {
         flag.is_enabled()
             && flag.metadata().get("service").and_then(Json::as_str) == Some(service)
-            && flag
-                .values()
-                .all(|value| value.is_string() || value.is_null())
+            && flag.values().all(|value| value.is_string() || value.is_null())
     };
-    flags
-        .iter()
-        .filter(|(_, flag)| pins(flag))
-        .map(|(key, _)| key.into())
-        .collect()
+    flags.iter().filter(|(_, flag)| pins(flag)).map(|(key, _)| key.into()).collect()
 }
 
 fn attribute(name: &str, headers: &mut HeaderList) -> Attribute {
@@ -168,10 +146,7 @@ fn attribute(name: &str, headers: &mut HeaderList) -> Attribute {
         return Attribute::Header(headers.slot(&header.to_ascii_lowercase()));
     }
     if let Some(cookie) = name.strip_prefix("cookies.") {
-        return Attribute::Cookie {
-            header: headers.slot("cookie"),
-            name: cookie.into(),
-        };
+        return Attribute::Cookie { header: headers.slot("cookie"), name: cookie.into() };
     }
     match name {
         "targetingKey" => Attribute::Identity,

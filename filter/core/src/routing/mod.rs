@@ -86,9 +86,7 @@ impl Router {
     /// If it is too large, no JSON of a [`FilterConfig`], or invalid as in [`Router::compile`].
     pub fn parse(json: &[u8]) -> Result<(FilterConfig, Self), RouterError> {
         if json.len() > MAX_CONFIG_BYTES {
-            return Err(RouterError::TooLarge {
-                limit: MAX_CONFIG_BYTES,
-            });
+            return Err(RouterError::TooLarge { limit: MAX_CONFIG_BYTES });
         }
         let config =
             serde_json::from_slice(json).map_err(|error| RouterError::Json(error.to_string()))?;
@@ -164,14 +162,9 @@ impl Router {
             return (!version.is_empty()).then_some(Served { service, version });
         }
         let (name, version) = cluster.split_once('/')?;
-        let at = self
-            .names
-            .binary_search_by(|(known, _)| known.as_ref().cmp(name));
+        let at = self.names.binary_search_by(|(known, _)| known.as_ref().cmp(name));
         let (_, service) = self.names.get(at.ok()?)?;
-        (!version.is_empty()).then_some(Served {
-            service: *service,
-            version,
-        })
+        (!version.is_empty()).then_some(Served { service: *service, version })
     }
 
     /// A service's name.

@@ -34,11 +34,7 @@ pub(super) struct Headers<'a, R: ?Sized> {
 
 impl<'a, R: Request + ?Sized> Headers<'a, R> {
     pub(super) fn new(request: &'a R, names: &'a [Box<str>]) -> Self {
-        Self {
-            request,
-            names,
-            values: names.iter().map(|_| OnceCell::new()).collect(),
-        }
+        Self { request, names, values: names.iter().map(|_| OnceCell::new()).collect() }
     }
 
     pub(super) fn get(&self, slot: HeaderSlot) -> Option<&[u8]> {
@@ -93,9 +89,7 @@ impl<R: Request + ?Sized> FlagContext<'_, R> {
 impl<R: Request + ?Sized> Context for FlagContext<'_, R> {
     fn attribute(&self, id: AttributeId, _: &AttributePath) -> Value<'_> {
         let attribute = self.attributes.get(id.0);
-        attribute
-            .and_then(|attribute| self.find(attribute))
-            .map_or(Value::Null, Value::from)
+        attribute.and_then(|attribute| self.find(attribute)).map_or(Value::Null, Value::from)
     }
 
     fn unix_seconds(&self) -> u64 {

@@ -93,13 +93,7 @@ fn hosts_are_found_in_any_case_and_with_any_port() {
     assert_eq!(service(b"order.local").as_deref(), Some("order"));
     assert_eq!(service(b"ORDER.Local:8080").as_deref(), Some("order"));
     assert_eq!(service(b"product.local:").as_deref(), Some("product"));
-    for other in [
-        b"order.localx".as_slice(),
-        b"",
-        b"order.local:http",
-        b"\xff\xfe",
-        b"[::1]:80",
-    ] {
+    for other in [b"order.localx".as_slice(), b"", b"order.local:http", b"\xff\xfe", b"[::1]:80"] {
         assert_eq!(service(other), None, "{other:?}");
     }
     assert_eq!(router.decide(&request(&[])), None);
@@ -122,22 +116,13 @@ fn the_first_identity_present_counts() {
         (decision.bucket, decision.generated.is_some())
     };
     let of = |identity: &[u8]| bucket(b"order/1", identity);
-    assert_eq!(
-        bucket_of(&[("x-user-id", b"u1"), ("cookie", b"sid=s1")]),
-        (of(b"u1"), false)
-    );
+    assert_eq!(bucket_of(&[("x-user-id", b"u1"), ("cookie", b"sid=s1")]), (of(b"u1"), false));
     assert_eq!(
         bucket_of(&[("x-user-id", b""), ("cookie", b"a=b; sid=s1;tidegate-id=t")]),
         (of(b"s1"), false)
     );
-    assert_eq!(
-        bucket_of(&[("cookie", b"xsid=no; tidegate-id=t1")]),
-        (of(b"t1"), false)
-    );
-    assert_eq!(
-        bucket_of(&[("x-user-id", b"\xff\x00")]),
-        (of(b"\xff\x00"), false)
-    );
+    assert_eq!(bucket_of(&[("cookie", b"xsid=no; tidegate-id=t1")]), (of(b"t1"), false));
+    assert_eq!(bucket_of(&[("x-user-id", b"\xff\x00")]), (of(b"\xff\x00"), false));
     let generated = "ab".repeat(16);
     assert_eq!(bucket_of(&[]), (of(generated.as_bytes()), true));
 }
@@ -145,9 +130,7 @@ fn the_first_identity_present_counts() {
 #[test]
 fn a_generated_identity_lasts() {
     let router = router(&config()).unwrap();
-    let decision = router
-        .decide(&request(&[(":authority", b"product.local")]))
-        .unwrap();
+    let decision = router.decide(&request(&[(":authority", b"product.local")])).unwrap();
     let cookie = decision.generated.unwrap().set_cookie();
     assert_eq!(
         cookie,
@@ -156,12 +139,8 @@ fn a_generated_identity_lasts() {
     );
     let (pair, _) = cookie.split_once(';').unwrap();
     let pair: &'static [u8] = Box::leak(pair.to_owned().into_boxed_str()).as_bytes();
-    let again = router
-        .decide(&request(&[
-            (":authority", b"product.local"),
-            ("cookie", pair),
-        ]))
-        .unwrap();
+    let again =
+        router.decide(&request(&[(":authority", b"product.local"), ("cookie", pair)])).unwrap();
     assert_eq!(again.generated, None);
     assert_eq!(again.bucket, decision.bucket);
 }
@@ -193,26 +172,13 @@ fn the_first_flag_that_names_a_version_pins() {
 fn only_needed_headers_are_read_and_each_once() {
     let router = router(&config()).unwrap();
     let needed: Vec<_> = router.needed_headers().collect();
-    assert_eq!(
-        needed,
-        [
-            ":authority",
-            "x-user-id",
-            "cookie",
-            "x-beta",
-            ":path",
-            ":method"
-        ]
-    );
+    assert_eq!(needed, [":authority", "x-user-id", "cookie", "x-beta", ":path", ":method"]);
 
     let other = request(&[(":authority", b"elsewhere")]);
     assert_eq!(router.decide(&other), None);
     assert_eq!(*other.asked.borrow(), [":authority"]);
 
-    let plain = request(&[
-        (":authority", b"product.local"),
-        ("cookie", b"tidegate-id=t"),
-    ]);
+    let plain = request(&[(":authority", b"product.local"), ("cookie", b"tidegate-id=t")]);
     router.decide(&plain).unwrap();
     assert_eq!(*plain.asked.borrow(), [":authority", "cookie"]);
 
@@ -233,10 +199,7 @@ fn clusters_tell_who_served() {
     };
     assert_eq!(served("order/v2"), Some(("order", "v2")));
     assert_eq!(served("product/green"), Some(("product", "green")));
-    assert_eq!(
-        served("outbound|80|v2|order.mesh.svc.cluster.local"),
-        Some(("order", "v2"))
-    );
+    assert_eq!(served("outbound|80|v2|order.mesh.svc.cluster.local"), Some(("order", "v2")));
     for other in [
         "",
         "order",
@@ -261,22 +224,10 @@ fn invalid_configurations_are_refused() {
     assert!(matches!(json(b"{"), RouterError::Json(_)));
     assert!(matches!(json(b"\xff"), RouterError::Json(_)));
     assert!(matches!(json(b"{}"), RouterError::Json(_)));
-    assert!(matches!(
-        json(&vec![b' '; (4 << 20) + 1]),
-        RouterError::TooLarge { .. }
-    ));
-    assert!(matches!(
-        refused(|c| c["extra"] = json!(1)),
-        RouterError::Json(_)
-    ));
-    assert!(matches!(
-        refused(|c| c["version"] = json!("")),
-        RouterError::Length { .. }
-    ));
-    assert!(matches!(
-        refused(|c| c["fleet"] = json!("x".repeat(257))),
-        RouterError::Length { .. }
-    ));
+    assert!(matches!(json(&vec![b' '; (4 << 20) + 1]), RouterError::TooLarge { .. }));
+    assert!(matches!(refused(|c| c["extra"] = json!(1)), RouterError::Json(_)));
+    assert!(matches!(refused(|c| c["version"] = json!("")), RouterError::Length { .. }));
+    assert!(matches!(refused(|c| c["fleet"] = json!("x".repeat(257))), RouterError::Length { .. }));
     assert!(matches!(
         refused(|c| c["report"]["interval_ms"] = json!(49)),
         RouterError::Interval(49)
@@ -318,16 +269,8 @@ fn invalid_configurations_are_refused() {
         refused(|c| c["services"][0]["identity"] = json!([{"header": "x user"}])),
         RouterError::HeaderName(_)
     ));
-    assert!(matches!(
-        refused(|c| c["flags"] = json!({"flags": {"f": {}}})),
-        RouterError::Flags(_)
-    ));
-    for good in [
-        "tidegate",
-        "control-plane",
-        "xds_cluster",
-        "outbound|18000||ctl.ns",
-    ] {
+    assert!(matches!(refused(|c| c["flags"] = json!({"flags": {"f": {}}})), RouterError::Flags(_)));
+    for good in ["tidegate", "control-plane", "xds_cluster", "outbound|18000||ctl.ns"] {
         let mut config = config();
         config["report"]["cluster"] = json!(good);
         assert!(router(&config).is_ok(), "{good}");
@@ -339,10 +282,7 @@ fn the_configuration_keeps_its_shape_on_the_wire() {
     let (config, _) = Router::parse(config().to_string().as_bytes()).unwrap();
     assert_eq!(
         config.services[0].identity,
-        [
-            IdentitySource::Header("X-User-Id".into()),
-            IdentitySource::Cookie("sid".into())
-        ]
+        [IdentitySource::Header("X-User-Id".into()), IdentitySource::Cookie("sid".into())]
     );
     let again = serde_json::to_vec(&config).unwrap();
     assert_eq!(Router::parse(&again).unwrap().0, config);

@@ -38,11 +38,7 @@ pub fn decide_progress(
 }
 
 fn progress(seen: &Observation, waiting_for: Vec<String>, time_left: Duration) -> Progress {
-    Progress {
-        observation: seen.clone(),
-        waiting_for,
-        time_left,
-    }
+    Progress { observation: seen.clone(), waiting_for, time_left }
 }
 
 /// What must be so before a release leaves where it is.
@@ -132,16 +128,11 @@ impl Gate {
             stable: seen.stable,
             sidecars: seen.convergence.acked,
         });
-        let next = self
-            .next
-            .and_then(|next| Some((next, release.plan.steps.get(next)?)));
+        let next = self.next.and_then(|next| Some((next, release.plan.steps.get(next)?)));
         match next {
-            Some((step, planned)) => Event::StepEntered {
-                id,
-                step,
-                weight: planned.weight,
-                evidence,
-            },
+            Some((step, planned)) => {
+                Event::StepEntered { id, step, weight: planned.weight, evidence }
+            }
             None => Event::Completed { id, evidence },
         }
     }
@@ -151,11 +142,7 @@ impl Gate {
 /// takes a rate at its word does not hold it. But a candidate that should have had traffic and
 /// had none was never tried, whatever the clock says.
 fn least_requests(step: &Step) -> u64 {
-    if step.weight == Ppm::ZERO {
-        step.min_requests
-    } else {
-        step.min_requests.max(1)
-    }
+    if step.weight == Ppm::ZERO { step.min_requests } else { step.min_requests.max(1) }
 }
 
 /// Alerts as events, when they go up or down. Too little data says nothing about an alert.
@@ -168,18 +155,12 @@ fn alert_changes(release: &Release, verdict: &Verdict) -> Vec<Event> {
     let raised = findings
         .iter()
         .filter(|it| release.alerts.get(&it.guardrail) != Some(&it.level))
-        .map(|finding| Event::AlertRaised {
-            id: release.id.clone(),
-            finding: finding.clone(),
-        });
+        .map(|finding| Event::AlertRaised { id: release.id.clone(), finding: finding.clone() });
     let cleared = release
         .alerts
         .keys()
         .filter(|guardrail| findings.iter().all(|it| it.guardrail != **guardrail))
-        .map(|guardrail| Event::AlertCleared {
-            id: release.id.clone(),
-            guardrail: *guardrail,
-        });
+        .map(|guardrail| Event::AlertCleared { id: release.id.clone(), guardrail: *guardrail });
     raised.chain(cleared).collect()
 }
 
@@ -189,13 +170,7 @@ fn standing_alerts(release: &Release, verdict: &Verdict) -> Vec<String> {
         Verdict::Alert { findings } => findings
             .iter()
             .map(|it| {
-                let Finding {
-                    guardrail,
-                    limit,
-                    bad,
-                    requests,
-                    ..
-                } = it;
+                let Finding { guardrail, limit, bad, requests, .. } = it;
                 format!("the {guardrail} to fall below {limit} ({bad} of {requests} above it)")
             })
             .collect(),

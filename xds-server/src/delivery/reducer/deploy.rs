@@ -12,22 +12,14 @@ use crate::delivery::state::{ServiceState, State};
 
 pub(super) fn catalogue(state: &State, services: &[ServiceSpec]) -> Result<Decision, Refusal> {
     for spec in services {
-        spec.validate()
-            .map_err(|error| invalid(&spec.name, &error))?;
+        spec.validate().map_err(|error| invalid(&spec.name, &error))?;
     }
     let declared = by_name(services);
     if declared.len() < services.len() {
-        return Err(Refusal::Invalid(
-            "a service is declared twice: names must differ".to_owned(),
-        ));
+        return Err(Refusal::Invalid("a service is declared twice: names must differ".to_owned()));
     }
     let gone = |service: &&ServiceState| !declared.contains_key(&service.spec.name);
-    if let Some(release) = state
-        .services
-        .values()
-        .filter(gone)
-        .find_map(ServiceState::running)
-    {
+    if let Some(release) = state.services.values().filter(gone).find_map(ServiceState::running) {
         return Err(running(release));
     }
     if declared == state.declared {
@@ -35,11 +27,7 @@ pub(super) fn catalogue(state: &State, services: &[ServiceSpec]) -> Result<Decis
     }
     let message = format!("the catalogue has {} services now", services.len());
     let services = services.to_vec();
-    Ok(done(
-        None,
-        vec![Event::CatalogueApplied { services }],
-        message,
-    ))
+    Ok(done(None, vec![Event::CatalogueApplied { services }], message))
 }
 
 pub(super) fn version(
@@ -75,11 +63,7 @@ pub(super) fn place(
     if grows && versions.len() >= MAX_VERSIONS {
         return Err(invalid(name, &SpecError::TooManyVersions));
     }
-    Ok(Event::VersionRegistered {
-        service: name.clone(),
-        version: version.clone(),
-        spec,
-    })
+    Ok(Event::VersionRegistered { service: name.clone(), version: version.clone(), spec })
 }
 
 fn refuse(service: &ServiceState, conflict: &Conflict) -> Refusal {

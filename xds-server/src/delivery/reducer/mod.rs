@@ -32,16 +32,12 @@ const MAX_LISTED: usize = 20;
 pub fn decide_command(state: &State, command: &Command) -> Result<Decision, Refusal> {
     match command {
         Command::ApplyCatalogue(services) => deploy::catalogue(state, services),
-        Command::RegisterVersion {
-            service,
-            version,
-            spec,
-        } => deploy::version(find(state, service)?, version, spec),
-        Command::StartRelease {
-            service,
-            version,
-            plan,
-        } => start::release(find(state, service)?, version, plan.as_ref()),
+        Command::RegisterVersion { service, version, spec } => {
+            deploy::version(find(state, service)?, version, spec)
+        }
+        Command::StartRelease { service, version, plan } => {
+            start::release(find(state, service)?, version, plan.as_ref())
+        }
         Command::Release(id, command) => verbs::decide(state, id, command),
         Command::SmokeTested { release, result } => verbs::smoke_tested(state, release, result),
         Command::ReplaceFlags(document) => flags::replace(state, document),
@@ -51,13 +47,10 @@ pub fn decide_command(state: &State, command: &Command) -> Result<Decision, Refu
 }
 
 fn find<'a>(state: &'a State, name: &ServiceName) -> Result<&'a ServiceState, Refusal> {
-    state
-        .services
-        .get(name)
-        .ok_or_else(|| Refusal::UnknownService {
-            service: name.to_string(),
-            known: list(state.services.keys()),
-        })
+    state.services.get(name).ok_or_else(|| Refusal::UnknownService {
+        service: name.to_string(),
+        known: list(state.services.keys()),
+    })
 }
 
 /// Names for people: the first few, in order.
@@ -72,19 +65,11 @@ fn list<T: ToString>(names: impl ExactSizeIterator<Item = T>) -> String {
 }
 
 fn done(release: Option<&ReleaseId>, events: Vec<Event>, message: String) -> Decision {
-    let outcome = Outcome {
-        release: release.cloned(),
-        changed: true,
-        message,
-    };
+    let outcome = Outcome { release: release.cloned(), changed: true, message };
     (events, outcome)
 }
 
 fn so_already(release: Option<&ReleaseId>, message: String) -> Decision {
-    let outcome = Outcome {
-        release: release.cloned(),
-        changed: false,
-        message,
-    };
+    let outcome = Outcome { release: release.cloned(), changed: false, message };
     (Vec::new(), outcome)
 }

@@ -45,9 +45,7 @@ fn catalogue() -> impl Strategy<Value = Vec<ServiceSpec>> {
             let mut spec = product();
             if canary_instead {
                 spec.environments = None;
-                spec.versions
-                    .values_mut()
-                    .for_each(|it| it.environment = None);
+                spec.versions.values_mut().for_each(|it| it.environment = None);
             } else if let Some((green, port)) = green.filter(|(green, _)| *green != "v1") {
                 let environments = spec.environments.as_mut().unwrap();
                 environments.green = at(9202 + port);
@@ -57,10 +55,7 @@ fn catalogue() -> impl Strategy<Value = Vec<ServiceSpec>> {
             spec
         },
     );
-    (
-        prop::option::weighted(0.8, order),
-        prop::option::weighted(0.8, product),
-    )
+    (prop::option::weighted(0.8, order), prop::option::weighted(0.8, product))
         .prop_map(|(order, product)| order.into_iter().chain(product).collect())
 }
 
@@ -112,10 +107,7 @@ fn observation() -> impl Strategy<Value = Observation> {
     let acked = prop_oneof![1 => Just(1), 5 => Just(2)];
     (verdict, candidate, acked).prop_map(|(verdict, candidate, acked)| Observation {
         verdict,
-        convergence: Convergence {
-            acked,
-            connected: 2,
-        },
+        convergence: Convergence { acked, connected: 2 },
         ..healthy(candidate)
     })
 }
@@ -252,10 +244,7 @@ impl Model {
             assert_eq!(after.stable, release.stable);
             let cause = RollbackCause::Operator;
             let at = self.now;
-            assert_eq!(
-                after.release.as_ref().unwrap().phase,
-                Phase::RolledBack { at, cause }
-            );
+            assert_eq!(after.release.as_ref().unwrap().phase, Phase::RolledBack { at, cause });
         } else if matches!(release.phase, Phase::Completed { .. }) {
             assert_eq!(decision.is_ok(), service.previous.is_some());
         }

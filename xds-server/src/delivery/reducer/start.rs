@@ -19,10 +19,7 @@ pub(super) fn release(
         return Err(running(release));
     }
     if *candidate == service.stable {
-        return Err(Refusal::AlreadyStable {
-            service: name.clone(),
-            version: candidate.clone(),
-        });
+        return Err(Refusal::AlreadyStable { service: name.clone(), version: candidate.clone() });
     }
     let plan = plan.unwrap_or(&service.spec.plan);
     plan.validate().map_err(|error| invalid(name, &error))?;
@@ -39,10 +36,8 @@ pub(super) fn release(
         stable: service.stable.clone(),
         plan: plan.clone(),
     });
-    let message = format!(
-        "release `{id}` of `{name}` from `{}` to `{candidate}` begins",
-        service.stable
-    );
+    let message =
+        format!("release `{id}` of `{name}` from `{}` to `{candidate}` begins", service.stable);
     Ok(done(Some(&id), events, message))
 }
 
@@ -68,8 +63,6 @@ fn deploy(service: &ServiceState, candidate: &VersionName) -> Result<Event, Refu
         endpoints: environments.endpoints(inactive).to_vec(),
         environment: Some(inactive),
     };
-    version
-        .validate(candidate, true)
-        .map_err(|error| invalid(&spec.name, &error))?;
+    version.validate(candidate, true).map_err(|error| invalid(&spec.name, &error))?;
     place(service, candidate, version)
 }

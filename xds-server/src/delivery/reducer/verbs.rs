@@ -65,11 +65,7 @@ fn promote(release: &Release, all: bool) -> Result<Decision, Refusal> {
             return Ok(so_already(Some(id), format!("release `{id}` is complete")));
         }
         Phase::RolledBack { .. } => {
-            return Err(wrong(
-                release,
-                "promote",
-                "it went back; start a new release",
-            ));
+            return Err(wrong(release, "promote", "it went back; start a new release"));
         }
         Phase::Preparing { tested: false, .. } => {
             let why = "its smoke tests have not passed yet; wait for them, or abort it";
@@ -82,14 +78,8 @@ fn promote(release: &Release, all: bool) -> Result<Decision, Refusal> {
             return Ok(so_already(Some(id), message));
         }
         Phase::Watching { .. } => {
-            let event = Event::Completed {
-                id: id.clone(),
-                evidence: None,
-            };
-            let message = format!(
-                "release `{id}` is complete: `{}` is stable",
-                release.candidate
-            );
+            let event = Event::Completed { id: id.clone(), evidence: None };
+            let message = format!("release `{id}` is complete: `{}` is stable", release.candidate);
             return Ok(done(Some(id), vec![event], message));
         }
         Phase::Preparing { .. } => 0,
@@ -98,24 +88,12 @@ fn promote(release: &Release, all: bool) -> Result<Decision, Refusal> {
     let last = release.plan.steps.len().saturating_sub(1);
     let step = if all { last } else { next };
     let Some(planned) = release.plan.steps.get(step) else {
-        return Err(wrong(
-            release,
-            "promote",
-            "its plan has no further step; roll it back",
-        ));
+        return Err(wrong(release, "promote", "its plan has no further step; roll it back"));
     };
-    let held = if release.paused_at.is_some() {
-        ", and is held there until it is resumed"
-    } else {
-        ""
-    };
+    let held =
+        if release.paused_at.is_some() { ", and is held there until it is resumed" } else { "" };
     let message = format!("release `{id}` goes to {}{held}", planned.weight);
-    let event = Event::StepEntered {
-        id: id.clone(),
-        step,
-        weight: planned.weight,
-        evidence: None,
-    };
+    let event = Event::StepEntered { id: id.clone(), step, weight: planned.weight, evidence: None };
     Ok(done(Some(id), vec![event], message))
 }
 
@@ -141,25 +119,17 @@ fn resume(release: &Release) -> Result<Decision, Refusal> {
         return Ok(so_already(Some(id), format!("release `{id}` is not held")));
     }
     let event = Event::Resumed { id: id.clone() };
-    Ok(done(
-        Some(id),
-        vec![event],
-        format!("release `{id}` goes on"),
-    ))
+    Ok(done(Some(id), vec![event], format!("release `{id}` goes on")))
 }
 
 fn abort(release: &Release) -> Result<Decision, Refusal> {
     match release.phase {
-        Phase::Watching { .. } => Err(wrong(
-            release,
-            "abort",
-            "it is at 100% already; roll it back instead",
-        )),
-        Phase::Completed { .. } => Err(wrong(
-            release,
-            "abort",
-            "it is complete; roll it back instead",
-        )),
+        Phase::Watching { .. } => {
+            Err(wrong(release, "abort", "it is at 100% already; roll it back instead"))
+        }
+        Phase::Completed { .. } => {
+            Err(wrong(release, "abort", "it is complete; roll it back instead"))
+        }
         Phase::Preparing { .. } | Phase::Stepping { .. } | Phase::RolledBack { .. } => {
             Ok(go_back(release))
         }
@@ -196,24 +166,14 @@ fn go_back(release: &Release) -> Decision {
         return so_already(Some(id), format!("release `{id}` went back before"));
     }
     let event = rolled_back(id, RollbackCause::Operator);
-    let message = format!(
-        "release `{id}` went back: `{}` serves everybody",
-        release.stable
-    );
+    let message = format!("release `{id}` went back: `{}` serves everybody", release.stable);
     done(Some(id), vec![event], message)
 }
 
 fn rolled_back(id: &ReleaseId, cause: RollbackCause) -> Event {
-    Event::RolledBack {
-        id: id.clone(),
-        cause,
-    }
+    Event::RolledBack { id: id.clone(), cause }
 }
 
 fn wrong(release: &Release, verb: &'static str, why: &str) -> Refusal {
-    Refusal::WrongPhase {
-        verb,
-        release: release.id.clone(),
-        why: why.to_owned(),
-    }
+    Refusal::WrongPhase { verb, release: release.id.clone(), why: why.to_owned() }
 }

@@ -23,11 +23,7 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self {
-            timeout: Duration::from_secs(5),
-            tries: 3,
-            backoff: Duration::from_millis(500),
-        }
+        Self { timeout: Duration::from_secs(5), tries: 3, backoff: Duration::from_millis(500) }
     }
 }
 
@@ -51,21 +47,14 @@ pub(super) struct Probe {
 
 impl Probe {
     pub(super) fn new(endpoint: &Endpoint, host: Option<&String>, test: &SmokeTest) -> Self {
-        let Endpoint {
-            host: address,
-            port,
-        } = endpoint;
+        let Endpoint { host: address, port } = endpoint;
         let path = &test.path;
         let url = if address.contains(':') {
             format!("http://[{address}]:{port}{path}")
         } else {
             format!("http://{address}:{port}{path}")
         };
-        Self {
-            url,
-            host: host.cloned(),
-            expect: test.expect,
-        }
+        Self { url, host: host.cloned(), expect: test.expect }
     }
 
     /// Tries several times if need be: a candidate may have been started just now.
@@ -91,11 +80,7 @@ impl Probe {
         // The answer's body does not matter, and is not read.
         let answer = request.send().await.map_err(|error| plain(&error))?;
         let status = answer.status().as_u16();
-        if status == self.expect {
-            Ok(())
-        } else {
-            Err(format!("{status}, not {}", self.expect))
-        }
+        if status == self.expect { Ok(()) } else { Err(format!("{status}, not {}", self.expect)) }
     }
 }
 

@@ -17,11 +17,8 @@ use crate::delivery::fixtures::*;
 use crate::delivery::release::RollbackCause;
 
 /// Quick to try again; an answer that never comes is never given up.
-const HASTE: Patience = Patience {
-    timeout: Duration::from_secs(600),
-    tries: 3,
-    backoff: Duration::from_millis(1),
-};
+const HASTE: Patience =
+    Patience { timeout: Duration::from_secs(600), tries: 3, backoff: Duration::from_millis(1) };
 
 /// A candidate that answers with a status, once it has answered 503 so often.
 #[derive(Clone, Default)]
@@ -42,9 +39,7 @@ impl Candidate {
     fn answer(&self, headers: &HeaderMap) -> (StatusCode, [(header::HeaderName, &'static str); 1]) {
         let asked = self.asked.fetch_add(1, Ordering::Relaxed);
         let to_itself = [(header::LOCATION, "/healthz")];
-        let known = headers
-            .get(header::HOST)
-            .is_some_and(|it| it == "product.local");
+        let known = headers.get(header::HOST).is_some_and(|it| it == "product.local");
         if !known {
             return (StatusCode::MISDIRECTED_REQUEST, to_itself);
         }
@@ -85,10 +80,7 @@ async fn release(green: u16) -> Phase {
     let tests = tokio::spawn(run(handle.clone(), HASTE));
     handle.submit(start("product", "v2"), anne()).await.unwrap();
     let view = until(&handle, |view| {
-        !matches!(
-            newest(&view.state, "product").phase,
-            Phase::Preparing { .. }
-        )
+        !matches!(newest(&view.state, "product").phase, Phase::Preparing { .. })
     })
     .await;
     handle.stop().await;
@@ -98,10 +90,7 @@ async fn release(green: u16) -> Phase {
 
 fn failure(phase: &Phase) -> &str {
     match phase {
-        Phase::RolledBack {
-            cause: RollbackCause::SmokeTest { failure },
-            ..
-        } => failure,
+        Phase::RolledBack { cause: RollbackCause::SmokeTest { failure }, .. } => failure,
         _ => panic!("{phase:?}"),
     }
 }
@@ -131,10 +120,7 @@ async fn one_that_is_not_there_goes_back() {
     let port = listener.local_addr().unwrap().port();
     drop(listener);
     let phase = release(port).await;
-    assert!(
-        failure(&phase).to_lowercase().contains("refused"),
-        "{phase:?}"
-    );
+    assert!(failure(&phase).to_lowercase().contains("refused"), "{phase:?}");
 }
 
 #[tokio::test]
@@ -148,10 +134,8 @@ async fn a_restart_tests_again_what_was_not_tested_yet() {
 
     let handle = crate::controller::spawn(parts(&world, port)).unwrap();
     let _tests = tokio::spawn(run(handle.clone(), HASTE));
-    until(&handle, |view| {
-        matches!(newest(&view.state, "product").phase, Phase::Watching { .. })
-    })
-    .await;
+    until(&handle, |view| matches!(newest(&view.state, "product").phase, Phase::Watching { .. }))
+        .await;
 }
 
 #[tokio::test]
@@ -169,22 +153,8 @@ async fn a_release_that_was_given_up_is_not_tested_any_more() {
     // The connection ends because the request is dropped.
     let mut said = Vec::new();
     let end = asked.read_to_end(&mut said);
-    timeout(Duration::from_secs(30), end)
-        .await
-        .unwrap()
-        .unwrap();
+    timeout(Duration::from_secs(30), end).await.unwrap().unwrap();
     assert!(said.starts_with(b"GET /healthz HTTP/1.1\r\n"));
-    let phase = &newest(&handle.view().borrow().state, "product")
-        .phase
-        .clone();
-    assert!(
-        matches!(
-            phase,
-            Phase::RolledBack {
-                cause: RollbackCause::Operator,
-                ..
-            }
-        ),
-        "{phase:?}"
-    );
+    let phase = &newest(&handle.view().borrow().state, "product").phase.clone();
+    assert!(matches!(phase, Phase::RolledBack { cause: RollbackCause::Operator, .. }), "{phase:?}");
 }

@@ -11,9 +11,7 @@ fn record(key: &str) -> NewRecord {
         at: Timestamp(7),
         actor: "anne".to_owned(),
         reason: (key == "why").then(|| key.to_owned()),
-        event: Event::FlagDeleted {
-            key: key.to_owned(),
-        },
+        event: Event::FlagDeleted { key: key.to_owned() },
     }
 }
 
@@ -48,15 +46,9 @@ fn what_was_appended_is_read_again() {
 #[test]
 fn a_power_cut_loses_nothing_that_was_appended() {
     let (_directory, journal) = three();
-    let pragma = |name| {
-        journal
-            .connection
-            .pragma_query_value(None, name, |row| row.get(0))
-    };
+    let pragma = |name| journal.connection.pragma_query_value(None, name, |row| row.get(0));
     assert_eq!(pragma("journal_mode"), Ok("wal".to_owned()));
-    let full = journal
-        .connection
-        .pragma_query_value(None, "synchronous", |row| row.get(0));
+    let full = journal.connection.pragma_query_value(None, "synchronous", |row| row.get(0));
     assert_eq!(full, Ok(2));
 }
 
@@ -81,23 +73,11 @@ fn two_servers_cannot_write_one_journal() {
 #[test]
 fn names_the_record_that_was_tampered_with() {
     for (sql, says) in [
-        (
-            "UPDATE events SET actor = 'eve' WHERE seq = 2",
-            "record 2 was changed",
-        ),
-        (
-            "UPDATE events SET event = '{}' WHERE seq = 3",
-            "record 3 was changed",
-        ),
-        (
-            "UPDATE events SET hash = 'x' WHERE seq = 1",
-            "record 1 was changed",
-        ),
+        ("UPDATE events SET actor = 'eve' WHERE seq = 2", "record 2 was changed"),
+        ("UPDATE events SET event = '{}' WHERE seq = 3", "record 3 was changed"),
+        ("UPDATE events SET hash = 'x' WHERE seq = 1", "record 1 was changed"),
         ("DELETE FROM events WHERE seq = 2", "record 2 is missing"),
-        (
-            "UPDATE events SET previous = hash WHERE seq = 2",
-            "record 2 does not follow",
-        ),
+        ("UPDATE events SET previous = hash WHERE seq = 2", "record 2 does not follow"),
     ] {
         let (directory, journal) = three();
         journal.connection.execute_batch(sql).unwrap();
@@ -111,16 +91,10 @@ fn names_the_record_that_was_tampered_with() {
 #[test]
 fn refuses_formats_and_files_that_are_not_its_own() {
     let (directory, journal) = three();
-    journal
-        .connection
-        .pragma_update(None, "user_version", 9)
-        .unwrap();
+    journal.connection.pragma_update(None, "user_version", 9).unwrap();
     drop(journal);
     let error = Sqlite::open(directory.path()).unwrap_err();
-    assert!(
-        matches!(error, JournalError::Format { found: 9, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, JournalError::Format { found: 9, .. }), "{error}");
 
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join(DATABASE), "no database".repeat(100)).unwrap();
@@ -135,10 +109,8 @@ fn refuses_formats_and_files_that_are_not_its_own() {
 #[test]
 fn a_full_disk_is_an_error_and_leaves_the_journal_as_it_was() {
     let (directory, mut journal) = three();
-    let pages: i64 = journal
-        .connection
-        .pragma_query_value(None, "page_count", |row| row.get(0))
-        .unwrap();
+    let pages: i64 =
+        journal.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
     let limit = |journal: &Sqlite, pages: i64| {
         let set = format!("PRAGMA max_page_count = {pages}");
         journal.connection.query_row(&set, [], |_| Ok(())).unwrap();
@@ -158,10 +130,7 @@ fn a_full_disk_is_an_error_and_leaves_the_journal_as_it_was() {
 #[test]
 fn a_read_only_disk_is_an_error() {
     let (_directory, mut journal) = three();
-    journal
-        .connection
-        .pragma_update(None, "query_only", true)
-        .unwrap();
+    journal.connection.pragma_update(None, "query_only", true).unwrap();
     let error = journal.append(&[record("d")]).unwrap_err();
     assert!(matches!(error, JournalError::Database(_)), "{error}");
 }
@@ -169,10 +138,7 @@ fn a_read_only_disk_is_an_error() {
 #[test]
 fn does_not_write_over_what_somebody_else_wrote() {
     let (_directory, mut journal) = three();
-    journal
-        .connection
-        .execute_batch("DELETE FROM events WHERE seq = 3")
-        .unwrap();
+    journal.connection.execute_batch("DELETE FROM events WHERE seq = 3").unwrap();
     let error = journal.append(&[record("d")]).unwrap_err();
     assert!(matches!(error, JournalError::Corrupt(_)), "{error}");
 }

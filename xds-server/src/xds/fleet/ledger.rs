@@ -51,20 +51,13 @@ impl Ledger {
     pub fn connect(self: &Arc<Self>, fleet: FleetName, node: &str, mode: Mode) -> Connection {
         let id = self.next_stream.fetch_add(1, Ordering::Relaxed);
         let key = (fleet, Arc::from(node));
-        self.gone
-            .lock()
-            .retain(|gone| (&gone.fleet, &*gone.node) != (&key.0, &*key.1));
+        self.gone.lock().retain(|gone| (&gone.fleet, &*gone.node) != (&key.0, &*key.1));
         let stream = Stream::new(id, mode, self.clock.now());
         let mut known = self.nodes.entry(key.clone()).or_default();
         known.streams.push(stream);
         drop(known);
         self.notify();
-        Connection {
-            ledger: Arc::clone(self),
-            key,
-            id,
-            synced: 0,
-        }
+        Connection { ledger: Arc::clone(self), key, id, synced: 0 }
     }
 
     /// How many of the connected sidecars have answered a publication in full.
@@ -82,9 +75,8 @@ impl Ledger {
     #[must_use]
     pub fn nodes(&self) -> Vec<NodeStatus> {
         let connected = self.nodes.iter();
-        let mut nodes: Vec<NodeStatus> = connected
-            .filter_map(|node| node.status(&node.key().0, &node.key().1))
-            .collect();
+        let mut nodes: Vec<NodeStatus> =
+            connected.filter_map(|node| node.status(&node.key().0, &node.key().1)).collect();
         nodes.extend(self.gone.lock().iter().cloned());
         nodes.sort_by(|a, b| (&a.fleet, &a.node).cmp(&(&b.fleet, &b.node)));
         nodes
@@ -97,8 +89,7 @@ impl Ledger {
     }
 
     fn notify(&self) {
-        self.changes
-            .send_modify(|count| *count = count.wrapping_add(1));
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
     }
 
     fn disconnect(&self, key: &Key, id: u64) {
@@ -164,10 +155,11 @@ impl Drop for Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delivery::units::Timestamp;
     use crate::xds::kind::Kind;
 
     fn ledger() -> Arc<Ledger> {
-        Ledger::new(|| Timestamp(7))
+        Ledger::new(Clock::new(|| Timestamp(7)))
     }
 
     fn connect(ledger: &Arc<Ledger>, node: &str) -> Connection {
@@ -208,19 +200,13 @@ mod tests {
     fn a_refusal_is_shown_until_it_is_cleared() {
         let ledger = ledger();
         let mut one = connect(&ledger, "one");
-        let nacked = Event::Nacked {
-            kind: Kind::Route,
-            version: "v".into(),
-            message: "bad".to_owned(),
-        };
+        let nacked =
+            Event::Nacked { kind: Kind::Route, version: "v".into(), message: "bad".to_owned() };
         one.record([nacked].into_iter(), 0);
         let refused = ledger.nodes().remove(0).refused;
         assert_eq!(refused[&Kind::Route].message, "bad");
         assert_eq!(refused[&Kind::Route].at, Timestamp(7));
-        let acked = Event::Acked {
-            kind: Kind::Route,
-            version: "w".into(),
-        };
+        let acked = Event::Acked { kind: Kind::Route, version: "w".into() };
         one.record([acked, Event::Cleared { kind: Kind::Route }].into_iter(), 1);
         let status = ledger.nodes().remove(0);
         assert!(status.refused.is_empty());
@@ -263,10 +249,7 @@ mod tests {
     fn a_status_is_plain_json() {
         let ledger = ledger();
         let mut one = connect(&ledger, "one");
-        let acked = Event::Acked {
-            kind: Kind::Route,
-            version: "w".into(),
-        };
+        let acked = Event::Acked { kind: Kind::Route, version: "w".into() };
         one.record([acked].into_iter(), 1);
         let json = serde_json::to_value(ledger.nodes()).unwrap();
         let expected = serde_json::json!([{

@@ -54,14 +54,7 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) const fn new(id: u64, mode: Mode, since: Timestamp) -> Self {
-        Self {
-            id,
-            since,
-            mode,
-            synced: 0,
-            acked: BTreeMap::new(),
-            refused: BTreeMap::new(),
-        }
+        Self { id, since, mode, synced: 0, acked: BTreeMap::new(), refused: BTreeMap::new() }
     }
 
     /// Notes what became known.
@@ -70,20 +63,9 @@ impl Stream {
             Event::Acked { kind, version } => {
                 self.acked.insert(kind, version.into());
             }
-            Event::Nacked {
-                kind,
-                version,
-                message,
-            } => {
+            Event::Nacked { kind, version, message } => {
                 let version = version.into();
-                self.refused.insert(
-                    kind,
-                    Nack {
-                        version,
-                        message,
-                        at,
-                    },
-                );
+                self.refused.insert(kind, Nack { version, message, at });
             }
             Event::Cleared { kind } => {
                 self.refused.remove(&kind);

@@ -63,11 +63,7 @@ pub(super) struct Entry {
 impl Entry {
     /// What a client says that it holds from before this stream.
     pub(super) fn claimed(told: Told) -> Self {
-        Self {
-            acked: Some(told),
-            told: None,
-            doubtful: BTreeSet::new(),
-        }
+        Self { acked: Some(told), told: None, doubtful: BTreeSet::new() }
     }
 
     /// How far the client is from `want`, the version that it should have; `None` for no resource.
@@ -84,11 +80,7 @@ impl Entry {
 
     /// True if the client accepted exactly this version, and was told nothing since.
     pub(super) fn has_accepted(&self, version: &str) -> bool {
-        self.told.is_none()
-            && self
-                .acked
-                .as_ref()
-                .is_some_and(|acked| acked.is(Some(version)))
+        self.told.is_none() && self.acked.as_ref().is_some_and(|acked| acked.is(Some(version)))
     }
 
     /// Notes that the client is being told something.
@@ -139,12 +131,7 @@ impl Entry {
 
     /// The newest content that the client was told, if we have it.
     pub(super) fn content(&self) -> Option<&Arc<Resource>> {
-        match self
-            .told
-            .as_ref()
-            .map(|(told, _)| told)
-            .or(self.acked.as_ref())
-        {
+        match self.told.as_ref().map(|(told, _)| told).or(self.acked.as_ref()) {
             Some(Told::Content(resource)) => Some(resource),
             _ => None,
         }

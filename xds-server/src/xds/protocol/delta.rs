@@ -80,11 +80,7 @@ impl Rules for Delta {
                 let known = watch.entries.get(name);
                 let gap = known.map_or(Gap::Open, |entry: &Entry| entry.gap(want));
                 // A forced name is answered even if the client refused it: it asked again.
-                if watch.forced.contains(name) {
-                    Gap::Open
-                } else {
-                    gap
-                }
+                if watch.forced.contains(name) { Gap::Open } else { gap }
             };
             let want = view.order.want(view.kind, name);
             waiting |= want.is_for_now();
@@ -106,10 +102,7 @@ impl Rules for Delta {
             content = first(suspect);
         }
         content.version = view.collection.version().into();
-        Draft {
-            content: (watch.owed || !content.is_empty()).then_some(content),
-            waiting,
-        }
+        Draft { content: (watch.owed || !content.is_empty()).then_some(content), waiting }
     }
 }
 

@@ -33,10 +33,9 @@ impl Scope {
             Self::Aggregated => Kind::from_type_url(type_url)
                 .ok_or_else(|| Refusal::UnknownType(clip(type_url, 128))),
             Self::Only(kind) if kind.type_url() == type_url => Ok(kind),
-            Self::Only(kind) => Err(Refusal::WrongType {
-                served: kind,
-                asked: clip(type_url, 128),
-            }),
+            Self::Only(kind) => {
+                Err(Refusal::WrongType { served: kind, asked: clip(type_url, 128) })
+            }
         }
     }
 }

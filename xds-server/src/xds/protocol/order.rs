@@ -92,10 +92,7 @@ impl<'a> Order<'a> {
         let Some(routes) = self.watches.get(&Kind::Route) else {
             return self.may_have_routes();
         };
-        let need = Need {
-            kind: Kind::Cluster,
-            name: cluster.into(),
-        };
+        let need = Need { kind: Kind::Cluster, name: cluster.into() };
         let mut routes = routes.entries.values();
         routes.any(|entry| entry.may_act_on(&need))
     }
@@ -141,9 +138,7 @@ impl<'a> Order<'a> {
         };
         let contents = listeners.entries.values().filter_map(Entry::accepted);
         contents.flat_map(|listener| listener.needs()).all(|need| {
-            self.watches
-                .get(&need.kind)
-                .is_some_and(|watch| watch.subscription.covers(&need.name))
+            self.watches.get(&need.kind).is_some_and(|watch| watch.subscription.covers(&need.name))
         })
     }
 }

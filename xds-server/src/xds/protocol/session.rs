@@ -101,11 +101,7 @@ impl<D: Dialect> Session<D> {
     }
 
     fn order(&self) -> Order<'_> {
-        Order {
-            scope: self.scope,
-            snapshot: &self.snapshot,
-            watches: &self.watches,
-        }
+        Order { scope: self.scope, snapshot: &self.snapshot, watches: &self.watches }
     }
 
     fn draft(&self, kind: Kind) -> Option<Draft> {
@@ -162,11 +158,8 @@ impl<D: Dialect> Session<D> {
         }
         watch.owed = false;
         watch.last_nonce.clone_from(&nonce);
-        watch.in_flight = Some(InFlight {
-            nonce: nonce.clone(),
-            version: content.version.clone(),
-            names,
-        });
+        watch.in_flight =
+            Some(InFlight { nonce: nonce.clone(), version: content.version.clone(), names });
         if kind == Kind::Cluster {
             self.warm(&warming);
         }

@@ -63,8 +63,7 @@ impl Rules for Sotw {
         if opening || (standing == Standing::Bare && watch.in_flight.is_none()) {
             let all: Vec<Name> = watch.subscription.explicit().iter().cloned().collect();
             if opening && accepted {
-                all.iter()
-                    .for_each(|name| watch.claim(name, "", collection));
+                all.iter().for_each(|name| watch.claim(name, "", collection));
             }
             watch.forced.extend(all);
             watch.owed = true;
@@ -74,11 +73,7 @@ impl Rules for Sotw {
     }
 
     fn compose(view: View<'_>) -> Draft {
-        if view.kind.is_full_set() {
-            whole(view)
-        } else {
-            part(view)
-        }
+        if view.kind.is_full_set() { whole(view) } else { part(view) }
     }
 }
 
@@ -151,8 +146,5 @@ fn gap(entry: Option<&Entry>, want: &Resource) -> Gap {
 
 fn finish(mut content: Content, due: bool, waiting: bool) -> Draft {
     content.version = version_of(content.resources.iter().map(|resource| &**resource));
-    Draft {
-        content: due.then_some(content),
-        waiting,
-    }
+    Draft { content: due.then_some(content), waiting }
 }

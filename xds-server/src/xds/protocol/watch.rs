@@ -90,11 +90,7 @@ impl Watch {
             None => Event::Acked { kind, version },
             Some(message) => {
                 self.refused = true;
-                Event::Nacked {
-                    kind,
-                    version,
-                    message: clip_error(message),
-                }
+                Event::Nacked { kind, version, message: clip_error(message) }
             }
         })
     }
@@ -110,8 +106,7 @@ impl Watch {
         if change.narrowed {
             let subscription = &self.subscription;
             // What is under way may arrive after the client has changed its mind once more.
-            self.entries
-                .retain(|name, entry| subscription.covers(name) || entry.is_pending());
+            self.entries.retain(|name, entry| subscription.covers(name) || entry.is_pending());
             self.forced.retain(|name| subscription.covers(name));
         }
         Ok(())

@@ -18,11 +18,8 @@ pub(super) fn build(
     state: &State,
     mut share: impl FnMut(Resource) -> Arc<Resource>,
 ) -> Vec<Arc<Resource>> {
-    let services: Vec<Service<'_>> = state
-        .services
-        .iter()
-        .filter(|(name, _)| serves(fleet, name))
-        .collect();
+    let services: Vec<Service<'_>> =
+        state.services.iter().filter(|(name, _)| serves(fleet, name)).collect();
     let mut resources = Vec::new();
     for (name, service) in &services {
         for (version, spec) in &service.spec.versions {
@@ -32,24 +29,12 @@ pub(super) fn build(
         resources.push(share(route::of_service(name, service)));
     }
     for listener in &fleet.listeners {
-        let included: Vec<Service<'_>> = services
-            .iter()
-            .copied()
-            .filter(|(name, _)| listener.services.include(name))
-            .collect();
+        let included: Vec<Service<'_>> =
+            services.iter().copied().filter(|(name, _)| listener.services.include(name)).collect();
         resources.push(share(listener::listener(&fleet.name, listener)));
-        resources.push(share(route::of_listener(
-            &fleet.name,
-            &listener.name,
-            &included,
-        )));
+        resources.push(share(route::of_listener(&fleet.name, &listener.name, &included)));
     }
-    resources.push(share(extension::filter(
-        mesh,
-        &fleet.name,
-        &services,
-        state,
-    )));
+    resources.push(share(extension::filter(mesh, &fleet.name, &services, state)));
     resources
 }
 

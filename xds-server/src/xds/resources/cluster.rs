@@ -17,11 +17,8 @@ pub(super) fn cluster(
     spec: &VersionSpec,
 ) -> Resource {
     let name = names::cluster(service, version);
-    let mut cluster = envoy::Cluster {
-        name: name.clone(),
-        connect_timeout: seconds(1),
-        ..Default::default()
-    };
+    let mut cluster =
+        envoy::Cluster { name: name.clone(), connect_timeout: seconds(1), ..Default::default() };
     let mut needs = Vec::new();
     if has_addresses(spec) {
         cluster.cluster_discovery_type = discovery(envoy::cluster::DiscoveryType::Eds);
@@ -29,10 +26,7 @@ pub(super) fn cluster(
             eds_config: Some(names::from_ads()),
             ..Default::default()
         });
-        needs.push(Need {
-            kind: Kind::Endpoint,
-            name: name.as_str().into(),
-        });
+        needs.push(Need { kind: Kind::Endpoint, name: name.as_str().into() });
     } else {
         // Envoy resolves the names itself, again and again.
         cluster.cluster_discovery_type = discovery(envoy::cluster::DiscoveryType::StrictDns);
@@ -45,9 +39,7 @@ pub(super) fn cluster(
 /// True if every endpoint is an IP address, so that EDS can serve it.
 pub(super) fn has_addresses(spec: &VersionSpec) -> bool {
     let is_address = |host: &str| host.parse::<IpAddr>().is_ok();
-    spec.endpoints
-        .iter()
-        .all(|endpoint| is_address(&endpoint.host))
+    spec.endpoints.iter().all(|endpoint| is_address(&endpoint.host))
 }
 
 fn discovery(kind: envoy::cluster::DiscoveryType) -> Option<envoy::cluster::ClusterDiscoveryType> {

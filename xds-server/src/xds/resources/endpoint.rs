@@ -23,12 +23,7 @@ pub(super) fn endpoints(
 /// The answer to a client that asks for the endpoints of a cluster that is gone.
 #[must_use]
 pub fn empty_assignment(cluster: &str) -> Resource {
-    Resource::encode(
-        Kind::Endpoint,
-        cluster,
-        &assignment(cluster, &[]),
-        Vec::new(),
-    )
+    Resource::encode(Kind::Endpoint, cluster, &assignment(cluster, &[]), Vec::new())
 }
 
 /// Endpoints as Envoy's message.
@@ -36,26 +31,17 @@ pub(super) fn assignment(cluster: &str, endpoints: &[Endpoint]) -> envoy::Cluste
     let lb_endpoints: Vec<_> = endpoints
         .iter()
         .map(|endpoint| envoy::LbEndpoint {
-            host_identifier: Some(envoy::lb_endpoint::HostIdentifier::Endpoint(
-                envoy::Endpoint {
-                    address: Some(names::address(&endpoint.host, endpoint.port)),
-                    ..Default::default()
-                },
-            )),
+            host_identifier: Some(envoy::lb_endpoint::HostIdentifier::Endpoint(envoy::Endpoint {
+                address: Some(names::address(&endpoint.host, endpoint.port)),
+                ..Default::default()
+            })),
             ..Default::default()
         })
         .collect();
-    let locality = envoy::LocalityLbEndpoints {
-        lb_endpoints,
-        ..Default::default()
-    };
+    let locality = envoy::LocalityLbEndpoints { lb_endpoints, ..Default::default() };
     envoy::ClusterLoadAssignment {
         cluster_name: cluster.to_owned(),
-        endpoints: if endpoints.is_empty() {
-            Vec::new()
-        } else {
-            vec![locality]
-        },
+        endpoints: if endpoints.is_empty() { Vec::new() } else { vec![locality] },
         ..Default::default()
     }
 }

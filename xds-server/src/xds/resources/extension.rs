@@ -29,9 +29,7 @@ pub(super) fn filter(
     services: &[Service<'_>],
     state: &State,
 ) -> Resource {
-    let configuration = StringValue {
-        value: json!(config(fleet, services, state)).to_string(),
-    };
+    let configuration = StringValue { value: json!(config(fleet, services, state)).to_string() };
     let plugin = wasm::PluginConfig {
         name: names::FILTER.to_owned(),
         root_id: names::FILTER.to_owned(),
@@ -39,12 +37,10 @@ pub(super) fn filter(
             vm_id: names::FILTER.to_owned(),
             runtime: "envoy.wasm.runtime.v8".to_owned(),
             code: Some(core::AsyncDataSource {
-                specifier: Some(core::async_data_source::Specifier::Local(
-                    core::DataSource {
-                        specifier: Some(core::data_source::Specifier::Filename(mesh.wasm.clone())),
-                        ..Default::default()
-                    },
-                )),
+                specifier: Some(core::async_data_source::Specifier::Local(core::DataSource {
+                    specifier: Some(core::data_source::Specifier::Filename(mesh.wasm.clone())),
+                    ..Default::default()
+                })),
             }),
             ..Default::default()
         })),
@@ -55,9 +51,7 @@ pub(super) fn filter(
     };
     let message = core::TypedExtensionConfig {
         name: names::FILTER.to_owned(),
-        typed_config: Some(pack(&Wasm {
-            config: Some(plugin),
-        })),
+        typed_config: Some(pack(&Wasm { config: Some(plugin) })),
     };
     Resource::encode(Kind::Extension, names::FILTER, &message, Vec::new())
 }
@@ -65,25 +59,16 @@ pub(super) fn filter(
 /// What the filter is told. Its version is the hash of the rest, so that a report says by it
 /// exactly what the filter knew.
 fn config(fleet: &FleetName, services: &[Service<'_>], state: &State) -> FilterConfig {
-    let busy = services
-        .iter()
-        .any(|(_, service)| service.running().is_some());
+    let busy = services.iter().any(|(_, service)| service.running().is_some());
     let mut config = FilterConfig {
         version: String::new(),
         fleet: fleet.to_string(),
         report: ReportConfig {
             cluster: names::CONTROL_PLANE_CLUSTER.to_owned(),
-            interval_ms: if busy {
-                BUSY_INTERVAL_MS
-            } else {
-                IDLE_INTERVAL_MS
-            },
+            interval_ms: if busy { BUSY_INTERVAL_MS } else { IDLE_INTERVAL_MS },
         },
         standalone: false,
-        services: services
-            .iter()
-            .map(|service| of_service(*service))
-            .collect(),
+        services: services.iter().map(|service| of_service(*service)).collect(),
         flags: routing_flags(services, state),
     };
     config.version = hex(&Sha256::digest(json!(config).to_string())).into();
@@ -92,25 +77,14 @@ fn config(fleet: &FleetName, services: &[Service<'_>], state: &State) -> FilterC
 
 fn of_service((name, service): Service<'_>) -> ServiceConfig {
     // The salt changes only when the next release starts, at 0 %: nobody is moved by it.
-    let salt = service
-        .release
-        .as_ref()
-        .map_or(name.as_str(), |release| release.id.as_str());
+    let salt = service.release.as_ref().map_or(name.as_str(), |release| release.id.as_str());
     ServiceConfig {
         name: name.to_string(),
         hosts: service.spec.hosts.clone(),
         identity: service.spec.identity.clone(),
         salt: salt.to_owned(),
-        release: service
-            .running()
-            .map(|release| release.id.to_string())
-            .unwrap_or_default(),
-        versions: service
-            .spec
-            .versions
-            .keys()
-            .map(ToString::to_string)
-            .collect(),
+        release: service.running().map(|release| release.id.to_string()).unwrap_or_default(),
+        versions: service.spec.versions.keys().map(ToString::to_string).collect(),
     }
 }
 

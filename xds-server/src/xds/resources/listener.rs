@@ -33,12 +33,10 @@ pub(super) fn listener(fleet: &FleetName, listener: &Listener) -> Resource {
         http_filters: vec![our_filter(), router()],
         stream_idle_timeout: seconds(IDLE_SECONDS),
         request_headers_timeout: seconds(HEADERS_SECONDS),
-        route_specifier: Some(hcm::http_connection_manager::RouteSpecifier::Rds(
-            hcm::Rds {
-                config_source: Some(names::from_ads()),
-                route_config_name: routes.clone(),
-            },
-        )),
+        route_specifier: Some(hcm::http_connection_manager::RouteSpecifier::Rds(hcm::Rds {
+            config_source: Some(names::from_ads()),
+            route_config_name: routes.clone(),
+        })),
         ..Default::default()
     };
     let address = listener.address;
@@ -54,14 +52,8 @@ pub(super) fn listener(fleet: &FleetName, listener: &Listener) -> Resource {
         }],
         ..Default::default()
     };
-    let need = |kind, name: &str| Need {
-        kind,
-        name: name.into(),
-    };
-    let needs = vec![
-        need(Kind::Extension, names::FILTER),
-        need(Kind::Route, &routes),
-    ];
+    let need = |kind, name: &str| Need { kind, name: name.into() };
+    let needs = vec![need(Kind::Extension, names::FILTER), need(Kind::Route, &routes)];
     Resource::encode(Kind::Listener, &listener.name, &message, needs)
 }
 
@@ -104,9 +96,7 @@ fn our_filter() -> hcm::HttpFilter {
 fn router() -> hcm::HttpFilter {
     hcm::HttpFilter {
         name: "envoy.filters.http.router".to_owned(),
-        config_type: Some(hcm::http_filter::ConfigType::TypedConfig(pack(
-            &Router::default(),
-        ))),
+        config_type: Some(hcm::http_filter::ConfigType::TypedConfig(pack(&Router::default()))),
         ..Default::default()
     }
 }

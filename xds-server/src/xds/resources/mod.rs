@@ -28,10 +28,7 @@ use tidegate_proto::envoy::google::protobuf::{Any, Duration, UInt32Value};
 
 /// A message in an `Any`.
 fn pack<M: Message + prost::Name>(message: &M) -> Any {
-    Any {
-        type_url: M::type_url(),
-        value: message.encode_to_vec(),
-    }
+    Any { type_url: M::type_url(), value: message.encode_to_vec() }
 }
 
 const fn seconds(seconds: i64) -> Option<Duration> {

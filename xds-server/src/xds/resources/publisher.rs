@@ -46,12 +46,7 @@ impl Publisher {
                 share(&self.known, &mut known, resource)
             });
             let before = previous.fleet(fleet.name.as_str()).map(|before| &**before);
-            snapshots.push(FleetSnapshot::new(
-                fleet.name.clone(),
-                serial,
-                &resources,
-                before,
-            ));
+            snapshots.push(FleetSnapshot::new(fleet.name.clone(), serial, &resources, before));
         }
         self.known = known;
         let is_same = |snapshot: &FleetSnapshot| {
@@ -62,8 +57,7 @@ impl Publisher {
         if previous.serial() > 0 && snapshots.iter().all(is_same) {
             return previous.serial();
         }
-        self.sender
-            .send_replace(Arc::new(SnapshotSet::new(serial, snapshots)));
+        self.sender.send_replace(Arc::new(SnapshotSet::new(serial, snapshots)));
         serial
     }
 
@@ -80,11 +74,7 @@ fn share(
     now: &mut HashMap<(Kind, Name, Box<str>), Arc<Resource>>,
     resource: Resource,
 ) -> Arc<Resource> {
-    let key = (
-        resource.kind(),
-        Arc::clone(resource.name()),
-        resource.version().into(),
-    );
+    let key = (resource.kind(), Arc::clone(resource.name()), resource.version().into());
     let shared = before.get(&key).cloned();
     let entry = now.entry(key);
     Arc::clone(entry.or_insert_with(|| shared.unwrap_or_else(|| Arc::new(resource))))

@@ -48,11 +48,7 @@ impl Part {
     /// Encodes a message of the resource's own type that holds nothing but the part.
     #[must_use]
     pub fn encode(name: &str, message: &impl Message, needs: Vec<Need>) -> Self {
-        Self {
-            name: name.into(),
-            value: message.encode_to_vec().into(),
-            needs,
-        }
+        Self { name: name.into(), value: message.encode_to_vec().into(), needs }
     }
 
     /// The resources that it names.
@@ -109,11 +105,7 @@ impl Resource {
         let head = self.value.get(..self.head)?;
         let choose = |part| {
             let mut old = held.parts.iter();
-            if ready(part) {
-                Some(part)
-            } else {
-                old.find(|old| old.name == part.name)
-            }
+            if ready(part) { Some(part) } else { old.find(|old| old.name == part.name) }
         };
         let parts: Vec<Part> = self.parts.iter().filter_map(choose).cloned().collect();
         (!parts.is_empty()).then(|| Self::join(self.kind, Arc::clone(&self.name), head, parts))

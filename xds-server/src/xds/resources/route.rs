@@ -48,10 +48,7 @@ fn routes(name: &str, services: &[Service<'_>], division: Division) -> Resource 
     };
     // A service's virtual host is a part of its own: what one service waits for, such as a new
     // version's cluster that warms slowly, must not hold back another's rollback.
-    let parts = services
-        .iter()
-        .map(|(service, state)| part(service, state, division))
-        .collect();
+    let parts = services.iter().map(|(service, state)| part(service, state, division)).collect();
     Resource::assemble(Kind::Route, name, &head, parts)
 }
 
@@ -62,10 +59,7 @@ fn part(service: &ServiceName, state: &ServiceState, division: Division) -> Part
     };
     let versions = state.spec.versions.keys();
     let needs = versions
-        .map(|version| Need {
-            kind: Kind::Cluster,
-            name: names::cluster(service, version).into(),
-        })
+        .map(|version| Need { kind: Kind::Cluster, name: names::cluster(service, version).into() })
         .collect();
     Part::encode(service.as_str(), &message, needs)
 }
@@ -85,9 +79,7 @@ fn virtual_host(
         .collect();
     if versions.contains_key(&state.stable) {
         let split = state.split();
-        let candidate = split
-            .candidate
-            .filter(|(version, _)| versions.contains_key(*version));
+        let candidate = split.candidate.filter(|(version, _)| versions.contains_key(*version));
         routes.extend(divided(service, split.stable, candidate, division));
     } else {
         // No cluster can be named. A plain answer is better than one that blames a version.
@@ -171,9 +163,7 @@ fn header(
 
 fn exactly(version: &VersionName) -> envoy::header_matcher::HeaderMatchSpecifier {
     envoy::header_matcher::HeaderMatchSpecifier::StringMatch(matcher::StringMatcher {
-        match_pattern: Some(matcher::string_matcher::MatchPattern::Exact(
-            version.to_string(),
-        )),
+        match_pattern: Some(matcher::string_matcher::MatchPattern::Exact(version.to_string())),
         ..Default::default()
     })
 }

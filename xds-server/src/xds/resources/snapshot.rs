@@ -16,9 +16,8 @@ pub struct Collection {
 
 impl Collection {
     fn new(resources: impl Iterator<Item = Arc<Resource>>) -> Self {
-        let by_name: BTreeMap<_, _> = resources
-            .map(|resource| (Arc::clone(resource.name()), resource))
-            .collect();
+        let by_name: BTreeMap<_, _> =
+            resources.map(|resource| (Arc::clone(resource.name()), resource)).collect();
         let version = version_of(by_name.values().map(|resource| &**resource));
         Self { version, by_name }
     }
@@ -120,9 +119,7 @@ impl FleetSnapshot {
     /// the other, because those share what did not change.
     #[must_use]
     pub fn shares_all_with(&self, other: &Self) -> bool {
-        Kind::ALL
-            .into_iter()
-            .all(|kind| Arc::ptr_eq(self.collection(kind), other.collection(kind)))
+        Kind::ALL.into_iter().all(|kind| Arc::ptr_eq(self.collection(kind), other.collection(kind)))
     }
 }
 

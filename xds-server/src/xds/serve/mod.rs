@@ -82,9 +82,7 @@ impl XdsServer {
     /// The services, to be served by [`transport`], beside others if wanted.
     #[must_use]
     pub fn routes(&self) -> Routes {
-        let adapter = || Adapter {
-            hub: Arc::clone(&self.hub),
-        };
+        let adapter = || Adapter { hub: Arc::clone(&self.hub) };
         Routes::new(AggregatedDiscoveryServiceServer::new(adapter()))
             .add_service(ClusterDiscoveryServiceServer::new(adapter()))
             .add_service(EndpointDiscoveryServiceServer::new(adapter()))

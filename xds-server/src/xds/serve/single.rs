@@ -42,9 +42,7 @@ macro_rules! service {
                 &self,
                 _: Request<DiscoveryRequest>,
             ) -> Result<Response<DiscoveryResponse>, Status> {
-                Err(Status::unimplemented(
-                    "polling is not served; open a stream",
-                ))
+                Err(Status::unimplemented("polling is not served; open a stream"))
             }
         }
     };

@@ -36,9 +36,7 @@ pub(super) fn open<W: Wire>(
 ) -> Result<Replies<W>, Status> {
     let Ok(permit) = Arc::clone(&hub.permits).try_acquire_owned() else {
         hub.counters.overload.add_one();
-        return Err(Status::resource_exhausted(
-            "too many streams; try again later",
-        ));
+        return Err(Status::resource_exhausted("too many streams; try again later"));
     };
     hub.counters.streams.add_one();
     // One response at a time: the next is made when this one is taken.
@@ -72,10 +70,7 @@ impl<R> Outbox<R> {
 
     async fn close(self, status: Status) {
         // A client that is gone, or does not read, will not read why either.
-        if timeout(SEND_DEADLINE, self.sender.send(Err(status)))
-            .await
-            .is_err()
-        {
+        if timeout(SEND_DEADLINE, self.sender.send(Err(status))).await.is_err() {
             debug!("closed a stream whose client does not read");
         }
     }
@@ -114,9 +109,7 @@ async fn serve<W: Wire>(
     };
     let result = async {
         info!("connected");
-        let result = client
-            .converse(hub, first, incoming, snapshots, &fleet)
-            .await;
+        let result = client.converse(hub, first, incoming, snapshots, &fleet).await;
         match &result {
             Ok(()) => info!("disconnected"),
             Err(status) => info!(code = ?status.code(), reason = status.message(), "disconnected"),
@@ -226,11 +219,7 @@ impl<W: Wire> Client<'_, W> {
                 counters.acks.of(*kind).add_one();
                 debug!(%kind, %version, "accepted");
             }
-            Event::Nacked {
-                kind,
-                version,
-                message,
-            } => {
+            Event::Nacked { kind, version, message } => {
                 counters.nacks.of(*kind).add_one();
                 warn!(%kind, %version, %message, "refused by the sidecar");
             }

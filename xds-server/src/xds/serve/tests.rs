@@ -18,6 +18,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
 use super::{Hub, XdsServer, transport};
+use crate::clock::Clock;
 use crate::delivery::units::Timestamp;
 use crate::xds::counters::Counters;
 use crate::xds::fleet::Ledger;
@@ -36,10 +37,7 @@ struct Server {
 /// The fleet `demo` with these clusters.
 fn set(serial: u64, clusters: &[&str]) -> Arc<SnapshotSet> {
     let resource = |name: &&str| {
-        let message = Cluster {
-            name: (*name).to_owned(),
-            ..Default::default()
-        };
+        let message = Cluster { name: (*name).to_owned(), ..Default::default() };
         Arc::new(Resource::encode(Kind::Cluster, name, &message, Vec::new()))
     };
     let clusters: Vec<_> = clusters.iter().map(resource).collect();
@@ -56,7 +54,7 @@ impl Server {
         let draining = watch::Sender::new(false);
         let hub = Arc::new(Hub {
             snapshots: snapshots.subscribe(),
-            ledger: Ledger::new(|| Timestamp(0)),
+            ledger: Ledger::new(Clock::new(|| Timestamp(0))),
             counters: Arc::new(Counters::default()),
             permits: Arc::new(Semaphore::new(streams)),
             draining: draining.subscribe(),
@@ -65,11 +63,7 @@ impl Server {
         let routes = server.routes();
         let incoming = TcpListenerStream::new(listener);
         tokio::spawn(transport().add_routes(routes).serve_with_incoming(incoming));
-        Self {
-            address,
-            snapshots,
-            server,
-        }
+        Self { address, snapshots, server }
     }
 
     async fn channel(&self) -> Channel {
@@ -135,11 +129,7 @@ impl Client {
 }
 
 fn node(id: &str, cluster: &str) -> Option<Node> {
-    Some(Node {
-        id: id.to_owned(),
-        cluster: cluster.to_owned(),
-        ..Default::default()
-    })
+    Some(Node { id: id.to_owned(), cluster: cluster.to_owned(), ..Default::default() })
 }
 
 fn clusters() -> DiscoveryRequest {
@@ -157,20 +147,14 @@ async fn a_sidecar_gets_what_is_published_and_its_answers_are_known() {
     let first = client.next().await.unwrap();
     assert_eq!(first.resources.len(), 1);
     client.answer(&first, None).await;
-    server
-        .until("acked", |hub| hub.ledger.convergence(1).acked == 1)
-        .await;
+    server.until("acked", |hub| hub.ledger.convergence(1).acked == 1).await;
 
     server.snapshots.send_replace(set(2, &["a", "b"]));
     let second = client.next().await.unwrap();
     assert_eq!(second.resources.len(), 2);
     // Checklist line 3: what makes a NACK is its error, though it names the newest version.
     client.answer(&second, Some("no")).await;
-    server
-        .until("nacked", |hub| {
-            hub.counters.nacks.of(Kind::Cluster).get() == 1
-        })
-        .await;
+    server.until("nacked", |hub| hub.counters.nacks.of(Kind::Cluster).get() == 1).await;
     let status = server.server.hub.ledger.nodes().remove(0);
     assert_eq!(status.refused[&Kind::Cluster].message, "no");
     assert_eq!(status.acked[&Kind::Cluster], first.version_info);
@@ -187,52 +171,27 @@ async fn a_sidecar_that_leaves_counts_no_more() {
     client.next().await.unwrap();
     assert_eq!(server.server.hub.ledger.convergence(1).connected, 1);
     drop(client);
-    server
-        .until("gone", |hub| hub.ledger.convergence(1).connected == 0)
-        .await;
-    server
-        .until("room", |hub| hub.permits.available_permits() == 1)
-        .await;
+    server.until("gone", |hub| hub.ledger.convergence(1).connected == 0).await;
+    server.until("room", |hub| hub.permits.available_permits() == 1).await;
 }
 
 /// Checklist line 1: the first request must say who it is.
 #[tokio::test]
 async fn a_stream_without_a_node_is_refused() {
     let server = Server::start(10).await;
-    let nobody = DiscoveryRequest {
-        node: None,
-        ..clusters()
-    };
-    assert_eq!(
-        server.open(nobody).await.refusal().await.code(),
-        Code::InvalidArgument
-    );
-    let nameless = DiscoveryRequest {
-        node: node("", "demo"),
-        ..clusters()
-    };
-    assert_eq!(
-        server.open(nameless).await.refusal().await.code(),
-        Code::InvalidArgument
-    );
-    let endless = DiscoveryRequest {
-        node: node(&"x".repeat(1000), "demo"),
-        ..clusters()
-    };
-    assert_eq!(
-        server.open(endless).await.refusal().await.code(),
-        Code::InvalidArgument
-    );
+    let nobody = DiscoveryRequest { node: None, ..clusters() };
+    assert_eq!(server.open(nobody).await.refusal().await.code(), Code::InvalidArgument);
+    let nameless = DiscoveryRequest { node: node("", "demo"), ..clusters() };
+    assert_eq!(server.open(nameless).await.refusal().await.code(), Code::InvalidArgument);
+    let endless = DiscoveryRequest { node: node(&"x".repeat(1000), "demo"), ..clusters() };
+    assert_eq!(server.open(endless).await.refusal().await.code(), Code::InvalidArgument);
     assert_eq!(server.server.hub.counters.refused.get(), 3);
 }
 
 #[tokio::test]
 async fn an_unknown_fleet_is_refused() {
     let server = Server::start(10).await;
-    let stranger = DiscoveryRequest {
-        node: node("sidecar", "nowhere"),
-        ..clusters()
-    };
+    let stranger = DiscoveryRequest { node: node("sidecar", "nowhere"), ..clusters() };
     let refusal = server.open(stranger).await.refusal().await;
     assert_eq!(refusal.code(), Code::NotFound);
     assert!(refusal.message().contains("nowhere"), "{refusal:?}");
@@ -243,10 +202,7 @@ async fn an_unknown_fleet_is_refused() {
 async fn an_unknown_type_is_refused() {
     let server = Server::start(10).await;
     for type_url in ["", "type.googleapis.com/no.such.Type"] {
-        let request = DiscoveryRequest {
-            type_url: type_url.to_owned(),
-            ..clusters()
-        };
+        let request = DiscoveryRequest { type_url: type_url.to_owned(), ..clusters() };
         let refusal = server.open(request).await.refusal().await;
         assert_eq!(refusal.code(), Code::InvalidArgument, "{type_url}");
     }
@@ -260,22 +216,13 @@ async fn a_huge_request_hurts_only_its_own_stream() {
     let first = good.next().await.unwrap();
     good.answer(&first, None).await;
 
-    let huge = DiscoveryRequest {
-        resource_names: vec!["x".repeat(10_000_000)],
-        ..clusters()
-    };
-    assert_eq!(
-        server.open(huge).await.refusal().await.code(),
-        Code::OutOfRange
-    );
+    let huge = DiscoveryRequest { resource_names: vec!["x".repeat(10_000_000)], ..clusters() };
+    assert_eq!(server.open(huge).await.refusal().await.code(), Code::OutOfRange);
     let many = DiscoveryRequest {
         resource_names: (0..20_000).map(|name| name.to_string()).collect(),
         ..clusters()
     };
-    assert_eq!(
-        server.open(many).await.refusal().await.code(),
-        Code::ResourceExhausted
-    );
+    assert_eq!(server.open(many).await.refusal().await.code(), Code::ResourceExhausted);
 
     server.snapshots.send_replace(set(2, &["a", "b"]));
     assert_eq!(good.next().await.unwrap().resources.len(), 2);
@@ -288,9 +235,7 @@ async fn too_many_streams_are_turned_away() {
     first.next().await.unwrap();
     let (_sender, receiver) = mpsc::channel(1);
     let mut client = AggregatedDiscoveryServiceClient::new(server.channel().await);
-    let second = client
-        .stream_aggregated_resources(ReceiverStream::new(receiver))
-        .await;
+    let second = client.stream_aggregated_resources(ReceiverStream::new(receiver)).await;
     assert_eq!(second.unwrap_err().code(), Code::ResourceExhausted);
     assert_eq!(server.server.hub.counters.overload.get(), 1);
 }
@@ -317,26 +262,12 @@ async fn draining_ends_every_stream() {
 async fn single_services_serve_their_type() {
     let server = Server::start(10).await;
     let mut client = ClusterDiscoveryServiceClient::new(server.channel().await);
-    let request = DeltaDiscoveryRequest {
-        node: node("sidecar", "demo"),
-        ..Default::default()
-    };
-    let stream = client
-        .delta_clusters(tokio_stream::iter([request.clone()]))
-        .await;
-    let response = stream
-        .unwrap()
-        .into_inner()
-        .message()
-        .await
-        .unwrap()
-        .unwrap();
+    let request = DeltaDiscoveryRequest { node: node("sidecar", "demo"), ..Default::default() };
+    let stream = client.delta_clusters(tokio_stream::iter([request.clone()])).await;
+    let response = stream.unwrap().into_inner().message().await.unwrap().unwrap();
     assert_eq!(response.resources[0].name, "a");
 
-    let wrong = DeltaDiscoveryRequest {
-        type_url: Kind::Route.type_url().to_owned(),
-        ..request
-    };
+    let wrong = DeltaDiscoveryRequest { type_url: Kind::Route.type_url().to_owned(), ..request };
     let stream = client.delta_clusters(tokio_stream::iter([wrong])).await;
     let refusal = stream.unwrap().into_inner().message().await.unwrap_err();
     assert_eq!(refusal.code(), Code::InvalidArgument);

@@ -101,8 +101,5 @@ impl Wire for Delta {
 
 fn any(resource: &Arc<Resource>) -> Any {
     let kind: Kind = resource.kind();
-    Any {
-        type_url: kind.type_url().to_owned(),
-        value: resource.value().to_vec(),
-    }
+    Any { type_url: kind.type_url().to_owned(), value: resource.value().to_vec() }
 }

@@ -19,15 +19,10 @@ fn blue_green_deploys_to_the_inactive_environment_tests_it_and_switches() {
     );
     let waits_for = world.see("product", 10, &healthy(0));
     assert_eq!(waits_for, ["its smoke tests"]);
-    let refusal = world
-        .ask(&verb("product.1", Promote { all: true }))
-        .unwrap_err();
+    let refusal = world.ask(&verb("product.1", Promote { all: true })).unwrap_err();
     assert!(refusal.to_string().contains("smoke tests"), "{refusal}");
 
-    let passed = Command::SmokeTested {
-        release: name("product.1"),
-        result: Ok(()),
-    };
+    let passed = Command::SmokeTested { release: name("product.1"), result: Ok(()) };
     assert!(world.ask(&passed).unwrap().changed);
     assert!(!world.ask(&passed).unwrap().changed);
     world.see("product", 0, &healthy(0));
@@ -48,10 +43,8 @@ fn a_failed_smoke_test_rolls_back_even_what_is_held() {
     let mut world = World::new();
     world.ask(&start("product", "v2")).unwrap();
     world.ask(&verb("product.1", Pause)).unwrap();
-    let failed = Command::SmokeTested {
-        release: name("product.1"),
-        result: Err("503".repeat(1000)),
-    };
+    let failed =
+        Command::SmokeTested { release: name("product.1"), result: Err("503".repeat(1000)) };
     world.ask(&failed).unwrap();
     let Phase::RolledBack { cause, .. } = &newest(&world.0, "product").phase else {
         panic!("{:?}", newest(&world.0, "product").phase);
@@ -92,11 +85,8 @@ fn refuses_endpoints_that_are_none() {
     for (host, port) in [("", 80), ("a b", 80), ("a/b", 80), ("::g", 80), ("a", 0)] {
         let mut spec = version(port, None);
         spec.endpoints[0].host = host.to_owned();
-        let command = Command::RegisterVersion {
-            service: name("order"),
-            version: name("v3"),
-            spec,
-        };
+        let command =
+            Command::RegisterVersion { service: name("order"), version: name("v3"), spec };
         assert!(world.ask(&command).is_err(), "{host}:{port}");
     }
 }
@@ -109,15 +99,10 @@ fn flags_are_kept_whole() {
     assert!(world.ask(&replace).unwrap().changed);
     assert!(!world.ask(&replace).unwrap().changed);
     assert!(world.0.evaluators.contains_key("e"));
-    let set = Command::SetFlag {
-        key: "b".to_owned(),
-        definition: serde_json::json!({}),
-    };
+    let set = Command::SetFlag { key: "b".to_owned(), definition: serde_json::json!({}) };
     assert!(world.ask(&set).unwrap().changed);
     assert!(!world.ask(&set).unwrap().changed);
-    let delete = Command::DeleteFlag {
-        key: "a".to_owned(),
-    };
+    let delete = Command::DeleteFlag { key: "a".to_owned() };
     world.ask(&delete).unwrap();
     assert!(matches!(world.ask(&delete), Err(Refusal::UnknownFlag(_))));
     assert_eq!(world.0.flags.keys().collect::<Vec<_>>(), ["b"]);

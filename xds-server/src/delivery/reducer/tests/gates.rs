@@ -12,22 +12,15 @@ use crate::delivery::units::Ppm;
 use crate::judge::{Evidence, Level, Verdict};
 
 fn verdict(verdict: Verdict, candidate: u64) -> Observation {
-    Observation {
-        verdict,
-        ..healthy(candidate)
-    }
+    Observation { verdict, ..healthy(candidate) }
 }
 
 fn alert() -> Verdict {
-    Verdict::Alert {
-        findings: vec![finding(Level::Warning)],
-    }
+    Verdict::Alert { findings: vec![finding(Level::Warning)] }
 }
 
 fn bad() -> Verdict {
-    Verdict::RollBack {
-        finding: finding(Level::Rollback),
-    }
+    Verdict::RollBack { finding: finding(Level::Rollback) }
 }
 
 #[test]
@@ -48,22 +41,13 @@ fn a_good_canary_climbs_and_completes() {
 
 #[test]
 fn each_gate_holds_a_step_and_says_so() {
-    let lagging = Observation {
-        convergence: Convergence {
-            acked: 1,
-            connected: 2,
-        },
-        ..healthy(10)
-    };
+    let lagging =
+        Observation { convergence: Convergence { acked: 1, connected: 2 }, ..healthy(10) };
     for (seconds, seen, waits_for) in [
         (9, healthy(10), "time: 1 s more"),
         (10, healthy(7), "requests: 3 more"),
         (10, lagging, "sidecars: 1 of 2 have it"),
-        (
-            10,
-            verdict(alert(), 10),
-            "the error rate to fall below 5% (60 of 1000 above it)",
-        ),
+        (10, verdict(alert(), 10), "the error rate to fall below 5% (60 of 1000 above it)"),
     ] {
         let mut world = World::stepping();
         assert_eq!(world.see("order", seconds, &seen), [waits_for]);
@@ -76,21 +60,15 @@ fn no_requests_are_no_evidence_however_long_they_are_waited_for() {
     let mut world = World::new();
     let mut plan = canary(&[5, 100]);
     plan.steps.iter_mut().for_each(|it| it.min_requests = 0);
-    let command = Command::StartRelease {
-        service: name("order"),
-        version: name("v2"),
-        plan: Some(plan),
-    };
+    let command =
+        Command::StartRelease { service: name("order"), version: name("v2"), plan: Some(plan) };
     world.ask(&command).unwrap();
     world.see("order", 0, &healthy(0));
     let waits_for = world.see("order", 1_000_000, &healthy(0));
     assert_eq!(waits_for, ["requests: 1 more"]);
     world.see("order", 0, &healthy(1));
     assert_eq!(world.weight("order"), Ppm::ALL);
-    assert_eq!(
-        world.see("order", 1_000_000, &healthy(0)),
-        ["requests: 1 more"]
-    );
+    assert_eq!(world.see("order", 1_000_000, &healthy(0)), ["requests: 1 more"]);
 }
 
 #[test]
@@ -105,10 +83,7 @@ fn a_judge_that_wants_more_holds_no_step_that_has_its_requests() {
 fn nobody_connected_is_no_reason_to_wait_for_sidecars() {
     let mut world = World::new();
     world.ask(&start("order", "v2")).unwrap();
-    let alone = Observation {
-        convergence: Convergence::default(),
-        ..healthy(0)
-    };
+    let alone = Observation { convergence: Convergence::default(), ..healthy(0) };
     assert!(world.see("order", 0, &alone).is_empty());
     assert_eq!(world.weight("order"), Ppm::percent(5));
 }
@@ -117,19 +92,14 @@ fn nobody_connected_is_no_reason_to_wait_for_sidecars() {
 fn alerts_are_told_once_and_cleared_only_by_evidence() {
     let mut world = World::stepping();
     let count = |world: &World, seen: &Observation| {
-        decide_progress(newest(&world.0, "order"), world.now(), seen)
-            .0
-            .len()
+        decide_progress(newest(&world.0, "order"), world.now(), seen).0.len()
     };
     assert_eq!(count(&world, &verdict(alert(), 10)), 1);
     world.see("order", 1, &verdict(alert(), 10));
     assert_eq!(count(&world, &verdict(alert(), 20)), 0);
     let too_little = verdict(Verdict::InsufficientData { missing: 5 }, 20);
     let waits_for = world.see("order", 100, &too_little);
-    assert_eq!(
-        waits_for,
-        ["5 more requests to clear the warning of its error rate"]
-    );
+    assert_eq!(waits_for, ["5 more requests to clear the warning of its error rate"]);
     assert!(!newest(&world.0, "order").alerts.is_empty());
     world.see("order", 0, &healthy(20));
     assert!(newest(&world.0, "order").alerts.is_empty());
@@ -151,10 +121,7 @@ fn a_broken_guardrail_rolls_back_wherever_the_release_is() {
             let finding = finding(Level::Rollback);
             assert_eq!(
                 newest(&world.0, "order").phase,
-                Phase::RolledBack {
-                    at: world.now(),
-                    cause: RollbackCause::Guardrail { finding }
-                }
+                Phase::RolledBack { at: world.now(), cause: RollbackCause::Guardrail { finding } }
             );
             assert_eq!(world.0.services["order"].stable, name("v1"));
         }
@@ -179,11 +146,7 @@ fn held_time_does_not_count() {
 fn what_let_a_step_go_on_is_in_the_journal() {
     let world = World::stepping();
     let seen = Observation {
-        candidate: Evidence {
-            requests: 12,
-            errors: 1,
-            ..Evidence::default()
-        },
+        candidate: Evidence { requests: 12, errors: 1, ..Evidence::default() },
         ..healthy(0)
     };
     let later = world.now().after(Duration::from_secs(10));

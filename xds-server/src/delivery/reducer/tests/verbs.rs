@@ -40,23 +40,13 @@ fn verbs_asked_twice_change_nothing_and_say_so() {
         (World::watching(), Rollback),
         (World::complete(), Rollback),
     ] {
-        assert!(
-            world
-                .ask(&verb("order.1", command.clone()))
-                .unwrap()
-                .changed
-        );
+        assert!(world.ask(&verb("order.1", command.clone())).unwrap().changed);
         let before = world.0.clone();
         let again = world.ask(&verb("order.1", command)).unwrap();
         assert!(!again.changed, "{again:?}");
         assert_eq!(world.0, before);
     }
-    assert!(
-        !World::complete()
-            .ask(&verb("order.1", NEXT))
-            .unwrap()
-            .changed
-    );
+    assert!(!World::complete().ask(&verb("order.1", NEXT)).unwrap().changed);
 }
 
 #[test]
@@ -87,10 +77,7 @@ fn rollback_after_completion_restores_the_version_before() {
     assert_eq!((&service.stable, &service.previous), (&name("v1"), &None));
     assert!(matches!(
         newest(&world.0, "order").phase,
-        Phase::RolledBack {
-            cause: RollbackCause::Operator,
-            ..
-        }
+        Phase::RolledBack { cause: RollbackCause::Operator, .. }
     ));
 }
 
@@ -100,11 +87,7 @@ fn refuses_releases_that_cannot_be() {
     let refusal = |world: &mut World, command| world.ask(&command).unwrap_err().to_string();
     for (service, version, says) in [
         ("nobody", "v2", "the services are order, product"),
-        (
-            "order",
-            "v3",
-            "release `order.1` of `order` to `v2` is running",
-        ),
+        ("order", "v3", "release `order.1` of `order` to `v2` is running"),
         ("product", "v1", "is the stable one already"),
     ] {
         let said = refusal(&mut world, start(service, version));

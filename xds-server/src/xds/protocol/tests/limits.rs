@@ -43,10 +43,7 @@ fn sotw(names: Vec<String>) -> Result<(), Refusal> {
         kind: Kind::Endpoint,
         nonce: String::new(),
         error: None,
-        names: SotwNames {
-            names,
-            accepted: false,
-        },
+        names: SotwNames { names, accepted: false },
     })
 }
 
@@ -75,9 +72,7 @@ fn names_are_bounded_delta() {
         })
     };
     let some = |from: usize| DeltaNames {
-        subscribe: (from..from + MAX_NAMES / 2)
-            .map(|name| name.to_string())
-            .collect(),
+        subscribe: (from..from + MAX_NAMES / 2).map(|name| name.to_string()).collect(),
         ..DeltaNames::default()
     };
     assert_eq!(send(some(0)), Ok(()));
@@ -85,10 +80,7 @@ fn names_are_bounded_delta() {
     let refusal = Err(Refusal::TooManyNames(Kind::Endpoint));
     assert_eq!(send(some(MAX_NAMES)), refusal);
     let long = "x".repeat(MAX_NAME_LEN + 1);
-    let held = DeltaNames {
-        held: [(long, String::new())].into(),
-        ..DeltaNames::default()
-    };
+    let held = DeltaNames { held: [(long, String::new())].into(), ..DeltaNames::default() };
     assert_eq!(send(held), Err(Refusal::NameTooLong(Kind::Endpoint)));
 }
 

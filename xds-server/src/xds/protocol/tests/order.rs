@@ -9,11 +9,7 @@ use crate::xds::resources::Resource;
 
 /// A mesh of one listener `l` whose route names these clusters.
 fn mesh(content: u32, clusters: &[&str]) -> Vec<Arc<Resource>> {
-    let mut all = vec![
-        listener("l", 1),
-        extension(content),
-        route("l", content, clusters),
-    ];
+    let mut all = vec![listener("l", 1), extension(content), route("l", content, clusters)];
     for name in clusters {
         all.extend([cluster(name, 1), endpoint(name, 1)]);
     }
@@ -235,12 +231,7 @@ fn a_returning_client_hears_of_unknown_endpoints_sotw() {
     client.send(Kind::Endpoint, "old nonce", None, &["a", "gone"]);
     let response = client.expect(Kind::Endpoint, &["a", "gone"]);
     client.ack(&response);
-    client.send(
-        Kind::Endpoint,
-        &response.nonce,
-        None,
-        &["a", "gone", "unknown"],
-    );
+    client.send(Kind::Endpoint, &response.nonce, None, &["a", "gone", "unknown"]);
     client.expect_silence();
 }
 
@@ -303,11 +294,7 @@ both! {
 fn a_returning_client_keeps_clusters_until_its_routes_are_known() {
     let mut client = Client::<Delta>::aggregated(snapshot(1, &mesh(1, &["a"])));
     let a = cluster("a", 1);
-    client.resume(
-        Kind::Cluster,
-        &["*"],
-        &[("a", a.version()), ("gone", "any")],
-    );
+    client.resume(Kind::Cluster, &["*"], &[("a", a.version()), ("gone", "any")]);
     client.accept(Kind::Cluster, &[]);
     client.expect_silence();
     client.resume(Kind::Route, &["l"], &[("l", "an old version")]);

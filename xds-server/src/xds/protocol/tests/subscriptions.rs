@@ -182,10 +182,8 @@ fn a_missing_name_is_remembered_sotw() {
 /// Line 22: a response of clusters or listeners is the whole set, an empty one included.
 #[test]
 fn clusters_and_listeners_come_as_full_sets() {
-    for (kind, make) in [
-        (Kind::Cluster, cluster as fn(&str, u32) -> _),
-        (Kind::Listener, listener),
-    ] {
+    for (kind, make) in [(Kind::Cluster, cluster as fn(&str, u32) -> _), (Kind::Listener, listener)]
+    {
         let mut client = Client::<Sotw>::aggregated(snapshot(1, &[]));
         client.send(kind, "", None, &[]);
         client.accept(kind, &[]);
@@ -245,11 +243,7 @@ fn a_returning_client_is_told_the_difference() {
     // With no routes on this stream nothing has to wait for them.
     let scope = Scope::Only(Kind::Cluster);
     client.session = Session::new(scope, snapshot(1, &[same.clone(), changed]));
-    let held = [
-        ("same", same.version()),
-        ("changed", "an old version"),
-        ("gone", "any"),
-    ];
+    let held = [("same", same.version()), ("changed", "an old version"), ("gone", "any")];
     client.resume(Kind::Cluster, &["*"], &held);
     let response = client.expect(Kind::Cluster, &["changed"]);
     assert_eq!(removed(&response), ["gone"]);

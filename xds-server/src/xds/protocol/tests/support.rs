@@ -20,20 +20,12 @@ fn resource(kind: Kind, name: &str, content: u32, needs: Vec<Need>) -> Arc<Resou
 }
 
 fn need(kind: Kind) -> impl Fn(&&str) -> Need {
-    move |name| Need {
-        kind,
-        name: (*name).into(),
-    }
+    move |name| Need { kind, name: (*name).into() }
 }
 
 /// A cluster that takes its endpoints from EDS.
 pub(super) fn cluster(name: &str, content: u32) -> Arc<Resource> {
-    resource(
-        Kind::Cluster,
-        name,
-        content,
-        vec![need(Kind::Endpoint)(&name)],
-    )
+    resource(Kind::Cluster, name, content, vec![need(Kind::Endpoint)(&name)])
 }
 
 pub(super) fn endpoint(name: &str, content: u32) -> Arc<Resource> {
@@ -62,9 +54,7 @@ pub(super) fn routes(name: &str, services: &[(&str, u32, &[&str])]) -> Arc<Resou
         let value = format!("{} {name} {content} {needs:?}", Kind::Route);
         Part::encode(service, &StringValue { value }, needs)
     };
-    let head = StringValue {
-        value: name.to_owned(),
-    };
+    let head = StringValue { value: name.to_owned() };
     let parts = services.iter().map(part).collect();
     Arc::new(Resource::assemble(Kind::Route, name, &head, parts))
 }
@@ -108,9 +98,7 @@ pub(super) trait Speak: Sized {
     /// The next response, which there must be, of this kind and with these resources.
     #[track_caller]
     fn expect(&mut self, kind: Kind, names: &[&str]) -> Response {
-        let response = self
-            .next()
-            .unwrap_or_else(|| panic!("no response with {kind} {names:?}"));
+        let response = self.next().unwrap_or_else(|| panic!("no response with {kind} {names:?}"));
         assert_eq!((response.kind, named(&response)), (kind, owned(names)));
         response
     }
@@ -151,10 +139,7 @@ impl Client<Sotw> {
             kind,
             nonce: nonce.to_owned(),
             error: error.map(str::to_owned),
-            names: SotwNames {
-                names: owned(names),
-                accepted: nonce.contains("old"),
-            },
+            names: SotwNames { names: owned(names), accepted: nonce.contains("old") },
         };
         self.session.on_request(request).unwrap();
     }

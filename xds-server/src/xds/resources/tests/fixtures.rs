@@ -15,14 +15,8 @@ use crate::delivery::units::{Ppm, Timestamp};
 /// A service with these versions, each on an address of its own.
 pub(super) fn service(name: &str, versions: &[&str], stable: &str) -> ServiceState {
     let version = |(port, version): (u16, &&str)| {
-        let endpoint = Endpoint {
-            host: "127.0.0.1".to_owned(),
-            port,
-        };
-        let spec = VersionSpec {
-            endpoints: vec![endpoint],
-            environment: None,
-        };
+        let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port };
+        let spec = VersionSpec { endpoints: vec![endpoint], environment: None };
         (version.parse().unwrap(), spec)
     };
     ServiceState {
@@ -46,11 +40,7 @@ pub(super) fn service(name: &str, versions: &[&str], stable: &str) -> ServiceSta
 fn plan(weight: Ppm) -> Plan {
     Plan {
         strategy: Strategy::Canary,
-        steps: vec![Step {
-            weight,
-            time: Duration::ZERO,
-            min_requests: 0,
-        }],
+        steps: vec![Step { weight, time: Duration::ZERO, min_requests: 0 }],
         watch: Duration::ZERO,
         smoke_tests: Vec::new(),
     }
@@ -70,18 +60,11 @@ pub(super) fn releasing(
         stable: service.stable.clone(),
         plan: plan(weight),
         started_at: Timestamp(0),
-        phase: Phase::Stepping {
-            step: 0,
-            since: Timestamp(0),
-        },
+        phase: Phase::Stepping { step: 0, since: Timestamp(0) },
         paused_at: None,
         alerts: Default::default(),
     };
-    ServiceState {
-        release: Some(release),
-        releases: number,
-        ..service
-    }
+    ServiceState { release: Some(release), releases: number, ..service }
 }
 
 /// The same service after its release is over.
@@ -96,9 +79,7 @@ pub(super) fn completed(mut service: ServiceState) -> ServiceState {
 pub(super) fn state(services: &[ServiceState]) -> State {
     let services = services.iter();
     State {
-        services: services
-            .map(|service| (service.spec.name.clone(), service.clone()))
-            .collect(),
+        services: services.map(|service| (service.spec.name.clone(), service.clone())).collect(),
         ..State::default()
     }
 }

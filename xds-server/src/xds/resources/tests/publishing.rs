@@ -35,10 +35,7 @@ fn there_is_a_snapshot_from_the_start() {
     assert_eq!(names(&snapshot, Kind::Endpoint), ["order/v1"]);
     assert_eq!(names(&snapshot, Kind::Listener), ["ingress"]);
     assert_eq!(names(&snapshot, Kind::Extension), ["tidegate"]);
-    assert_eq!(
-        names(&snapshot, Kind::Route),
-        ["demo/ingress", "service/order"]
-    );
+    assert_eq!(names(&snapshot, Kind::Route), ["demo/ingress", "service/order"]);
 }
 
 #[test]
@@ -75,15 +72,9 @@ fn what_did_not_change_is_shared() {
     let route = |snapshot: &FleetSnapshot, name| {
         Arc::clone(snapshot.collection(Kind::Route).get(name).unwrap())
     };
-    let user = (
-        route(&before, "service/user"),
-        route(&after, "service/user"),
-    );
+    let user = (route(&before, "service/user"), route(&after, "service/user"));
     assert!(Arc::ptr_eq(&user.0, &user.1));
-    let order = (
-        route(&before, "service/order"),
-        route(&after, "service/order"),
-    );
+    let order = (route(&before, "service/order"), route(&after, "service/order"));
     assert_ne!(order.0.version(), order.1.version());
 }
 
@@ -91,31 +82,19 @@ fn what_did_not_change_is_shared() {
 #[test]
 fn a_fleet_sees_its_own_services() {
     let services = Services::Named(vec!["order".parse().unwrap()]);
-    let both = [
-        service("order", &["v1"], "v1"),
-        service("user", &["v1"], "v1"),
-    ];
+    let both = [service("order", &["v1"], "v1"), service("user", &["v1"], "v1")];
     let publisher = Publisher::new(mesh(services), &state(&both));
     let snapshot = newest(&publisher);
     assert_eq!(names(&snapshot, Kind::Cluster), ["order/v1"]);
-    assert_eq!(
-        names(&snapshot, Kind::Route),
-        ["demo/ingress", "service/order"]
-    );
+    assert_eq!(names(&snapshot, Kind::Route), ["demo/ingress", "service/order"]);
 }
 
 /// Fleets share what is the same for both.
 #[test]
 fn fleets_share_resources() {
     let ours = mesh(Services::All);
-    let theirs = Fleet {
-        name: "edge".parse().unwrap(),
-        ..ours.fleets[0].clone()
-    };
-    let both = Mesh {
-        fleets: vec![ours.fleets[0].clone(), theirs],
-        ..ours
-    };
+    let theirs = Fleet { name: "edge".parse().unwrap(), ..ours.fleets[0].clone() };
+    let both = Mesh { fleets: vec![ours.fleets[0].clone(), theirs], ..ours };
     let publisher = Publisher::new(both, &state(&[service("order", &["v1"], "v1")]));
     let set = Arc::clone(&publisher.subscribe().borrow());
     let cluster = |fleet| {
@@ -133,9 +112,7 @@ fn any_state() -> impl Strategy<Value = State> {
     let release = prop::option::of((version(), 0..=1_000_000_u32));
     let one = (versions, version(), release);
     prop::collection::vec(one, 0..4).prop_map(|services| {
-        let made = ["order", "user", "payment", "product"]
-            .into_iter()
-            .zip(services);
+        let made = ["order", "user", "payment", "product"].into_iter().zip(services);
         let made: Vec<_> = made
             .map(|(name, (versions, stable, release))| {
                 let made = service(name, &versions, stable);

@@ -95,9 +95,7 @@ fn plugin(resource: &Resource) -> (wasm::PluginConfig, FilterConfig) {
     let any = message.typed_config.unwrap();
     let plugin = Wasm::decode(any.value.as_slice()).unwrap().config.unwrap();
     let configuration = plugin.configuration.as_ref().unwrap();
-    let json = StringValue::decode(configuration.value.as_slice())
-        .unwrap()
-        .value;
+    let json = StringValue::decode(configuration.value.as_slice()).unwrap().value;
     (plugin, serde_json::from_str(&json).unwrap())
 }
 
@@ -153,23 +151,14 @@ fn the_salt_changes_only_when_a_release_starts() {
     let order = service("order", &["v1", "v2"], "v1");
     let salts = |service| {
         let config = filter_of(&state(&[service]));
-        (
-            config.services[0].salt.clone(),
-            config.services[0].release.clone(),
-        )
+        (config.services[0].salt.clone(), config.services[0].release.clone())
     };
     assert_eq!(salts(order.clone()), ("order".to_owned(), String::new()));
     let at_1 = releasing(order.clone(), 1, "v2", Ppm::percent(1));
     let at_50 = releasing(order.clone(), 1, "v2", Ppm::percent(50));
     assert_eq!(salts(at_1), ("order.1".to_owned(), "order.1".to_owned()));
-    assert_eq!(
-        salts(at_50.clone()),
-        ("order.1".to_owned(), "order.1".to_owned())
-    );
-    assert_eq!(
-        salts(completed(at_50)),
-        ("order.1".to_owned(), String::new())
-    );
+    assert_eq!(salts(at_50.clone()), ("order.1".to_owned(), "order.1".to_owned()));
+    assert_eq!(salts(completed(at_50)), ("order.1".to_owned(), String::new()));
     let next = releasing(order, 2, "v2", Ppm::ZERO);
     assert_eq!(salts(next).0, "order.2");
 }
@@ -179,16 +168,8 @@ fn reports_are_frequent_while_a_release_runs() {
     let order = service("order", &["v1", "v2"], "v1");
     let running = releasing(order.clone(), 1, "v2", Ppm::ZERO);
     assert_eq!(filter_of(&state(&[order])).report.interval_ms, 5000);
-    assert_eq!(
-        filter_of(&state(std::slice::from_ref(&running)))
-            .report
-            .interval_ms,
-        250
-    );
-    assert_eq!(
-        filter_of(&state(&[completed(running)])).report.interval_ms,
-        5000
-    );
+    assert_eq!(filter_of(&state(std::slice::from_ref(&running))).report.interval_ms, 250);
+    assert_eq!(filter_of(&state(&[completed(running)])).report.interval_ms, 5000);
 }
 
 #[test]
@@ -197,12 +178,8 @@ fn only_routing_flags_of_its_services_reach_a_sidecar() {
     state.evaluators.insert("rule".to_owned(), json!({}));
     assert_eq!(filter_of(&state).flags, json!({"flags": {}}));
     state.flags.insert("ours".to_owned(), routing_flag("order"));
-    state
-        .flags
-        .insert("another's".to_owned(), routing_flag("user"));
-    state
-        .flags
-        .insert("plain".to_owned(), json!({"state": "ENABLED"}));
+    state.flags.insert("another's".to_owned(), routing_flag("user"));
+    state.flags.insert("plain".to_owned(), json!({"state": "ENABLED"}));
     let flags = filter_of(&state).flags;
     let expected: Value =
         json!({"flags": {"ours": routing_flag("order")}, "$evaluators": {"rule": {}}});

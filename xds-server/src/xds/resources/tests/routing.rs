@@ -23,11 +23,7 @@ fn words(route: &envoy::Route) -> String {
         .map(|header| match &header.header_match_specifier {
             Some(Specifier::PresentMatch(true)) => header.name.clone(),
             Some(Specifier::StringMatch(exact)) => {
-                format!(
-                    "{}={:?}",
-                    header.name,
-                    exact.match_pattern.as_ref().unwrap()
-                )
+                format!("{}={:?}", header.name, exact.match_pattern.as_ref().unwrap())
             }
             other => panic!("{other:?}"),
         })
@@ -62,11 +58,7 @@ fn virtual_hosts(resource: &crate::xds::resources::Resource) -> Vec<envoy::Virtu
 }
 
 fn in_words(resource: &crate::xds::resources::Resource) -> Vec<String> {
-    virtual_hosts(resource)[0]
-        .routes
-        .iter()
-        .map(words)
-        .collect()
+    virtual_hosts(resource)[0].routes.iter().map(words).collect()
 }
 
 fn of_our_listener(service: &ServiceState) -> Vec<String> {
@@ -108,10 +100,8 @@ fn a_full_weight_needs_no_bucket() {
     let order = service("order", &["v1", "v2"], "v1");
     let order = releasing(order, 1, "v2", Ppm::ALL);
     let routes = of_our_listener(&order);
-    let expected = [
-        "x-tidegate-bucket -> order/v2:1000000 order/v1:0 by x-tidegate-bucket",
-        " -> order/v2",
-    ];
+    let expected =
+        ["x-tidegate-bucket -> order/v2:1000000 order/v1:0 by x-tidegate-bucket", " -> order/v2"];
     assert_eq!(routes[2..], expected);
 }
 
@@ -121,11 +111,7 @@ fn a_foreign_listener_may_have_no_filter_and_is_divided_by_chance() {
     let order = releasing(order, 1, "v2", Ppm::percent(5));
     let resource = of_service(&order.spec.name, &order);
     assert_eq!(&**resource.name(), "service/order");
-    let expected = [
-        PIN_V1,
-        PIN_V2,
-        " -> order/v2:50000 order/v1:950000 by chance",
-    ];
+    let expected = [PIN_V1, PIN_V2, " -> order/v2:50000 order/v1:950000 by chance"];
     assert_eq!(in_words(&resource), expected);
 }
 
@@ -133,11 +119,8 @@ fn a_foreign_listener_may_have_no_filter_and_is_divided_by_chance() {
 fn a_candidate_that_is_not_deployed_gets_nothing() {
     let order = service("order", &["v1"], "v1");
     let order = releasing(order, 1, "v2", Ppm::ALL);
-    let expected = [
-        PIN_V1,
-        "x-tidegate-bucket -> order/v1:1000000 by x-tidegate-bucket",
-        " -> order/v1",
-    ];
+    let expected =
+        [PIN_V1, "x-tidegate-bucket -> order/v1:1000000 by x-tidegate-bucket", " -> order/v1"];
     assert_eq!(of_our_listener(&order), expected);
 }
 
@@ -164,11 +147,7 @@ fn a_listeners_routes_hold_every_service() {
     let resource = of_listener(&"demo".parse().unwrap(), "ingress", &services);
     let message = envoy::RouteConfiguration::decode(resource.value().clone()).unwrap();
     assert_eq!(message.name, "demo/ingress");
-    let hosts: Vec<&str> = message
-        .virtual_hosts
-        .iter()
-        .map(|host| host.name.as_str())
-        .collect();
+    let hosts: Vec<&str> = message.virtual_hosts.iter().map(|host| host.name.as_str()).collect();
     assert_eq!(hosts, ["order", "user"]);
 }
 

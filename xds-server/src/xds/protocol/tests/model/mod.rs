@@ -83,20 +83,8 @@ impl<D: Talk> World<D> {
         self.accepted.clear();
         self.asked.clear();
         self.opened.clear();
-        for kind in [
-            Kind::Cluster,
-            Kind::Endpoint,
-            Kind::Listener,
-            Kind::Extension,
-            Kind::Route,
-        ] {
-            let names: Vec<String> = self
-                .names
-                .get(&kind)
-                .into_iter()
-                .flatten()
-                .cloned()
-                .collect();
+        for kind in [Kind::Cluster, Kind::Endpoint, Kind::Listener, Kind::Extension, Kind::Route] {
+            let names: Vec<String> = self.names.get(&kind).into_iter().flatten().cloned().collect();
             if names.is_empty() && !is_wildcard(kind) {
                 continue;
             }
@@ -104,12 +92,7 @@ impl<D: Talk> World<D> {
             let held = held
                 .map(|(name, resource)| (name.clone(), resource.version().to_owned()))
                 .collect();
-            let say = Say {
-                all: names.clone(),
-                subscribe: names,
-                held,
-                ..Say::default()
-            };
+            let say = Say { all: names.clone(), subscribe: names, held, ..Say::default() };
             self.requests.push_back((kind, say));
         }
     }
@@ -180,10 +163,7 @@ impl<D: Talk> World<D> {
 
     fn check(&mut self, response: &Response) {
         let kind = response.kind;
-        assert!(
-            self.in_flight.insert(kind),
-            "two {kind} responses in flight"
-        );
+        assert!(self.in_flight.insert(kind), "two {kind} responses in flight");
         let resources = named(response);
         let unique: BTreeSet<String> = resources.iter().cloned().chain(removed(response)).collect();
         let total = resources.len() + response.removed.len();
@@ -192,10 +172,7 @@ impl<D: Talk> World<D> {
         for resource in &response.resources {
             let name = resource.name().to_string();
             let key = (kind, name.clone(), resource.version().to_owned());
-            let content = self
-                .versions
-                .entry(key)
-                .or_insert_with(|| resource.value().to_vec());
+            let content = self.versions.entry(key).or_insert_with(|| resource.value().to_vec());
             assert_eq!(content, resource.value(), "a version of two contents");
             let known = self.accepted.get(&(kind, name.clone()));
             let fresh = known.map(String::as_str) != Some(resource.version());
@@ -261,15 +238,9 @@ impl<D: Talk> World<D> {
         for name in removed(response) {
             view.remove(&name);
         }
-        for resource in response
-            .resources
-            .iter()
-            .filter(|resource| !is_bad(resource))
-        {
+        for resource in response.resources.iter().filter(|resource| !is_bad(resource)) {
             let name = resource.name().to_string();
-            let is_new = view
-                .get(&name)
-                .is_none_or(|old| old.version() != resource.version());
+            let is_new = view.get(&name).is_none_or(|old| old.version() != resource.version());
             match kind {
                 Kind::Cluster if is_new => _ = self.warming.insert(name.clone()),
                 Kind::Endpoint => _ = self.warming.remove(&name),
@@ -288,27 +259,17 @@ impl<D: Talk> World<D> {
                 let routes = self.view.get(&Kind::Route).into_iter().flatten();
                 for (route, resource) in routes {
                     let mut needs = resource.needs().iter();
-                    assert!(
-                        needs.all(|need| *need.name != **gone),
-                        "{route} lost {gone}"
-                    );
+                    assert!(needs.all(|need| *need.name != **gone), "{route} lost {gone}");
                 }
             }
         }
         if kind == Kind::Route {
             let clusters = self.view.get(&Kind::Cluster);
-            let needs = response
-                .resources
-                .iter()
-                .filter(|resource| !is_bad(resource));
+            let needs = response.resources.iter().filter(|resource| !is_bad(resource));
             for need in needs.flat_map(|resource| resource.needs()) {
                 let has = clusters.is_some_and(|clusters| clusters.contains_key(&*need.name));
                 let refused = self.refused.contains(&*need.name);
-                assert!(
-                    has || refused,
-                    "a route to {}, which is not there",
-                    need.name
-                );
+                assert!(has || refused, "a route to {}, which is not there", need.name);
             }
         }
     }
@@ -316,12 +277,7 @@ impl<D: Talk> World<D> {
     /// Like Envoy, the client asks for what it now sees named, and forgets what it no longer does.
     fn follow(&mut self, kind: Kind) {
         let seen = |kind| -> BTreeSet<String> {
-            self.view
-                .get(&kind)
-                .into_iter()
-                .flatten()
-                .map(|(name, _)| name.clone())
-                .collect()
+            self.view.get(&kind).into_iter().flatten().map(|(name, _)| name.clone()).collect()
         };
         match kind {
             Kind::Cluster => self.resubscribe(Kind::Endpoint, seen(Kind::Cluster)),
@@ -345,12 +301,7 @@ impl<D: Talk> World<D> {
             view.retain(|name, _| names.contains(name));
         }
         let say = Say {
-            nonce: self
-                .nonces
-                .get(&kind)
-                .filter(|_| !D::DELTA)
-                .cloned()
-                .unwrap_or_default(),
+            nonce: self.nonces.get(&kind).filter(|_| !D::DELTA).cloned().unwrap_or_default(),
             subscribe: names.difference(&old).cloned().collect(),
             unsubscribe,
             all: names.into_iter().collect(),
@@ -364,11 +315,7 @@ impl<D: Talk> World<D> {
         for _ in 0..10_000 {
             self.pump();
             if self.requests.is_empty() && self.responses.is_empty() {
-                assert!(
-                    self.in_flight.is_empty(),
-                    "{:?} never answered",
-                    self.in_flight
-                );
+                assert!(self.in_flight.is_empty(), "{:?} never answered", self.in_flight);
                 return;
             }
             self.deliver_response();
@@ -378,20 +325,11 @@ impl<D: Talk> World<D> {
     }
 
     fn check_that_all_arrived(&self) {
-        for kind in [
-            Kind::Cluster,
-            Kind::Endpoint,
-            Kind::Listener,
-            Kind::Extension,
-            Kind::Route,
-        ] {
+        for kind in [Kind::Cluster, Kind::Endpoint, Kind::Listener, Kind::Extension, Kind::Route] {
             let collection = self.snapshot.collection(kind);
             let wanted = |name: &&str| {
                 is_wildcard(kind)
-                    || self
-                        .names
-                        .get(&kind)
-                        .is_some_and(|names| names.contains(*name))
+                    || self.names.get(&kind).is_some_and(|names| names.contains(*name))
             };
             let expected: BTreeMap<&str, &str> = collection
                 .names()
@@ -400,9 +338,8 @@ impl<D: Talk> World<D> {
                 .map(|name| (name, collection.get(name).unwrap().version()))
                 .collect();
             let has = self.view.get(&kind).into_iter().flatten();
-            let has: BTreeMap<&str, &str> = has
-                .map(|(name, resource)| (name.as_str(), resource.version()))
-                .collect();
+            let has: BTreeMap<&str, &str> =
+                has.map(|(name, resource)| (name.as_str(), resource.version())).collect();
             assert_eq!(has, expected, "{kind}");
         }
         let clusters = self.view.get(&Kind::Cluster).into_iter().flatten();

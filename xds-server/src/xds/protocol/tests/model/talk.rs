@@ -24,20 +24,13 @@ pub(super) trait Talk: Dialect {
 impl Talk for Sotw {
     const DELTA: bool = false;
     fn names(say: Say) -> SotwNames {
-        SotwNames {
-            names: say.all,
-            accepted: !say.held.is_empty(),
-        }
+        SotwNames { names: say.all, accepted: !say.held.is_empty() }
     }
 }
 
 impl Talk for Delta {
     const DELTA: bool = true;
     fn names(say: Say) -> DeltaNames {
-        DeltaNames {
-            subscribe: say.subscribe,
-            unsubscribe: say.unsubscribe,
-            held: say.held,
-        }
+        DeltaNames { subscribe: say.subscribe, unsubscribe: say.unsubscribe, held: say.held }
     }
 }
