@@ -12,6 +12,11 @@ pub const IDENTITY_COOKIE: &str = "tidegate-id";
 /// Buckets, and the sum of every pair of weights: one bucket is one part per million.
 pub const BUCKETS: u32 = 1_000_000;
 
+/// Milliseconds between reports while a release runs: a bad version is to be seen within a second.
+pub const INTERVAL_RELEASING_MS: u32 = 250;
+/// Milliseconds between reports otherwise.
+pub const INTERVAL_IDLE_MS: u32 = 5_000;
+
 /// The whole of what one sidecar's filter needs to know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tidegate_core::config::FilterConfig;
 use tidegate_proto::report::v1::report_service_server::ReportService;
 use tidegate_proto::report::v1::{ReportRequest, ReportResponse};
 use tonic::{Request, Response, Status};
@@ -12,8 +13,8 @@ use crate::clock::Clock;
 
 /// A fleet's filter configuration, for sidecars that do not get it by xDS.
 pub trait FilterConfigs: Send + Sync + 'static {
-    /// The version and JSON of a fleet's configuration now.
-    fn of(&self, fleet: &str) -> Option<(Arc<str>, Arc<str>)>;
+    /// A fleet's configuration now; none if there is no such fleet.
+    fn of(&self, fleet: &str) -> Option<Arc<FilterConfig>>;
 }
 
 /// Serves the report RPC.
@@ -36,8 +37,13 @@ impl<F: FilterConfigs> Reports<F> {
         if !request.wants_config {
             return None;
         }
-        let (version, json) = self.configs.of(&request.fleet)?;
-        (*version != *request.config_version).then(|| json.to_string())
+        let config = self.configs.of(&request.fleet)?;
+        if config.version == request.config_version {
+            return None;
+        }
+        // Whoever asks once has to ask again: the configuration that it gets says so.
+        let config = FilterConfig { standalone: true, ..FilterConfig::clone(&config) };
+        Some(serde_json::json!(config).to_string())
     }
 }
 
@@ -59,5 +65,65 @@ impl<F: FilterConfigs> ReportService for Reports<F> {
             .map_err(|full| Status::resource_exhausted(full.to_string()))?;
         let interval_ms = self.telemetry.interval_ms();
         Ok(Response::new(ReportResponse { acknowledged, interval_ms, config }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_core::config::ReportConfig;
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    struct One;
+
+    impl FilterConfigs for One {
+        fn of(&self, fleet: &str) -> Option<Arc<FilterConfig>> {
+            let config = FilterConfig {
+                version: "new".into(),
+                fleet: fleet.to_owned(),
+                report: ReportConfig { cluster: "tidegate".into(), interval_ms: 250 },
+                standalone: false,
+                services: Vec::new(),
+                flags: serde_json::Value::Null,
+            };
+            (fleet == "demo").then(|| Arc::new(config))
+        }
+    }
+
+    /// The configuration that comes with the answer to a first report.
+    async fn answered(fleet: &str, wants_config: bool, has: &str) -> Option<FilterConfig> {
+        let telemetry = Arc::new(Telemetry::new(Arc::new(Notify::new())));
+        let reports = Reports::new(telemetry, One, Clock::system());
+        let request = ReportRequest {
+            node_id: "envoy-1".into(),
+            fleet: fleet.into(),
+            sequence: 1,
+            config_version: has.into(),
+            wants_config,
+            ..ReportRequest::default()
+        };
+        let answer = reports.report(Request::new(request)).await.unwrap().into_inner();
+        assert_eq!(answer.acknowledged, 1);
+        answer.config.map(|json| serde_json::from_str(&json).unwrap())
+    }
+
+    #[tokio::test]
+    async fn who_asks_gets_a_newer_configuration_and_is_told_to_go_on_asking() {
+        let config = answered("demo", true, "old").await.unwrap();
+        assert_eq!((config.version.as_str(), config.standalone), ("new", true));
+        assert_eq!(answered("demo", true, "new").await, None);
+        assert_eq!(answered("demo", false, "old").await, None, "it comes by xDS");
+        assert_eq!(answered("other", true, "old").await, None, "no such fleet");
+    }
+
+    #[tokio::test]
+    async fn a_malformed_report_is_refused_with_what_is_wrong() {
+        let telemetry = Arc::new(Telemetry::new(Arc::new(Notify::new())));
+        let reports = Reports::new(Arc::clone(&telemetry), One, Clock::system());
+        let refused = reports.report(Request::new(ReportRequest::default())).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+        assert!(refused.message().contains("`node_id`"), "{refused}");
+        assert_eq!(telemetry.stats.refused.load(std::sync::atomic::Ordering::Relaxed), 1);
     }
 }

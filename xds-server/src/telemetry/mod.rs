@@ -11,9 +11,9 @@ pub mod sessions;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
 
 use dashmap::DashMap;
+use tidegate_core::config::{INTERVAL_IDLE_MS, INTERVAL_RELEASING_MS};
 use tokio::sync::Notify;
 
 use crate::delivery::catalogue::Guardrails;
@@ -24,11 +24,6 @@ use crate::judge::Evidence;
 use counts::{Counts, ServiceCounts};
 use intake::Report;
 use sessions::{Arrival, Full, Sessions};
-
-/// How often a sidecar thread reports while a release runs: what the time to detect rests on.
-pub const INTERVAL_RELEASING: Duration = Duration::from_millis(250);
-/// How often it reports otherwise.
-pub const INTERVAL_IDLE: Duration = Duration::from_secs(5);
 
 /// All that was reported since the server started.
 #[derive(Debug)]
@@ -63,7 +58,7 @@ impl Telemetry {
         Self {
             services: DashMap::new(),
             sessions: Sessions::default(),
-            interval_ms: AtomicU32::new(millis(INTERVAL_IDLE)),
+            interval_ms: AtomicU32::new(INTERVAL_IDLE_MS),
             arrived,
             stats: IntakeStats::default(),
         }
@@ -81,8 +76,8 @@ impl Telemetry {
                 .follow(service.spec.versions.keys(), release);
         }
         let releasing = state.services.values().any(|service| service.running().is_some());
-        let interval = if releasing { INTERVAL_RELEASING } else { INTERVAL_IDLE };
-        self.interval_ms.store(millis(interval), Ordering::Relaxed);
+        let interval = if releasing { INTERVAL_RELEASING_MS } else { INTERVAL_IDLE_MS };
+        self.interval_ms.store(interval, Ordering::Relaxed);
     }
 
     /// Counts a report, unless it was counted before. Returns the number to acknowledge.
@@ -145,8 +140,4 @@ impl Telemetry {
     fn count_unknown(&self) {
         self.stats.unknown.fetch_add(1, Ordering::Relaxed);
     }
-}
-
-fn millis(duration: Duration) -> u32 {
-    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }

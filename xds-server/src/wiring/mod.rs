@@ -33,7 +33,7 @@ use tokio::sync::{Notify, watch};
 use tonic::transport::server::TcpIncoming;
 
 use live::Live;
-use sidecars::{ByXds, Mesh};
+use sidecars::{Mesh, Published};
 
 /// How long sidecars' requests under way may take to end when the server stops.
 const GRACE: Duration = Duration::from_secs(5);
@@ -90,8 +90,9 @@ pub(crate) async fn run(
         flags: config.flags,
         wake: Arc::clone(&wake),
     })?;
+    let published = Published(snapshots.clone());
+    let reports = Reports::new(Arc::clone(&telemetry), published, clock.clone());
     let xds = XdsServer::new(snapshots, Arc::clone(&ledger), Arc::clone(&counters));
-    let reports = Reports::new(Arc::clone(&telemetry), ByXds, clock.clone());
     let live = Live {
         controller: controller.clone(),
         telemetry,
@@ -115,7 +116,7 @@ pub(crate) async fn run(
 /// Serves both ports until `stop` turns true, then lets what is under way end.
 async fn serve(
     xds: &XdsServer,
-    reports: Reports<ByXds>,
+    reports: Reports<Published>,
     live: Live,
     listeners: Listeners,
     stop: watch::Receiver<bool>,

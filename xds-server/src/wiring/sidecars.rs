@@ -11,7 +11,9 @@ use tidegate::judge::Evidence;
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::grpc::FilterConfigs;
 use tidegate::xds::fleet::Ledger;
-use tidegate::xds::resources::Publisher;
+use tidegate::xds::resources::{Publisher, SnapshotSet};
+use tidegate_core::config::FilterConfig;
+use tokio::sync::watch;
 
 /// Publishes by xDS, and knows from the ledger who has what.
 pub(super) struct Mesh {
@@ -47,11 +49,11 @@ impl Counts for Reported {
     }
 }
 
-/// Every sidecar of Tidegate's own meshes has its configuration by xDS; none rides on a report.
-pub(super) struct ByXds;
+/// What was published last, for sidecars that ask for it with their reports.
+pub(super) struct Published(pub(super) watch::Receiver<Arc<SnapshotSet>>);
 
-impl FilterConfigs for ByXds {
-    fn of(&self, _: &str) -> Option<(Arc<str>, Arc<str>)> {
-        None
+impl FilterConfigs for Published {
+    fn of(&self, fleet: &str) -> Option<Arc<FilterConfig>> {
+        self.0.borrow().fleet(fleet)?.filter_config().cloned()
     }
 }

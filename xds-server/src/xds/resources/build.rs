@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tidegate_core::config::FilterConfig;
+
 use super::{Resource, cluster, endpoint, extension, listener, route};
 use crate::config::{Fleet, Mesh};
 use crate::delivery::names::ServiceName;
@@ -10,14 +12,14 @@ use crate::delivery::state::{ServiceState, State};
 /// One service, as the builders see it.
 pub(super) type Service<'a> = (&'a ServiceName, &'a ServiceState);
 
-/// Everything that one fleet is to have. `share` replaces a resource by one with the same content
-/// that exists already.
+/// Everything that one fleet is to have, and what its filters are told. `share` replaces a resource
+/// by one with the same content that exists already.
 pub(super) fn build(
     mesh: &Mesh,
     fleet: &Fleet,
     state: &State,
     mut share: impl FnMut(Resource) -> Arc<Resource>,
-) -> Vec<Arc<Resource>> {
+) -> (Vec<Arc<Resource>>, FilterConfig) {
     let services: Vec<Service<'_>> =
         state.services.iter().filter(|(name, _)| serves(fleet, name)).collect();
     let mut resources = Vec::new();
@@ -34,8 +36,9 @@ pub(super) fn build(
         resources.push(share(listener::listener(&fleet.name, listener)));
         resources.push(share(route::of_listener(&fleet.name, &listener.name, &included)));
     }
-    resources.push(share(extension::filter(mesh, &fleet.name, &services, state)));
-    resources
+    let config = extension::config(&fleet.name, &services, state);
+    resources.push(share(extension::filter(mesh, &config)));
+    (resources, config)
 }
 
 /// Whether a fleet has to do with a service: it is told of no others.

@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
-use tidegate_core::config::{FilterConfig, ReportConfig, ServiceConfig};
+use tidegate_core::config::{
+    FilterConfig, INTERVAL_IDLE_MS, INTERVAL_RELEASING_MS, ReportConfig, ServiceConfig,
+};
 use tidegate_proto::envoy::envoy::config::core::v3 as core;
 use tidegate_proto::envoy::envoy::extensions::filters::http::wasm::v3::Wasm;
 use tidegate_proto::envoy::envoy::extensions::wasm::v3 as wasm;
@@ -16,20 +18,10 @@ use crate::delivery::names::FleetName;
 use crate::delivery::state::State;
 use crate::xds::kind::Kind;
 
-/// Milliseconds between reports while a release runs: a bad version is to be seen within a second.
-const BUSY_INTERVAL_MS: u32 = 250;
-/// Milliseconds between reports otherwise.
-const IDLE_INTERVAL_MS: u32 = 5_000;
-
 /// The filter's resource. It always exists: taking it from a listener that names it would fail
 /// that listener's requests.
-pub(super) fn filter(
-    mesh: &Mesh,
-    fleet: &FleetName,
-    services: &[Service<'_>],
-    state: &State,
-) -> Resource {
-    let configuration = StringValue { value: json!(config(fleet, services, state)).to_string() };
+pub(super) fn filter(mesh: &Mesh, config: &FilterConfig) -> Resource {
+    let configuration = StringValue { value: json!(config).to_string() };
     let plugin = wasm::PluginConfig {
         name: names::FILTER.to_owned(),
         root_id: names::FILTER.to_owned(),
@@ -58,14 +50,14 @@ pub(super) fn filter(
 
 /// What the filter is told. Its version is the hash of the rest, so that a report says by it
 /// exactly what the filter knew.
-fn config(fleet: &FleetName, services: &[Service<'_>], state: &State) -> FilterConfig {
+pub(super) fn config(fleet: &FleetName, services: &[Service<'_>], state: &State) -> FilterConfig {
     let busy = services.iter().any(|(_, service)| service.running().is_some());
     let mut config = FilterConfig {
         version: String::new(),
         fleet: fleet.to_string(),
         report: ReportConfig {
             cluster: names::CONTROL_PLANE_CLUSTER.to_owned(),
-            interval_ms: if busy { BUSY_INTERVAL_MS } else { IDLE_INTERVAL_MS },
+            interval_ms: if busy { INTERVAL_RELEASING_MS } else { INTERVAL_IDLE_MS },
         },
         standalone: false,
         services: services.iter().map(|service| of_service(*service)).collect(),

@@ -42,11 +42,12 @@ impl Publisher {
         let mut known = HashMap::new();
         let mut snapshots = Vec::with_capacity(self.mesh.fleets.len());
         for fleet in &self.mesh.fleets {
-            let resources = build(&self.mesh, fleet, state, |resource| {
+            let (resources, config) = build(&self.mesh, fleet, state, |resource| {
                 share(&self.known, &mut known, resource)
             });
             let before = previous.fleet(fleet.name.as_str()).map(|before| &**before);
-            snapshots.push(FleetSnapshot::new(fleet.name.clone(), serial, &resources, before));
+            let snapshot = FleetSnapshot::new(fleet.name.clone(), serial, &resources, before);
+            snapshots.push(snapshot.with_filter_config(config));
         }
         self.known = known;
         let is_same = |snapshot: &FleetSnapshot| {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tidegate_core::config::FilterConfig;
+
 use super::resource::{Name, Resource, version_of};
 use crate::delivery::names::FleetName;
 use crate::xds::kind::Kind;
@@ -58,6 +60,8 @@ pub struct FleetSnapshot {
     routes: Arc<Collection>,
     /// Stands for the kinds that there is nothing of.
     nothing: Arc<Collection>,
+    /// What the extension says to the filter, for sidecars that take nothing by xDS.
+    filter_config: Option<Arc<FilterConfig>>,
 }
 
 impl FleetSnapshot {
@@ -87,7 +91,20 @@ impl FleetSnapshot {
             extensions: collect(Kind::Extension),
             routes: collect(Kind::Route),
             nothing: collect(Kind::ScopedRoute),
+            filter_config: None,
         }
+    }
+
+    /// The same, for a fleet whose filters are told this.
+    #[must_use]
+    pub fn with_filter_config(self, config: FilterConfig) -> Self {
+        Self { filter_config: Some(Arc::new(config)), ..self }
+    }
+
+    /// What the fleet's filters are told.
+    #[must_use]
+    pub const fn filter_config(&self) -> Option<&Arc<FilterConfig>> {
+        self.filter_config.as_ref()
     }
 
     /// The fleet that it is for.

@@ -102,7 +102,8 @@ fn plugin(resource: &Resource) -> (wasm::PluginConfig, FilterConfig) {
 fn filter_of(state: &State) -> FilterConfig {
     let mesh = mesh(Services::All);
     let services: Vec<_> = state.services.iter().collect();
-    let resource = extension::filter(&mesh, &mesh.fleets[0].name, &services, state);
+    let resource =
+        extension::filter(&mesh, &extension::config(&mesh.fleets[0].name, &services, state));
     plugin(&resource).1
 }
 
@@ -122,7 +123,8 @@ fn there_is_always_a_filter() {
 #[test]
 fn the_filter_fails_open_and_knows_where_to_report() {
     let mesh = mesh(Services::All);
-    let resource = extension::filter(&mesh, &mesh.fleets[0].name, &[], &State::default());
+    let resource =
+        extension::filter(&mesh, &extension::config(&mesh.fleets[0].name, &[], &State::default()));
     let (plugin, config) = plugin(&resource);
     assert_eq!(plugin.failure_policy(), wasm::FailurePolicy::FailOpen);
     assert_eq!(config.report.cluster, CONTROL_PLANE_CLUSTER);
