@@ -40,7 +40,7 @@ async fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("\nThe story did not come true: {error:?}");
+            eprintln!("\nThe story did not come true: {error:#}");
             ExitCode::FAILURE
         }
     }
