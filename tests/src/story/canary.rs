@@ -28,7 +28,7 @@ pub async fn good_version_climbs(world: &World, narrator: &Narrator) -> Result<C
         // What was sent before every sidecar had the step belongs to no step.
         traffic.forget_users();
         let step = operator.release("order").await?;
-        traffic.more(3 * USERS).await?;
+        traffic.more(2 * USERS).await?;
         let users = traffic.load.take_users();
         let still = operator.release("order").await?;
         ensure!(
