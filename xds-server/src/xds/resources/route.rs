@@ -1,8 +1,9 @@
 //! RDS: who gets which version. This is where a weight leaves.
 //!
 //! A virtual host has its routes in this order: one for each version that a flag may pin; one for
-//! requests that have a bucket, divided by weight; and one for the rest. The rest goes to stable,
-//! because the filter may fail only towards stable: until a release has all of the traffic.
+//! requests that have a bucket, divided by weight; and one for the rest. In listeners of ours the
+//! rest goes to stable, because the filter may fail only towards stable: until a release has all of
+//! the traffic. In listeners of others there may be no filter at all, and chance divides the rest.
 
 use tidegate_core::config::{BUCKET_HEADER, VERSION_HEADER};
 use tidegate_proto::envoy::envoy::config::core::v3 as core;
@@ -19,28 +20,28 @@ use crate::xds::kind::Kind;
 /// Envoy's own default, written down because the latency guardrail depends on it.
 const TIMEOUT_SECONDS: i64 = 15;
 
-/// How the requests that no flag pinned are divided.
+/// Whose listener it is that takes the routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Division {
-    /// By bucket, and to one side without one: where our filter is sure to be asked.
-    ByBucket,
-    /// By chance: where there may be no filter of ours.
-    ByChance,
+enum Listener {
+    /// Ours: every request has been through our filter, unless that failed.
+    Ours,
+    /// Another's, such as a gRPC client: there may be no filter of ours.
+    Foreign,
 }
 
 /// The routes of a listener of ours.
 pub(super) fn of_listener(fleet: &FleetName, listener: &str, services: &[Service<'_>]) -> Resource {
     let name = names::listener_routes(fleet, listener);
-    routes(&name, services, Division::ByBucket)
+    routes(&name, services, Listener::Ours)
 }
 
 /// One service's routes, for meshes that bring their own listeners.
 pub(super) fn of_service(name: &ServiceName, service: &ServiceState) -> Resource {
     let routes_name = names::service_routes(name);
-    routes(&routes_name, &[(name, service)], Division::ByChance)
+    routes(&routes_name, &[(name, service)], Listener::Foreign)
 }
 
-fn routes(name: &str, services: &[Service<'_>], division: Division) -> Resource {
+fn routes(name: &str, services: &[Service<'_>], listener: Listener) -> Resource {
     let head = envoy::RouteConfiguration {
         name: name.to_owned(),
         ignore_port_in_host_matching: true,
@@ -48,13 +49,13 @@ fn routes(name: &str, services: &[Service<'_>], division: Division) -> Resource 
     };
     // A service's virtual host is a part of its own: what one service waits for, such as a new
     // version's cluster that warms slowly, must not hold back another's rollback.
-    let parts = services.iter().map(|(service, state)| part(service, state, division)).collect();
+    let parts = services.iter().map(|(service, state)| part(service, state, listener)).collect();
     Resource::assemble(Kind::Route, name, &head, parts)
 }
 
-fn part(service: &ServiceName, state: &ServiceState, division: Division) -> Part {
+fn part(service: &ServiceName, state: &ServiceState, listener: Listener) -> Part {
     let message = envoy::RouteConfiguration {
-        virtual_hosts: vec![virtual_host(service, state, division)],
+        virtual_hosts: vec![virtual_host(service, state, listener)],
         ..Default::default()
     };
     let versions = state.spec.versions.keys();
@@ -67,7 +68,7 @@ fn part(service: &ServiceName, state: &ServiceState, division: Division) -> Part
 fn virtual_host(
     service: &ServiceName,
     state: &ServiceState,
-    division: Division,
+    listener: Listener,
 ) -> envoy::VirtualHost {
     let versions = &state.spec.versions;
     let mut routes: Vec<_> = versions
@@ -80,17 +81,25 @@ fn virtual_host(
     if versions.contains_key(&state.stable) {
         let split = state.split();
         let candidate = split.candidate.filter(|(version, _)| versions.contains_key(*version));
-        routes.extend(divided(service, split.stable, candidate, division));
+        routes.extend(divided(service, split.stable, candidate, listener));
     } else {
         // No cluster can be named. A plain answer is better than one that blames a version.
         routes.push(route(Vec::new(), no_stable_version(service)));
     }
     envoy::VirtualHost {
         name: service.to_string(),
-        domains: state.spec.hosts.clone(),
+        domains: domains(service, &state.spec.hosts, listener),
         routes,
         ..Default::default()
     }
+}
+
+/// What callers call the service. A gRPC client calls it what it asked us for, which is its name.
+fn domains(service: &ServiceName, hosts: &[String], listener: Listener) -> Vec<String> {
+    let named = hosts.iter().any(|host| host.eq_ignore_ascii_case(service.as_str()));
+    // Services share our listeners, where one's name may be another's host.
+    let name = (listener == Listener::Foreign && !named).then(|| service.to_string());
+    hosts.iter().cloned().chain(name).collect()
 }
 
 /// The routes of requests that no flag pinned.
@@ -98,7 +107,7 @@ fn divided(
     service: &ServiceName,
     stable: &VersionName,
     candidate: Option<(&VersionName, Ppm)>,
-    division: Division,
+    listener: Listener,
 ) -> Vec<envoy::Route> {
     let share = |version: &VersionName, weight: Ppm| envoy::weighted_cluster::ClusterWeight {
         name: names::cluster(service, version),
@@ -119,23 +128,16 @@ fn divided(
             ..Default::default()
         })
     };
-    match division {
-        Division::ByChance => vec![route(Vec::new(), to(weighted(None)))],
-        Division::ByBucket => {
-            let by_bucket =
-                envoy::weighted_cluster::RandomValueSpecifier::HeaderName(BUCKET_HEADER.to_owned());
-            let with_bucket = header(BUCKET_HEADER, is_present());
-            // A full weight needs no bucket; any other does not go to who has none.
-            let rest = match candidate {
-                Some((version, Ppm::ALL)) => version,
-                _ => stable,
-            };
-            vec![
-                route(vec![with_bucket], to(weighted(Some(by_bucket)))),
-                route(Vec::new(), to_cluster(names::cluster(service, rest))),
-            ]
-        }
-    }
+    let by_bucket =
+        envoy::weighted_cluster::RandomValueSpecifier::HeaderName(BUCKET_HEADER.to_owned());
+    let with_bucket = header(BUCKET_HEADER, is_present());
+    let rest = match (listener, candidate) {
+        (Listener::Foreign, _) => to(weighted(None)),
+        // A full weight needs no bucket; any other does not go to who has none.
+        (Listener::Ours, Some((version, Ppm::ALL))) => to_cluster(names::cluster(service, version)),
+        (Listener::Ours, _) => to_cluster(names::cluster(service, stable)),
+    };
+    vec![route(vec![with_bucket], to(weighted(Some(by_bucket)))), route(Vec::new(), rest)]
 }
 
 fn route(headers: Vec<envoy::HeaderMatcher>, action: envoy::route::Action) -> envoy::Route {

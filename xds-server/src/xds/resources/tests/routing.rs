@@ -106,12 +106,17 @@ fn a_full_weight_needs_no_bucket() {
 }
 
 #[test]
-fn a_foreign_listener_may_have_no_filter_and_is_divided_by_chance() {
+fn a_foreign_listener_is_divided_by_chance_where_there_is_no_bucket() {
     let order = service("order", &["v1", "v2"], "v1");
     let order = releasing(order, 1, "v2", Ppm::percent(5));
     let resource = of_service(&order.spec.name, &order);
     assert_eq!(&**resource.name(), "service/order");
-    let expected = [PIN_V1, PIN_V2, " -> order/v2:50000 order/v1:950000 by chance"];
+    let expected = [
+        PIN_V1,
+        PIN_V2,
+        "x-tidegate-bucket -> order/v2:50000 order/v1:950000 by x-tidegate-bucket",
+        " -> order/v2:50000 order/v1:950000 by chance",
+    ];
     assert_eq!(in_words(&resource), expected);
 }
 
@@ -135,7 +140,18 @@ fn a_virtual_host_is_named_after_its_service() {
     let order = service("order", &["v1"], "v1");
     let hosts = virtual_hosts(&of_service(&order.spec.name, &order));
     assert_eq!(hosts[0].name, "order");
-    assert_eq!(hosts[0].domains, ["order.local"]);
+    assert_eq!(hosts[0].domains, ["order.local", "order"]);
+    let ours = of_listener(&"demo".parse().unwrap(), "ingress", &[(&order.spec.name, &order)]);
+    assert_eq!(virtual_hosts(&ours)[0].domains, ["order.local"]);
+}
+
+/// Envoy refuses a host that is named twice, and does not mind the case.
+#[test]
+fn a_service_that_is_called_by_its_name_has_it_once() {
+    let mut order = service("order", &["v1"], "v1");
+    order.spec.hosts = vec!["ORDER".to_owned()];
+    let hosts = virtual_hosts(&of_service(&order.spec.name, &order));
+    assert_eq!(hosts[0].domains, ["ORDER"]);
 }
 
 /// Services are encoded apart and joined; Envoy sees one message.
