@@ -92,11 +92,14 @@ impl Facts {
             filter: filters.first().and_then(|filter| filter.pointer(told)).map(text),
         }
     }
+}
 
-    /// The ports of a cluster's endpoints.
-    pub(crate) fn ports(&self, cluster: &str) -> &[u64] {
-        self.endpoints.get(cluster).map_or(&[], Vec::as_slice)
-    }
+/// The ports that EDS gave to a cluster of the bootstrap's own, by the name that it asks for.
+pub(crate) fn static_ports(dump: &Value, name: &str) -> Vec<u64> {
+    let sections = list(&dump["configs"]);
+    let configs = sections.flat_map(|section| list(&section["static_endpoint_configs"]));
+    let named = |config: &&Value| config["endpoint_config"]["cluster_name"] == name;
+    configs.filter(named).flat_map(|config| running_ports(&config["endpoint_config"])).collect()
 }
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
