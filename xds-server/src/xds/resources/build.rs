@@ -30,6 +30,7 @@ pub(super) fn build(
         // Listeners of ours serve Envoys, which have no use for these.
         if fleet.listeners.is_empty() {
             resources.push(share(listener::api_listener(name)));
+            resources.push(share(route::of_grpc(name, service)));
         }
     }
     for listener in &fleet.listeners {

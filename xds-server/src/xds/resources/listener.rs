@@ -63,7 +63,7 @@ pub(super) fn listener(fleet: &FleetName, listener: &Listener) -> Resource {
 pub(super) fn api_listener(service: &ServiceName) -> Resource {
     let manager = hcm::HttpConnectionManager {
         http_filters: vec![router()],
-        route_specifier: Some(routes_from_ads(names::service_routes(service))),
+        route_specifier: Some(routes_from_ads(names::grpc_routes(service))),
         ..Default::default()
     };
     let message = envoy::Listener {

@@ -4,6 +4,7 @@
 //! requests that have a bucket, divided by weight; and one for the rest. In listeners of ours the
 //! rest goes to stable, because the filter may fail only towards stable: until a release has all of
 //! the traffic. In listeners of others there may be no filter at all, and chance divides the rest.
+//! A gRPC client has no filter for sure, so nobody strips our headers: chance divides everything.
 
 use tidegate_core::config::{BUCKET_HEADER, VERSION_HEADER};
 use tidegate_proto::envoy::envoy::config::core::v3 as core;
@@ -25,8 +26,10 @@ const TIMEOUT_SECONDS: i64 = 15;
 enum Listener {
     /// Ours: every request has been through our filter, unless that failed.
     Ours,
-    /// Another's, such as a gRPC client: there may be no filter of ours.
+    /// Another Envoy's: there may be no filter of ours.
     Foreign,
+    /// A gRPC client: there is no filter of ours, and headers of our names are not ours.
+    Grpc,
 }
 
 /// The routes of a listener of ours.
@@ -39,6 +42,11 @@ pub(super) fn of_listener(fleet: &FleetName, listener: &str, services: &[Service
 pub(super) fn of_service(name: &ServiceName, service: &ServiceState) -> Resource {
     let routes_name = names::service_routes(name);
     routes(&routes_name, &[(name, service)], Listener::Foreign)
+}
+
+/// One service's routes, for gRPC clients.
+pub(super) fn of_grpc(name: &ServiceName, service: &ServiceState) -> Resource {
+    routes(&names::grpc_routes(name), &[(name, service)], Listener::Grpc)
 }
 
 fn routes(name: &str, services: &[Service<'_>], listener: Listener) -> Resource {
@@ -71,8 +79,8 @@ fn virtual_host(
     listener: Listener,
 ) -> envoy::VirtualHost {
     let versions = &state.spec.versions;
-    let mut routes: Vec<_> = versions
-        .keys()
+    let pinned = versions.keys().filter(|_| listener != Listener::Grpc);
+    let mut routes: Vec<_> = pinned
         .map(|version| {
             let only = header(VERSION_HEADER, exactly(version));
             route(vec![only], to_cluster(names::cluster(service, version)))
@@ -88,18 +96,14 @@ fn virtual_host(
     }
     envoy::VirtualHost {
         name: service.to_string(),
-        domains: domains(service, &state.spec.hosts, listener),
+        domains: match listener {
+            Listener::Ours | Listener::Foreign => state.spec.hosts.clone(),
+            // A gRPC client calls it what it asked us for.
+            Listener::Grpc => vec![service.to_string()],
+        },
         routes,
         ..Default::default()
     }
-}
-
-/// What callers call the service. A gRPC client calls it what it asked us for, which is its name.
-fn domains(service: &ServiceName, hosts: &[String], listener: Listener) -> Vec<String> {
-    let named = hosts.iter().any(|host| host.eq_ignore_ascii_case(service.as_str()));
-    // Services share our listeners, where one's name may be another's host.
-    let name = (listener == Listener::Foreign && !named).then(|| service.to_string());
-    hosts.iter().cloned().chain(name).collect()
 }
 
 /// The routes of requests that no flag pinned.
@@ -128,16 +132,22 @@ fn divided(
             ..Default::default()
         })
     };
+    let by_chance = || route(Vec::new(), to(weighted(None)));
+    let rest = match (listener, candidate) {
+        (Listener::Grpc, _) => return vec![by_chance()],
+        (Listener::Foreign, _) => by_chance(),
+        // A full weight needs no bucket; any other does not go to who has none.
+        (Listener::Ours, Some((version, Ppm::ALL))) => all_to(service, version),
+        (Listener::Ours, _) => all_to(service, stable),
+    };
     let by_bucket =
         envoy::weighted_cluster::RandomValueSpecifier::HeaderName(BUCKET_HEADER.to_owned());
     let with_bucket = header(BUCKET_HEADER, is_present());
-    let rest = match (listener, candidate) {
-        (Listener::Foreign, _) => to(weighted(None)),
-        // A full weight needs no bucket; any other does not go to who has none.
-        (Listener::Ours, Some((version, Ppm::ALL))) => to_cluster(names::cluster(service, version)),
-        (Listener::Ours, _) => to_cluster(names::cluster(service, stable)),
-    };
-    vec![route(vec![with_bucket], to(weighted(Some(by_bucket)))), route(Vec::new(), rest)]
+    vec![route(vec![with_bucket], to(weighted(Some(by_bucket)))), rest]
+}
+
+fn all_to(service: &ServiceName, version: &VersionName) -> envoy::Route {
+    route(Vec::new(), to_cluster(names::cluster(service, version)))
 }
 
 fn route(headers: Vec<envoy::HeaderMatcher>, action: envoy::route::Action) -> envoy::Route {

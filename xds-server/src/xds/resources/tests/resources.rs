@@ -211,7 +211,7 @@ fn grpc_clients_find_a_listener_named_after_the_service() {
     else {
         panic!("no RDS");
     };
-    assert_eq!(rds.route_config_name, "service/order");
+    assert_eq!(rds.route_config_name, "grpc/order");
     assert_eq!(manager.http_filters.len(), 1, "gRPC cannot run our filter");
 }
 

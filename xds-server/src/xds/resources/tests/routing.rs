@@ -8,7 +8,7 @@ use super::fixtures::*;
 use crate::delivery::state::ServiceState;
 use crate::delivery::units::Ppm;
 use crate::xds::resources::Part;
-use crate::xds::resources::route::{of_listener, of_service};
+use crate::xds::resources::route::{of_grpc, of_listener, of_service};
 
 /// One route in words: `MATCH -> TARGET`.
 fn words(route: &envoy::Route) -> String {
@@ -140,18 +140,18 @@ fn a_virtual_host_is_named_after_its_service() {
     let order = service("order", &["v1"], "v1");
     let hosts = virtual_hosts(&of_service(&order.spec.name, &order));
     assert_eq!(hosts[0].name, "order");
-    assert_eq!(hosts[0].domains, ["order.local", "order"]);
-    let ours = of_listener(&"demo".parse().unwrap(), "ingress", &[(&order.spec.name, &order)]);
-    assert_eq!(virtual_hosts(&ours)[0].domains, ["order.local"]);
+    assert_eq!(hosts[0].domains, ["order.local"]);
 }
 
-/// Envoy refuses a host that is named twice, and does not mind the case.
+/// It has no filter, so a header of our name is not ours, and it calls the service by its name.
 #[test]
-fn a_service_that_is_called_by_its_name_has_it_once() {
-    let mut order = service("order", &["v1"], "v1");
-    order.spec.hosts = vec!["ORDER".to_owned()];
-    let hosts = virtual_hosts(&of_service(&order.spec.name, &order));
-    assert_eq!(hosts[0].domains, ["ORDER"]);
+fn a_grpc_client_is_divided_by_chance_and_cannot_choose() {
+    let order = service("order", &["v1", "v2"], "v1");
+    let order = releasing(order, 1, "v2", Ppm::percent(5));
+    let resource = of_grpc(&order.spec.name, &order);
+    assert_eq!(&**resource.name(), "grpc/order");
+    assert_eq!(in_words(&resource), [" -> order/v2:50000 order/v1:950000 by chance"]);
+    assert_eq!(virtual_hosts(&resource)[0].domains, ["order"]);
 }
 
 /// Services are encoded apart and joined; Envoy sees one message.
