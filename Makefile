@@ -9,7 +9,7 @@ RUN_TESTS := $(CARGO) $(if $(NEXTEST),nextest run --no-tests=pass,test)
 say = @printf '\n== %s\n' '$(1)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build targets demo test test-native test-wasm test-e2e lint deny bench clean
+.PHONY: help build targets demo test test-native test-wasm test-e2e conformance lint deny bench clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ test-e2e: build ## end-to-end tests on real Envoy; ENVOY=1.36.4 chooses its vers
 	$(call say,end-to-end tests)
 	@TIDEGATE_ENVOY="$$(envoy/get-envoy $(if $(ENVOY),--version $(ENVOY)))" && export TIDEGATE_ENVOY && \
 	  $(RUN_TESTS) -p tidegate-tests --test '*'
+
+conformance: ## the xDS checklist: which test shows each line, or why none does
+	@$(CARGO) test --quiet -p tidegate-tests --test conformance -- --nocapture
 
 lint: targets ## formatting, clippy (native and WASM), licenses and sources of dependencies
 	$(call say,formatting)

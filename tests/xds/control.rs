@@ -1,6 +1,6 @@
 //! The xDS server in this process, and the state that it publishes.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +11,17 @@ use tidegate::delivery::state::State;
 use tidegate::delivery::units::Timestamp;
 use tidegate::xds::counters::Counters;
 use tidegate::xds::fleet::Ledger;
-use tidegate::xds::resources::Publisher;
+use tidegate::xds::resources::{FleetSnapshot, Publisher};
 use tidegate::xds::serve::{XdsServer, transport};
+use tidegate_tests::binaries;
 use tokio::runtime::Runtime;
 use tokio_stream::wrappers::TcpListenerStream;
 
 /// How long anything may take on a busy machine before the test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A port that is free.
+const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// A running xDS server. Dropping it is as good as killing it: its streams break.
 pub(crate) struct Control {
@@ -28,27 +32,28 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Serves one fleet, `demo`, whose Envoys listen at `ingress`.
+    /// Serves one fleet, `demo`, whose Envoys listen at `ingress` and find no filter on their disks.
     pub(crate) async fn start(ingress: SocketAddr, state: &State) -> Self {
-        Self::start_at("127.0.0.1:0".parse().unwrap(), ingress, state).await
+        Self::start_at(ANYWHERE, ingress, state).await
     }
 
     /// The same, at an address that was its before.
     pub(crate) async fn start_at(xds: SocketAddr, ingress: SocketAddr, state: &State) -> Self {
+        let wasm = "/nonexistent/tidegate_filter.wasm".to_owned();
+        Self::serve(xds, Mesh { wasm, fleets: vec![demo(ingress)] }, state)
+    }
+
+    /// Serves two fleets with the filter: `demo`, and `own`, whose Envoys bring their listeners.
+    pub(crate) fn start_with_filter(ingress: SocketAddr, state: &State) -> Self {
+        let wasm = binaries::filter().unwrap().to_str().unwrap().to_owned();
+        let own = Fleet { name: "own".parse().unwrap(), listeners: Vec::new() };
+        Self::serve(ANYWHERE, Mesh { wasm, fleets: vec![demo(ingress), own] }, state)
+    }
+
+    fn serve(xds: SocketAddr, mesh: Mesh, state: &State) -> Self {
         let listener = std::net::TcpListener::bind(xds).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        let mesh = Mesh {
-            wasm: "/nonexistent/tidegate_filter.wasm".to_owned(),
-            fleets: vec![Fleet {
-                name: "demo".parse().unwrap(),
-                listeners: vec![Listener {
-                    name: "ingress".to_owned(),
-                    address: ingress,
-                    services: Services::All,
-                }],
-            }],
-        };
         let publisher = Publisher::new(mesh, state);
         let ledger = Ledger::new(Clock::new(|| Timestamp(0)));
         let server = XdsServer::new(
@@ -63,6 +68,12 @@ impl Control {
             routes.serve_with_incoming(TcpListenerStream::new(incoming)).await
         });
         Self { address, ledger, publisher, runtime: Some(runtime) }
+    }
+
+    /// What a fleet is to have now.
+    pub(crate) fn published(&self, fleet: &str) -> Arc<FleetSnapshot> {
+        let newest = Arc::clone(&self.publisher.subscribe().borrow());
+        Arc::clone(newest.fleet(fleet).unwrap())
     }
 
     /// Publishes a state and waits until every Envoy has answered it.
@@ -95,6 +106,12 @@ impl Drop for Control {
             runtime.shutdown_background();
         }
     }
+}
+
+fn demo(ingress: SocketAddr) -> Fleet {
+    let listener =
+        Listener { name: "ingress".to_owned(), address: ingress, services: Services::All };
+    Fleet { name: "demo".parse().unwrap(), listeners: vec![listener] }
 }
 
 /// The service `order` with these versions, and the release of `candidate` at a weight, if any.
@@ -130,7 +147,7 @@ pub(crate) fn order(
     serde_json::from_value(json!({
         "services": {"order": {
             "spec": {
-                "name": "order", "hosts": ["order.local"], "identity": [], "versions": versions,
+                "name": "order", "hosts": ["order.local"], "identity": [{"header": "x-user-id"}], "versions": versions,
                 "stable": stable, "environments": null, "guardrails": limits,
                 "plan": {"strategy": "canary", "steps": [step(1_000_000)], "watch": 0}
             },

@@ -1,6 +1,7 @@
 //! A real Envoy, killed when dropped.
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tidegate::delivery::catalogue::Endpoint;
 use tidegate::xds::bootstrap::bootstrap;
 use tidegate::xds::kind::Mode;
 
-/// A running Envoy of the fleet `demo`.
+/// A running Envoy.
 pub(crate) struct Envoy {
     child: Child,
     admin: SocketAddr,
@@ -23,16 +24,25 @@ pub(crate) fn free_address() -> SocketAddr {
     listener.local_addr().unwrap()
 }
 
+/// What `tidegate envoy bootstrap` prints for a sidecar of the fleet `demo`.
+pub(crate) fn demo_bootstrap(mode: Mode, xds: SocketAddr, admin: SocketAddr) -> String {
+    let xds = Endpoint { host: xds.ip().to_string(), port: xds.port() };
+    bootstrap(&"demo".parse().unwrap(), "sidecar-1", &xds, admin, mode)
+}
+
 impl Envoy {
-    /// Starts one.
+    /// Starts the usual one.
     pub(crate) fn start(mode: Mode, xds: SocketAddr) -> Self {
         let binary = std::env::var("TIDEGATE_ENVOY").unwrap_or_else(|_| "envoy".to_owned());
-        let dir = tempfile::tempdir().unwrap();
         let admin = free_address();
-        let xds = Endpoint { host: xds.ip().to_string(), port: xds.port() };
-        let config = dir.path().join("bootstrap.json");
-        let fleet = "demo".parse().unwrap();
-        std::fs::write(&config, bootstrap(&fleet, "sidecar-1", &xds, admin, mode)).unwrap();
+        Self::run(Path::new(&binary), &demo_bootstrap(mode, xds, admin), admin)
+    }
+
+    /// Starts one with a bootstrap that puts the admin interface at `admin`.
+    pub(crate) fn run(binary: &Path, bootstrap: &str, admin: SocketAddr) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("bootstrap.yaml");
+        std::fs::write(&config, bootstrap).unwrap();
         let log = std::fs::File::create(dir.path().join("log")).unwrap();
         let child = Command::new(binary)
             .arg("--config-path")

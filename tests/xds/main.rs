@@ -3,6 +3,10 @@
 #![cfg(test)]
 
 mod backend;
+mod bootstraps;
+mod clients;
 mod control;
+mod dump;
 mod envoy;
+mod own_listener;
 mod scenarios;

@@ -122,9 +122,12 @@ impl<'a> Order<'a> {
         self.snapshot.collection(Kind::Cluster).get(name).is_none() && self.holds_cluster(name)
     }
 
-    /// Whether the client is to have listeners of ours, and so routes.
+    /// Whether the client is to have listeners of ours, and so routes. Those that need nothing are
+    /// for who asks for them by name.
     fn has_listeners(&self) -> bool {
-        self.scope == Scope::Aggregated && !self.snapshot.collection(Kind::Listener).is_empty()
+        let listeners = self.snapshot.collection(Kind::Listener);
+        let needs = |name| listeners.get(name).is_some_and(|listener| !listener.needs().is_empty());
+        self.scope == Scope::Aggregated && listeners.names().any(|name| needs(name))
     }
 
     /// Whether the client has asked for all that it will ask for. Envoy asks for routes and
@@ -134,7 +137,8 @@ impl<'a> Order<'a> {
             return true;
         }
         let Some(listeners) = self.watches.get(&Kind::Listener) else {
-            return false;
+            // Whoever asks for routes has listeners: its own, or from another stream.
+            return self.watches.contains_key(&Kind::Route);
         };
         let contents = listeners.entries.values().filter_map(Entry::accepted);
         contents.flat_map(|listener| listener.needs()).all(|need| {

@@ -29,6 +29,11 @@ pub(super) fn build(
             resources.extend(endpoint::endpoints(name, version, spec).map(&mut share));
         }
         resources.push(share(route::of_service(name, service)));
+        // Listeners of ours serve Envoys, which have no use for these.
+        if fleet.listeners.is_empty() {
+            resources.push(share(listener::api_listener(name)));
+            resources.push(share(route::of_grpc(name, service)));
+        }
     }
     for listener in &fleet.listeners {
         let included: Vec<Service<'_>> =

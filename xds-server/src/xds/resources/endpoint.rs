@@ -1,8 +1,9 @@
 //! EDS: the addresses of a version.
 
+use tidegate_proto::envoy::envoy::config::core::v3::Locality;
 use tidegate_proto::envoy::envoy::config::endpoint::v3 as envoy;
 
-use super::{Resource, cluster, names};
+use super::{Resource, cluster, names, number};
 use crate::delivery::catalogue::{Endpoint, VersionSpec};
 use crate::delivery::names::{ServiceName, VersionName};
 use crate::xds::kind::Kind;
@@ -38,7 +39,14 @@ pub(super) fn assignment(cluster: &str, endpoints: &[Endpoint]) -> envoy::Cluste
             ..Default::default()
         })
         .collect();
-    let locality = envoy::LocalityLbEndpoints { lb_endpoints, ..Default::default() };
+    // There is one place. Envoy needs neither its name nor its weight; gRPC passes over a place
+    // that lacks either.
+    let locality = envoy::LocalityLbEndpoints {
+        locality: Some(Locality::default()),
+        load_balancing_weight: number(1),
+        lb_endpoints,
+        ..Default::default()
+    };
     envoy::ClusterLoadAssignment {
         cluster_name: cluster.to_owned(),
         endpoints: if endpoints.is_empty() { Vec::new() } else { vec![locality] },

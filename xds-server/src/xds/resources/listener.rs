@@ -1,4 +1,5 @@
-//! LDS: a fleet's listeners, each one HTTP connection manager with our filter and the router.
+//! LDS: a fleet's listeners, each one HTTP connection manager with our filter and the router; and
+//! for a fleet that has none, one API listener for each service, which is how gRPC clients begin.
 
 use tidegate_core::config::{BUCKET_HEADER, VERSION_HEADER};
 use tidegate_proto::envoy::envoy::config::common::mutation_rules::v3 as mutation;
@@ -12,7 +13,7 @@ use tidegate_proto::envoy::envoy::extensions::http::early_header_mutation::heade
 
 use super::{Need, Resource, names, pack, seconds};
 use crate::config::Listener;
-use crate::delivery::names::FleetName;
+use crate::delivery::names::{FleetName, ServiceName};
 use crate::xds::kind::Kind;
 
 /// How long a listener waits for the filter's configuration before it starts without. Traffic
@@ -33,10 +34,7 @@ pub(super) fn listener(fleet: &FleetName, listener: &Listener) -> Resource {
         http_filters: vec![our_filter(), router()],
         stream_idle_timeout: seconds(IDLE_SECONDS),
         request_headers_timeout: seconds(HEADERS_SECONDS),
-        route_specifier: Some(hcm::http_connection_manager::RouteSpecifier::Rds(hcm::Rds {
-            config_source: Some(names::from_ads()),
-            route_config_name: routes.clone(),
-        })),
+        route_specifier: Some(routes_from_ads(routes.clone())),
         ..Default::default()
     };
     let address = listener.address;
@@ -55,6 +53,32 @@ pub(super) fn listener(fleet: &FleetName, listener: &Listener) -> Resource {
     let need = |kind, name: &str| Need { kind, name: name.into() };
     let needs = vec![need(Kind::Extension, names::FILTER), need(Kind::Route, &routes)];
     Resource::encode(Kind::Listener, &listener.name, &message, needs)
+}
+
+/// What a gRPC client is told that calls `xds:///SERVICE`: to take the service's routes. It has no
+/// address, and no filter of ours: gRPC cannot run it.
+///
+/// It names no needs. A gRPC client asks for the routes at once, and has none from before; an Envoy
+/// that takes all listeners there are is told of these too, and passes over them.
+pub(super) fn api_listener(service: &ServiceName) -> Resource {
+    let manager = hcm::HttpConnectionManager {
+        http_filters: vec![router()],
+        route_specifier: Some(routes_from_ads(names::grpc_routes(service))),
+        ..Default::default()
+    };
+    let message = envoy::Listener {
+        name: service.to_string(),
+        api_listener: Some(envoy::ApiListener { api_listener: Some(pack(&manager)) }),
+        ..Default::default()
+    };
+    Resource::encode(Kind::Listener, service.as_str(), &message, Vec::new())
+}
+
+fn routes_from_ads(name: String) -> hcm::http_connection_manager::RouteSpecifier {
+    hcm::http_connection_manager::RouteSpecifier::Rds(hcm::Rds {
+        config_source: Some(names::from_ads()),
+        route_config_name: name,
+    })
 }
 
 /// Removes our headers from what clients send, before any route is matched and even when the

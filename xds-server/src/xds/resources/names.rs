@@ -26,6 +26,11 @@ pub(super) fn service_routes(service: &ServiceName) -> String {
     format!("service/{service}")
 }
 
+/// One service's route configuration, for gRPC clients.
+pub(super) fn grpc_routes(service: &ServiceName) -> String {
+    format!("grpc/{service}")
+}
+
 /// "From the stream that this came on."
 pub(super) fn from_ads() -> core::ConfigSource {
     core::ConfigSource {

@@ -1,8 +1,10 @@
 //! RDS: who gets which version. This is where a weight leaves.
 //!
 //! A virtual host has its routes in this order: one for each version that a flag may pin; one for
-//! requests that have a bucket, divided by weight; and one for the rest. The rest goes to stable,
-//! because the filter may fail only towards stable: until a release has all of the traffic.
+//! requests that have a bucket, divided by weight; and one for the rest. In listeners of ours the
+//! rest goes to stable, because the filter may fail only towards stable: until a release has all of
+//! the traffic. In listeners of others there may be no filter at all, and chance divides the rest.
+//! A gRPC client has no filter for sure, so nobody strips our headers: chance divides everything.
 
 use tidegate_core::config::{BUCKET_HEADER, VERSION_HEADER};
 use tidegate_proto::envoy::envoy::config::core::v3 as core;
@@ -19,28 +21,35 @@ use crate::xds::kind::Kind;
 /// Envoy's own default, written down because the latency guardrail depends on it.
 const TIMEOUT_SECONDS: i64 = 15;
 
-/// How the requests that no flag pinned are divided.
+/// Whose listener it is that takes the routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Division {
-    /// By bucket, and to one side without one: where our filter is sure to be asked.
-    ByBucket,
-    /// By chance: where there may be no filter of ours.
-    ByChance,
+enum Listener {
+    /// Ours: every request has been through our filter, unless that failed.
+    Ours,
+    /// Another Envoy's: there may be no filter of ours.
+    Foreign,
+    /// A gRPC client: there is no filter of ours, and headers of our names are not ours.
+    Grpc,
 }
 
 /// The routes of a listener of ours.
 pub(super) fn of_listener(fleet: &FleetName, listener: &str, services: &[Service<'_>]) -> Resource {
     let name = names::listener_routes(fleet, listener);
-    routes(&name, services, Division::ByBucket)
+    routes(&name, services, Listener::Ours)
 }
 
 /// One service's routes, for meshes that bring their own listeners.
 pub(super) fn of_service(name: &ServiceName, service: &ServiceState) -> Resource {
     let routes_name = names::service_routes(name);
-    routes(&routes_name, &[(name, service)], Division::ByChance)
+    routes(&routes_name, &[(name, service)], Listener::Foreign)
 }
 
-fn routes(name: &str, services: &[Service<'_>], division: Division) -> Resource {
+/// One service's routes, for gRPC clients.
+pub(super) fn of_grpc(name: &ServiceName, service: &ServiceState) -> Resource {
+    routes(&names::grpc_routes(name), &[(name, service)], Listener::Grpc)
+}
+
+fn routes(name: &str, services: &[Service<'_>], listener: Listener) -> Resource {
     let head = envoy::RouteConfiguration {
         name: name.to_owned(),
         ignore_port_in_host_matching: true,
@@ -48,13 +57,13 @@ fn routes(name: &str, services: &[Service<'_>], division: Division) -> Resource 
     };
     // A service's virtual host is a part of its own: what one service waits for, such as a new
     // version's cluster that warms slowly, must not hold back another's rollback.
-    let parts = services.iter().map(|(service, state)| part(service, state, division)).collect();
+    let parts = services.iter().map(|(service, state)| part(service, state, listener)).collect();
     Resource::assemble(Kind::Route, name, &head, parts)
 }
 
-fn part(service: &ServiceName, state: &ServiceState, division: Division) -> Part {
+fn part(service: &ServiceName, state: &ServiceState, listener: Listener) -> Part {
     let message = envoy::RouteConfiguration {
-        virtual_hosts: vec![virtual_host(service, state, division)],
+        virtual_hosts: vec![virtual_host(service, state, listener)],
         ..Default::default()
     };
     let versions = state.spec.versions.keys();
@@ -67,11 +76,11 @@ fn part(service: &ServiceName, state: &ServiceState, division: Division) -> Part
 fn virtual_host(
     service: &ServiceName,
     state: &ServiceState,
-    division: Division,
+    listener: Listener,
 ) -> envoy::VirtualHost {
     let versions = &state.spec.versions;
-    let mut routes: Vec<_> = versions
-        .keys()
+    let pinned = versions.keys().filter(|_| listener != Listener::Grpc);
+    let mut routes: Vec<_> = pinned
         .map(|version| {
             let only = header(VERSION_HEADER, exactly(version));
             route(vec![only], to_cluster(names::cluster(service, version)))
@@ -80,14 +89,18 @@ fn virtual_host(
     if versions.contains_key(&state.stable) {
         let split = state.split();
         let candidate = split.candidate.filter(|(version, _)| versions.contains_key(*version));
-        routes.extend(divided(service, split.stable, candidate, division));
+        routes.extend(divided(service, split.stable, candidate, listener));
     } else {
         // No cluster can be named. A plain answer is better than one that blames a version.
         routes.push(route(Vec::new(), no_stable_version(service)));
     }
     envoy::VirtualHost {
         name: service.to_string(),
-        domains: state.spec.hosts.clone(),
+        domains: match listener {
+            Listener::Ours | Listener::Foreign => state.spec.hosts.clone(),
+            // A gRPC client calls it what it asked us for.
+            Listener::Grpc => vec![service.to_string()],
+        },
         routes,
         ..Default::default()
     }
@@ -98,7 +111,7 @@ fn divided(
     service: &ServiceName,
     stable: &VersionName,
     candidate: Option<(&VersionName, Ppm)>,
-    division: Division,
+    listener: Listener,
 ) -> Vec<envoy::Route> {
     let share = |version: &VersionName, weight: Ppm| envoy::weighted_cluster::ClusterWeight {
         name: names::cluster(service, version),
@@ -119,23 +132,22 @@ fn divided(
             ..Default::default()
         })
     };
-    match division {
-        Division::ByChance => vec![route(Vec::new(), to(weighted(None)))],
-        Division::ByBucket => {
-            let by_bucket =
-                envoy::weighted_cluster::RandomValueSpecifier::HeaderName(BUCKET_HEADER.to_owned());
-            let with_bucket = header(BUCKET_HEADER, is_present());
-            // A full weight needs no bucket; any other does not go to who has none.
-            let rest = match candidate {
-                Some((version, Ppm::ALL)) => version,
-                _ => stable,
-            };
-            vec![
-                route(vec![with_bucket], to(weighted(Some(by_bucket)))),
-                route(Vec::new(), to_cluster(names::cluster(service, rest))),
-            ]
-        }
-    }
+    let by_chance = || route(Vec::new(), to(weighted(None)));
+    let rest = match (listener, candidate) {
+        (Listener::Grpc, _) => return vec![by_chance()],
+        (Listener::Foreign, _) => by_chance(),
+        // A full weight needs no bucket; any other does not go to who has none.
+        (Listener::Ours, Some((version, Ppm::ALL))) => all_to(service, version),
+        (Listener::Ours, _) => all_to(service, stable),
+    };
+    let by_bucket =
+        envoy::weighted_cluster::RandomValueSpecifier::HeaderName(BUCKET_HEADER.to_owned());
+    let with_bucket = header(BUCKET_HEADER, is_present());
+    vec![route(vec![with_bucket], to(weighted(Some(by_bucket)))), rest]
+}
+
+fn all_to(service: &ServiceName, version: &VersionName) -> envoy::Route {
+    route(Vec::new(), to_cluster(names::cluster(service, version)))
 }
 
 fn route(headers: Vec<envoy::HeaderMatcher>, action: envoy::route::Action) -> envoy::Route {

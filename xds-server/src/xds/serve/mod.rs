@@ -101,9 +101,13 @@ impl XdsServer {
 /// A gRPC server with the limits that a public port needs. Dead peers are found by HTTP/2 pings.
 #[must_use]
 pub fn transport() -> Server {
+    transport_that_waits(KEEPALIVE)
+}
+
+fn transport_that_waits((silence, answer): (Duration, Duration)) -> Server {
     Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE.0))
-        .http2_keepalive_timeout(Some(KEEPALIVE.1))
+        .http2_keepalive_interval(Some(silence))
+        .http2_keepalive_timeout(Some(answer))
         .max_concurrent_streams(MAX_STREAMS_A_CONNECTION)
         .http2_max_header_list_size(MAX_HEADERS)
         .tcp_nodelay(true)

@@ -1,15 +1,18 @@
 //! A real server on a real port, and clients that behave and that do not.
 
+mod slow;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prost::Message as _;
 use tidegate_proto::envoy::envoy::config::cluster::v3::Cluster;
 use tidegate_proto::envoy::envoy::config::core::v3::Node;
 use tidegate_proto::envoy::envoy::service::cluster::v3::cluster_discovery_service_client::ClusterDiscoveryServiceClient;
 use tidegate_proto::envoy::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use tidegate_proto::envoy::envoy::service::discovery::v3::{
-    DeltaDiscoveryRequest, DiscoveryRequest, DiscoveryResponse,
+    DeltaDiscoveryRequest, DiscoveryRequest, DiscoveryResponse, ResourceLocator,
 };
 use tidegate_proto::envoy::google::rpc::Status as Error;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -48,6 +51,10 @@ fn set(serial: u64, clusters: &[&str]) -> Arc<SnapshotSet> {
 
 impl Server {
     async fn start(streams: usize) -> Self {
+        Self::start_with(transport(), streams).await
+    }
+
+    async fn start_with(mut transport: tonic::transport::Server, streams: usize) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let snapshots = watch::Sender::new(set(1, &["a"]));
@@ -62,7 +69,7 @@ impl Server {
         let server = XdsServer { hub, draining };
         let routes = server.routes();
         let incoming = TcpListenerStream::new(listener);
-        tokio::spawn(transport().add_routes(routes).serve_with_incoming(incoming));
+        tokio::spawn(transport.add_routes(routes).serve_with_incoming(incoming));
         Self { address, snapshots, server }
     }
 
@@ -274,4 +281,25 @@ async fn single_services_serve_their_type() {
 
     let polled = client.fetch_clusters(clusters()).await;
     assert_eq!(polled.unwrap_err().code(), Code::Unimplemented);
+}
+
+/// Checklist line 26: locators and their parameters are not implemented by anyone; they are passed
+/// over, and names beside them count.
+#[tokio::test]
+async fn locators_are_passed_over() {
+    let server = Server::start(10).await;
+    server.snapshots.send_replace(set(1, &["a", "b"]));
+    let locator = ResourceLocator {
+        name: "b".to_owned(),
+        dynamic_parameters: [("env".to_owned(), "test".to_owned())].into(),
+    };
+    let request = DiscoveryRequest {
+        resource_names: vec!["a".to_owned()],
+        resource_locators: vec![locator],
+        ..clusters()
+    };
+    let response = server.open(request).await.next().await.unwrap();
+    assert_eq!(response.resources.len(), 1);
+    let cluster = Cluster::decode(&*response.resources[0].value).unwrap();
+    assert_eq!(cluster.name, "a");
 }

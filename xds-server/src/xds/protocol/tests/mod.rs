@@ -7,3 +7,4 @@ mod model;
 mod order;
 mod subscriptions;
 mod support;
+mod synced;

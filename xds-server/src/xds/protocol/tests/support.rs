@@ -38,6 +38,11 @@ pub(super) fn listener(name: &str, content: u32) -> Arc<Resource> {
     resource(Kind::Listener, name, content, needs)
 }
 
+/// A listener that needs nothing, for a gRPC client.
+pub(super) fn api_listener(name: &str) -> Arc<Resource> {
+    resource(Kind::Listener, name, 1, Vec::new())
+}
+
 pub(super) fn extension(content: u32) -> Arc<Resource> {
     resource(Kind::Extension, FILTER, content, Vec::new())
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use tidegate_core::config::FilterConfig;
 use tidegate_proto::envoy::envoy::config::cluster::v3 as cds;
 use tidegate_proto::envoy::envoy::config::core::v3 as core;
+use tidegate_proto::envoy::envoy::config::endpoint::v3 as eds;
 use tidegate_proto::envoy::envoy::config::listener::v3 as lds;
 use tidegate_proto::envoy::envoy::extensions::filters::http::wasm::v3::Wasm;
 use tidegate_proto::envoy::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
@@ -15,6 +16,7 @@ use super::fixtures::*;
 use crate::config::Services;
 use crate::delivery::state::State;
 use crate::delivery::units::Ppm;
+use crate::xds::kind::Kind;
 use crate::xds::resources::build::build;
 use crate::xds::resources::{
     CONTROL_PLANE_CLUSTER, Resource, cluster, endpoint, extension, listener,
@@ -186,4 +188,42 @@ fn only_routing_flags_of_its_services_reach_a_sidecar() {
     let expected: Value =
         json!({"flags": {"ours": routing_flag("order")}, "$evaluators": {"rule": {}}});
     assert_eq!(flags, expected);
+}
+
+/// Where Envoys bring their own listeners, gRPC clients find one for each service; elsewhere not.
+#[test]
+fn grpc_clients_find_a_listener_named_after_the_service() {
+    let order = state(&[service("order", &["v1"], "v1")]);
+    let listeners = |mesh: &crate::config::Mesh| {
+        let all = build(mesh, &mesh.fleets[0], &order, std::sync::Arc::new);
+        let of_kind = all.into_iter().filter(|resource| resource.kind() == Kind::Listener);
+        of_kind.collect::<Vec<_>>()
+    };
+    let ours = listeners(&mesh(Services::All));
+    assert_eq!(ours.iter().map(|listener| &**listener.name()).collect::<Vec<_>>(), ["ingress"]);
+
+    let foreign = listeners(&mesh_without_listeners());
+    assert_eq!(foreign.iter().map(|listener| &**listener.name()).collect::<Vec<_>>(), ["order"]);
+    assert!(foreign[0].needs().is_empty());
+    let message = lds::Listener::decode(foreign[0].value().clone()).unwrap();
+    assert!(message.address.is_none() && message.filter_chains.is_empty());
+    let manager = message.api_listener.unwrap().api_listener.unwrap();
+    let manager = hcm::HttpConnectionManager::decode(&*manager.value).unwrap();
+    let Some(hcm::http_connection_manager::RouteSpecifier::Rds(rds)) = manager.route_specifier
+    else {
+        panic!("no RDS");
+    };
+    assert_eq!(rds.route_config_name, "grpc/order");
+    assert_eq!(manager.http_filters.len(), 1, "gRPC cannot run our filter");
+}
+
+/// gRPC passes over endpoints whose place has no name or no weight.
+#[test]
+fn endpoints_are_in_a_place_that_has_a_weight() {
+    let order = service("order", &["v1"], "v1");
+    let spec = &order.spec.versions[&order.stable];
+    let resource = endpoint::endpoints(&order.spec.name, &order.stable, spec).unwrap();
+    let message = eds::ClusterLoadAssignment::decode(resource.value().clone()).unwrap();
+    assert!(message.endpoints[0].locality.is_some());
+    assert_eq!(message.endpoints[0].load_balancing_weight.unwrap().value, 1);
 }

@@ -8,7 +8,7 @@ use super::fixtures::*;
 use crate::delivery::state::ServiceState;
 use crate::delivery::units::Ppm;
 use crate::xds::resources::Part;
-use crate::xds::resources::route::{of_listener, of_service};
+use crate::xds::resources::route::{of_grpc, of_listener, of_service};
 
 /// One route in words: `MATCH -> TARGET`.
 fn words(route: &envoy::Route) -> String {
@@ -106,12 +106,17 @@ fn a_full_weight_needs_no_bucket() {
 }
 
 #[test]
-fn a_foreign_listener_may_have_no_filter_and_is_divided_by_chance() {
+fn a_foreign_listener_is_divided_by_chance_where_there_is_no_bucket() {
     let order = service("order", &["v1", "v2"], "v1");
     let order = releasing(order, 1, "v2", Ppm::percent(5));
     let resource = of_service(&order.spec.name, &order);
     assert_eq!(&**resource.name(), "service/order");
-    let expected = [PIN_V1, PIN_V2, " -> order/v2:50000 order/v1:950000 by chance"];
+    let expected = [
+        PIN_V1,
+        PIN_V2,
+        "x-tidegate-bucket -> order/v2:50000 order/v1:950000 by x-tidegate-bucket",
+        " -> order/v2:50000 order/v1:950000 by chance",
+    ];
     assert_eq!(in_words(&resource), expected);
 }
 
@@ -136,6 +141,17 @@ fn a_virtual_host_is_named_after_its_service() {
     let hosts = virtual_hosts(&of_service(&order.spec.name, &order));
     assert_eq!(hosts[0].name, "order");
     assert_eq!(hosts[0].domains, ["order.local"]);
+}
+
+/// It has no filter, so a header of our name is not ours, and it calls the service by its name.
+#[test]
+fn a_grpc_client_is_divided_by_chance_and_cannot_choose() {
+    let order = service("order", &["v1", "v2"], "v1");
+    let order = releasing(order, 1, "v2", Ppm::percent(5));
+    let resource = of_grpc(&order.spec.name, &order);
+    assert_eq!(&**resource.name(), "grpc/order");
+    assert_eq!(in_words(&resource), [" -> order/v2:50000 order/v1:950000 by chance"]);
+    assert_eq!(virtual_hosts(&resource)[0].domains, ["order"]);
 }
 
 /// Services are encoded apart and joined; Envoy sees one message.

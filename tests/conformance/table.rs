@@ -1,0 +1,315 @@
+//! The checklist, line by line. A test is named by the end of its file's path and its own name.
+
+/// What there is to say of a line.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Shown {
+    /// These tests show it.
+    By(&'static [&'static str]),
+    /// No test can, for this reason.
+    Not(&'static str),
+}
+
+use Shown::{By, Not};
+
+/// What a line asks for, in few words, and what there is to say of it. Line 1 is the first.
+pub(crate) const LINES: [(&str, Shown); 57] = [
+    // Requests, ACK, NACK, nonce.
+    (
+        "the node is said once, and must be",
+        By(&[
+            "serve/tests::a_stream_without_a_node_is_refused",
+            "serve/tests::a_sidecar_gets_what_is_published_and_its_answers_are_known",
+        ]),
+    ),
+    (
+        "a type URL on ADS; implied elsewhere",
+        By(&[
+            "protocol/tests/limits::the_type_is_required_on_ads",
+            "protocol/tests/limits::the_type_is_implied_on_single_services",
+            "serve/tests::an_unknown_type_is_refused",
+            "serve/tests::single_services_serve_their_type",
+        ]),
+    ),
+    (
+        "an error makes a NACK, whatever the version",
+        By(&["serve/tests::a_sidecar_gets_what_is_published_and_its_answers_are_known"]),
+    ),
+    (
+        "what was refused waits until it changes",
+        By(&[
+            "protocol/tests/answers::refused_content_is_parked_until_it_changes",
+            "protocol/tests/answers::newer_content_answers_a_nack_at_once",
+        ]),
+    ),
+    (
+        "a refusal is seen",
+        By(&[
+            "protocol/tests/answers::a_refusal_is_told",
+            "fleet/ledger::a_refusal_is_shown_until_it_is_cleared",
+        ]),
+    ),
+    (
+        "a bad resource says nothing of its neighbours",
+        By(&[
+            "protocol/tests/answers::a_bad_resource_is_told_from_its_neighbours",
+            "protocol/tests/order::routes_taken_from_a_refused_response_keep_their_clusters",
+        ]),
+    ),
+    ("an ACK clears the error", By(&["protocol/tests/answers::an_ack_clears_the_error"])),
+    (
+        "a stale nonce gets nothing; one of another stream opens",
+        By(&[
+            "protocol/tests/answers::a_stale_nonce_gets_no_response",
+            "protocol/tests/answers::a_nonce_of_another_stream_is_an_opening",
+        ]),
+    ),
+    (
+        "one response of a type at a time",
+        By(&["protocol/tests/answers::one_response_in_flight_and_then_the_latest"]),
+    ),
+    (
+        "delta: names count whatever the nonce",
+        By(&[
+            "protocol/tests/answers::delta_names_count_whatever_the_nonce",
+            "protocol/tests/answers::delta_names_may_ride_on_a_nack",
+        ]),
+    ),
+    (
+        "other names are a new subscription",
+        By(&["protocol/tests/answers::other_names_are_a_new_subscription"]),
+    ),
+    ("an ACK gets no response", By(&["protocol/tests/answers::an_ack_gets_no_response"])),
+    (
+        "a newer request supersedes older ones",
+        By(&[
+            "protocol/tests/answers::a_newer_request_supersedes_older_ones",
+            "protocol/tests/answers::a_request_that_crossed_with_the_first_response_counts",
+        ]),
+    ),
+    (
+        "no name twice in a response",
+        By(&[
+            "model/conversations::every_conversation_ends_well_sotw",
+            "model/conversations::every_conversation_ends_well_delta",
+        ]),
+    ),
+    // Subscriptions.
+    (
+        "silence means everything, until a name is said",
+        By(&[
+            "protocol/tests/subscriptions::legacy_wildcard_ends_with_the_first_name_sotw",
+            "protocol/tests/subscriptions::legacy_wildcard_stays_beside_names_delta",
+            "protocol/tests/subscriptions::no_legacy_wildcard_after_names_delta",
+        ]),
+    ),
+    (
+        "the wildcard can be left",
+        By(&[
+            "protocol/tests/subscriptions::the_wildcard_is_left_by_not_naming_it_sotw",
+            "protocol/tests/subscriptions::leaving_the_wildcard_keeps_names_delta",
+        ]),
+    ),
+    (
+        "delta: everything and nothing at once is nothing",
+        By(&["protocol/tests/subscriptions::both_at_once_wants_nothing"]),
+    ),
+    (
+        "delta: a name that is asked for is answered, known or not",
+        By(&[
+            "protocol/tests/subscriptions::a_forgotten_resource_is_sent_again",
+            "protocol/tests/subscriptions::a_name_that_left_and_came_back_is_sent_again",
+        ]),
+    ),
+    (
+        "delta: a name that the wildcard still covers is answered",
+        By(&[
+            "protocol/tests/subscriptions::unsubscribing_a_covered_name_is_answered",
+            "protocol/tests/subscriptions::unsubscribing_a_covered_name_that_is_unknown_is_answered",
+        ]),
+    ),
+    (
+        "unsubscribing needs no response",
+        By(&["protocol/tests/subscriptions::unsubscribing_needs_no_response"]),
+    ),
+    (
+        "a missing name is remembered",
+        By(&[
+            "protocol/tests/subscriptions::a_missing_name_is_remembered_delta",
+            "protocol/tests/subscriptions::a_missing_name_is_remembered_sotw",
+        ]),
+    ),
+    (
+        "SotW: clusters and listeners whole, the rest in parts",
+        By(&[
+            "protocol/tests/subscriptions::clusters_and_listeners_come_as_full_sets",
+            "protocol/tests/subscriptions::a_smaller_set_is_sent",
+            "protocol/tests/subscriptions::other_types_come_in_parts",
+        ]),
+    ),
+    (
+        "known names do not wait for unknown ones",
+        By(&["protocol/tests/subscriptions::known_names_do_not_wait_for_unknown_ones"]),
+    ),
+    (
+        "a returning client is told the difference, by content",
+        By(&[
+            "protocol/tests/subscriptions::a_returning_client_is_told_the_difference",
+            "protocol/tests/subscriptions::a_returning_client_that_has_all_gets_an_empty_answer",
+            "resources/tests/publishing::the_same_state_has_the_same_versions",
+        ]),
+    ),
+    (
+        "what a client holds is said once",
+        By(&["protocol/tests/subscriptions::held_versions_count_once"]),
+    ),
+    ("locators are passed over", By(&["serve/tests::locators_are_passed_over"])),
+    (
+        "why a resource is absent",
+        Not("optional, and not built: absence is said by removal, or by silence"),
+    ),
+    (
+        "VHDS is delta only",
+        By(&["protocol/tests/subscriptions::types_without_resources_are_tolerated"]),
+    ),
+    // Ordering, warming, deletion.
+    ("a push goes in order", By(&["protocol/tests/order::a_push_goes_in_order"])),
+    (
+        "a route waits for its clusters",
+        By(&[
+            "protocol/tests/order::a_route_waits_for_its_clusters",
+            "xds/scenarios::no_request_fails_while_versions_come_and_go_sotw",
+            "xds/scenarios::no_request_fails_while_versions_come_and_go_delta",
+        ]),
+    ),
+    (
+        "a changed cluster gets its endpoints again",
+        By(&["protocol/tests/order::a_changed_cluster_gets_its_endpoints_again"]),
+    ),
+    (
+        "delta: and so it does after a reconnect",
+        By(&["protocol/tests/order::a_returning_client_gets_the_endpoints_of_changed_clusters"]),
+    ),
+    (
+        "a returning client is answered once, with nothing if need be",
+        By(&[
+            "protocol/tests/order::a_returning_client_is_always_answered_delta",
+            "protocol/tests/order::a_returning_client_hears_of_unknown_endpoints_sotw",
+        ]),
+    ),
+    (
+        "endpoints kept by the proxy",
+        Not("a switch of the proxy's, off unless set: lines 31 to 33 do without it"),
+    ),
+    // State of the world says no names of what a client holds. When one of its clusters went while
+    // it was away, nobody can tell: the set that it gets first is without it, and its routes follow.
+    (
+        "a cluster goes after its routes",
+        By(&[
+            "protocol/tests/order::a_cluster_goes_after_its_routes",
+            "protocol/tests/order::refused_routes_keep_their_clusters",
+            "protocol/tests/order::routes_under_way_keep_their_clusters",
+            "protocol/tests/order::a_returning_client_keeps_clusters_until_its_routes_are_known",
+            "protocol/tests/order::a_returning_client_keeps_clusters_until_its_routes_are_known_sotw",
+            "protocol/tests/order::a_rollback_waits_for_nothing",
+        ]),
+    ),
+    (
+        "weights sum to the same, never to nothing",
+        By(&["resources/tests/routing::weights_always_sum_to_a_million"]),
+    ),
+    (
+        "the filter is never taken away",
+        By(&["resources/tests/resources::there_is_always_a_filter"]),
+    ),
+    (
+        "a filter that does not come stops nothing",
+        By(&[
+            "resources/tests/resources::listeners_start_without_the_filter_if_they_must",
+            "xds/scenarios::traffic_follows_the_state_sotw",
+            "xds/scenarios::traffic_follows_the_state_delta",
+        ]),
+    ),
+    (
+        "stale route names are answered with removal",
+        By(&["protocol/tests/order::stale_route_names_are_answered_with_removal"]),
+    ),
+    (
+        "nothing names what is not there",
+        By(&["resources/tests/publishing::nothing_names_what_is_not_there"]),
+    ),
+    (
+        "no validation rules as a gate",
+        Not("there is none: what is published is tried on real Envoys, in `xds/clients`"),
+    ),
+    // Liveness, load, security.
+    (
+        "resources that expire",
+        Not("none do: when the control plane is away, traffic stays as it was"),
+    ),
+    (
+        "latest wins, and nothing is queued",
+        By(&["protocol/tests/answers::one_response_in_flight_and_then_the_latest"]),
+    ),
+    (
+        "a slow client delays nobody",
+        By(&["serve/tests/slow::a_client_that_does_not_read_is_closed_and_delays_nobody"]),
+    ),
+    (
+        "requests first, and pushes not starved",
+        By(&["serve/tests/slow::a_client_that_asks_without_a_pause_still_gets_pushes"]),
+    ),
+    (
+        "who does not read is closed and counted",
+        By(&["serve/tests/slow::a_client_that_does_not_read_is_closed_and_delays_nobody"]),
+    ),
+    (
+        "a rollback bypasses the debounce",
+        Not("there is no debounce: each publication goes at once, and replaces what was not sent"),
+    ),
+    ("too much is turned away", By(&["serve/tests::too_many_streams_are_turned_away"])),
+    (
+        "streams move to where there is room",
+        Not("there is one control plane at a time: nowhere to move to"),
+    ),
+    ("dead peers are found", By(&["serve/tests/slow::a_silent_peer_is_asked_and_then_closed"])),
+    ("a server that stops ends its streams", By(&["serve/tests::draining_ends_every_stream"])),
+    (
+        "a client's own limits are no trap",
+        By(&["resources/tests/resources::listeners_start_without_the_filter_if_they_must"]),
+    ),
+    (
+        "certificates say who a client is",
+        Not("the port speaks plaintext, and is for loopback: see the README's limits"),
+    ),
+    (
+        "a client sees its own fleet",
+        By(&[
+            "resources/tests/publishing::a_fleet_sees_its_own_services",
+            "serve/tests::an_unknown_fleet_is_refused",
+        ]),
+    ),
+    (
+        "everything is bounded",
+        By(&[
+            "protocol/tests/limits::names_are_bounded_sotw",
+            "protocol/tests/limits::names_are_bounded_delta",
+            "protocol/tests/limits::an_error_is_kept_in_part",
+            "serve/tests::a_huge_request_hurts_only_its_own_stream",
+            "serve/tests::too_many_streams_are_turned_away",
+        ]),
+    ),
+    (
+        "what is known of a stream goes with it",
+        By(&[
+            "serve/tests::a_sidecar_that_leaves_counts_no_more",
+            "fleet/ledger::the_gone_are_remembered_for_a_while",
+        ]),
+    ),
+    (
+        "a version is the hash of its content",
+        By(&[
+            "resources/tests/publishing::the_same_state_has_the_same_versions",
+            "resources/tests/publishing::the_same_state_is_no_publication",
+        ]),
+    ),
+];

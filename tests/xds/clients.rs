@@ -1,0 +1,83 @@
+//! Real clients: two versions of Envoy, both modes, ADS and a stream for each type, listeners of
+//! ours and of their own. What each runs is what was published for it.
+
+use tidegate::xds::kind::Mode;
+use tidegate_tests::{binaries, wait};
+
+use super::backend;
+use super::bootstraps::{self, Streams};
+use super::control::{Control, order};
+use super::dump::{self, Facts};
+use super::envoy::{Envoy, free_address};
+
+macro_rules! clients {
+    ($($name:ident: $version:literal, $mode:ident, $streams:ident;)+) => {
+        $(
+            #[tokio::test]
+            async fn $name() {
+                runs_what_is_published($version, Mode::$mode, Streams::$streams).await;
+            }
+        )+
+    };
+}
+
+clients! {
+    envoy_1_40_sotw_ads: "1.40.0", Sotw, Aggregated;
+    envoy_1_40_sotw_streams: "1.40.0", Sotw, Separate;
+    envoy_1_40_delta_ads: "1.40.0", Delta, Aggregated;
+    envoy_1_40_delta_streams: "1.40.0", Delta, Separate;
+    envoy_1_36_sotw_ads: "1.36.4", Sotw, Aggregated;
+    envoy_1_36_sotw_streams: "1.36.4", Sotw, Separate;
+    envoy_1_36_delta_ads: "1.36.4", Delta, Aggregated;
+    envoy_1_36_delta_streams: "1.36.4", Delta, Separate;
+}
+
+async fn runs_what_is_published(version: &'static str, mode: Mode, streams: Streams) {
+    let binary = tokio::task::spawn_blocking(move || binaries::envoy_version(version));
+    let binary = binary.await.unwrap().unwrap();
+    let v1 = backend::start("v1").await;
+    let v2 = backend::start("v2").await;
+    let (v1_text, v2_text) = (v1.to_string(), v2.to_string());
+    let only = [("v1", v1_text.as_str())];
+    let both = [("v1", v1_text.as_str()), ("v2", v2_text.as_str())];
+    let (ingress, mine) = (free_address(), free_address());
+    let mut control = Control::start_with_filter(ingress, &order(&only, "v1", None));
+    let (admin, own_admin) = (free_address(), free_address());
+    let demo = bootstraps::demo(mode, streams, control.address, admin);
+    let own = bootstraps::own(mode, streams, control.address, own_admin, mine);
+    let mut demo = Envoy::run(&binary, &demo, admin);
+    let mut own = Envoy::run(&binary, &own, own_admin);
+    demo.ready().await;
+    own.ready().await;
+
+    let states = [
+        order(&only, "v1", None),
+        order(&both, "v1", Some(("v2", 300_000))),
+        order(&both, "v1", Some(("v2", 1_000_000))),
+        order(&[both[1]], "v2", None),
+    ];
+    for state in states {
+        control.publish(&state).await;
+        runs(&demo, &control, "demo", "demo/ingress").await;
+        runs(&own, &control, "own", "service/order").await;
+    }
+    if streams == Streams::Separate {
+        let alone = dump::static_ports(&own.config_dump().await, "order/v1");
+        assert_eq!(alone, [u64::from(v1.port())], "a cluster that takes its endpoints alone");
+    }
+    let refused: Vec<_> = control.ledger.nodes().into_iter().map(|node| node.refused).collect();
+    assert!(refused.iter().all(|refused| refused.is_empty()), "{refused:?}");
+}
+
+/// Waits until an Envoy runs what its fleet is to have.
+async fn runs(envoy: &Envoy, control: &Control, fleet: &str, routes: &str) {
+    let expected = Facts::published(&control.published(fleet), routes);
+    let same = async || {
+        let running = Facts::running(&envoy.config_dump().await);
+        (running == expected).then_some(())
+    };
+    if wait::until("what was published", wait::PATIENCE, same).await.is_err() {
+        let running = Facts::running(&envoy.config_dump().await);
+        panic!("{fleet} runs {running:#?}\nnot {expected:#?}\n{}", envoy.log());
+    }
+}

@@ -1,0 +1,103 @@
+//! Clients that do not read, do not answer, or do not stop asking.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_proto::envoy::envoy::config::cluster::v3::Cluster;
+use tidegate_proto::envoy::envoy::service::discovery::v3::DiscoveryRequest;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::super::transport_that_waits;
+use super::{Server, clusters, node, set};
+use crate::xds::kind::Kind;
+use crate::xds::resources::{FleetSnapshot, Resource, SnapshotSet};
+
+/// What has resources here: enough responses to fill every place on the way to the client.
+const KINDS: [Kind; 5] =
+    [Kind::Cluster, Kind::Endpoint, Kind::Listener, Kind::Extension, Kind::Route];
+/// More than a client's HTTP/2 windows take, so that it stays with the server until it is read.
+const HUGE: usize = 8 << 20;
+/// What an HTTP/2 client says first: its preface, and that it leaves all settings as they are.
+const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+/// The type of an HTTP/2 frame that asks for a sign of life.
+const PING: u8 = 6;
+
+/// The fleet `demo` with one huge resource of each kind, and `other` with these clusters.
+fn huge_and(clusters: &[&str], serial: u64) -> Arc<SnapshotSet> {
+    let message = Cluster { name: "x".repeat(HUGE), ..Default::default() };
+    let huge = KINDS.map(|kind| Arc::new(Resource::encode(kind, "a", &message, Vec::new())));
+    let small = clusters.iter().map(|name| {
+        let message = Cluster { name: (*name).to_owned(), ..Default::default() };
+        Arc::new(Resource::encode(Kind::Cluster, name, &message, Vec::new()))
+    });
+    let small: Vec<_> = small.collect();
+    let fleets = [("demo", huge.as_slice()), ("other", small.as_slice())];
+    let snapshot = |(fleet, resources): (&str, &[Arc<Resource>])| {
+        FleetSnapshot::new(fleet.parse().unwrap(), serial, resources, None)
+    };
+    Arc::new(SnapshotSet::new(serial, fleets.map(snapshot)))
+}
+
+/// Checklist lines 44 and 46: who does not read is given up and counted, and costs nobody else
+/// anything. It takes as long as a send may take.
+#[tokio::test]
+async fn a_client_that_does_not_read_is_closed_and_delays_nobody() {
+    let server = Server::start(10).await;
+    server.snapshots.send_replace(huge_and(&["a"], 1));
+    let stuck = server.open(clusters()).await;
+    for kind in KINDS {
+        let type_url = kind.type_url().to_owned();
+        stuck.sender.send(DiscoveryRequest { type_url, ..Default::default() }).await.unwrap();
+    }
+    // One response is on its way, one is next, and one has nowhere to go.
+    server.until("stuck", |hub| hub.counters.pushes.of(Kind::Endpoint).get() > 0).await;
+
+    let other = DiscoveryRequest { node: node("good", "other"), ..clusters() };
+    let mut good = server.open(other).await;
+    let first = good.next().await.unwrap();
+    good.answer(&first, None).await;
+    server.snapshots.send_replace(huge_and(&["a", "b"], 2));
+    assert_eq!(good.next().await.unwrap().resources.len(), 2);
+
+    server.until("given up", |hub| hub.counters.stuck.get() == 1).await;
+    server.until("gone", |hub| hub.ledger.convergence(2).connected == 1).await;
+    drop(stuck);
+}
+
+/// Checklist line 45: requests come first, and pushes get their turn all the same.
+#[tokio::test]
+async fn a_client_that_asks_without_a_pause_still_gets_pushes() {
+    let server = Server::start(10).await;
+    let mut client = server.open(clusters()).await;
+    let first = client.next().await.unwrap();
+    client.answer(&first, None).await;
+    let (sender, answered) = (client.sender.clone(), first.nonce.clone());
+    let flood = tokio::spawn(async move {
+        let again = DiscoveryRequest { response_nonce: answered, ..clusters() };
+        while sender.send(again.clone()).await.is_ok() {}
+    });
+    server.snapshots.send_replace(set(2, &["a", "b"]));
+    assert_eq!(client.next().await.unwrap().resources.len(), 2);
+    flood.abort();
+}
+
+/// Checklist line 50: a peer that vanished without closing is asked for a sign of life, and closed
+/// when there is none.
+#[tokio::test]
+async fn a_silent_peer_is_asked_and_then_closed() {
+    let moment = Duration::from_millis(20);
+    let server = Server::start_with(transport_that_waits((moment, moment)), 10).await;
+    let mut peer = TcpStream::connect(server.address).await.unwrap();
+    peer.write_all(HELLO).await.unwrap();
+    let mut pings = 0;
+    let mut head = [0; 9];
+    // Until the server closes; it asked for nothing but settings and signs of life.
+    while peer.read_exact(&mut head).await.is_ok() {
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut body = vec![0; length as usize];
+        peer.read_exact(&mut body).await.unwrap();
+        pings += usize::from(head[3] == PING);
+    }
+    assert_eq!(pings, 1);
+}
