@@ -2,6 +2,7 @@
 //! the words of an operator. A durable format: add, never change.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,7 @@ use crate::controller::View;
 use crate::delivery::catalogue::{Environment, Guardrails, VersionSpec};
 use crate::delivery::names::{FleetName, ReleaseId, ServiceName, VersionName};
 use crate::delivery::plan::{Plan, Strategy};
-use crate::delivery::progress::Progress;
+use crate::delivery::progress::{Convergence, Progress};
 use crate::delivery::release::{Phase, Release, RollbackCause};
 use crate::delivery::state::ServiceState;
 use crate::delivery::units::{Ppm, Timestamp};
@@ -158,12 +159,41 @@ pub struct ProgressView {
 }
 
 /// How many sidecars have what was decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConvergenceView {
-    /// Sidecars that acknowledged it.
+    /// Sidecars that acknowledged it, and refuse nothing.
     pub acked: u32,
     /// Sidecars that are connected.
     pub connected: u32,
+    /// Sidecars that refuse something that they are meant to have.
+    #[serde(default)]
+    pub refusing: u32,
+    /// What was refused: the first few sidecars, by name.
+    #[serde(default)]
+    pub refused: Vec<RefusedBy>,
+    /// Sidecars that neither acknowledged nor refused it yet.
+    #[serde(default)]
+    pub behind: u32,
+    /// The first few of them, by name.
+    #[serde(default)]
+    pub lagging: Vec<String>,
+    /// How long half of the sidecars took to acknowledge it, at most; absent if that is not known.
+    #[serde(default)]
+    pub p50_ms: Option<u64>,
+    /// How long ninety-nine of a hundred took, at most.
+    #[serde(default)]
+    pub p99_ms: Option<u64>,
+}
+
+/// What one sidecar refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedBy {
+    /// The sidecar's name.
+    pub node: String,
+    /// The type of resource.
+    pub r#type: String,
+    /// Why, in the sidecar's own words, clipped.
+    pub message: String,
 }
 
 /// One sidecar.
@@ -179,12 +209,28 @@ pub struct Node {
     pub since: Timestamp,
     /// How it speaks xDS: `delta` or `sotw`.
     pub mode: String,
-    /// True if it answered all that is published now.
+    /// True if it answered all that is published now, and refuses nothing of it.
     pub synced: bool,
     /// The version that it accepted last, by type of resource.
     pub acked: BTreeMap<String, String>,
     /// What it refused and is still meant to have, by type of resource.
     pub refused: BTreeMap<String, Refused>,
+    /// How many publications it is behind: 0 if it answered all that is published now.
+    #[serde(default)]
+    pub behind: u64,
+    /// What it refused last, even if it has accepted better since.
+    #[serde(default)]
+    pub last_refusal: Option<LastRefusal>,
+}
+
+/// What a sidecar refused last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastRefusal {
+    /// The type of resource.
+    pub r#type: String,
+    /// What and why.
+    #[serde(flatten)]
+    pub refused: Refused,
 }
 
 /// What a sidecar refused.
@@ -205,7 +251,9 @@ impl Node {
             let Nack { version, message, at } = nack;
             (kind.label().to_owned(), Refused { version, message, at })
         };
+        let synced = has_all(&node, serial);
         let acked = node.acked.into_iter();
+        let last_refusal = node.last_refusal.map(refused);
         Self {
             id: node.node,
             fleet: node.fleet,
@@ -215,11 +263,18 @@ impl Node {
                 Mode::Sotw => "sotw".to_owned(),
                 Mode::Delta => "delta".to_owned(),
             },
-            synced: node.synced >= serial,
+            synced,
             acked: acked.map(|(kind, version)| (kind.label().to_owned(), version)).collect(),
             refused: node.refused.into_iter().map(refused).collect(),
+            behind: serial.saturating_sub(node.synced),
+            last_refusal: last_refusal.map(|(r#type, refused)| LastRefusal { r#type, refused }),
         }
     }
+}
+
+/// Whether a sidecar has all that is published.
+pub(super) fn has_all(node: &NodeStatus, serial: u64) -> bool {
+    node.synced >= serial && node.refused.is_empty()
 }
 
 impl Service {
@@ -326,12 +381,30 @@ impl From<&Progress> for ProgressView {
             verdict: seen.verdict.clone(),
             candidate: seen.candidate,
             baseline: seen.stable,
-            convergence: ConvergenceView {
-                acked: seen.convergence.acked,
-                connected: seen.convergence.connected,
-            },
+            convergence: ConvergenceView::from(&seen.convergence),
             waiting_for: progress.waiting_for.clone(),
             time_left_ms: u64::try_from(progress.time_left.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl From<&Convergence> for ConvergenceView {
+    fn from(seen: &Convergence) -> Self {
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let refused = seen.refused.iter().map(|it| RefusedBy {
+            node: it.node.clone(),
+            r#type: it.kind.to_owned(),
+            message: it.message.clone(),
+        });
+        Self {
+            acked: seen.acked,
+            connected: seen.connected,
+            refusing: seen.refusing,
+            refused: refused.collect(),
+            behind: seen.behind(),
+            lagging: seen.lagging.clone(),
+            p50_ms: seen.times.map(|times| ms(times.p50)),
+            p99_ms: seen.times.map(|times| ms(times.p99)),
         }
     }
 }
