@@ -42,7 +42,11 @@ async fn a_refusal_holds_a_release_and_never_its_rollback(mode: XdsMode) -> Resu
     assert_eq!(node["last_refusal"]["type"], "listener");
     let operator = Operator::new(&world.control);
     operator.run(&["release", "start", "order", "--version", "v2"]).await?;
-    let held = until_release(&world, "order", |it| waiting_for(it).contains(HOLDS)).await?;
+    let held = until_release(&world, "order", |it| {
+        // The other one has it, and is waited for no more.
+        waiting_for(it).starts_with(HOLDS) && it["progress"]["convergence"]["acked"] == 1
+    })
+    .await?;
     assert_eq!((&held["phase"], &held["weight"]), (&"preparing".into(), &0.into()));
     assert!(waiting_for(&held).contains("in use"), "why: {}", waiting_for(&held));
     assert_eq!(held["progress"]["convergence"]["refused"][0]["node"], NODE);

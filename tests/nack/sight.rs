@@ -10,7 +10,7 @@ use tidegate_tests::story::Traffic;
 use tidegate_tests::wait::{PATIENCE, until};
 
 /// Traffic for a service through the first sidecar alone.
-pub async fn traffic(world: &World, service: &str) -> Result<Traffic> {
+pub(crate) async fn traffic(world: &World, service: &str) -> Result<Traffic> {
     let first = world.sidecars.first().context("no sidecar")?;
     let config = LoadConfig {
         rate: 300.0,
@@ -22,28 +22,28 @@ pub async fn traffic(world: &World, service: &str) -> Result<Traffic> {
 }
 
 /// The newest release of a service.
-pub async fn release(world: &World, service: &str) -> Result<Value> {
+pub(crate) async fn release(world: &World, service: &str) -> Result<Value> {
     let service: Value = world.control.get(&format!("services/{service}")).await?;
     Ok(service["release"].clone())
 }
 
 /// What it waits for, in one line.
-pub fn waiting_for(release: &Value) -> String {
+pub(crate) fn waiting_for(release: &Value) -> String {
     let waits = release["progress"]["waiting_for"].as_array();
     let waits: Vec<_> = waits.into_iter().flatten().filter_map(Value::as_str).collect();
     waits.join("; ")
 }
 
 /// Waits until the newest release of a service looks like this.
-pub async fn until_release(
+pub(crate) async fn until_release(
     world: &World,
     service: &str,
     looks: impl Fn(&Value) -> bool,
 ) -> Result<Value> {
     let seen = until(&format!("the release of {service}"), PATIENCE, async || {
         release(world, service).await.ok().filter(&looks)
-    });
-    let seen = seen.await;
+    })
+    .await;
     match seen {
         Ok(release) => Ok(release),
         Err(error) => Err(error.context(format!("it is {:#}", release(world, service).await?))),
@@ -51,7 +51,11 @@ pub async fn until_release(
 }
 
 /// Waits until a sidecar looks like this.
-pub async fn until_node(world: &World, id: &str, looks: impl Fn(&Value) -> bool) -> Result<Value> {
+pub(crate) async fn until_node(
+    world: &World,
+    id: &str,
+    looks: impl Fn(&Value) -> bool,
+) -> Result<Value> {
     until(&format!("sidecar {id}"), PATIENCE, async || {
         let nodes: Vec<Value> = world.control.get("nodes").await.ok()?;
         nodes.into_iter().find(|node| node["id"] == id && looks(node))
@@ -60,7 +64,7 @@ pub async fn until_node(world: &World, id: &str, looks: impl Fn(&Value) -> bool)
 }
 
 /// The server's metrics.
-pub async fn metrics(world: &World) -> Result<String> {
+pub(crate) async fn metrics(world: &World) -> Result<String> {
     let url = format!("http://{}/metrics", world.control.api());
     Ok(reqwest::get(url).await?.error_for_status()?.text().await?)
 }

@@ -207,9 +207,13 @@ impl First {
 
 /// A client's words, as they may be put into a sentence: on one line, and not too long.
 fn shown(text: &str) -> String {
-    let mut words: String =
-        text.chars().take(MAX_TOLD).map(|it| if it.is_control() { ' ' } else { it }).collect();
-    if text.chars().nth(MAX_TOLD).is_some() {
+    let mut words: String = text
+        .trim()
+        .chars()
+        .take(MAX_TOLD)
+        .map(|it| if it.is_control() { ' ' } else { it })
+        .collect();
+    if text.trim().chars().nth(MAX_TOLD).is_some() {
         words.push('…');
     }
     words
