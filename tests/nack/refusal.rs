@@ -10,7 +10,7 @@ use tidegate_tests::world::Sidecar;
 use tidegate_tests::{World, WorldOptions, binaries, ports};
 
 use super::ONE_WORLD;
-use super::sight::{metrics, traffic, until_node, until_release, waiting_for};
+use super::sight::{at, metrics, release, traffic, until_node, until_release, waiting_for};
 
 /// The sidecar that refuses.
 const NODE: &str = "envoy-demo-2";
@@ -36,20 +36,21 @@ async fn a_refusal_holds_a_release_and_never_its_rollback(mode: XdsMode) -> Resu
 
     // At 0 %: nothing begins.
     let envoy = start(&world, &fleet, mode).await?;
-    let refuses = |node: &serde_json::Value| node["refused"].get("listener").is_some();
+    let refuses = |node: &serde_json::Value| !at(node, "/refused/listener").is_null();
     let node = until_node(&world, NODE, refuses).await?;
-    assert_eq!(node["synced"], false);
-    assert_eq!(node["last_refusal"]["type"], "listener");
+    assert_eq!(at(&node, "/synced"), false);
+    assert_eq!(at(&node, "/last_refusal/type"), "listener");
     let operator = Operator::new(&world.control);
     operator.run(&["release", "start", "order", "--version", "v2"]).await?;
     let held = until_release(&world, "order", |it| {
         // The other one has it, and is waited for no more.
-        waiting_for(it).starts_with(HOLDS) && it["progress"]["convergence"]["acked"] == 1
+        waiting_for(it).starts_with(HOLDS) && at(it, "/progress/convergence/acked") == 1
     })
     .await?;
-    assert_eq!((&held["phase"], &held["weight"]), (&"preparing".into(), &0.into()));
+    assert_eq!(at(&held, "/phase"), "preparing");
+    assert_eq!(at(&held, "/weight"), 0);
     assert!(waiting_for(&held).contains("in use"), "why: {}", waiting_for(&held));
-    assert_eq!(held["progress"]["convergence"]["refused"][0]["node"], NODE);
+    assert_eq!(at(&held, "/progress/convergence/refused/0/node"), NODE);
     let status = operator.run(&["status", "order"]).await?;
     assert!(status.contains("1 of 2 sidecars") && status.contains(HOLDS), "{status}");
     let nodes = operator.run(&["nodes"]).await?;
@@ -62,12 +63,12 @@ async fn a_refusal_holds_a_release_and_never_its_rollback(mode: XdsMode) -> Resu
     // Who is gone holds nothing. When it comes back and refuses again, the step is held.
     let load = traffic(&world, "order").await?;
     drop(envoy);
-    until_release(&world, "order", |it| it["phase"] == "stepping").await?;
+    until_release(&world, "order", |it| at(it, "/phase") == "stepping").await?;
     let envoy = start(&world, &fleet, mode).await?;
     let held = until_release(&world, "order", |it| waiting_for(it).contains(HOLDS)).await?;
     load.more(2 * 300).await?;
-    let still = super::sight::release(&world, "order").await?;
-    assert_eq!((&still["phase"], &still["weight"]), (&held["phase"], &held["weight"]));
+    let still = release(&world, "order").await?;
+    assert_eq!(at(&still, "/weight"), at(&held, "/weight"));
 
     // It goes back at once all the same.
     operator.run(&["release", "rollback", "order"]).await?;

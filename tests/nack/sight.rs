@@ -21,15 +21,20 @@ pub(crate) async fn traffic(world: &World, service: &str) -> Result<Traffic> {
     Traffic::with(service, &config).await
 }
 
+/// A part of an answer; null if it has none there.
+pub(crate) fn at<'a>(answer: &'a Value, pointer: &str) -> &'a Value {
+    answer.pointer(pointer).unwrap_or(&Value::Null)
+}
+
 /// The newest release of a service.
 pub(crate) async fn release(world: &World, service: &str) -> Result<Value> {
     let service: Value = world.control.get(&format!("services/{service}")).await?;
-    Ok(service["release"].clone())
+    Ok(at(&service, "/release").clone())
 }
 
 /// What it waits for, in one line.
 pub(crate) fn waiting_for(release: &Value) -> String {
-    let waits = release["progress"]["waiting_for"].as_array();
+    let waits = at(release, "/progress/waiting_for").as_array();
     let waits: Vec<_> = waits.into_iter().flatten().filter_map(Value::as_str).collect();
     waits.join("; ")
 }
@@ -58,7 +63,7 @@ pub(crate) async fn until_node(
 ) -> Result<Value> {
     until(&format!("sidecar {id}"), PATIENCE, async || {
         let nodes: Vec<Value> = world.control.get("nodes").await.ok()?;
-        nodes.into_iter().find(|node| node["id"] == id && looks(node))
+        nodes.into_iter().find(|node| at(node, "/id") == id && looks(node))
     })
     .await
 }

@@ -6,7 +6,7 @@ use tidegate_tests::story::{self, Operator};
 use tidegate_tests::{World, WorldOptions};
 
 use super::ONE_WORLD;
-use super::sight::{release, traffic, until_node, until_release, waiting_for};
+use super::sight::{at, release, traffic, until_node, until_release, waiting_for};
 
 const HOLDS: &str = "sidecars: 1 of 2 have it, not yet `envoy-demo-2`";
 
@@ -29,16 +29,16 @@ async fn hangs() -> Result<()> {
     let hanging = &world.sidecars.get(1).context("no second sidecar")?.envoy.process;
     hanging.signal(Signal::SIGSTOP)?;
     let held = until_release(&world, "order", |it| waiting_for(it).contains(HOLDS)).await?;
-    until_node(&world, "envoy-demo-2", |node| node["behind"] == 1).await?;
+    until_node(&world, "envoy-demo-2", |node| at(node, "/behind") == 1).await?;
     // Longer than the step, at this rate: its time has not begun.
     load.more(5 * 300).await?;
     let still = release(&world, "order").await?;
-    assert_eq!(still["weight"], held["weight"]);
+    assert_eq!(at(&still, "/weight"), at(&held, "/weight"));
     assert!(waiting_for(&still).contains(HOLDS), "{still:#}");
 
     hanging.signal(Signal::SIGCONT)?;
-    let before = held["weight"].as_u64().context("no weight")?;
-    until_release(&world, "order", |it| it["weight"].as_u64() > Some(before)).await?;
+    let before = at(&held, "/weight").as_u64().context("no weight")?;
+    until_release(&world, "order", |it| at(it, "/weight").as_u64() > Some(before)).await?;
     operator.run(&["release", "rollback", "order"]).await?;
     load.end(None).await?;
     Ok(())
