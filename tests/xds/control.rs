@@ -87,8 +87,11 @@ impl Control {
         let mut changes = self.ledger.changes();
         let done = async {
             loop {
-                let convergence = self.ledger.convergence(serial);
-                if convergence.connected >= envoys && convergence.is_complete() {
+                // A refusal is an answer too.
+                let mut nodes = self.ledger.nodes();
+                nodes.retain(|node| node.connected);
+                let answered = nodes.iter().all(|node| node.synced >= serial);
+                if nodes.len() >= envoys as usize && answered {
                     return;
                 }
                 changes.changed().await.unwrap();

@@ -154,13 +154,16 @@ fn the_services(backend: &dyn Backend, view: &View, registry: &mut Registry) {
 fn the_sidecars(backend: &dyn Backend, view: &View, registry: &mut Registry) {
     let connected: Family<OfFleet, Gauge> = Family::default();
     let synced: Family<OfFleet, Gauge> = Family::default();
+    let refusing: Family<OfFleet, Gauge> = Family::default();
     for node in backend.nodes().iter().filter(|node| node.connected) {
         let fleet = OfFleet { fleet: node.fleet.to_string() };
         connected.get_or_create(&fleet).inc();
-        synced.get_or_create(&fleet).inc_by(i64::from(node.synced >= view.serial));
+        synced.get_or_create(&fleet).inc_by(i64::from(views::has_all(node, view.serial)));
+        refusing.get_or_create(&fleet).inc_by(i64::from(!node.refused.is_empty()));
     }
     registry.register("sidecars_connected", "Sidecars with an open stream", connected);
     registry.register("sidecars_synced", "Those that have all that is published", synced);
+    registry.register("sidecars_refusing", "Those that refuse some of it", refusing);
 }
 
 /// Counts what the state forgets, from the journal, which does not.

@@ -1,22 +1,24 @@
 //! What the API answers, and what the command line reads: the state and what is seen of it, in
 //! the words of an operator. A durable format: add, never change.
 
+mod sidecars;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::sidecars::has_all;
+pub use self::sidecars::{ConvergenceView, LastRefusal, Node, Refused, RefusedBy};
 use super::backend::Backend;
 use crate::controller::View;
 use crate::delivery::catalogue::{Environment, Guardrails, VersionSpec};
-use crate::delivery::names::{FleetName, ReleaseId, ServiceName, VersionName};
+use crate::delivery::names::{ReleaseId, ServiceName, VersionName};
 use crate::delivery::plan::{Plan, Strategy};
 use crate::delivery::progress::Progress;
 use crate::delivery::release::{Phase, Release, RollbackCause};
 use crate::delivery::state::ServiceState;
 use crate::delivery::units::{Ppm, Timestamp};
 use crate::judge::{Evidence, Guardrail, Level, Verdict};
-use crate::xds::fleet::{Nack, NodeStatus};
-use crate::xds::kind::{Kind, Mode};
 
 /// One service as it is now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -157,71 +159,6 @@ pub struct ProgressView {
     pub time_left_ms: u64,
 }
 
-/// How many sidecars have what was decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConvergenceView {
-    /// Sidecars that acknowledged it.
-    pub acked: u32,
-    /// Sidecars that are connected.
-    pub connected: u32,
-}
-
-/// One sidecar.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Node {
-    /// Envoy's `node.id`.
-    pub id: String,
-    /// Envoy's `node.cluster`.
-    pub fleet: FleetName,
-    /// False for one that left lately.
-    pub connected: bool,
-    /// Since when, in milliseconds since the Unix epoch.
-    pub since: Timestamp,
-    /// How it speaks xDS: `delta` or `sotw`.
-    pub mode: String,
-    /// True if it answered all that is published now.
-    pub synced: bool,
-    /// The version that it accepted last, by type of resource.
-    pub acked: BTreeMap<String, String>,
-    /// What it refused and is still meant to have, by type of resource.
-    pub refused: BTreeMap<String, Refused>,
-}
-
-/// What a sidecar refused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refused {
-    /// The version that it was sent.
-    pub version: String,
-    /// Why, in its own words.
-    pub message: String,
-    /// When, in milliseconds since the Unix epoch.
-    pub at: Timestamp,
-}
-
-impl Node {
-    /// A sidecar, while `serial` is what is published.
-    pub(super) fn of(node: NodeStatus, serial: u64) -> Self {
-        let refused = |(kind, nack): (Kind, Nack)| {
-            let Nack { version, message, at } = nack;
-            (kind.label().to_owned(), Refused { version, message, at })
-        };
-        let acked = node.acked.into_iter();
-        Self {
-            id: node.node,
-            fleet: node.fleet,
-            connected: node.connected,
-            since: node.since,
-            mode: match node.mode {
-                Mode::Sotw => "sotw".to_owned(),
-                Mode::Delta => "delta".to_owned(),
-            },
-            synced: node.synced >= serial,
-            acked: acked.map(|(kind, version)| (kind.label().to_owned(), version)).collect(),
-            refused: node.refused.into_iter().map(refused).collect(),
-        }
-    }
-}
-
 impl Service {
     /// A service of `view`.
     pub(super) fn of(backend: &dyn Backend, view: &View, service: &ServiceState) -> Self {
@@ -326,10 +263,7 @@ impl From<&Progress> for ProgressView {
             verdict: seen.verdict.clone(),
             candidate: seen.candidate,
             baseline: seen.stable,
-            convergence: ConvergenceView {
-                acked: seen.convergence.acked,
-                connected: seen.convergence.connected,
-            },
+            convergence: ConvergenceView::from(&seen.convergence),
             waiting_for: progress.waiting_for.clone(),
             time_left_ms: u64::try_from(progress.time_left.as_millis()).unwrap_or(u64::MAX),
         }

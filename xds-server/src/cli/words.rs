@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate::api::views::{PhaseName, ReleaseView, Service};
+use tidegate::api::views::{PhaseName, ProgressView, ReleaseView, Service};
 use tidegate::delivery::release::RollbackCause;
 use tidegate::delivery::units::Ppm;
 use tidegate::judge::{Finding, Verdict};
@@ -82,15 +82,19 @@ pub(super) fn waiting_for(release: &ReleaseView) -> String {
     NONE.to_owned()
 }
 
-/// `2 of 2 sidecars`.
+/// `2 of 2 sidecars, p99 84 ms`.
 pub(super) fn convergence(release: &ReleaseView) -> String {
-    release.progress.as_ref().map_or_else(
-        || NONE.to_owned(),
-        |progress| {
-            let seen = progress.convergence;
-            format!("{} of {} sidecars", seen.acked, seen.connected)
-        },
-    )
+    let Some(progress) = &release.progress else {
+        return NONE.to_owned();
+    };
+    let p99 = progress.convergence.p99_ms.map(|ms| format!(", p99 {ms} ms"));
+    sidecars(progress) + &p99.unwrap_or_default()
+}
+
+/// `2 of 2 sidecars`.
+fn sidecars(progress: &ProgressView) -> String {
+    let seen = &progress.convergence;
+    format!("{} of {} sidecars", seen.acked, seen.connected)
 }
 
 /// All of it in one line, without what moves by itself: for logs of a watch.
@@ -107,7 +111,7 @@ pub(super) fn line(service: &Service) -> String {
         share(release.weight)
     );
     if let Some(progress) = &release.progress {
-        line += &format!(", {}", convergence(release));
+        line += &format!(", {}", sidecars(progress));
         match &progress.verdict {
             Verdict::InsufficientData { .. } => line += ", needs more requests",
             verdict => line += &format!(", {}", self::verdict(verdict)),

@@ -218,6 +218,18 @@ pub(super) struct Canary {
     /// Sent to the candidate before it gets any traffic.
     #[serde(default)]
     pub(super) smoke_tests: Vec<At<SmokeTest>>,
+    /// Who must have a step before its time and its evidence begin.
+    #[serde(default)]
+    pub(super) convergence: Convergence,
+}
+
+/// Who must have a step before its time and its evidence begin.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Convergence {
+    /// The share of the connected sidecars. Default: `100%`.
+    #[schemars(regex(pattern = r"^\d+(\.\d{1,4})? ?%$"))]
+    pub(super) share: Option<At<String>>,
 }
 
 /// All at once, watched.
@@ -231,6 +243,9 @@ pub(super) struct BlueGreen {
     /// Sent to the candidate before it gets any traffic.
     #[serde(default)]
     pub(super) smoke_tests: Vec<At<SmokeTest>>,
+    /// Who must have a step before its time and its evidence begin.
+    #[serde(default)]
+    pub(super) convergence: Convergence,
 }
 
 /// One HTTP request and what its answer must be.

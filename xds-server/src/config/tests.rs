@@ -334,6 +334,21 @@ fn a_release_may_bring_a_plan_in_the_same_grammar() {
 }
 
 #[test]
+fn a_strategy_says_how_many_sidecars_must_have_a_step() {
+    for strategy in ["canary", "blue_green"] {
+        let share = |strategy_of: serde_json::Value| {
+            let plan = super::plan(&serde_json::json!({strategy: strategy_of}));
+            plan.map(|plan| plan.convergence.share.parts())
+        };
+        assert_eq!(share(serde_json::json!({})).unwrap(), 1_000_000);
+        let most = serde_json::json!({"convergence": {"share": "95%"}});
+        assert_eq!(share(most).unwrap(), 950_000);
+        let more_than_all = serde_json::json!({"convergence": {"share": "101%"}});
+        assert_eq!(share(more_than_all).unwrap_err().len(), 1);
+    }
+}
+
+#[test]
 fn the_schema_knows_every_section() {
     let schema = serde_json::to_value(schema()).unwrap();
     for section in ["listen", "data_dir", "filter", "fleets", "defaults", "services", "flags"] {

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::{Counts, Handle, Origin, Parts, Sidecars, View, spawn};
 use crate::clock::Clock;
 use crate::delivery::catalogue::Guardrails;
-use crate::delivery::fixtures::{order, product};
+use crate::delivery::fixtures::{order, product, refused};
 use crate::delivery::names::{ReleaseId, ServiceName, VersionName};
 use crate::delivery::progress::Convergence;
 use crate::delivery::state::State;
@@ -25,6 +25,8 @@ struct Things {
     time: u64,
     /// The last serial that one of the two sidecars has, if it lags.
     lagging_at: Option<u64>,
+    /// Whether one of them refuses its routes.
+    refuses: bool,
     /// What `order` wanted, each time something was published.
     published: Vec<(String, Option<Ppm>)>,
     counts: BTreeMap<String, Evidence>,
@@ -84,6 +86,11 @@ impl World {
         self.wake.notify_one();
     }
 
+    pub(crate) fn refuse(&self, refuses: bool) {
+        self.things.lock().refuses = refuses;
+        self.wake.notify_one();
+    }
+
     pub(crate) fn fill_disk(&self, full: bool) {
         self.things.lock().disk_full = full;
     }
@@ -111,8 +118,15 @@ impl Sidecars for World {
     }
 
     fn convergence(&self, serial: u64) -> Convergence {
-        let lags = self.things.lock().lagging_at.is_some_and(|at| at < serial);
-        Convergence { acked: if lags { 1 } else { 2 }, connected: 2 }
+        let things = self.things.lock();
+        let all = Convergence { acked: 2, connected: 2, ..Convergence::default() };
+        if things.refuses {
+            return Convergence { acked: 1, refusing: 1, refused: vec![refused()], ..all };
+        }
+        if things.lagging_at.is_some_and(|at| at < serial) {
+            return Convergence { acked: 1, lagging: vec!["edge-2".to_owned()], ..all };
+        }
+        all
     }
 }
 

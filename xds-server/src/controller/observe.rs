@@ -51,7 +51,15 @@ impl Epoch {
         }
     }
 
-    /// Takes in what is counted now, and says what is seen of the release since the step began.
+    /// The sidecars have the step: what they counted before is no evidence of it. The whole release
+    /// goes on, and with it the judge's sight of what was bad from the first moment.
+    pub(super) fn restart(&mut self, now: Timestamp, counted: Tally) {
+        self.candidate = Trail::begin(now, counted.candidate);
+        self.stable = Trail::begin(now, counted.stable);
+    }
+
+    /// Takes in what is counted now, and says what is seen of the release since the step began,
+    /// which is when the sidecars had it.
     pub(super) fn observe(
         &mut self,
         now: Timestamp,

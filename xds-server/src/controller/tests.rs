@@ -70,7 +70,7 @@ async fn a_bad_candidate_is_put_back_even_when_it_is_held() {
     assert!(matches!(phase, Phase::RolledBack { cause: RollbackCause::Guardrail { .. }, .. }));
     assert_eq!(world.published().last(), Some(&("v1".to_owned(), None)));
     let actors: Vec<_> = world.records().into_iter().map(|it| it.actor).collect();
-    let who = ["configuration", "anne", "controller", "anne", "controller"];
+    let who = ["configuration", "anne", "controller", "controller", "anne", "controller"];
     assert_eq!(actors, who);
 }
 
@@ -103,7 +103,7 @@ async fn an_early_step_is_no_evidence_for_a_later_one() {
 async fn a_sidecar_that_lags_holds_the_release() {
     let world = World::default();
     let handle = world.start();
-    let lags = ["sidecars: 1 of 2 have it"];
+    let lags = ["sidecars: 1 of 2 have it, not yet `edge-2`"];
     world.lag(true);
     handle.submit(start("order", "v2"), anne()).await.unwrap();
     until(&handle, |view| waits_for(view) == lags).await;
@@ -118,6 +118,58 @@ async fn a_sidecar_that_lags_holds_the_release() {
     world.pass(STEP);
     let view = until(&handle, |view| weighs(view, 50)).await;
     assert_eq!(waits_for(&view)[0], lags[0]);
+}
+
+#[tokio::test]
+async fn what_was_counted_before_the_sidecars_have_a_step_lets_nothing_go_on() {
+    let world = World::default();
+    let handle = world.start();
+    stepping(&handle).await;
+    world.lag(true);
+    world.serve("v2", 10, 0);
+    world.pass(STEP);
+    until(&handle, |view| weighs(view, 50)).await;
+    world.serve("v2", 1000, 0);
+    world.pass(STEP);
+    until(&handle, |view| view.progress["order.1"].observation.candidate.requests == 1000).await;
+    world.lag(false);
+    until(&handle, |view| waits_for(view) == ["time: 10 s more", "requests: 10 more"]).await;
+    world.pass(STEP);
+    until(&handle, |view| waits_for(view) == ["requests: 10 more"]).await;
+    let kinds: Vec<_> = world.records().iter().map(|it| it.event.event().kind()).collect();
+    let step = ["step_entered", "step_converged"];
+    assert_eq!(kinds[2..], [step, step].concat());
+}
+
+#[tokio::test]
+async fn what_was_bad_before_the_sidecars_have_a_step_puts_it_back() {
+    let world = World::default();
+    let handle = world.start();
+    world.lag(false);
+    stepping(&handle).await;
+    world.lag(true);
+    let next = verb("order.1", ReleaseCommand::Promote { all: false });
+    handle.submit(next, anne()).await.unwrap();
+    world.serve("v2", 9, 9);
+    until(&handle, |view| view.progress["order.1"].observation.candidate.requests == 9).await;
+    world.lag(false);
+    until(&handle, |view| newest(&view.state, "order").converged).await;
+    world.serve("v2", 9, 9);
+    until(&handle, |view| weighs(view, 0)).await;
+}
+
+#[tokio::test]
+async fn a_sidecar_that_refuses_holds_the_release_but_not_its_rollback() {
+    let world = World::default();
+    let handle = world.start();
+    stepping(&handle).await;
+    world.refuse(true);
+    world.serve("v2", 10, 0);
+    world.pass(STEP);
+    let why = "sidecar `edge-2` to accept the route configuration it refused: no such cluster";
+    until(&handle, |view| waits_for(view) == [why]).await;
+    world.serve("v2", 100, 100);
+    until(&handle, |view| weighs(view, 0)).await;
 }
 
 #[tokio::test]

@@ -27,6 +27,9 @@ use crate::journal::{Journal, NewRecord, Record};
 const TICK: Duration = Duration::from_millis(100);
 /// How soon after a look it can be woken for the next: thousands of sidecars report all the time.
 const PACE: Duration = Duration::from_millis(10);
+/// How often it looks in a row while each look decides something: a step that every sidecar has
+/// at once begins at once.
+const LOOKS: usize = 2;
 /// Records that a replay reads at a time.
 const PAGE: usize = 1000;
 
@@ -154,11 +157,16 @@ impl Writer {
     fn advance(&mut self) {
         let now = self.clock.now();
         let origin = Origin::part("controller");
-        let before = Arc::clone(&self.state);
-        for (service, release) in running(&before) {
-            let (events, _) = self.look(service, release, now);
-            // A failure halts it, for all to see, and the next look decides again.
-            self.commit(now, events, &origin).ok();
+        for _ in 0..LOOKS {
+            let before = Arc::clone(&self.state);
+            for (service, release) in running(&before) {
+                let (events, _) = self.look(service, release, now);
+                // A failure halts it, for all to see, and the next look decides again.
+                self.commit(now, events, &origin).ok();
+            }
+            if Arc::ptr_eq(&before, &self.state) {
+                break;
+            }
         }
         self.show(now);
     }
@@ -243,6 +251,7 @@ impl Writer {
             Event::ReleaseStarted { id, .. } | Event::StepEntered { id, .. } => {
                 self.begin_epoch(&id.clone());
             }
+            Event::StepConverged { id, .. } => self.restart_epoch(&id.clone()),
             Event::RolledBack { id, .. } | Event::Completed { id, .. } => {
                 self.epochs.remove(id);
             }
@@ -253,17 +262,30 @@ impl Writer {
     }
 
     fn begin_epoch(&mut self, id: &ReleaseId) {
-        let state = Arc::clone(&self.state);
-        let Some(service) = state.service_of(id) else {
+        let Some(counted) = self.count(id) else {
             return;
         };
-        let Some(release) = service.running() else {
-            return;
-        };
-        let counted = Tally::of(&*self.counts, release, &service.spec.guardrails);
         let before = self.epochs.remove(id);
         let epoch = Epoch::begin(self.serial, self.clock.now(), counted, before);
         self.epochs.insert(id.clone(), epoch);
+    }
+
+    /// The serial stays: what was published since for others is not what this step waited for.
+    fn restart_epoch(&mut self, id: &ReleaseId) {
+        let Some(counted) = self.count(id) else {
+            return;
+        };
+        let now = self.clock.now();
+        if let Some(epoch) = self.epochs.get_mut(id) {
+            epoch.restart(now, counted);
+        }
+    }
+
+    /// What is counted now of a running release.
+    fn count(&self, id: &ReleaseId) -> Option<Tally> {
+        let service = self.state.service_of(id)?;
+        let release = service.running()?;
+        Some(Tally::of(&*self.counts, release, &service.spec.guardrails))
     }
 
     fn halt(&mut self, urgent: Option<&ReleaseId>, error: &CommandError) {

@@ -58,6 +58,14 @@ pub enum Event {
         /// What the step before it showed; absent if an operator cut it short.
         evidence: Option<StepEvidence>,
     },
+    /// The sidecars have the step that was entered last: its time and its evidence begin here.
+    /// Journals of before this event have none; there a step begins when it is entered.
+    StepConverged {
+        /// Which release.
+        id: ReleaseId,
+        /// Index into the plan's steps.
+        step: usize,
+    },
     /// An operator holds the release where it is.
     Paused {
         /// Which release.
@@ -133,6 +141,7 @@ impl Event {
             Self::ReleaseStarted { .. } => "release_started",
             Self::SmokeTestsPassed { .. } => "smoke_tests_passed",
             Self::StepEntered { .. } => "step_entered",
+            Self::StepConverged { .. } => "step_converged",
             Self::Paused { .. } => "paused",
             Self::Resumed { .. } => "resumed",
             Self::AlertRaised { .. } => "alert_raised",
@@ -153,6 +162,7 @@ impl Event {
             Self::ReleaseStarted { id, .. }
             | Self::SmokeTestsPassed { id }
             | Self::StepEntered { id, .. }
+            | Self::StepConverged { id, .. }
             | Self::Paused { id }
             | Self::Resumed { id }
             | Self::AlertRaised { id, .. }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::catalogue::{Endpoint, Environment, Environments, Guardrails, ServiceSpec, VersionSpec};
 use super::command::{Command, Outcome, Refusal, ReleaseCommand};
-use super::plan::{Plan, SmokeTest, Step, Strategy};
-use super::progress::{Convergence, Observation};
+use super::plan::{Plan, Quorum, SmokeTest, Step, Strategy};
+use super::progress::{Convergence, Observation, Refused};
 use super::reducer::decide_command;
 use super::release::Release;
 use super::state::State;
@@ -43,6 +43,7 @@ pub(crate) fn canary(percents: &[u32]) -> Plan {
         steps: percents.iter().map(step).collect(),
         watch: Duration::from_secs(60),
         smoke_tests: Vec::new(),
+        convergence: Quorum::default(),
     }
 }
 
@@ -127,8 +128,14 @@ pub(crate) fn healthy(candidate: u64) -> Observation {
         verdict: Verdict::Healthy,
         candidate: requests(candidate),
         stable: requests(1000),
-        convergence: Convergence { acked: 2, connected: 2 },
+        convergence: Convergence { acked: 2, connected: 2, ..Convergence::default() },
     }
+}
+
+/// What a sidecar said when it refused its routes.
+pub(crate) fn refused() -> Refused {
+    let message = "no such cluster".to_owned();
+    Refused { node: "edge-2".to_owned(), kind: "route", message }
 }
 
 pub(crate) fn finding(level: Level) -> Finding {

@@ -91,6 +91,7 @@ impl State {
             Event::StepEntered { id, step, weight, .. } => {
                 self.running_mut(id)?.enter(at, *step, *weight)?
             }
+            Event::StepConverged { id, step } => self.running_mut(id)?.converge(at, *step)?,
             Event::Paused { id } => self.running_mut(id)?.pause(at)?,
             Event::Resumed { id } => self.running_mut(id)?.resume(at)?,
             Event::AlertRaised { id, finding } => {
@@ -176,6 +177,7 @@ impl ServiceState {
             started_at: at,
             phase: Phase::Preparing { since: at, tested: plan.smoke_tests.is_empty() },
             paused_at: None,
+            converged: false,
             alerts: BTreeMap::new(),
         });
         Ok(())
@@ -223,7 +225,21 @@ impl Release {
         } else {
             Phase::Stepping { step, since: at }
         };
+        self.converged = false;
         // What is held stays held, but the new step's time begins with the step.
+        self.paused_at = self.paused_at.map(|_| at);
+        Ok(())
+    }
+
+    /// The step's time begins now, and so does the time that it is held.
+    fn converge(&mut self, at: Timestamp, entered: usize) -> Result<(), Misfit> {
+        if self.converged || self.step() != Some(entered) {
+            return Err(Misfit::Phase(self.id.clone()));
+        }
+        if let Phase::Stepping { since, .. } | Phase::Watching { since } = &mut self.phase {
+            *since = at;
+        }
+        self.converged = true;
         self.paused_at = self.paused_at.map(|_| at);
         Ok(())
     }

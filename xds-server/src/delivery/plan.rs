@@ -26,6 +26,24 @@ pub struct Plan {
     /// Sent to the candidate before it gets any traffic; all must pass.
     #[serde(default)]
     pub smoke_tests: Vec<SmokeTest>,
+    /// Who must have a step before it begins to count.
+    #[serde(default)]
+    pub convergence: Quorum,
+}
+
+/// How many of the connected sidecars must have a step before its time and its evidence begin.
+/// One that refuses its configuration holds the release all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quorum {
+    /// Their share. All, unless somebody says otherwise.
+    pub share: Ppm,
+}
+
+impl Default for Quorum {
+    fn default() -> Self {
+        Self { share: Ppm::ALL }
+    }
 }
 
 /// The two ways to write a plan.
@@ -176,6 +194,7 @@ mod tests {
                 .collect(),
             watch: Duration::ZERO,
             smoke_tests: Vec::new(),
+            convergence: Quorum::default(),
         }
     }
 

@@ -4,23 +4,64 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::units::millis;
+use super::units::{Ppm, millis};
 use crate::judge::{Evidence, Verdict};
 
-/// How many sidecars have what was decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+/// Most sidecars of a kind that are named; of the others there is the number.
+pub const MAX_NAMED: usize = 5;
+
+/// How many sidecars have what was decided, and who has not. Only connected ones count: one that
+/// is away gets the newest when it comes back, and nothing is sent to it until then.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Convergence {
-    /// Sidecars that acknowledged it (or refused it: a refusal is an answer, and is shown elsewhere).
+    /// Sidecars that accepted it, and stand by all that they were sent.
     pub acked: u32,
+    /// Sidecars that refuse something that they are meant to have, whatever else they accepted.
+    pub refusing: u32,
     /// Sidecars that are connected.
     pub connected: u32,
+    /// What was refused: the first few sidecars, by name.
+    pub refused: Vec<Refused>,
+    /// The first few of those that neither accepted nor refused it yet, by name.
+    pub lagging: Vec<String>,
+    /// How long those took that accepted it, if it is still known.
+    pub times: Option<AckTimes>,
+}
+
+/// What one sidecar refused.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Refused {
+    /// The sidecar's name.
+    pub node: String,
+    /// What kind of configuration: `route`, `listener`, …
+    pub kind: &'static str,
+    /// Why, in the sidecar's own words, clipped.
+    pub message: String,
+}
+
+/// How long sidecars took to accept something, from when it was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct AckTimes {
+    /// Half of them took no longer.
+    #[serde(with = "millis", rename = "p50_ms")]
+    pub p50: Duration,
+    /// Ninety-nine of a hundred took no longer.
+    #[serde(with = "millis", rename = "p99_ms")]
+    pub p99: Duration,
 }
 
 impl Convergence {
-    /// True if every connected sidecar has it.
+    /// True if that share of the connected sidecars has it; with none connected there is nobody to wait for.
     #[must_use]
-    pub const fn is_complete(self) -> bool {
-        self.acked >= self.connected
+    pub fn has_reached(&self, share: Ppm) -> bool {
+        let wanted = u64::from(self.connected) * u64::from(share.parts());
+        u64::from(self.acked) * u64::from(Ppm::ALL.parts()) >= wanted
+    }
+
+    /// How many neither accepted nor refused it yet.
+    #[must_use]
+    pub const fn behind(&self) -> u32 {
+        self.connected.saturating_sub(self.acked).saturating_sub(self.refusing)
     }
 }
 
@@ -29,9 +70,9 @@ impl Convergence {
 pub struct Observation {
     /// The judge's word.
     pub verdict: Verdict,
-    /// The candidate, since the step began.
+    /// The candidate, since the sidecars have the step.
     pub candidate: Evidence,
-    /// Stable, since the step began.
+    /// Stable, since the sidecars have the step.
     pub stable: Evidence,
     /// Who has the step.
     pub convergence: Convergence,

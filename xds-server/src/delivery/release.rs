@@ -28,6 +28,9 @@ pub struct Release {
     pub phase: Phase,
     /// Since when an operator holds it, if one does.
     pub paused_at: Option<Timestamp>,
+    /// Whether the sidecars have the step that it is on.
+    #[serde(default)]
+    pub converged: bool,
     /// Alerts that stand now.
     pub alerts: BTreeMap<Guardrail, Level>,
 }

@@ -1,11 +1,13 @@
 //! What the parts count in plain atomics, in Prometheus' words.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use tidegate::delivery::progress::AckTimes;
 use tidegate::telemetry::IntakeStats;
 use tidegate::xds::counters::{ByKind, Counters};
 
@@ -32,6 +34,25 @@ pub(super) fn of_reports(stats: &IntakeStats, registry: &mut Registry) {
     registry.register("report_entries_unknown", "Entries of versions that are not known", unknown);
     let dropped = total(stats.dropped.load(Ordering::Relaxed));
     registry.register("report_counts_dropped", "Counts that sidecars had no room for", dropped);
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfQuantile {
+    quantile: &'static str,
+}
+
+/// How long the newest publication took to reach the sidecars.
+pub(super) fn of_convergence(times: Option<AckTimes>, registry: &mut Registry) {
+    let family: Family<OfQuantile, Gauge<f64, AtomicU64>> = Family::default();
+    let quantiles = times.map(|times| [("0.5", times.p50), ("0.99", times.p99)]);
+    for (quantile, time) in quantiles.into_iter().flatten() {
+        family.get_or_create(&OfQuantile { quantile }).set(time.as_secs_f64());
+    }
+    registry.register(
+        "convergence_seconds",
+        "From the newest decision that a sidecar accepted to when sidecars accepted it",
+        family,
+    );
 }
 
 /// How xDS fares.

@@ -26,6 +26,9 @@ impl Sidecars for Mesh {
     fn publish(&mut self, state: &State) -> u64 {
         // First: the reports that follow from a publication must be expected.
         self.telemetry.follow(state);
+        // Before: a sidecar may have it before this returns.
+        let last = self.publisher.subscribe().borrow().serial();
+        self.ledger.publishing(last.saturating_add(1));
         self.publisher.publish(state)
     }
 

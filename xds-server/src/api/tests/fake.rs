@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -21,7 +22,7 @@ use crate::controller::{CommandError, Origin, View};
 use crate::delivery::command::{Command, Outcome};
 use crate::delivery::event::Event;
 use crate::delivery::names::{ReleaseId, ServiceName, VersionName};
-use crate::delivery::progress::{Convergence, Observation, Progress};
+use crate::delivery::progress::{AckTimes, Convergence, Observation, Progress};
 use crate::delivery::reducer::decide_command;
 use crate::delivery::units::Timestamp;
 use crate::journal::{Head, NewRecord, Record};
@@ -97,10 +98,19 @@ impl Fake {
                 verdict: Verdict::Healthy,
                 candidate: evidence(120),
                 stable: evidence(880),
-                convergence: Convergence { acked: 1, connected: 2 },
+                convergence: Convergence {
+                    acked: 1,
+                    connected: 2,
+                    lagging: vec!["envoy-2".to_owned()],
+                    times: Some(AckTimes {
+                        p50: Duration::from_millis(40),
+                        p99: Duration::from_millis(84),
+                    }),
+                    ..Convergence::default()
+                },
             },
             waiting_for: vec!["1 sidecar".to_owned()],
-            time_left: std::time::Duration::from_millis(1500),
+            time_left: Duration::from_millis(1500),
         };
         let id: ReleaseId = release.parse().unwrap();
         self.view.send_modify(|view| {
@@ -162,7 +172,8 @@ impl Backend for Fake {
             mode: Mode::Delta,
             synced: 0,
             acked: BTreeMap::new(),
-            refused: BTreeMap::from([(Kind::Route, nack)]),
+            refused: BTreeMap::from([(Kind::Route, nack.clone())]),
+            last_refusal: Some((Kind::Route, nack)),
         }]
     }
 

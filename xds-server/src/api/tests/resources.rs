@@ -48,7 +48,11 @@ async fn a_service_shows_what_serves_and_what_is_released() {
     }
     let progress = &release["progress"];
     assert_eq!(progress["verdict"]["verdict"], "healthy");
-    assert_eq!(progress["convergence"], json!({"acked": 1, "connected": 2}));
+    let convergence = json!({
+        "acked": 1, "connected": 2, "refusing": 0, "refused": [], "behind": 1,
+        "lagging": ["envoy-2"], "p50_ms": 40, "p99_ms": 84
+    });
+    assert_eq!(progress["convergence"], convergence);
     assert_eq!(progress["waiting_for"], json!(["1 sidecar"]));
     assert_eq!(progress["time_left_ms"], 1500);
 }
@@ -138,6 +142,9 @@ async fn nodes_are_listed() {
     assert_eq!(nodes[0]["mode"], "delta");
     assert_eq!(nodes[0]["synced"], false);
     assert_eq!(nodes[0]["refused"]["route"]["message"], "no such cluster");
+    assert_eq!(nodes[0]["behind"], 1);
+    let last = json!({"type": "route", "version": "abc", "message": "no such cluster", "at": 9});
+    assert_eq!(nodes[0]["last_refusal"], last);
 }
 
 /// Reads server-sent events until `count` came, as their ids and data.
@@ -207,6 +214,7 @@ async fn metrics_are_those_of_the_state() {
         r#"tidegate_releases_by_phase{phase="rolled_back"} 0"#,
         r#"tidegate_sidecars_connected{fleet="demo"} 1"#,
         r#"tidegate_sidecars_synced{fleet="demo"} 0"#,
+        r#"tidegate_sidecars_refusing{fleet="demo"} 1"#,
         "tidegate_journal_seq 3",
         "tidegate_halted 0",
     ] {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::config::place::At;
 use crate::config::problem::Problems;
 use crate::config::{raw, units};
-use crate::delivery::plan::{Plan, SmokeTest, Step, Strategy};
+use crate::delivery::plan::{Plan, Quorum, SmokeTest, Step, Strategy};
 use crate::delivery::units::Ppm;
 
 /// A canary's shares unless the file says otherwise: ADR-005's.
@@ -27,6 +27,7 @@ pub(super) fn resolve(strategy: &raw::Strategy, problems: &mut Problems) -> Plan
             steps: steps(canary, problems),
             watch: time(canary.watch.as_ref(), CANARY_WATCH, problems),
             smoke_tests: smoke_tests(&canary.smoke_tests, problems),
+            convergence: quorum(&canary.convergence, problems),
         },
         raw::Strategy::BlueGreen(blue_green) => Plan {
             strategy: Strategy::BlueGreen,
@@ -37,6 +38,7 @@ pub(super) fn resolve(strategy: &raw::Strategy, problems: &mut Problems) -> Plan
             }],
             watch: time(blue_green.watch.as_ref(), BLUE_GREEN_WATCH, problems),
             smoke_tests: smoke_tests(&blue_green.smoke_tests, problems),
+            convergence: quorum(&blue_green.convergence, problems),
         },
     }
 }
@@ -91,6 +93,12 @@ fn weights(written: &At<Vec<At<String>>>, problems: &mut Problems) -> Vec<Ppm> {
 
 fn time(written: Option<&At<String>>, default: Duration, problems: &mut Problems) -> Duration {
     written.and_then(|at| problems.take(at.place(), units::duration(at.get()))).unwrap_or(default)
+}
+
+fn quorum(written: &raw::Convergence, problems: &mut Problems) -> Quorum {
+    let share = written.share.as_ref();
+    let share = share.and_then(|at| problems.take(at.place(), units::percent(at.get())));
+    share.map_or_else(Quorum::default, |share| Quorum { share })
 }
 
 fn smoke_tests(written: &[At<raw::SmokeTest>], problems: &mut Problems) -> Vec<SmokeTest> {

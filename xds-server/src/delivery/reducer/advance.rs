@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use crate::delivery::event::{Event, StepEvidence};
 use crate::delivery::plan::Step;
-use crate::delivery::progress::{Observation, Progress};
+use crate::delivery::progress::{Convergence, Observation, Progress, Refused};
 use crate::delivery::release::{Phase, Release, RollbackCause};
 use crate::delivery::units::{Ppm, Timestamp};
 use crate::judge::{Finding, Verdict};
+
+/// What a step waits for in the moment when the sidecars have it: what was counted before is no
+/// evidence of it, so nothing else can follow from the same look.
+const BEGINS: &str = "its step to begin";
 
 /// Decides what follows from what is seen of a running release now, and says what it waits for.
 #[must_use]
@@ -29,12 +33,27 @@ pub fn decide_progress(
         return (vec![event], progress(seen, Vec::new(), Duration::ZERO));
     }
     let mut events = alert_changes(release, &seen.verdict);
-    let time_left = gate.time_left(release, now);
+    if let Some(event) = convergence(release, seen) {
+        events.push(event);
+        let waiting_for = vec![BEGINS.to_owned()];
+        return (events, progress(seen, waiting_for, gate.time));
+    }
+    let time_left = gate.time_left(release, now, seen);
     let waiting_for = gate.waiting_for(release, seen, time_left);
     if waiting_for.is_empty() {
         events.push(gate.opened(release, seen));
     }
     (events, progress(seen, waiting_for, time_left))
+}
+
+/// The event that says that the sidecars have the step, once. Nobody connected is nobody who has
+/// it: after a restart of the server the sidecars come back one by one.
+fn convergence(release: &Release, seen: &Observation) -> Option<Event> {
+    let step = release.step()?;
+    let share = release.plan.convergence.share;
+    let has_begun =
+        !release.converged && seen.convergence.connected > 0 && seen.convergence.has_reached(share);
+    has_begun.then(|| Event::StepConverged { id: release.id.clone(), step })
 }
 
 fn progress(seen: &Observation, waiting_for: Vec<String>, time_left: Duration) -> Progress {
@@ -89,8 +108,11 @@ impl Gate {
         Some(gate)
     }
 
-    /// Time that the release is held does not count.
-    fn time_left(&self, release: &Release, now: Timestamp) -> Duration {
+    /// Time that the release is held does not count, and none before the sidecars have the step.
+    fn time_left(&self, release: &Release, now: Timestamp, seen: &Observation) -> Duration {
+        if release.step().is_some() && !release.converged && seen.convergence.connected > 0 {
+            return self.time;
+        }
         let until = release.paused_at.unwrap_or(now);
         self.time.saturating_sub(until.since(self.since))
     }
@@ -103,13 +125,7 @@ impl Gate {
         if self.untested {
             waiting.push("its smoke tests".to_owned());
         }
-        let convergence = seen.convergence;
-        if !convergence.is_complete() {
-            waiting.push(format!(
-                "sidecars: {} of {} have it",
-                convergence.acked, convergence.connected
-            ));
-        }
+        waiting.extend(sidecars(release, &seen.convergence));
         if !left.is_zero() {
             waiting.push(format!("time: {} s more", left.as_millis().div_ceil(1000)));
         }
@@ -136,6 +152,41 @@ impl Gate {
             None => Event::Completed { id, evidence },
         }
     }
+}
+
+/// The sidecars that hold a release: whoever refuses what it is meant to have, at any time, and
+/// until a step has begun whoever does not have it. One that connects later holds nothing: it is
+/// given the step with the first thing it is sent.
+fn sidecars(release: &Release, seen: &Convergence) -> Vec<String> {
+    let mut waiting: Vec<String> = seen
+        .refused
+        .iter()
+        .map(|it| {
+            let Refused { node, kind, message } = it;
+            format!("sidecar `{node}` to accept the {kind} configuration it refused: {message}")
+        })
+        .collect();
+    let unnamed = more(seen.refusing, seen.refused.len());
+    if unnamed > 0 {
+        waiting.push(format!("{unnamed} more sidecars to accept what they refused"));
+    }
+    let behind = seen.behind();
+    if !release.converged && behind > 0 && !seen.has_reached(release.plan.convergence.share) {
+        let Convergence { acked, connected, .. } = seen;
+        let names: Vec<_> = seen.lagging.iter().map(|it| format!("`{it}`")).collect();
+        let rest = match more(behind, names.len()) {
+            0 => String::new(),
+            rest => format!(" and {rest} more"),
+        };
+        let names = names.join(", ");
+        waiting.push(format!("sidecars: {acked} of {connected} have it, not yet {names}{rest}"));
+    }
+    waiting
+}
+
+/// How many of all are not among the named.
+fn more(all: u32, named: usize) -> u32 {
+    all.saturating_sub(u32::try_from(named).unwrap_or(u32::MAX))
 }
 
 /// The step's own number decides how much must be seen: a judge that would like more before it

@@ -104,12 +104,20 @@ fn observation() -> impl Strategy<Value = Observation> {
         1 => Just(Verdict::RollBack { finding: finding(Level::Rollback) }),
     ];
     let candidate = prop_oneof![1 => 0..10u64, 4 => Just(10)];
-    let acked = prop_oneof![1 => Just(1), 5 => Just(2)];
-    (verdict, candidate, acked).prop_map(|(verdict, candidate, acked)| Observation {
+    (verdict, candidate, convergence()).prop_map(|(verdict, candidate, convergence)| Observation {
         verdict,
-        convergence: Convergence { acked, connected: 2 },
+        convergence,
         ..healthy(candidate)
     })
+}
+
+/// All have it, one lags, one refuses, or nobody is connected.
+fn convergence() -> impl Strategy<Value = Convergence> {
+    let of = |acked, refusing, connected| {
+        let refused = (0..refusing).map(|_| refused()).collect();
+        Convergence { acked, refusing, connected, refused, ..Convergence::default() }
+    };
+    prop_oneof![8 => Just(of(2, 0, 2)), 1 => Just(of(1, 0, 2)), 1 => Just(of(1, 1, 2)), 1 => Just(of(0, 0, 0))]
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
@@ -165,6 +173,18 @@ impl Model {
                 .iter()
                 .any(|it| matches!(it, Event::StepEntered { .. } | Event::Completed { .. }));
             assert_eq!(moves, progress.waiting_for.is_empty() && !goes_back);
+            let Convergence { acked, connected, refusing, .. } = seen.convergence;
+            assert!(!moves || refusing == 0, "a refusal holds");
+            assert!(
+                !moves || release.converged || acked == connected,
+                "who lags holds a beginning"
+            );
+            let begins = events.iter().any(|it| matches!(it, Event::StepConverged { .. }));
+            assert!(!begins || acked == connected && connected > 0, "a step begins with everybody");
+            assert!(
+                !begins || !moves && !release.converged,
+                "a step begins once, and has then to last"
+            );
             self.commit(&events);
         }
     }

@@ -10,15 +10,19 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::node::{Node, NodeStatus, Stream};
+use super::times::Times;
 use crate::clock::Clock;
 use crate::delivery::names::FleetName;
-use crate::delivery::progress::Convergence;
+use crate::delivery::progress::{AckTimes, Convergence, MAX_NAMED, Refused};
 use crate::xds::kind::Mode;
 use crate::xds::protocol::Event;
 
 /// How many sidecars that left are remembered. Node ids are the clients' own words: without a
 /// bound they could fill the memory.
 const MAX_GONE: usize = 100;
+
+/// Most of a refusal that a waiting release tells, in characters; the rest is in the sidecar's status.
+const MAX_TOLD: usize = 300;
 
 /// A sidecar's name: what Envoy says in `node.cluster` and `node.id`.
 type Key = (FleetName, Arc<str>);
@@ -28,6 +32,7 @@ type Key = (FleetName, Arc<str>);
 pub struct Ledger {
     nodes: DashMap<Key, Node>,
     gone: Mutex<VecDeque<NodeStatus>>,
+    times: Mutex<Times>,
     changes: watch::Sender<u64>,
     next_stream: AtomicU64,
     clock: Clock,
@@ -40,6 +45,7 @@ impl Ledger {
         Arc::new(Self {
             nodes: DashMap::new(),
             gone: Mutex::default(),
+            times: Mutex::default(),
             changes: watch::Sender::new(0),
             next_stream: AtomicU64::new(0),
             clock,
@@ -60,15 +66,43 @@ impl Ledger {
         Connection { ledger: Arc::clone(self), key, id, synced: 0 }
     }
 
-    /// How many of the connected sidecars have answered a publication in full.
+    /// Notes that a publication is about to be made, so that its way to the sidecars can be timed.
+    pub fn publishing(&self, serial: u64) {
+        self.times.lock().begin(serial, self.clock.now());
+    }
+
+    /// Who of the connected sidecars has a publication, and who has not.
     #[must_use]
     pub fn convergence(&self, serial: u64) -> Convergence {
-        let mut convergence = Convergence::default();
+        let mut convergence =
+            Convergence { times: self.times.lock().of(serial), ..Convergence::default() };
+        let (mut refusing, mut lagging) = (First::default(), First::default());
         for node in &self.nodes {
             convergence.connected += 1;
-            convergence.acked += u32::from(node.synced() >= serial);
+            if node.refusal().is_some() {
+                convergence.refusing += 1;
+                refusing.keep(node.key());
+            } else if node.synced() >= serial {
+                convergence.acked += 1;
+            } else {
+                lagging.keep(node.key());
+            }
         }
+        convergence.refused = refusing.0.iter().filter_map(|key| self.refusal(key)).collect();
+        convergence.lagging = lagging.0.iter().map(|(_, node)| shown(node)).collect();
         convergence
+    }
+
+    /// How long the sidecars took to accept the newest publication that any has accepted.
+    #[must_use]
+    pub fn newest_times(&self) -> Option<AckTimes> {
+        self.times.lock().newest()
+    }
+
+    fn refusal(&self, key: &Key) -> Option<Refused> {
+        let node = self.nodes.get(key)?;
+        let (kind, nack) = node.refusal()?;
+        Some(Refused { node: shown(&key.1), kind: kind.label(), message: shown(&nack.message) })
     }
 
     /// Every sidecar that is connected or left lately, by fleet and name.
@@ -132,15 +166,20 @@ impl Connection {
         }
         self.synced = synced;
         let now = self.ledger.clock.now();
-        let mut further = false;
+        let mut news = false;
         if let Some(mut node) = self.ledger.nodes.get_mut(&self.key) {
             let mut streams = node.streams.iter_mut();
             if let Some(stream) = streams.find(|stream| stream.id == self.id) {
-                events.for_each(|event| stream.record(event, now));
-                further = stream.advance(synced);
+                for event in events {
+                    news |= stream.record(event, now);
+                }
+                news |= stream.advance(synced);
+            }
+            if let Some((reached, since)) = node.reached() {
+                self.ledger.times.lock().record(&reached, since, now);
             }
         }
-        if further {
+        if news {
             self.ledger.notify();
         }
     }
@@ -150,6 +189,34 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.ledger.disconnect(&self.key, self.id);
     }
+}
+
+/// The first few of many, in order.
+#[derive(Default)]
+struct First(Vec<Key>);
+
+impl First {
+    fn keep(&mut self, key: &Key) {
+        let at = self.0.partition_point(|kept| kept < key);
+        if at < MAX_NAMED {
+            self.0.insert(at, key.clone());
+            self.0.truncate(MAX_NAMED);
+        }
+    }
+}
+
+/// A client's words, as they may be put into a sentence: on one line, and not too long.
+fn shown(text: &str) -> String {
+    let mut words: String = text
+        .trim()
+        .chars()
+        .take(MAX_TOLD)
+        .map(|it| if it.is_control() { ' ' } else { it })
+        .collect();
+    if text.trim().chars().nth(MAX_TOLD).is_some() {
+        words.push('…');
+    }
+    words
 }
 
 #[cfg(test)]
@@ -164,6 +231,11 @@ mod tests {
 
     fn connect(ledger: &Arc<Ledger>, node: &str) -> Connection {
         ledger.connect("demo".parse().unwrap(), node, Mode::Delta)
+    }
+
+    fn nacked(message: &str) -> Event {
+        let message = message.to_owned();
+        Event::Nacked { kind: Kind::Route, version: "v".into(), message }
     }
 
     fn acked_of(ledger: &Ledger, serial: u64) -> (u32, u32) {
@@ -200,9 +272,7 @@ mod tests {
     fn a_refusal_is_shown_until_it_is_cleared() {
         let ledger = ledger();
         let mut one = connect(&ledger, "one");
-        let nacked =
-            Event::Nacked { kind: Kind::Route, version: "v".into(), message: "bad".to_owned() };
-        one.record([nacked].into_iter(), 0);
+        one.record([nacked("bad")].into_iter(), 0);
         let refused = ledger.nodes().remove(0).refused;
         assert_eq!(refused[&Kind::Route].message, "bad");
         assert_eq!(refused[&Kind::Route].at, Timestamp(7));
@@ -211,6 +281,65 @@ mod tests {
         let status = ledger.nodes().remove(0);
         assert!(status.refused.is_empty());
         assert_eq!(status.acked[&Kind::Route], "w");
+        let (kind, nack) = status.last_refusal.unwrap();
+        assert_eq!((kind, &*nack.message), (Kind::Route, "bad"), "the last one stays to be seen");
+    }
+
+    #[test]
+    fn who_refuses_has_not_got_it_whatever_else_it_answered() {
+        let ledger = ledger();
+        let mut one = connect(&ledger, "one");
+        let mut changes = ledger.changes();
+        one.record([nacked("not\nlike this")].into_iter(), 0);
+        assert!(changes.has_changed().unwrap());
+        changes.mark_unchanged();
+        one.record(std::iter::empty(), 9);
+        let seen = ledger.convergence(9);
+        assert_eq!((seen.acked, seen.refusing, seen.connected, seen.behind()), (0, 1, 1, 0));
+        let message = "not like this".to_owned();
+        assert_eq!(seen.refused, [Refused { node: "one".to_owned(), kind: "route", message }]);
+        assert_eq!(seen.times, None);
+        changes.mark_unchanged();
+        one.record([Event::Cleared { kind: Kind::Route }].into_iter(), 9);
+        assert!(changes.has_changed().unwrap());
+        assert_eq!(acked_of(&ledger, 9), (1, 1));
+    }
+
+    #[test]
+    fn the_first_few_are_named_in_order_and_briefly() {
+        let ledger = ledger();
+        let names = (0..2 * MAX_NAMED).map(|it| format!("node-{it}")).rev();
+        let all: Vec<_> = names.map(|name| connect(&ledger, &name)).collect();
+        let mut long = connect(&ledger, "refuses");
+        long.record([nacked(&"é".repeat(MAX_TOLD + 1))].into_iter(), 0);
+        let seen = ledger.convergence(1);
+        let first: Vec<_> = (0..MAX_NAMED).map(|it| format!("node-{it}")).collect();
+        assert_eq!(seen.lagging, first);
+        assert_eq!(usize::try_from(seen.behind()).unwrap(), all.len());
+        assert_eq!(seen.refused[0].message, format!("{}…", "é".repeat(MAX_TOLD)));
+    }
+
+    #[test]
+    fn the_way_to_the_sidecars_is_timed() {
+        let now = Arc::new(AtomicU64::new(1_000));
+        let time = Arc::clone(&now);
+        let ledger = Ledger::new(Clock::new(move || Timestamp(time.load(Ordering::Relaxed))));
+        let mut clusters = connect(&ledger, "one");
+        let mut routes = connect(&ledger, "one");
+        ledger.publishing(1);
+        now.store(1_100, Ordering::Relaxed);
+        clusters.record(std::iter::empty(), 1);
+        assert_eq!(ledger.newest_times(), None, "the slowest stream counts");
+        now.store(2_000, Ordering::Relaxed);
+        routes.record(std::iter::empty(), 1);
+        let times = ledger.convergence(1).times.unwrap();
+        assert!(times.p99.as_millis().abs_diff(1_000) <= 63, "{times:?}");
+
+        // A stream that opens late starts anew, and says nothing of what was had before.
+        let mut late = connect(&ledger, "one");
+        now.store(90_000, Ordering::Relaxed);
+        late.record(std::iter::empty(), 1);
+        assert_eq!(ledger.convergence(1).times, Some(times));
     }
 
     /// Checklist line 56: what is known of a sidecar goes with its last stream, but for a bounded
@@ -254,7 +383,7 @@ mod tests {
         let json = serde_json::to_value(ledger.nodes()).unwrap();
         let expected = serde_json::json!([{
             "node": "one", "fleet": "demo", "connected": true, "since": 7, "mode": "delta",
-            "synced": 1, "acked": {"route": "w"}, "refused": {}
+            "synced": 1, "acked": {"route": "w"}, "refused": {}, "last_refusal": null
         }]);
         assert_eq!(json, expected);
     }

@@ -1,6 +1,7 @@
 //! One sidecar, as its streams tell.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use serde::Serialize;
 
@@ -28,6 +29,8 @@ pub struct NodeStatus {
     pub acked: BTreeMap<Kind, String>,
     /// What it refused and is still meant to have, by type.
     pub refused: BTreeMap<Kind, Nack>,
+    /// What it refused last, even if it has accepted better since.
+    pub last_refusal: Option<(Kind, Nack)>,
 }
 
 /// A response that a sidecar refused.
@@ -50,26 +53,36 @@ pub(super) struct Stream {
     synced: u64,
     acked: BTreeMap<Kind, String>,
     refused: BTreeMap<Kind, Nack>,
+    last_refusal: Option<(Kind, Nack)>,
 }
 
 impl Stream {
     pub(super) const fn new(id: u64, mode: Mode, since: Timestamp) -> Self {
-        Self { id, since, mode, synced: 0, acked: BTreeMap::new(), refused: BTreeMap::new() }
+        Self {
+            id,
+            since,
+            mode,
+            synced: 0,
+            acked: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            last_refusal: None,
+        }
     }
 
-    /// Notes what became known.
-    pub(super) fn record(&mut self, event: Event, at: Timestamp) {
+    /// Notes what became known. Returns true if it refuses more or less than before.
+    pub(super) fn record(&mut self, event: Event, at: Timestamp) -> bool {
         match event {
             Event::Acked { kind, version } => {
                 self.acked.insert(kind, version.into());
+                false
             }
             Event::Nacked { kind, version, message } => {
-                let version = version.into();
-                self.refused.insert(kind, Nack { version, message, at });
+                let nack = Nack { version: version.into(), message, at };
+                self.last_refusal = Some((kind, nack.clone()));
+                self.refused.insert(kind, nack);
+                true
             }
-            Event::Cleared { kind } => {
-                self.refused.remove(&kind);
-            }
+            Event::Cleared { kind } => self.refused.remove(&kind).is_some(),
         }
     }
 
@@ -85,6 +98,8 @@ impl Stream {
 #[derive(Debug, Default)]
 pub(super) struct Node {
     pub(super) streams: Vec<Stream>,
+    /// The newest publication whose way to this sidecar was timed.
+    timed: u64,
 }
 
 impl Node {
@@ -92,6 +107,25 @@ impl Node {
     pub(super) fn synced(&self) -> u64 {
         let synced = self.streams.iter().map(|stream| stream.synced);
         synced.min().unwrap_or_default()
+    }
+
+    /// What it refuses, the first type of it.
+    pub(super) fn refusal(&self) -> Option<(Kind, &Nack)> {
+        let refused = self.streams.iter().flat_map(|stream| &stream.refused);
+        refused.map(|(kind, nack)| (*kind, nack)).min_by_key(|(kind, _)| *kind)
+    }
+
+    /// The publications that it has reached since it was asked last, and since when it is here.
+    /// `None` if there are none, or it refused something of them.
+    pub(super) fn reached(&mut self) -> Option<(RangeInclusive<u64>, Timestamp)> {
+        let synced = self.synced();
+        if synced <= self.timed {
+            return None;
+        }
+        let reached = self.timed.saturating_add(1)..=synced;
+        self.timed = synced;
+        let since = self.streams.iter().map(|stream| stream.since).min()?;
+        self.refusal().is_none().then_some((reached, since))
     }
 
     /// How it stands, if it has any stream.
@@ -106,10 +140,13 @@ impl Node {
             synced: self.synced(),
             acked: BTreeMap::new(),
             refused: BTreeMap::new(),
+            last_refusal: None,
         };
         for stream in &self.streams {
             status.acked.extend(stream.acked.clone());
             status.refused.extend(stream.refused.clone());
+            let refusals = [status.last_refusal.take(), stream.last_refusal.clone()];
+            status.last_refusal = refusals.into_iter().flatten().max_by_key(|(_, nack)| nack.at);
         }
         Some(status)
     }

@@ -41,12 +41,9 @@ fn a_good_canary_climbs_and_completes() {
 
 #[test]
 fn each_gate_holds_a_step_and_says_so() {
-    let lagging =
-        Observation { convergence: Convergence { acked: 1, connected: 2 }, ..healthy(10) };
     for (seconds, seen, waits_for) in [
         (9, healthy(10), "time: 1 s more"),
         (10, healthy(7), "requests: 3 more"),
-        (10, lagging, "sidecars: 1 of 2 have it"),
         (10, verdict(alert(), 10), "the error rate to fall below 5% (60 of 1000 above it)"),
     ] {
         let mut world = World::stepping();

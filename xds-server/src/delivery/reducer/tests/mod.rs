@@ -1,5 +1,6 @@
 //! The rules, one by one.
 
+mod convergence;
 mod deploy;
 mod gates;
 mod verbs;
@@ -24,6 +25,8 @@ impl World {
         world.ask(&start("order", "v2")).unwrap();
         world.see("order", 0, &healthy(0));
         assert_eq!(world.weight("order"), Ppm::percent(5));
+        world.look("order", 0, &healthy(0));
+        assert!(newest(&world.0, "order").converged);
         world
     }
 
@@ -51,8 +54,17 @@ impl World {
         run(&mut self.0, now, command)
     }
 
-    /// Lets time pass, and what is then seen decide. Says what it waits for.
+    /// Lets time pass, and what is then seen decide. Says what it waits for. A step that is new
+    /// to the sidecars they have at once.
     pub(super) fn see(&mut self, service: &str, seconds: u64, seen: &Observation) -> Vec<String> {
+        if newest(&self.0, service).step().is_some() && !newest(&self.0, service).converged {
+            self.look(service, 0, &healthy(0));
+        }
+        self.look(service, seconds, seen)
+    }
+
+    /// The same, but the sidecars have only what is seen.
+    pub(super) fn look(&mut self, service: &str, seconds: u64, seen: &Observation) -> Vec<String> {
         self.1 += seconds;
         let now = self.now();
         let (events, progress) = decide_progress(newest(&self.0, service), now, seen);

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::config::{Fleet, Listener, Mesh, Services};
 use crate::delivery::catalogue::{Endpoint, Guardrails, ServiceSpec, VersionSpec};
 use crate::delivery::names::ReleaseId;
-use crate::delivery::plan::{Plan, Step, Strategy};
+use crate::delivery::plan::{Plan, Quorum, Step, Strategy};
 use crate::delivery::release::{Phase, Release};
 use crate::delivery::state::{ServiceState, State};
 use crate::delivery::units::{Ppm, Timestamp};
@@ -43,6 +43,7 @@ fn plan(weight: Ppm) -> Plan {
         steps: vec![Step { weight, time: Duration::ZERO, min_requests: 0 }],
         watch: Duration::ZERO,
         smoke_tests: Vec::new(),
+        convergence: Quorum::default(),
     }
 }
 
@@ -62,6 +63,7 @@ pub(super) fn releasing(
         started_at: Timestamp(0),
         phase: Phase::Stepping { step: 0, since: Timestamp(0) },
         paused_at: None,
+        converged: true,
         alerts: Default::default(),
     };
     ServiceState { release: Some(release), releases: number, ..service }

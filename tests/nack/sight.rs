@@ -1,0 +1,75 @@
+//! What an operator sees of a release and its sidecars.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use tidegate_demo_app::load::LoadConfig;
+use tidegate_tests::World;
+use tidegate_tests::story::Traffic;
+use tidegate_tests::wait::{PATIENCE, until};
+
+/// Traffic for a service through the first sidecar alone.
+pub(crate) async fn traffic(world: &World, service: &str) -> Result<Traffic> {
+    let first = world.sidecars.first().context("no sidecar")?;
+    let config = LoadConfig {
+        rate: 300.0,
+        users: 300,
+        timeout: Duration::from_secs(5),
+        ..LoadConfig::new(vec![first.ingress], format!("{service}.local"))
+    };
+    Traffic::with(service, &config).await
+}
+
+/// A part of an answer; null if it has none there.
+pub(crate) fn at<'a>(answer: &'a Value, pointer: &str) -> &'a Value {
+    answer.pointer(pointer).unwrap_or(&Value::Null)
+}
+
+/// The newest release of a service.
+pub(crate) async fn release(world: &World, service: &str) -> Result<Value> {
+    let service: Value = world.control.get(&format!("services/{service}")).await?;
+    Ok(at(&service, "/release").clone())
+}
+
+/// What it waits for, in one line.
+pub(crate) fn waiting_for(release: &Value) -> String {
+    let waits = at(release, "/progress/waiting_for").as_array();
+    let waits: Vec<_> = waits.into_iter().flatten().filter_map(Value::as_str).collect();
+    waits.join("; ")
+}
+
+/// Waits until the newest release of a service looks like this.
+pub(crate) async fn until_release(
+    world: &World,
+    service: &str,
+    looks: impl Fn(&Value) -> bool,
+) -> Result<Value> {
+    let seen = until(&format!("the release of {service}"), PATIENCE, async || {
+        release(world, service).await.ok().filter(&looks)
+    })
+    .await;
+    match seen {
+        Ok(release) => Ok(release),
+        Err(error) => Err(error.context(format!("it is {:#}", release(world, service).await?))),
+    }
+}
+
+/// Waits until a sidecar looks like this.
+pub(crate) async fn until_node(
+    world: &World,
+    id: &str,
+    looks: impl Fn(&Value) -> bool,
+) -> Result<Value> {
+    until(&format!("sidecar {id}"), PATIENCE, async || {
+        let nodes: Vec<Value> = world.control.get("nodes").await.ok()?;
+        nodes.into_iter().find(|node| at(node, "/id") == id && looks(node))
+    })
+    .await
+}
+
+/// The server's metrics.
+pub(crate) async fn metrics(world: &World) -> Result<String> {
+    let url = format!("http://{}/metrics", world.control.api());
+    Ok(reqwest::get(url).await?.error_for_status()?.text().await?)
+}

@@ -1,0 +1,45 @@
+//! A sidecar that hangs: connected, and silent.
+
+use anyhow::{Context, Result};
+use nix::sys::signal::Signal;
+use tidegate_tests::story::{self, Operator};
+use tidegate_tests::{World, WorldOptions};
+
+use super::ONE_WORLD;
+use super::sight::{at, release, traffic, until_node, until_release, waiting_for};
+
+const HOLDS: &str = "sidecars: 1 of 2 have it, not yet `envoy-demo-2`";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hanging_sidecar_holds_a_step_and_nobody_elses_traffic() {
+    hangs().await.unwrap();
+}
+
+async fn hangs() -> Result<()> {
+    let _alone = ONE_WORLD.lock().await;
+    let options = WorldOptions { knobs: story::knobs(), ..WorldOptions::default() };
+    let world = World::start(options).await?;
+    let operator = Operator::new(&world.control);
+    let load = traffic(&world, "order").await?;
+    operator.run(&["release", "start", "order", "--version", "v2"]).await?;
+    operator.until("order", |release| release.weight > 0.0 && release.converged).await?;
+    let status = operator.run(&["status", "order"]).await?;
+    assert!(status.contains("2 of 2 sidecars, p99 "), "{status}");
+
+    let hanging = &world.sidecars.get(1).context("no second sidecar")?.envoy.process;
+    hanging.signal(Signal::SIGSTOP)?;
+    let held = until_release(&world, "order", |it| waiting_for(it).contains(HOLDS)).await?;
+    until_node(&world, "envoy-demo-2", |node| at(node, "/behind") == 1).await?;
+    // Longer than the step, at this rate: its time has not begun.
+    load.more(5 * 300).await?;
+    let still = release(&world, "order").await?;
+    assert_eq!(at(&still, "/weight"), at(&held, "/weight"));
+    assert!(waiting_for(&still).contains(HOLDS), "{still:#}");
+
+    hanging.signal(Signal::SIGCONT)?;
+    let before = at(&held, "/weight").as_u64().context("no weight")?;
+    until_release(&world, "order", |it| at(it, "/weight").as_u64() > Some(before)).await?;
+    operator.run(&["release", "rollback", "order"]).await?;
+    load.end(None).await?;
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! How long publications took to reach the sidecars.
+
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+
+use tidegate_core::histogram::Histogram;
+
+use crate::delivery::progress::AckTimes;
+use crate::delivery::units::Timestamp;
+
+/// Publications that are remembered. A release asks only after that of its step, and the newest
+/// are what an operator looks at.
+const MAX_PUBLICATIONS: usize = 64;
+
+/// From the moment when something was published to that when a sidecar had accepted it, for the
+/// newest publications.
+#[derive(Debug, Default)]
+pub(super) struct Times(VecDeque<Publication>);
+
+#[derive(Debug)]
+struct Publication {
+    serial: u64,
+    at: Timestamp,
+    accepted: Histogram,
+}
+
+impl Times {
+    /// A publication begins. A serial that came before was not used, and begins anew.
+    pub(super) fn begin(&mut self, serial: u64, at: Timestamp) {
+        self.0.retain(|it| it.serial < serial);
+        if self.0.len() >= MAX_PUBLICATIONS {
+            self.0.pop_front();
+        }
+        self.0.push_back(Publication { serial, at, accepted: Histogram::default() });
+    }
+
+    /// A sidecar that is here `since` then has accepted these now. What was published before it
+    /// came says nothing about the way to it.
+    pub(super) fn record(
+        &mut self,
+        serials: &RangeInclusive<u64>,
+        since: Timestamp,
+        now: Timestamp,
+    ) {
+        for publication in self.0.iter_mut().filter(|it| serials.contains(&it.serial)) {
+            if since <= publication.at {
+                publication.accepted.record(now.since(publication.at));
+            }
+        }
+    }
+
+    /// How long one took; `None` if that is not known (any more).
+    pub(super) fn of(&self, serial: u64) -> Option<AckTimes> {
+        self.0.iter().find(|it| it.serial == serial)?.times()
+    }
+
+    /// How long the newest took that any sidecar accepted.
+    pub(super) fn newest(&self) -> Option<AckTimes> {
+        self.0.iter().rev().find_map(Publication::times)
+    }
+}
+
+impl Publication {
+    fn times(&self) -> Option<AckTimes> {
+        let quantile = |q| self.accepted.quantile(q);
+        Some(AckTimes { p50: quantile(0.5)?, p99: quantile(0.99)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sidecar_that_skips_publications_was_late_for_each() {
+        let mut times = Times::default();
+        times.begin(1, Timestamp(1_000));
+        times.begin(2, Timestamp(1_500));
+        assert_eq!(times.newest(), None);
+        times.record(&(1..=2), Timestamp(0), Timestamp(2_000));
+        let p50 = |serial| times.of(serial).unwrap().p50.as_millis();
+        assert!(p50(1).abs_diff(1_000) <= 63, "{}", p50(1));
+        assert!(p50(2).abs_diff(500) <= 32, "{}", p50(2));
+        assert_eq!(times.newest(), times.of(2));
+    }
+
+    #[test]
+    fn who_came_later_counts_for_nothing() {
+        let mut times = Times::default();
+        times.begin(1, Timestamp(1_000));
+        times.record(&(1..=1), Timestamp(1_001), Timestamp(90_000));
+        assert_eq!(times.of(1), None);
+    }
+
+    #[test]
+    fn a_publication_that_made_no_difference_is_forgotten() {
+        let mut times = Times::default();
+        times.begin(1, Timestamp(0));
+        times.begin(1, Timestamp(60_000));
+        times.record(&(1..=1), Timestamp(0), Timestamp(60_100));
+        assert!(times.of(1).unwrap().p99.as_millis() < 110);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut times = Times::default();
+        for serial in 0..1_000 {
+            times.begin(serial, Timestamp(serial));
+        }
+        assert_eq!(times.0.len(), MAX_PUBLICATIONS);
+    }
+}
