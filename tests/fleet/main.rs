@@ -36,7 +36,7 @@ struct Options {
     #[arg(long, value_delimiter = ',', default_value = "100,1000")]
     services: Vec<usize>,
     /// Weight changes for each size.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u8).range(1..99))]
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u8).range(1..99))]
     pushes: u8,
     /// Streams that share a connection. Real sidecars do not share.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=250))]

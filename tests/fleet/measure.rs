@@ -12,8 +12,6 @@ use crate::usage;
 
 /// How long a server may take to digest the last answers before one looks at its processor time.
 const DIGEST: Duration = Duration::from_millis(150);
-/// Reconnect storms of each server.
-const STORMS: usize = 2;
 
 /// What to measure.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +44,7 @@ pub(crate) struct Side {
     /// Memory that the sidecars took, in kB.
     pub(crate) memory_kb: u64,
     /// From the first call to the last who has its routes.
-    pub(crate) storms: Vec<Duration>,
+    pub(crate) storm: Duration,
 }
 
 /// Measures one size.
@@ -66,8 +64,8 @@ pub(crate) async fn measure(size: Size) -> Result<Row> {
         side.memory_kb = usage::memory_kb(process)?.saturating_sub(before);
         Ok(sidecars)
     };
-    let mut of_ours = connect(xds, tidegate.process, &mut ours).await?;
-    let mut of_theirs = connect(raw.address, raw.process(), &mut theirs).await?;
+    let of_ours = connect(xds, tidegate.process, &mut ours).await?;
+    let of_theirs = connect(raw.address, raw.process(), &mut theirs).await?;
 
     for pair in 0..size.pushes {
         // By turns, and each as often first: what the machine does else hits both.
@@ -79,12 +77,9 @@ pub(crate) async fn measure(size: Size) -> Result<Row> {
             }
         }
     }
-    for _ in 0..STORMS {
-        of_ours = storm(of_ours, xds, size, &mut ours).await?;
-        of_theirs = storm(of_theirs, raw.address, size, &mut theirs).await?;
-    }
+    let of_ours = storm(of_ours, xds, size, &mut ours).await?;
+    storm(of_theirs, raw.address, size, &mut theirs).await?.stop().await;
     of_ours.stop().await;
-    of_theirs.stop().await;
     let ratio = |(ours, theirs): (&Duration, &Duration)| {
         Duration::from_secs_f64(ours.as_secs_f64() / theirs.as_secs_f64().max(1e-9))
     };
@@ -118,7 +113,7 @@ async fn storm(
     sidecars.stop().await;
     let started = Instant::now();
     let sidecars = Sidecars::start(server, size.sidecars, size.per_connection)?;
-    side.storms.push(sidecars.gate.last().await?.duration_since(started));
+    side.storm = sidecars.gate.last().await?.duration_since(started);
     sleep(DIGEST).await;
     Ok(sidecars)
 }

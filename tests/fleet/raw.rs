@@ -15,7 +15,7 @@ use tidegate_proto::envoy::envoy::service::discovery::v3::aggregated_discovery_s
 use tidegate_proto::envoy::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
 };
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::transport::Server;
@@ -25,6 +25,9 @@ use crate::sidecar::ROUTE;
 
 /// The type of a request that makes the server push.
 pub(crate) const PUSH: &str = "push";
+
+/// Connections that may wait to be accepted: as many as Tidegate lets.
+const BACKLOG: u32 = 4096;
 
 type Messages = HashMap<String, DeltaDiscoveryResponse>;
 type Replies = ReceiverStream<Result<DeltaDiscoveryResponse, Status>>;
@@ -45,7 +48,9 @@ pub(crate) async fn serve(address: SocketAddr, messages: &Path) -> Result<()> {
         messages.insert(message.type_url.clone(), message);
     }
     let raw = Raw { messages: Arc::new(messages), pushes: watch::Sender::new(0) };
-    let listener = TcpListener::bind(address).await?;
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(address)?;
+    let listener = socket.listen(BACKLOG)?;
     let service = AggregatedDiscoveryServiceServer::new(raw);
     let server = Server::builder().tcp_nodelay(true).add_service(service);
     server.serve_with_incoming(TcpListenerStream::new(listener)).await.context("raw server")

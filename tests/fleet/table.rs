@@ -38,7 +38,7 @@ pub(crate) fn rows(row: &Row) -> Result<String> {
             cpu * 1e3,
             cpu * 1e6 / streams,
             side.memory_kb as f64 / streams,
-            best(side).as_secs_f64(),
+            side.storm.as_secs_f64(),
         )?;
     }
     let ratio = |of: fn(&Side) -> f64| of(&row.tidegate) / of(&row.raw).max(1e-9);
@@ -51,7 +51,7 @@ pub(crate) fn rows(row: &Row) -> Result<String> {
         text,
         "| {cpu:.2} | {cpu:.2} | {:.2} | {:.2} |",
         ratio(|side| side.memory_kb as f64),
-        ratio(|side| best(side).as_secs_f64()),
+        ratio(|side| side.storm.as_secs_f64()),
     )?;
     Ok(text)
 }
@@ -61,11 +61,6 @@ const QUANTILES: [f64; 6] = [0.0, 0.25, 0.5, 0.75, 0.99, 1.0];
 fn millis(spread: &Spread) -> String {
     let one = |quantile| format!("| {:.1} ", spread.quantile(quantile).as_secs_f64() * 1e3);
     QUANTILES.map(one).concat()
-}
-
-/// The better of few: what the machine does else can only add.
-fn best(side: &Side) -> Duration {
-    side.storms.iter().min().copied().unwrap_or_default()
 }
 
 /// The whole document.
@@ -81,7 +76,7 @@ pub(crate) fn document(tables: &str, intake: &Intake, how: &str) -> Result<Strin
          server that sends the same bytes to as many streams and waits for an answer from each. Pushes alternate\n\
          between the two; `ratio` compares them pair by pair, so its quantiles are not the quotients of the lines above\n\
          it. Processor time and memory are the server's alone. `reconnect`: all connections were dropped and all\n\
-         sidecars came back at once; until the last had its routes (the better of two).\n\n\
+         sidecars came back at once; until the last had its routes.\n\n\
          {tables}\n\
          ## Reports\n\n\
          {} senders without pause, two versions with a histogram in each report: **{:.0} reports a second and core**\n\

@@ -1,6 +1,7 @@
 //! The ledger of all sidecars.
 
-use std::collections::VecDeque;
+use std::collections::btree_map::Entry as MapEntry;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,6 +28,10 @@ type Key = (FleetName, Arc<str>);
 #[derive(Debug)]
 pub struct Ledger {
     nodes: DashMap<Key, Node>,
+    /// How many of the nodes have reached which publication. The controller asks many times
+    /// during each push, and must not walk through thousands of nodes. Locked under a node's own
+    /// lock, never the other way round.
+    reached: Mutex<BTreeMap<u64, u32>>,
     gone: Mutex<VecDeque<NodeStatus>>,
     changes: watch::Sender<u64>,
     next_stream: AtomicU64,
@@ -39,6 +44,7 @@ impl Ledger {
     pub fn new(clock: Clock) -> Arc<Self> {
         Arc::new(Self {
             nodes: DashMap::new(),
+            reached: Mutex::default(),
             gone: Mutex::default(),
             changes: watch::Sender::new(0),
             next_stream: AtomicU64::new(0),
@@ -54,7 +60,9 @@ impl Ledger {
         self.gone.lock().retain(|gone| (&gone.fleet, &*gone.node) != (&key.0, &*key.1));
         let stream = Stream::new(id, mode, self.clock.now());
         let mut known = self.nodes.entry(key.clone()).or_default();
+        let before = known.synced();
         known.streams.push(stream);
+        self.moved(before, known.synced());
         drop(known);
         self.notify();
         Connection { ledger: Arc::clone(self), key, id, synced: 0 }
@@ -63,12 +71,11 @@ impl Ledger {
     /// How many of the connected sidecars have answered a publication in full.
     #[must_use]
     pub fn convergence(&self, serial: u64) -> Convergence {
-        let mut convergence = Convergence::default();
-        for node in &self.nodes {
-            convergence.connected += 1;
-            convergence.acked += u32::from(node.synced() >= serial);
+        let reached = self.reached.lock();
+        Convergence {
+            connected: reached.values().sum(),
+            acked: reached.range(serial..).map(|(_, nodes)| nodes).sum(),
         }
-        convergence
     }
 
     /// Every sidecar that is connected or left lately, by fleet and name.
@@ -92,12 +99,33 @@ impl Ledger {
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
     }
 
+    /// Notes that a node went from one publication to another, came, or left.
+    fn moved(&self, from: Option<u64>, to: Option<u64>) {
+        if from == to {
+            return;
+        }
+        let mut reached = self.reached.lock();
+        if let Some(from) = from
+            && let MapEntry::Occupied(mut nodes) = reached.entry(from)
+        {
+            *nodes.get_mut() -= 1;
+            if *nodes.get() == 0 {
+                nodes.remove();
+            }
+        }
+        if let Some(to) = to {
+            *reached.entry(to).or_default() += 1;
+        }
+    }
+
     fn disconnect(&self, key: &Key, id: u64) {
         let Entry::Occupied(mut node) = self.nodes.entry(key.clone()) else {
             return;
         };
         let last = node.get().status(&key.0, &key.1);
+        let before = node.get().synced();
         node.get_mut().streams.retain(|stream| stream.id != id);
+        self.moved(before, node.get().synced());
         if node.get().streams.is_empty() {
             node.remove();
             let mut gone = self.gone.lock();
@@ -134,11 +162,13 @@ impl Connection {
         let now = self.ledger.clock.now();
         let mut further = false;
         if let Some(mut node) = self.ledger.nodes.get_mut(&self.key) {
+            let before = node.synced();
             let mut streams = node.streams.iter_mut();
             if let Some(stream) = streams.find(|stream| stream.id == self.id) {
                 events.for_each(|event| stream.record(event, now));
                 further = stream.advance(synced);
             }
+            self.ledger.moved(before, node.synced());
         }
         if further {
             self.ledger.notify();
@@ -194,6 +224,19 @@ mod tests {
         assert_eq!(acked_of(&ledger, 2), (0, 1));
         routes.record(std::iter::empty(), 2);
         assert_eq!(acked_of(&ledger, 2), (1, 1));
+    }
+
+    #[test]
+    fn a_slow_stream_that_leaves_holds_its_sidecar_back_no_more() {
+        let ledger = ledger();
+        let mut clusters = connect(&ledger, "one");
+        let routes = connect(&ledger, "one");
+        clusters.record(std::iter::empty(), 2);
+        drop(routes);
+        assert_eq!(acked_of(&ledger, 2), (1, 1));
+        drop(clusters);
+        assert_eq!(acked_of(&ledger, 2), (0, 0));
+        assert!(ledger.reached.lock().is_empty(), "what left is forgotten");
     }
 
     #[test]

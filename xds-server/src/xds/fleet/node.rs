@@ -88,10 +88,10 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// The newest publication that every stream of it has answered in full.
-    pub(super) fn synced(&self) -> u64 {
-        let synced = self.streams.iter().map(|stream| stream.synced);
-        synced.min().unwrap_or_default()
+    /// The newest publication that every stream of it has answered in full; `None` if it has no
+    /// stream.
+    pub(super) fn synced(&self) -> Option<u64> {
+        self.streams.iter().map(|stream| stream.synced).min()
     }
 
     /// How it stands, if it has any stream.
@@ -103,7 +103,7 @@ impl Node {
             connected: true,
             since: first.since,
             mode: first.mode,
-            synced: self.synced(),
+            synced: self.synced().unwrap_or_default(),
             acked: BTreeMap::new(),
             refused: BTreeMap::new(),
         };
