@@ -9,7 +9,7 @@ RUN_TESTS := $(CARGO) $(if $(NEXTEST),nextest run --no-tests=pass,test)
 say = @printf '\n== %s\n' '$(1)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build targets demo test test-native test-wasm test-e2e conformance lint deny bench clean
+.PHONY: help build targets demo test test-native test-wasm test-e2e conformance lint deny bench fleet clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,11 @@ deny: ## what deny.toml demands of dependencies; needs cargo-deny
 
 bench: build ## the numbers of the design, each beside its baseline
 	@TIDEGATE_ENVOY="$$(envoy/get-envoy)" && export TIDEGATE_ENVOY && $(CARGO) bench -p tidegate-tests --benches
+
+fleet: build ## 9 000 simulated sidecars beside a raw broadcast; writes docs/fleet.md; FLEET='--sidecars 100' changes it
+	$(call say,building the fleet)
+	$(CARGO) build --release -p tidegate-tests --bin tidegate-fleet
+	@exec $(BUILT)/release/tidegate-fleet $(FLEET)
 
 clean: ## remove everything that was built or fetched
 	$(CARGO) clean

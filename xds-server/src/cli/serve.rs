@@ -1,10 +1,11 @@
 //! `tidegate serve`.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use tidegate::config::{self, Config};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::info;
@@ -23,6 +24,10 @@ pub(super) struct Args {
     logs: logs::LogArgs,
 }
 
+/// Connections that may wait to be accepted. When a whole fleet comes back at once, who finds no room
+/// tries again only after a second, and then after three.
+const BACKLOG: u32 = 4096;
+
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = config::load(&args.config)?;
     logs::start(&args.logs)?;
@@ -36,8 +41,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 /// Takes both ports before anything else: a server that could not be reached must not decide.
 async fn serve(config: Config) -> Result<(), Failure> {
     let listeners = Listeners {
-        xds: bind("xDS", "xds", config.listen.xds).await?,
-        api: bind("the API", "api", config.listen.api).await?,
+        xds: bind("xDS", "xds", config.listen.xds)?,
+        api: bind("the API", "api", config.listen.api)?,
     };
     let (stop, stopped) = watch::channel(false);
     // Before the journal is opened: whoever stops us early stops us well.
@@ -56,14 +61,22 @@ async fn serve(config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn bind(
+fn bind(
     what: &'static str,
     key: &'static str,
     address: SocketAddr,
 ) -> Result<TcpListener, Failure> {
     let fail = |source| Failure::Bind { what, key, address, source };
-    let listener = TcpListener::bind(address).await.map_err(fail)?;
+    let listener = listen(address).map_err(fail)?;
     let bound = listener.local_addr().map_err(fail)?;
     info!(address = %bound, "listening for {what}");
     Ok(listener)
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Whoever starts again at once must get the port that it had.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }

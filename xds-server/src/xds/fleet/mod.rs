@@ -6,6 +6,7 @@
 
 mod ledger;
 mod node;
+mod tally;
 mod times;
 
 pub use ledger::{Connection, Ledger};

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use serde::Serialize;
 
+use super::tally::Standing;
 use crate::delivery::names::FleetName;
 use crate::delivery::units::Timestamp;
 use crate::xds::kind::{Kind, Mode};
@@ -103,10 +104,16 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// The newest publication that every stream of it has answered in full.
-    pub(super) fn synced(&self) -> u64 {
-        let synced = self.streams.iter().map(|stream| stream.synced);
-        synced.min().unwrap_or_default()
+    /// The newest publication that every stream of it has answered in full; `None` if it has no
+    /// stream.
+    fn synced(&self) -> Option<u64> {
+        self.streams.iter().map(|stream| stream.synced).min()
+    }
+
+    /// Where it stands; `None` if it has no stream.
+    pub(super) fn standing(&self) -> Option<Standing> {
+        let synced = self.synced()?;
+        Some(if self.refusal().is_some() { Standing::Refuses } else { Standing::Has(synced) })
     }
 
     /// What it refuses, the first type of it.
@@ -118,7 +125,7 @@ impl Node {
     /// The publications that it has reached since it was asked last, and since when it is here.
     /// `None` if there are none, or it refused something of them.
     pub(super) fn reached(&mut self) -> Option<(RangeInclusive<u64>, Timestamp)> {
-        let synced = self.synced();
+        let synced = self.synced()?;
         if synced <= self.timed {
             return None;
         }
@@ -137,7 +144,7 @@ impl Node {
             connected: true,
             since: first.since,
             mode: first.mode,
-            synced: self.synced(),
+            synced: self.synced().unwrap_or_default(),
             acked: BTreeMap::new(),
             refused: BTreeMap::new(),
             last_refusal: None,

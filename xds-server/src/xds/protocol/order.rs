@@ -63,7 +63,7 @@ impl<'a> Order<'a> {
     /// A route for a client that has yet to answer some of its clusters: those parts of it that
     /// it is ready for, beside what it has of the others. A client that has none waits for all.
     fn want_route(&self, name: &str, route: &'a Arc<Resource>) -> Want<'a> {
-        if !route.needs().iter().any(|need| self.lacks(need)) {
+        if self.has_all_clusters() || !route.needs().iter().any(|need| self.lacks(need)) {
             return Want::Have(Cow::Borrowed(route));
         }
         let ready = |part: &Part| !part.needs().iter().any(|need| self.lacks(need));
@@ -73,6 +73,13 @@ impl<'a> Order<'a> {
             .and_then(Entry::accepted)
             .and_then(|held| route.meanwhile(held, ready))
             .map_or(Want::Keep, |mixed| Want::Have(Cow::Owned(Arc::new(mixed))))
+    }
+
+    /// True if there is no cluster that the client has yet to answer, as on nearly every push: then
+    /// a route that names thousands of them need not look for each. Clusters are composed before
+    /// routes, so whatever is new of them has been noticed.
+    fn has_all_clusters(&self) -> bool {
+        self.watches.get(&Kind::Cluster).is_none_or(Watch::is_settled)
     }
 
     /// True if the client has yet to answer a cluster. Clusters that it did not subscribe to are

@@ -1,11 +1,13 @@
 //! xDS over gRPC: ADS, and each type on a service of its own, state of the world and delta.
 //!
 //! Every stream is one task (`stream`) that owns one [`super::protocol::Session`]; the rest here
-//! only translates. Nothing is queued for a stream: it looks at the newest snapshot when it can
-//! send.
+//! only translates: `rpc` says which path leads to which, `wire` and `codec` turn words into bytes
+//! that all streams share. Nothing is queued for a stream: it looks at the newest
+//! snapshot when it can send.
 
-mod aggregated;
-mod single;
+mod codec;
+mod field;
+mod rpc;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -14,12 +16,6 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_proto::envoy::envoy::service::cluster::v3::cluster_discovery_service_server::ClusterDiscoveryServiceServer;
-use tidegate_proto::envoy::envoy::service::discovery::v3::aggregated_discovery_service_server::AggregatedDiscoveryServiceServer;
-use tidegate_proto::envoy::envoy::service::endpoint::v3::endpoint_discovery_service_server::EndpointDiscoveryServiceServer;
-use tidegate_proto::envoy::envoy::service::extension::v3::extension_config_discovery_service_server::ExtensionConfigDiscoveryServiceServer;
-use tidegate_proto::envoy::envoy::service::listener::v3::listener_discovery_service_server::ListenerDiscoveryServiceServer;
-use tidegate_proto::envoy::envoy::service::route::v3::route_discovery_service_server::RouteDiscoveryServiceServer;
 use tokio::sync::{Semaphore, watch};
 use tonic::service::Routes;
 use tonic::transport::Server;
@@ -54,12 +50,6 @@ struct Hub {
     draining: watch::Receiver<bool>,
 }
 
-/// Implements every xDS service.
-#[derive(Debug, Clone)]
-struct Adapter {
-    hub: Arc<Hub>,
-}
-
 impl XdsServer {
     /// Services that send these snapshots.
     #[must_use]
@@ -82,13 +72,7 @@ impl XdsServer {
     /// The services, to be served by [`transport`], beside others if wanted.
     #[must_use]
     pub fn routes(&self) -> Routes {
-        let adapter = || Adapter { hub: Arc::clone(&self.hub) };
-        Routes::new(AggregatedDiscoveryServiceServer::new(adapter()))
-            .add_service(ClusterDiscoveryServiceServer::new(adapter()))
-            .add_service(EndpointDiscoveryServiceServer::new(adapter()))
-            .add_service(ListenerDiscoveryServiceServer::new(adapter()))
-            .add_service(RouteDiscoveryServiceServer::new(adapter()))
-            .add_service(ExtensionConfigDiscoveryServiceServer::new(adapter()))
+        rpc::routes(&self.hub)
     }
 
     /// Ends every stream, now and from now on, so that the server can stop: streams live for ever

@@ -15,7 +15,7 @@ use super::wire::Wire;
 use crate::delivery::names::FleetName;
 use crate::xds::counters::Counters;
 use crate::xds::fleet::Connection;
-use crate::xds::protocol::{Event, Refusal, Scope, Session};
+use crate::xds::protocol::{Event, Refusal, Response, Scope, Session};
 use crate::xds::resources::{FleetSnapshot, SnapshotSet};
 
 /// How long a client may take to say who it is.
@@ -26,14 +26,14 @@ const SEND_DEADLINE: Duration = Duration::from_secs(10);
 const MAX_NODE_ID: usize = 256;
 
 /// What tonic sends to the client.
-pub(super) type Replies<W> = ReceiverStream<Result<<W as Wire>::Reply, Status>>;
+pub(super) type Replies = ReceiverStream<Result<Response, Status>>;
 
 /// Starts a stream's task.
 pub(super) fn open<W: Wire>(
     hub: &Arc<Hub>,
     scope: Scope,
     incoming: Streaming<W::Message>,
-) -> Result<Replies<W>, Status> {
+) -> Result<Replies, Status> {
     let Ok(permit) = Arc::clone(&hub.permits).try_acquire_owned() else {
         hub.counters.overload.add_one();
         return Err(Status::resource_exhausted("too many streams; try again later"));
@@ -52,12 +52,12 @@ pub(super) fn open<W: Wire>(
 }
 
 /// Where responses go.
-struct Outbox<R> {
-    sender: mpsc::Sender<Result<R, Status>>,
+struct Outbox {
+    sender: mpsc::Sender<Result<Response, Status>>,
 }
 
-impl<R> Outbox<R> {
-    async fn send(&self, reply: R, counters: &Counters) -> Result<(), Status> {
+impl Outbox {
+    async fn send(&self, reply: Response, counters: &Counters) -> Result<(), Status> {
         match timeout(SEND_DEADLINE, self.sender.send(Ok(reply))).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Status::cancelled("the client is gone")),
@@ -81,7 +81,7 @@ async fn serve<W: Wire>(
     hub: &Hub,
     scope: Scope,
     mut incoming: Streaming<W::Message>,
-    outbox: &Outbox<W::Reply>,
+    outbox: &Outbox,
     _permit: OwnedSemaphorePermit,
 ) -> Result<(), Status> {
     let Ok(first) = timeout(FIRST_REQUEST, incoming.message()).await else {
@@ -147,7 +147,7 @@ struct Client<'a, W: Wire> {
     session: Session<W>,
     connection: Connection,
     counters: &'a Counters,
-    outbox: &'a Outbox<W::Reply>,
+    outbox: &'a Outbox,
 }
 
 impl<W: Wire> Client<'_, W> {
@@ -204,7 +204,7 @@ impl<W: Wire> Client<'_, W> {
         while let Some(response) = self.session.next_response() {
             let kind = response.kind;
             debug!(%kind, version = &*response.version, resources = response.resources.len(), removed = response.removed.len(), "push");
-            self.outbox.send(W::reply(response), self.counters).await?;
+            self.outbox.send(response, self.counters).await?;
             self.counters.pushes.of(kind).add_one();
         }
         self.note();

@@ -195,7 +195,7 @@ fn only_routing_flags_of_its_services_reach_a_sidecar() {
 fn grpc_clients_find_a_listener_named_after_the_service() {
     let order = state(&[service("order", &["v1"], "v1")]);
     let listeners = |mesh: &crate::config::Mesh| {
-        let all = build(mesh, &mesh.fleets[0], &order, std::sync::Arc::new);
+        let (all, _) = build(mesh, &mesh.fleets[0], &order, std::sync::Arc::new);
         let of_kind = all.into_iter().filter(|resource| resource.kind() == Kind::Listener);
         of_kind.collect::<Vec<_>>()
     };

@@ -1,0 +1,181 @@
+//! Simulated sidecars: real gRPC streams that subscribe as Envoy does, and accept all they get.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use prost::Message;
+use tidegate_proto::envoy::envoy::config::core::v3::Node;
+use tidegate_proto::envoy::envoy::service::discovery::v3::DeltaDiscoveryRequest;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Streaming};
+use tonic_prost::ProstCodec;
+
+use crate::gate::Gate;
+
+/// The fleet that all of them belong to, and its one listener.
+pub(crate) const FLEET: &str = "fleet";
+/// The route configuration of that listener.
+const ROUTES: &str = "fleet/ingress";
+/// Delta ADS.
+const PATH: &str =
+    "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
+/// How long one waits before one calls again.
+const RETRY: Duration = Duration::from_millis(100);
+
+const CLUSTER: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
+const ENDPOINT: &str = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
+const LISTENER: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
+const EXTENSION: &str = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";
+/// The type that a weight change is told in.
+pub(crate) const ROUTE: &str = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
+
+/// The types, in the order in which Envoy asks for them.
+pub(crate) const TYPES: [&str; 5] = [CLUSTER, ENDPOINT, LISTENER, EXTENSION, ROUTE];
+
+/// A delta response without the resources' contents: the machine is to be busy with the server.
+#[derive(Clone, PartialEq, Message)]
+struct Reply {
+    #[prost(message, repeated, tag = "2")]
+    resources: Vec<Named>,
+    #[prost(string, tag = "4")]
+    type_url: String,
+    #[prost(string, tag = "5")]
+    nonce: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Named {
+    #[prost(string, tag = "3")]
+    name: String,
+}
+
+/// A fleet that is connected. Dropping it breaks every connection at once.
+#[derive(Debug)]
+pub(crate) struct Sidecars {
+    /// Counts the route configurations that were accepted.
+    pub(crate) gate: Arc<Gate>,
+    /// How many there are.
+    pub(crate) count: usize,
+    tasks: JoinSet<()>,
+}
+
+impl Sidecars {
+    /// Connects them all at once. To be awaited: `gate.last()`, for the first routes of the last.
+    pub(crate) fn start(server: SocketAddr, count: usize, per_connection: usize) -> Result<Self> {
+        let gate = Arc::new(Gate::default());
+        gate.arm(count);
+        let mut tasks = JoinSet::new();
+        let endpoint = Endpoint::from_shared(format!("http://{server}"))?.tcp_nodelay(true);
+        for connection in 0..count.div_ceil(per_connection) {
+            let first = connection * per_connection;
+            let ids = first..count.min(first + per_connection);
+            let (endpoint, gate) = (endpoint.clone(), Arc::clone(&gate));
+            tasks.spawn(async move {
+                let channel = loop {
+                    match endpoint.connect().await {
+                        Ok(channel) => break channel,
+                        Err(_) => tokio::time::sleep(RETRY).await,
+                    }
+                };
+                let mut streams: JoinSet<()> =
+                    ids.map(|id| live(id, channel.clone(), Arc::clone(&gate))).collect();
+                while streams.join_next().await.is_some() {}
+            });
+        }
+        Ok(Self { gate, count, tasks })
+    }
+
+    /// Breaks every connection, and returns when that is done.
+    pub(crate) async fn stop(mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+/// One sidecar, which comes back whenever its stream ends.
+async fn live(id: usize, channel: Channel, gate: Arc<Gate>) {
+    while converse(id, channel.clone(), &gate).await.is_err() {
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+async fn converse(id: usize, channel: Channel, gate: &Gate) -> Result<()> {
+    let (sender, receiver) = mpsc::channel(8);
+    sender.send(hello(id)).await?;
+    let mut grpc = Grpc::new(channel).max_decoding_message_size(usize::MAX);
+    grpc.ready().await?;
+    let codec: ProstCodec<DeltaDiscoveryRequest, Reply> = ProstCodec::default();
+    let call = Request::new(ReceiverStream::new(receiver));
+    let mut replies: Streaming<Reply> =
+        grpc.streaming(call, PathAndQuery::from_static(PATH), codec).await?.into_inner();
+    let (mut asked, mut answered) = (Asked::default(), 0);
+    while let Some(reply) = replies.message().await? {
+        sender.send(accept(&reply.type_url, &reply.nonce)).await?;
+        if reply.type_url == ROUTE {
+            gate.answer(&mut answered);
+        }
+        let names: Vec<_> = reply.resources.iter().map(|it| it.name.as_str()).collect();
+        for request in asked.after(&reply.type_url, &names) {
+            sender.send(request).await?;
+        }
+    }
+    bail!("the stream ended")
+}
+
+/// What was asked for already: a sidecar subscribes to the next type when it has the one before.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    endpoints: bool,
+    listeners: bool,
+    routes: bool,
+}
+
+impl Asked {
+    /// What is to be asked after a reply that holds these names.
+    pub(crate) fn after(&mut self, type_url: &str, names: &[&str]) -> Vec<DeltaDiscoveryRequest> {
+        let first = |asked: &mut bool| !std::mem::replace(asked, true);
+        match type_url {
+            CLUSTER if first(&mut self.endpoints) => {
+                // Clusters of services have a slash in their names, and their endpoints by EDS.
+                let names: Vec<_> =
+                    names.iter().copied().filter(|name| name.contains('/')).collect();
+                vec![subscribe(ENDPOINT, &names)]
+            }
+            ENDPOINT if first(&mut self.listeners) => vec![subscribe(LISTENER, &["*"])],
+            LISTENER if first(&mut self.routes) => {
+                vec![subscribe(EXTENSION, &["tidegate"]), subscribe(ROUTE, &[ROUTES])]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// The first request of a stream.
+pub(crate) fn hello(id: usize) -> DeltaDiscoveryRequest {
+    let node = Node { id: format!("sidecar-{id}"), cluster: FLEET.to_owned(), ..Node::default() };
+    DeltaDiscoveryRequest { node: Some(node), ..subscribe(CLUSTER, &["*"]) }
+}
+
+/// The answer to a reply.
+pub(crate) fn accept(type_url: &str, nonce: &str) -> DeltaDiscoveryRequest {
+    DeltaDiscoveryRequest {
+        type_url: type_url.to_owned(),
+        response_nonce: nonce.to_owned(),
+        ..DeltaDiscoveryRequest::default()
+    }
+}
+
+/// A first request of a type.
+fn subscribe(type_url: &str, names: &[&str]) -> DeltaDiscoveryRequest {
+    DeltaDiscoveryRequest {
+        type_url: type_url.to_owned(),
+        resource_names_subscribe: names.iter().map(ToString::to_string).collect(),
+        ..DeltaDiscoveryRequest::default()
+    }
+}

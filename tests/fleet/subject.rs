@@ -1,0 +1,155 @@
+//! The two servers that are compared, each a process of its own: `tidegate serve` with a release on its way, and the
+//! raw one with the messages that Tidegate sends.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use prost::Message;
+use serde_json::json;
+use tidegate_proto::envoy::envoy::service::discovery::v3::DeltaDiscoveryRequest;
+use tidegate_proto::envoy::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
+use tidegate_tests::control_plane::ControlPlane;
+use tidegate_tests::process::Process;
+use tidegate_tests::story::{Operator, Phase};
+use tidegate_tests::{binaries, ports};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::raw::PUSH;
+use crate::sidecar::{FLEET, Sidecars};
+
+/// The service whose weight is moved.
+const SERVICE: &str = "s0";
+/// Steps of its plan: most pushes of one run.
+pub(crate) const STEPS: usize = 99;
+
+/// A control plane whose release of [`SERVICE`] is on its first step, and stays until it is promoted.
+#[derive(Debug)]
+pub(crate) struct Tidegate {
+    pub(crate) control: ControlPlane,
+    pub(crate) process: u32,
+    release: String,
+}
+
+impl Tidegate {
+    pub(crate) async fn start(services: usize, dir: &Path) -> Result<Self> {
+        let (xds, api) = (ports::free_address()?, ports::free_address()?);
+        let text = config(services, xds, api, dir)?;
+        let mut control = ControlPlane::start(&binaries::tidegate()?, &text, xds, api, dir).await?;
+        let process = control.process()?.id();
+        // A release leaves 0 % when a sidecar has it: one is enough.
+        let first = Sidecars::start(xds, 1, 1)?;
+        first.gate.last().await?;
+        let started = json!({"version": "v2"});
+        let answer = control.post(&format!("services/{SERVICE}/releases"), &started).await?;
+        ensure!(answer.status.is_success(), "release start: {}", answer.body);
+        let stepping = |it: &tidegate_tests::story::ReleaseView| it.phase == Phase::Stepping;
+        let release = Operator::new(&control).until(SERVICE, stepping).await?.id;
+        first.stop().await;
+        Ok(Self { control, process, release })
+    }
+
+    /// One weight change. Returns when it is committed and answered.
+    pub(crate) async fn push(&self) -> Result<()> {
+        let path = format!("releases/{}/promote", self.release);
+        let answer = self.control.post(&path, &json!({})).await?;
+        ensure!(answer.status.is_success(), "promote: {}", answer.body);
+        Ok(())
+    }
+}
+
+/// The raw server.
+#[derive(Debug)]
+pub(crate) struct Raw {
+    pub(crate) address: SocketAddr,
+    process: Process,
+    trigger: mpsc::Sender<DeltaDiscoveryRequest>,
+}
+
+impl Raw {
+    /// A server of these messages.
+    pub(crate) async fn start(messages: &[u8], dir: &Path) -> Result<Self> {
+        let address = ports::free_address()?;
+        let file = dir.join("messages");
+        std::fs::write(&file, messages)?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("--raw").arg(address.to_string()).arg("--messages").arg(&file);
+        let mut process = Process::spawn("raw", command, dir)?;
+        let open = async || TcpStream::connect(address).await.ok().map(drop);
+        process.wait_for("the raw server listens", open).await?;
+        let (trigger, requests) = mpsc::channel(1);
+        let mut client =
+            AggregatedDiscoveryServiceClient::connect(format!("http://{address}")).await?;
+        let replies = client.delta_aggregated_resources(ReceiverStream::new(requests)).await?;
+        let mut replies = replies.into_inner();
+        // The one who asks for a push is sent it as well, and must read it.
+        tokio::spawn(async move { while let Ok(Some(_)) = replies.message().await {} });
+        Ok(Self { address, process, trigger })
+    }
+
+    pub(crate) fn process(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// One message to everybody.
+    pub(crate) async fn push(&self) -> Result<()> {
+        let push = DeltaDiscoveryRequest { type_url: PUSH.to_owned(), ..Default::default() };
+        self.trigger.send(push).await.context("the raw server is gone")
+    }
+}
+
+/// What a server sends to a sidecar, one message for each type, each with its length before it; and the length of the
+/// last, which is the one with the routes.
+pub(crate) async fn messages(server: SocketAddr) -> Result<(Vec<u8>, usize)> {
+    let mut client = AggregatedDiscoveryServiceClient::connect(format!("http://{server}"))
+        .await?
+        .max_decoding_message_size(usize::MAX);
+    let (sender, requests) = mpsc::channel(8);
+    sender.send(crate::sidecar::hello(usize::MAX)).await?;
+    let replies = client.delta_aggregated_resources(ReceiverStream::new(requests)).await?;
+    let mut replies = replies.into_inner();
+    let (mut all, mut routes) = (Vec::new(), 0);
+    let mut asked = crate::sidecar::Asked::default();
+    for _ in crate::sidecar::TYPES {
+        let reply = replies.message().await?.context("the stream ended")?;
+        sender.send(crate::sidecar::accept(&reply.type_url, &reply.nonce)).await?;
+        let names: Vec<_> = reply.resources.iter().map(|it| it.name.as_str()).collect();
+        for request in asked.after(&reply.type_url, &names) {
+            sender.send(request).await?;
+        }
+        if reply.type_url == crate::sidecar::ROUTE {
+            routes = reply.encoded_len();
+        }
+        reply.encode_length_delimited(&mut all)?;
+    }
+    Ok((all, routes))
+}
+
+fn config(services: usize, xds: SocketAddr, api: SocketAddr, dir: &Path) -> Result<String> {
+    let steps = (1..=STEPS).map(|step| format!("{step}%")).collect::<Vec<_>>().join(", ");
+    let mut text = format!(
+        "listen: {{xds: \"{xds}\", api: \"{api}\"}}\ndata_dir: {:?}\n\
+         filter: {{wasm: \"/filter.wasm\"}}\nfleets:\n  - name: {FLEET}\n    \
+         listeners: [{{name: ingress, address: \"127.0.0.1:10000\", services: [\"*\"]}}]\n\
+         services:\n",
+        dir.join("data"),
+    );
+    for number in 0..services {
+        // Nobody ever calls the endpoints.
+        let steps = if number == 0 { steps.as_str() } else { "50%" };
+        writeln!(
+            text,
+            "  - name: s{number}\n    hosts: [\"s{number}.local\"]\n    \
+             identity: [{{header: x-user-id}}, {{cookie: sid}}]\n    \
+             strategy: {{canary: {{steps: [{steps}, 100%], step_time: 1h, watch: 1h}}}}\n    \
+             stable: v1\n    versions:\n      \
+             - {{name: v1, endpoints: [\"127.0.0.1:9101\"]}}\n      \
+             - {{name: v2, endpoints: [\"127.0.0.1:9102\"]}}",
+        )?;
+    }
+    Ok(text)
+}

@@ -1,0 +1,94 @@
+//! The document: what was measured, as tables that read well on a terminal too.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anyhow::Result;
+use tidegate_tests::spread::Spread;
+
+use crate::measure::{Row, Side};
+use crate::reports::Intake;
+use crate::usage;
+
+const HEAD: &str = "\
+| sidecars | services | push, kB | server | min | p25 | p50 | p75 | p99 | max | CPU a push | CPU a stream | memory a stream | reconnect |
+|---:|---:|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|
+";
+
+/// The head of the tables.
+pub(crate) const fn head() -> &'static str {
+    HEAD
+}
+
+/// Both servers, and how they compare.
+pub(crate) fn rows(row: &Row) -> Result<String> {
+    let size = row.size;
+    let mut text = String::new();
+    let kilobytes = row.bytes as f64 / 1e3;
+    let first = format!("| {} | {} | {kilobytes:.1} ", size.sidecars, size.services);
+    for (start, name, side) in
+        [(first.as_str(), "Tidegate", &row.tidegate), ("| | | ", "raw tonic", &row.raw)]
+    {
+        let streams = size.sidecars as f64;
+        let cpu = side.cpu.as_secs_f64() / side.pushes.len().max(1) as f64;
+        writeln!(
+            text,
+            "{start}| {name} {}| {:.1} ms | {:.1} µs | {:.1} kB | {:.2} s |",
+            millis(&side.pushes.iter().copied().collect()),
+            cpu * 1e3,
+            cpu * 1e6 / streams,
+            side.memory_kb as f64 / streams,
+            side.storm.as_secs_f64(),
+        )?;
+    }
+    let ratio = |of: fn(&Side) -> f64| of(&row.tidegate) / of(&row.raw).max(1e-9);
+    write!(text, "| | | | ratio ")?;
+    for quantile in QUANTILES {
+        write!(text, "| {:.2} ", row.ratios.quantile(quantile).as_secs_f64())?;
+    }
+    let cpu = ratio(|side| side.cpu.as_secs_f64());
+    writeln!(
+        text,
+        "| {cpu:.2} | {cpu:.2} | {:.2} | {:.2} |",
+        ratio(|side| side.memory_kb as f64),
+        ratio(|side| side.storm.as_secs_f64()),
+    )?;
+    Ok(text)
+}
+
+const QUANTILES: [f64; 6] = [0.0, 0.25, 0.5, 0.75, 0.99, 1.0];
+
+fn millis(spread: &Spread) -> String {
+    let one = |quantile| format!("| {:.1} ", spread.quantile(quantile).as_secs_f64() * 1e3);
+    QUANTILES.map(one).concat()
+}
+
+/// The whole document.
+pub(crate) fn document(tables: &str, intake: &Intake, how: &str) -> Result<String> {
+    let rate = intake.reports as f64;
+    Ok(format!(
+        "# The fleet\n\n\
+         Written by `make fleet` on {}. {}.\n\n\
+         Simulated sidecars, real gRPC streams (delta ADS, plaintext, loopback): {how}. `tidegate serve` and the raw\n\
+         server each run in a process of their own; the sidecars of both share the machine with them. A push is one\n\
+         weight change of a release, asked for by REST: its times, in milliseconds, run from the request until the last\n\
+         sidecar has answered the new routes, journal and REST included. **raw tonic** is the baseline: a minimal tonic\n\
+         server that sends the same bytes to as many streams and waits for an answer from each. Pushes alternate\n\
+         between the two; `ratio` compares them pair by pair, so its quantiles are not the quotients of the lines above\n\
+         it. Processor time and memory are the server's alone. `reconnect`: all connections were dropped and all\n\
+         sidecars came back at once; until the last had its routes.\n\n\
+         {tables}\n\
+         ## Reports\n\n\
+         {} senders without pause, two versions with a histogram in each report: **{:.0} reports a second and core**\n\
+         of the server ({} reports in {:.1} s, {:.1} s of processor time). While a release runs, the reply asks for\n\
+         {} ms until the next report of a filter instance.\n",
+        jiff::Zoned::now().strftime("%Y-%m-%d %H:%M %Z"),
+        usage::machine()?,
+        crate::reports::SENDERS,
+        rate / intake.cpu.as_secs_f64(),
+        intake.reports,
+        intake.time.as_secs_f64(),
+        intake.cpu.as_secs_f64(),
+        intake.interval_ms,
+    ))
+}
