@@ -46,6 +46,8 @@ struct World<D: Talk> {
     asked: BTreeSet<(Kind, String)>,
     /// Which kinds were answered on this stream.
     opened: BTreeSet<Kind>,
+    /// Kinds of which the client took something on this stream.
+    taken: BTreeSet<Kind>,
     /// What each version stands for, over all streams.
     versions: HashMap<(Kind, String, String), Vec<u8>>,
 }
@@ -67,6 +69,7 @@ impl<D: Talk> World<D> {
             accepted: BTreeMap::new(),
             asked: BTreeSet::new(),
             opened: BTreeSet::new(),
+            taken: BTreeSet::new(),
             versions: HashMap::new(),
         };
         world.reconnect();
@@ -83,6 +86,7 @@ impl<D: Talk> World<D> {
         self.accepted.clear();
         self.asked.clear();
         self.opened.clear();
+        self.taken.clear();
         for kind in [Kind::Cluster, Kind::Endpoint, Kind::Listener, Kind::Extension, Kind::Route] {
             let names: Vec<String> = self.names.get(&kind).into_iter().flatten().cloned().collect();
             if names.is_empty() && !is_wildcard(kind) {
@@ -228,7 +232,7 @@ impl<D: Talk> World<D> {
 
     fn apply(&mut self, response: &Response) {
         let kind = response.kind;
-        let first = !self.nonces.contains_key(&kind);
+        let first = self.taken.insert(kind);
         let view = self.view.entry(kind).or_default();
         let before: BTreeSet<String> = view.keys().cloned().collect();
         if !D::DELTA && kind.is_full_set() {
@@ -253,7 +257,8 @@ impl<D: Talk> World<D> {
         }
         let after: BTreeSet<String> = view.keys().cloned().collect();
         if kind == Kind::Cluster {
-            // A state-of-the-world server cannot know what its client has from before the stream.
+            // A state-of-the-world server cannot know what its client has from before the stream,
+            // until the client takes a set of it.
             let excused = !D::DELTA && first;
             for gone in before.difference(&after).filter(|_| !excused) {
                 let routes = self.view.get(&Kind::Route).into_iter().flatten();
