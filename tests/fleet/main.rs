@@ -36,7 +36,7 @@ struct Options {
     #[arg(long, value_delimiter = ',', default_value = "100,1000")]
     services: Vec<usize>,
     /// Weight changes for each size.
-    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u8).range(1..99))]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u8).range(1..99))]
     pushes: u8,
     /// Streams that share a connection. Real sidecars do not share.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=250))]
@@ -86,6 +86,9 @@ async fn main() -> Result<()> {
         1 => "each on a connection of its own, as real ones are".to_owned(),
         many => format!("{many} share a connection"),
     };
+    let how = format!(
+        "{how}. There are {pushes} pushes for each size, {growth_pushes} for those with more services"
+    );
     let document = table::document(&tables, &intake, &how)?;
     if let Some((_, rest)) = document.split_once("\n## ") {
         println!("\n{rest}");

@@ -1,7 +1,6 @@
 //! The document: what was measured, as tables that read well on a terminal too.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use anyhow::Result;
 use tidegate_tests::spread::Spread;
