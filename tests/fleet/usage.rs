@@ -36,12 +36,14 @@ pub(crate) fn open_files() -> Result<u64> {
 /// The machine, in one line.
 pub(crate) fn machine() -> Result<String> {
     let cores = std::thread::available_parallelism()?;
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    // What follows the version is the builder's own name for it.
+    let kernel = kernel.trim().split('-').next().unwrap_or_default();
     let memory: u64 = field("/proc/meminfo", "MemTotal:")?.trim_end_matches(" kB").parse()?;
     Ok(format!(
-        "{cores} cores, {}, {} GiB, Linux {}",
+        "{cores} cores, {}, {} GiB, Linux {kernel}",
         field("/proc/cpuinfo", "model name").unwrap_or_else(|_| "unknown CPU".to_owned()),
         memory.div_ceil(1024 * 1024),
-        fs::read_to_string("/proc/sys/kernel/osrelease")?.trim(),
     ))
 }
 
