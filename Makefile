@@ -73,8 +73,12 @@ deny: ## what deny.toml demands of dependencies; needs cargo-deny
 	@if $(CARGO) deny fetch db; then $(CARGO) deny check --disable-fetch advisories; \
 	else echo "skipped: advisories, because the database could not be fetched"; fi
 
-bench: build ## the numbers of the design, each beside its baseline
-	@TIDEGATE_ENVOY="$$(envoy/get-envoy)" && export TIDEGATE_ENVOY && $(CARGO) bench -p tidegate-tests --benches
+bench: build ## the numbers of the design, each beside its baseline; and the protocol's model at length
+	$(call say,building the benches)
+	$(CARGO) build --release -p tidegate-tests --bin tidegate-bench
+	@TIDEGATE_ENVOY="$$(envoy/get-envoy)" && export TIDEGATE_ENVOY && $(BUILT)/release/tidegate-bench
+	$(call say,random conversations with a model of Envoy: 10 000 each in state of the world and delta)
+	PROPTEST_CASES=10000 $(RUN_TESTS) -p tidegate --lib every_conversation
 
 fleet: build ## 9 000 simulated sidecars beside a raw broadcast; writes docs/fleet.md; FLEET='--sidecars 100' changes it
 	$(call say,building the fleet)

@@ -2,7 +2,6 @@
 //!
 //! 1000 requests a second, 5 % of them to the candidate, which then fails all. Beside it, as a baseline, what
 //! Flagger's rule (`(threshold + 1) × interval`) allows at best: 20 s, and by default: 120 s.
-#![expect(clippy::print_stdout, reason = "printing figures is what a bench is for")]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -42,12 +41,8 @@ struct Event {
     id: String,
 }
 
-#[tokio::main]
-async fn main() -> Result<()> {
-    // `cargo test --benches` only wants to know that it builds.
-    if !std::env::args().any(|arg| arg == "--bench") {
-        return Ok(());
-    }
+/// Measures, and prints what it found.
+pub(crate) async fn run() -> Result<()> {
     let strategy = "{canary: {steps: [5%, 100%], step_time: 1h, watch: 1h}}".to_owned();
     let knobs = Knobs { strategies: [(SERVICE.to_owned(), strategy)].into(), ..Knobs::default() };
     let world = World::start(WorldOptions { knobs, ..WorldOptions::default() }).await?;

@@ -1,6 +1,5 @@
 //! A hundred weight steps and a rollback under load: no request may fail. Beside it, in the same run and as
 //! long, the same load with nothing moving.
-#![expect(clippy::print_stdout, reason = "printing figures is what a bench is for")]
 
 use std::time::{Duration, Instant};
 
@@ -13,12 +12,8 @@ use tidegate_tests::{World, WorldOptions};
 const RATE: f64 = 1000.0;
 const SERVICE: &str = "order";
 
-#[tokio::main]
-async fn main() -> Result<()> {
-    // `cargo test --benches` only wants to know that it builds.
-    if !std::env::args().any(|arg| arg == "--bench") {
-        return Ok(());
-    }
+/// Measures, and prints what it found.
+pub(crate) async fn run() -> Result<()> {
     let steps = (1..=100).map(|percent| format!("{percent}%")).collect::<Vec<_>>().join(", ");
     let strategy =
         format!("{{canary: {{steps: [{steps}], step_time: 100ms, watch: 1h, min_requests: 1}}}}");
