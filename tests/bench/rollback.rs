@@ -20,11 +20,18 @@ const FLAGGER_FLOOR: Duration = Duration::from_secs(20);
 /// No answer by the bad version for this long: the one before was the last.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// One trial, cut where the decision was journaled.
+/// One trial. The last bad response may come before the decision: then no other was due in between.
 struct Trial {
     decided: Duration,
-    enforced: Duration,
+    total: Duration,
     failed: u64,
+}
+
+impl Trial {
+    /// How long after the decision clients still met the bad version.
+    fn enforced(&self) -> Duration {
+        self.total.saturating_sub(self.decided)
+    }
 }
 
 #[derive(Deserialize)]
@@ -56,15 +63,15 @@ pub(crate) async fn run() -> Result<()> {
         println!(
             "  trial {number:>2}: {:>4} ms to the decision, {:>4} ms more to the last bad response, {:>3} bad responses",
             trial.decided.as_millis(),
-            trial.enforced.as_millis(),
+            trial.enforced().as_millis(),
             trial.failed
         );
         trials.push(trial);
     }
     let spread = |of: fn(&Trial) -> Duration| trials.iter().map(of).collect::<Spread>();
-    let total = spread(|trial| trial.decided + trial.enforced);
+    let total = spread(|trial| trial.total);
     println!("  first bad response → decision journaled  {}", spread(|trial| trial.decided));
-    println!("  decision → last bad response             {}", spread(|trial| trial.enforced));
+    println!("  decision → last bad response             {}", spread(Trial::enforced));
     println!("  first bad response → last bad response   {total}");
     println!(
         "  goal: p50 < 500 ms, p99 < 1500 ms. Flagger's floor of {} s is {:.0} times the median.",
@@ -99,7 +106,7 @@ async fn trial(world: &World, number: u64) -> Result<Trial> {
     let total = last.saturating_duration_since(first);
     let failed = traffic.seen().versions.get("v2").map_or(0, |v2| v2.failed);
     traffic.end(Some("v2")).await?;
-    Ok(Trial { decided, enforced: total.saturating_sub(decided), failed })
+    Ok(Trial { decided, total, failed })
 }
 
 /// When the journal says that the release went back.
