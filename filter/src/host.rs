@@ -19,6 +19,7 @@ pub(crate) struct HostError(u32);
 enum Map {
     RequestHeaders = 0,
     ResponseHeaders = 2,
+    ResponseTrailers = 3,
 }
 
 /// Buffers, by their numbers in the ABI.
@@ -142,10 +143,23 @@ pub(crate) fn buffer(buffer: Buffer, limit: usize) -> Result<Option<Vec<u8>>, Ho
 
 /// The first value of a request header.
 pub(crate) fn request_header(name: &str) -> Result<Option<Vec<u8>>, HostError> {
-    let map = Map::RequestHeaders as u32;
+    header(Map::RequestHeaders, name)
+}
+
+/// The first value of a response header. Only once there is a response.
+pub(crate) fn response_header(name: &str) -> Result<Option<Vec<u8>>, HostError> {
+    header(Map::ResponseHeaders, name)
+}
+
+/// The first value of a response trailer. Only once there are trailers.
+pub(crate) fn response_trailer(name: &str) -> Result<Option<Vec<u8>>, HostError> {
+    header(Map::ResponseTrailers, name)
+}
+
+fn header(map: Map, name: &str) -> Result<Option<Vec<u8>>, HostError> {
     // SAFETY: the name outlives the call; `bytes` passes two live out-pointers.
     bytes(|data, size| unsafe {
-        proxy_get_header_map_value(map, name.as_ptr(), name.len(), data, size)
+        proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), data, size)
     })
 }
 

@@ -7,9 +7,11 @@ use proxy_wasm::{
     types::Action,
 };
 use tidegate_core::{
+    business::{self, Finished},
     config::{BUCKET_HEADER, VERSION_HEADER},
-    outcome::{Finished, classify},
-    report::Key,
+    load::{self, Load},
+    outcome::{self, classify},
+    report::{Key, Seen},
     routing::{GeneratedIdentity, Request, Router},
 };
 
@@ -76,10 +78,11 @@ impl Stream {
             return Ok(());
         };
         let code = integer(property::CODE)?.unwrap_or_default();
-        let finished = Finished {
+        let is_grpc = is_grpc(code)?;
+        let finished = outcome::Finished {
             code,
             flags: integer(property::FLAGS)?.unwrap_or_default(),
-            grpc_status: grpc_status(code)?,
+            grpc_status: if is_grpc { integer(property::GRPC_STATUS)? } else { None },
         };
         let Some(outcome) = classify(finished) else {
             return Ok(());
@@ -90,7 +93,18 @@ impl Stream {
             version: served.version,
             release: router.release(served.service),
         };
-        vm::with(|vm| vm.record(key, outcome, Duration::from_nanos(duration)));
+        let answer = Answer { status: code, is_grpc };
+        let rules = router.business(served.service).iter();
+        let seen = Seen {
+            outcome,
+            duration: Duration::from_nanos(duration),
+            // Nobody judges it at other times.
+            load: if key.release.is_empty() { Load::default() } else { answer.load() },
+            business: rules
+                .filter_map(|rule| Some((rule.name.as_str(), business::judge(rule, &answer)?)))
+                .collect(),
+        };
+        vm::with(|vm| vm.record(key, &seen));
         Ok(())
     }
 }
@@ -116,18 +130,49 @@ impl HttpContext for Stream {
     }
 }
 
-/// The status of a gRPC request. Envoy makes one up for every other request too, so it is asked for
-/// only where the request says that it is gRPC, and where HTTP has not failed already.
-fn grpc_status(code: u64) -> Result<Option<u64>, HostError> {
+/// A finished request, in the phase that may read all of it.
+struct Answer {
+    status: u64,
+    is_grpc: bool,
+}
+
+impl Answer {
+    /// Without a response there are no headers to ask for, and asking would be an error.
+    fn load(&self) -> Load {
+        if self.status == 0 {
+            return Load::default();
+        }
+        if let Some(report) = or_trouble(host::response_header(load::HEADER)).flatten() {
+            return Load::from_header(&report);
+        }
+        let read = if self.is_grpc { host::response_trailer } else { host::response_header };
+        let binary = or_trouble(read(load::BINARY_HEADER)).flatten();
+        binary.map(|report| Load::from_binary_header(&report)).unwrap_or_default()
+    }
+}
+
+impl Finished for Answer {
+    fn request_header(&self, name: &str) -> Option<Vec<u8>> {
+        or_trouble(host::request_header(name)).flatten()
+    }
+
+    fn response_header(&self, name: &str) -> Option<Vec<u8>> {
+        (self.status != 0).then(|| or_trouble(host::response_header(name)).flatten()).flatten()
+    }
+
+    fn status(&self) -> u64 {
+        self.status
+    }
+}
+
+/// Envoy makes up a gRPC status for every request, so the request itself must say that it is gRPC.
+/// One that failed by HTTP has no other status.
+fn is_grpc(code: u64) -> Result<bool, HostError> {
     if code != 200 {
-        return Ok(None);
+        return Ok(false);
     }
     let content_type = host::request_header("content-type")?.unwrap_or_default();
-    if content_type.starts_with(b"application/grpc") {
-        integer(property::GRPC_STATUS)
-    } else {
-        Ok(None)
-    }
+    Ok(content_type.starts_with(b"application/grpc"))
 }
 
 /// A property that is a number: eight bytes, little endian.

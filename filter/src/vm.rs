@@ -5,10 +5,7 @@
 
 use std::{cell::RefCell, time::Duration};
 
-use tidegate_core::{
-    outcome::Outcome,
-    report::{InForce, Key, Reporter},
-};
+use tidegate_core::report::{InForce, Key, Reporter, Seen};
 
 use crate::{
     host::{self, HostError},
@@ -81,8 +78,8 @@ impl Vm {
         self.reporter.tick()
     }
 
-    pub(crate) fn record(&mut self, key: Key<'_>, outcome: Outcome, duration: Duration) {
-        self.reporter.record(key, outcome, duration);
+    pub(crate) fn record(&mut self, key: Key<'_>, seen: &Seen<'_>) {
+        self.reporter.record(key, seen);
     }
 
     /// Sends a report if one is due.

@@ -17,6 +17,11 @@ pub(crate) fn config() -> Value {
             "name": "order", "hosts": ["order.local"],
             "identity": [{"header": "x-user-id"}, {"cookie": "sid"}],
             "salt": "order/1", "release": "r1", "versions": ["v1", "v2"],
+            "business": [{
+                "name": "order_success",
+                "of": {"method": "POST", "path": "/orders"},
+                "good": {"status": [200, 299], "header": {"name": "x-outcome", "value": "placed"}},
+            }],
         }],
         "flags": {"flags": {"beta": {
             "state": "ENABLED",

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use hyper::header::{HeaderName, HeaderValue};
 use rand::Rng;
 use rand_distr::{Distribution, LogNormal};
 use serde::{Deserialize, Serialize};
@@ -34,8 +35,26 @@ pub struct Settings {
     pub latency: Option<Latency>,
     /// Share of all requests whose TCP connection is reset instead of an answer.
     pub reset_share: f64,
+    /// How busy every answer says the instance is; absent: it says nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load: Option<Load>,
+    /// What every answer says in `x-outcome`: what became of the order, the payment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
     /// Whether `/healthz` suffers too. Off by default: the interesting bad version is the one that says it is well.
     pub healthz: bool,
+}
+
+/// An ORCA load report, in fractions of what the instance has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Load {
+    /// CPU; may be above 1.
+    pub cpu: f64,
+    /// Memory.
+    pub memory: f64,
+    /// Disk.
+    pub disk: f64,
 }
 
 /// A log-normal distribution, given by what people read off a dashboard.
@@ -62,6 +81,12 @@ pub enum Nonsense {
     /// Only final statuses can end a request.
     #[error("error_status is {0}, but must lie between 200 and 599")]
     Status(u16),
+    /// An outcome stands in a header.
+    #[error("outcome {0:?} cannot be the value of a header")]
+    Outcome(String),
+    /// Nothing can be used less than not at all.
+    #[error("load of {0} is no fraction: 0 is idle, 1 is all that there is")]
+    Load(f64),
     /// The two points do not describe a distribution.
     #[error(
         "latency needs 0 < median_ms <= p99_ms <= 60000, not median_ms {median_ms} and p99_ms {p99_ms}"
@@ -92,6 +117,8 @@ impl Default for Settings {
             error_status: 503,
             latency: None,
             reset_share: 0.0,
+            load: None,
+            outcome: None,
             healthz: false,
         }
     }
@@ -110,6 +137,16 @@ impl TryFrom<Settings> for Faults {
         }
         if !(200..=599).contains(&settings.error_status) {
             return Err(Nonsense::Status(settings.error_status));
+        }
+        if let Some(Load { cpu, memory, disk }) = settings.load
+            && let Some(odd) =
+                [cpu, memory, disk].into_iter().find(|it| !(0.0..=100.0).contains(it))
+        {
+            return Err(Nonsense::Load(odd));
+        }
+        let outcome = settings.outcome.as_deref();
+        if let Some(outcome) = outcome.filter(|it| HeaderValue::from_str(it).is_err()) {
+            return Err(Nonsense::Outcome(outcome.to_owned()));
         }
         let latency = settings.latency.map(Latency::distribution).transpose()?;
         Ok(Self { settings, latency })
@@ -156,6 +193,22 @@ impl Faults {
     #[must_use]
     pub fn reach_healthz(&self) -> bool {
         self.settings.healthz
+    }
+
+    /// What every answer says beside who gave it.
+    #[must_use]
+    pub fn sayings(&self) -> Vec<(HeaderName, HeaderValue)> {
+        let load = self.settings.load.map(|Load { cpu, memory, disk }| {
+            let report = format!(
+                "TEXT cpu_utilization={cpu},mem_utilization={memory},named_metrics.disk_utilization={disk}"
+            );
+            (HeaderName::from_static("endpoint-load-metrics"), report)
+        });
+        let outcome = self.settings.outcome.clone();
+        let outcome = outcome.map(|outcome| (HeaderName::from_static("x-outcome"), outcome));
+        let sayings = load.into_iter().chain(outcome);
+        // Checked on the way in.
+        sayings.filter_map(|(name, value)| Some((name, value.try_into().ok()?))).collect()
     }
 
     /// Draws what becomes of one request: how long it waits, and its fate then.
@@ -207,6 +260,8 @@ mod tests {
             (r#"{"latency": {"median_ms": 50, "p99_ms": 10}}"#, "median_ms <= p99_ms"),
             (r#"{"latency": {"median_ms": 0, "p99_ms": 10}}"#, "0 < median_ms"),
             (r#"{"latency": {"median_ms": 1, "p99_ms": 1e9}}"#, "60000"),
+            (r#"{"load": {"cpu": -0.1}}"#, "load of -0.1"),
+            (r#"{"outcome": "a\nb"}"#, "cannot be the value of a header"),
             (r#"{"eror_share": 1}"#, "unknown field"),
             (r#"{"error_share": "all"}"#, "invalid type"),
         ] {

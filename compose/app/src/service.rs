@@ -197,15 +197,17 @@ impl Shared {
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
-        match fate {
-            Fate::Served => Ok(self.reply(StatusCode::OK, body)),
+        let mut response = match fate {
+            Fate::Served => self.reply(StatusCode::OK, body),
             Fate::Failed(status) => {
                 let status =
                     StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                Ok(self.problem(status, &format!("{path} fails because a fault is set")))
+                self.problem(status, &format!("{path} fails because a fault is set"))
             }
-            Fate::Reset => Err(Reset),
-        }
+            Fate::Reset => return Err(Reset),
+        };
+        response.headers_mut().extend(self.faults.read().sayings());
+        Ok(response)
     }
 
     /// `GET` or `PUT /faults`.

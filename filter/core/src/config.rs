@@ -12,6 +12,9 @@ pub const IDENTITY_COOKIE: &str = "tidegate-id";
 /// Buckets, and the sum of every pair of weights: one bucket is one part per million.
 pub const BUCKETS: u32 = 1_000_000;
 
+/// Most business metrics of a service: each costs every request of it a look.
+pub const MAX_BUSINESS_RULES: usize = 4;
+
 /// Milliseconds between reports while a release runs: a bad version is to be seen within a second.
 pub const INTERVAL_RELEASING_MS: u32 = 250;
 /// Milliseconds between reports otherwise.
@@ -65,6 +68,51 @@ pub struct ServiceConfig {
     pub release: String,
     /// Versions that a flag may pin.
     pub versions: Vec<String>,
+    /// Business metrics, at most [`MAX_BUSINESS_RULES`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub business: Vec<BusinessRule>,
+}
+
+/// A business metric: the share of certain requests that ended well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BusinessRule {
+    /// Its name.
+    pub name: String,
+    /// The requests that it is about.
+    pub of: RequestMatch,
+    /// How those end well.
+    pub good: AnswerMatch,
+}
+
+/// A choice of requests: all that is named must fit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestMatch {
+    /// The method, in capitals.
+    pub method: Option<String>,
+    /// The path without query; with `*` at its end, what paths begin with.
+    pub path: Option<String>,
+}
+
+/// A choice of answers: all that is named must fit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnswerMatch {
+    /// The first and the last status that is good.
+    pub status: (u16, u16),
+    /// A response header and the value that it must have.
+    pub header: Option<HeaderMatch>,
+}
+
+/// A header and its value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeaderMatch {
+    /// Lower case.
+    pub name: String,
+    /// The whole value.
+    pub value: String,
 }
 
 /// One place where a request may carry its user's identity.

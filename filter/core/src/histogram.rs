@@ -6,8 +6,10 @@
 
 use std::time::Duration;
 
-use thiserror::Error;
 use tidegate_proto::report::v1::Histogram as Message;
+
+use crate::sparse;
+pub use crate::sparse::HistogramError;
 
 const FIRST_OCTAVE: u32 = 6; // 2^6 µs = 64 µs
 const LAST_OCTAVE: u32 = 27; // 2^27 µs = 134 s
@@ -20,28 +22,6 @@ pub const LEN: usize = 2 + (LAST_OCTAVE - FIRST_OCTAVE) as usize * PER_OCTAVE;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Histogram {
     counts: Box<[u64; LEN]>,
-}
-
-/// Why a histogram from the network was refused.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum HistogramError {
-    /// The two lists of the message must be of equal length.
-    #[error("{indexes} bucket indexes but {counts} counts")]
-    Lengths {
-        /// Length of `index`.
-        indexes: usize,
-        /// Length of `count`.
-        counts: usize,
-    },
-    /// Indexes must rise, so that no bucket comes twice.
-    #[error("bucket index {0} does not rise")]
-    Order(u32),
-    /// There are only [`LEN`] buckets.
-    #[error("bucket index {0} is out of range (there are {LEN} buckets)")]
-    Range(u32),
-    /// The counts sum to more than a `u64` holds.
-    #[error("the counts overflow")]
-    Overflow,
 }
 
 impl Default for Histogram {
@@ -112,14 +92,7 @@ impl Histogram {
 
 impl From<&Histogram> for Message {
     fn from(histogram: &Histogram) -> Self {
-        let mut message = Self::default();
-        for (index, &count) in (0..).zip(histogram.counts.iter()) {
-            if count > 0 {
-                message.index.push(index);
-                message.count.push(count);
-            }
-        }
-        message
+        sparse::write(histogram.counts.as_slice())
     }
 }
 
@@ -127,27 +100,8 @@ impl TryFrom<&Message> for Histogram {
     type Error = HistogramError;
 
     fn try_from(message: &Message) -> Result<Self, HistogramError> {
-        if message.index.len() != message.count.len() {
-            return Err(HistogramError::Lengths {
-                indexes: message.index.len(),
-                counts: message.count.len(),
-            });
-        }
         let mut histogram = Self::default();
-        let mut next = 0;
-        let mut total = 0_u64;
-        for (&index, &count) in message.index.iter().zip(&message.count) {
-            if index < next {
-                return Err(HistogramError::Order(index));
-            }
-            let slot = usize::try_from(index)
-                .ok()
-                .and_then(|index| histogram.counts.get_mut(index))
-                .ok_or(HistogramError::Range(index))?;
-            *slot = count;
-            total = total.checked_add(count).ok_or(HistogramError::Overflow)?;
-            next = index + 1;
-        }
+        sparse::read(message, histogram.counts.as_mut_slice())?;
         Ok(histogram)
     }
 }
@@ -233,8 +187,7 @@ mod tests {
         assert_eq!(refused(&[1], &[]), HistogramError::Lengths { indexes: 1, counts: 0 });
         assert_eq!(refused(&[2, 2], &[1, 1]), HistogramError::Order(2));
         assert_eq!(refused(&[2, 1], &[1, 1]), HistogramError::Order(1));
-        assert_eq!(refused(&[170], &[1]), HistogramError::Range(170));
-        assert_eq!(refused(&[u32::MAX], &[1]), HistogramError::Range(u32::MAX));
+        assert_eq!(refused(&[170], &[1]), HistogramError::Range { index: 170, buckets: LEN });
         assert_eq!(refused(&[0, 1], &[u64::MAX, 1]), HistogramError::Overflow);
     }
 

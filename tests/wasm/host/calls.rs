@@ -13,6 +13,7 @@ const GRPC_MESSAGE: u32 = 5;
 const PLUGIN_CONFIGURATION: u32 = 7;
 const REQUEST_HEADERS: u32 = 0;
 const RESPONSE_HEADERS: u32 = 2;
+const RESPONSE_TRAILERS: u32 = 3;
 
 /// Defines all functions. Their names stand once, so that faults and counts know them all.
 pub(super) fn link(linker: &mut Linker<World>) -> Result<()> {
@@ -98,6 +99,11 @@ fn proxy_get_header_map_value(
     let headers = match (map, world.phase) {
         (REQUEST_HEADERS, Phase::RequestHeaders | Phase::Log) => &world.request_headers,
         (RESPONSE_HEADERS, Phase::ResponseHeaders | Phase::Log) => &world.response_headers,
+        (RESPONSE_TRAILERS, Phase::Log) if !world.response_trailers.is_empty() => {
+            &world.response_trailers
+        }
+        // In the last phase a map that is not there is one without the header.
+        (RESPONSE_TRAILERS, Phase::Log) => return Ok(Status::NotFound),
         _ => return Ok(Status::BadArgument),
     };
     // Like Envoy, only the first value of a repeated header.

@@ -55,6 +55,10 @@ pub(crate) struct Finish {
     pub(crate) grpc_status: Option<u64>,
     /// `request.duration`, in milliseconds.
     pub(crate) millis: u64,
+    /// Response headers beside the status.
+    pub(crate) answer: Vec<(String, Vec<u8>)>,
+    /// Response trailers; none if empty.
+    pub(crate) trailers: Vec<(String, Vec<u8>)>,
 }
 
 /// What became of the headers.

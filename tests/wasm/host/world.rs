@@ -75,6 +75,8 @@ pub(crate) struct World {
     pub(crate) request_headers: Vec<(String, Vec<u8>)>,
     /// Headers of the current response.
     pub(crate) response_headers: Vec<(String, Vec<u8>)>,
+    /// Trailers of the current response.
+    pub(crate) response_trailers: Vec<(String, Vec<u8>)>,
     /// Properties, by their paths joined by dots.
     pub(crate) properties: BTreeMap<String, Vec<u8>>,
     /// Names of the clusters that gRPC calls may go to.
@@ -103,6 +105,7 @@ impl World {
             phase: Phase::None,
             request_headers: Vec::new(),
             response_headers: Vec::new(),
+            response_trailers: Vec::new(),
             properties: BTreeMap::new(),
             clusters: BTreeSet::from(["tidegate".to_owned()]),
             calls: Vec::new(),
@@ -145,6 +148,11 @@ impl World {
     }
 
     pub(super) fn finish(&mut self, finish: &Finish) {
+        if finish.code == 0 {
+            self.response_headers.clear();
+        }
+        self.response_headers.extend(finish.answer.iter().cloned());
+        self.response_trailers.clone_from(&finish.trailers);
         let mut set = |name: &str, value: Option<Vec<u8>>| match value {
             Some(value) => {
                 self.properties.insert(name.to_owned(), value);

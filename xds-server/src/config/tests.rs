@@ -66,6 +66,23 @@ fn fills_in_what_is_not_written() {
 }
 
 #[test]
+fn a_business_metric_says_which_requests_and_how_they_end_well() {
+    let written = "business: [{name: paid, of: {method: POST, path: /pay*}, \
+        good: {status: 200-299, header: {name: X-Outcome, value: paid}}, at_least: 99.5%}, \
+        {name: answered, at_least: 90%}]";
+    let text = GOOD.replace("min_requests: 40", written);
+    let config = check(&text, Path::new("")).unwrap();
+    let [paid, answered] = config.services[0].guardrails.business.as_slice() else {
+        panic!("{config:?}");
+    };
+    assert_eq!((paid.of.path.as_deref(), paid.good.status), (Some("/pay*"), (200, 299)));
+    assert_eq!(paid.good.header.as_ref().unwrap().name, "x-outcome");
+    assert_eq!(paid.at_least.to_string(), "99.5%");
+    assert_eq!((answered.of.method.as_ref(), answered.good.status), (None, (200, 399)));
+    assert!(config.services[1].guardrails.business.is_empty());
+}
+
+#[test]
 fn guardrails_are_overridden_field_by_field() {
     let config = good();
     let builtin = Guardrails::default();
@@ -156,6 +173,54 @@ const MISTAKES: &[Mistake] = &[
     ("min_requests: 40", "min_requests: 0", "0}\n  - name: product", &["says nothing"]),
     ("false_rollback: 0.1%", "false_rollback: 0%", "0%\nservices", &["cannot be kept"]),
     ("false_rollback: 0.1%", "false_rollback: 0.001", "0.001", &["no per cent sign"]),
+    (
+        "quantile: p95}",
+        "quantile: p95}, resources: {critical: 75%}",
+        "75%",
+        &["warning at 80% is not below critical at 75%"],
+    ),
+    (
+        "min_requests: 40",
+        "business: [{name: order success, at_least: 95%}]",
+        "order success",
+        &["business metric `order success` may hold only letters"],
+    ),
+    (
+        "min_requests: 40",
+        "business: [{name: paid, at_least: 95}]",
+        "95}]",
+        &["`95` has no per cent sign"],
+    ),
+    (
+        "min_requests: 40",
+        "business: [{name: paid, of: {method: post}, at_least: 95%}]",
+        "post",
+        &["`post` is no method", "capitals"],
+    ),
+    (
+        "min_requests: 40",
+        "business: [{name: paid, of: {path: orders}, at_least: 95%}]",
+        "orders}",
+        &["`orders` is no path"],
+    ),
+    (
+        "min_requests: 40",
+        "business: [{name: paid, good: {status: 299-200}, at_least: 95%}]",
+        "299-200",
+        &["`299-200` is no status", "200-299"],
+    ),
+    (
+        "min_requests: 40",
+        "business: [{name: paid, good: {header: {name: a b, value: c}}, at_least: 95%}]",
+        "a b",
+        &["not the name of a header"],
+    ),
+    (
+        "min_requests: 40",
+        "business: [{name: paid, at_least: 95%}, {name: paid, at_least: 95%}]",
+        "paid, at_least: 95%}]",
+        &["business metric `paid` is there already"],
+    ),
     // Plans.
     ("25%, 100%", "120%, 100%", "120%", &["`120%` is over 100%", "0.05%"]),
     ("25%, 100%", "5%, 100%", "5%, 100%", &["step 5% is not above the one before it, 5%"]),

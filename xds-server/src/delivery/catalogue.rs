@@ -7,9 +7,9 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tidegate_core::config::IdentitySource;
+use tidegate_core::config::{AnswerMatch, IdentitySource, RequestMatch};
 
-use super::names::{ServiceName, VersionName};
+use super::names::{MetricName, ServiceName, VersionName};
 use super::plan::{Plan, PlanError};
 use super::units::{Ppm, millis};
 
@@ -120,6 +120,9 @@ pub struct Guardrails {
     pub latency: Latency,
     /// Use of CPU, memory or disk, as reported by the version itself.
     pub resources: Resources,
+    /// Whether requests end well as the business sees it.
+    #[serde(default)]
+    pub business: Vec<BusinessMetric>,
     /// Requests after which an observed rate is taken at its word. With fewer, only what chance
     /// cannot explain counts, see [`crate::judge`].
     pub min_requests: u64,
@@ -150,13 +153,33 @@ pub struct Latency {
     pub rollback: Duration,
 }
 
-/// Limits on the use of resources.
+/// Limits on the use of each resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resources {
+    /// Which quantile of what answers say: at 900000, more than one in ten must be above a limit.
+    #[serde(default = "p90")]
+    pub quantile: Ppm,
     /// Above this: a warning.
     pub warning: Ppm,
     /// Above this: a critical alert.
     pub critical: Ppm,
+}
+
+const fn p90() -> Ppm {
+    Ppm::percent(90)
+}
+
+/// A business metric: the share of certain requests that must end well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BusinessMetric {
+    /// Its name.
+    pub name: MetricName,
+    /// The requests that it is about.
+    pub of: RequestMatch,
+    /// How those end well.
+    pub good: AnswerMatch,
+    /// The least share that does. Below it somebody is told, and the release is held.
+    pub at_least: Ppm,
 }
 
 impl Default for Guardrails {
@@ -169,7 +192,12 @@ impl Default for Guardrails {
                 critical: Duration::from_secs(5),
                 rollback: Duration::from_secs(10),
             },
-            resources: Resources { warning: Ppm::percent(80), critical: Ppm::percent(95) },
+            resources: Resources {
+                quantile: p90(),
+                warning: Ppm::percent(80),
+                critical: Ppm::percent(95),
+            },
+            business: Vec::new(),
             min_requests: 100,
         }
     }

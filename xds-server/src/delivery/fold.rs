@@ -96,7 +96,7 @@ impl State {
             Event::Resumed { id } => self.running_mut(id)?.resume(at)?,
             Event::AlertRaised { id, finding } => {
                 let alerts = &mut self.running_mut(id)?.alerts;
-                alerts.insert(finding.guardrail, finding.level);
+                alerts.insert(finding.guardrail.clone(), finding.level);
             }
             Event::AlertCleared { id, guardrail } => {
                 self.running_mut(id)?.alerts.remove(guardrail);

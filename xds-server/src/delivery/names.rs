@@ -114,6 +114,11 @@ name!(
     "service"
 );
 name!(
+    /// A business metric of a service: `order_success`.
+    MetricName,
+    "business metric"
+);
+name!(
     /// A named set of endpoints that serve a service: `v2`.
     VersionName,
     "version"

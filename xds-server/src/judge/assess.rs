@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::ceiling::{is_beyond_chance, is_exceeded};
 use super::trail::Trail;
-use super::{Evidence, Finding, Guardrail, Level, Verdict};
-use crate::delivery::catalogue::{Guardrails, Latency};
+use super::{Above, Busy, Evidence, Finding, Guardrail, Level, Verdict};
+use crate::delivery::catalogue::{Guardrails, Latency, Resources};
 use crate::delivery::units::{Ppm, Timestamp};
 
 /// What the candidate's counts say of its release now.
@@ -32,22 +32,46 @@ pub fn assess(guardrails: &Guardrails, candidate: &Trail, now: Timestamp) -> Ver
     }
 }
 
-/// One limit, as a ceiling on the share of requests that count against it.
+/// One limit, as a ceiling on the share of what counts against it.
 struct Limit {
     guardrail: Guardrail,
     level: Level,
     ceiling: Ppm,
-    bad: fn(&Evidence) -> u64,
+    /// What counts against it, and out of how many.
+    count: Count,
     shown: String,
 }
 
-/// A guardrail's limits, worst first.
-fn limits(guardrails: &Guardrails) -> [Limit; 5] {
+/// What a limit looks at.
+enum Count {
+    Requests(fn(&Evidence) -> u64),
+    Busy(fn(&Busy) -> Above, fn(Above) -> u64),
+    Business(usize),
+}
+
+impl Count {
+    fn of(&self, evidence: &Evidence) -> (u64, u64) {
+        match self {
+            Self::Requests(bad) => (bad(evidence), evidence.requests),
+            Self::Busy(resource, bad) => {
+                let above = resource(&evidence.busy);
+                (bad(above), above.samples)
+            }
+            Self::Business(rule) => {
+                let share = evidence.business.of(*rule);
+                (share.bad, share.requests)
+            }
+        }
+    }
+}
+
+/// All limits; those of one guardrail follow each other, worst first.
+fn limits(guardrails: &Guardrails) -> Vec<Limit> {
     let errors = |level, ceiling: Ppm| Limit {
         guardrail: Guardrail::ErrorRate,
         level,
         ceiling,
-        bad: |evidence| evidence.errors,
+        count: Count::Requests(|evidence| evidence.errors),
         shown: ceiling.to_string(),
     };
     let Latency { quantile, warning, critical, rollback } = guardrails.latency;
@@ -56,38 +80,69 @@ fn limits(guardrails: &Guardrails) -> [Limit; 5] {
         guardrail: Guardrail::Latency,
         level,
         ceiling: quantile.complement(),
-        bad,
-        shown: format!("p{} {limit:?}", f64::from(quantile.parts()) / 10_000.0),
+        count: Count::Requests(bad),
+        shown: format!("{} {limit:?}", shown(quantile)),
     };
-    [
+    let mut limits = vec![
         errors(Level::Rollback, guardrails.error_rate.rollback),
         errors(Level::Critical, guardrails.error_rate.alert),
         slow(Level::Rollback, rollback, |evidence| evidence.slow.rollback),
         slow(Level::Critical, critical, |evidence| evidence.slow.critical),
         slow(Level::Warning, warning, |evidence| evidence.slow.warning),
-    ]
+    ];
+    let resources: [(Guardrail, fn(&Busy) -> Above); 3] = [
+        (Guardrail::Cpu, |busy| busy.cpu),
+        (Guardrail::Memory, |busy| busy.memory),
+        (Guardrail::Disk, |busy| busy.disk),
+    ];
+    for (guardrail, of) in resources {
+        let Resources { quantile, warning, critical } = guardrails.resources;
+        let busy = |level, limit: Ppm, bad| Limit {
+            guardrail: guardrail.clone(),
+            level,
+            ceiling: quantile.complement(),
+            count: Count::Busy(of, bad),
+            shown: format!("{} {limit}", shown(quantile)),
+        };
+        limits.push(busy(Level::Critical, critical, |above| above.critical));
+        limits.push(busy(Level::Warning, warning, |above| above.warning));
+    }
+    // The record has a person decide here: an alert holds the release, and nothing more.
+    limits.extend(guardrails.business.iter().enumerate().map(|(place, metric)| Limit {
+        guardrail: Guardrail::Business(metric.name.clone()),
+        level: Level::Critical,
+        ceiling: metric.at_least.complement(),
+        count: Count::Business(place),
+        shown: metric.at_least.complement().to_string(),
+    }));
+    limits
+}
+
+/// `p99`.
+fn shown(quantile: Ppm) -> String {
+    format!("p{}", f64::from(quantile.parts()) / 10_000.0)
 }
 
 impl Limit {
     fn broken_by(&self, candidate: &Trail, now: Timestamp, enough: u64) -> Option<Finding> {
-        let step = candidate.since_start();
-        if is_exceeded((self.bad)(&step), step.requests, self.ceiling, enough) {
-            return Some(self.finding(&step, None));
+        let (bad, all) = self.count.of(&candidate.since_start());
+        if is_exceeded(bad, all, self.ceiling, enough) {
+            return Some(self.finding(bad, all, None));
         }
-        let mut recent = candidate.recent(now).into_iter();
-        let window = recent.find(|window| {
-            is_beyond_chance((self.bad)(&window.evidence), window.evidence.requests, self.ceiling)
-        })?;
-        Some(self.finding(&window.evidence, u64::try_from(window.span.as_millis()).ok()))
+        candidate.recent(now).into_iter().find_map(|window| {
+            let (bad, all) = self.count.of(&window.evidence);
+            let span = u64::try_from(window.span.as_millis()).ok();
+            is_beyond_chance(bad, all, self.ceiling).then(|| self.finding(bad, all, span))
+        })
     }
 
-    fn finding(&self, evidence: &Evidence, window_ms: Option<u64>) -> Finding {
+    fn finding(&self, bad: u64, requests: u64, window_ms: Option<u64>) -> Finding {
         Finding {
-            guardrail: self.guardrail,
+            guardrail: self.guardrail.clone(),
             level: self.level,
             limit: self.shown.clone(),
-            bad: (self.bad)(evidence),
-            requests: evidence.requests,
+            bad,
+            requests,
             window_ms,
         }
     }
@@ -95,23 +150,35 @@ impl Limit {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_core::config::{AnswerMatch, RequestMatch};
+
     use super::*;
-    use crate::judge::Slow;
+    use crate::delivery::catalogue::BusinessMetric;
+    use crate::judge::{Share, Slow};
 
     fn evidence(requests: u64, errors: u64) -> Evidence {
-        Evidence { requests, errors, slow: Slow::default() }
+        Evidence { requests, errors, ..Evidence::default() }
     }
 
     fn slow(requests: u64, warning: u64, critical: u64, rollback: u64) -> Evidence {
-        Evidence { requests, errors: 0, slow: Slow { warning, critical, rollback } }
+        Evidence { requests, slow: Slow { warning, critical, rollback }, ..Evidence::default() }
+    }
+
+    fn busy(samples: u64, warning: u64, critical: u64) -> Evidence {
+        let disk = Above { samples, warning, critical };
+        Evidence { busy: Busy { disk, ..Busy::default() }, ..evidence(10_000, 0) }
     }
 
     /// All of it counted long ago, so that only the step's total speaks.
     fn judged(evidence: Evidence) -> Verdict {
+        judged_by(&Guardrails::default(), evidence)
+    }
+
+    fn judged_by(guardrails: &Guardrails, evidence: Evidence) -> Verdict {
         let mut trail = Trail::begin(Timestamp(0), Evidence::default());
         trail.observe(Timestamp(1_000), evidence);
         trail.observe(Timestamp(100_000), evidence);
-        assess(&Guardrails::default(), &trail, Timestamp(200_000))
+        assess(guardrails, &trail, Timestamp(200_000))
     }
 
     fn level(verdict: &Verdict) -> Option<Level> {
@@ -133,10 +200,35 @@ mod tests {
             (slow(1_000, 11, 0, 0), Some(Level::Warning)),
             (slow(1_000, 900, 11, 0), Some(Level::Critical)),
             (slow(1_000, 900, 900, 11), Some(Level::Rollback)),
+            // More than one answer in ten came from an instance that was that busy.
+            (busy(1_000, 100, 0), None),
+            (busy(1_000, 101, 100), Some(Level::Warning)),
+            (busy(1_000, 101, 101), Some(Level::Critical)),
         ];
         for (candidate, expected) in cases {
             assert_eq!(level(&judged(candidate)), expected, "{candidate:?}");
         }
+    }
+
+    #[test]
+    fn a_bad_business_metric_alerts_and_leaves_the_decision_to_people() {
+        let order_success = BusinessMetric {
+            name: "order_success".parse().unwrap(),
+            of: RequestMatch::default(),
+            good: AnswerMatch { status: (200, 299), header: None },
+            at_least: Ppm::percent(95),
+        };
+        let guardrails = Guardrails { business: vec![order_success], ..Guardrails::default() };
+        let of = |requests, bad| {
+            let business = [Share { requests, bad }].into_iter().collect();
+            judged_by(&guardrails, Evidence { business, ..evidence(10_000, 0) })
+        };
+        assert_eq!(of(1_000, 50), Verdict::Healthy);
+        let Verdict::Alert { findings } = of(1_000, 1_000) else { panic!("no alert") };
+        let [finding] = findings.as_slice() else { panic!("{findings:?}") };
+        assert_eq!(finding.level, Level::Critical);
+        assert_eq!(finding.guardrail.to_string(), "share of bad `order_success`");
+        assert_eq!((finding.limit.as_str(), finding.bad), ("5%", 1_000));
     }
 
     #[test]

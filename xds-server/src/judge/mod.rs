@@ -5,59 +5,16 @@
 
 pub mod assess;
 pub mod ceiling;
+mod evidence;
+mod guardrail;
 pub mod trail;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What one version did in the time that is judged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Evidence {
-    /// Finished requests.
-    pub requests: u64,
-    /// Failed ones among them.
-    pub errors: u64,
-    /// Those certainly slower than the latency guardrail's three limits.
-    pub slow: Slow,
-}
-
-impl Evidence {
-    /// What came after `earlier`, of counts that only grow.
-    #[must_use]
-    pub const fn since(&self, earlier: &Self) -> Self {
-        Self {
-            requests: self.requests.saturating_sub(earlier.requests),
-            errors: self.errors.saturating_sub(earlier.errors),
-            slow: Slow {
-                warning: self.slow.warning.saturating_sub(earlier.slow.warning),
-                critical: self.slow.critical.saturating_sub(earlier.slow.critical),
-                rollback: self.slow.rollback.saturating_sub(earlier.slow.rollback),
-            },
-        }
-    }
-}
-
-/// Requests certainly slower than each limit of a latency guardrail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Slow {
-    /// Slower than the warning limit.
-    pub warning: u64,
-    /// Slower than the critical limit.
-    pub critical: u64,
-    /// Slower than the rollback limit.
-    pub rollback: u64,
-}
-
-/// A promise that can be broken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Guardrail {
-    /// The share of failed requests.
-    ErrorRate,
-    /// One quantile of the response time.
-    Latency,
-}
+pub use self::evidence::{Above, Business, Busy, Evidence, Share, Slow};
+pub use self::guardrail::{Guardrail, GuardrailError};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -80,7 +37,7 @@ pub struct Finding {
     pub level: Level,
     /// The limit, as configured: `5%`, `p99 10s`.
     pub limit: String,
-    /// Requests that count against it.
+    /// Requests that count against it; for a resource, answers that said how busy it was.
     pub bad: u64,
     /// Out of how many.
     pub requests: u64,
@@ -110,15 +67,6 @@ pub enum Verdict {
         /// Why.
         finding: Finding,
     },
-}
-
-impl fmt::Display for Guardrail {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::ErrorRate => "error rate",
-            Self::Latency => "latency",
-        })
-    }
 }
 
 impl fmt::Display for Level {

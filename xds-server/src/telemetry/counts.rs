@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tidegate_core::histogram::Histogram;
+use tidegate_core::utilization::Utilization;
 
 use super::intake::Entry;
-use crate::delivery::catalogue::Guardrails;
-use crate::delivery::names::{ReleaseId, VersionName};
-use crate::judge::{Evidence, Slow};
+use crate::delivery::catalogue::{Guardrails, Latency, Resources, ServiceSpec};
+use crate::delivery::names::{MetricName, ReleaseId, VersionName};
+use crate::judge::{Above, Busy, Evidence, Share, Slow};
 
 /// What one version did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -24,15 +25,73 @@ pub struct Counts {
     /// How long the requests took.
     #[serde(skip)]
     pub latency: Histogram,
+    /// How busy the instances said they were.
+    #[serde(skip)]
+    pub load: Loads,
+    /// By business rule.
+    #[serde(skip)]
+    pub business: BTreeMap<MetricName, Share>,
+}
+
+/// How busy instances said they were, by resource.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Loads {
+    /// CPU.
+    pub cpu: Utilization,
+    /// Memory.
+    pub memory: Utilization,
+    /// Disk.
+    pub disk: Utilization,
 }
 
 impl Counts {
-    fn add(&mut self, other: &Self) {
+    /// Adds another's counts, of the business rules that there are.
+    fn add(&mut self, other: &Self, rules: &[MetricName]) {
         self.requests = self.requests.saturating_add(other.requests);
         self.errors = self.errors.saturating_add(other.errors);
         self.client_errors = self.client_errors.saturating_add(other.client_errors);
         self.cancelled = self.cancelled.saturating_add(other.cancelled);
         self.latency.merge(&other.latency);
+        self.load.cpu.merge(&other.load.cpu);
+        self.load.memory.merge(&other.load.memory);
+        self.load.disk.merge(&other.load.disk);
+        for rule in rules {
+            if let Some(counted) = other.business.get(rule) {
+                let share = self.business.entry(rule.clone()).or_default();
+                share.requests = share.requests.saturating_add(counted.requests);
+                share.bad = share.bad.saturating_add(counted.bad);
+            }
+        }
+    }
+
+    fn evidence(&self, guardrails: &Guardrails) -> Evidence {
+        let Latency { warning, critical, rollback, .. } = guardrails.latency;
+        let rules = guardrails.business.iter();
+        Evidence {
+            requests: self.requests,
+            errors: self.errors,
+            slow: Slow {
+                warning: self.latency.count_above(warning),
+                critical: self.latency.count_above(critical),
+                rollback: self.latency.count_above(rollback),
+            },
+            busy: Busy {
+                cpu: above(&self.load.cpu, &guardrails.resources),
+                memory: above(&self.load.memory, &guardrails.resources),
+                disk: above(&self.load.disk, &guardrails.resources),
+            },
+            business: rules
+                .map(|rule| self.business.get(&rule.name).copied().unwrap_or_default())
+                .collect(),
+        }
+    }
+}
+
+fn above(utilization: &Utilization, limits: &Resources) -> Above {
+    Above {
+        samples: utilization.total(),
+        warning: utilization.count_above(limits.warning.parts()),
+        critical: utilization.count_above(limits.critical.parts()),
     }
 }
 
@@ -44,18 +103,18 @@ pub struct UnknownVersion;
 #[derive(Debug, Default)]
 pub struct ServiceCounts {
     totals: BTreeMap<VersionName, Counts>,
+    rules: Vec<MetricName>,
     release: Option<(ReleaseId, BTreeMap<VersionName, Counts>)>,
 }
 
 impl ServiceCounts {
-    /// Takes over which versions there are and which release runs.
-    pub fn follow<'a>(
-        &mut self,
-        versions: impl Iterator<Item = &'a VersionName>,
-        release: Option<ReleaseId>,
-    ) {
+    /// Takes over which versions and business rules there are, and which release runs.
+    pub fn follow(&mut self, spec: &ServiceSpec, release: Option<ReleaseId>) {
         let mut before = std::mem::take(&mut self.totals);
-        self.totals = versions
+        self.rules = spec.guardrails.business.iter().map(|rule| rule.name.clone()).collect();
+        self.totals = spec
+            .versions
+            .keys()
             .map(|version| (version.clone(), before.remove(version).unwrap_or_default()))
             .collect();
         if self.release.as_ref().map(|(id, _)| id) != release.as_ref() {
@@ -73,10 +132,11 @@ impl ServiceCounts {
             .iter_mut()
             .find(|(name, _)| name.as_str() == entry.version)
             .ok_or(UnknownVersion)?;
-        total.add(&entry.counts);
+        total.add(&entry.counts, &self.rules);
         match &mut self.release {
             Some((id, counts)) if id.as_str() == entry.release => {
-                counts.entry(version.clone()).or_default().add(&entry.counts);
+                let counts = counts.entry(version.clone()).or_default();
+                counts.add(&entry.counts, &self.rules);
                 Ok(true)
             }
             _ => Ok(false),
@@ -102,15 +162,7 @@ impl ServiceCounts {
             .as_ref()
             .filter(|(id, _)| id == release)
             .and_then(|(_, counts)| counts.get(version));
-        counts.map_or_else(Evidence::default, |counts| Evidence {
-            requests: counts.requests,
-            errors: counts.errors,
-            slow: Slow {
-                warning: counts.latency.count_above(guardrails.latency.warning),
-                critical: counts.latency.count_above(guardrails.latency.critical),
-                rollback: counts.latency.count_above(guardrails.latency.rollback),
-            },
-        })
+        counts.map_or_else(Evidence::default, |counts| counts.evidence(guardrails))
     }
 }
 
@@ -119,6 +171,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::delivery::fixtures::order;
 
     fn entry(version: &str, release: &str, requests: u64, slow: bool) -> Entry {
         let mut counts = Counts { requests, errors: 1, ..Counts::default() };
@@ -129,9 +182,8 @@ mod tests {
     }
 
     fn following(release: &str) -> ServiceCounts {
-        let versions: Vec<VersionName> = vec!["v1".parse().unwrap(), "v2".parse().unwrap()];
         let mut counts = ServiceCounts::default();
-        counts.follow(versions.iter(), Some(release.parse().unwrap()));
+        counts.follow(&order(), Some(release.parse().unwrap()));
         counts
     }
 
@@ -153,10 +205,11 @@ mod tests {
     fn a_new_release_begins_with_nothing() {
         let mut counts = following("order.1");
         counts.add(&entry("v2", "order.1", 5, false)).unwrap();
-        let versions: Vec<VersionName> = vec!["v2".parse().unwrap()];
-        counts.follow(versions.iter(), Some("order.2".parse().unwrap()));
-        let seen =
-            counts.evidence(&"order.2".parse().unwrap(), &versions[0], &Guardrails::default());
+        let mut spec = order();
+        spec.versions.retain(|name, _| name.as_str() == "v2");
+        counts.follow(&spec, Some("order.2".parse().unwrap()));
+        let v2 = "v2".parse().unwrap();
+        let seen = counts.evidence(&"order.2".parse().unwrap(), &v2, &Guardrails::default());
         assert_eq!(seen, Evidence::default());
         assert_eq!(counts.totals().get("v2").unwrap().requests, 5, "totals go on");
         assert_eq!(counts.add(&entry("v1", "", 1, false)), Err(UnknownVersion), "v1 left");

@@ -1,12 +1,21 @@
 //! Reports as they come from the network, checked: sizes, counts, and sums that agree.
 
-use tidegate_core::histogram::{Histogram, HistogramError};
-use tidegate_proto::report::v1::{ReportRequest, VersionCounts};
+use std::collections::BTreeMap;
 
-use super::counts::Counts;
+use tidegate_core::histogram::{Histogram, HistogramError};
+use tidegate_core::utilization::Utilization;
+use tidegate_proto::report::v1::{
+    BusinessCounts, Histogram as Sparse, ReportRequest, VersionCounts,
+};
+
+use super::counts::{Counts, Loads};
+use crate::delivery::names::MetricName;
+use crate::judge::Share;
 
 /// Entries that one report may carry.
 pub const MAX_ENTRIES: usize = 1024;
+/// Business rules that one entry may carry.
+pub const MAX_RULES: usize = 16;
 /// Bytes of a node id, fleet, service, version or release.
 pub const MAX_NAME: usize = 256;
 
@@ -74,21 +83,47 @@ pub enum Malformed {
         /// Its requests.
         requests: u64,
     },
-    /// A histogram that cannot be, or that holds more than the requests.
-    #[error("`counts[{index}].latency`: {source}")]
+    /// A histogram that cannot be.
+    #[error("`counts[{index}].{field}`: {source}")]
     Histogram {
         /// Which entry.
         index: usize,
+        /// Which of its histograms.
+        field: &'static str,
         /// What is wrong.
         source: HistogramError,
     },
-    /// More durations than requests.
-    #[error("`counts[{index}].latency` holds {durations} durations of {requests} requests")]
-    MoreDurationsThanRequests {
+    /// More samples than requests.
+    #[error("`counts[{index}].{field}` holds {samples} samples of {requests} requests")]
+    MoreSamplesThanRequests {
         /// Which entry.
         index: usize,
-        /// Durations in the histogram.
-        durations: u64,
+        /// Which of its histograms.
+        field: &'static str,
+        /// Samples in the histogram.
+        samples: u64,
+        /// Requests of the entry.
+        requests: u64,
+    },
+    /// More than [`MAX_RULES`].
+    #[error("`counts[{index}]`: {count} business rules; at most {MAX_RULES} are taken")]
+    TooManyRules {
+        /// Which entry.
+        index: usize,
+        /// How many there were.
+        count: usize,
+    },
+    /// A business rule whose numbers cannot be, or that cannot be called that.
+    #[error("`counts[{index}].business`: {bad} of {about} bad by `{rule}`, in {requests} requests")]
+    Business {
+        /// Which entry.
+        index: usize,
+        /// The rule's name, its beginning.
+        rule: String,
+        /// Requests that it says did not end well.
+        bad: u64,
+        /// Requests that it says it is about.
+        about: u64,
         /// Requests of the entry.
         requests: u64,
     },
@@ -133,16 +168,14 @@ fn entry((index, counts): (usize, VersionCounts)) -> Result<Entry, Malformed> {
     if bad > requests {
         return Err(Malformed::MoreBadThanAll { index, bad, requests });
     }
-    let latency = match &counts.latency {
-        Some(sparse) => {
-            Histogram::try_from(sparse).map_err(|source| Malformed::Histogram { index, source })?
-        }
-        None => Histogram::default(),
+    let samples = Samples { index, requests };
+    let latency = samples.of("latency", counts.latency.as_ref(), Histogram::total)?;
+    let load = Loads {
+        cpu: samples.of("cpu", counts.cpu.as_ref(), Utilization::total)?,
+        memory: samples.of("memory", counts.memory.as_ref(), Utilization::total)?,
+        disk: samples.of("disk", counts.disk.as_ref(), Utilization::total)?,
     };
-    let durations = latency.total();
-    if durations > requests {
-        return Err(Malformed::MoreDurationsThanRequests { index, durations, requests });
-    }
+    let business = samples.business(&counts.business)?;
     Ok(Entry {
         service: counts.service,
         version: counts.version,
@@ -153,8 +186,64 @@ fn entry((index, counts): (usize, VersionCounts)) -> Result<Entry, Malformed> {
             client_errors: counts.client_errors,
             cancelled: counts.cancelled,
             latency,
+            load,
+            business,
         },
     })
+}
+
+/// What an entry says in more than a number: none of it may speak of more than its requests.
+struct Samples {
+    index: usize,
+    requests: u64,
+}
+
+impl Samples {
+    fn of<'a, T>(
+        &self,
+        field: &'static str,
+        sparse: Option<&'a Sparse>,
+        total: fn(&T) -> u64,
+    ) -> Result<T, Malformed>
+    where
+        T: Default + TryFrom<&'a Sparse, Error = HistogramError>,
+    {
+        let Self { index, requests } = *self;
+        let Some(sparse) = sparse else {
+            return Ok(T::default());
+        };
+        let histogram =
+            T::try_from(sparse).map_err(|source| Malformed::Histogram { index, field, source })?;
+        let samples = total(&histogram);
+        if samples > requests {
+            return Err(Malformed::MoreSamplesThanRequests { index, field, samples, requests });
+        }
+        Ok(histogram)
+    }
+
+    /// A name that comes twice would count twice.
+    fn business(
+        &self,
+        counts: &[BusinessCounts],
+    ) -> Result<BTreeMap<MetricName, Share>, Malformed> {
+        let Self { index, requests } = *self;
+        if counts.len() > MAX_RULES {
+            return Err(Malformed::TooManyRules { index, count: counts.len() });
+        }
+        let mut business = BTreeMap::new();
+        for counts in counts {
+            let share = Share { requests: counts.requests, bad: counts.bad };
+            let possible = share.bad <= share.requests && share.requests <= requests;
+            let name = counts.rule.parse::<MetricName>().ok().filter(|_| possible);
+            let new = name.is_some_and(|name| business.insert(name, share).is_none());
+            if !new {
+                let rule = counts.rule.chars().take(40).collect();
+                let Share { requests: about, bad } = share;
+                return Err(Malformed::Business { index, rule, bad, about, requests });
+            }
+        }
+        Ok(business)
+    }
 }
 
 const fn check_name(field: &'static str, name: &str) -> Result<(), Malformed> {
@@ -166,9 +255,11 @@ const fn check_name(field: &'static str, name: &str) -> Result<(), Malformed> {
 
 #[cfg(test)]
 mod tests {
-    use tidegate_proto::report::v1::Histogram as Sparse;
-
     use super::*;
+
+    fn placed(requests: u64, bad: u64) -> BusinessCounts {
+        BusinessCounts { rule: "order_success".into(), requests, bad }
+    }
 
     fn request() -> ReportRequest {
         ReportRequest {
@@ -182,6 +273,8 @@ mod tests {
                 requests: 3,
                 errors: 1,
                 latency: Some(Sparse { index: vec![4, 9], count: vec![1, 2] }),
+                cpu: Some(Sparse { index: vec![80, 101], count: vec![1, 1] }),
+                business: vec![placed(3, 1)],
                 ..VersionCounts::default()
             }],
             ..ReportRequest::default()
@@ -191,14 +284,16 @@ mod tests {
     #[test]
     fn a_good_report_passes() {
         let report = Report::try_from(request()).unwrap();
-        assert_eq!(report.entries[0].counts.latency.total(), 3);
+        let counts = &report.entries[0].counts;
+        assert_eq!((counts.latency.total(), counts.load.cpu.total()), (3, 2));
+        assert_eq!(counts.business["order_success"], Share { requests: 3, bad: 1 });
         assert_eq!(report.sender, Sender { node: "envoy-1".into(), instance: 7 });
     }
 
     #[test]
     fn each_lie_is_named() {
         type Spoil = fn(&mut ReportRequest);
-        let cases: [(&str, Spoil); 10] = [
+        let cases: [(&str, Spoil); 16] = [
             ("`node_id` must have", |r| r.node_id.clear()),
             ("`fleet` must have", |r| r.fleet = "x".repeat(257)),
             ("`sequence` must be", |r| r.sequence = 0),
@@ -210,9 +305,19 @@ mod tests {
             ("`counts[0].latency`: ", |r| {
                 r.counts[0].latency = Some(Sparse { index: vec![9, 4], count: vec![1, 1] });
             }),
-            ("holds 9 durations of 3", |r| {
+            ("`counts[0].latency` holds 9 samples of 3", |r| {
                 r.counts[0].latency = Some(Sparse { index: vec![9], count: vec![9] });
             }),
+            ("`counts[0].cpu`: bucket index 102", |r| {
+                r.counts[0].cpu = Some(Sparse { index: vec![102], count: vec![1] });
+            }),
+            ("`counts[0].disk` holds 4 samples of 3", |r| {
+                r.counts[0].disk = Some(Sparse { index: vec![9], count: vec![4] });
+            }),
+            ("17 business rules", |r| r.counts[0].business = vec![placed(1, 0); 17]),
+            ("2 of 1 bad by `order_success`, in 3", |r| r.counts[0].business = vec![placed(1, 2)]),
+            ("0 of 4 bad by `order_success`, in 3", |r| r.counts[0].business = vec![placed(4, 0)]),
+            ("bad by `order_success`", |r| r.counts[0].business = vec![placed(1, 0); 2]),
         ];
         for (expected, spoil) in cases {
             let mut request = request();

@@ -70,10 +70,7 @@ impl Telemetry {
         self.services.retain(|name, _| state.services.contains_key(name));
         for (name, service) in &state.services {
             let release = service.running().map(|release| release.id.clone());
-            self.services
-                .entry(name.clone())
-                .or_default()
-                .follow(service.spec.versions.keys(), release);
+            self.services.entry(name.clone()).or_default().follow(&service.spec, release);
         }
         let releasing = state.services.values().any(|service| service.running().is_some());
         let interval = if releasing { INTERVAL_RELEASING_MS } else { INTERVAL_IDLE_MS };

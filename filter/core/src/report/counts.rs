@@ -1,15 +1,15 @@
 //! What was counted since the last report was sealed.
 
-use std::time::Duration;
+use tidegate_proto::report::v1::{BusinessCounts, VersionCounts};
 
-use tidegate_proto::report::v1::VersionCounts;
-
-use super::Key;
-use crate::{histogram::Histogram, outcome::Outcome};
+use super::{Key, Seen};
+use crate::{histogram::Histogram, load::Load, outcome::Outcome, utilization::Utilization};
 
 /// Versions counted apart between two reports. A sidecar that meets more of them is misconfigured,
 /// and must not eat its Envoy's memory.
 const MAX_KEYS: usize = 512;
+/// Business rules counted apart for one version. A service has few, and may get others now and then.
+const MAX_RULES: usize = 16;
 
 /// Counts by version, ascending by key.
 #[derive(Debug, Default)]
@@ -24,6 +24,10 @@ struct Entry {
     client_errors: u64,
     cancelled: u64,
     latency: Histogram,
+    cpu: Utilization,
+    memory: Utilization,
+    disk: Utilization,
+    business: Vec<BusinessCounts>,
 }
 
 impl Entry {
@@ -36,6 +40,10 @@ impl Entry {
             client_errors: 0,
             cancelled: 0,
             latency: Histogram::default(),
+            cpu: Utilization::default(),
+            memory: Utilization::default(),
+            disk: Utilization::default(),
+            business: Vec::new(),
         }
     }
 
@@ -43,8 +51,8 @@ impl Entry {
         Key { service: &self.service, version: &self.version, release: &self.release }
     }
 
-    fn add(&mut self, outcome: Outcome, duration: Duration) {
-        match outcome {
+    fn add(&mut self, seen: &Seen<'_>) {
+        match seen.outcome {
             // How long a client waited before it left says nothing about the answer's latency.
             Outcome::Cancelled => {
                 self.cancelled += 1;
@@ -54,13 +62,36 @@ impl Entry {
             Outcome::ClientError => self.client_errors += 1,
             Outcome::Success => {}
         }
-        self.latency.record(duration);
+        self.latency.record(seen.duration);
+        let Load { cpu, memory, disk } = seen.load;
+        for (samples, said) in
+            [(&mut self.cpu, cpu), (&mut self.memory, memory), (&mut self.disk, disk)]
+        {
+            if let Some(fraction) = said {
+                samples.record(fraction);
+            }
+        }
+        for (rule, ended_well) in &seen.business {
+            self.count_business(rule, *ended_well);
+        }
+    }
+
+    fn count_business(&mut self, rule: &str, ended_well: bool) {
+        let known = self.business.iter().position(|counts| counts.rule == rule);
+        if known.is_none() && self.business.len() < MAX_RULES {
+            self.business.push(BusinessCounts { rule: rule.to_owned(), ..Default::default() });
+        }
+        let at = known.unwrap_or(self.business.len().saturating_sub(1));
+        if let Some(counts) = self.business.get_mut(at).filter(|counts| counts.rule == rule) {
+            counts.requests += 1;
+            counts.bad += u64::from(!ended_well);
+        }
     }
 }
 
 impl Counts {
     /// Counts a request; false if there is no room for its version.
-    pub(super) fn record(&mut self, key: Key<'_>, outcome: Outcome, duration: Duration) -> bool {
+    pub(super) fn record(&mut self, key: Key<'_>, seen: &Seen<'_>) -> bool {
         let at = match self.0.binary_search_by(|entry| entry.key().cmp(&key)) {
             Ok(at) => at,
             Err(_) if self.0.len() >= MAX_KEYS => return false,
@@ -70,7 +101,7 @@ impl Counts {
             }
         };
         if let Some(entry) = self.0.get_mut(at) {
-            entry.add(outcome, duration);
+            entry.add(seen);
         }
         true
     }
@@ -91,6 +122,10 @@ impl Counts {
                 client_errors: entry.client_errors,
                 cancelled: entry.cancelled,
                 latency: Some((&entry.latency).into()),
+                cpu: (&entry.cpu).into(),
+                memory: (&entry.memory).into(),
+                disk: (&entry.disk).into(),
+                business: entry.business,
                 service: entry.service.into(),
                 version: entry.version.into(),
                 release: entry.release.into(),

@@ -12,7 +12,7 @@ use prost::{DecodeError, Message as _};
 use tidegate_proto::report::v1::{ReportRequest, ReportResponse};
 
 use self::counts::Counts;
-use crate::outcome::Outcome;
+use crate::{load::Load, outcome::Outcome};
 
 /// The report intervals that may be asked for, in milliseconds.
 pub const INTERVAL_MS: RangeInclusive<u32> = 50..=60_000;
@@ -55,6 +55,27 @@ pub struct Key<'a> {
     pub version: &'a str,
     /// The release that ran when the request was decided, or empty.
     pub release: &'a str,
+}
+
+/// What is counted of a finished request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seen<'a> {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// How long it took.
+    pub duration: Duration,
+    /// How busy the instance that answered said it was.
+    pub load: Load,
+    /// The business rules that it falls under, and whether it ended well by each.
+    pub business: Vec<(&'a str, bool)>,
+}
+
+impl Seen<'_> {
+    /// An outcome and a duration, and nothing else.
+    #[must_use]
+    pub fn new(outcome: Outcome, duration: Duration) -> Self {
+        Self { outcome, duration, load: Load::default(), business: Vec::new() }
+    }
 }
 
 /// Counts requests and drives their way to the control plane.
@@ -103,8 +124,8 @@ impl Reporter {
     }
 
     /// Counts a finished request.
-    pub fn record(&mut self, key: Key<'_>, outcome: Outcome, duration: Duration) {
-        if !self.open.record(key, outcome, duration) {
+    pub fn record(&mut self, key: Key<'_>, seen: &Seen<'_>) {
+        if !self.open.record(key, seen) {
             self.dropped = self.dropped.saturating_add(1);
         }
     }

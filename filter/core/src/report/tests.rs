@@ -19,7 +19,7 @@ fn ms(millis: u64) -> Duration {
 }
 
 fn success(reporter: &mut Reporter, key: Key<'_>) {
-    reporter.record(key, Outcome::Success, ms(5));
+    reporter.record(key, &Seen::new(Outcome::Success, ms(5)));
 }
 
 fn poll(reporter: &mut Reporter, now: Duration) -> Option<ReportRequest> {
@@ -37,7 +37,7 @@ fn counts_by_version_and_outcome() {
     success(&mut reporter, ORDER_V2);
     success(&mut reporter, ORDER_V1);
     for outcome in [Outcome::Error, Outcome::ClientError, Outcome::Cancelled] {
-        reporter.record(ORDER_V2, outcome, ms(10));
+        reporter.record(ORDER_V2, &Seen::new(outcome, ms(10)));
     }
     let report = poll(&mut reporter, ms(0)).unwrap();
     assert_eq!((report.sequence, report.instance), (1, 7));
@@ -48,6 +48,42 @@ fn counts_by_version_and_outcome() {
     assert_eq!((v2.requests, v2.errors, v2.client_errors, v2.cancelled), (3, 1, 1, 1));
     let latency = v2.latency.as_ref().unwrap();
     assert_eq!(latency.count.iter().sum::<u64>(), v2.requests);
+}
+
+#[test]
+fn counts_load_and_business_beside() {
+    let mut reporter = reporter();
+    let seen = Seen {
+        load: Load { cpu: Some(0.9), memory: None, disk: Some(0.1) },
+        business: vec![("order_success", false), ("payment_success", true)],
+        ..Seen::new(Outcome::Success, ms(5))
+    };
+    reporter.record(ORDER_V2, &seen);
+    reporter.record(ORDER_V2, &Seen { business: vec![("order_success", true)], ..seen.clone() });
+    // Nobody was served: neither is counted.
+    reporter.record(ORDER_V2, &Seen { outcome: Outcome::Cancelled, ..seen });
+    let report = poll(&mut reporter, ms(0)).unwrap();
+    let [v2] = report.counts.as_slice() else { panic!("{report:?}") };
+    let cpu = v2.cpu.as_ref().unwrap();
+    assert_eq!((cpu.index.as_slice(), cpu.count.as_slice()), (&[90][..], &[2][..]));
+    assert_eq!(v2.memory, None, "nothing was said of it");
+    let business: Vec<_> =
+        v2.business.iter().map(|it| (it.rule.as_str(), it.requests, it.bad)).collect();
+    assert_eq!(business, [("order_success", 2, 1), ("payment_success", 1, 0)]);
+}
+
+#[test]
+fn rules_counted_for_a_version_are_bounded() {
+    let mut reporter = reporter();
+    let names: Vec<String> = (0..100).map(|number| format!("rule-{number}")).collect();
+    for name in names.iter().chain(&names) {
+        let business = vec![(name.as_str(), false)];
+        reporter.record(ORDER_V2, &Seen { business, ..Seen::new(Outcome::Success, ms(5)) });
+    }
+    let report = poll(&mut reporter, ms(0)).unwrap();
+    let business = &report.counts[0].business;
+    assert_eq!(business.len(), 16);
+    assert!(business.iter().all(|counts| counts.requests == 2), "{business:?}");
 }
 
 #[test]

@@ -9,7 +9,10 @@ use super::{
     request::{Attribute, HeaderSlot},
 };
 use crate::{
-    config::{FilterConfig, IDENTITY_COOKIE, IdentitySource, ServiceConfig},
+    config::{
+        BusinessRule, FilterConfig, IDENTITY_COOKIE, IdentitySource, MAX_BUSINESS_RULES,
+        ServiceConfig,
+    },
     flags::{Flag, FlagSet},
     report::INTERVAL_MS,
 };
@@ -36,6 +39,7 @@ pub(super) fn router(config: &FilterConfig) -> Result<Router, RouterError> {
             versions: service.versions.iter().map(|v| v.as_str().into()).collect(),
             identity: sources(&service.identity, &mut headers)?,
             flags: routing_flags(&flags, &service.name),
+            business: service.business.clone(),
         });
     }
     names.sort();
@@ -92,7 +96,23 @@ fn validate_service(service: &ServiceConfig) -> Result<(), RouterError> {
             limit: MAX_NAME,
         });
     }
-    Ok(())
+    if service.business.len() > MAX_BUSINESS_RULES {
+        return Err(RouterError::TooManyRules {
+            service: service.name.clone(),
+            limit: MAX_BUSINESS_RULES,
+        });
+    }
+    service.business.iter().try_for_each(validate_rule)
+}
+
+fn validate_rule(rule: &BusinessRule) -> Result<(), RouterError> {
+    named("business rule", &rule.name)?;
+    match &rule.good.header {
+        Some(header) if !is_token(&header.name) => {
+            Err(RouterError::HeaderName(header.name.clone()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn named(field: &str, value: &str) -> Result<(), RouterError> {

@@ -20,6 +20,8 @@ pub enum RouterError {
     Version(String),
     #[error("more than {limit} services")]
     TooManyServices { limit: usize },
+    #[error("service `{service}` has more than {limit} business rules")]
+    TooManyRules { service: String, limit: usize },
     #[error("service `{0}` is there twice")]
     DuplicateService(String),
     #[error("host `{0}` belongs to two services, or is there twice")]

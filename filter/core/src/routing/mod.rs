@@ -16,7 +16,7 @@ use std::borrow::Cow;
 
 use crate::{
     bucket::bucket,
-    config::FilterConfig,
+    config::{BusinessRule, FilterConfig},
     flags::FlagSet,
     routing::{
         identity::Source,
@@ -55,6 +55,7 @@ struct Service {
     identity: Vec<Source>,
     /// Keys of the flags that may pin this service, ascending.
     flags: Vec<Box<str>>,
+    business: Vec<BusinessRule>,
 }
 
 /// What to do with one request.
@@ -177,6 +178,12 @@ impl Router {
     #[must_use]
     pub fn release(&self, service: ServiceIndex) -> &str {
         self.services.get(service.0).map_or("", |s| &s.release)
+    }
+
+    /// A service's business metrics.
+    #[must_use]
+    pub fn business(&self, service: ServiceIndex) -> &[BusinessRule] {
+        self.services.get(service.0).map_or(&[], |s| &s.business)
     }
 
     fn service_of_host(&self, host: &[u8]) -> Option<ServiceIndex> {

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use super::business;
 use crate::config::place::{At, Place};
 use crate::config::problem::{Fault, Problems};
 use crate::config::{raw, units};
@@ -27,6 +28,9 @@ pub(super) fn resolve(
     }
     if let Some(raw) = &written.resources {
         resolved.resources = resources(base.resources, raw, problems);
+    }
+    if let Some(at) = &written.business {
+        resolved.business = business::resolve(at, problems);
     }
     if let Some(at) = &written.min_requests {
         if *at.get() == 0 {
@@ -66,8 +70,11 @@ fn latency(base: Latency, raw: &raw::Latency, problems: &mut Problems) -> Latenc
 }
 
 fn resources(base: Resources, raw: &raw::Resources, problems: &mut Problems) -> Resources {
+    let quantile =
+        raw.quantile.as_ref().and_then(|at| problems.take(at.place(), units::quantile(at.get())));
     let mut limits = Limits::new(problems, units::percent);
     let resolved = Resources {
+        quantile: quantile.unwrap_or(base.quantile),
         warning: limits.read("warning", raw.warning.as_ref(), base.warning),
         critical: limits.read("critical", raw.critical.as_ref(), base.critical),
     };

@@ -1,6 +1,7 @@
 //! From what is written to what is meant: names checked, references followed, defaults filled in.
 //! Nothing stops at the first mistake; every one is noted with its place.
 
+mod business;
 mod flags;
 mod fleets;
 mod guardrails;

@@ -211,7 +211,10 @@ fn alert_changes(release: &Release, verdict: &Verdict) -> Vec<Event> {
         .alerts
         .keys()
         .filter(|guardrail| findings.iter().all(|it| it.guardrail != **guardrail))
-        .map(|guardrail| Event::AlertCleared { id: release.id.clone(), guardrail: *guardrail });
+        .map(|guardrail| Event::AlertCleared {
+            id: release.id.clone(),
+            guardrail: guardrail.clone(),
+        });
     raised.chain(cleared).collect()
 }
 

@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use tidegate_core::config::{
-    FilterConfig, INTERVAL_IDLE_MS, INTERVAL_RELEASING_MS, ReportConfig, ServiceConfig,
+    BusinessRule, FilterConfig, INTERVAL_IDLE_MS, INTERVAL_RELEASING_MS, ReportConfig,
+    ServiceConfig,
 };
 use tidegate_proto::envoy::envoy::config::core::v3 as core;
 use tidegate_proto::envoy::envoy::extensions::filters::http::wasm::v3::Wasm;
@@ -14,6 +15,7 @@ use super::build::Service;
 use super::resource::hex;
 use super::{Resource, names, pack};
 use crate::config::Mesh;
+use crate::delivery::catalogue::BusinessMetric;
 use crate::delivery::names::FleetName;
 use crate::delivery::state::State;
 use crate::xds::kind::Kind;
@@ -77,7 +79,13 @@ fn of_service((name, service): Service<'_>) -> ServiceConfig {
         salt: salt.to_owned(),
         release: service.running().map(|release| release.id.to_string()).unwrap_or_default(),
         versions: service.spec.versions.keys().map(ToString::to_string).collect(),
+        business: service.spec.guardrails.business.iter().map(rule).collect(),
     }
+}
+
+/// What must be is the judge's business; the filter only counts.
+fn rule(metric: &BusinessMetric) -> BusinessRule {
+    BusinessRule { name: metric.name.to_string(), of: metric.of.clone(), good: metric.good.clone() }
 }
 
 /// The flags whose `metadata.service` names one of the services. Others are evaluated elsewhere,
