@@ -2,7 +2,7 @@
 
 use tidegate_core::bucket::bucket;
 
-use crate::support::{configured, exchange, values, vm};
+use crate::support::{config, configured, exchange, values, vm};
 
 const BUCKET: &str = "x-tidegate-bucket";
 const VERSION: &str = "x-tidegate-version";
