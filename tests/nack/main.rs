@@ -1,7 +1,6 @@
 //! Sidecars that refuse their configuration, or hang: the release holds, says by which and why, and can always go back.
 
 mod refusal;
-mod sight;
 mod silence;
 
 use tokio::sync::Mutex;

@@ -10,7 +10,9 @@ use tidegate_tests::world::Sidecar;
 use tidegate_tests::{World, WorldOptions, binaries, ports};
 
 use super::ONE_WORLD;
-use super::sight::{at, metrics, release, traffic, until_node, until_release, waiting_for};
+use tidegate_tests::sight::{
+    at, metrics, release, traffic, until_node, until_release, waiting_for,
+};
 
 /// The sidecar that refuses.
 const NODE: &str = "envoy-demo-2";

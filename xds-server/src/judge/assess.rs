@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::ceiling::{is_beyond_chance, is_exceeded};
-use super::trail::Trail;
+use super::trail::{Trail, Window};
 use super::{Above, Busy, Evidence, Finding, Guardrail, Level, Verdict};
 use crate::delivery::catalogue::{Guardrails, Latency, Resources};
 use crate::delivery::units::{Ppm, Timestamp};
@@ -42,10 +42,13 @@ struct Limit {
     shown: String,
 }
 
+/// What was said of one resource.
+type Resource = fn(&Busy) -> Above;
+
 /// What a limit looks at.
 enum Count {
     Requests(fn(&Evidence) -> u64),
-    Busy(fn(&Busy) -> Above, fn(Above) -> u64),
+    Busy(Resource, fn(Above) -> u64),
     Business(usize),
 }
 
@@ -90,7 +93,7 @@ fn limits(guardrails: &Guardrails) -> Vec<Limit> {
         slow(Level::Critical, critical, |evidence| evidence.slow.critical),
         slow(Level::Warning, warning, |evidence| evidence.slow.warning),
     ];
-    let resources: [(Guardrail, fn(&Busy) -> Above); 3] = [
+    let resources: [(_, Resource); 3] = [
         (Guardrail::Cpu, |busy| busy.cpu),
         (Guardrail::Memory, |busy| busy.memory),
         (Guardrail::Disk, |busy| busy.disk),
@@ -125,18 +128,30 @@ fn shown(quantile: Ppm) -> String {
 
 impl Limit {
     fn broken_by(&self, candidate: &Trail, now: Timestamp, enough: u64) -> Option<Finding> {
-        let (bad, all) = self.count.of(&candidate.since_start());
-        if is_exceeded(bad, all, self.ceiling, enough) {
-            return Some(self.finding(bad, all, None));
+        let step = self.count.of(&candidate.since_start());
+        let recent = candidate.recent(now).map(|Window { span, evidence }| {
+            (self.count.of(&evidence), u64::try_from(span.as_millis()).ok())
+        });
+        if let Count::Busy(..) = self.count {
+            // How busy somebody is is a matter of now. Where too little is said of it now, what was
+            // said before stands: silence is no recovery.
+            let [.., (lately, span)] = recent;
+            let (samples, span) = if lately.1 < enough { (step, None) } else { (lately, span) };
+            let (bad, all) = samples;
+            let broken = is_exceeded(bad, all, self.ceiling, enough)
+                || is_beyond_chance(bad, all, self.ceiling);
+            return broken.then(|| self.finding(samples, span));
         }
-        candidate.recent(now).into_iter().find_map(|window| {
-            let (bad, all) = self.count.of(&window.evidence);
-            let span = u64::try_from(window.span.as_millis()).ok();
-            is_beyond_chance(bad, all, self.ceiling).then(|| self.finding(bad, all, span))
+        if is_exceeded(step.0, step.1, self.ceiling, enough) {
+            return Some(self.finding(step, None));
+        }
+        recent.into_iter().find_map(|(counts, span)| {
+            let (bad, all) = counts;
+            is_beyond_chance(bad, all, self.ceiling).then(|| self.finding(counts, span))
         })
     }
 
-    fn finding(&self, bad: u64, requests: u64, window_ms: Option<u64>) -> Finding {
+    fn finding(&self, (bad, requests): (u64, u64), window_ms: Option<u64>) -> Finding {
         Finding {
             guardrail: self.guardrail.clone(),
             level: self.level,
@@ -208,6 +223,18 @@ mod tests {
         for (candidate, expected) in cases {
             assert_eq!(level(&judged(candidate)), expected, "{candidate:?}");
         }
+    }
+
+    #[test]
+    fn a_resource_recovers_when_it_says_so_and_not_by_silence() {
+        let mut trail = Trail::begin(Timestamp(0), Evidence::default());
+        trail.observe(Timestamp(1_000), busy(1_000, 1_000, 0));
+        let at = |trail: &Trail, now| level(&assess(&Guardrails::default(), trail, now));
+        assert_eq!(at(&trail, Timestamp(1_000)), Some(Level::Warning));
+        trail.observe(Timestamp(100_000), busy(1_000, 1_000, 0));
+        assert_eq!(at(&trail, Timestamp(100_000)), Some(Level::Warning), "nothing was said since");
+        trail.observe(Timestamp(101_000), busy(1_200, 1_000, 0));
+        assert_eq!(at(&trail, Timestamp(101_000)), None);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::delivery::release::{Phase, RollbackCause};
 use crate::delivery::units::{Ppm, Timestamp};
 use crate::judge::{Level, Verdict};
 
+#[expect(clippy::large_enum_variant, reason = "there are some hundreds at a time, in a test")]
 #[derive(Debug, Clone)]
 enum Move {
     Ask(Command),

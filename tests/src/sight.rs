@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
+use crate::World;
+use crate::story::Traffic;
+use crate::wait::{PATIENCE, until};
 use anyhow::{Context, Result};
 use serde_json::Value;
 use tidegate_demo_app::load::LoadConfig;
-use tidegate_tests::World;
-use tidegate_tests::story::Traffic;
-use tidegate_tests::wait::{PATIENCE, until};
 
 /// Traffic for a service through the first sidecar alone.
-pub(crate) async fn traffic(world: &World, service: &str) -> Result<Traffic> {
+///
+/// # Errors
+/// If nobody answers.
+pub async fn traffic(world: &World, service: &str) -> Result<Traffic> {
     let first = world.sidecars.first().context("no sidecar")?;
     let config = LoadConfig {
         rate: 300.0,
@@ -22,25 +25,33 @@ pub(crate) async fn traffic(world: &World, service: &str) -> Result<Traffic> {
 }
 
 /// A part of an answer; null if it has none there.
-pub(crate) fn at<'a>(answer: &'a Value, pointer: &str) -> &'a Value {
+#[must_use]
+pub fn at<'a>(answer: &'a Value, pointer: &str) -> &'a Value {
     answer.pointer(pointer).unwrap_or(&Value::Null)
 }
 
-/// The newest release of a service.
-pub(crate) async fn release(world: &World, service: &str) -> Result<Value> {
+/// The newest release of a service, whole.
+///
+/// # Errors
+/// If there is no such service.
+pub async fn release(world: &World, service: &str) -> Result<Value> {
     let service: Value = world.control.get(&format!("services/{service}")).await?;
     Ok(at(&service, "/release").clone())
 }
 
 /// What it waits for, in one line.
-pub(crate) fn waiting_for(release: &Value) -> String {
+#[must_use]
+pub fn waiting_for(release: &Value) -> String {
     let waits = at(release, "/progress/waiting_for").as_array();
     let waits: Vec<_> = waits.into_iter().flatten().filter_map(Value::as_str).collect();
     waits.join("; ")
 }
 
 /// Waits until the newest release of a service looks like this.
-pub(crate) async fn until_release(
+///
+/// # Errors
+/// If it never does; the error shows it.
+pub async fn until_release(
     world: &World,
     service: &str,
     looks: impl Fn(&Value) -> bool,
@@ -56,11 +67,10 @@ pub(crate) async fn until_release(
 }
 
 /// Waits until a sidecar looks like this.
-pub(crate) async fn until_node(
-    world: &World,
-    id: &str,
-    looks: impl Fn(&Value) -> bool,
-) -> Result<Value> {
+///
+/// # Errors
+/// If it never does.
+pub async fn until_node(world: &World, id: &str, looks: impl Fn(&Value) -> bool) -> Result<Value> {
     until(&format!("sidecar {id}"), PATIENCE, async || {
         let nodes: Vec<Value> = world.control.get("nodes").await.ok()?;
         nodes.into_iter().find(|node| at(node, "/id") == id && looks(node))
@@ -69,7 +79,10 @@ pub(crate) async fn until_node(
 }
 
 /// The server's metrics.
-pub(crate) async fn metrics(world: &World) -> Result<String> {
+///
+/// # Errors
+/// If it does not answer.
+pub async fn metrics(world: &World) -> Result<String> {
     let url = format!("http://{}/metrics", world.control.api());
     Ok(reqwest::get(url).await?.error_for_status()?.text().await?)
 }
