@@ -46,6 +46,8 @@ impl Default for WorldOptions {
 pub struct World {
     /// The Envoys.
     pub sidecars: Vec<Sidecar>,
+    /// Where each Envoy takes smoke tests, if the knobs want it.
+    pub previews: Vec<SocketAddr>,
     /// The control plane.
     pub control: ControlPlane,
     /// The services behind the Envoys.
@@ -86,10 +88,19 @@ impl World {
         if let Some(flags) = &options.knobs.flags {
             fs::write(dir.path().join("flags.json"), flags)?;
         }
-        let places = Places { xds, api, dir: dir.path(), filter: &filter, fleets: &fleets };
+        let count = if options.knobs.preview { options.sidecars } else { 0 };
+        let previews: Vec<_> = (0..count).map(|_| ports::free_address()).collect::<Result<_>>()?;
+        let places = Places {
+            xds,
+            api,
+            dir: dir.path(),
+            filter: &filter,
+            fleets: &fleets,
+            previews: &previews,
+        };
         let config = text(&options.knobs, &places, &backends)?;
         let control = ControlPlane::start(&tidegate, &config, xds, api, dir.path()).await?;
-        let mut world = Self { sidecars: Vec::new(), control, backends, dir };
+        let mut world = Self { sidecars: Vec::new(), previews, control, backends, dir };
         for (fleet, ingress) in fleets {
             world.add_sidecar(&binary, fleet, ingress, options.mode, &options.envoy).await?;
         }

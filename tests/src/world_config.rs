@@ -21,6 +21,8 @@ pub struct Knobs {
     pub strategies: BTreeMap<String, String>,
     /// Flags in flagd's format, from the start.
     pub flags: Option<String>,
+    /// Whether each Envoy has a preview listener, for smoke tests.
+    pub preview: bool,
 }
 
 impl Default for Knobs {
@@ -31,6 +33,7 @@ impl Default for Knobs {
             defaults: None,
             strategies: BTreeMap::new(),
             flags: None,
+            preview: false,
         }
     }
 }
@@ -42,21 +45,27 @@ pub(crate) struct Places<'a> {
     pub(crate) api: SocketAddr,
     pub(crate) dir: &'a Path,
     pub(crate) filter: &'a Path,
-    /// Fleets, and the address of the one listener of each.
+    /// Fleets, and the address of the one listener for traffic of each.
     pub(crate) fleets: &'a [(String, SocketAddr)],
+    /// The address of the preview listener of each, if they have one.
+    pub(crate) previews: &'a [SocketAddr],
 }
 
 /// The whole text.
 pub(crate) fn text(knobs: &Knobs, places: &Places<'_>, backends: &Backends) -> Result<String> {
-    let Places { xds, api, dir, filter, fleets } = places;
+    let Places { xds, api, dir, filter, fleets, previews } = places;
     let mut text = format!(
         "listen: {{xds: \"{xds}\", api: \"{api}\"}}\ndata_dir: {:?}\nfilter: {{wasm: {:?}}}\nfleets:\n",
         dir.join("data"),
         filter,
     );
+    let mut previews = previews.iter();
     for (name, address) in *fleets {
+        let preview = previews.next().map_or_else(String::new, |address| {
+            format!(", {{name: preview, address: \"{address}\", services: [\"*\"], preview: true}}")
+        });
         text += &format!(
-            "  - name: {name}\n    listeners: [{{name: ingress, address: \"{address}\", services: [\"*\"]}}]\n"
+            "  - name: {name}\n    listeners: [{{name: ingress, address: \"{address}\", services: [\"*\"]}}{preview}]\n"
         );
     }
     if let Some(defaults) = &knobs.defaults {
@@ -112,6 +121,7 @@ mod tests {
             dir: Path::new("/tmp/x"),
             filter: Path::new("/tmp/f.wasm"),
             fleets: &fleets,
+            previews: &[],
         };
         let usual = text(&Knobs::default(), &places, &backends).unwrap();
         for (service, version) in names().flat_map(|name| VERSIONS.map(|version| (name, version))) {

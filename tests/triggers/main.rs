@@ -5,6 +5,7 @@
 mod business;
 mod errors;
 mod resources;
+mod smoke;
 
 use anyhow::Result;
 use serde_json::Value;

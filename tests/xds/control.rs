@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate::clock::Clock;
-use tidegate::config::{Fleet, Listener, Mesh, Services};
+use tidegate::config::{Fleet, Listener, Mesh, Purpose, Services};
 use tidegate::delivery::state::State;
 use tidegate::delivery::units::Timestamp;
 use tidegate::xds::counters::Counters;
@@ -40,14 +40,14 @@ impl Control {
     /// The same, at an address that was its before.
     pub(crate) async fn start_at(xds: SocketAddr, ingress: SocketAddr, state: &State) -> Self {
         let wasm = "/nonexistent/tidegate_filter.wasm".to_owned();
-        Self::serve(xds, Mesh { wasm, fleets: vec![demo(ingress)] }, state)
+        Self::serve(xds, Mesh::new(wasm, vec![demo(ingress)]), state)
     }
 
     /// Serves two fleets with the filter: `demo`, and `own`, whose Envoys bring their listeners.
     pub(crate) fn start_with_filter(ingress: SocketAddr, state: &State) -> Self {
         let wasm = binaries::filter().unwrap().to_str().unwrap().to_owned();
         let own = Fleet { name: "own".parse().unwrap(), listeners: Vec::new() };
-        Self::serve(ANYWHERE, Mesh { wasm, fleets: vec![demo(ingress), own] }, state)
+        Self::serve(ANYWHERE, Mesh::new(wasm, vec![demo(ingress), own]), state)
     }
 
     fn serve(xds: SocketAddr, mesh: Mesh, state: &State) -> Self {
@@ -112,8 +112,12 @@ impl Drop for Control {
 }
 
 fn demo(ingress: SocketAddr) -> Fleet {
-    let listener =
-        Listener { name: "ingress".to_owned(), address: ingress, services: Services::All };
+    let listener = Listener {
+        name: "ingress".to_owned(),
+        address: ingress,
+        services: Services::All,
+        purpose: Purpose::Traffic,
+    };
     Fleet { name: "demo".parse().unwrap(), listeners: vec![listener] }
 }
 

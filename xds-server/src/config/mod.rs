@@ -4,6 +4,7 @@
 
 mod parse;
 mod place;
+mod preview_key;
 mod problem;
 mod raw;
 mod resolve;
@@ -19,6 +20,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub use place::Place;
+pub use preview_key::PreviewKey;
 pub use problem::{Fault, LoadError, Problem};
 pub use units::endpoint;
 
@@ -115,6 +117,23 @@ pub struct Mesh {
     pub wasm: String,
     /// The fleets, at least one.
     pub fleets: Vec<Fleet>,
+    /// What opens the preview listeners.
+    pub preview_key: PreviewKey,
+}
+
+impl Mesh {
+    /// Fleets whose previews, if there are any, nobody can open yet.
+    #[must_use]
+    pub fn new(wasm: String, fleets: Vec<Fleet>) -> Self {
+        Self { wasm, fleets, preview_key: PreviewKey::default() }
+    }
+
+    /// Whether any fleet has a preview listener.
+    #[must_use]
+    pub fn has_previews(&self) -> bool {
+        let mut listeners = self.fleets.iter().flat_map(|fleet| &fleet.listeners);
+        listeners.any(|listener| listener.purpose == Purpose::Preview)
+    }
 }
 
 /// The sidecars that share one configuration.
@@ -135,6 +154,17 @@ pub struct Listener {
     pub address: SocketAddr,
     /// The services that it leads to.
     pub services: Services,
+    /// Whom it is for.
+    pub purpose: Purpose,
+}
+
+/// Whom a listener is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Clients.
+    Traffic,
+    /// Smoke tests: it leads to the version that is asked for.
+    Preview,
 }
 
 /// A choice of services.

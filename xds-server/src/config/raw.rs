@@ -72,6 +72,10 @@ pub(super) struct Listener {
     pub(super) address: At<String>,
     /// Names of services, or `["*"]` for every one.
     pub(super) services: At<Vec<At<String>>>,
+    /// A preview: it leads to the version that a request asks for, and is there for smoke tests,
+    /// which the control plane sends to this address. Only it knows the key.
+    #[serde(default)]
+    pub(super) preview: bool,
 }
 
 /// What services promise unless they say otherwise.

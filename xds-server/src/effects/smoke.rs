@@ -3,6 +3,7 @@
 //! Level-triggered: whatever release waits for its tests is tested, be it new or found so after a
 //! restart; and what waits no longer, or moved, is left.
 
+mod preview;
 mod probe;
 
 #[cfg(test)]
@@ -16,8 +17,9 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
+pub use self::preview::Previews;
 pub use self::probe::Patience;
-use self::probe::Probe;
+use self::probe::{Probe, Way};
 use crate::controller::{CommandError, Handle, Origin};
 use crate::delivery::command::Command;
 use crate::delivery::names::ReleaseId;
@@ -33,13 +35,17 @@ const REDELIVERY: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// When no HTTP client can be made.
-pub async fn run(controller: Handle, patience: Patience) -> Result<(), reqwest::Error> {
+pub async fn run(
+    controller: Handle,
+    previews: Previews,
+    patience: Patience,
+) -> Result<(), reqwest::Error> {
     let client = patience.client()?;
     let mut view = controller.view();
     // Dropping a set aborts what is in it.
     let mut under_way: BTreeMap<ReleaseId, (Vec<Probe>, JoinSet<()>)> = BTreeMap::new();
     loop {
-        let wanted = wanted(&view.borrow_and_update().state);
+        let wanted = wanted(&view.borrow_and_update().state, &previews);
         under_way.retain(|id, (probes, _)| wanted.get(id) == Some(probes));
         for (id, probes) in wanted {
             under_way.entry(id.clone()).or_insert_with(|| {
@@ -62,25 +68,27 @@ pub async fn run(controller: Handle, patience: Patience) -> Result<(), reqwest::
     }
 }
 
-/// Every test at every endpoint, of every release that waits for them.
-fn wanted(state: &State) -> BTreeMap<ReleaseId, Vec<Probe>> {
-    state.services.values().filter_map(wanted_of).collect()
+/// Every test of every release that waits for them.
+fn wanted(state: &State, previews: &Previews) -> BTreeMap<ReleaseId, Vec<Probe>> {
+    state.services.values().filter_map(|service| wanted_of(service, previews)).collect()
 }
 
-fn wanted_of(service: &ServiceState) -> Option<(ReleaseId, Vec<Probe>)> {
+/// Through every preview of the service, as its users would be served; where there is none, to
+/// every endpoint.
+fn wanted_of(service: &ServiceState, previews: &Previews) -> Option<(ReleaseId, Vec<Probe>)> {
     let release = service.running()?;
     if !matches!(release.phase, Phase::Preparing { tested: false, .. }) {
         return None;
     }
     let host = service.spec.hosts.first();
     let candidate = service.spec.versions.get(&release.candidate)?;
-    let mut probes = Vec::new();
-    for endpoint in &candidate.endpoints {
-        for test in &release.plan.smoke_tests {
-            probes.push(Probe::new(endpoint, host, test));
-        }
+    let mut ways = previews.of(&release.service, &release.candidate);
+    if ways.is_empty() {
+        ways = candidate.endpoints.iter().map(Way::direct).collect();
     }
-    Some((release.id.clone(), probes))
+    let tests = &release.plan.smoke_tests;
+    let probes = ways.iter().flat_map(|way| tests.iter().map(|test| Probe::new(way, host, test)));
+    Some((release.id.clone(), probes.collect()))
 }
 
 async fn deliver(controller: &Handle, release: ReleaseId, result: Result<(), String>) {

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tidegate::api;
 use tidegate::clock::Clock;
-use tidegate::config::Config;
+use tidegate::config::{Config, PreviewKey};
 use tidegate::controller::{self, Parts, StartError};
 use tidegate::delivery::state::State;
 use tidegate::effects::smoke;
@@ -50,6 +50,9 @@ pub(crate) enum ServeError {
     /// xDS ended by itself.
     #[error("xDS cannot be served: {0}")]
     Xds(#[from] tonic::transport::Error),
+    /// Smoke tests could not open the preview listeners.
+    #[error("the key of the preview listeners: {0}")]
+    PreviewKey(#[source] std::io::Error),
     /// Smoke tests cannot be sent.
     #[error("no HTTP client for smoke tests: {0}")]
     Smoke(#[from] reqwest::Error),
@@ -78,7 +81,12 @@ pub(crate) async fn run(
     let ledger = Ledger::new(clock.clone());
     let counters = Arc::new(Counters::default());
     // Nobody is served before the controller has published what the journal says.
-    let publisher = Publisher::new(config.mesh, &State::default());
+    let mut mesh = config.mesh;
+    if mesh.has_previews() {
+        mesh.preview_key = PreviewKey::of(&config.data_dir).map_err(ServeError::PreviewKey)?;
+    }
+    let previews = smoke::Previews::of_mesh(&mesh);
+    let publisher = Publisher::new(mesh, &State::default());
     let snapshots = publisher.subscribe();
     let mesh = Mesh { publisher, ledger: Arc::clone(&ledger), telemetry: Arc::clone(&telemetry) };
     let controller = controller::spawn(Parts {
@@ -102,7 +110,7 @@ pub(crate) async fn run(
     };
     let ended = tokio::select! {
         ended = serve(&xds, reports, live, listeners, stop) => ended,
-        ended = smoke::run(controller.clone(), smoke::Patience::default()) => match ended {
+        ended = smoke::run(controller.clone(), previews, smoke::Patience::default()) => match ended {
             Ok(()) => Err(ServeError::Controller),
             Err(error) => Err(error.into()),
         },

@@ -5,7 +5,7 @@ use super::{name, text};
 use crate::config::place::At;
 use crate::config::problem::{Fault, Problems};
 use crate::config::suggest::suggest;
-use crate::config::{Fleet, Listener, Services, raw, units};
+use crate::config::{Fleet, Listener, Purpose, Services, raw, units};
 use crate::delivery::names::ServiceName;
 
 /// The fleets, each listener leading to services that exist.
@@ -52,7 +52,16 @@ fn listeners(fleet: &raw::Fleet, known: &[&str], problems: &mut Problems) -> Vec
         }
         let services = services(&raw.services, known, problems);
         let both = name.zip(address);
-        listeners.extend(both.map(|(name, address)| Listener { name, address, services }));
+        let purpose = if raw.preview { Purpose::Preview } else { Purpose::Traffic };
+        if raw.preview && address.is_some_and(|address| address.ip().is_unspecified()) {
+            problems.add(
+                place,
+                "smoke tests are sent to a preview listener, and nobody can be sent to this address",
+                "name the one address of the sidecar by which the control plane reaches it",
+            );
+        }
+        let listener = |(name, address)| Listener { name, address, services, purpose };
+        listeners.extend(both.map(listener));
     }
     listeners
 }

@@ -50,7 +50,7 @@ pub(super) fn resolve(root: &raw::Root, base: &Path) -> Result<Config, Vec<Probl
     let config = listen.zip(wasm).map(|(listen, wasm)| Config {
         listen,
         data_dir: base.join(root.data_dir.clone().unwrap_or_else(|| PathBuf::from(DATA_DIR))),
-        mesh: Mesh { wasm, fleets },
+        mesh: Mesh::new(wasm, fleets),
         services,
         false_rollback,
         flags,

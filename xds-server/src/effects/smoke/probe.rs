@@ -1,14 +1,20 @@
-//! One request of a smoke test, and what its answer must be.
+//! One request of a smoke test, the way it goes, and what its answer must be.
 
 use std::error::Error;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use reqwest::header::HOST;
 use reqwest::{Client, redirect};
+use tidegate_core::config::VERSION_HEADER;
 use tokio::time::sleep;
+use tracing::warn;
 
+use crate::config::PreviewKey;
 use crate::delivery::catalogue::Endpoint;
+use crate::delivery::names::VersionName;
 use crate::delivery::plan::SmokeTest;
+use crate::xds::resources::{NOT_HERE, PREVIEW_HEADER};
 
 /// How long a candidate is given.
 #[derive(Debug, Clone, Copy)]
@@ -38,49 +44,112 @@ impl Patience {
     }
 }
 
+/// How a candidate is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Way {
+    /// `host:port`.
+    authority: String,
+    /// Through a sidecar: what it is asked for.
+    preview: Option<Preview>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Preview {
+    key: PreviewKey,
+    version: VersionName,
+}
+
+impl Way {
+    /// Straight to one of its instances.
+    pub(super) fn direct(Endpoint { host, port }: &Endpoint) -> Self {
+        let authority =
+            if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        Self { authority, preview: None }
+    }
+
+    /// Through a sidecar.
+    pub(super) fn preview(address: SocketAddr, key: &PreviewKey, version: &VersionName) -> Self {
+        let preview = Preview { key: key.clone(), version: version.clone() };
+        Self { authority: address.to_string(), preview: Some(preview) }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Probe {
     url: String,
     host: Option<String>,
+    preview: Option<Preview>,
     expect: u16,
 }
 
+/// An attempt that did not succeed.
+enum Miss {
+    /// The candidate's doing.
+    Failed(String),
+    /// The sidecar is away, or has not heard of the candidate yet: that is no evidence against it.
+    NotThere(String),
+}
+
 impl Probe {
-    pub(super) fn new(endpoint: &Endpoint, host: Option<&String>, test: &SmokeTest) -> Self {
-        let Endpoint { host: address, port } = endpoint;
-        let path = &test.path;
-        let url = if address.contains(':') {
-            format!("http://[{address}]:{port}{path}")
-        } else {
-            format!("http://{address}:{port}{path}")
-        };
-        Self { url, host: host.cloned(), expect: test.expect }
+    pub(super) fn new(way: &Way, host: Option<&String>, test: &SmokeTest) -> Self {
+        Self {
+            url: format!("http://{}{}", way.authority, test.path),
+            host: host.cloned(),
+            preview: way.preview.clone(),
+            expect: test.expect,
+        }
     }
 
     /// Tries several times if need be: a candidate may have been started just now.
     pub(super) async fn insist(self, client: Client, patience: Patience) -> Result<(), String> {
         let mut backoff = patience.backoff;
-        let mut result = self.attempt(&client).await;
-        for _ in 1..patience.tries {
-            if result.is_ok() {
-                break;
+        let mut tries = 0;
+        let mut told = false;
+        loop {
+            match self.attempt(&client).await {
+                Ok(()) => return Ok(()),
+                Err(Miss::NotThere(what)) => {
+                    if !std::mem::replace(&mut told, true) {
+                        warn!(url = self.url, what, "a preview is not there yet; waiting for it");
+                    }
+                    sleep(patience.backoff).await;
+                }
+                Err(Miss::Failed(what)) => {
+                    tries += 1;
+                    if tries >= patience.tries {
+                        return Err(format!("GET {}: {what}", self.url));
+                    }
+                    sleep(backoff).await;
+                    backoff = backoff.saturating_mul(2);
+                }
             }
-            sleep(backoff).await;
-            backoff = backoff.saturating_mul(2);
-            result = self.attempt(&client).await;
         }
-        result.map_err(|what| format!("GET {}: {what}", self.url))
     }
 
-    async fn attempt(&self, client: &Client) -> Result<(), String> {
+    async fn attempt(&self, client: &Client) -> Result<(), Miss> {
         let mut request = client.get(&self.url);
         if let Some(host) = &self.host {
             request = request.header(HOST, host);
         }
+        if let Some(Preview { key, version }) = &self.preview {
+            request = request.header(PREVIEW_HEADER, key.secret());
+            request = request.header(VERSION_HEADER, version.as_str());
+        }
         // The answer's body does not matter, and is not read.
-        let answer = request.send().await.map_err(|error| plain(&error))?;
+        let answer = request.send().await.map_err(|error| {
+            let sidecar_is_away = self.preview.is_some() && error.is_connect();
+            let what = plain(&error);
+            if sidecar_is_away { Miss::NotThere(what) } else { Miss::Failed(what) }
+        })?;
+        let not_here = answer.headers().get(PREVIEW_HEADER).is_some_and(|it| it == NOT_HERE);
+        if self.preview.is_some() && not_here {
+            return Err(Miss::NotThere("the sidecar does not have the version yet".to_owned()));
+        }
         let status = answer.status().as_u16();
-        if status == self.expect { Ok(()) } else { Err(format!("{status}, not {}", self.expect)) }
+        if status == self.expect {
+            return Ok(());
+        }
+        Err(Miss::Failed(format!("{status}, not {}", self.expect)))
     }
 }
 

@@ -10,11 +10,13 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::{run, *};
+use crate::config::{Fleet, Listener, Mesh, PreviewKey, Purpose, Services};
 use crate::controller::fakes::{World, anne, until};
 use crate::delivery::catalogue::Environment;
 use crate::delivery::command::ReleaseCommand;
 use crate::delivery::fixtures::*;
 use crate::delivery::release::RollbackCause;
+use crate::xds::resources::{NOT_HERE, PREVIEW_HEADER};
 
 /// Quick to try again; an answer that never comes is never given up.
 const HASTE: Patience =
@@ -73,11 +75,33 @@ fn parts(world: &World, green: u16) -> crate::controller::Parts {
     }
 }
 
+fn no_previews() -> Previews {
+    Previews::of_mesh(&Mesh::new("filter.wasm".to_owned(), Vec::new()))
+}
+
+/// One sidecar with a preview listener for every service, at this port.
+fn preview_at(port: u16) -> Previews {
+    let listener = Listener {
+        name: "preview".to_owned(),
+        address: ([127, 0, 0, 1], port).into(),
+        services: Services::All,
+        purpose: Purpose::Preview,
+    };
+    let fleet = Fleet { name: name("edge"), listeners: vec![listener] };
+    let dir = tempfile::tempdir().unwrap();
+    let preview_key = PreviewKey::of(dir.path()).unwrap();
+    Previews::of_mesh(&Mesh { preview_key, ..Mesh::new("filter.wasm".to_owned(), vec![fleet]) })
+}
+
 /// Releases it, and says how that ended.
 async fn release(green: u16) -> Phase {
+    release_by(green, no_previews()).await
+}
+
+async fn release_by(green: u16, previews: Previews) -> Phase {
     let world = World::default();
     let handle = crate::controller::spawn(parts(&world, green)).unwrap();
-    let tests = tokio::spawn(run(handle.clone(), HASTE));
+    let tests = tokio::spawn(run(handle.clone(), previews, HASTE));
     handle.submit(start("product", "v2"), anne()).await.unwrap();
     let view = until(&handle, |view| {
         !matches!(newest(&view.state, "product").phase, Phase::Preparing { .. })
@@ -123,6 +147,57 @@ async fn one_that_is_not_there_goes_back() {
     assert!(failure(&phase).to_lowercase().contains("refused"), "{phase:?}");
 }
 
+/// A sidecar that hears of the version only after some requests, and then answers with a status.
+async fn sidecar(status: u16, late: usize) -> (u16, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let answer = move |headers: HeaderMap| async move {
+        let said = |name: &str| headers.get(name).and_then(|it| it.to_str().ok()).map(str::len);
+        let knocks = said(PREVIEW_HEADER) == Some(64) && headers["x-tidegate-version"] == "v2";
+        let known = counted.fetch_add(1, Ordering::Relaxed) >= late;
+        match (knocks, known) {
+            (false, _) => (StatusCode::FORBIDDEN, HeaderMap::new()),
+            (true, true) => (StatusCode::from_u16(status).unwrap(), HeaderMap::new()),
+            (true, false) => {
+                let mark = [(PREVIEW_HEADER.parse().unwrap(), NOT_HERE.parse().unwrap())];
+                (StatusCode::NOT_FOUND, mark.into_iter().collect())
+            }
+        }
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let app = Router::new().route("/healthz", axum::routing::get(answer));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    (port, asked)
+}
+
+#[tokio::test]
+async fn where_there_is_a_preview_tests_go_through_it_and_wait_for_the_version_to_be_there() {
+    let (port, asked) = sidecar(200, 10).await;
+    // Nobody is at the endpoint itself.
+    let phase = release_by(1, preview_at(port)).await;
+    assert!(matches!(phase, Phase::Watching { .. }), "{phase:?}");
+    assert_eq!(asked.load(Ordering::Relaxed), 11);
+    let (port, _) = sidecar(503, 0).await;
+    let phase = release_by(1, preview_at(port)).await;
+    assert!(failure(&phase).ends_with("/healthz: 503, not 200"), "{phase:?}");
+}
+
+#[tokio::test]
+async fn a_sidecar_that_is_away_says_nothing_of_the_candidate() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let world = World::default();
+    let handle = crate::controller::spawn(parts(&world, 1)).unwrap();
+    let _tests = tokio::spawn(run(handle.clone(), preview_at(port), HASTE));
+    handle.submit(start("product", "v2"), anne()).await.unwrap();
+    // Far longer than all tries at an endpoint take.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let phase = newest(&handle.view().borrow().state, "product").phase.clone();
+    assert!(matches!(phase, Phase::Preparing { .. }), "{phase:?}");
+}
+
 #[tokio::test]
 async fn a_restart_tests_again_what_was_not_tested_yet() {
     let candidate = Candidate::new(200, 0);
@@ -133,7 +208,7 @@ async fn a_restart_tests_again_what_was_not_tested_yet() {
     handle.stop().await;
 
     let handle = crate::controller::spawn(parts(&world, port)).unwrap();
-    let _tests = tokio::spawn(run(handle.clone(), HASTE));
+    let _tests = tokio::spawn(run(handle.clone(), no_previews(), HASTE));
     until(&handle, |view| matches!(newest(&view.state, "product").phase, Phase::Watching { .. }))
         .await;
 }
@@ -145,7 +220,7 @@ async fn a_release_that_was_given_up_is_not_tested_any_more() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let handle = crate::controller::spawn(parts(&world, port)).unwrap();
-    let _tests = tokio::spawn(run(handle.clone(), HASTE));
+    let _tests = tokio::spawn(run(handle.clone(), no_previews(), HASTE));
     handle.submit(start("product", "v2"), anne()).await.unwrap();
     let (mut asked, _) = listener.accept().await.unwrap();
     let abort = verb("product.1", ReleaseCommand::Abort);

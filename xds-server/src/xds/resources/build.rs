@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tidegate_core::config::FilterConfig;
 
-use super::{Resource, cluster, endpoint, extension, listener, route};
-use crate::config::{Fleet, Mesh};
+use super::{Resource, cluster, endpoint, extension, listener, names, preview, route};
+use crate::config::{Fleet, Mesh, Purpose};
 use crate::delivery::names::ServiceName;
 use crate::delivery::state::{ServiceState, State};
 
@@ -39,7 +39,11 @@ pub(super) fn build(
         let included: Vec<Service<'_>> =
             services.iter().copied().filter(|(name, _)| listener.services.include(name)).collect();
         resources.push(share(listener::listener(&fleet.name, listener)));
-        resources.push(share(route::of_listener(&fleet.name, &listener.name, &included)));
+        let routes = names::listener_routes(&fleet.name, &listener.name);
+        resources.push(share(match listener.purpose {
+            Purpose::Traffic => route::of_listener(&routes, &included),
+            Purpose::Preview => preview::routes(&routes, &included, &mesh.preview_key),
+        }));
     }
     let config = extension::config(&fleet.name, &services, state);
     resources.push(share(extension::filter(mesh, &config)));

@@ -12,7 +12,7 @@ use tidegate_proto::envoy::envoy::extensions::filters::network::http_connection_
 use tidegate_proto::envoy::envoy::extensions::http::early_header_mutation::header_mutation::v3::HeaderMutation;
 
 use super::{Need, Resource, names, pack, seconds};
-use crate::config::Listener;
+use crate::config::{Listener, Purpose};
 use crate::delivery::names::{FleetName, ServiceName};
 use crate::xds::kind::Kind;
 
@@ -27,11 +27,21 @@ const HEADERS_SECONDS: i64 = 10;
 /// One listener.
 pub(super) fn listener(fleet: &FleetName, listener: &Listener) -> Resource {
     let routes = names::listener_routes(fleet, &listener.name);
+    let need = |kind, name: &str| Need { kind, name: name.into() };
+    let mut needs = vec![need(Kind::Route, &routes)];
+    let (stripped, filters) = match listener.purpose {
+        Purpose::Traffic => {
+            needs.push(need(Kind::Extension, names::FILTER));
+            (vec![strip_our_headers()], vec![our_filter(), router()])
+        }
+        // Its routes ask for a key before they look at the version.
+        Purpose::Preview => (Vec::new(), vec![router()]),
+    };
     let manager = hcm::HttpConnectionManager {
         codec_type: hcm::http_connection_manager::CodecType::Auto.into(),
         stat_prefix: listener.name.clone(),
-        early_header_mutation_extensions: vec![strip_our_headers()],
-        http_filters: vec![our_filter(), router()],
+        early_header_mutation_extensions: stripped,
+        http_filters: filters,
         stream_idle_timeout: seconds(IDLE_SECONDS),
         request_headers_timeout: seconds(HEADERS_SECONDS),
         route_specifier: Some(routes_from_ads(routes.clone())),
@@ -50,8 +60,6 @@ pub(super) fn listener(fleet: &FleetName, listener: &Listener) -> Resource {
         }],
         ..Default::default()
     };
-    let need = |kind, name: &str| Need { kind, name: name.into() };
-    let needs = vec![need(Kind::Extension, names::FILTER), need(Kind::Route, &routes)];
     Resource::encode(Kind::Listener, &listener.name, &message, needs)
 }
 

@@ -9,6 +9,7 @@ mod endpoint;
 mod extension;
 mod listener;
 mod names;
+mod preview;
 mod publisher;
 mod resource;
 mod route;
@@ -18,6 +19,8 @@ mod tests;
 
 pub use endpoint::empty_assignment;
 pub use names::CONTROL_PLANE_CLUSTER;
+pub(crate) use names::PREVIEW_HEADER;
+pub(crate) use preview::NOT_HERE;
 pub use publisher::Publisher;
 pub(crate) use resource::version_of;
 pub use resource::{Name, Need, Part, Resource};

@@ -11,6 +11,9 @@ pub const CONTROL_PLANE_CLUSTER: &str = "tidegate";
 /// The filter: its name in a listener, of its ECDS resource, and of its root context.
 pub(super) const FILTER: &str = "tidegate";
 
+/// Request header that opens a preview listener; it never reaches a version.
+pub(crate) const PREVIEW_HEADER: &str = "x-tidegate-preview";
+
 /// One version's cluster.
 pub(super) fn cluster(service: &ServiceName, version: &VersionName) -> String {
     format!("{service}/{version}")

@@ -13,7 +13,7 @@ use tidegate_proto::envoy::envoy::r#type::matcher::v3 as matcher;
 
 use super::build::Service;
 use super::{Need, Part, Resource, names, number, seconds};
-use crate::delivery::names::{FleetName, ServiceName, VersionName};
+use crate::delivery::names::{ServiceName, VersionName};
 use crate::delivery::state::ServiceState;
 use crate::delivery::units::Ppm;
 use crate::xds::kind::Kind;
@@ -33,9 +33,8 @@ enum Listener {
 }
 
 /// The routes of a listener of ours.
-pub(super) fn of_listener(fleet: &FleetName, listener: &str, services: &[Service<'_>]) -> Resource {
-    let name = names::listener_routes(fleet, listener);
-    routes(&name, services, Listener::Ours)
+pub(super) fn of_listener(name: &str, services: &[Service<'_>]) -> Resource {
+    routes(name, services, Listener::Ours)
 }
 
 /// One service's routes, for meshes that bring their own listeners.
@@ -82,7 +81,7 @@ fn virtual_host(
     let pinned = versions.keys().filter(|_| listener != Listener::Grpc);
     let mut routes: Vec<_> = pinned
         .map(|version| {
-            let only = header(VERSION_HEADER, exactly(version));
+            let only = header(VERSION_HEADER, exactly(version.as_str()));
             route(vec![only], to_cluster(names::cluster(service, version)))
         })
         .collect();
@@ -92,7 +91,8 @@ fn virtual_host(
         routes.extend(divided(service, split.stable, candidate, listener));
     } else {
         // No cluster can be named. A plain answer is better than one that blames a version.
-        routes.push(route(Vec::new(), no_stable_version(service)));
+        let body = format!("the stable version of {service} is not deployed\n");
+        routes.push(route(Vec::new(), answer(503, body)));
     }
     envoy::VirtualHost {
         name: service.to_string(),
@@ -150,7 +150,10 @@ fn all_to(service: &ServiceName, version: &VersionName) -> envoy::Route {
     route(Vec::new(), to_cluster(names::cluster(service, version)))
 }
 
-fn route(headers: Vec<envoy::HeaderMatcher>, action: envoy::route::Action) -> envoy::Route {
+pub(super) fn route(
+    headers: Vec<envoy::HeaderMatcher>,
+    action: envoy::route::Action,
+) -> envoy::Route {
     envoy::Route {
         r#match: Some(envoy::RouteMatch {
             path_specifier: Some(envoy::route_match::PathSpecifier::Prefix("/".to_owned())),
@@ -162,7 +165,7 @@ fn route(headers: Vec<envoy::HeaderMatcher>, action: envoy::route::Action) -> en
     }
 }
 
-fn header(
+pub(super) fn header(
     name: &str,
     specifier: envoy::header_matcher::HeaderMatchSpecifier,
 ) -> envoy::HeaderMatcher {
@@ -173,9 +176,9 @@ fn header(
     }
 }
 
-fn exactly(version: &VersionName) -> envoy::header_matcher::HeaderMatchSpecifier {
+pub(super) fn exactly(value: &str) -> envoy::header_matcher::HeaderMatchSpecifier {
     envoy::header_matcher::HeaderMatchSpecifier::StringMatch(matcher::StringMatcher {
-        match_pattern: Some(matcher::string_matcher::MatchPattern::Exact(version.to_string())),
+        match_pattern: Some(matcher::string_matcher::MatchPattern::Exact(value.to_owned())),
         ..Default::default()
     })
 }
@@ -184,7 +187,7 @@ const fn is_present() -> envoy::header_matcher::HeaderMatchSpecifier {
     envoy::header_matcher::HeaderMatchSpecifier::PresentMatch(true)
 }
 
-fn to_cluster(name: String) -> envoy::route::Action {
+pub(super) fn to_cluster(name: String) -> envoy::route::Action {
     to(envoy::route_action::ClusterSpecifier::Cluster(name))
 }
 
@@ -196,13 +199,12 @@ fn to(cluster: envoy::route_action::ClusterSpecifier) -> envoy::route::Action {
     })
 }
 
-fn no_stable_version(service: &ServiceName) -> envoy::route::Action {
+/// An answer that no version gives.
+pub(super) fn answer(status: u32, body: String) -> envoy::route::Action {
     envoy::route::Action::DirectResponse(envoy::DirectResponseAction {
-        status: 503,
+        status,
         body: Some(core::DataSource {
-            specifier: Some(core::data_source::Specifier::InlineString(format!(
-                "the stable version of {service} is not deployed\n"
-            ))),
+            specifier: Some(core::data_source::Specifier::InlineString(body)),
             ..Default::default()
         }),
         ..Default::default()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::config::{Fleet, Listener, Mesh, Services};
+use crate::config::{Fleet, Listener, Mesh, Purpose, Services};
 use crate::delivery::catalogue::{Endpoint, Guardrails, ServiceSpec, VersionSpec};
 use crate::delivery::names::ReleaseId;
 use crate::delivery::plan::{Plan, Quorum, Step, Strategy};
@@ -96,17 +96,14 @@ pub(super) fn routing_flag(service: &str) -> serde_json::Value {
 
 /// The fleet `demo` with one listener, `ingress`, for these services.
 pub(super) fn mesh(services: Services) -> Mesh {
-    Mesh {
-        wasm: "/filter.wasm".to_owned(),
-        fleets: vec![Fleet {
-            name: "demo".parse().unwrap(),
-            listeners: vec![Listener {
-                name: "ingress".to_owned(),
-                address: "127.0.0.1:10000".parse().unwrap(),
-                services,
-            }],
-        }],
-    }
+    let listener = Listener {
+        name: "ingress".to_owned(),
+        address: "127.0.0.1:10000".parse().unwrap(),
+        services,
+        purpose: Purpose::Traffic,
+    };
+    let fleet = Fleet { name: "demo".parse().unwrap(), listeners: vec![listener] };
+    Mesh::new("/filter.wasm".to_owned(), vec![fleet])
 }
 
 /// A fleet of a mesh that brings its own listeners.

@@ -5,9 +5,11 @@ use prost::Message as _;
 use tidegate_proto::envoy::envoy::config::route::v3 as envoy;
 
 use super::fixtures::*;
+use crate::config::PreviewKey;
 use crate::delivery::state::ServiceState;
 use crate::delivery::units::Ppm;
 use crate::xds::resources::Part;
+use crate::xds::resources::preview;
 use crate::xds::resources::route::{of_grpc, of_listener, of_service};
 
 /// One route in words: `MATCH -> TARGET`.
@@ -63,12 +65,30 @@ fn in_words(resource: &crate::xds::resources::Resource) -> Vec<String> {
 
 fn of_our_listener(service: &ServiceState) -> Vec<String> {
     let name = service.spec.name.clone();
-    let fleet = "demo".parse().unwrap();
-    in_words(&of_listener(&fleet, "ingress", &[(&name, service)]))
+    in_words(&of_listener("demo/ingress", &[(&name, service)]))
 }
 
 const PIN_V1: &str = r#"x-tidegate-version=Exact("v1") -> order/v1"#;
 const PIN_V2: &str = r#"x-tidegate-version=Exact("v2") -> order/v2"#;
+
+#[test]
+fn a_preview_leads_whoever_has_the_key_to_the_version_that_he_names() {
+    let order = service("order", &["v1", "v2"], "v1");
+    let name = order.spec.name.clone();
+    let closed = preview::routes("demo/preview", &[(&name, &order)], &PreviewKey::default());
+    assert_eq!(in_words(&closed), [" -> 403"], "nobody has no key");
+    let dir = tempfile::tempdir().unwrap();
+    let key = PreviewKey::of(dir.path()).unwrap();
+    let open = preview::routes("demo/preview", &[(&name, &order)], &key);
+    let with_key = format!("x-tidegate-preview=Exact({:?})", key.secret());
+    let expected = [
+        format!("{with_key} {PIN_V1}"),
+        format!("{with_key} {PIN_V2}"),
+        format!("{with_key} -> 404"),
+        " -> 403".to_owned(),
+    ];
+    assert_eq!(in_words(&open), expected);
+}
 
 #[test]
 fn without_a_release_all_goes_to_stable() {
@@ -160,7 +180,7 @@ fn a_listeners_routes_hold_every_service() {
     let order = service("order", &["v1"], "v1");
     let user = service("user", &["v1"], "v1");
     let services = [(&order.spec.name, &order), (&user.spec.name, &user)];
-    let resource = of_listener(&"demo".parse().unwrap(), "ingress", &services);
+    let resource = of_listener("demo/ingress", &services);
     let message = envoy::RouteConfiguration::decode(resource.value().clone()).unwrap();
     assert_eq!(message.name, "demo/ingress");
     let hosts: Vec<&str> = message.virtual_hosts.iter().map(|host| host.name.as_str()).collect();
@@ -170,12 +190,11 @@ fn a_listeners_routes_hold_every_service() {
 /// While one service's clusters are not there, another's routes go ahead.
 #[test]
 fn a_service_moves_while_another_waits() {
-    let fleet = "demo".parse().unwrap();
     let order = service("order", &["v1", "v2"], "v1");
     let user = service("user", &["v1"], "v1");
     let made = |order: &ServiceState, user: &ServiceState| {
         let services = [(&order.spec.name, order), (&user.spec.name, user)];
-        of_listener(&fleet, "ingress", &services)
+        of_listener("demo/ingress", &services)
     };
     let held = made(&releasing(order.clone(), 1, "v2", Ppm::percent(5)), &user);
     let newest = made(&order, &service("user", &["v1", "v9"], "v1"));
