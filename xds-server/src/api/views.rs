@@ -12,6 +12,7 @@ pub use self::sidecars::{ConvergenceView, LastRefusal, Node, Refused, RefusedBy}
 use super::backend::Backend;
 use crate::controller::View;
 use crate::delivery::catalogue::{Environment, Guardrails, VersionSpec};
+pub use crate::delivery::machine::PhaseName;
 use crate::delivery::names::{ReleaseId, ServiceName, VersionName};
 use crate::delivery::plan::{Plan, Strategy};
 use crate::delivery::progress::Progress;
@@ -106,40 +107,6 @@ pub struct ReleaseView {
     pub started_at: Timestamp,
     /// The plan that it follows.
     pub plan: Plan,
-}
-
-/// Where a release is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PhaseName {
-    /// 0 %: sidecars learn of the candidate, smoke tests run.
-    Preparing,
-    /// On a step below 100 %.
-    Stepping,
-    /// At 100 %, watched.
-    Watching,
-    /// Ended well.
-    Completed,
-    /// Ended by going back.
-    RolledBack,
-}
-
-impl PhaseName {
-    /// All, in the order in which a release goes through them.
-    pub const ALL: [Self; 5] =
-        [Self::Preparing, Self::Stepping, Self::Watching, Self::Completed, Self::RolledBack];
-
-    /// As in JSON.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Preparing => "preparing",
-            Self::Stepping => "stepping",
-            Self::Watching => "watching",
-            Self::Completed => "completed",
-            Self::RolledBack => "rolled_back",
-        }
-    }
 }
 
 /// What is seen of a running release.
@@ -239,13 +206,13 @@ impl ReleaseView {
 
 /// Where a release is, and since when.
 pub(super) const fn phase(release: &Release) -> (PhaseName, Timestamp) {
-    match release.phase {
-        Phase::Preparing { since, .. } => (PhaseName::Preparing, since),
-        Phase::Stepping { since, .. } => (PhaseName::Stepping, since),
-        Phase::Watching { since, .. } => (PhaseName::Watching, since),
-        Phase::Completed { at, .. } => (PhaseName::Completed, at),
-        Phase::RolledBack { at, .. } => (PhaseName::RolledBack, at),
-    }
+    let since = match release.phase {
+        Phase::Preparing { since, .. }
+        | Phase::Stepping { since, .. }
+        | Phase::Watching { since, .. } => since,
+        Phase::Completed { at, .. } | Phase::RolledBack { at, .. } => at,
+    };
+    (release.phase.name(), since)
 }
 
 /// The share that the candidate really got since its step began.

@@ -60,6 +60,7 @@ pub(super) fn cause(cause: &RollbackCause) -> String {
     match cause {
         RollbackCause::Guardrail { finding: why } => finding(why),
         RollbackCause::SmokeTest { failure } => format!("smoke test: {failure}"),
+        RollbackCause::Security { signal, .. } => format!("security signal {signal}"),
         RollbackCause::Operator => "by an operator".to_owned(),
     }
 }

@@ -135,7 +135,7 @@ const MISTAKES: &[Mistake] = &[
         "ordr",
         &["no service `ordr`", "did you mean `order`?"],
     ),
-    ("services: [order]", "services: []", "[]", &["leads to no service", "[\"*\"]"]),
+    ("services: [order]", "services: []", "[]", &["the listener is for no service", "[\"*\"]"]),
     (
         "services: [order]",
         "services: [order, \"*\"]",

@@ -1,11 +1,12 @@
 //! One release of one service: its plan and how far it has come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::names::{ReleaseId, ServiceName, VersionName};
+use super::names::{ReleaseId, ServiceName, SignalName, VersionName};
 use super::plan::Plan;
+use super::requires::Approval;
 use super::units::{Ppm, Timestamp};
 use crate::judge::{Finding, Guardrail, Level};
 
@@ -24,6 +25,9 @@ pub struct Release {
     pub plan: Plan,
     /// When it was started.
     pub started_at: Timestamp,
+    /// Who started it. Journals of before it was noted do not say.
+    #[serde(default)]
+    pub started_by: Option<String>,
     /// Where it is.
     pub phase: Phase,
     /// Since when an operator holds it, if one does.
@@ -33,6 +37,15 @@ pub struct Release {
     pub converged: bool,
     /// Alerts that stand now.
     pub alerts: BTreeMap<Guardrail, Level>,
+    /// The broken guardrail that it is held for, if its plan says so, until a person decides.
+    #[serde(default)]
+    pub held: Option<Finding>,
+    /// Guardrails that a person let it go on against, until its next step.
+    #[serde(default)]
+    pub overruled: BTreeSet<Guardrail>,
+    /// What was approved of the step that comes next.
+    #[serde(default)]
+    pub approvals: Vec<Approval>,
 }
 
 /// Where a release is. Only the reducer's events move it.
@@ -87,6 +100,14 @@ pub enum RollbackCause {
         /// Which, and what came instead.
         failure: String,
     },
+    /// A security signal said that the candidate is unsafe.
+    Security {
+        /// Which.
+        signal: SignalName,
+        /// Why, if it said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
     /// An operator gave the release up (`abort`) or called it back (`rollback`).
     Operator,
 }
@@ -106,6 +127,19 @@ impl Release {
             Phase::Watching { .. } => self.plan.steps.len().checked_sub(1),
             Phase::Preparing { .. } | Phase::Completed { .. } | Phase::RolledBack { .. } => None,
         }
+    }
+
+    /// The index of the step that comes next; none if completion does, or nothing.
+    #[must_use]
+    pub fn next_step(&self) -> Option<usize> {
+        let next = match &self.phase {
+            Phase::Preparing { .. } => 0,
+            Phase::Stepping { step, .. } => step.saturating_add(1),
+            Phase::Watching { .. } | Phase::Completed { .. } | Phase::RolledBack { .. } => {
+                return None;
+            }
+        };
+        (next < self.plan.steps.len()).then_some(next)
     }
 
     /// The candidate's share that is wanted now.

@@ -67,7 +67,7 @@ impl World {
     pub(super) fn look(&mut self, service: &str, seconds: u64, seen: &Observation) -> Vec<String> {
         self.1 += seconds;
         let now = self.now();
-        let (events, progress) = decide_progress(newest(&self.0, service), now, seen);
+        let (events, progress) = progress(&self.0, service, now, seen);
         for event in &events {
             self.0.apply(now, event).unwrap();
         }
