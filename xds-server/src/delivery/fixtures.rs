@@ -1,6 +1,6 @@
 //! The services that tests release.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::plan::{OnFail, Plan, Quorum, ROLLBACK_WINDOW, SmokeTest, Step, Strate
 use super::progress::{Convergence, Observation, Progress, Refused};
 use super::reducer::{Sight, decide_command, decide_progress};
 use super::release::Release;
-use super::requires::Requires;
+use super::requires::{Approvals, Requires};
 use super::state::State;
 use super::units::{Ppm, Timestamp};
 use crate::judge::{Evidence, Finding, Guardrail, Level, Verdict};
@@ -78,6 +78,16 @@ pub(crate) fn order() -> ServiceSpec {
     }
 }
 
+/// The same, with gates: a check, two managers before all, and one before its second step.
+pub(crate) fn gated_order() -> ServiceSpec {
+    let gate =
+        |count| Some(Approvals { count, role: name("manager"), expire: Duration::from_secs(3600) });
+    let mut spec = order();
+    spec.plan.requires = Requires { checks: BTreeSet::from([name("tests")]), approvals: gate(2) };
+    spec.plan.steps[1].approval = gate(1);
+    spec
+}
+
 /// A blue/green service: v1 serves in blue, green is empty.
 pub(crate) fn product() -> ServiceSpec {
     ServiceSpec {
@@ -98,9 +108,9 @@ pub(crate) fn verb(release: &str, verb: ReleaseCommand) -> Command {
     Command::Release(name(release), verb)
 }
 
-/// Anne, who starts what is released here.
-pub(crate) const fn anne(at: Timestamp) -> Asker<'static> {
-    Asker { actor: "anne", reason: None, at }
+/// Somebody who asks.
+pub(crate) const fn asker(actor: &str, at: Timestamp) -> Asker<'_> {
+    Asker { actor, reason: None, at }
 }
 
 /// Decides and folds a command of Anne's.
@@ -109,7 +119,7 @@ pub(crate) fn run(
     now: Timestamp,
     command: &Command,
 ) -> Result<Outcome, Refusal> {
-    run_as(state, &anne(now), command)
+    run_as(state, &asker("anne", now), command)
 }
 
 /// Decides and folds a command.
