@@ -12,14 +12,18 @@ pub use self::sidecars::{ConvergenceView, LastRefusal, Node, Refused, RefusedBy}
 use super::backend::Backend;
 use crate::controller::View;
 use crate::delivery::catalogue::{Environment, Guardrails, VersionSpec};
+use crate::delivery::checks::CheckResult;
+use crate::delivery::freeze::Stop;
 pub use crate::delivery::machine::PhaseName;
-use crate::delivery::names::{ReleaseId, ServiceName, VersionName};
+use crate::delivery::names::{CheckName, ReleaseId, ServiceName, VersionName};
 use crate::delivery::plan::{Plan, Strategy};
 use crate::delivery::progress::Progress;
 use crate::delivery::release::{Phase, Release, RollbackCause};
+use crate::delivery::requires::Approval;
+use crate::delivery::signals::Objection;
 use crate::delivery::state::ServiceState;
 use crate::delivery::units::{Ppm, Timestamp};
-use crate::judge::{Evidence, Guardrail, Level, Verdict};
+use crate::judge::{Evidence, Finding, Guardrail, Level, Verdict};
 
 /// One service as it is now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,6 +46,15 @@ pub struct Service {
     pub plan: Plan,
     /// What a release must keep.
     pub guardrails: Guardrails,
+    /// Until when the version before is kept to go back to, in milliseconds since the Unix epoch.
+    #[serde(default)]
+    pub previous_until: Option<Timestamp>,
+    /// The versions that must not be released, and why.
+    #[serde(default)]
+    pub quarantined: BTreeMap<VersionName, Objection>,
+    /// That its line is stopped.
+    #[serde(default)]
+    pub stopped: Option<Stop>,
 }
 
 /// One version.
@@ -107,6 +120,21 @@ pub struct ReleaseView {
     pub started_at: Timestamp,
     /// The plan that it follows.
     pub plan: Plan,
+    /// Who started it.
+    #[serde(default)]
+    pub started_by: Option<String>,
+    /// The broken guardrail that it is held for, until a person decides.
+    #[serde(default)]
+    pub held: Option<Finding>,
+    /// What CI reported of the candidate.
+    #[serde(default)]
+    pub checks: BTreeMap<CheckName, CheckResult>,
+    /// Who approved what comes next.
+    #[serde(default)]
+    pub approvals: Vec<Approval>,
+    /// The business signals that stand against the candidate.
+    #[serde(default)]
+    pub signals: Vec<Objection>,
 }
 
 /// What is seen of a running release.
@@ -154,6 +182,9 @@ impl Service {
             release: release.map(|release| ReleaseView::of(release, view)),
             plan: spec.plan.clone(),
             guardrails: spec.guardrails.clone(),
+            previous_until: service.previous_until,
+            quarantined: service.quarantined.clone(),
+            stopped: service.stopped.clone(),
         }
     }
 }
@@ -183,6 +214,9 @@ impl ReleaseView {
             _ => None,
         };
         let progress = view.progress.get(&release.id);
+        let service = view.state.services.get(&release.service);
+        let checks = service.and_then(|service| service.checks.of(&release.candidate));
+        let signals = service.into_iter().flat_map(|it| it.signals.against(&release.candidate));
         Self {
             id: release.id.clone(),
             service: release.service.clone(),
@@ -200,6 +234,11 @@ impl ReleaseView {
             progress: progress.map(ProgressView::from),
             started_at: release.started_at,
             plan: release.plan.clone(),
+            started_by: release.started_by.clone(),
+            held: release.held.clone(),
+            checks: checks.cloned().unwrap_or_default(),
+            approvals: release.approvals.clone(),
+            signals: signals.cloned().collect(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One release of one service: its plan and how far it has come.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +9,7 @@ use super::names::{ReleaseId, ServiceName, SignalName, VersionName};
 use super::plan::Plan;
 use super::requires::Approval;
 use super::units::{Ppm, Timestamp};
+use super::words::because;
 use crate::judge::{Finding, Guardrail, Level};
 
 /// A release, running or ended.
@@ -151,6 +153,19 @@ impl Release {
                 self.plan.steps.get(*step).map_or(Ppm::ZERO, |step| step.weight)
             }
             Phase::Watching { .. } | Phase::Completed { .. } => Ppm::ALL,
+        }
+    }
+}
+
+impl fmt::Display for RollbackCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Guardrail { finding } => write!(f, "{finding}"),
+            Self::SmokeTest { failure } => write!(f, "smoke test: {failure}"),
+            Self::Security { signal, reason } => {
+                write!(f, "security signal {signal}{}", because(reason.as_deref()))
+            }
+            Self::Operator => f.write_str("by an operator"),
         }
     }
 }
