@@ -3,6 +3,8 @@
 mod convergence;
 mod deploy;
 mod gates;
+mod permits;
+mod signals;
 mod verbs;
 
 use super::super::fixtures::*;
@@ -50,8 +52,12 @@ impl World {
     }
 
     pub(super) fn ask(&mut self, command: &Command) -> Result<Outcome, Refusal> {
+        self.ask_as("anne", command)
+    }
+
+    pub(super) fn ask_as(&mut self, actor: &str, command: &Command) -> Result<Outcome, Refusal> {
         let now = self.now();
-        run(&mut self.0, now, command)
+        run_as(&mut self.0, &asker(actor, now), command)
     }
 
     /// Lets time pass, and what is then seen decide. Says what it waits for. A step that is new
