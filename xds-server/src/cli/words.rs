@@ -15,7 +15,11 @@ pub(super) fn phase(release: &ReleaseView) -> String {
         (PhaseName::Stepping, Some(step)) => format!("step {step}/{}", release.steps),
         (phase, _) => phase.as_str().replace('_', " "),
     };
-    if release.paused { format!("{phase}, paused") } else { phase }
+    match (&release.held, release.paused) {
+        (Some(_), _) => format!("{phase}, held"),
+        (None, true) => format!("{phase}, paused"),
+        (None, false) => phase,
+    }
 }
 
 /// A share, with at most two digits after the point.

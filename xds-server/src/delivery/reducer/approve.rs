@@ -17,10 +17,11 @@ pub(super) fn approve(
     if !release.is_running() {
         return Err(wrong(release, "approve", "it has ended"));
     }
-    let next = release.next_step();
-    let gates: Vec<_> = permits::gates(release, next).collect();
-    let Some((step, gate)) = gates.iter().find(|(_, gate)| gate.role == *role) else {
-        let why = match gates.first() {
+    let before_next: Vec<_> = permits::gates(release, release.next_step()).collect();
+    // Two gates can stand before the same step, and one approval is good for both.
+    let gates = || before_next.iter().filter(|(_, gate)| gate.role == *role);
+    let Some((step, _)) = gates().next() else {
+        let why = match before_next.first() {
             Some((_, gate)) => format!("what comes next is approved as `{}`", gate.role),
             None => "what comes next needs no approval".to_owned(),
         };
@@ -38,21 +39,19 @@ pub(super) fn approve(
         let message = format!("release `{id}` has the approval of {} until {until}", asker.actor);
         return Ok(so_already(Some(id), message));
     }
-    if gate.missing(&release.approvals, *step, asker.at) == 0 {
+    let missing = |given: &[Approval]| -> u32 {
+        gates().map(|(step, gate)| gate.missing(given, *step, asker.at)).max().unwrap_or_default()
+    };
+    if missing(&release.approvals) == 0 {
         let message = format!("release `{id}` has all approvals as `{role}` for what comes next");
         return Ok(so_already(Some(id), message));
     }
-    // Two gates can stand before the same step: the longer of the two counts.
-    let expire = gates.iter().filter(|(_, gate)| gate.role == *role).map(|(_, gate)| gate.expire);
-    let until = asker.at.after(expire.max().unwrap_or_default());
+    let expire = gates().map(|(_, gate)| gate.expire).max().unwrap_or_default();
+    let until = asker.at.after(expire);
     let approval = Approval { by: asker.actor.to_owned(), role: role.clone(), step: *step, until };
-    let left = gates.iter().map(|(step, gate)| {
-        let mut given = release.approvals.clone();
-        given.push(approval.clone());
-        gate.missing(&given, *step, asker.at)
-    });
-    let message = match left.sum::<u32>() {
-        0 => format!("release `{id}` has the approvals for what comes next"),
+    let given = [release.approvals.clone(), vec![approval.clone()]].concat();
+    let message = match missing(&given) {
+        0 => format!("release `{id}` has the approvals as `{role}` for what comes next"),
         left => format!("release `{id}` is approved by {}; {left} more to come", asker.actor),
     };
     Ok(done(Some(id), vec![Event::Approved { id: id.clone(), approval }], message))
