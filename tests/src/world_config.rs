@@ -19,6 +19,8 @@ pub struct Knobs {
     pub defaults: Option<String>,
     /// YAML for a service's `strategy`, in one line, by service.
     pub strategies: BTreeMap<String, String>,
+    /// YAML for `freeze`, in one line: times in which nothing goes forward.
+    pub freeze: Option<String>,
     /// Flags in flagd's format, from the start.
     pub flags: Option<String>,
     /// Whether each Envoy has a preview listener, for smoke tests.
@@ -32,6 +34,7 @@ impl Default for Knobs {
             watch: "30m".to_owned(),
             defaults: None,
             strategies: BTreeMap::new(),
+            freeze: None,
             flags: None,
             preview: false,
         }
@@ -70,6 +73,9 @@ pub(crate) fn text(knobs: &Knobs, places: &Places<'_>, backends: &Backends) -> R
     }
     if let Some(defaults) = &knobs.defaults {
         text += &format!("defaults: {defaults}\n");
+    }
+    if let Some(freeze) = &knobs.freeze {
+        text += &format!("freeze: {freeze}\n");
     }
     text += "services:\n";
     let Knobs { step_time, watch, .. } = knobs;

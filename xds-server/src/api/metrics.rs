@@ -199,15 +199,19 @@ fn rollback(event: &Event) -> Option<OfCause> {
     let (service, cause) = match event {
         Event::RolledBack { id, cause } => {
             let (service, _) = id.as_str().rsplit_once('.')?;
-            let cause = match cause {
-                RollbackCause::Guardrail { .. } => "guardrail",
-                RollbackCause::SmokeTest { .. } => "smoke_test",
-                RollbackCause::Operator => "operator",
-            };
-            (service.to_owned(), cause)
+            (service.to_owned(), label(cause))
         }
-        Event::StableRestored { service, .. } => (service.to_string(), "operator"),
+        Event::StableRestored { service, cause, .. } => (service.to_string(), label(cause)),
         _ => return None,
     };
     Some(OfCause { service, cause })
+}
+
+const fn label(cause: &RollbackCause) -> &'static str {
+    match cause {
+        RollbackCause::Guardrail { .. } => "guardrail",
+        RollbackCause::SmokeTest { .. } => "smoke_test",
+        RollbackCause::Security { .. } => "security",
+        RollbackCause::Operator => "operator",
+    }
 }

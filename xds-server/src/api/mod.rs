@@ -4,8 +4,10 @@
 pub mod backend;
 mod body;
 mod events;
+pub mod explain;
 mod flags;
 mod health;
+pub mod line;
 mod metrics;
 mod nodes;
 mod origin;
@@ -13,6 +15,7 @@ pub mod problem;
 mod releases;
 pub mod serve;
 mod services;
+mod versions;
 pub mod views;
 
 #[cfg(test)]
@@ -63,7 +66,9 @@ pub fn router(backend: Arc<dyn Backend>, stop: watch::Receiver<bool>) -> Router 
     };
     let v1 = Router::new()
         .merge(services::routes())
+        .merge(versions::routes())
         .merge(releases::routes())
+        .merge(line::routes())
         .merge(flags::routes())
         .merge(nodes::routes())
         .merge(events::routes());

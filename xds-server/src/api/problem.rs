@@ -83,6 +83,7 @@ impl From<Refusal> for Problem {
             Refusal::UnknownVersion { .. } => (StatusCode::NOT_FOUND, "unknown-version"),
             Refusal::AlreadyRunning { .. } => (StatusCode::CONFLICT, "release-running"),
             Refusal::AlreadyStable { .. } => (StatusCode::CONFLICT, "already-stable"),
+            Refusal::Quarantined { .. } => (StatusCode::CONFLICT, "quarantined"),
             Refusal::WrongPhase { .. } => (StatusCode::CONFLICT, "wrong-phase"),
             Refusal::Invalid(_) | Refusal::Name(_) => (StatusCode::BAD_REQUEST, "invalid"),
         };

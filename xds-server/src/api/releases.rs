@@ -8,14 +8,21 @@ use serde::Deserialize;
 
 use super::Api;
 use super::body::OptionalBody;
+use super::explain::{self, Explanation};
 use super::origin::Given;
 use super::problem::Problem;
 use super::views::ReleaseView;
+use crate::controller::View;
 use crate::delivery::command::{Command, Outcome, Refusal, ReleaseCommand};
 use crate::delivery::names::ReleaseId;
+use crate::delivery::release::Release;
+use crate::delivery::state::ServiceState;
 
 pub(super) fn routes() -> Router<Api> {
-    Router::new().route("/releases/{id}", get(show)).route("/releases/{id}/{verb}", post(ask))
+    Router::new()
+        .route("/releases/{id}", get(show))
+        .route("/releases/{id}/explain", get(explain))
+        .route("/releases/{id}/{verb}", post(ask))
 }
 
 async fn show(
@@ -23,16 +30,40 @@ async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<ReleaseView>, Problem> {
     let view = api.view();
-    let mut releases = view.state.services.values().filter_map(|it| it.release.as_ref());
-    let release = releases.find(|release| release.id.as_str() == id);
-    let release = release.ok_or_else(|| {
+    let (_, release) = find(&view, &id)?;
+    Ok(Json(ReleaseView::of(release, &view)))
+}
+
+fn find<'a>(view: &'a View, id: &str) -> Result<(&'a ServiceState, &'a Release), Problem> {
+    let services = view.state.services.values();
+    let mut releases = services.filter_map(|it| Some((it, it.release.as_ref()?)));
+    releases.find(|(_, release)| release.id.as_str() == id).ok_or_else(|| {
         Problem::new(
             StatusCode::NOT_FOUND,
             "unknown-release",
             "this is not the newest release of any service; /api/v1/events tells of older ones",
         )
-    })?;
-    Ok(Json(ReleaseView::of(release, &view)))
+    })
+}
+
+async fn explain(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+) -> Result<Json<Explanation>, Problem> {
+    let view = api.view();
+    let (service, release) = find(&view, &id)?;
+    let mut records = Vec::new();
+    let mut after = view.seq.saturating_sub(explain::LOOKED_THROUGH);
+    // What happens meanwhile is not what is explained.
+    while after < view.seq {
+        let left = usize::try_from(view.seq - after).unwrap_or(usize::MAX);
+        let page = api.backend.events(after, left).await?;
+        let Some(last) = page.last() else { break };
+        after = last.seq;
+        records.extend(page);
+    }
+    let nodes = api.backend.nodes();
+    Ok(Json(explain::explain(&view, service, release, &nodes, &records)))
 }
 
 /// What comes along with a verb.
@@ -41,6 +72,8 @@ async fn show(
 struct Details {
     /// `promote` only: to 100 % at once.
     all: Option<bool>,
+    /// `approve` only, and needed there: as what.
+    role: Option<String>,
     actor: Option<String>,
     reason: Option<String>,
 }
@@ -50,26 +83,34 @@ async fn ask(
     Path((id, verb)): Path<(String, String)>,
     OptionalBody(details): OptionalBody<Details>,
 ) -> Result<Json<Outcome>, Problem> {
-    let command = match (verb.as_str(), details.all) {
-        ("promote", all) => ReleaseCommand::Promote { all: all.unwrap_or(false) },
-        ("pause" | "resume" | "abort" | "rollback", Some(_)) => {
-            return Err(Problem::bad_request("`all` goes with promote only"));
+    let Details { all, role, actor, reason } = details;
+    let command = match (verb.as_str(), all, role) {
+        ("promote", all, None) => ReleaseCommand::Promote { all: all.unwrap_or(false) },
+        ("approve", None, Some(role)) => {
+            ReleaseCommand::Approve { role: role.parse().map_err(Refusal::Name)? }
         }
-        ("pause", None) => ReleaseCommand::Pause,
-        ("resume", None) => ReleaseCommand::Resume,
-        ("abort", None) => ReleaseCommand::Abort,
-        ("rollback", None) => ReleaseCommand::Rollback,
+        ("approve", None, None) => {
+            return Err(Problem::bad_request("say in `role` as what you approve"));
+        }
+        ("pause", None, None) => ReleaseCommand::Pause,
+        ("resume", None, None) => ReleaseCommand::Resume,
+        ("abort", None, None) => ReleaseCommand::Abort,
+        ("rollback", None, None) => ReleaseCommand::Rollback,
+        ("promote" | "approve" | "pause" | "resume" | "abort" | "rollback", ..) => {
+            let detail = "`all` goes with promote only, and `role` with approve only";
+            return Err(Problem::bad_request(detail));
+        }
         _ => {
             return Err(Problem::new(
                 StatusCode::NOT_FOUND,
                 "unknown-verb",
-                "a release can be asked to promote, pause, resume, abort or rollback",
+                "a release can be asked to promote, pause, resume, approve, abort or rollback",
             ));
         }
     };
     // A name that cannot be is a release that is not there.
     let id: ReleaseId = id.parse().map_err(|_| Refusal::UnknownRelease(id))?;
-    let origin = Given { actor: details.actor, reason: details.reason };
+    let origin = Given { actor, reason };
     let command = Command::Release(id, command);
     let outcome = api.backend.submit(command, origin.origin()?).await?;
     Ok(Json(outcome))

@@ -110,7 +110,7 @@ async fn start(
     Ok((StatusCode::CREATED, headers, Json(outcome)).into_response())
 }
 
-fn find<'a>(view: &'a View, service: &str) -> Result<&'a ServiceState, Problem> {
+pub(super) fn find<'a>(view: &'a View, service: &str) -> Result<&'a ServiceState, Problem> {
     view.state.services.get(service).ok_or_else(|| {
         let known: Vec<&str> = view.state.services.keys().map(ServiceName::as_str).collect();
         let known = known.join(", ");
@@ -119,6 +119,6 @@ fn find<'a>(view: &'a View, service: &str) -> Result<&'a ServiceState, Problem> 
     })
 }
 
-fn name(version: &str) -> Result<VersionName, Problem> {
+pub(super) fn name(version: &str) -> Result<VersionName, Problem> {
     version.parse().map_err(|error: NameError| Refusal::from(error).into())
 }

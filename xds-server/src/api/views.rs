@@ -12,13 +12,18 @@ pub use self::sidecars::{ConvergenceView, LastRefusal, Node, Refused, RefusedBy}
 use super::backend::Backend;
 use crate::controller::View;
 use crate::delivery::catalogue::{Environment, Guardrails, VersionSpec};
-use crate::delivery::names::{ReleaseId, ServiceName, VersionName};
+use crate::delivery::checks::CheckResult;
+use crate::delivery::freeze::Stop;
+pub use crate::delivery::machine::PhaseName;
+use crate::delivery::names::{CheckName, ReleaseId, ServiceName, VersionName};
 use crate::delivery::plan::{Plan, Strategy};
 use crate::delivery::progress::Progress;
 use crate::delivery::release::{Phase, Release, RollbackCause};
+use crate::delivery::requires::Approval;
+use crate::delivery::signals::Objection;
 use crate::delivery::state::ServiceState;
 use crate::delivery::units::{Ppm, Timestamp};
-use crate::judge::{Evidence, Guardrail, Level, Verdict};
+use crate::judge::{Evidence, Finding, Guardrail, Level, Verdict};
 
 /// One service as it is now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +46,15 @@ pub struct Service {
     pub plan: Plan,
     /// What a release must keep.
     pub guardrails: Guardrails,
+    /// Until when the version before is kept to go back to, in milliseconds since the Unix epoch.
+    #[serde(default)]
+    pub previous_until: Option<Timestamp>,
+    /// The versions that must not be released, and why.
+    #[serde(default)]
+    pub quarantined: BTreeMap<VersionName, Objection>,
+    /// That its line is stopped.
+    #[serde(default)]
+    pub stopped: Option<Stop>,
 }
 
 /// One version.
@@ -106,40 +120,21 @@ pub struct ReleaseView {
     pub started_at: Timestamp,
     /// The plan that it follows.
     pub plan: Plan,
-}
-
-/// Where a release is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PhaseName {
-    /// 0 %: sidecars learn of the candidate, smoke tests run.
-    Preparing,
-    /// On a step below 100 %.
-    Stepping,
-    /// At 100 %, watched.
-    Watching,
-    /// Ended well.
-    Completed,
-    /// Ended by going back.
-    RolledBack,
-}
-
-impl PhaseName {
-    /// All, in the order in which a release goes through them.
-    pub const ALL: [Self; 5] =
-        [Self::Preparing, Self::Stepping, Self::Watching, Self::Completed, Self::RolledBack];
-
-    /// As in JSON.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Preparing => "preparing",
-            Self::Stepping => "stepping",
-            Self::Watching => "watching",
-            Self::Completed => "completed",
-            Self::RolledBack => "rolled_back",
-        }
-    }
+    /// Who started it.
+    #[serde(default)]
+    pub started_by: Option<String>,
+    /// The broken guardrail that it is held for, until a person decides.
+    #[serde(default)]
+    pub held: Option<Finding>,
+    /// What CI reported of the candidate.
+    #[serde(default)]
+    pub checks: BTreeMap<CheckName, CheckResult>,
+    /// Who approved what comes next.
+    #[serde(default)]
+    pub approvals: Vec<Approval>,
+    /// The business signals that stand against the candidate.
+    #[serde(default)]
+    pub signals: Vec<Objection>,
 }
 
 /// What is seen of a running release.
@@ -187,6 +182,9 @@ impl Service {
             release: release.map(|release| ReleaseView::of(release, view)),
             plan: spec.plan.clone(),
             guardrails: spec.guardrails.clone(),
+            previous_until: service.previous_until,
+            quarantined: service.quarantined.clone(),
+            stopped: service.stopped.clone(),
         }
     }
 }
@@ -216,6 +214,9 @@ impl ReleaseView {
             _ => None,
         };
         let progress = view.progress.get(&release.id);
+        let service = view.state.services.get(&release.service);
+        let checks = service.and_then(|service| service.checks.of(&release.candidate));
+        let signals = service.into_iter().flat_map(|it| it.signals.against(&release.candidate));
         Self {
             id: release.id.clone(),
             service: release.service.clone(),
@@ -233,19 +234,24 @@ impl ReleaseView {
             progress: progress.map(ProgressView::from),
             started_at: release.started_at,
             plan: release.plan.clone(),
+            started_by: release.started_by.clone(),
+            held: release.held.clone(),
+            checks: checks.cloned().unwrap_or_default(),
+            approvals: release.approvals.clone(),
+            signals: signals.cloned().collect(),
         }
     }
 }
 
 /// Where a release is, and since when.
 pub(super) const fn phase(release: &Release) -> (PhaseName, Timestamp) {
-    match release.phase {
-        Phase::Preparing { since, .. } => (PhaseName::Preparing, since),
-        Phase::Stepping { since, .. } => (PhaseName::Stepping, since),
-        Phase::Watching { since, .. } => (PhaseName::Watching, since),
-        Phase::Completed { at, .. } => (PhaseName::Completed, at),
-        Phase::RolledBack { at, .. } => (PhaseName::RolledBack, at),
-    }
+    let since = match release.phase {
+        Phase::Preparing { since, .. }
+        | Phase::Stepping { since, .. }
+        | Phase::Watching { since, .. } => since,
+        Phase::Completed { at, .. } | Phase::RolledBack { at, .. } => at,
+    };
+    (release.phase.name(), since)
 }
 
 /// The share that the candidate really got since its step began.

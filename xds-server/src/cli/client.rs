@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use reqwest::{Method, Response, Url};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tidegate::api::problem::Details;
 
 use super::failure::Failure;
@@ -46,6 +46,13 @@ pub(super) struct Origin {
 }
 
 impl Origin {
+    /// As members of a JSON body.
+    pub(super) fn body(&self) -> Map<String, Value> {
+        let actor = [("actor".to_owned(), self.actor.clone().into())];
+        let reason = self.reason.clone().map(|reason| ("reason".to_owned(), reason.into()));
+        actor.into_iter().chain(reason).collect()
+    }
+
     /// As query parameters.
     pub(super) fn query(&self) -> Vec<(&'static str, String)> {
         let mut query = vec![("actor", self.actor.clone())];

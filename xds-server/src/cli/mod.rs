@@ -6,6 +6,7 @@ mod diagnostics;
 mod envoy;
 mod failure;
 mod flag;
+mod line;
 mod logs;
 mod nodes;
 mod output;
@@ -14,6 +15,7 @@ mod schema;
 mod serve;
 mod status;
 mod validate;
+mod version;
 mod words;
 
 use std::process::ExitCode;
@@ -42,6 +44,10 @@ enum Command {
     Status(status::Args),
     /// Start a release, or ask something of the newest one of a service
     Release(release::Args),
+    /// Say something of a version: what a check found, that it is unsafe, that it may be released again
+    Version(version::Args),
+    /// Stop every release from going forward, or let them go; rollbacks are never held
+    Line(line::Args),
     /// Show and change feature flags
     Flag(flag::Args),
     /// Show the sidecars
@@ -72,6 +78,8 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Envoy(args) => return envoy::run(&args),
         Command::Status(args) => Client::Status(args),
         Command::Release(args) => Client::Release(args),
+        Command::Version(args) => Client::Version(args),
+        Command::Line(args) => Client::Line(args),
         Command::Flag(args) => Client::Flag(args),
         Command::Nodes(args) => Client::Nodes(args),
         Command::Audit(args) => Client::Audit(args),
@@ -84,6 +92,8 @@ fn execute(command: Command) -> Result<(), Failure> {
         match client {
             Client::Status(args) => status::run(args).await,
             Client::Release(args) => release::run(args).await,
+            Client::Version(args) => version::run(args).await,
+            Client::Line(args) => line::run(args).await,
             Client::Flag(args) => flag::run(args).await,
             Client::Nodes(args) => nodes::run(args).await,
             Client::Audit(args) => audit::run(args).await,
@@ -95,6 +105,8 @@ fn execute(command: Command) -> Result<(), Failure> {
 enum Client {
     Status(status::Args),
     Release(release::Args),
+    Version(version::Args),
+    Line(line::Args),
     Flag(flag::Args),
     Nodes(nodes::Args),
     Audit(audit::Args),

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use reqwest::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+use tidegate::api::explain::Explanation;
 use tidegate::api::views::Service;
 
 use super::client::{Client, Origin, Target};
@@ -53,6 +54,19 @@ enum Verb {
         /// The service
         service: String,
     },
+    /// Let it enter its next step, as one of those who must say so; not your own release
+    Approve {
+        /// The service
+        service: String,
+        /// As what
+        #[arg(long)]
+        role: String,
+    },
+    /// Say why it is where it is, and what it waits for
+    Explain {
+        /// The service
+        service: String,
+    },
     /// Give it up before it is at 100 %: everything goes to stable
     Abort {
         /// The service
@@ -67,8 +81,7 @@ enum Verb {
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
-    let mut body = Map::from_iter([("actor".to_owned(), json!(args.origin.actor))]);
-    body.extend(args.origin.reason.map(|reason| ("reason".to_owned(), json!(reason))));
+    let mut body = args.origin.body();
     let (service, verb) = match args.verb {
         Verb::Start { service, version, plan } => {
             body.insert("version".to_owned(), json!(version));
@@ -83,6 +96,11 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             body.insert("all".to_owned(), json!(all));
             (service, "promote")
         }
+        Verb::Approve { service, role } => {
+            body.insert("role".to_owned(), json!(role));
+            (service, "approve")
+        }
+        Verb::Explain { service } => return explain(&client, &service, args.target.output).await,
         Verb::Pause { service } => (service, "pause"),
         Verb::Resume { service } => (service, "resume"),
         Verb::Abort { service } => (service, "abort"),
@@ -105,6 +123,18 @@ async fn newest(client: &Client, service: &str) -> Result<String, Failure> {
         ))
     })?;
     Ok(release.id.to_string())
+}
+
+async fn explain(client: &Client, service: &str, format: Format) -> Result<(), Failure> {
+    let id = newest(client, service).await?;
+    let answer = client.get(&["releases", &id, "explain"]).await?;
+    match format {
+        Format::Json => output::json(&answer),
+        Format::Table => {
+            let told: Explanation = client.read(&answer)?;
+            output::print(&told.text.join("\n"))
+        }
+    }
 }
 
 /// Prints what became of a command.

@@ -141,7 +141,7 @@ fn row(service: &Service) -> [String; 11] {
         release.map_or_else(none, words::phase),
         release.map_or_else(none, |it| words::share(it.weight)),
         release.and_then(|it| it.exposure).map_or_else(none, words::share),
-        seen.map_or_else(none, |it| words::verdict(&it.verdict)),
+        seen.map_or_else(none, |it| it.verdict.to_string()),
         release.map_or_else(none, words::convergence),
         release.map_or_else(none, words::waiting_for),
     ]

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use tidegate::api::views::{PhaseName, ProgressView, ReleaseView, Service};
-use tidegate::delivery::release::RollbackCause;
 use tidegate::delivery::units::Ppm;
-use tidegate::judge::{Finding, Verdict};
+use tidegate::judge::Verdict;
 
 /// Shown where there is nothing.
 pub(super) const NONE: &str = "-";
@@ -16,7 +15,11 @@ pub(super) fn phase(release: &ReleaseView) -> String {
         (PhaseName::Stepping, Some(step)) => format!("step {step}/{}", release.steps),
         (phase, _) => phase.as_str().replace('_', " "),
     };
-    if release.paused { format!("{phase}, paused") } else { phase }
+    match (&release.held, release.paused) {
+        (Some(_), _) => format!("{phase}, held"),
+        (None, true) => format!("{phase}, paused"),
+        (None, false) => phase,
+    }
 }
 
 /// A share, with at most two digits after the point.
@@ -28,46 +31,10 @@ pub(super) fn share(share: Ppm) -> String {
     }
 }
 
-/// The judge's word.
-pub(super) fn verdict(verdict: &Verdict) -> String {
-    match verdict {
-        Verdict::Healthy => "healthy".to_owned(),
-        Verdict::InsufficientData { missing } => format!("needs {missing} more requests"),
-        Verdict::Alert { findings } => {
-            let alerts: Vec<String> = findings.iter().map(alert).collect();
-            alerts.join("; ")
-        }
-        Verdict::RollBack { finding: why } => format!("rolls back: {}", finding(why)),
-    }
-}
-
-/// A limit that was crossed, with the numbers: `latency above p99 2s: 8 of 90 requests in 5s`.
-fn finding(finding: &Finding) -> String {
-    let Finding { guardrail, level: _, limit, bad, requests, window_ms } = finding;
-    let told = format!("{guardrail} above {limit}: {bad} of {requests} requests");
-    window_ms
-        .map(Duration::from_millis)
-        .map_or(told.clone(), |window| format!("{told} in {}", humantime::format_duration(window)))
-}
-
-/// An alert, with how bad it is.
-fn alert(alert: &Finding) -> String {
-    format!("{}: {}", alert.level, finding(alert))
-}
-
-/// Why it went back.
-pub(super) fn cause(cause: &RollbackCause) -> String {
-    match cause {
-        RollbackCause::Guardrail { finding: why } => finding(why),
-        RollbackCause::SmokeTest { failure } => format!("smoke test: {failure}"),
-        RollbackCause::Operator => "by an operator".to_owned(),
-    }
-}
-
 /// What it waits for, or why it ended.
 pub(super) fn waiting_for(release: &ReleaseView) -> String {
     if let Some(why) = &release.cause {
-        return cause(why);
+        return why.to_string();
     }
     let Some(progress) = &release.progress else {
         return NONE.to_owned();
@@ -114,11 +81,11 @@ pub(super) fn line(service: &Service) -> String {
         line += &format!(", {}", sidecars(progress));
         match &progress.verdict {
             Verdict::InsufficientData { .. } => line += ", needs more requests",
-            verdict => line += &format!(", {}", self::verdict(verdict)),
+            verdict => line += &format!(", {verdict}"),
         }
     }
     if let Some(why) = &release.cause {
-        line += &format!(", {}", cause(why));
+        line += &format!(", {why}");
     }
     line
 }

@@ -25,6 +25,7 @@ pub use problem::{Fault, LoadError, Problem};
 pub use units::endpoint;
 
 use crate::delivery::catalogue::ServiceSpec;
+use crate::delivery::freeze::Freeze;
 use crate::delivery::names::{FleetName, ServiceName};
 use crate::delivery::plan::Plan;
 use crate::delivery::units::Ppm;
@@ -95,6 +96,8 @@ pub struct Config {
     pub mesh: Mesh,
     /// The services, defaults filled in.
     pub services: Vec<ServiceSpec>,
+    /// The times in which nothing goes forward.
+    pub freezes: Vec<Freeze>,
     /// The bound on P(rolling back a release that is no worse), kept for the sequential judge.
     pub false_rollback: Ppm,
     /// Flags to start with, in flagd's format, already checked.

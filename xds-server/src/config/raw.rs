@@ -2,12 +2,17 @@
 //! these types. What the values mean, and whether they fit together, is `resolve`'s business:
 //! values stay text here so that all that is wrong with them can be said at once.
 
+pub(super) mod gates;
+pub(super) mod short;
+
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_core::config::IdentitySource;
 
+pub(super) use self::gates::{Approvals, Freeze, Requires};
+pub(super) use self::short::Short;
 use super::place::At;
 use crate::delivery::catalogue::Environment;
 
@@ -28,6 +33,9 @@ pub(super) struct Root {
     pub(super) defaults: Option<Defaults>,
     /// The services.
     pub(super) services: At<Vec<Service>>,
+    /// Times in which no release goes forward. Rollbacks are as free as ever.
+    #[serde(default)]
+    pub(super) freeze: Vec<Freeze>,
     /// Flags to start with: a file in flagd's format, relative to this one.
     #[schemars(with = "Option<String>")]
     pub(super) flags: Option<At<PathBuf>>,
@@ -219,6 +227,8 @@ pub(super) struct Service {
     pub(super) active: Option<At<Environment>>,
     /// What a release must keep, where it differs from the defaults.
     pub(super) guardrails: Option<Guardrails>,
+    /// What others must have said before a release gets traffic, whatever plan it brings along.
+    pub(super) requires: Option<Requires>,
 }
 
 /// One place where a request may carry its user's identity.
@@ -264,7 +274,7 @@ pub(super) enum Strategy {
 #[serde(deny_unknown_fields)]
 pub(super) struct Canary {
     /// The candidate's share, step by step, ending with `100%`. Default: 5, 10, 25, 50, 100 %.
-    pub(super) steps: Option<At<Vec<At<String>>>>,
+    pub(super) steps: Option<At<Vec<At<Short<Step>>>>>,
     /// The least time that a step holds. Default: `5m`.
     pub(super) step_time: Option<At<String>>,
     /// The least number of requests that the candidate must have served in a step. Default: 50.
@@ -277,6 +287,35 @@ pub(super) struct Canary {
     /// Who must have a step before its time and its evidence begin.
     #[serde(default)]
     pub(super) convergence: Convergence,
+    /// What a broken guardrail does. Default: `rollback`.
+    pub(super) on_fail: Option<OnFail>,
+    /// For how long after a release the version before it is kept to go back to. Default: `7d`.
+    pub(super) rollback_window: Option<At<String>>,
+}
+
+/// One step, where its share is not all there is to say.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Step {
+    /// The candidate's share.
+    #[schemars(regex(pattern = r"^\d+(\.\d{1,4})? ?%$"))]
+    pub(super) weight: At<String>,
+    /// The least time that it holds. Default: the plan's `step_time`.
+    pub(super) time: Option<At<String>>,
+    /// The least number of requests that the candidate must have served in it. Default: the plan's.
+    pub(super) min_requests: Option<u64>,
+    /// Who must approve before it is entered.
+    pub(super) approval: Option<At<Short<Approvals>>>,
+}
+
+/// What a broken guardrail does.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum OnFail {
+    /// Everything goes back to stable.
+    Rollback,
+    /// The release is held where it is, and a person decides.
+    Freeze,
 }
 
 /// Who must have a step before its time and its evidence begin.
@@ -302,6 +341,10 @@ pub(super) struct BlueGreen {
     /// Who must have a step before its time and its evidence begin.
     #[serde(default)]
     pub(super) convergence: Convergence,
+    /// What a broken guardrail does. Default: `rollback`.
+    pub(super) on_fail: Option<OnFail>,
+    /// For how long after a release the version before it is kept to go back to. Default: `7d`.
+    pub(super) rollback_window: Option<At<String>>,
 }
 
 /// One HTTP request and what its answer must be.

@@ -1,5 +1,7 @@
 //! The whole pass, from text to configuration: what is filled in, and how each mistake is told.
 
+mod gates;
+
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -152,7 +154,7 @@ const MISTAKES: &[Mistake] = &[
         "ordr",
         &["no service `ordr`", "did you mean `order`?"],
     ),
-    ("services: [order]", "services: []", "[]", &["leads to no service", "[\"*\"]"]),
+    ("services: [order]", "services: []", "[]", &["the listener is for no service", "[\"*\"]"]),
     (
         "services: [order]",
         "services: [order, \"*\"]",
@@ -306,21 +308,23 @@ fn position(text: &str, needle: &str) -> (u64, u64) {
 
 #[test]
 fn every_mistake_is_told_with_its_place_and_a_way_out() {
-    for (old, new, needle, words) in MISTAKES {
-        assert!(GOOD.contains(old), "{old:?} is in the good file");
-        let text = GOOD.replacen(old, new, 1);
-        let problems = check(&text, Path::new("/nowhere")).expect_err(new);
-        let told: Vec<String> = problems.iter().map(Problem::to_string).collect();
-        let [problem] = problems.as_slice() else {
-            panic!("{new}: exactly one problem, not {told:#?}")
-        };
-        let place = (problem.place.line, problem.place.column);
-        assert_eq!(place, position(&text, needle), "{new}: {told:#?}");
-        for word in *words {
-            assert!(told[0].contains(word), "{new}: no {word:?} in {told:#?}");
-        }
-        assert!(!problem.fault.way_out.is_empty(), "{new}: {told:#?}");
+    MISTAKES.iter().for_each(is_told);
+}
+
+fn is_told((old, new, needle, words): &Mistake) {
+    assert!(GOOD.contains(old), "{old:?} is in the good file");
+    let text = GOOD.replacen(old, new, 1);
+    let problems = check(&text, Path::new("/nowhere")).expect_err(new);
+    let told: Vec<String> = problems.iter().map(Problem::to_string).collect();
+    let [problem] = problems.as_slice() else {
+        panic!("{new}: exactly one problem, not {told:#?}")
+    };
+    let place = (problem.place.line, problem.place.column);
+    assert_eq!(place, position(&text, needle), "{new}: {told:#?}");
+    for word in *words {
+        assert!(told[0].contains(word), "{new}: no {word:?} in {told:#?}");
     }
+    assert!(!problem.fault.way_out.is_empty(), "{new}: {told:#?}");
 }
 
 #[test]
@@ -416,7 +420,9 @@ fn a_strategy_says_how_many_sidecars_must_have_a_step() {
 #[test]
 fn the_schema_knows_every_section() {
     let schema = serde_json::to_value(schema()).unwrap();
-    for section in ["listen", "data_dir", "filter", "fleets", "defaults", "services", "flags"] {
+    for section in
+        ["listen", "data_dir", "filter", "fleets", "defaults", "services", "freeze", "flags"]
+    {
         assert!(schema["properties"][section].is_object(), "{section}: {schema:#}");
     }
     assert_eq!(schema["additionalProperties"], false);

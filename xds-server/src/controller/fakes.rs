@@ -60,6 +60,7 @@ impl World {
             counts: Box::new(self.clone()),
             clock: Clock::new(move || Timestamp(things.lock().time)),
             services: vec![order(), product()],
+            freezes: Vec::new(),
             flags: None,
             wake: Arc::clone(&self.wake),
         }

@@ -67,7 +67,7 @@ pub enum CommandError {
 /// What the controller is asked.
 pub(super) enum Request {
     Command {
-        command: Command,
+        command: Box<Command>,
         origin: Origin,
         reply: oneshot::Sender<Result<Outcome, CommandError>>,
     },
@@ -104,6 +104,7 @@ impl Handle {
     /// When it had no effect.
     pub async fn submit(&self, command: Command, origin: Origin) -> Result<Outcome, CommandError> {
         origin.check()?;
+        let command = Box::new(command);
         self.ask(|reply| Request::Command { command, origin, reply }).await
     }
 

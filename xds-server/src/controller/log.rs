@@ -24,6 +24,9 @@ pub(super) fn decided(record: &Record) {
         RollbackCause::SmokeTest { failure } => {
             warn!(seq, release = %id, failure, "rolled back");
         }
+        RollbackCause::Security { signal, reason } => {
+            warn!(seq, release = %id, %signal, reason, "rolled back");
+        }
         RollbackCause::Operator => warn!(seq, release = %id, actor, "rolled back"),
     }
 }

@@ -25,6 +25,7 @@ use self::writer::Writer;
 use crate::clock::Clock;
 use crate::delivery::catalogue::{Guardrails, ServiceSpec};
 use crate::delivery::fold::FoldError;
+use crate::delivery::freeze::Freeze;
 use crate::delivery::names::{ReleaseId, ServiceName, VersionName};
 use crate::delivery::progress::Convergence;
 use crate::delivery::state::State;
@@ -69,6 +70,8 @@ pub struct Parts {
     pub clock: Clock,
     /// The configuration's services.
     pub services: Vec<ServiceSpec>,
+    /// The configuration's times in which nothing goes forward.
+    pub freezes: Vec<Freeze>,
     /// The configuration's flags: taken while there are no others.
     pub flags: Option<serde_json::Value>,
     /// Notified when there are new counts, or sidecars that acknowledged something.

@@ -10,6 +10,7 @@ use super::*;
 use crate::delivery::command::{Command, Refusal, ReleaseCommand};
 use crate::delivery::event::Event;
 use crate::delivery::fixtures::*;
+use crate::delivery::freeze::{Freeze, Scope, Window};
 use crate::delivery::release::{Phase, RollbackCause};
 use crate::delivery::units::{Ppm, Timestamp};
 use crate::journal::{Head, NewRecord};
@@ -333,4 +334,52 @@ async fn who_asks_after_the_end_is_told() {
     assert!(matches!(error, Err(CommandError::Stopped)), "{error:?}");
     let error = handle.events(0, 1).await;
     assert!(matches!(error, Err(CommandError::Stopped)), "{error:?}");
+}
+
+#[tokio::test]
+async fn what_holds_releases_outlives_a_crash_and_a_window_closes_by_itself() {
+    let world = World::default();
+    let directory = tempfile::tempdir().unwrap();
+    let handle = world.start_in(directory.path());
+    stepping(&handle).await;
+    handle.submit(Command::StopLine(None), anne()).await.unwrap();
+    handle.stop().await;
+    let handle = world.start_in(directory.path());
+    let waits = "the line to go, which anne stopped: friday";
+    until(&handle, |view| waits_for(view).iter().any(|it| it == waits)).await;
+    handle.submit(Command::StartLine(None), anne()).await.unwrap();
+    for all in [true, false] {
+        let promote = verb("order.1", ReleaseCommand::Promote { all });
+        handle.submit(promote, anne()).await.unwrap();
+    }
+    let kept = |view: &View| view.state.services["order"].previous == Some(name("v1"));
+    until(&handle, |view| kept(view)).await;
+    world.pass(Duration::from_secs(8 * 24 * 3600));
+    let view = until(&handle, |view| !kept(view)).await;
+    assert_eq!(view.state.services["order"].stable, name("v2"));
+}
+
+#[tokio::test]
+async fn a_freeze_of_the_configuration_is_written_once_and_ends_by_itself() {
+    let world = World::default();
+    let directory = tempfile::tempdir().unwrap();
+    let freeze = Freeze {
+        name: name("morning"),
+        when: Window::Once { start: Timestamp(0), end: Timestamp(60_000) },
+        services: Scope::All,
+    };
+    let start_frozen = || {
+        let journal = Box::new(crate::journal::Sqlite::open(directory.path()).unwrap());
+        spawn(Parts { freezes: vec![freeze.clone()], ..world.parts(journal) }).unwrap()
+    };
+    let handle = start_frozen();
+    handle.submit(start("order", "v2"), anne()).await.unwrap();
+    until(&handle, |view| waits_for(view).iter().any(|it| it.contains("`morning`"))).await;
+    handle.stop().await;
+    let handle = start_frozen();
+    let events = handle.events(0, 100).await.unwrap();
+    let applied = |it: &&crate::journal::Record| it.event.event().kind() == "freezes_applied";
+    assert_eq!(events.iter().filter(applied).count(), 1);
+    world.pass(Duration::from_secs(60));
+    until(&handle, |view| weighs(view, 5)).await;
 }

@@ -13,11 +13,11 @@ use super::observe::{Epoch, Tally};
 use super::view::View;
 use super::{Counts, Parts, Sidecars, StartError, log};
 use crate::clock::Clock;
-use crate::delivery::command::{Command, Outcome};
+use crate::delivery::command::{Asker, Command, Outcome};
 use crate::delivery::event::Event;
 use crate::delivery::names::ReleaseId;
 use crate::delivery::progress::Progress;
-use crate::delivery::reducer::{decide_command, decide_progress};
+use crate::delivery::reducer::{Sight, decide_command, decide_progress, decide_window};
 use crate::delivery::release::Release;
 use crate::delivery::state::{ServiceState, State};
 use crate::delivery::units::Timestamp;
@@ -70,6 +70,7 @@ impl Writer {
         };
         writer.replay()?;
         writer.configure(&Command::ApplyCatalogue(parts.services))?;
+        writer.configure(&Command::ApplyFreezes(parts.freezes))?;
         if let Some(flags) = parts.flags
             && writer.state.flags.is_empty()
             && writer.state.evaluators.is_empty()
@@ -147,8 +148,10 @@ impl Writer {
     }
 
     fn command(&mut self, command: &Command, origin: &Origin) -> Result<Outcome, CommandError> {
-        let (events, outcome) = decide_command(&self.state, command)?;
         let now = self.clock.now();
+        let Origin { actor, reason } = origin;
+        let asker = Asker { actor, reason: reason.as_deref(), at: now };
+        let (events, outcome) = decide_command(&self.state, &asker, command)?;
         self.commit(now, events, origin)?;
         Ok(outcome)
     }
@@ -160,9 +163,13 @@ impl Writer {
         for _ in 0..LOOKS {
             let before = Arc::clone(&self.state);
             for (service, release) in running(&before) {
-                let (events, _) = self.look(service, release, now);
+                let (events, _) = self.look(&before, service, release, now);
                 // A failure halts it, for all to see, and the next look decides again.
                 self.commit(now, events, &origin).ok();
+            }
+            let closed = before.services.values().filter_map(|it| decide_window(it, now));
+            for event in closed {
+                self.commit(now, vec![event], &origin).ok();
             }
             if Arc::ptr_eq(&before, &self.state) {
                 break;
@@ -173,6 +180,7 @@ impl Writer {
 
     fn look(
         &mut self,
+        state: &State,
         service: &ServiceState,
         release: &Release,
         now: Timestamp,
@@ -184,7 +192,7 @@ impl Writer {
             .entry(release.id.clone())
             .or_insert_with(|| Epoch::begin(self.serial, now, counted, None));
         let seen = epoch.observe(now, counted, guardrails, &*self.sidecars);
-        decide_progress(release, now, &seen)
+        decide_progress(&Sight { state, service, release, now, seen: &seen })
     }
 
     /// Journal first, then the sidecars, then everybody else. If it cannot be written, nothing
@@ -305,7 +313,7 @@ impl Writer {
         let state = Arc::clone(&self.state);
         let progress = running(&state)
             .map(|(service, release)| {
-                let (_, progress) = self.look(service, release, now);
+                let (_, progress) = self.look(&state, service, release, now);
                 (release.id.clone(), progress)
             })
             .collect();

@@ -3,8 +3,25 @@
 use serde::{Deserialize, Serialize};
 
 use super::catalogue::{ServiceSpec, VersionSpec};
-use super::names::{NameError, ReleaseId, ServiceName, VersionName};
+use super::freeze::Freeze;
+use super::names::{
+    CheckName, NameError, ReleaseId, RoleName, ServiceName, SignalName, VersionName,
+};
 use super::plan::Plan;
+use super::signals::Signal;
+use super::units::Timestamp;
+
+/// Who asks for something, and when. What a command means can depend on both: nobody approves
+/// their own release, and no approval is good for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asker<'a> {
+    /// Who.
+    pub actor: &'a str,
+    /// Why, if they say.
+    pub reason: Option<&'a str>,
+    /// When.
+    pub at: Timestamp,
+}
 
 /// Something that is asked of the controller.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +48,39 @@ pub enum Command {
     },
     /// Something about one release.
     Release(ReleaseId, ReleaseCommand),
+    /// CI checked a version.
+    ReportCheck {
+        /// Of which service.
+        service: ServiceName,
+        /// Which version.
+        version: VersionName,
+        /// Which check.
+        check: CheckName,
+        /// Whether it passed.
+        passed: bool,
+        /// Where more can be read.
+        url: Option<String>,
+    },
+    /// Somebody says something of a version that serves or is released.
+    Signal {
+        /// Of which service.
+        service: ServiceName,
+        /// What they say.
+        signal: Signal,
+    },
+    /// Let a quarantined version be released again.
+    Unquarantine {
+        /// Of which service.
+        service: ServiceName,
+        /// Which version.
+        version: VersionName,
+    },
+    /// Take these as the times in which nothing goes forward.
+    ApplyFreezes(Vec<Freeze>),
+    /// Hold every release of a service, or of all, from going forward.
+    StopLine(Option<ServiceName>),
+    /// Let them go forward again.
+    StartLine(Option<ServiceName>),
     /// The smoke tests of a release being prepared are done. Said by the effects, not by operators.
     SmokeTested {
         /// Which release.
@@ -68,6 +118,11 @@ pub enum ReleaseCommand {
     Pause,
     /// Let it go on.
     Resume,
+    /// Let it enter its next step: one of those who must say so.
+    Approve {
+        /// As what.
+        role: RoleName,
+    },
     /// Give up a release before it is at 100 %: everything goes to stable.
     Abort,
     /// Everything goes to stable, at any time; after a complete release to the version before it.
@@ -133,6 +188,22 @@ pub enum Refusal {
         service: ServiceName,
         /// The version.
         version: VersionName,
+    },
+    /// The candidate is unsafe.
+    #[error(
+        "version `{version}` of `{service}` is quarantined since {since} by the security signal `{signal}`{why}; once it is safe, lift it: tidegate version unquarantine {service} {version}"
+    )]
+    Quarantined {
+        /// The service.
+        service: ServiceName,
+        /// The version.
+        version: VersionName,
+        /// The signal that said so.
+        signal: SignalName,
+        /// Since when.
+        since: Timestamp,
+        /// What the signal said.
+        why: String,
     },
     /// The verb does not fit where the release is.
     #[error("cannot {verb} release `{release}`: {why}")]

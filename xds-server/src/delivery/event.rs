@@ -4,9 +4,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::catalogue::{ServiceSpec, VersionSpec};
-use super::names::{ReleaseId, ServiceName, VersionName};
+use super::checks::CheckResult;
+use super::freeze::Freeze;
+use super::names::{CheckName, ReleaseId, ServiceName, SignalName, VersionName};
 use super::plan::Plan;
 use super::release::RollbackCause;
+use super::requires::Approval;
 use super::units::Ppm;
 use crate::judge::{Evidence, Finding, Guardrail};
 
@@ -41,6 +44,9 @@ pub enum Event {
         stable: VersionName,
         /// The plan that it will follow to its end.
         plan: Plan,
+        /// Who started it, and may therefore not approve it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
     },
     /// Every smoke test of the plan passed: the candidate may get traffic.
     SmokeTestsPassed {
@@ -90,6 +96,100 @@ pub enum Event {
         /// Which guardrail.
         guardrail: Guardrail,
     },
+    /// A guardrail broke, and the plan says that the release is held for a person to decide.
+    Held {
+        /// Which release.
+        id: ReleaseId,
+        /// What the judge found.
+        finding: Finding,
+    },
+    /// Somebody let it enter its next step.
+    Approved {
+        /// Which release.
+        id: ReleaseId,
+        /// Who, as what, and for how long.
+        approval: Approval,
+    },
+    /// CI checked a version.
+    CheckReported {
+        /// Of which service.
+        service: ServiceName,
+        /// Which version.
+        version: VersionName,
+        /// Which check.
+        check: CheckName,
+        /// What it found.
+        result: CheckResult,
+    },
+    /// A team says that its business suffers from a version.
+    SignalRaised {
+        /// Of which service.
+        service: ServiceName,
+        /// Which version.
+        version: VersionName,
+        /// Which signal.
+        signal: SignalName,
+        /// Why, if they say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// It is well again.
+    SignalCleared {
+        /// Of which service.
+        service: ServiceName,
+        /// Which version.
+        version: VersionName,
+        /// Which signal.
+        signal: SignalName,
+    },
+    /// A version is unsafe, and must not be released.
+    VersionQuarantined {
+        /// Of which service.
+        service: ServiceName,
+        /// Which version.
+        version: VersionName,
+        /// The signal that said so.
+        signal: SignalName,
+        /// Why, if it said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// Somebody says that it may be released again.
+    QuarantineLifted {
+        /// Of which service.
+        service: ServiceName,
+        /// Which version.
+        version: VersionName,
+    },
+    /// The times in which nothing goes forward, as they are from now on.
+    FreezesApplied {
+        /// Every one.
+        freezes: Vec<Freeze>,
+    },
+    /// Nothing of a service, or of all, goes forward from now on.
+    LineStopped {
+        /// Of which service; absent: of all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        service: Option<ServiceName>,
+        /// Who stopped it.
+        by: String,
+        /// Why, if they say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// It goes forward again.
+    LineStarted {
+        /// Of which service; absent: of all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        service: Option<ServiceName>,
+    },
+    /// The version before the last release is no longer kept to go back to: its time is over.
+    RollbackWindowClosed {
+        /// Which service.
+        service: ServiceName,
+        /// The version that was kept.
+        version: VersionName,
+    },
     /// The release went back to stable, and ended.
     RolledBack {
         /// Which release.
@@ -105,12 +205,15 @@ pub enum Event {
         /// What the watch showed; absent if an operator cut it short.
         evidence: Option<StepEvidence>,
     },
-    /// After a complete release an operator put the version before it back, in one push.
+    /// After a complete release the version before it was put back, in one push.
     StableRestored {
         /// Which service.
         service: ServiceName,
         /// The version that serves again.
         version: VersionName,
+        /// Why. Journals of before it was noted know of operators only.
+        #[serde(default = "by_an_operator")]
+        cause: RollbackCause,
     },
     /// The whole flag set, in flagd's format, as it is from now on.
     FlagsReplaced {
@@ -131,6 +234,10 @@ pub enum Event {
     },
 }
 
+const fn by_an_operator() -> RollbackCause {
+    RollbackCause::Operator
+}
+
 impl Event {
     /// What happened, in one word: the tag of its JSON.
     #[must_use]
@@ -146,6 +253,17 @@ impl Event {
             Self::Resumed { .. } => "resumed",
             Self::AlertRaised { .. } => "alert_raised",
             Self::AlertCleared { .. } => "alert_cleared",
+            Self::Held { .. } => "held",
+            Self::Approved { .. } => "approved",
+            Self::CheckReported { .. } => "check_reported",
+            Self::SignalRaised { .. } => "signal_raised",
+            Self::SignalCleared { .. } => "signal_cleared",
+            Self::VersionQuarantined { .. } => "version_quarantined",
+            Self::QuarantineLifted { .. } => "quarantine_lifted",
+            Self::FreezesApplied { .. } => "freezes_applied",
+            Self::LineStopped { .. } => "line_stopped",
+            Self::LineStarted { .. } => "line_started",
+            Self::RollbackWindowClosed { .. } => "rollback_window_closed",
             Self::RolledBack { .. } => "rolled_back",
             Self::Completed { .. } => "completed",
             Self::StableRestored { .. } => "stable_restored",
@@ -167,10 +285,21 @@ impl Event {
             | Self::Resumed { id }
             | Self::AlertRaised { id, .. }
             | Self::AlertCleared { id, .. }
+            | Self::Held { id, .. }
+            | Self::Approved { id, .. }
             | Self::RolledBack { id, .. }
             | Self::Completed { id, .. } => Some(id),
             Self::CatalogueApplied { .. }
             | Self::VersionRegistered { .. }
+            | Self::CheckReported { .. }
+            | Self::SignalRaised { .. }
+            | Self::SignalCleared { .. }
+            | Self::VersionQuarantined { .. }
+            | Self::QuarantineLifted { .. }
+            | Self::FreezesApplied { .. }
+            | Self::LineStopped { .. }
+            | Self::LineStarted { .. }
+            | Self::RollbackWindowClosed { .. }
             | Self::StableRestored { .. }
             | Self::FlagsReplaced { .. }
             | Self::FlagSet { .. }

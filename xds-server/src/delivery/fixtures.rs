@@ -1,15 +1,17 @@
 //! The services that tests release.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::time::Duration;
 
 use super::catalogue::{Endpoint, Environment, Environments, Guardrails, ServiceSpec, VersionSpec};
-use super::command::{Command, Outcome, Refusal, ReleaseCommand};
-use super::plan::{Plan, Quorum, SmokeTest, Step, Strategy};
-use super::progress::{Convergence, Observation, Refused};
-use super::reducer::decide_command;
+use super::command::{Asker, Command, Outcome, Refusal, ReleaseCommand};
+use super::event::Event;
+use super::plan::{OnFail, Plan, Quorum, ROLLBACK_WINDOW, SmokeTest, Step, Strategy};
+use super::progress::{Convergence, Observation, Progress, Refused};
+use super::reducer::{Sight, decide_command, decide_progress};
 use super::release::Release;
+use super::requires::{Approvals, Requires};
 use super::state::State;
 use super::units::{Ppm, Timestamp};
 use crate::judge::{Evidence, Finding, Guardrail, Level, Verdict};
@@ -37,6 +39,7 @@ pub(crate) fn canary(percents: &[u32]) -> Plan {
         weight: Ppm::percent(*percent),
         time: Duration::from_secs(10),
         min_requests: 10,
+        approval: None,
     };
     Plan {
         strategy: Strategy::Canary,
@@ -44,6 +47,9 @@ pub(crate) fn canary(percents: &[u32]) -> Plan {
         watch: Duration::from_secs(60),
         smoke_tests: Vec::new(),
         convergence: Quorum::default(),
+        requires: Requires::default(),
+        on_fail: OnFail::default(),
+        rollback_window: ROLLBACK_WINDOW,
     }
 }
 
@@ -72,6 +78,16 @@ pub(crate) fn order() -> ServiceSpec {
     }
 }
 
+/// The same, with gates: a check, two managers before all, and one before its second step.
+pub(crate) fn gated_order() -> ServiceSpec {
+    let gate =
+        |count| Some(Approvals { count, role: name("manager"), expire: Duration::from_secs(3600) });
+    let mut spec = order();
+    spec.plan.requires = Requires { checks: BTreeSet::from([name("tests")]), approvals: gate(2) };
+    spec.plan.steps[1].approval = gate(1);
+    spec
+}
+
 /// A blue/green service: v1 serves in blue, green is empty.
 pub(crate) fn product() -> ServiceSpec {
     ServiceSpec {
@@ -92,13 +108,28 @@ pub(crate) fn verb(release: &str, verb: ReleaseCommand) -> Command {
     Command::Release(name(release), verb)
 }
 
-/// Decides and folds a command.
+/// Somebody who asks.
+pub(crate) const fn asker(actor: &str, at: Timestamp) -> Asker<'_> {
+    Asker { actor, reason: None, at }
+}
+
+/// Decides and folds a command of Anne's.
 pub(crate) fn run(
     state: &mut State,
     now: Timestamp,
     command: &Command,
 ) -> Result<Outcome, Refusal> {
-    let (events, outcome) = decide_command(state, command)?;
+    run_as(state, &asker("anne", now), command)
+}
+
+/// Decides and folds a command.
+pub(crate) fn run_as(
+    state: &mut State,
+    asker: &Asker<'_>,
+    command: &Command,
+) -> Result<Outcome, Refusal> {
+    let now = asker.at;
+    let (events, outcome) = decide_command(state, asker, command)?;
     for event in &events {
         state.apply(now, event).unwrap();
     }
@@ -120,6 +151,18 @@ pub(crate) fn newest<'a>(state: &'a State, service: &str) -> &'a Release {
 
 pub(crate) fn requests(requests: u64) -> Evidence {
     Evidence { requests, ..Evidence::default() }
+}
+
+/// What follows from what is seen of the release of a service that runs.
+pub(crate) fn progress(
+    state: &State,
+    service: &str,
+    now: Timestamp,
+    seen: &Observation,
+) -> (Vec<Event>, Progress) {
+    let service = &state.services[service];
+    let release = service.release.as_ref().unwrap();
+    decide_progress(&Sight { state, service, release, now, seen })
 }
 
 /// All is well, and every sidecar has it.

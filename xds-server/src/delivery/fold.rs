@@ -1,15 +1,19 @@
 //! The fold: what an event does to the state. It decides nothing. An event that does not fit
 //! is an error, because a journal that cannot be folded must stop the server, not be guessed at.
 
-use std::collections::BTreeMap;
+mod release;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
 use super::event::Event;
+use super::freeze::Stop;
 use super::names::{ReleaseId, ServiceName, VersionName};
 use super::placement::Conflict;
 use super::plan::{Plan, PlanError};
 use super::release::{Phase, Release, RollbackCause};
+use super::signals::Objection;
 use super::state::{ServiceState, State};
 use super::units::{Ppm, Timestamp};
 
@@ -80,9 +84,10 @@ impl State {
             Event::VersionRegistered { service, version, spec } => {
                 self.service_mut(service)?.place(version, spec)?
             }
-            Event::ReleaseStarted { id, service, candidate, stable, plan } => {
+            Event::ReleaseStarted { id, service, candidate, stable, plan, by } => {
                 let service = self.service_mut(service)?;
-                service.start(at, id, candidate, stable, plan)?;
+                let release = service.start(at, id, candidate, stable, plan)?;
+                release.started_by.clone_from(by);
             }
             Event::SmokeTestsPassed { id } => match &mut self.running_mut(id)?.phase {
                 Phase::Preparing { tested, .. } => *tested = true,
@@ -101,14 +106,47 @@ impl State {
             Event::AlertCleared { id, guardrail } => {
                 self.running_mut(id)?.alerts.remove(guardrail);
             }
+            Event::Held { id, finding } => self.running_mut(id)?.hold(at, finding)?,
+            Event::Approved { id, approval } => self.running_mut(id)?.approve(at, approval)?,
+            Event::CheckReported { service, version, check, result } => {
+                let service = self.service_mut(service)?;
+                let running = service.running().map(|release| release.candidate.clone());
+                service.checks.report(at, version, check, result, running.as_ref());
+            }
+            Event::SignalRaised { service, version, signal, reason } => {
+                let reason = reason.clone();
+                let objection = Objection { signal: signal.clone(), since: at, reason };
+                self.service_mut(service)?.signals.raise(version, objection);
+            }
+            Event::SignalCleared { service, version, signal } => {
+                self.service_mut(service)?.signals.clear(version, signal);
+            }
+            Event::VersionQuarantined { service, version, signal, reason } => {
+                let reason = reason.clone();
+                let objection = Objection { signal: signal.clone(), since: at, reason };
+                self.service_mut(service)?.quarantined.insert(version.clone(), objection);
+            }
+            Event::QuarantineLifted { service, version } => {
+                let lifted = self.service_mut(service)?.quarantined.remove(version);
+                lifted.ok_or_else(|| Misfit::NoVersion(version.clone()))?;
+            }
+            Event::FreezesApplied { freezes } => self.freezes.clone_from(freezes),
+            Event::LineStopped { service, by, reason } => {
+                let stop = Stop { since: at, by: by.clone(), reason: reason.clone() };
+                *self.line_mut(service.as_ref())? = Some(stop);
+            }
+            Event::LineStarted { service } => *self.line_mut(service.as_ref())? = None,
+            Event::RollbackWindowClosed { service, version } => {
+                self.service_mut(service)?.let_go(version)?;
+            }
             Event::RolledBack { id, cause } => {
                 let cause = cause.clone();
                 let phase = Phase::RolledBack { at, cause };
                 self.running_mut(id)?.end(phase);
             }
             Event::Completed { id, .. } => self.service_of_mut(id)?.complete(at, id)?,
-            Event::StableRestored { service, version } => {
-                self.service_mut(service)?.restore(at, version)?;
+            Event::StableRestored { service, version, cause } => {
+                self.service_mut(service)?.restore(at, version, cause)?;
             }
             Event::FlagsReplaced { flags } => {
                 let document = flag_document(flags)?;
@@ -123,6 +161,14 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// Where it stands that the line of a service, or of all, is stopped.
+    fn line_mut(&mut self, service: Option<&ServiceName>) -> Result<&mut Option<Stop>, Misfit> {
+        Ok(match service {
+            Some(name) => &mut self.service_mut(name)?.stopped,
+            None => &mut self.stopped,
+        })
     }
 
     fn service_mut(&mut self, name: &ServiceName) -> Result<&mut ServiceState, Misfit> {
@@ -152,7 +198,7 @@ impl ServiceState {
         candidate: &VersionName,
         stable: &VersionName,
         plan: &Plan,
-    ) -> Result<(), Misfit> {
+    ) -> Result<&mut Release, Misfit> {
         if let Some(running) = self.running() {
             return Err(Misfit::Runs(running.id.clone()));
         }
@@ -168,19 +214,22 @@ impl ServiceState {
         }
         plan.validate()?;
         self.releases = number;
-        self.release = Some(Release {
+        Ok(self.release.insert(Release {
             id: id.clone(),
             service: self.spec.name.clone(),
             candidate: candidate.clone(),
             stable: stable.clone(),
             plan: plan.clone(),
             started_at: at,
+            started_by: None,
             phase: Phase::Preparing { since: at, tested: plan.smoke_tests.is_empty() },
             paused_at: None,
             converged: false,
             alerts: BTreeMap::new(),
-        });
-        Ok(())
+            held: None,
+            overruled: BTreeSet::new(),
+            approvals: Vec::new(),
+        }))
     }
 
     fn complete(&mut self, at: Timestamp, id: &ReleaseId) -> Result<(), Misfit> {
@@ -188,13 +237,25 @@ impl ServiceState {
         let watched = release.filter(|it| matches!(it.phase, Phase::Watching { .. }));
         let release = watched.ok_or_else(|| Misfit::Phase(id.clone()))?;
         release.end(Phase::Completed { at });
+        self.previous_until = Some(at.after(release.plan.rollback_window));
         let old = std::mem::replace(&mut self.stable, release.candidate.clone());
         self.previous = Some(old);
         Ok(())
     }
 
+    fn let_go(&mut self, version: &VersionName) -> Result<(), Misfit> {
+        let kept = self.previous.take_if(|kept| kept == version);
+        self.previous_until = None;
+        kept.map(drop).ok_or_else(|| Misfit::NoVersion(version.clone()))
+    }
+
     /// The newest release, complete until now, counts as gone back: late, but gone back.
-    fn restore(&mut self, at: Timestamp, version: &VersionName) -> Result<(), Misfit> {
+    fn restore(
+        &mut self,
+        at: Timestamp,
+        version: &VersionName,
+        cause: &RollbackCause,
+    ) -> Result<(), Misfit> {
         if let Some(running) = self.running() {
             return Err(Misfit::Runs(running.id.clone()));
         }
@@ -202,73 +263,15 @@ impl ServiceState {
             return Err(Misfit::NoVersion(version.clone()));
         }
         self.previous = None;
+        self.previous_until = None;
         self.stable = version.clone();
         if let Some(release) = &mut self.release
             && matches!(release.phase, Phase::Completed { .. })
         {
-            let cause = RollbackCause::Operator;
+            let cause = cause.clone();
             release.end(Phase::RolledBack { at, cause });
         }
         Ok(())
-    }
-}
-
-impl Release {
-    fn enter(&mut self, at: Timestamp, step: usize, weight: Ppm) -> Result<(), Misfit> {
-        let planned = self.plan.steps.get(step).map(|step| step.weight);
-        let onwards = self.step().is_none_or(|now| now < step);
-        if planned != Some(weight) || !onwards {
-            return Err(Misfit::Step { release: self.id.clone(), step, weight });
-        }
-        self.phase = if weight == Ppm::ALL {
-            Phase::Watching { since: at }
-        } else {
-            Phase::Stepping { step, since: at }
-        };
-        self.converged = false;
-        // What is held stays held, but the new step's time begins with the step.
-        self.paused_at = self.paused_at.map(|_| at);
-        Ok(())
-    }
-
-    /// The step's time begins now, and so does the time that it is held.
-    fn converge(&mut self, at: Timestamp, entered: usize) -> Result<(), Misfit> {
-        if self.converged || self.step() != Some(entered) {
-            return Err(Misfit::Phase(self.id.clone()));
-        }
-        if let Phase::Stepping { since, .. } | Phase::Watching { since } = &mut self.phase {
-            *since = at;
-        }
-        self.converged = true;
-        self.paused_at = self.paused_at.map(|_| at);
-        Ok(())
-    }
-
-    fn pause(&mut self, at: Timestamp) -> Result<(), Misfit> {
-        match self.paused_at.replace(at) {
-            None => Ok(()),
-            Some(_) => Err(Misfit::Phase(self.id.clone())),
-        }
-    }
-
-    /// Moves the phase's beginning by as long as it was held, so that only the rest counts.
-    fn resume(&mut self, at: Timestamp) -> Result<(), Misfit> {
-        let Some(paused_at) = self.paused_at.take() else {
-            return Err(Misfit::Phase(self.id.clone()));
-        };
-        match &mut self.phase {
-            Phase::Preparing { since, .. }
-            | Phase::Stepping { since, .. }
-            | Phase::Watching { since } => *since = since.after(at.since(paused_at)),
-            Phase::Completed { .. } | Phase::RolledBack { .. } => {}
-        }
-        Ok(())
-    }
-
-    fn end(&mut self, phase: Phase) {
-        self.phase = phase;
-        self.paused_at = None;
-        self.alerts.clear();
     }
 }
 

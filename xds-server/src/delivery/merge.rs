@@ -44,13 +44,8 @@ impl State {
     }
 
     fn introduce(&mut self, spec: &ServiceSpec) {
-        let service = ServiceState {
-            spec: spec.clone(),
-            stable: spec.stable.clone(),
-            previous: None,
-            release: None,
-            releases: self.retired.remove(&spec.name).unwrap_or(0),
-        };
+        let mut service = ServiceState::new(spec.clone());
+        service.releases = self.retired.remove(&spec.name).unwrap_or(0);
         self.services.insert(spec.name.clone(), service);
     }
 }
@@ -80,7 +75,7 @@ fn redeclare(service: &mut ServiceState, before: Option<&ServiceSpec>, now: &Ser
             let _kept = service.place(name, spec);
         }
     }
-    service.forget_previous_if_gone();
+    service.forget_what_is_gone();
 }
 
 /// What was deployed into an environment follows the environment's endpoints.

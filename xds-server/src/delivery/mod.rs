@@ -2,11 +2,14 @@
 //! reducer that turns commands and observations into events. No I/O, no clock, no randomness.
 
 pub mod catalogue;
+pub mod checks;
 pub mod command;
 pub mod event;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod fold;
+pub mod freeze;
+pub mod machine;
 mod merge;
 pub mod names;
 pub mod placement;
@@ -14,5 +17,8 @@ pub mod plan;
 pub mod progress;
 pub mod reducer;
 pub mod release;
+pub mod requires;
+pub mod signals;
 pub mod state;
 pub mod units;
+mod words;

@@ -129,6 +129,26 @@ name!(
     "fleet"
 );
 name!(
+    /// One thing that CI checks of a version: `tests`.
+    CheckName,
+    "check"
+);
+name!(
+    /// What somebody is when they approve: `release-manager`.
+    RoleName,
+    "role"
+);
+name!(
+    /// One thing that a team or a scanner says of a version: `order-success`.
+    SignalName,
+    "signal"
+);
+name!(
+    /// A time in which nothing goes forward: `year-end`.
+    FreezeName,
+    "freeze"
+);
+name!(
     /// One release of one service: `order.7` is the seventh of `order`. Also the salt of its buckets.
     ReleaseId,
     "release"

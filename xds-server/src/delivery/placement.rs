@@ -40,7 +40,7 @@ impl ServiceState {
             self.spec.versions.remove(&displaced);
         }
         self.spec.versions.insert(version.clone(), spec.clone());
-        self.forget_previous_if_gone();
+        self.forget_what_is_gone();
         Ok(())
     }
 
@@ -72,9 +72,12 @@ impl ServiceState {
         }
     }
 
-    /// `previous` is a promise that one push brings it back: it must still run.
-    pub(super) fn forget_previous_if_gone(&mut self) {
+    /// `previous` is a promise that one push brings it back: it must still run. Of what does not
+    /// run, nothing can be wrong.
+    pub(super) fn forget_what_is_gone(&mut self) {
         let versions = &self.spec.versions;
         self.previous = self.previous.take().filter(|it| versions.contains_key(it));
+        self.previous_until = self.previous_until.filter(|_| self.previous.is_some());
+        self.signals.retain(|it| versions.contains_key(it));
     }
 }

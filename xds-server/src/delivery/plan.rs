@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::requires::{Approvals, MAX_APPROVALS, Requires};
 use super::units::{Ppm, millis};
 
 /// Most steps that a plan may have: beyond it nobody reads them any more.
@@ -29,6 +30,35 @@ pub struct Plan {
     /// Who must have a step before it begins to count.
     #[serde(default)]
     pub convergence: Quorum,
+    /// What others must have said before it gets traffic: always the service's own, so that
+    /// a release that brings its plan along cannot ask for less.
+    #[serde(default, skip_serializing_if = "Requires::is_empty")]
+    pub requires: Requires,
+    /// What a broken guardrail does.
+    #[serde(default)]
+    pub on_fail: OnFail,
+    /// For how long after it is complete the version before it is kept to go back to.
+    #[serde(default = "rollback_window", with = "millis")]
+    pub rollback_window: Duration,
+}
+
+/// For how long one push leads back, unless somebody says otherwise: a week.
+pub const ROLLBACK_WINDOW: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+const fn rollback_window() -> Duration {
+    ROLLBACK_WINDOW
+}
+
+/// What a broken guardrail does to a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFail {
+    /// Everything goes back to stable, at once.
+    #[default]
+    Rollback,
+    /// It is held at the weight where it is, and a person decides: for versions from which
+    /// there is no simple way back, such as after a change of a database's schema.
+    Freeze,
 }
 
 /// How many of the connected sidecars must have a step before its time and its evidence begin.
@@ -66,6 +96,9 @@ pub struct Step {
     pub time: Duration,
     /// The least number of requests that the candidate must have served in it.
     pub min_requests: u64,
+    /// Who must approve before it is entered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approvals>,
 }
 
 /// One HTTP request and what its answer must be.
@@ -116,6 +149,14 @@ pub enum PlanError {
         /// The last step's weight.
         weight: Ppm,
     },
+    /// A gate that nobody could open, or anybody.
+    #[error(
+        "a gate asks for {count} approvals: it must be 1 to {MAX_APPROVALS}, and they must last for some time"
+    )]
+    Approvals {
+        /// How many it asks for.
+        count: u32,
+    },
     /// A path that is none.
     #[error(
         "smoke test path `{0}` must begin with `/` and hold only visible ASCII, at most {MAX_PATH} bytes"
@@ -159,6 +200,11 @@ impl Plan {
         if last.weight != Ppm::ALL {
             return Err(PlanError::NeverEnds { weight: last.weight });
         }
+        self.requires.validate()?;
+        let gates = self.steps.iter().filter_map(|step| step.approval.as_ref());
+        for gate in gates {
+            gate.validate()?;
+        }
         self.smoke_tests.iter().try_for_each(SmokeTest::validate)
     }
 }
@@ -190,11 +236,15 @@ mod tests {
                     weight: Ppm::new(*parts).unwrap(),
                     time: Duration::ZERO,
                     min_requests: 0,
+                    approval: None,
                 })
                 .collect(),
             watch: Duration::ZERO,
             smoke_tests: Vec::new(),
             convergence: Quorum::default(),
+            requires: Requires::default(),
+            on_fail: OnFail::default(),
+            rollback_window: ROLLBACK_WINDOW,
         }
     }
 

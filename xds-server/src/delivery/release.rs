@@ -1,12 +1,15 @@
 //! One release of one service: its plan and how far it has come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::names::{ReleaseId, ServiceName, VersionName};
+use super::names::{ReleaseId, ServiceName, SignalName, VersionName};
 use super::plan::Plan;
+use super::requires::Approval;
 use super::units::{Ppm, Timestamp};
+use super::words::because;
 use crate::judge::{Finding, Guardrail, Level};
 
 /// A release, running or ended.
@@ -24,6 +27,9 @@ pub struct Release {
     pub plan: Plan,
     /// When it was started.
     pub started_at: Timestamp,
+    /// Who started it. Journals of before it was noted do not say.
+    #[serde(default)]
+    pub started_by: Option<String>,
     /// Where it is.
     pub phase: Phase,
     /// Since when an operator holds it, if one does.
@@ -33,6 +39,15 @@ pub struct Release {
     pub converged: bool,
     /// Alerts that stand now.
     pub alerts: BTreeMap<Guardrail, Level>,
+    /// The broken guardrail that it is held for, if its plan says so, until a person decides.
+    #[serde(default)]
+    pub held: Option<Finding>,
+    /// Guardrails that a person let it go on against, until its next step.
+    #[serde(default)]
+    pub overruled: BTreeSet<Guardrail>,
+    /// What was approved of the step that comes next.
+    #[serde(default)]
+    pub approvals: Vec<Approval>,
 }
 
 /// Where a release is. Only the reducer's events move it.
@@ -87,6 +102,14 @@ pub enum RollbackCause {
         /// Which, and what came instead.
         failure: String,
     },
+    /// A security signal said that the candidate is unsafe.
+    Security {
+        /// Which.
+        signal: SignalName,
+        /// Why, if it said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
     /// An operator gave the release up (`abort`) or called it back (`rollback`).
     Operator,
 }
@@ -108,6 +131,19 @@ impl Release {
         }
     }
 
+    /// The index of the step that comes next; none if completion does, or nothing.
+    #[must_use]
+    pub fn next_step(&self) -> Option<usize> {
+        let next = match &self.phase {
+            Phase::Preparing { .. } => 0,
+            Phase::Stepping { step, .. } => step.saturating_add(1),
+            Phase::Watching { .. } | Phase::Completed { .. } | Phase::RolledBack { .. } => {
+                return None;
+            }
+        };
+        (next < self.plan.steps.len()).then_some(next)
+    }
+
     /// The candidate's share that is wanted now.
     #[must_use]
     pub fn weight(&self) -> Ppm {
@@ -117,6 +153,19 @@ impl Release {
                 self.plan.steps.get(*step).map_or(Ppm::ZERO, |step| step.weight)
             }
             Phase::Watching { .. } | Phase::Completed { .. } => Ppm::ALL,
+        }
+    }
+}
+
+impl fmt::Display for RollbackCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Guardrail { finding } => write!(f, "{finding}"),
+            Self::SmokeTest { failure } => write!(f, "smoke test: {failure}"),
+            Self::Security { signal, reason } => {
+                write!(f, "security signal {signal}{}", because(reason.as_deref()))
+            }
+            Self::Operator => f.write_str("by an operator"),
         }
     }
 }

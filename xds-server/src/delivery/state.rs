@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::catalogue::{Environment, ServiceSpec};
+use super::checks::Checks;
+use super::freeze::{Freeze, Stop};
 use super::names::{ReleaseId, ServiceName, VersionName};
 use super::release::Release;
-use super::units::Ppm;
+use super::signals::{Objection, Signals};
+use super::units::{Ppm, Timestamp};
 
 /// All that was decided, up to one record of the journal.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -26,6 +29,12 @@ pub struct State {
     /// id is ever used twice.
     #[serde(default)]
     pub retired: BTreeMap<ServiceName, u64>,
+    /// The times in which nothing goes forward, as they were last declared.
+    #[serde(default)]
+    pub freezes: Vec<Freeze>,
+    /// That the line of all services is stopped.
+    #[serde(default)]
+    pub stopped: Option<Stop>,
 }
 
 impl State {
@@ -59,13 +68,45 @@ pub struct ServiceState {
     pub stable: VersionName,
     /// The version that served before the last complete release, if it still runs.
     pub previous: Option<VersionName>,
+    /// Until when that version is kept to go back to.
+    #[serde(default)]
+    pub previous_until: Option<Timestamp>,
     /// The newest release, running or ended.
     pub release: Option<Release>,
     /// How many releases there were.
     pub releases: u64,
+    /// What CI reported of its versions.
+    #[serde(default)]
+    pub checks: Checks,
+    /// The business signals that stand against its versions.
+    #[serde(default)]
+    pub signals: Signals,
+    /// The versions that must not be released, and why.
+    #[serde(default)]
+    pub quarantined: BTreeMap<VersionName, Objection>,
+    /// That its line is stopped.
+    #[serde(default)]
+    pub stopped: Option<Stop>,
 }
 
 impl ServiceState {
+    /// A service as declared, of which nothing happened yet.
+    #[must_use]
+    pub fn new(spec: ServiceSpec) -> Self {
+        Self {
+            stable: spec.stable.clone(),
+            spec,
+            previous: None,
+            previous_until: None,
+            release: None,
+            releases: 0,
+            checks: Checks::default(),
+            signals: Signals::default(),
+            quarantined: BTreeMap::new(),
+            stopped: None,
+        }
+    }
+
     /// The release that runs now.
     #[must_use]
     pub fn running(&self) -> Option<&Release> {

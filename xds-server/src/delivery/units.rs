@@ -99,6 +99,17 @@ impl Timestamp {
     }
 }
 
+/// As RFC 3339 writes it, in UTC, to the second: `2026-11-23T09:30:00Z`.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = i64::try_from(self.0 / 1000).ok();
+        match at.and_then(|at| jiff::Timestamp::from_second(at).ok()) {
+            Some(at) => write!(f, "{at}"),
+            None => f.write_str("the end of time"),
+        }
+    }
+}
+
 /// Durations in the journal: whole milliseconds.
 pub mod millis {
     use std::time::Duration;

@@ -10,6 +10,7 @@ mod guardrail;
 pub mod trail;
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -76,5 +77,32 @@ impl fmt::Display for Level {
             Self::Critical => "critical",
             Self::Rollback => "rollback",
         })
+    }
+}
+
+/// With the numbers: `latency above p99 2s: 8 of 90 requests in 5s`.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { guardrail, level: _, limit, bad, requests, window_ms } = self;
+        write!(f, "{guardrail} above {limit}: {bad} of {requests} requests")?;
+        match window_ms.map(Duration::from_millis) {
+            Some(window) => write!(f, " in {}", humantime::format_duration(window)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Healthy => f.write_str("healthy"),
+            Self::InsufficientData { missing } => write!(f, "needs {missing} more requests"),
+            Self::Alert { findings } => {
+                let alerts: Vec<String> =
+                    findings.iter().map(|it| format!("{}: {it}", it.level)).collect();
+                f.write_str(&alerts.join("; "))
+            }
+            Self::RollBack { finding } => write!(f, "rolls back: {finding}"),
+        }
     }
 }

@@ -95,6 +95,7 @@ pub(crate) async fn run(
         counts: Box::new(sidecars::Reported(Arc::clone(&telemetry))),
         clock: clock.clone(),
         services: config.services,
+        freezes: config.freezes,
         flags: config.flags,
         wake: Arc::clone(&wake),
     })?;

@@ -19,7 +19,7 @@ use crate::api::backend::Backend;
 use crate::api::{router, serve};
 use crate::config;
 use crate::controller::{CommandError, Origin, View};
-use crate::delivery::command::{Command, Outcome};
+use crate::delivery::command::{Asker, Command, Outcome};
 use crate::delivery::event::Event;
 use crate::delivery::names::{ReleaseId, ServiceName, VersionName};
 use crate::delivery::progress::{AckTimes, Convergence, Observation, Progress};
@@ -130,7 +130,9 @@ impl Backend for Fake {
                 return Err(error);
             }
             let state = self.view.borrow().state.clone();
-            let (events, outcome) = decide_command(&state, &command)?;
+            let at = Timestamp((self.journal.lock().len() as u64 + 1) * 1000);
+            let asker = Asker { actor: &origin.actor, reason: origin.reason.as_deref(), at };
+            let (events, outcome) = decide_command(&state, &asker, &command)?;
             for event in events {
                 self.append(&origin.actor, origin.reason.clone(), event);
             }

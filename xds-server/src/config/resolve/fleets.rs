@@ -50,7 +50,7 @@ fn listeners(fleet: &raw::Fleet, known: &[&str], problems: &mut Problems) -> Vec
                 problems.add(place, "port 0 is not one that callers can know", "choose a port");
             }
         }
-        let services = services(&raw.services, known, problems);
+        let services = services("listener", &raw.services, known, problems);
         let both = name.zip(address);
         let purpose = if raw.preview { Purpose::Preview } else { Purpose::Traffic };
         if raw.preview && address.is_some_and(|address| address.ip().is_unspecified()) {
@@ -78,12 +78,18 @@ fn listener_name(at: &At<String>) -> Result<String, Fault> {
     Ok(name)
 }
 
-fn services(written: &At<Vec<At<String>>>, known: &[&str], problems: &mut Problems) -> Services {
+/// The services that something is for.
+pub(super) fn services(
+    what: &str,
+    written: &At<Vec<At<String>>>,
+    known: &[&str],
+    problems: &mut Problems,
+) -> Services {
     let all = written.get().iter().find(|at| at.get() == "*");
     if written.get().is_empty() {
         problems.add(
             written.place(),
-            "the listener leads to no service",
+            format!("the {what} is for no service"),
             "name some, or write [\"*\"] for every one",
         );
     }

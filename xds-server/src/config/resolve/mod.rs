@@ -4,6 +4,7 @@
 mod business;
 mod flags;
 mod fleets;
+mod gates;
 mod guardrails;
 mod once;
 mod plan;
@@ -43,6 +44,8 @@ pub(super) fn resolve(root: &raw::Root, base: &Path) -> Result<Config, Vec<Probl
     let false_rollback = false_rollback(defaults, &mut problems);
     let services = services::resolve(&root.services, &guardrails, &mut problems);
     let fleets = fleets::resolve(&root.fleets, &root.services, &mut problems);
+    let known: Vec<&str> = root.services.get().iter().map(|raw| raw.name.get().as_str()).collect();
+    let freezes = gates::freezes(&root.freeze, &known, &mut problems);
     let flags = root
         .flags
         .as_ref()
@@ -52,6 +55,7 @@ pub(super) fn resolve(root: &raw::Root, base: &Path) -> Result<Config, Vec<Probl
         data_dir: base.join(root.data_dir.clone().unwrap_or_else(|| PathBuf::from(DATA_DIR))),
         mesh: Mesh::new(wasm, fleets),
         services,
+        freezes,
         false_rollback,
         flags,
     });

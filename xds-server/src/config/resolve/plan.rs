@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use super::gates;
 use crate::config::place::At;
 use crate::config::problem::Problems;
 use crate::config::{raw, units};
-use crate::delivery::plan::{Plan, Quorum, SmokeTest, Step, Strategy};
+use crate::delivery::plan::{OnFail, Plan, Quorum, ROLLBACK_WINDOW, SmokeTest, Step, Strategy};
+use crate::delivery::requires::Requires;
 use crate::delivery::units::Ppm;
 
 /// A canary's shares unless the file says otherwise: ADR-005's.
@@ -28,6 +30,9 @@ pub(super) fn resolve(strategy: &raw::Strategy, problems: &mut Problems) -> Plan
             watch: time(canary.watch.as_ref(), CANARY_WATCH, problems),
             smoke_tests: smoke_tests(&canary.smoke_tests, problems),
             convergence: quorum(&canary.convergence, problems),
+            requires: Requires::default(),
+            on_fail: on_fail(canary.on_fail),
+            rollback_window: time(canary.rollback_window.as_ref(), ROLLBACK_WINDOW, problems),
         },
         raw::Strategy::BlueGreen(blue_green) => Plan {
             strategy: Strategy::BlueGreen,
@@ -35,50 +40,50 @@ pub(super) fn resolve(strategy: &raw::Strategy, problems: &mut Problems) -> Plan
                 weight: Ppm::ALL,
                 time: Duration::ZERO,
                 min_requests: blue_green.min_requests.unwrap_or(MIN_REQUESTS),
+                approval: None,
             }],
             watch: time(blue_green.watch.as_ref(), BLUE_GREEN_WATCH, problems),
             smoke_tests: smoke_tests(&blue_green.smoke_tests, problems),
             convergence: quorum(&blue_green.convergence, problems),
+            requires: Requires::default(),
+            on_fail: on_fail(blue_green.on_fail),
+            rollback_window: time(blue_green.rollback_window.as_ref(), ROLLBACK_WINDOW, problems),
         },
     }
 }
 
 fn steps(canary: &raw::Canary, problems: &mut Problems) -> Vec<Step> {
-    let time = time(canary.step_time.as_ref(), STEP_TIME, problems);
-    let weights = match &canary.steps {
-        Some(written) => weights(written, problems),
-        None => STEPS.map(Ppm::percent).to_vec(),
+    let usual = time(canary.step_time.as_ref(), STEP_TIME, problems);
+    let Some(written) = &canary.steps else {
+        return STEPS
+            .map(|weight| step(canary, usual, Ppm::percent(weight), None, problems))
+            .to_vec();
     };
-    let step = |weight| Step {
-        weight,
-        // At 100 % it is the watch that counts.
-        time: if weight == Ppm::ALL { Duration::ZERO } else { time },
-        min_requests: canary.min_requests.unwrap_or(MIN_REQUESTS),
-    };
-    weights.into_iter().map(step).collect()
-}
-
-fn weights(written: &At<Vec<At<String>>>, problems: &mut Problems) -> Vec<Ppm> {
-    let mut weights: Vec<Ppm> = Vec::new();
+    let mut steps: Vec<Step> = Vec::new();
     let mut all_read = true;
     for at in written.get() {
-        let Some(weight) = problems.take(at.place(), units::percent(at.get())) else {
+        let (place, text, map) = match at.get() {
+            raw::Short::Word(weight) => (at.place(), weight, None),
+            raw::Short::Map(map) => (map.weight.place(), map.weight.get(), Some(map)),
+        };
+        let Some(weight) = problems.take(place, units::percent(text)) else {
             all_read = false;
             continue;
         };
-        let before = weights.last().copied().unwrap_or_default();
+        let before = steps.last().map(|step| step.weight).unwrap_or_default();
         if weight <= before {
-            let what = if weights.is_empty() {
+            let what = if steps.is_empty() {
                 "the first step is 0%, and every release begins there already".to_owned()
             } else {
                 format!("step {weight} is not above the one before it, {before}")
             };
-            problems.add(at.place(), what, "let every step be greater than the last");
+            problems.add(place, what, "let every step be greater than the last");
         }
-        weights.push(weight);
+        steps.push(step(canary, usual, weight, map, problems));
     }
-    if all_read && weights.last() != Some(&Ppm::ALL) {
-        let end = match weights.last() {
+    let last = steps.last().map(|step| step.weight);
+    if all_read && last != Some(Ppm::ALL) {
+        let end = match last {
             Some(last) => format!("the steps end at {last}, and the release with them"),
             None => "there are no steps".to_owned(),
         };
@@ -88,11 +93,43 @@ fn weights(written: &At<Vec<At<String>>>, problems: &mut Problems) -> Vec<Ppm> {
             "let the last step be 100%",
         );
     }
-    weights
+    steps
+}
+
+/// A step: what is written of it over what is written of all.
+fn step(
+    canary: &raw::Canary,
+    usual: Duration,
+    weight: Ppm,
+    written: Option<&raw::Step>,
+    problems: &mut Problems,
+) -> Step {
+    let at = written.and_then(|it| it.time.as_ref());
+    if let Some(at) = at.filter(|_| weight == Ppm::ALL) {
+        let what = "at 100% it is `watch` that says how long";
+        problems.add(at.place(), what, "remove `time` from this step");
+    }
+    let time = time(at, usual, problems);
+    let min_requests = written.and_then(|it| it.min_requests).or(canary.min_requests);
+    let approval = written.and_then(|it| it.approval.as_ref());
+    Step {
+        weight,
+        // At 100 % it is the watch that counts.
+        time: if weight == Ppm::ALL { Duration::ZERO } else { time },
+        min_requests: min_requests.unwrap_or(MIN_REQUESTS),
+        approval: approval.and_then(|at| gates::approvals(at, problems)),
+    }
 }
 
 fn time(written: Option<&At<String>>, default: Duration, problems: &mut Problems) -> Duration {
     written.and_then(|at| problems.take(at.place(), units::duration(at.get()))).unwrap_or(default)
+}
+
+fn on_fail(written: Option<raw::OnFail>) -> OnFail {
+    match written {
+        Some(raw::OnFail::Freeze) => OnFail::Freeze,
+        Some(raw::OnFail::Rollback) | None => OnFail::Rollback,
+    }
 }
 
 fn quorum(written: &raw::Convergence, problems: &mut Problems) -> Quorum {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tidegate_core::config::{BUCKET_HEADER, IdentitySource, VERSION_HEADER};
 
 use super::once::Once;
-use super::{guardrails, name, plan};
+use super::{gates, guardrails, name, plan};
 use crate::config::place::{At, Place};
 use crate::config::problem::{Fault, Problems};
 use crate::config::suggest::suggest;
@@ -14,6 +14,7 @@ use crate::delivery::catalogue::{
     Endpoint, Environment, Environments, Guardrails, ServiceSpec, VersionSpec,
 };
 use crate::delivery::names::{ServiceName, VersionName};
+use crate::delivery::plan::Plan;
 
 /// The services, defaults filled in.
 pub(super) fn resolve(
@@ -37,7 +38,8 @@ pub(super) fn resolve(
         for source in &raw.identity {
             problems.take(source.place(), identity(source.get()));
         }
-        let plan = plan::resolve(raw.strategy.get(), problems);
+        let requires = gates::requires(raw.requires.as_ref(), problems);
+        let plan = Plan { requires, ..plan::resolve(raw.strategy.get(), problems) };
         let guardrails = guardrails::resolve(defaults, raw.guardrails.as_ref(), problems);
         let name: Option<ServiceName> = problems.take(place, name(&raw.name));
         let deployment = match raw.strategy.get() {

@@ -3,34 +3,51 @@
 
 use std::time::Duration;
 
+use super::permits;
 use crate::delivery::event::{Event, StepEvidence};
-use crate::delivery::plan::Step;
+use crate::delivery::plan::{OnFail, Step};
 use crate::delivery::progress::{Convergence, Observation, Progress, Refused};
 use crate::delivery::release::{Phase, Release, RollbackCause};
+use crate::delivery::state::{ServiceState, State};
 use crate::delivery::units::{Ppm, Timestamp};
+use crate::delivery::words::because;
 use crate::judge::{Finding, Verdict};
 
 /// What a step waits for in the moment when the sidecars have it: what was counted before is no
 /// evidence of it, so nothing else can follow from the same look.
 const BEGINS: &str = "its step to begin";
 
+/// What a running release is looked at with.
+#[derive(Debug, Clone, Copy)]
+pub struct Sight<'a> {
+    /// All that was decided.
+    pub state: &'a State,
+    /// The service that is released.
+    pub service: &'a ServiceState,
+    /// Its release.
+    pub release: &'a Release,
+    /// The time.
+    pub now: Timestamp,
+    /// What is seen from outside.
+    pub seen: &'a Observation,
+}
+
 /// Decides what follows from what is seen of a running release now, and says what it waits for.
 #[must_use]
-pub fn decide_progress(
-    release: &Release,
-    now: Timestamp,
-    seen: &Observation,
-) -> (Vec<Event>, Progress) {
+pub fn decide_progress(sight: &Sight<'_>) -> (Vec<Event>, Progress) {
+    let Sight { release, now, seen, .. } = *sight;
     let Some(gate) = Gate::of(release) else {
         return (Vec::new(), progress(seen, Vec::new(), Duration::ZERO));
     };
-    if let Verdict::RollBack { finding } = &seen.verdict {
-        let finding = finding.clone();
-        let event = Event::RolledBack {
-            id: release.id.clone(),
-            cause: RollbackCause::Guardrail { finding },
-        };
-        return (vec![event], progress(seen, Vec::new(), Duration::ZERO));
+    if let Some(finding) = broken(release, &seen.verdict) {
+        let (id, finding) = (release.id.clone(), finding.clone());
+        if release.plan.on_fail == OnFail::Rollback {
+            let cause = RollbackCause::Guardrail { finding };
+            let event = Event::RolledBack { id, cause };
+            return (vec![event], progress(seen, Vec::new(), Duration::ZERO));
+        }
+        let waiting_for = vec![a_decision(&finding)];
+        return (vec![Event::Held { id, finding }], progress(seen, waiting_for, gate.time));
     }
     let mut events = alert_changes(release, &seen.verdict);
     if let Some(event) = convergence(release, seen) {
@@ -39,11 +56,27 @@ pub fn decide_progress(
         return (events, progress(seen, waiting_for, gate.time));
     }
     let time_left = gate.time_left(release, now, seen);
-    let waiting_for = gate.waiting_for(release, seen, time_left);
+    let waiting_for = gate.waiting_for(sight, time_left);
     if waiting_for.is_empty() {
         events.push(gate.opened(release, seen));
     }
     (events, progress(seen, waiting_for, time_left))
+}
+
+/// The guardrail that is broken, unless a person knows of it already.
+fn broken<'a>(release: &Release, verdict: &'a Verdict) -> Option<&'a Finding> {
+    let Verdict::RollBack { finding } = verdict else {
+        return None;
+    };
+    let known = release.held.is_some() || release.overruled.contains(&finding.guardrail);
+    (release.plan.on_fail == OnFail::Rollback || !known).then_some(finding)
+}
+
+fn a_decision(finding: &Finding) -> String {
+    let Finding { guardrail, limit, bad, requests, .. } = finding;
+    format!(
+        "a person to decide, resume or rollback: the {guardrail} is above {limit} ({bad} of {requests} above it)"
+    )
 }
 
 /// The event that says that the sidecars have the step, once. Nobody connected is nobody who has
@@ -117,11 +150,17 @@ impl Gate {
         self.time.saturating_sub(until.since(self.since))
     }
 
-    fn waiting_for(&self, release: &Release, seen: &Observation, left: Duration) -> Vec<String> {
+    fn waiting_for(&self, sight: &Sight<'_>, left: Duration) -> Vec<String> {
+        let Sight { state, service, release, now, seen } = *sight;
         let mut waiting = Vec::new();
-        if release.paused_at.is_some() {
-            waiting.push("an operator to resume it".to_owned());
+        match &release.held {
+            Some(finding) => waiting.push(a_decision(finding)),
+            None if release.paused_at.is_some() => {
+                waiting.push("an operator to resume it".to_owned());
+            }
+            None => {}
         }
+        waiting.extend(permits::missing(state, service, release, now, self.next));
         if self.untested {
             waiting.push("its smoke tests".to_owned());
         }
@@ -134,6 +173,10 @@ impl Gate {
             waiting.push(format!("requests: {missing} more"));
         }
         waiting.extend(standing_alerts(release, &seen.verdict));
+        waiting.extend(service.signals.against(&release.candidate).map(|it| {
+            let why = because(it.reason.as_deref());
+            format!("the business signal `{}` to be well again{why}", it.signal)
+        }));
         waiting
     }
 
@@ -223,6 +266,7 @@ fn standing_alerts(release: &Release, verdict: &Verdict) -> Vec<String> {
     match verdict {
         Verdict::Alert { findings } => findings
             .iter()
+            .filter(|it| !release.overruled.contains(&it.guardrail))
             .map(|it| {
                 let Finding { guardrail, limit, bad, requests, .. } = it;
                 format!("the {guardrail} to fall below {limit} ({bad} of {requests} above it)")
@@ -231,6 +275,7 @@ fn standing_alerts(release: &Release, verdict: &Verdict) -> Vec<String> {
         Verdict::InsufficientData { missing } => release
             .alerts
             .iter()
+            .filter(|(guardrail, _)| !release.overruled.contains(guardrail))
             .map(|(guardrail, level)| {
                 format!("{missing} more requests to clear the {level} of its {guardrail}")
             })

@@ -2,19 +2,26 @@
 //! and the counts are arguments, so the same journal and the same reports decide the same.
 
 mod advance;
+mod approve;
 mod deploy;
 mod flags;
+mod line;
+mod permits;
+mod signals;
 mod start;
 mod verbs;
+mod window;
 
 #[cfg(test)]
 mod model;
 #[cfg(test)]
 mod tests;
 
-pub use advance::decide_progress;
+pub use advance::{Sight, decide_progress};
+pub use window::decide_window;
 
-use super::command::{Command, Outcome, Refusal};
+use super::checks::CheckResult;
+use super::command::{Asker, Command, Outcome, Refusal};
 use super::event::Event;
 use super::names::{ReleaseId, ServiceName};
 use super::state::{ServiceState, State};
@@ -29,16 +36,33 @@ const MAX_LISTED: usize = 20;
 ///
 /// # Errors
 /// When it is refused, with the reason and the way out. Nothing follows from it then.
-pub fn decide_command(state: &State, command: &Command) -> Result<Decision, Refusal> {
+pub fn decide_command(
+    state: &State,
+    asker: &Asker<'_>,
+    command: &Command,
+) -> Result<Decision, Refusal> {
     match command {
         Command::ApplyCatalogue(services) => deploy::catalogue(state, services),
         Command::RegisterVersion { service, version, spec } => {
             deploy::version(find(state, service)?, version, spec)
         }
         Command::StartRelease { service, version, plan } => {
-            start::release(find(state, service)?, version, plan.as_ref())
+            start::release(state, find(state, service)?, asker, version, plan.as_ref())
         }
-        Command::Release(id, command) => verbs::decide(state, id, command),
+        Command::Release(id, command) => verbs::decide(state, asker, id, command),
+        Command::ReportCheck { service, version, check, passed, url } => {
+            let result = CheckResult { passed: *passed, url: url.clone(), reason: reason(asker) };
+            signals::checked(find(state, service)?, version, check, result)
+        }
+        Command::Signal { service, signal } => {
+            signals::signal(find(state, service)?, asker, signal)
+        }
+        Command::Unquarantine { service, version } => {
+            signals::unquarantine(find(state, service)?, version)
+        }
+        Command::ApplyFreezes(freezes) => line::freezes(state, freezes),
+        Command::StopLine(service) => line::stop(state, asker, service.as_ref()),
+        Command::StartLine(service) => line::start(state, service.as_ref()),
         Command::SmokeTested { release, result } => verbs::smoke_tested(state, release, result),
         Command::ReplaceFlags(document) => flags::replace(state, document),
         Command::SetFlag { key, definition } => flags::set(state, key, definition),
@@ -51,6 +75,14 @@ fn find<'a>(state: &'a State, name: &ServiceName) -> Result<&'a ServiceState, Re
         service: name.to_string(),
         known: list(state.services.keys()),
     })
+}
+
+/// Most of a reason's words that the state keeps, in characters; the journal's record has them all.
+const MAX_REASON: usize = 300;
+
+/// Why somebody asks, as the state keeps it.
+fn reason(asker: &Asker<'_>) -> Option<String> {
+    asker.reason.map(|reason| reason.chars().take(MAX_REASON).collect())
 }
 
 /// Names for people: the first few, in order.

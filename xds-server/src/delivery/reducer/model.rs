@@ -1,140 +1,27 @@
-//! Whatever operators, sidecars and crashes do in whatever order, these things hold.
+//! Whatever operators, CI, sidecars and crashes do in whatever order, these things hold.
 
+mod moves;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
+use self::moves::{Move, SERVICES, moves};
 use super::super::fixtures::*;
 use super::*;
-use crate::delivery::catalogue::{Environment, ServiceSpec};
+use crate::delivery::catalogue::Environment;
 use crate::delivery::command::ReleaseCommand;
+use crate::delivery::machine::{PhaseName, TRANSITIONS, Transition};
+use crate::delivery::plan::OnFail;
 use crate::delivery::progress::{Convergence, Observation};
 use crate::delivery::release::{Phase, RollbackCause};
+use crate::delivery::signals::{Signal, SignalKind, SignalStatus};
 use crate::delivery::units::{Ppm, Timestamp};
-use crate::judge::{Level, Verdict};
-
-#[expect(clippy::large_enum_variant, reason = "there are some hundreds at a time, in a test")]
-#[derive(Debug, Clone)]
-enum Move {
-    Ask(Command),
-    Verb(&'static str, ReleaseCommand),
-    Smoke(&'static str, Result<(), String>),
-    See(Observation),
-    Wait(Duration),
-    /// Starts anew from the journal.
-    Crash,
-}
-
-const SERVICES: [&str; 2] = ["order", "product"];
-
-fn service() -> impl Strategy<Value = &'static str> {
-    prop::sample::select(&SERVICES)
-}
-
-fn version_name() -> impl Strategy<Value = &'static str> {
-    prop::sample::select(vec!["v1", "v2", "v3", "v4"])
-}
-
-fn catalogue() -> impl Strategy<Value = Vec<ServiceSpec>> {
-    let order = (version_name(), 9000..9003u16).prop_map(|(declared, port)| {
-        let mut spec = order();
-        spec.versions.insert(name(declared), version(port, None));
-        spec
-    });
-    let product = (prop::option::of((version_name(), 0..2u16)), any::<bool>()).prop_map(
-        |(green, canary_instead)| {
-            let mut spec = product();
-            if canary_instead {
-                spec.environments = None;
-                spec.versions.values_mut().for_each(|it| it.environment = None);
-            } else if let Some((green, port)) = green.filter(|(green, _)| *green != "v1") {
-                let environments = spec.environments.as_mut().unwrap();
-                environments.green = at(9202 + port);
-                let there = version(9202 + port, Some(Environment::Green));
-                spec.versions.insert(name(green), there);
-            }
-            spec
-        },
-    );
-    (prop::option::weighted(0.8, order), prop::option::weighted(0.8, product))
-        .prop_map(|(order, product)| order.into_iter().chain(product).collect())
-}
-
-fn command() -> impl Strategy<Value = Command> {
-    let environment = prop::option::of(prop::sample::select(&Environment::ALL));
-    let plan = prop::option::of(prop::sample::select(vec![
-        canary(&[0, 1, 100]),
-        canary(&[5, 5, 100]),
-        canary(&[100]),
-        canary(&[50]),
-        blue_green(),
-    ]));
-    prop_oneof![
-        1 => catalogue().prop_map(Command::ApplyCatalogue),
-        2 => (service(), version_name(), 9000..9003u16, environment).prop_map(
-            |(service, version_name, port, environment)| Command::RegisterVersion {
-                service: name(service),
-                version: name(version_name),
-                spec: version(port, environment),
-            }
-        ),
-        4 => (service(), version_name(), plan).prop_map(|(service, version, plan)| {
-            Command::StartRelease { service: name(service), version: name(version), plan }
-        }),
-        1 => Just(Command::SetFlag { key: "f".to_owned(), definition: serde_json::json!({"x": 0.1}) }),
-        1 => Just(Command::DeleteFlag { key: "f".to_owned() }),
-    ]
-}
-
-fn verb_of() -> impl Strategy<Value = ReleaseCommand> {
-    prop_oneof![
-        4 => any::<bool>().prop_map(|all| ReleaseCommand::Promote { all }),
-        2 => Just(ReleaseCommand::Pause),
-        2 => Just(ReleaseCommand::Resume),
-        1 => Just(ReleaseCommand::Abort),
-        1 => Just(ReleaseCommand::Rollback),
-    ]
-}
-
-fn observation() -> impl Strategy<Value = Observation> {
-    let verdict = prop_oneof![
-        20 => Just(Verdict::Healthy),
-        2 => Just(Verdict::InsufficientData { missing: 5 }),
-        2 => Just(Verdict::Alert { findings: vec![finding(Level::Warning)] }),
-        1 => Just(Verdict::Alert { findings: vec![finding(Level::Critical)] }),
-        1 => Just(Verdict::RollBack { finding: finding(Level::Rollback) }),
-    ];
-    let candidate = prop_oneof![1 => 0..10u64, 4 => Just(10)];
-    (verdict, candidate, convergence()).prop_map(|(verdict, candidate, convergence)| Observation {
-        verdict,
-        convergence,
-        ..healthy(candidate)
-    })
-}
-
-/// All have it, one lags, one refuses, or nobody is connected.
-fn convergence() -> impl Strategy<Value = Convergence> {
-    let of = |acked, refusing, connected| {
-        let refused = (0..refusing).map(|_| refused()).collect();
-        Convergence { acked, refusing, connected, refused, ..Convergence::default() }
-    };
-    prop_oneof![8 => Just(of(2, 0, 2)), 1 => Just(of(1, 0, 2)), 1 => Just(of(1, 1, 2)), 1 => Just(of(0, 0, 0))]
-}
-
-fn moves() -> impl Strategy<Value = Vec<Move>> {
-    let smoke = prop_oneof![3 => Just(Ok(())), 1 => Just(Err("503".to_owned()))];
-    let one = prop_oneof![
-        3 => command().prop_map(Move::Ask),
-        4 => (service(), verb_of()).prop_map(|(service, verb)| Move::Verb(service, verb)),
-        2 => (service(), smoke).prop_map(|(service, result)| Move::Smoke(service, result)),
-        10 => observation().prop_map(Move::See),
-        4 => (0..100u64).prop_map(|seconds| Move::Wait(Duration::from_secs(seconds))),
-        1 => Just(Move::Crash),
-    ];
-    prop::collection::vec(one, 1..100)
-}
+use crate::judge::Verdict;
 
 /// The live state beside everything that was journaled, as its JSON.
+#[derive(Clone)]
 struct Model {
     state: State,
     now: Timestamp,
@@ -142,10 +29,18 @@ struct Model {
     ids: Vec<ReleaseId>,
 }
 
+/// Where every release is: what a transition is a change of.
+fn places(state: &State) -> BTreeMap<ReleaseId, (PhaseName, Option<usize>)> {
+    let releases = state.services.values().filter_map(|service| service.release.as_ref());
+    releases.map(|it| (it.id.clone(), (it.phase.name(), it.step()))).collect()
+}
+
 impl Model {
     fn commit(&mut self, events: &[Event]) {
         for event in events {
+            let before = places(&self.state);
             self.state.apply(self.now, event).unwrap();
+            self.check_transition(event, &before);
             let json = serde_json::to_string(event).unwrap();
             self.journal.push((self.now, json));
             if let Event::ReleaseStarted { id, .. } = event {
@@ -155,25 +50,71 @@ impl Model {
         }
     }
 
-    fn ask(&mut self, command: &Command) {
+    /// Whatever moved did so by a way of the table.
+    fn check_transition(
+        &self,
+        event: &Event,
+        before: &BTreeMap<ReleaseId, (PhaseName, Option<usize>)>,
+    ) {
+        for (id, place) in places(&self.state) {
+            let was = before.get(&id);
+            if was == Some(&place) {
+                continue;
+            }
+            let from = was.map(|was| was.0);
+            let way = Transition { from, event: event.kind(), to: place.0 };
+            assert!(TRANSITIONS.contains(&way), "{way:?}");
+        }
+    }
+
+    fn ask(&mut self, actor: &str, command: &Command) {
         // A refusal is as good an answer as any; that it changes nothing is what matters here.
-        if let Ok((events, outcome)) = decide_command(&self.state, command) {
+        let asker = asker(actor, self.now);
+        if let Ok((events, outcome)) = decide_command(&self.state, &asker, command) {
             assert_eq!(events.is_empty(), !outcome.changed, "{outcome:?}");
+            let forward =
+                |it: &Event| matches!(it, Event::StepEntered { .. } | Event::Completed { .. });
+            if let Some(id) = events.iter().find(|it| forward(it)).and_then(Event::release) {
+                self.check_permitted(&id.clone());
+            }
             self.commit(&events);
+        }
+    }
+
+    /// Nothing goes forward against what others have to say.
+    fn check_permitted(&self, id: &ReleaseId) {
+        let service = self.state.service_of(id).unwrap();
+        assert_eq!(self.state.closed(service, self.now), [""; 0]);
+        let release = service.running().unwrap();
+        for check in &release.plan.requires.checks {
+            assert!(service.checks.result(&release.candidate, check).unwrap().passed);
+        }
+        let starter = release.started_by.as_ref().unwrap();
+        let theirs = release.approvals.iter().any(|it| it.by == *starter);
+        assert!(!theirs, "approved by who started it");
+        if release.next_step() == Some(0)
+            && let Some(gate) = &release.plan.requires.approvals
+        {
+            assert_eq!(gate.missing(&release.approvals, 0, self.now), 0);
         }
     }
 
     fn see(&mut self, seen: &Observation) {
         let running: Vec<_> = self.state.running().cloned().collect();
         for release in running {
-            let (events, progress) = decide_progress(&release, self.now, seen);
-            let goes_back = matches!(seen.verdict, Verdict::RollBack { .. });
+            let service = &self.state.services[&release.service];
+            let sight =
+                Sight { state: &self.state, service, release: &release, now: self.now, seen };
+            let (events, progress) = decide_progress(&sight);
+            let broken = matches!(seen.verdict, Verdict::RollBack { .. });
+            let goes_back = broken && release.plan.on_fail == OnFail::Rollback;
             let went_back = matches!(events.as_slice(), [Event::RolledBack { .. }]);
             assert_eq!(goes_back, went_back);
             let moves = events
                 .iter()
                 .any(|it| matches!(it, Event::StepEntered { .. } | Event::Completed { .. }));
             assert_eq!(moves, progress.waiting_for.is_empty() && !goes_back);
+            assert!(!moves || !broken || !release.overruled.is_empty(), "nobody overruled it");
             let Convergence { acked, connected, refusing, .. } = seen.convergence;
             assert!(!moves || refusing == 0, "a refusal holds");
             assert!(
@@ -186,8 +127,58 @@ impl Model {
                 !begins || !moves && !release.converged,
                 "a step begins once, and has then to last"
             );
+            if moves {
+                self.check_permitted(&release.id);
+            }
             self.commit(&events);
         }
+        let closed: Vec<_> = self
+            .state
+            .services
+            .values()
+            .filter_map(|service| decide_window(service, self.now))
+            .collect();
+        self.commit(&closed);
+    }
+
+    /// Whatever happened, there is a way on: with everything lifted, reported and approved, every
+    /// release that runs comes to its end.
+    fn check_ends(&self) {
+        let mut model = self.clone();
+        model.ask("anne", &Command::StartLine(None));
+        model.ask("anne", &Command::ApplyFreezes(Vec::new()));
+        for service in SERVICES {
+            model.ask("anne", &Command::StartLine(Some(name(service))));
+        }
+        let running: Vec<_> = model.state.running().cloned().collect();
+        for release in &running {
+            let (service, version) = (release.service.clone(), release.candidate.clone());
+            for check in release.plan.requires.checks.clone() {
+                let (service, version) = (service.clone(), version.clone());
+                let passed = true;
+                let report = Command::ReportCheck { service, version, check, passed, url: None };
+                model.ask("ci", &report);
+            }
+            let (kind, status) = (SignalKind::Business, SignalStatus::Ok);
+            let signal = Signal { kind, version, name: name("orders"), status };
+            model.ask("team", &Command::Signal { service, signal });
+            model.ask(
+                "tests",
+                &Command::SmokeTested { release: release.id.clone(), result: Ok(()) },
+            );
+        }
+        for _ in 0..20 {
+            for release in &running {
+                let approve = ReleaseCommand::Approve { role: name("manager") };
+                for who in ["dora", "emil", "fred"] {
+                    model.ask(who, &Command::Release(release.id.clone(), approve.clone()));
+                }
+                model.ask("anne", &Command::Release(release.id.clone(), ReleaseCommand::Resume));
+            }
+            model.now = model.now.after(Duration::from_secs(60));
+            model.see(&healthy(10));
+        }
+        assert_eq!(model.state.running().count(), 0, "stuck: {:#?}", model.state);
     }
 
     fn folded(&self) -> State {
@@ -205,15 +196,15 @@ impl Model {
             Some(release.id.clone())
         };
         match next {
-            Move::Ask(command) => self.ask(&command),
-            Move::Verb(service, verb) => {
+            Move::Ask(actor, command) => self.ask(actor, &command),
+            Move::Verb(actor, service, verb) => {
                 if let Some(id) = newest(&self.state, service) {
-                    self.ask(&Command::Release(id, verb));
+                    self.ask(actor, &Command::Release(id, verb));
                 }
             }
             Move::Smoke(service, result) => {
                 if let Some(release) = newest(&self.state, service) {
-                    self.ask(&Command::SmokeTested { release, result });
+                    self.ask("tests", &Command::SmokeTested { release, result });
                 }
             }
             Move::See(seen) => self.see(&seen),
@@ -251,8 +242,10 @@ impl Model {
         assert!(weights.contains(&release.weight()), "outside the plan");
 
         let rollback = Command::Release(release.id.clone(), ReleaseCommand::Rollback);
-        let decision = decide_command(&self.state, &rollback);
+        let decision = decide_command(&self.state, &asker("anne", self.now), &rollback);
         if release.is_running() {
+            let is_unsafe = service.quarantined.contains_key(&release.candidate);
+            assert!(!is_unsafe, "a quarantined version is released");
             assert!(service.spec.versions.contains_key(&release.candidate));
             assert_eq!(service.stable, release.stable);
             let (events, _) = decision.unwrap();
@@ -283,11 +276,12 @@ proptest! {
             journal: Vec::new(),
             ids: Vec::new(),
         };
-        model.ask(&Command::ApplyCatalogue(vec![order(), product()]));
+        model.ask("anne", &Command::ApplyCatalogue(vec![order(), product()]));
         for next in moves {
             model.step(next);
             model.check();
             assert_eq!(model.folded(), model.state);
         }
+        model.check_ends();
     }
 }

@@ -3,14 +3,19 @@
 use super::deploy::{invalid, place, running};
 use super::{Decision, done, list};
 use crate::delivery::catalogue::VersionSpec;
-use crate::delivery::command::Refusal;
+use crate::delivery::command::{Asker, Refusal};
 use crate::delivery::event::Event;
 use crate::delivery::names::{ReleaseId, VersionName};
 use crate::delivery::plan::Plan;
-use crate::delivery::state::ServiceState;
+use crate::delivery::state::{ServiceState, State};
+use crate::delivery::words::because;
 
+/// In a freeze, or while the line is stopped, a release begins all the same: at 0 % nobody meets
+/// it, checks and approvals can come in meanwhile, and CI need not know the calendar.
 pub(super) fn release(
+    state: &State,
     service: &ServiceState,
+    asker: &Asker<'_>,
     candidate: &VersionName,
     plan: Option<&Plan>,
 ) -> Result<Decision, Refusal> {
@@ -21,7 +26,19 @@ pub(super) fn release(
     if *candidate == service.stable {
         return Err(Refusal::AlreadyStable { service: name.clone(), version: candidate.clone() });
     }
-    let plan = plan.unwrap_or(&service.spec.plan);
+    if let Some(objection) = service.quarantined.get(candidate) {
+        return Err(Refusal::Quarantined {
+            service: name.clone(),
+            version: candidate.clone(),
+            signal: objection.signal.clone(),
+            since: objection.since,
+            why: because(objection.reason.as_deref()),
+        });
+    }
+    let plan = Plan {
+        requires: service.spec.plan.requires.clone(),
+        ..plan.unwrap_or(&service.spec.plan).clone()
+    };
     plan.validate().map_err(|error| invalid(name, &error))?;
     let id = ReleaseId::of(name, service.releases.saturating_add(1))?;
 
@@ -34,10 +51,16 @@ pub(super) fn release(
         service: name.clone(),
         candidate: candidate.clone(),
         stable: service.stable.clone(),
-        plan: plan.clone(),
+        plan,
+        by: Some(asker.actor.to_owned()),
     });
+    let held = match state.closed(service, asker.at).join("; ") {
+        closed if closed.is_empty() => String::new(),
+        closed => format!(", and is held at 0%: it waits for {closed}"),
+    };
+    let stable = &service.stable;
     let message =
-        format!("release `{id}` of `{name}` from `{}` to `{candidate}` begins", service.stable);
+        format!("release `{id}` of `{name}` from `{stable}` to `{candidate}` begins{held}");
     Ok(done(Some(&id), events, message))
 }
 

@@ -1,8 +1,8 @@
 //! What operators do to a release. Rollback is always possible while there is something to go
 //! back to; no gate, pause or wait stands in its way.
 
-use super::{Decision, done, so_already};
-use crate::delivery::command::{Refusal, ReleaseCommand};
+use super::{Decision, approve, done, permits, so_already};
+use crate::delivery::command::{Asker, Refusal, ReleaseCommand};
 use crate::delivery::event::Event;
 use crate::delivery::names::ReleaseId;
 use crate::delivery::release::{Phase, Release, RollbackCause};
@@ -13,12 +13,14 @@ const MAX_FAILURE: usize = 500;
 
 pub(super) fn decide(
     state: &State,
+    asker: &Asker<'_>,
     id: &ReleaseId,
     command: &ReleaseCommand,
 ) -> Result<Decision, Refusal> {
     let (service, release) = find(state, id)?;
     match command {
-        ReleaseCommand::Promote { all } => promote(release, *all),
+        ReleaseCommand::Promote { all } => promote(state, service, release, asker, *all),
+        ReleaseCommand::Approve { role } => approve::approve(release, asker, role),
         ReleaseCommand::Pause => pause(release),
         ReleaseCommand::Resume => resume(release),
         ReleaseCommand::Abort => abort(release),
@@ -58,9 +60,21 @@ fn find<'a>(state: &'a State, id: &ReleaseId) -> Result<(&'a ServiceState, &'a R
         .ok_or_else(|| Refusal::UnknownRelease(id.to_string()))
 }
 
-fn promote(release: &Release, all: bool) -> Result<Decision, Refusal> {
+/// An operator may go on without time, evidence or sidecars, and against an alert; not without
+/// what others have to say: checks, approvals, freezes and the line.
+fn promote(
+    state: &State,
+    service: &ServiceState,
+    release: &Release,
+    asker: &Asker<'_>,
+    all: bool,
+) -> Result<Decision, Refusal> {
     let id = &release.id;
-    let next = match &release.phase {
+    let last = release.plan.steps.len().saturating_sub(1);
+    let to = if all { Some(last) } else { release.next_step() };
+    let missing = permits::missing(state, service, release, asker.at, to);
+    let may_not = || format!("it waits for {}", missing.join("; "));
+    match &release.phase {
         Phase::Completed { .. } => {
             return Ok(so_already(Some(id), format!("release `{id}` is complete")));
         }
@@ -77,17 +91,15 @@ fn promote(release: &Release, all: bool) -> Result<Decision, Refusal> {
             );
             return Ok(so_already(Some(id), message));
         }
+        _ if !missing.is_empty() => return Err(wrong(release, "promote", &may_not())),
         Phase::Watching { .. } => {
             let event = Event::Completed { id: id.clone(), evidence: None };
             let message = format!("release `{id}` is complete: `{}` is stable", release.candidate);
             return Ok(done(Some(id), vec![event], message));
         }
-        Phase::Preparing { .. } => 0,
-        Phase::Stepping { step, .. } => step.saturating_add(1),
-    };
-    let last = release.plan.steps.len().saturating_sub(1);
-    let step = if all { last } else { next };
-    let Some(planned) = release.plan.steps.get(step) else {
+        Phase::Preparing { .. } | Phase::Stepping { .. } => {}
+    }
+    let Some((step, planned)) = to.and_then(|to| Some((to, release.plan.steps.get(to)?))) else {
         return Err(wrong(release, "promote", "its plan has no further step; roll it back"));
     };
     let held =
@@ -119,7 +131,10 @@ fn resume(release: &Release) -> Result<Decision, Refusal> {
         return Ok(so_already(Some(id), format!("release `{id}` is not held")));
     }
     let event = Event::Resumed { id: id.clone() };
-    Ok(done(Some(id), vec![event], format!("release `{id}` goes on")))
+    let against = release.held.as_ref().map_or_else(String::new, |finding| {
+        format!(", against its broken {}, until its next step", finding.guardrail)
+    });
+    Ok(done(Some(id), vec![event], format!("release `{id}` goes on{against}")))
 }
 
 fn abort(release: &Release) -> Result<Decision, Refusal> {
@@ -145,13 +160,18 @@ fn rollback(service: &ServiceState, release: &Release) -> Result<Decision, Refus
             let event = Event::StableRestored {
                 service: release.service.clone(),
                 version: previous.clone(),
+                cause: RollbackCause::Operator,
             };
-            let message = format!("`{previous}` serves `{}` again", release.service);
+            let unsafe_too = service.quarantined.get(previous);
+            let unsafe_too = unsafe_too.map_or_else(String::new, |it| {
+                format!(", although it is quarantined by the security signal `{}`", it.signal)
+            });
+            let message = format!("`{previous}` serves `{}` again{unsafe_too}", release.service);
             Ok(done(Some(&release.id), vec![event], message))
         }
         None => {
             let why = format!(
-                "`{}`, which served before it, does not run any more; register it and release it",
+                "`{}`, which served before it, is not kept any more; release it instead",
                 release.stable
             );
             Err(wrong(release, "roll back", &why))
@@ -170,10 +190,10 @@ fn go_back(release: &Release) -> Decision {
     done(Some(id), vec![event], message)
 }
 
-fn rolled_back(id: &ReleaseId, cause: RollbackCause) -> Event {
+pub(super) fn rolled_back(id: &ReleaseId, cause: RollbackCause) -> Event {
     Event::RolledBack { id: id.clone(), cause }
 }
 
-fn wrong(release: &Release, verb: &'static str, why: &str) -> Refusal {
+pub(super) fn wrong(release: &Release, verb: &'static str, why: &str) -> Refusal {
     Refusal::WrongPhase { verb, release: release.id.clone(), why: why.to_owned() }
 }

@@ -180,6 +180,14 @@ fn a_journal_of_before_folds_and_its_steps_begin_when_they_are_entered() {
 }
 
 #[test]
+fn who_restored_a_version_was_an_operator_before_it_was_noted() {
+    let old = serde_json::json!({"event": "stable_restored", "service": "order", "version": "v1"});
+    let event: Event = serde_json::from_value(old).unwrap();
+    let Event::StableRestored { cause, .. } = event else { panic!("{event:?}") };
+    assert_eq!(cause, crate::delivery::release::RollbackCause::Operator);
+}
+
+#[test]
 fn a_step_begins_only_once_and_only_if_it_is_the_one() {
     let world = entered();
     for (times, step) in [(2, 0), (1, 1)] {

@@ -88,9 +88,8 @@ fn nobody_connected_is_no_reason_to_wait_for_sidecars() {
 #[test]
 fn alerts_are_told_once_and_cleared_only_by_evidence() {
     let mut world = World::stepping();
-    let count = |world: &World, seen: &Observation| {
-        decide_progress(newest(&world.0, "order"), world.now(), seen).0.len()
-    };
+    let count =
+        |world: &World, seen: &Observation| progress(&world.0, "order", world.now(), seen).0.len();
     assert_eq!(count(&world, &verdict(alert(), 10)), 1);
     world.see("order", 1, &verdict(alert(), 10));
     assert_eq!(count(&world, &verdict(alert(), 20)), 0);
@@ -147,7 +146,7 @@ fn what_let_a_step_go_on_is_in_the_journal() {
         ..healthy(0)
     };
     let later = world.now().after(Duration::from_secs(10));
-    let (events, _) = decide_progress(newest(&world.0, "order"), later, &seen);
+    let (events, _) = progress(&world.0, "order", later, &seen);
     let [Event::StepEntered { evidence, .. }] = events.as_slice() else {
         panic!("{events:?}");
     };

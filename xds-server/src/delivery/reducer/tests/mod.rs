@@ -3,6 +3,8 @@
 mod convergence;
 mod deploy;
 mod gates;
+mod permits;
+mod signals;
 mod verbs;
 
 use super::super::fixtures::*;
@@ -50,8 +52,12 @@ impl World {
     }
 
     pub(super) fn ask(&mut self, command: &Command) -> Result<Outcome, Refusal> {
+        self.ask_as("anne", command)
+    }
+
+    pub(super) fn ask_as(&mut self, actor: &str, command: &Command) -> Result<Outcome, Refusal> {
         let now = self.now();
-        run(&mut self.0, now, command)
+        run_as(&mut self.0, &asker(actor, now), command)
     }
 
     /// Lets time pass, and what is then seen decide. Says what it waits for. A step that is new
@@ -67,7 +73,7 @@ impl World {
     pub(super) fn look(&mut self, service: &str, seconds: u64, seen: &Observation) -> Vec<String> {
         self.1 += seconds;
         let now = self.now();
-        let (events, progress) = decide_progress(newest(&self.0, service), now, seen);
+        let (events, progress) = progress(&self.0, service, now, seen);
         for event in &events {
             self.0.apply(now, event).unwrap();
         }

@@ -7,8 +7,9 @@ use serde_json::json;
 use crate::config::{Fleet, Listener, Mesh, Purpose, Services};
 use crate::delivery::catalogue::{Endpoint, Guardrails, ServiceSpec, VersionSpec};
 use crate::delivery::names::ReleaseId;
-use crate::delivery::plan::{Plan, Quorum, Step, Strategy};
+use crate::delivery::plan::{OnFail, Plan, Quorum, Step, Strategy};
 use crate::delivery::release::{Phase, Release};
+use crate::delivery::requires::Requires;
 use crate::delivery::state::{ServiceState, State};
 use crate::delivery::units::{Ppm, Timestamp};
 
@@ -19,31 +20,28 @@ pub(super) fn service(name: &str, versions: &[&str], stable: &str) -> ServiceSta
         let spec = VersionSpec { endpoints: vec![endpoint], environment: None };
         (version.parse().unwrap(), spec)
     };
-    ServiceState {
-        spec: ServiceSpec {
-            name: name.parse().unwrap(),
-            hosts: vec![format!("{name}.local")],
-            identity: Vec::new(),
-            versions: (9000..).zip(versions).map(version).collect(),
-            stable: stable.parse().unwrap(),
-            environments: None,
-            plan: plan(Ppm::ALL),
-            guardrails: Guardrails::default(),
-        },
+    ServiceState::new(ServiceSpec {
+        name: name.parse().unwrap(),
+        hosts: vec![format!("{name}.local")],
+        identity: Vec::new(),
+        versions: (9000..).zip(versions).map(version).collect(),
         stable: stable.parse().unwrap(),
-        previous: None,
-        release: None,
-        releases: 0,
-    }
+        environments: None,
+        plan: plan(Ppm::ALL),
+        guardrails: Guardrails::default(),
+    })
 }
 
 fn plan(weight: Ppm) -> Plan {
     Plan {
         strategy: Strategy::Canary,
-        steps: vec![Step { weight, time: Duration::ZERO, min_requests: 0 }],
+        steps: vec![Step { weight, time: Duration::ZERO, min_requests: 0, approval: None }],
         watch: Duration::ZERO,
         smoke_tests: Vec::new(),
         convergence: Quorum::default(),
+        requires: Requires::default(),
+        on_fail: OnFail::default(),
+        rollback_window: Duration::ZERO,
     }
 }
 
@@ -61,10 +59,14 @@ pub(super) fn releasing(
         stable: service.stable.clone(),
         plan: plan(weight),
         started_at: Timestamp(0),
+        started_by: None,
         phase: Phase::Stepping { step: 0, since: Timestamp(0) },
         paused_at: None,
         converged: true,
         alerts: Default::default(),
+        held: None,
+        overruled: Default::default(),
+        approvals: Vec::new(),
     };
     ServiceState { release: Some(release), releases: number, ..service }
 }

@@ -1,0 +1,131 @@
+//! What holds releases and what is said of versions, over the API.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::START;
+use super::fake::{Server, problem};
+
+const SIGNALS: &str = "/api/v1/services/order/signals";
+
+fn plan() -> Value {
+    let gate = json!({"weight": "5%", "approval": {"count": 1, "role": "manager"}});
+    json!({"canary": {"steps": [gate, "100%"]}})
+}
+
+#[tokio::test]
+async fn checks_may_come_before_the_version_and_approvals_from_others() {
+    let server = Server::start().await;
+    let check = json!({"name": "tests", "passed": true, "url": "https://ci/1", "actor": "ci"});
+    let path = "/api/v1/services/order/versions/v2/checks";
+    assert_eq!(server.post(path, check).await["changed"], true);
+    let start = json!({"version": "v2", "plan": plan(), "actor": "anne"});
+    server.post(START, start).await;
+    let failed = json!({"name": "scan", "passed": false, "reason": "CVE-1"});
+    let outcome = server.post("/api/v1/releases/order.1/checks", failed).await;
+    assert_eq!(outcome["release"], "order.1");
+
+    let approve = "/api/v1/releases/order.1/approve";
+    let own = json!({"role": "manager", "actor": "anne"});
+    let response = server.ask(Method::POST, approve, Some(own)).await;
+    let detail = problem(response, StatusCode::CONFLICT, "wrong-phase").await;
+    assert!(detail.contains("anne started it"), "{detail}");
+    let response = server.ask(Method::POST, approve, Some(json!({"actor": "bob"}))).await;
+    problem(response, StatusCode::BAD_REQUEST, "bad-request").await;
+    server.post(approve, json!({"role": "manager", "actor": "bob"})).await;
+
+    let release = server.get("/api/v1/releases/order.1").await;
+    assert_eq!(release["started_by"], "anne");
+    assert_eq!(release["approvals"][0]["by"], "bob");
+    assert_eq!(release["checks"]["tests"]["url"], "https://ci/1");
+    assert_eq!(release["checks"]["scan"]["passed"], false);
+}
+
+#[tokio::test]
+async fn an_unsafe_version_goes_back_and_stays_away_until_a_person_says_so() {
+    let server = Server::start().await;
+    server.post(START, json!({"version": "v2"})).await;
+    let bad = json!({
+        "kind": "security", "version": "v2", "name": "cve", "status": "bad", "reason": "CVE-1",
+    });
+    assert_eq!(server.post(SIGNALS, bad).await["release"], "order.1");
+    let service = server.get("/api/v1/services/order").await;
+    assert_eq!(service["quarantined"]["v2"]["reason"], "CVE-1");
+    assert_eq!(service["release"]["cause"]["cause"], "security");
+    let response = server.ask(Method::POST, START, Some(json!({"version": "v2"}))).await;
+    problem(response, StatusCode::CONFLICT, "quarantined").await;
+    let path = "/api/v1/services/order/versions/v2/quarantine";
+    let lifted = server.json(Method::DELETE, path, None).await;
+    assert_eq!(lifted["changed"], true);
+    server.post(START, json!({"version": "v2"})).await;
+}
+
+#[tokio::test]
+async fn business_signals_stand_until_they_are_well() {
+    let server = Server::start().await;
+    server.post(START, json!({"version": "v2"})).await;
+    let say = |status: &str| json!({"kind": "business", "version": "v2", "name": "orders", "status": status});
+    server.post(SIGNALS, say("bad")).await;
+    let release = server.get("/api/v1/releases/order.1").await;
+    assert_eq!(release["signals"][0]["signal"], "orders");
+    server.post(SIGNALS, say("ok")).await;
+    let release = server.get("/api/v1/releases/order.1").await;
+    assert_eq!(release["signals"], json!([]));
+    let response = server.ask(Method::POST, SIGNALS, Some(say("meh"))).await;
+    problem(response, StatusCode::BAD_REQUEST, "bad-request").await;
+}
+
+#[tokio::test]
+async fn the_line_is_stopped_and_goes() {
+    let server = Server::start().await;
+    let line = "/api/v1/line";
+    let stop = json!({"service": "order", "actor": "bob", "reason": "incident 7"});
+    server.json(Method::PUT, line, Some(stop)).await;
+    server.json(Method::PUT, line, None).await;
+    let shown = server.get(line).await;
+    assert_eq!(shown["services"]["order"]["reason"], "incident 7");
+    assert_eq!(shown["closed"]["order"].as_array().unwrap().len(), 2);
+    assert_eq!(shown["closed"]["product"].as_array().unwrap().len(), 1);
+    server.json(Method::DELETE, line, None).await;
+    let shown = server.get(line).await;
+    assert_eq!(shown["stopped"], Value::Null);
+    assert!(shown["closed"].get("product").is_none());
+    let nobody = Some(json!({"service": "ordr"}));
+    let response = server.ask(Method::PUT, line, nobody).await;
+    problem(response, StatusCode::NOT_FOUND, "unknown-service").await;
+}
+
+#[tokio::test]
+async fn a_release_explains_itself_from_what_is_known_and_the_same_each_time() {
+    let server = Server::start().await;
+    let path = "/api/v1/releases/order.1/explain";
+    let response = server.ask(Method::GET, path, None).await;
+    problem(response, StatusCode::NOT_FOUND, "unknown-release").await;
+    server.post(START, json!({"version": "v2", "actor": "anne"})).await;
+    let promote = json!({"actor": "anne", "reason": "urgent"});
+    server.post("/api/v1/releases/order.1/promote", promote).await;
+    server.fake.observe("order.1");
+    let told = server.get(path).await;
+    assert_eq!(told, server.get(path).await);
+    assert_eq!(told["phase"], "stepping");
+    assert_eq!(told["waiting_for"], json!(["1 sidecar"]));
+    assert_eq!(told["sidecars"]["refuse"], json!(["envoy-1"]));
+    let text = told["text"].as_array().unwrap().iter().map(|line| line.as_str().unwrap());
+    let text = text.collect::<Vec<_>>().join("\n");
+    for words in [
+        "Release order.1 of order from v1 to v2, started at 1970-01-01T00:00:02Z by anne",
+        "is on step 1 of 2, at 5%",
+        "until v2 has served 50 requests in it",
+        "v2 failed 0 of 120 requests, v1 failed 0 of 880 requests; the judge says: healthy",
+        "above 5% breaks the guardrail",
+        "It waits for:\n- 1 sidecar",
+        "configuration 3 (journal record 3): nobody; not yet: nobody; refused: envoy-1",
+        "#3 1970-01-01T00:00:03Z step entered, by anne: urgent",
+    ] {
+        assert!(text.contains(words), "no {words:?} in\n{text}");
+    }
+    server.post("/api/v1/releases/order.1/rollback", json!({})).await;
+    let told = server.get(path).await;
+    let first = told["text"][0].as_str().unwrap();
+    assert!(first.ends_with("went back at 1970-01-01T00:00:04Z: by an operator."), "{first}");
+}

@@ -1,0 +1,117 @@
+//! `tidegate version`: what CI, scanners and teams say of one.
+
+use clap::{Subcommand, ValueEnum};
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+use super::client::{Client, Origin, Target};
+use super::failure::Failure;
+use super::release::done;
+
+/// Say something of a version: what a check found, that it is unsafe, that it may be released again.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    origin: Origin,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Report what a check found
+    Check {
+        /// The service
+        service: String,
+        /// The version
+        version: String,
+        /// The check
+        #[arg(long)]
+        name: String,
+        /// What it found
+        #[arg(long, value_enum)]
+        result: Found,
+        /// Where more can be read
+        #[arg(long)]
+        url: Option<String>,
+    },
+    /// Say that a version is bad, or well again: security takes it back, business holds its release
+    Signal {
+        /// The service
+        service: String,
+        /// The version
+        version: String,
+        /// What it is about
+        #[arg(long, value_enum)]
+        kind: Kind,
+        /// The signal
+        #[arg(long)]
+        name: String,
+        /// What it says
+        #[arg(long, value_enum)]
+        status: Status,
+    },
+    /// Let a quarantined version be released again
+    Unquarantine {
+        /// The service
+        service: String,
+        /// The version
+        version: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Found {
+    Passed,
+    Failed,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    Security,
+    Business,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Status {
+    Bad,
+    Ok,
+}
+
+pub(super) async fn run(args: Args) -> Result<(), Failure> {
+    let client = Client::new(&args.target)?;
+    let mut body = args.origin.body();
+    let ask = async |method, path: &[&str], body: Map<String, Value>| {
+        done(&client.ask(method, path, &[], Some(&body.into())).await?, args.target.output)
+    };
+    match &args.verb {
+        Verb::Check { service, version, name, result, url } => {
+            body.insert("name".to_owned(), json!(name));
+            body.insert("passed".to_owned(), json!(*result == Found::Passed));
+            body.extend(url.as_ref().map(|url| ("url".to_owned(), json!(url))));
+            ask(Method::POST, &["services", service, "versions", version, "checks"], body).await
+        }
+        Verb::Signal { service, version, kind, name, status } => {
+            let kind = match kind {
+                Kind::Security => "security",
+                Kind::Business => "business",
+            };
+            let status = match status {
+                Status::Bad => "bad",
+                Status::Ok => "ok",
+            };
+            for (key, value) in
+                [("kind", kind), ("version", version), ("name", name), ("status", status)]
+            {
+                body.insert(key.to_owned(), json!(value));
+            }
+            ask(Method::POST, &["services", service, "signals"], body).await
+        }
+        Verb::Unquarantine { service, version } => {
+            let path = ["services", service, "versions", version, "quarantine"];
+            ask(Method::DELETE, &path, body).await
+        }
+    }
+}
