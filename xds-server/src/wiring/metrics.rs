@@ -69,6 +69,8 @@ pub(super) fn of_xds(counters: &Counters, registry: &mut Registry) {
         ("xds_streams_refused", "Streams ended for what was sent", counters.refused.get()),
         ("xds_streams_overload", "Streams turned away: too many", counters.overload.get()),
         ("xds_streams_stuck", "Streams ended: nothing was read", counters.stuck.get()),
+        ("xds_streams_delayed", "Streams that waited for their turn", counters.delayed.get()),
+        ("xds_streams_aged", "Streams ended of age", counters.aged.get()),
     ] {
         registry.register(name, help, total(count));
     }

@@ -100,6 +100,12 @@ impl<D: Dialect> Session<D> {
         self.synced
     }
 
+    /// True if nothing is under way: no response waits for its answer, and none is due.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.watches.values().all(Watch::is_settled)
+    }
+
     fn order(&self) -> Order<'_> {
         Order { scope: self.scope, snapshot: &self.snapshot, watches: &self.watches }
     }
@@ -122,7 +128,7 @@ impl<D: Dialect> Session<D> {
 
     fn is_settled(&self) -> bool {
         !self.watches.is_empty()
-            && self.watches.values().all(Watch::is_settled)
+            && self.is_quiet()
             && self.order().is_fully_subscribed()
     }
 
