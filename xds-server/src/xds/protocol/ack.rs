@@ -167,7 +167,10 @@ impl Entry {
             Told::Gone => false,
         };
         self.acked.as_ref().is_some_and(names)
-            || self.news.as_ref().is_some_and(|news| names(&news.told) || news.doubtful.contains(need))
+            || self
+                .news
+                .as_ref()
+                .is_some_and(|news| names(&news.told) || news.doubtful.contains(need))
     }
 }
 

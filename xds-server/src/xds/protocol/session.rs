@@ -127,9 +127,7 @@ impl<D: Dialect> Session<D> {
     }
 
     fn is_settled(&self) -> bool {
-        !self.watches.is_empty()
-            && self.is_quiet()
-            && self.order().is_fully_subscribed()
+        !self.watches.is_empty() && self.is_quiet() && self.order().is_fully_subscribed()
     }
 
     /// Notes that a response is under way, and makes it.
