@@ -32,7 +32,7 @@ pub(crate) async fn until_clusters(world: &World, there: &str, gone: &str) -> Re
         let what = format!("{} to have {there} and not {gone}", sidecar.fleet);
         until(&what, PATIENCE, async || {
             let answer = sidecar.envoy.clusters().await.ok()?;
-            let clusters = answer["cluster_statuses"].as_array()?;
+            let clusters = answer.get("cluster_statuses")?.as_array()?;
             let has = |name: &str| clusters.iter().any(|cluster| cluster["name"] == name);
             (has(there) && !has(gone)).then_some(())
         })
