@@ -1,5 +1,5 @@
 //! What must not cost a request: a hundred weight steps, a control plane that is restarted and one that
-//! is killed among them, and the removal of a cluster that had all traffic a moment before. On real
+//! is killed among them, and clusters that go together with the routes to them. On real
 //! Envoys, under a load that does not wait for answers.
 
 mod sidecars;
@@ -16,6 +16,8 @@ use tokio::sync::Mutex;
 /// Requests a second, and users, of each of the two loads.
 const RATE: f64 = 200.0;
 const USERS: u64 = 200;
+/// How often a cluster goes.
+const DISPLACEMENTS: usize = 4;
 
 /// Worlds share the machine's cores: under plain `cargo test` one at a time. nextest has its own limit.
 static ONE_WORLD: Mutex<()> = Mutex::const_new(());
@@ -65,7 +67,7 @@ fn knobs() -> Knobs {
     let steps = (1..=100).map(|percent| format!("{percent}%")).collect::<Vec<_>>().join(", ");
     let order =
         format!("{{canary: {{steps: [{steps}], step_time: 100ms, watch: 1h, min_requests: 1}}}}");
-    let product = "{blue_green: {watch: 1s, smoke_tests: [{path: /healthz, expect: 200}]}}";
+    let product = "{blue_green: {watch: 1h, smoke_tests: [{path: /healthz, expect: 200}]}}";
     let strategies = [("order", order), ("product", product.to_owned())];
     let strategies = strategies.map(|(name, strategy)| (name.to_owned(), strategy)).into();
     Knobs { strategies, ..Knobs::default() }
@@ -113,17 +115,31 @@ async fn comes_back(world: &mut World, end: End, load: &Traffic) -> Result<()> {
     Ok(())
 }
 
-/// `product` switches from blue to green; then something else is deployed over blue, whose cluster goes.
+/// `product` goes from one environment to the other, and something else is deployed over the one that it
+/// left at the very moment when the release completes: its cluster goes together with the routes to it.
 async fn displaces(world: &World, load: &Traffic) -> Result<()> {
     let operator = Operator::new(&world.control);
-    operator.run(&["release", "start", "product", "--version", "v2"]).await?;
-    let is_over = |release: &ReleaseView| release.phase == Phase::Completed;
-    operator.until("product", is_over).await?;
     let blue = world.backends.get("product", "v1")?.address().to_string();
-    let deployed = json!({"endpoints": [blue], "environment": "blue"});
-    let path = "services/product/versions/v3";
-    let answer = world.control.ask(Method::PUT, path, Some(&deployed)).await?;
-    ensure!(answer.status.is_success(), "PUT {path}: {}", answer.body);
-    sidecars::until_clusters(world, "product/v3", "product/v1").await?;
-    load.until_only("v2", 2 * USERS).await
+    let green = world.backends.get("product", "v2")?.address().to_string();
+    let (mut left, mut entered) = (("blue", blue), ("green", green));
+    let (mut old, mut new) = ("v1".to_owned(), "v2".to_owned());
+    for round in 1..=DISPLACEMENTS {
+        operator.run(&["release", "start", "product", "--version", &new]).await?;
+        let switched = |it: &ReleaseView| it.phase == Phase::Watching && it.converged;
+        let release = operator.until("product", switched).await?.id;
+        load.more(USERS).await?;
+        let next = format!("r{round}");
+        let path = format!("services/product/versions/{next}");
+        let deployed = json!({"endpoints": [left.1], "environment": left.0});
+        let completed =
+            world.control.post(&format!("releases/{release}/promote"), &json!({})).await?;
+        let answer = world.control.ask(Method::PUT, &path, Some(&deployed)).await?;
+        ensure!(completed.status.is_success(), "promote: {}", completed.body);
+        ensure!(answer.status.is_success(), "PUT {path}: {}", answer.body);
+        let (there, gone) = (format!("product/{next}"), format!("product/{old}"));
+        sidecars::until_clusters(world, &there, &gone).await?;
+        (left, entered) = (entered, left);
+        (old, new) = (new, next);
+    }
+    Ok(())
 }
