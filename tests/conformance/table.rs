@@ -266,13 +266,31 @@ pub(crate) const LINES: [(&str, Shown); 57] = [
         "a rollback bypasses the debounce",
         Not("there is no debounce: each publication goes at once, and replaces what was not sent"),
     ),
-    ("too much is turned away", By(&["serve/tests::too_many_streams_are_turned_away"])),
     (
-        "streams move to where there is room",
-        Not("there is one control plane at a time: nowhere to move to"),
+        "newcomers wait while the server is behind; too much is turned away",
+        By(&[
+            "serve/tests/life::newcomers_wait_their_turn_and_nobody_is_refused",
+            "serve/admission::a_server_that_is_behind_takes_fewer_at_a_time",
+            "serve/admission::turns_go_by_the_order_of_arrival",
+            "serve/tests::too_many_streams_are_turned_away",
+        ]),
+    ),
+    (
+        "streams end of age, not all at once, so that they move to where there is room",
+        By(&[
+            "serve/tests/life::an_old_stream_ends_when_its_answer_is_in",
+            "serve/aging::ages_lie_a_fifth_around_the_middle",
+        ]),
     ),
     ("dead peers are found", By(&["serve/tests/slow::a_silent_peer_is_asked_and_then_closed"])),
-    ("a server that stops ends its streams", By(&["serve/tests::draining_ends_every_stream"])),
+    (
+        "a server that stops ends its streams, one after the other",
+        By(&[
+            "serve/tests/life::draining_ends_every_stream",
+            "serve/tests/life::a_stream_is_served_while_others_drain",
+            "serve/aging::a_server_that_stops_ends_streams_one_after_the_other",
+        ]),
+    ),
     (
         "a client's own limits are no trap",
         By(&["resources/tests/resources::listeners_start_without_the_filter_if_they_must"]),

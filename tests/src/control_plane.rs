@@ -4,7 +4,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, ExitStatus, Output};
 
 use anyhow::{Context, Result, bail};
 use reqwest::{Client, Method, StatusCode};
@@ -110,6 +110,15 @@ impl ControlPlane {
     /// If it was down already.
     pub fn kill9(&mut self) -> Result<()> {
         self.process.take().context("the control plane is down already")?.kill9()
+    }
+
+    /// Asks it to stop, as an operator's restart does, and returns how it ended.
+    ///
+    /// # Errors
+    /// If it was down already, or does not stop.
+    pub async fn terminate(&mut self) -> Result<ExitStatus> {
+        let process = self.process.take().context("the control plane is down already")?;
+        process.terminate(wait::PATIENCE).await
     }
 
     /// Starts it (again), on whatever its data directory holds, and waits until it is ready.

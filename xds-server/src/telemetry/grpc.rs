@@ -1,6 +1,7 @@
 //! The report RPC.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tidegate_core::config::FilterConfig;
 use tidegate_proto::report::v1::report_service_server::ReportService;
@@ -53,16 +54,19 @@ impl<F: FilterConfigs> ReportService for Reports<F> {
         &self,
         request: Request<ReportRequest>,
     ) -> Result<Response<ReportResponse>, Status> {
+        let began = Instant::now();
         let request = request.into_inner();
         let config = self.newer_config(&request);
         let report = Report::try_from(request).map_err(|malformed| {
             self.telemetry.stats.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             Status::invalid_argument(malformed.to_string())
         })?;
+        let now = self.clock.now();
         let acknowledged = self
             .telemetry
-            .take_in(report, self.clock.now())
+            .take_in(report, now)
             .map_err(|full| Status::resource_exhausted(full.to_string()))?;
+        self.telemetry.charge(now, began.elapsed());
         let interval_ms = self.telemetry.interval_ms();
         Ok(Response::new(ReportResponse { acknowledged, interval_ms, config }))
     }
@@ -70,10 +74,13 @@ impl<F: FilterConfigs> ReportService for Reports<F> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tidegate_core::config::ReportConfig;
     use tokio::sync::Notify;
 
     use super::*;
+    use crate::delivery::units::Timestamp;
 
     struct One;
 
@@ -115,6 +122,21 @@ mod tests {
         assert_eq!(answered("demo", true, "new").await, None);
         assert_eq!(answered("demo", false, "old").await, None, "it comes by xDS");
         assert_eq!(answered("other", true, "old").await, None, "no such fleet");
+    }
+
+    /// A report that comes while reports take all of a core is told to come less often.
+    #[tokio::test]
+    async fn the_answer_says_when_to_report_again() {
+        let telemetry = Arc::new(Telemetry::new(Arc::new(Notify::new())));
+        let reports = Reports::new(Arc::clone(&telemetry), One, Clock::new(|| Timestamp(10_000)));
+        let answer = async |sequence| {
+            let (node_id, fleet) = ("envoy-1".to_owned(), "demo".to_owned());
+            let request = ReportRequest { node_id, fleet, sequence, ..ReportRequest::default() };
+            reports.report(Request::new(request)).await.unwrap().into_inner().interval_ms
+        };
+        assert_eq!(answer(1).await, 5_000);
+        telemetry.charge(Timestamp(30_000), Duration::from_secs(20));
+        assert_eq!(answer(2).await, 10_000);
     }
 
     #[tokio::test]

@@ -1,19 +1,21 @@
 //! What the sidecars report: taken in once, summed per version, read by the controller.
 //!
 //! [`intake`] checks what came from the network, [`sessions`] counts each report once, [`counts`]
-//! sums, [`grpc`] carries. All memory is bounded by the catalogue and by [`sessions::MAX_SESSIONS`].
+//! sums, [`grpc`] carries, `pace` says how often. All memory is bounded by the catalogue and by [`sessions::MAX_SESSIONS`].
 
 pub mod counts;
 pub mod grpc;
 pub mod intake;
+mod pace;
 pub mod sessions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use dashmap::DashMap;
-use tidegate_core::config::{INTERVAL_IDLE_MS, INTERVAL_RELEASING_MS};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::delivery::catalogue::Guardrails;
@@ -23,6 +25,7 @@ use crate::delivery::units::Timestamp;
 use crate::judge::Evidence;
 use counts::{Counts, ServiceCounts};
 use intake::Report;
+use pace::Pace;
 use sessions::{Arrival, Full, Sessions};
 
 /// All that was reported since the server started.
@@ -30,7 +33,7 @@ use sessions::{Arrival, Full, Sessions};
 pub struct Telemetry {
     services: DashMap<ServiceName, ServiceCounts>,
     sessions: Sessions,
-    interval_ms: AtomicU32,
+    pace: Mutex<Pace>,
     arrived: Arc<Notify>,
     /// How reports fared, for `/metrics`.
     pub stats: IntakeStats,
@@ -58,7 +61,7 @@ impl Telemetry {
         Self {
             services: DashMap::new(),
             sessions: Sessions::default(),
-            interval_ms: AtomicU32::new(INTERVAL_IDLE_MS),
+            pace: Mutex::default(),
             arrived,
             stats: IntakeStats::default(),
         }
@@ -73,8 +76,7 @@ impl Telemetry {
             self.services.entry(name.clone()).or_default().follow(&service.spec, release);
         }
         let releasing = state.services.values().any(|service| service.running().is_some());
-        let interval = if releasing { INTERVAL_RELEASING_MS } else { INTERVAL_IDLE_MS };
-        self.interval_ms.store(interval, Ordering::Relaxed);
+        self.pace.lock().follow(releasing);
     }
 
     /// Counts a report, unless it was counted before. Returns the number to acknowledge.
@@ -108,10 +110,16 @@ impl Telemetry {
         Ok(report.sequence)
     }
 
+    /// Notes how long a report took to handle. When reports take too much of a core, sidecars are
+    /// asked for fewer.
+    pub fn charge(&self, now: Timestamp, handling: Duration) {
+        self.pace.lock().charge(now, handling);
+    }
+
     /// How long a sidecar should wait before its next report.
     #[must_use]
     pub fn interval_ms(&self) -> u32 {
-        self.interval_ms.load(Ordering::Relaxed)
+        self.pace.lock().interval_ms()
     }
 
     /// What a version did in a running release.

@@ -60,7 +60,7 @@ impl Backend for Live {
     }
 
     fn register(&self, registry: &mut Registry) {
-        metrics::of_reports(&self.telemetry.stats, registry);
+        metrics::of_reports(&self.telemetry, registry);
         metrics::of_xds(&self.counters, registry);
         metrics::of_convergence(self.ledger.newest_times(), registry);
     }

@@ -8,7 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tidegate::delivery::progress::AckTimes;
-use tidegate::telemetry::IntakeStats;
+use tidegate::telemetry::Telemetry;
 use tidegate::xds::counters::{ByKind, Counters};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -22,7 +22,8 @@ struct OfResult {
 }
 
 /// How reports fared.
-pub(super) fn of_reports(stats: &IntakeStats, registry: &mut Registry) {
+pub(super) fn of_reports(telemetry: &Telemetry, registry: &mut Registry) {
+    let stats = &telemetry.stats;
     let reports: Family<OfResult, Counter> = Family::default();
     for (result, count) in
         [("accepted", &stats.accepted), ("repeated", &stats.repeated), ("refused", &stats.refused)]
@@ -34,6 +35,13 @@ pub(super) fn of_reports(stats: &IntakeStats, registry: &mut Registry) {
     registry.register("report_entries_unknown", "Entries of versions that are not known", unknown);
     let dropped = total(stats.dropped.load(Ordering::Relaxed));
     registry.register("report_counts_dropped", "Counts that sidecars had no room for", dropped);
+    let interval: Gauge<f64, AtomicU64> = Gauge::default();
+    interval.set(f64::from(telemetry.interval_ms()) / 1e3);
+    registry.register(
+        "report_interval_seconds",
+        "How long sidecars wait between reports",
+        interval,
+    );
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -69,6 +77,8 @@ pub(super) fn of_xds(counters: &Counters, registry: &mut Registry) {
         ("xds_streams_refused", "Streams ended for what was sent", counters.refused.get()),
         ("xds_streams_overload", "Streams turned away: too many", counters.overload.get()),
         ("xds_streams_stuck", "Streams ended: nothing was read", counters.stuck.get()),
+        ("xds_streams_delayed", "Streams that waited for their turn", counters.delayed.get()),
+        ("xds_streams_aged", "Streams ended of age", counters.aged.get()),
     ] {
         registry.register(name, help, total(count));
     }

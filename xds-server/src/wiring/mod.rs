@@ -138,7 +138,7 @@ async fn serve(
     let grpc = transport().add_routes(routes).serve_with_incoming_shutdown(incoming, async move {
         // An error is a sender that is gone: nobody will say more.
         stopped.wait_for(|stop| *stop).await.ok();
-        xds.drain();
+        xds.drain().await;
     });
     let grpc = async {
         tokio::select! {

@@ -77,4 +77,8 @@ pub struct Counters {
     pub overload: Counter,
     /// Streams that were closed because the client did not read.
     pub stuck: Counter,
+    /// Streams that had to wait for their turn, because the server was behind.
+    pub delayed: Counter,
+    /// Streams that ended of age.
+    pub aged: Counter,
 }

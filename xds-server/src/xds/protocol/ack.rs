@@ -49,27 +49,35 @@ pub(super) enum Gap {
     Suspect,
 }
 
-/// What a client holds of one name.
+/// What a client holds of one name. There is one for each name of each stream, and nearly all say
+/// only what was accepted: what is for a while lies apart.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
     /// What it accepted last.
     acked: Option<Told>,
     /// What it was told after that and has not accepted.
-    told: Option<(Told, Answer)>,
+    news: Option<Box<News>>,
+}
+
+/// What a client was told and has not accepted.
+#[derive(Debug)]
+struct News {
+    told: Told,
+    answer: Answer,
     /// What suspects of before named. A client that refuses a response may have taken some of it.
     doubtful: BTreeSet<Need>,
 }
 
 impl Entry {
     /// What a client says that it holds from before this stream.
-    pub(super) fn claimed(told: Told) -> Self {
-        Self { acked: Some(told), told: None, doubtful: BTreeSet::new() }
+    pub(super) const fn claimed(told: Told) -> Self {
+        Self { acked: Some(told), news: None }
     }
 
     /// How far the client is from `want`, the version that it should have; `None` for no resource.
     pub(super) fn gap(&self, want: Option<&str>) -> Gap {
-        match (&self.told, &self.acked) {
-            (Some((told, answer)), _) if told.is(want) => match answer {
+        match (&self.news, &self.acked) {
+            (Some(news), _) if news.told.is(want) => match news.answer {
                 Answer::Pending | Answer::Refused => Gap::None,
                 Answer::Suspect => Gap::Suspect,
             },
@@ -80,45 +88,48 @@ impl Entry {
 
     /// True if the client accepted exactly this version, and was told nothing since.
     pub(super) fn has_accepted(&self, version: &str) -> bool {
-        self.told.is_none() && self.acked.as_ref().is_some_and(|acked| acked.is(Some(version)))
+        self.news.is_none() && self.acked.as_ref().is_some_and(|acked| acked.is(Some(version)))
     }
 
     /// Notes that the client is being told something.
     pub(super) fn tell(&mut self, told: Told) {
-        let before = self.told.replace((told, Answer::Pending));
-        if let Some((Told::Content(suspect), Answer::Suspect)) = before {
-            self.doubtful.extend(suspect.needs().iter().cloned());
+        let mut doubtful = BTreeSet::new();
+        if let Some(before) = self.news.take() {
+            doubtful = before.doubtful;
+            if let (Told::Content(suspect), Answer::Suspect) = (before.told, before.answer) {
+                doubtful.extend(suspect.needs().iter().cloned());
+            }
         }
+        self.news = Some(Box::new(News { told, answer: Answer::Pending, doubtful }));
     }
 
     /// Notes that the client accepted what it was told.
     pub(super) fn accept(&mut self) {
-        if let Some((told, _)) = self.told.take() {
-            self.acked = Some(told);
-            self.doubtful.clear();
+        if let Some(news) = self.news.take() {
+            self.acked = Some(news.told);
         }
     }
 
     /// Notes that the client refused what it was told.
     pub(super) fn refuse(&mut self, answer: Answer) {
-        if let Some((_, state)) = &mut self.told {
-            *state = answer;
+        if let Some(news) = &mut self.news {
+            news.answer = answer;
         }
     }
 
     /// True if the client has yet to answer.
-    pub(super) const fn is_pending(&self) -> bool {
-        matches!(self.told, Some((_, Answer::Pending)))
+    pub(super) fn is_pending(&self) -> bool {
+        self.news.as_ref().is_some_and(|news| news.answer == Answer::Pending)
     }
 
     /// True if the client accepted that there is none, and waits for no answer.
     pub(super) const fn is_gone(&self) -> bool {
-        self.told.is_none() && matches!(self.acked, Some(Told::Gone))
+        self.news.is_none() && matches!(self.acked, Some(Told::Gone))
     }
 
     /// True if the client refused what it was told last.
-    pub(super) const fn is_refused(&self) -> bool {
-        matches!(self.told, Some((_, Answer::Refused | Answer::Suspect)))
+    pub(super) fn is_refused(&self) -> bool {
+        self.news.as_ref().is_some_and(|news| news.answer != Answer::Pending)
     }
 
     /// The newest content that the client accepted, if we have it.
@@ -131,7 +142,7 @@ impl Entry {
 
     /// The newest content that the client was told, if we have it.
     pub(super) fn content(&self) -> Option<&Arc<Resource>> {
-        match self.told.as_ref().map(|(told, _)| told).or(self.acked.as_ref()) {
+        match self.news.as_ref().map(|news| &news.told).or(self.acked.as_ref()) {
             Some(Told::Content(resource)) => Some(resource),
             _ => None,
         }
@@ -139,12 +150,11 @@ impl Entry {
 
     /// True if a resource that names this one may be sent: the client has some content of it, or
     /// refused it. A refusal is an answer: holding a route back for it would hold a rollback back.
-    pub(super) const fn is_answered(&self) -> bool {
-        match (&self.told, &self.acked) {
-            (Some((Told::Gone, _)), _) => false,
-            (Some((_, Answer::Refused | Answer::Suspect)), _) => true,
-            (_, Some(Told::Content(_) | Told::Older(_))) => true,
-            _ => false,
+    pub(super) fn is_answered(&self) -> bool {
+        match &self.news {
+            Some(news) if matches!(news.told, Told::Gone) => false,
+            Some(news) if news.answer != Answer::Pending => true,
+            _ => matches!(self.acked, Some(Told::Content(_) | Told::Older(_))),
         }
     }
 
@@ -157,8 +167,10 @@ impl Entry {
             Told::Gone => false,
         };
         self.acked.as_ref().is_some_and(names)
-            || self.told.as_ref().is_some_and(|(told, _)| names(told))
-            || self.doubtful.contains(need)
+            || self
+                .news
+                .as_ref()
+                .is_some_and(|news| names(&news.told) || news.doubtful.contains(need))
     }
 }
 

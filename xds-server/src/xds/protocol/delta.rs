@@ -9,7 +9,7 @@ use super::message::{Event, Refusal, Request, check_names};
 use super::order::Want;
 use super::watch::{Standing, Watch};
 use crate::xds::kind::{Kind, Mode};
-use crate::xds::resources::{Collection, Name};
+use crate::xds::resources::Collection;
 
 /// Delta, also called incremental.
 #[derive(Debug)]
@@ -57,15 +57,14 @@ impl Rules for Delta {
             Standing::Current | Standing::Bare | Standing::Stale => None,
         };
         let change = watch.subscription.adjust(
-            names.subscribe.into_iter().map(Name::from),
-            names.unsubscribe.into_iter().map(Name::from),
+            names.subscribe.iter().map(|name| collection.share(name)),
+            names.unsubscribe.iter().map(|name| collection.share(name)),
             opening,
         );
         watch.apply(kind, change)?;
         if opening {
-            for (name, version) in names.held {
-                watch.claim(&name, &version, collection);
-            }
+            let held = names.held.iter().map(|(name, version)| (&**name, &**version));
+            watch.claim(held, collection);
         }
         Ok(event)
     }

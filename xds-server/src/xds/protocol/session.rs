@@ -100,6 +100,12 @@ impl<D: Dialect> Session<D> {
         self.synced
     }
 
+    /// True if nothing is under way: no response waits for its answer, and none is due.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.watches.values().all(Watch::is_settled)
+    }
+
     fn order(&self) -> Order<'_> {
         Order { scope: self.scope, snapshot: &self.snapshot, watches: &self.watches }
     }
@@ -121,9 +127,7 @@ impl<D: Dialect> Session<D> {
     }
 
     fn is_settled(&self) -> bool {
-        !self.watches.is_empty()
-            && self.watches.values().all(Watch::is_settled)
-            && self.order().is_fully_subscribed()
+        !self.watches.is_empty() && self.is_quiet() && self.order().is_fully_subscribed()
     }
 
     /// Notes that a response is under way, and makes it.
@@ -131,27 +135,25 @@ impl<D: Dialect> Session<D> {
         self.nonces += 1;
         let nonce = self.nonces.to_string();
         let watch = self.watches.entry(kind).or_default();
-        let mut names = Vec::new();
+        let mut news = Vec::new();
         let mut warming = Vec::new();
         for resource in &content.resources {
             let name = resource.name();
-            let entry = watch.entries.entry(Arc::clone(name)).or_default();
+            let entry = watch.entries.get(name);
             let asked = watch.forced.remove(name) || watch.owed;
-            if !entry.has_accepted(resource.version()) {
+            if !entry.is_some_and(|entry| entry.has_accepted(resource.version())) {
                 warming.extend(resource.needs().iter().cloned());
             } else if !asked {
                 // A full set repeats what the client has: no news, and nothing to refuse.
                 continue;
             }
-            entry.tell(Told::Content(Arc::clone(resource)));
-            names.push(Arc::clone(name));
+            news.push((Arc::clone(name), Told::Content(Arc::clone(resource))));
         }
         for name in &content.removed {
             watch.forced.remove(name);
-            let entry = watch.entries.entry(Arc::clone(name)).or_default();
-            entry.tell(Told::Gone);
-            names.push(Arc::clone(name));
+            news.push((Arc::clone(name), Told::Gone));
         }
+        let names = watch.tell(news);
         if !D::takes_parts(kind) {
             // Whoever is missing from a full set has been answered by that.
             watch.forced.clear();

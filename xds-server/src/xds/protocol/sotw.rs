@@ -56,14 +56,14 @@ impl Rules for Sotw {
             _ => None,
         };
         let accepted = request.names.accepted;
-        let names = request.names.names.into_iter().map(Name::from);
+        let names = request.names.names.iter().map(|name| collection.share(name));
         let change = watch.subscription.replace(names);
         watch.apply(kind, change)?;
         // Without a nonce the client has seen no response, or remembers none: it needs them all.
         if opening || (standing == Standing::Bare && watch.in_flight.is_none()) {
             let all: Vec<Name> = watch.subscription.explicit().iter().cloned().collect();
             if opening && accepted {
-                all.iter().for_each(|name| watch.claim(name, "", collection));
+                watch.claim(all.iter().map(|name| (&**name, "")), collection);
             }
             watch.forced.extend(all);
             watch.owed = true;

@@ -1,7 +1,9 @@
 //! One type on one stream: what is wanted, what is held, what is under way.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use litemap::LiteMap;
 
 use super::ack::{Answer, Entry, InFlight, Told};
 use super::message::{Event, MAX_NAMES, Refusal, clip_error};
@@ -13,8 +15,9 @@ use crate::xds::resources::{Collection, Name};
 #[derive(Debug, Default)]
 pub struct Watch {
     pub(super) subscription: Subscription,
-    /// What the client holds, by name.
-    pub(super) entries: BTreeMap<Name, Entry>,
+    /// What the client holds, by name. A sorted vector: nearly all of it comes at once, in order,
+    /// and then stays, on thousands of streams.
+    pub(super) entries: LiteMap<Name, Entry>,
     /// Names that must be answered even if the client is believed to be up to date.
     pub(super) forced: BTreeSet<Name>,
     /// A response is due even if there is nothing in it: a client waits for it to start.
@@ -70,6 +73,13 @@ impl Watch {
         } else {
             Answer::Refused
         };
+        let subscription = &self.subscription;
+        // Nothing of it is in flight any more, so nothing that is not wanted need be known.
+        let is_known = |name: &Name, entry: &Entry| {
+            subscription.covers(name)
+                && (!entry.is_gone() || subscription.explicit().contains(name))
+        };
+        let mut is_all_known = true;
         for name in &in_flight.names {
             let Some(entry) = self.entries.get_mut(name) else {
                 continue;
@@ -79,10 +89,10 @@ impl Watch {
             } else {
                 entry.accept();
             }
-            let forgotten = entry.is_gone() && !self.subscription.explicit().contains(name);
-            if forgotten || !self.subscription.covers(name) {
-                self.entries.remove(name);
-            }
+            is_all_known &= is_known(name, entry);
+        }
+        if !is_all_known {
+            self.entries.retain(is_known);
         }
         self.dirty = true;
         let version = in_flight.version;
@@ -112,17 +122,43 @@ impl Watch {
         Ok(())
     }
 
-    /// Notes what the client says that it holds from before this stream. State of the world does
-    /// not say which version: then it is empty.
-    pub(super) fn claim(&mut self, name: &str, version: &str, collection: &Collection) {
-        if !self.subscription.covers(name) {
-            return;
+    /// Notes what the client says that it holds from before this stream: names, each with its
+    /// version. State of the world does not say which version: then it is empty.
+    pub(super) fn claim<'a>(
+        &mut self,
+        held: impl Iterator<Item = (&'a str, &'a str)>,
+        collection: &Collection,
+    ) {
+        let subscription = &self.subscription;
+        self.entries.extend(held.filter(|(name, _)| subscription.covers(name)).map(
+            |(name, version)| {
+                let told = match collection.get(name) {
+                    Some(resource) if resource.version() == version => {
+                        Told::Content(Arc::clone(resource))
+                    }
+                    _ => Told::Older(version.into()),
+                };
+                (collection.share(name), Entry::claimed(told))
+            },
+        ));
+    }
+
+    /// Notes what the client is being told. The names, which are told once each, are returned.
+    pub(super) fn tell(&mut self, news: Vec<(Name, Told)>) -> Vec<Name> {
+        let names = news.iter().map(|(name, _)| Arc::clone(name)).collect();
+        let mut unheard = Vec::new();
+        for (name, told) in news {
+            if let Some(entry) = self.entries.get_mut(&name) {
+                entry.tell(told);
+            } else {
+                let mut entry = Entry::default();
+                entry.tell(told);
+                unheard.push((name, entry));
+            }
         }
-        let told = match collection.get(name) {
-            Some(resource) if resource.version() == version => Told::Content(Arc::clone(resource)),
-            _ => Told::Older(version.into()),
-        };
-        self.entries.insert(name.into(), Entry::claimed(told));
+        // All at once: each by itself would move all that sort after it.
+        self.entries.extend(unheard);
+        names
     }
 
     /// Every name that there may be something to say about, ascending.

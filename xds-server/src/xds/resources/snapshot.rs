@@ -36,6 +36,13 @@ impl Collection {
         self.by_name.get(name)
     }
 
+    /// A name as the resource of that name has it, so that thousands of streams that know it share
+    /// its bytes.
+    #[must_use]
+    pub fn share(&self, name: &str) -> Name {
+        self.by_name.get_key_value(name).map_or_else(|| name.into(), |(known, _)| Arc::clone(known))
+    }
+
     /// Every name, ascending.
     pub fn names(&self) -> impl Iterator<Item = &Name> {
         self.by_name.keys()

@@ -2,6 +2,7 @@
 //! the resources that all streams share.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use prost::Message as _;
 use tonic::Status;
@@ -9,12 +10,14 @@ use tonic::codec::{BufferSettings, DecodeBuf, EncodeBuf};
 
 use super::wire::Wire;
 use crate::xds::protocol::Response;
+use crate::xds::resources::Resource;
 
 /// Where a stream's buffers begin, and are sent at once. Both stay for the life of a stream, and
 /// most streams are idle: tonic's own 8 kB each would be most of what a stream costs.
 const BUFFER: (usize, usize) = (512, 32 * 1024);
-/// What a resource costs beside its own bytes, at most in all but odd cases.
-const AROUND_A_RESOURCE: usize = 256;
+/// What a resource costs beside its bytes and its name: a type URL, a version, lengths. Not
+/// much more: what is reserved and not used stays with the stream as well.
+const AROUND_A_RESOURCE: usize = 128;
 
 /// The codec of one dialect.
 pub(super) struct Codec<W>(PhantomData<fn() -> W>);
@@ -45,8 +48,10 @@ impl<W: Wire> tonic::codec::Encoder for Codec<W> {
     type Error = Status;
 
     fn encode(&mut self, response: Response, buf: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        let resources = response.resources.iter();
-        buf.reserve(resources.map(|resource| resource.value().len() + AROUND_A_RESOURCE).sum());
+        let length = |resource: &Arc<Resource>| {
+            resource.value().len() + resource.name().len() + AROUND_A_RESOURCE
+        };
+        buf.reserve(response.resources.iter().map(length).sum());
         W::write(&response, buf);
         Ok(())
     }

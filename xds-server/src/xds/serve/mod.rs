@@ -3,8 +3,10 @@
 //! Every stream is one task (`stream`) that owns one [`super::protocol::Session`]; the rest here
 //! only translates: `rpc` says which path leads to which, `wire` and `codec` turn words into bytes
 //! that all streams share. Nothing is queued for a stream: it looks at the newest
-//! snapshot when it can send.
+//! snapshot when it can send. `admission` says when a newcomer's turn is, `aging` when a stream ends.
 
+mod admission;
+mod aging;
 mod codec;
 mod field;
 mod rpc;
@@ -20,6 +22,8 @@ use tokio::sync::{Semaphore, watch};
 use tonic::service::Routes;
 use tonic::transport::Server;
 
+use self::admission::Admission;
+use self::aging::Ages;
 use super::counters::Counters;
 use super::fleet::Ledger;
 use super::resources::SnapshotSet;
@@ -37,7 +41,6 @@ const MAX_HEADERS: u32 = 16 * 1024;
 #[derive(Debug)]
 pub struct XdsServer {
     hub: Arc<Hub>,
-    draining: watch::Sender<bool>,
 }
 
 /// What every stream shares.
@@ -47,7 +50,10 @@ struct Hub {
     ledger: Arc<Ledger>,
     counters: Arc<Counters>,
     permits: Arc<Semaphore>,
-    draining: watch::Receiver<bool>,
+    admission: Arc<Admission>,
+    ages: Ages,
+    /// True when the server stops. Each stream listens, and nobody else.
+    draining: watch::Sender<bool>,
 }
 
 impl XdsServer {
@@ -58,15 +64,16 @@ impl XdsServer {
         ledger: Arc<Ledger>,
         counters: Arc<Counters>,
     ) -> Self {
-        let draining = watch::Sender::new(false);
         let hub = Arc::new(Hub {
             snapshots,
             ledger,
             counters,
             permits: Arc::new(Semaphore::new(MAX_STREAMS)),
-            draining: draining.subscribe(),
+            admission: Arc::default(),
+            ages: Ages::default(),
+            draining: watch::Sender::new(false),
         });
-        Self { hub, draining }
+        Self { hub }
     }
 
     /// The services, to be served by [`transport`], beside others if wanted.
@@ -75,10 +82,13 @@ impl XdsServer {
         rpc::routes(&self.hub)
     }
 
-    /// Ends every stream, now and from now on, so that the server can stop: streams live for ever
-    /// otherwise. Sidecars keep what they have and come back.
-    pub fn drain(&self) {
-        self.draining.send_replace(true);
+    /// Ends every stream, one after the other within two seconds or three, so that the server can stop
+    /// and its replicas are not overrun; new ones are sent away. Returns when all are gone. Until then
+    /// the rest works on, a rollback included. Sidecars keep what they have and come back.
+    pub async fn drain(&self) {
+        self.hub.draining.send_replace(true);
+        self.hub.admission.close();
+        self.hub.draining.closed().await;
     }
 }
 

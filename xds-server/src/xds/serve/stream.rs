@@ -1,16 +1,18 @@
-//! The life of one stream: a task that owns its session.
+//! One stream: a task that owns its session.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_proto::envoy::envoy::config::core::v3::Node;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 use tracing::{Instrument as _, debug, info, info_span, warn};
 
 use super::Hub;
+use super::admission::{Closed, Turn};
+use super::aging::Lifetime;
 use super::wire::Wire;
 use crate::delivery::names::FleetName;
 use crate::xds::counters::Counters;
@@ -34,6 +36,11 @@ pub(super) fn open<W: Wire>(
     scope: Scope,
     incoming: Streaming<W::Message>,
 ) -> Result<Replies, Status> {
+    // In this order: a server that stops waits for all who listen.
+    let draining = hub.draining.subscribe();
+    if *draining.borrow() {
+        return Err(stopping());
+    }
     let Ok(permit) = Arc::clone(&hub.permits).try_acquire_owned() else {
         hub.counters.overload.add_one();
         return Err(Status::resource_exhausted("too many streams; try again later"));
@@ -44,7 +51,9 @@ pub(super) fn open<W: Wire>(
     let hub = Arc::clone(hub);
     tokio::spawn(async move {
         let outbox = Outbox { sender };
-        if let Err(status) = serve::<W>(&hub, scope, incoming, &outbox, permit).await {
+        let served = serve::<W>(&hub, scope, incoming, &outbox, draining).await;
+        drop(permit);
+        if let Err(status) = served {
             outbox.close(status).await;
         }
     });
@@ -60,12 +69,17 @@ impl Outbox {
     async fn send(&self, reply: Response, counters: &Counters) -> Result<(), Status> {
         match timeout(SEND_DEADLINE, self.sender.send(Ok(reply))).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(Status::cancelled("the client is gone")),
+            Ok(Err(_)) => Err(gone()),
             Err(_) => {
                 counters.stuck.add_one();
                 Err(Status::deadline_exceeded("the client does not read"))
             }
         }
+    }
+
+    /// Returns when the client is gone.
+    async fn closed(&self) {
+        self.sender.closed().await;
     }
 
     async fn close(self, status: Status) {
@@ -76,17 +90,20 @@ impl Outbox {
     }
 }
 
-/// Waits for the first request, then serves until the stream ends.
+/// Waits for the newcomer's turn, and for the first request, then serves until the stream ends.
 async fn serve<W: Wire>(
     hub: &Hub,
     scope: Scope,
     mut incoming: Streaming<W::Message>,
     outbox: &Outbox,
-    _permit: OwnedSemaphorePermit,
+    mut draining: watch::Receiver<bool>,
 ) -> Result<(), Status> {
-    let Ok(first) = timeout(FIRST_REQUEST, incoming.message()).await else {
-        return Err(Status::deadline_exceeded("no request came"));
+    let turn = admit(hub, outbox).await?;
+    let first = tokio::select! {
+        first = timeout(FIRST_REQUEST, incoming.message()) => first,
+        _ = draining.wait_for(|draining| *draining) => return Err(stopping()),
     };
+    let first = first.map_err(|_| Status::deadline_exceeded("no request came"))?;
     let refused = |status| {
         hub.counters.refused.add_one();
         status
@@ -104,12 +121,14 @@ async fn serve<W: Wire>(
         scope,
         session: Session::new(scope, snapshot),
         connection: hub.ledger.connect(fleet.clone(), id, mode),
+        turn: Some(turn),
+        life: Lifetime::new(hub.ages, rand::random()),
         counters: &hub.counters,
         outbox,
     };
     let result = async {
         info!("connected");
-        let result = client.converse(hub, first, incoming, snapshots, &fleet).await;
+        let result = client.converse(first, incoming, snapshots, draining, &fleet).await;
         match &result {
             Ok(()) => info!("disconnected"),
             Err(status) => info!(code = ?status.code(), reason = status.message(), "disconnected"),
@@ -117,6 +136,22 @@ async fn serve<W: Wire>(
         result
     };
     result.instrument(span).await
+}
+
+/// Waits for the newcomer's turn. Its first request is not even read before that.
+async fn admit(hub: &Hub, outbox: &Outbox) -> Result<Turn, Status> {
+    let turn = match hub.admission.try_enter() {
+        Some(turn) => turn,
+        None => {
+            hub.counters.delayed.add_one();
+            tokio::select! {
+                turn = hub.admission.enter() => turn.map_err(|Closed| stopping())?,
+                () = outbox.closed() => return Err(gone()),
+            }
+        }
+    };
+    hub.admission.measure().await;
+    Ok(turn)
 }
 
 /// Who a client says it is, and what it is to have.
@@ -146,6 +181,9 @@ struct Client<'a, W: Wire> {
     scope: Scope,
     session: Session<W>,
     connection: Connection,
+    /// A newcomer's, until it has all.
+    turn: Option<Turn>,
+    life: Lifetime,
     counters: &'a Counters,
     outbox: &'a Outbox,
 }
@@ -153,13 +191,13 @@ struct Client<'a, W: Wire> {
 impl<W: Wire> Client<'_, W> {
     async fn converse(
         &mut self,
-        hub: &Hub,
         first: W::Message,
         mut incoming: Streaming<W::Message>,
-        mut snapshots: tokio::sync::watch::Receiver<Arc<SnapshotSet>>,
+        mut snapshots: watch::Receiver<Arc<SnapshotSet>>,
+        mut draining: watch::Receiver<bool>,
         fleet: &FleetName,
     ) -> Result<(), Status> {
-        let mut draining = hub.draining.clone();
+        let mut is_draining = false;
         self.take(first)?;
         loop {
             // Looked at before every answer, so that requests in plenty do not starve pushes.
@@ -171,9 +209,21 @@ impl<W: Wire> Client<'_, W> {
                 self.session.on_snapshot(Arc::clone(snapshot));
             }
             self.answer().await?;
+            if self.life.is_over(self.session.is_quiet()) {
+                if is_draining {
+                    return Err(stopping());
+                }
+                self.counters.aged.add_one();
+                return Ok(());
+            }
             tokio::select! {
                 biased;
-                _ = draining.wait_for(|draining| *draining) => return Err(stopping()),
+                // An error is a server that is gone.
+                _ = draining.wait_for(|draining| *draining), if !is_draining => {
+                    is_draining = true;
+                    self.life.hasten(rand::random());
+                }
+                () = self.life.turn() => {}
                 message = incoming.message() => match message {
                     Ok(Some(message)) => self.take(message)?,
                     Ok(None) => return Ok(()),
@@ -208,6 +258,9 @@ impl<W: Wire> Client<'_, W> {
             self.counters.pushes.of(kind).add_one();
         }
         self.note();
+        if self.session.synced() > 0 {
+            self.turn = None;
+        }
         Ok(())
     }
 
@@ -235,6 +288,10 @@ impl<W: Wire> Client<'_, W> {
         }
         status
     }
+}
+
+fn gone() -> Status {
+    Status::cancelled("the client is gone")
 }
 
 fn stopping() -> Status {

@@ -1,5 +1,6 @@
 //! A real server on a real port, and clients that behave and that do not.
 
+mod life;
 mod slow;
 
 use std::net::SocketAddr;
@@ -20,6 +21,8 @@ use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
+use super::admission::Admission;
+use super::aging::Ages;
 use super::{Hub, XdsServer, transport};
 use crate::clock::Clock;
 use crate::delivery::units::Timestamp;
@@ -54,19 +57,30 @@ impl Server {
         Self::start_with(transport(), streams).await
     }
 
-    async fn start_with(mut transport: tonic::transport::Server, streams: usize) -> Self {
+    async fn start_with(transport: tonic::transport::Server, streams: usize) -> Self {
+        let (admission, ages) = (Admission::default(), Ages::default());
+        Self::start_all(transport, streams, admission, ages).await
+    }
+
+    async fn start_all(
+        mut transport: tonic::transport::Server,
+        streams: usize,
+        admission: Admission,
+        ages: Ages,
+    ) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let snapshots = watch::Sender::new(set(1, &["a"]));
-        let draining = watch::Sender::new(false);
         let hub = Arc::new(Hub {
             snapshots: snapshots.subscribe(),
             ledger: Ledger::new(Clock::new(|| Timestamp(0))),
             counters: Arc::new(Counters::default()),
             permits: Arc::new(Semaphore::new(streams)),
-            draining: draining.subscribe(),
+            admission: Arc::new(admission),
+            ages,
+            draining: watch::Sender::new(false),
         });
-        let server = XdsServer { hub, draining };
+        let server = XdsServer { hub };
         let routes = server.routes();
         let incoming = TcpListenerStream::new(listener);
         tokio::spawn(transport.add_routes(routes).serve_with_incoming(incoming));
@@ -80,13 +94,17 @@ impl Server {
 
     /// Opens an ADS stream and sends one request.
     async fn open(&self, first: DiscoveryRequest) -> Client {
+        self.try_open(first).await.unwrap()
+    }
+
+    async fn try_open(&self, first: DiscoveryRequest) -> Result<Client, Status> {
         let (sender, receiver) = mpsc::channel(8);
         sender.send(first).await.unwrap();
         let mut client = AggregatedDiscoveryServiceClient::new(self.channel().await)
             .max_encoding_message_size(usize::MAX);
         let stream = client.stream_aggregated_resources(ReceiverStream::new(receiver));
-        let incoming = stream.await.unwrap().into_inner();
-        Client { sender, incoming }
+        let incoming = stream.await?.into_inner();
+        Ok(Client { sender, incoming })
     }
 
     /// Waits until something is so.
@@ -245,23 +263,6 @@ async fn too_many_streams_are_turned_away() {
     let second = client.stream_aggregated_resources(ReceiverStream::new(receiver)).await;
     assert_eq!(second.unwrap_err().code(), Code::ResourceExhausted);
     assert_eq!(server.server.hub.counters.overload.get(), 1);
-}
-
-/// Checklist line 51: streams live for ever, so a server that stops ends them itself.
-#[tokio::test]
-async fn draining_ends_every_stream() {
-    let server = Server::start(10).await;
-    let mut client = server.open(clusters()).await;
-    client.next().await.unwrap();
-    server.server.drain();
-    assert_eq!(client.refusal().await.code(), Code::Unavailable);
-    let mut late = server.open(clusters()).await;
-    let ended = loop {
-        if let Err(status) = late.next().await {
-            break status;
-        }
-    };
-    assert_eq!(ended.code(), Code::Unavailable);
 }
 
 /// Checklist line 2: a service of one type needs no type URL, and takes no other.
