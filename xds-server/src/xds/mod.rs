@@ -6,6 +6,7 @@
 
 pub mod bootstrap;
 pub mod counters;
+pub mod debug;
 pub mod fleet;
 pub mod kind;
 pub mod protocol;

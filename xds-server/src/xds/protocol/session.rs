@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::ack::{InFlight, Told};
 use super::dialect::{Content, Dialect, Draft, View};
+use super::holding::{Holding, holdings};
 use super::message::{Event, Refusal, Request, Response, Scope};
 use super::order::Order;
 use super::watch::Watch;
@@ -98,6 +99,12 @@ impl<D: Dialect> Session<D> {
     #[must_use]
     pub const fn synced(&self) -> u64 {
         self.synced
+    }
+
+    /// What the client holds of everything that it wants, for whoever asks.
+    #[must_use]
+    pub fn holdings(&self) -> BTreeMap<Kind, Vec<Holding>> {
+        holdings(&self.watches, &self.snapshot)
     }
 
     fn order(&self) -> Order<'_> {

@@ -75,11 +75,22 @@ impl XdsServer {
         rpc::routes(&self.hub)
     }
 
+    /// Turns true when the server drains.
+    #[must_use]
+    pub fn draining(&self) -> watch::Receiver<bool> {
+        self.draining.subscribe()
+    }
+
     /// Ends every stream, now and from now on, so that the server can stop: streams live for ever
     /// otherwise. Sidecars keep what they have and come back.
     pub fn drain(&self) {
         self.draining.send_replace(true);
     }
+}
+
+/// The full names of the services, as gRPC health knows them.
+pub fn service_names() -> impl Iterator<Item = String> {
+    rpc::service_names()
 }
 
 /// A gRPC server with the limits that a public port needs. Dead peers are found by HTTP/2 pings.
