@@ -11,7 +11,7 @@ mod rpc;
 mod stream;
 #[cfg(test)]
 mod tests;
-mod wire;
+pub mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
