@@ -16,5 +16,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build_client(server)
         .build_server(server)
         .compile_fds(descriptors)?;
+    if std::env::var_os("CARGO_FEATURE_TEST_ADAPTER").is_some() {
+        let file = "adapter/adapter.proto";
+        println!("cargo::rerun-if-changed={file}");
+        tonic_prost_build::configure()
+            .extern_path(".google.protobuf", "::envoy_types::pb::google::protobuf")
+            .compile_well_known_types(true)
+            .compile_fds(protox::compile([file], ["."])?)?;
+    }
     Ok(())
 }

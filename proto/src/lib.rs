@@ -12,6 +12,13 @@ pub mod report {
     }
 }
 
+/// How a conformance harness tells an xDS server what to serve, see `adapter/adapter.proto`.
+#[cfg(feature = "test-adapter")]
+pub mod adapter {
+    #![allow(missing_docs, unreachable_pub, clippy::all, clippy::indexing_slicing)] // generated
+    include!(concat!(env!("OUT_DIR"), "/adapter.rs"));
+}
+
 /// The descriptors of our own messages and services, encoded, for gRPC reflection. Envoy's are not
 /// among them: the envoy-types crate ships none.
 #[cfg(feature = "server")]
