@@ -1,5 +1,7 @@
 //! The fuzzer. `TIDEGATE_FUZZ` names the target; the arguments are libFuzzer's own.
 
+#![no_main]
+
 use std::process::exit;
 use std::sync::LazyLock;
 

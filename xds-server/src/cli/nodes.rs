@@ -150,3 +150,41 @@ fn refusal(last: &LastRefusal) -> String {
     let Refused { version, message, at } = &last.refused;
     format!("{} {version} at {}: {}", last.r#type, time(*at), printable(message))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn one_sidecar_is_told_in_lines_and_rows() {
+        let detail = json!({
+            "id": "envoy\u{1b}1", "fleet": "demo", "connected": true, "since": 0, "mode": "delta",
+            "synced": false, "acked": {}, "behind": 2, "silent_streams": 1,
+            "refused": {"route": {"version": "abc", "message": "no\nway", "at": 1500}},
+            "last_refusal": {"type": "route", "version": "abc", "message": "no\nway", "at": 1500},
+            "types": [{
+                "type": "route",
+                "pushed": {"version": "abc", "at": 1000, "answered": 1500},
+                "resources": [{"name": "a", "state": "refused", "sent": "abc", "acked": null}],
+            }, {"type": "cluster", "pushed": null, "resources": [
+                {"name": "b", "state": "not_sent", "sent": null, "acked": null},
+            ]}],
+        });
+        let detail: NodeDetail = serde_json::from_value(detail).unwrap();
+        let told = summary(&detail);
+        for words in [
+            "envoy 1 of fleet demo: connected since 1970-01-01T00:00:00.000Z",
+            "xDS: delta; synced: refuses route",
+            "refused route abc at 1970-01-01T00:00:01.500Z: no way",
+            "1 of its streams did not tell",
+        ] {
+            assert!(told.contains(words), "no {words:?} in {told}");
+        }
+        let rows: Vec<_> = detail.types.into_iter().flat_map(rows).collect();
+        let (sent, answered) = ("1970-01-01T00:00:01.000Z", "1970-01-01T00:00:01.500Z");
+        assert_eq!(rows[0], ["route", "a", "refused", "abc", "-", sent, answered]);
+        assert_eq!(rows[1], ["cluster", "b", "not sent", "-", "-", "-", "-"]);
+    }
+}

@@ -27,6 +27,8 @@ use crate::xds::protocol::{Holding, HoldingState};
 
 /// Largest answer, in bytes: what clients take without being told to take more.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
+/// What a sidecar costs in an answer beside its own bytes, at most.
+const AROUND_A_SIDECAR: usize = 16;
 /// How many answers are put together at a time.
 const AT_A_TIME: usize = 2;
 
@@ -53,7 +55,7 @@ impl ClientStatus {
         let nodes = self.ledger.nodes().into_iter();
         for node in nodes.filter(|node| node.connected && matchers.match_node(&node.node)) {
             let config = self.of_node(&node, !request.exclude_resource_contents).await;
-            size = size.saturating_add(config.encoded_len());
+            size = size.saturating_add(config.encoded_len()).saturating_add(AROUND_A_SIDECAR);
             if size > MAX_ANSWER {
                 return Err(Status::resource_exhausted(format!(
                     "the answer would be larger than {MAX_ANSWER} bytes: ask for fewer sidecars \
