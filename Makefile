@@ -109,12 +109,16 @@ fuzz: $(FUZZ_BIN) ## look for input that breaks a parser, FUZZ_SECONDS (60) each
 	    -dict=tests/fuzz/words.dict -artifact_prefix=tests/fuzz/$$target- || exit 1; \
 	done
 
-fuzz-keep: $(FUZZ_BIN) ## keep the smallest inputs that reach all that the fuzzer has reached, for `make test` to replay
+# Small inputs only, and one for each branch that is reached: thousands of files would say little more.
+fuzz-keep: $(FUZZ_BIN) ## keep what the fuzzer found, as few small files, for `make test` to replay
 	@for target in $(FUZZ_TARGETS); do \
-	  kept=target/fuzz/kept/$$target; rm -rf $$kept; mkdir -p $$kept target/fuzz/corpus/$$target; \
-	  TIDEGATE_FUZZ=$$target $(FUZZ_BIN) -set_cover_merge=1 -max_len=4096 -verbosity=0 \
-	    $$kept tests/fuzz/corpus/$$target target/fuzz/corpus/$$target && \
-	  rm -rf tests/fuzz/corpus/$$target && cp -r $$kept tests/fuzz/corpus/$$target || exit 1; \
+	  from=tests/fuzz/corpus/$$target; found=target/fuzz/corpus/$$target; \
+	  pool=target/fuzz/pool/$$target; kept=target/fuzz/kept/$$target; \
+	  rm -rf $$pool $$kept && mkdir -p $$pool $$kept $$found && \
+	  find $$from $$found -type f -size -385c -exec cp -t $$pool {} + && \
+	  TIDEGATE_FUZZ=$$target $(FUZZ_BIN) -set_cover_merge=1 -use_counters=0 -use_cmp=0 -verbosity=0 $$kept $$pool && \
+	  find $$from -name 'seed-*' -exec cp -t $$kept {} + && \
+	  rm -rf $$from && cp -r $$kept $$from || exit 1; \
 	done
 
 clean: ## remove everything that was built or fetched
