@@ -9,7 +9,7 @@ RUN_TESTS := $(CARGO) $(if $(NEXTEST),nextest run --no-tests=pass,test)
 say = @printf '\n== %s\n' '$(1)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build targets demo test test-native test-wasm test-e2e conformance lint deny bench fleet clean
+.PHONY: help build targets demo test test-native test-wasm test-e2e conformance lint deny bench fleet fuzz fuzz-keep clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,42 @@ fleet: build ## 9 000 simulated sidecars beside a raw broadcast; writes docs/fle
 	$(call say,building the fleet)
 	$(CARGO) build --release -p tidegate-tests --bin tidegate-fleet
 	@exec $(BUILT)/release/tidegate-fleet $(FLEET)
+
+# Coverage comes from a pass that every LLVM has, so the pinned stable toolchain will do. With --target it is not
+# applied to build scripts. A finding is left in tests/fuzz/ and named; what was learned stays under target/fuzz/.
+FUZZ_HOST     = $(shell rustc -vV | sed -n 's/^host: //p')
+FUZZ_BIN      = target/fuzz/$(FUZZ_HOST)/fuzz/tidegate-fuzz
+FUZZ_TARGETS ?= $(notdir $(wildcard tests/fuzz/corpus/*))
+FUZZ_SECONDS ?= 60
+FUZZ_FLAGS    = -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+  -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+  -Cllvm-args=-sanitizer-coverage-trace-compares
+
+$(FUZZ_BIN): FORCE
+	$(call say,building the fuzzer: every parser that faces the network)
+	RUSTFLAGS='$(FUZZ_FLAGS)' $(CARGO) build --profile fuzz --target $(FUZZ_HOST) --target-dir target/fuzz \
+	  -p tidegate-fuzz --features libfuzzer
+FORCE:
+
+fuzz: $(FUZZ_BIN) ## look for input that breaks a parser, FUZZ_SECONDS (60) each; needs a C++ compiler
+	@for target in $(FUZZ_TARGETS); do \
+	  printf '\n== fuzzing %s for %s s\n' $$target $(FUZZ_SECONDS); mkdir -p target/fuzz/corpus/$$target; \
+	  TIDEGATE_FUZZ=$$target $(FUZZ_BIN) target/fuzz/corpus/$$target tests/fuzz/corpus/$$target \
+	    -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 \
+	    -dict=tests/fuzz/words.dict -artifact_prefix=tests/fuzz/$$target- || exit 1; \
+	done
+
+# Small inputs only, and one for each branch that is reached: thousands of files would say little more.
+fuzz-keep: $(FUZZ_BIN) ## keep what the fuzzer found, as few small files, for `make test` to replay
+	@for target in $(FUZZ_TARGETS); do \
+	  from=tests/fuzz/corpus/$$target; found=target/fuzz/corpus/$$target; \
+	  pool=target/fuzz/pool/$$target; kept=target/fuzz/kept/$$target; \
+	  rm -rf $$pool $$kept && mkdir -p $$pool $$kept $$found && \
+	  find $$from $$found -type f -size -385c -exec cp -t $$pool {} + && \
+	  TIDEGATE_FUZZ=$$target $(FUZZ_BIN) -set_cover_merge=1 -use_counters=0 -use_cmp=0 -verbosity=0 $$kept $$pool && \
+	  find $$from -name 'seed-*' -exec cp -t $$kept {} + && \
+	  rm -rf $$from && cp -r $$kept $$from || exit 1; \
+	done
 
 clean: ## remove everything that was built or fetched
 	$(CARGO) clean

@@ -10,11 +10,11 @@ use tokio::sync::watch;
 
 use crate::controller::{CommandError, Origin, View};
 use crate::delivery::command::{Command, Outcome};
-use crate::delivery::names::{ServiceName, VersionName};
+use crate::delivery::names::{FleetName, ServiceName, VersionName};
 use crate::delivery::units::Timestamp;
 use crate::journal::Record;
 use crate::telemetry::counts::Counts;
-use crate::xds::fleet::NodeStatus;
+use crate::xds::fleet::{Inspection, NodeStatus};
 
 /// The rest of the control plane, as the API sees it.
 pub trait Backend: Send + Sync + 'static {
@@ -36,6 +36,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The sidecars.
     fn nodes(&self) -> Vec<NodeStatus>;
+
+    /// What a connected sidecar was sent.
+    fn inspect<'a>(&'a self, fleet: &'a FleetName, node: &'a str) -> BoxFuture<'a, Inspection>;
 
     /// The time, for flags that ask for it.
     fn now(&self) -> Timestamp;

@@ -1,12 +1,14 @@
 //! What the API answers, and what the command line reads: the state and what is seen of it, in
 //! the words of an operator. A durable format: add, never change.
 
+mod inspection;
 mod sidecars;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::inspection::{NodeDetail, Pushed, ResourceState, TypeState};
 pub(super) use self::sidecars::has_all;
 pub use self::sidecars::{ConvergenceView, LastRefusal, Node, Refused, RefusedBy};
 use super::backend::Backend;

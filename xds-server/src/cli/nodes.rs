@@ -1,8 +1,11 @@
-//! `tidegate nodes`.
+//! `tidegate nodes`: all sidecars, or all about one.
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use tidegate::api::views::{LastRefusal, Node, Refused};
+use reqwest::Method;
+use tidegate::api::views::{LastRefusal, Node, NodeDetail, Refused, ResourceState, TypeState};
+use tidegate::delivery::units::Timestamp;
+use tidegate::xds::protocol::HoldingState;
 
 use super::client::{Client, Target};
 use super::failure::Failure;
@@ -12,12 +15,20 @@ use super::words::NONE;
 /// Show the sidecars.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    /// One sidecar, and what it was sent
+    node: Option<String>,
+    /// Its fleet, if several have a sidecar of that name
+    #[arg(long, requires = "node")]
+    fleet: Option<String>,
     #[command(flatten)]
     target: Target,
 }
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
+    if let Some(node) = &args.node {
+        return show(&client, node, args.fleet, args.target.output).await;
+    }
     let answer = client.get(&["nodes"]).await?;
     if args.target.output == Format::Json {
         return output::json(&answer);
@@ -41,6 +52,90 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     ))
 }
 
+/// All about one sidecar.
+async fn show(
+    client: &Client,
+    node: &str,
+    fleet: Option<String>,
+    format: Format,
+) -> Result<(), Failure> {
+    let query: Vec<_> = fleet.map(|fleet| ("fleet", fleet)).into_iter().collect();
+    let answer = client.ask(Method::GET, &["nodes", node], &query, None).await?;
+    if format == Format::Json {
+        return output::json(&answer);
+    }
+    let detail: NodeDetail = client.read(&answer)?;
+    output::print(&summary(&detail))?;
+    let none = if detail.node.connected {
+        "it was sent nothing"
+    } else {
+        "it is gone, and what it was sent with it"
+    };
+    let rows = detail.types.into_iter().flat_map(rows).collect();
+    output::print(&output::table(
+        ["TYPE", "NAME", "STATE", "SENT", "ACCEPTED", "PUSHED", "ANSWERED"],
+        rows,
+        none,
+    ))
+}
+
+/// What holds for the whole of a sidecar, a line each.
+fn summary(detail: &NodeDetail) -> String {
+    let node = &detail.node;
+    let connected = if node.connected { "connected" } else { "gone" };
+    let mut lines = vec![
+        format!(
+            "{} of fleet {}: {connected} since {}",
+            printable(&node.id),
+            node.fleet,
+            time(node.since)
+        ),
+        format!("xDS: {}; synced: {}", node.mode, synced(node)),
+    ];
+    lines.extend(node.last_refusal.as_ref().map(|last| format!("refused {}", refusal(last))));
+    if detail.silent_streams > 0 {
+        let silent = detail.silent_streams;
+        lines.push(format!("{silent} of its streams did not tell: it does not read them"));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// A row for each resource of a type.
+fn rows(of: TypeState) -> Vec<[String; 7]> {
+    let TypeState { r#type, pushed, resources } = of;
+    let none = || NONE.to_owned();
+    let at = pushed.as_ref().map_or_else(none, |pushed| time(pushed.at));
+    let answered = pushed.as_ref().and_then(|pushed| pushed.answered);
+    let answered = answered.map_or_else(none, time);
+    let row = |ResourceState { name, state, sent, acked }| {
+        let (sent, acked) = (sent.unwrap_or_else(none), acked.unwrap_or_else(none));
+        let name = printable(&name);
+        [r#type.clone(), name, word(state).to_owned(), sent, acked, at.clone(), answered.clone()]
+    };
+    resources.into_iter().map(row).collect()
+}
+
+const fn word(state: HoldingState) -> &'static str {
+    match state {
+        HoldingState::Missing => "no such resource",
+        HoldingState::NotSent => "not sent",
+        HoldingState::Sent => "not answered",
+        HoldingState::Acked => "accepted",
+        HoldingState::Behind => "behind",
+        HoldingState::Refused => "refused",
+    }
+}
+
+fn time(at: Timestamp) -> String {
+    let at = UNIX_EPOCH.checked_add(Duration::from_millis(at.0));
+    at.map_or_else(String::new, |at| humantime::format_rfc3339_millis(at).to_string())
+}
+
+/// A client's words without what a terminal would obey.
+fn printable(text: &str) -> String {
+    text.split(char::is_control).collect::<Vec<_>>().join(" ")
+}
+
 /// Whether it has all: `yes`, `refuses route`, `3 behind`.
 fn synced(node: &Node) -> String {
     if !node.refused.is_empty() {
@@ -53,9 +148,43 @@ fn synced(node: &Node) -> String {
 /// What it refused last, when, and why: the message is the sidecar's own, and may hold anything.
 fn refusal(last: &LastRefusal) -> String {
     let Refused { version, message, at } = &last.refused;
-    let at = UNIX_EPOCH.checked_add(Duration::from_millis(at.0));
-    let at =
-        at.map_or_else(String::new, |at| format!(" at {}", humantime::format_rfc3339_seconds(at)));
-    let message = message.split(char::is_control).collect::<Vec<_>>().join(" ");
-    format!("{} {version}{at}: {message}", last.r#type)
+    format!("{} {version} at {}: {}", last.r#type, time(*at), printable(message))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn one_sidecar_is_told_in_lines_and_rows() {
+        let detail = json!({
+            "id": "envoy\u{1b}1", "fleet": "demo", "connected": true, "since": 0, "mode": "delta",
+            "synced": false, "acked": {}, "behind": 2, "silent_streams": 1,
+            "refused": {"route": {"version": "abc", "message": "no\nway", "at": 1500}},
+            "last_refusal": {"type": "route", "version": "abc", "message": "no\nway", "at": 1500},
+            "types": [{
+                "type": "route",
+                "pushed": {"version": "abc", "at": 1000, "answered": 1500},
+                "resources": [{"name": "a", "state": "refused", "sent": "abc", "acked": null}],
+            }, {"type": "cluster", "pushed": null, "resources": [
+                {"name": "b", "state": "not_sent", "sent": null, "acked": null},
+            ]}],
+        });
+        let detail: NodeDetail = serde_json::from_value(detail).unwrap();
+        let told = summary(&detail);
+        for words in [
+            "envoy 1 of fleet demo: connected since 1970-01-01T00:00:00.000Z",
+            "xDS: delta; synced: refuses route",
+            "refused route abc at 1970-01-01T00:00:01.500Z: no way",
+            "1 of its streams did not tell",
+        ] {
+            assert!(told.contains(words), "no {words:?} in {told}");
+        }
+        let rows: Vec<_> = detail.types.into_iter().flat_map(rows).collect();
+        let (sent, answered) = ("1970-01-01T00:00:01.000Z", "1970-01-01T00:00:01.500Z");
+        assert_eq!(rows[0], ["route", "a", "refused", "abc", "-", sent, answered]);
+        assert_eq!(rows[1], ["cluster", "b", "not sent", "-", "-", "-", "-"]);
+    }
 }

@@ -10,13 +10,13 @@ use tidegate::api::backend::Backend;
 use tidegate::clock::Clock;
 use tidegate::controller::{CommandError, Handle, Origin, View};
 use tidegate::delivery::command::{Command, Outcome};
-use tidegate::delivery::names::{ServiceName, VersionName};
+use tidegate::delivery::names::{FleetName, ServiceName, VersionName};
 use tidegate::delivery::units::Timestamp;
 use tidegate::journal::Record;
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::counts::Counts;
 use tidegate::xds::counters::Counters;
-use tidegate::xds::fleet::{Ledger, NodeStatus};
+use tidegate::xds::fleet::{Inspection, Ledger, NodeStatus};
 use tokio::sync::watch;
 
 use super::metrics;
@@ -53,6 +53,10 @@ impl Backend for Live {
 
     fn nodes(&self) -> Vec<NodeStatus> {
         self.ledger.nodes()
+    }
+
+    fn inspect<'a>(&'a self, fleet: &'a FleetName, node: &'a str) -> BoxFuture<'a, Inspection> {
+        self.ledger.inspect(fleet, node).boxed()
     }
 
     fn now(&self) -> Timestamp {

@@ -24,12 +24,14 @@ use tidegate::journal::{JournalError, Sqlite};
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::grpc::Reports;
 use tidegate::xds::counters::Counters;
+use tidegate::xds::debug;
 use tidegate::xds::fleet::Ledger;
 use tidegate::xds::resources::Publisher;
 use tidegate::xds::serve::{XdsServer, transport};
 use tidegate_proto::report::v1::report_service_server::ReportServiceServer;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
+use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 
 use live::Live;
@@ -53,6 +55,9 @@ pub(crate) enum ServeError {
     /// Smoke tests could not open the preview listeners.
     #[error("the key of the preview listeners: {0}")]
     PreviewKey(#[source] std::io::Error),
+    /// What the port tells of itself cannot be put together.
+    #[error("gRPC reflection cannot be served: {0}")]
+    Reflection(#[from] debug::ReflectionError),
     /// Smoke tests cannot be sent.
     #[error("no HTTP client for smoke tests: {0}")]
     Smoke(#[from] reqwest::Error),
@@ -101,7 +106,9 @@ pub(crate) async fn run(
     })?;
     let published = Published(snapshots.clone());
     let reports = Reports::new(Arc::clone(&telemetry), published, clock.clone());
-    let xds = XdsServer::new(snapshots, Arc::clone(&ledger), Arc::clone(&counters));
+    let xds = XdsServer::new(snapshots.clone(), Arc::clone(&ledger), Arc::clone(&counters));
+    let routes = xds.routes().add_service(ReportServiceServer::new(reports));
+    let routes = debug::add_to(routes, snapshots, xds.draining(), Arc::clone(&ledger))?;
     let live = Live {
         controller: controller.clone(),
         telemetry,
@@ -110,7 +117,7 @@ pub(crate) async fn run(
         clock,
     };
     let ended = tokio::select! {
-        ended = serve(&xds, reports, live, listeners, stop) => ended,
+        ended = serve(&xds, routes, live, listeners, stop) => ended,
         ended = smoke::run(controller.clone(), previews, smoke::Patience::default()) => match ended {
             Ok(()) => Err(ServeError::Controller),
             Err(error) => Err(error.into()),
@@ -125,14 +132,13 @@ pub(crate) async fn run(
 /// Serves both ports until `stop` turns true, then lets what is under way end.
 async fn serve(
     xds: &XdsServer,
-    reports: Reports<Published>,
+    routes: Routes,
     live: Live,
     listeners: Listeners,
     stop: watch::Receiver<bool>,
 ) -> Result<(), ServeError> {
     let router = api::router(Arc::new(live), stop.clone());
     let rest = api::serve::serve(listeners.api, router, stop.clone());
-    let routes = xds.routes().add_service(ReportServiceServer::new(reports));
     let incoming = TcpIncoming::from(listeners.xds).with_nodelay(Some(true));
     let (mut stopped, mut overdue) = (stop.clone(), stop);
     let grpc = transport().add_routes(routes).serve_with_incoming_shutdown(incoming, async move {

@@ -4,8 +4,11 @@
 //! sent next, [`serve`] carries both over gRPC, and [`fleet`] remembers who acknowledged what.
 //! Data goes one way: state → [`resources::Publisher`] → `watch` → one task a stream → Envoy.
 
+#[cfg(feature = "test-adapter")]
+pub mod adapter;
 pub mod bootstrap;
 pub mod counters;
+pub mod debug;
 pub mod fleet;
 pub mod kind;
 pub mod protocol;

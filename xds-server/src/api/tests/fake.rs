@@ -21,15 +21,16 @@ use crate::config;
 use crate::controller::{CommandError, Origin, View};
 use crate::delivery::command::{Asker, Command, Outcome};
 use crate::delivery::event::Event;
-use crate::delivery::names::{ReleaseId, ServiceName, VersionName};
+use crate::delivery::names::{FleetName, ReleaseId, ServiceName, VersionName};
 use crate::delivery::progress::{AckTimes, Convergence, Observation, Progress};
 use crate::delivery::reducer::decide_command;
 use crate::delivery::units::Timestamp;
 use crate::journal::{Head, NewRecord, Record};
 use crate::judge::{Evidence, Verdict};
 use crate::telemetry::counts::Counts;
-use crate::xds::fleet::{Nack, NodeStatus};
+use crate::xds::fleet::{Inspection, Nack, NodeStatus, Push, StreamReport, TypeReport};
 use crate::xds::kind::{Kind, Mode};
+use crate::xds::protocol::{Holding, HoldingState};
 
 /// Two services: `order` is a canary, `product` blue/green.
 const CONFIG: &str = r#"
@@ -166,17 +167,37 @@ impl Backend for Fake {
             message: "no such cluster".to_owned(),
             at: Timestamp(9),
         };
-        vec![NodeStatus {
-            node: "envoy-1".to_owned(),
-            fleet: "demo".parse().unwrap(),
-            connected: true,
+        let node = |node: &str, fleet: &str, connected| NodeStatus {
+            node: node.to_owned(),
+            fleet: fleet.parse().unwrap(),
+            connected,
             since: Timestamp(5),
             mode: Mode::Delta,
             synced: 0,
             acked: BTreeMap::new(),
             refused: BTreeMap::from([(Kind::Route, nack.clone())]),
-            last_refusal: Some((Kind::Route, nack)),
-        }]
+            last_refusal: Some((Kind::Route, nack.clone())),
+        };
+        vec![
+            node("envoy-1", "demo", true),
+            node("twin", "demo", false),
+            node("twin", "other", false),
+        ]
+    }
+
+    fn inspect<'a>(&'a self, _: &'a FleetName, _: &'a str) -> BoxFuture<'a, Inspection> {
+        let holding = Holding {
+            name: "order/v2".into(),
+            state: HoldingState::Refused,
+            sent: Some("abc".into()),
+            acked: None,
+            content: None,
+        };
+        let push = Push { version: "abc".into(), at: Timestamp(8), answered: Some(Timestamp(9)) };
+        let report = TypeReport { pushed: Some(push), holdings: vec![holding] };
+        let types = BTreeMap::from([(Kind::Route, report)]);
+        let streams = vec![StreamReport { mode: Mode::Delta, types }];
+        async move { Inspection { streams, silent: 1 } }.boxed()
     }
 
     fn now(&self) -> Timestamp {

@@ -24,6 +24,11 @@ async fn what_cannot_be_is_refused_as_a_problem() {
         (Method::GET, "/api/v1/flags/beta", None, 404, "unknown-flag", "`beta`"),
         (Method::DELETE, "/api/v1/flags/beta", None, 404, "unknown-flag", "`beta`"),
         (Method::POST, "/api/v1/flags/beta/enable", None, 404, "unknown-flag", "`beta`"),
+        (Method::GET, "/api/v1/nodes/envoy-7", None, 404, "unknown-node", "envoy-7"),
+        (Method::GET, "/api/v1/nodes/twin", None, 409, "ambiguous-node", "demo, other"),
+        (Method::GET, "/api/v1/nodes/twin?fleet=none", None, 404, "unknown-node", "twin"),
+        (Method::GET, "/api/v1/nodes/twin?flet=demo", None, 400, "bad-request", "flet"),
+        (Method::GET, "/api/v1/nodes/%FF", None, 400, "bad-request", ""),
         (Method::GET, "/api/v2", None, 404, "no-such-path", "/api/v1/services"),
         (
             Method::POST,

@@ -135,6 +135,21 @@ async fn flags_are_kept_switched_and_evaluated() {
 }
 
 #[tokio::test]
+async fn a_node_tells_what_it_was_sent() {
+    let server = Server::start().await;
+    let node = server.get("/api/v1/nodes/twin?fleet=other").await;
+    assert_eq!((&node["id"], &node["fleet"]), (&json!("twin"), &json!("other")));
+    let expected = json!([{
+        "type": "route",
+        "pushed": {"version": "abc", "at": 8, "answered": 9},
+        "resources": [{"name": "order/v2", "state": "refused", "sent": "abc", "acked": null}],
+    }]);
+    assert_eq!(node["types"], expected);
+    assert_eq!(node["silent_streams"], 1);
+    assert_eq!(node["refused"]["route"]["message"], "no such cluster");
+}
+
+#[tokio::test]
 async fn nodes_are_listed() {
     let server = Server::start().await;
     let nodes = server.get("/api/v1/nodes").await;

@@ -1,6 +1,6 @@
 //! The ledger of all sidecars.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,16 +8,17 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use dashmap::mapref::multiple::RefMulti;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
+use super::inspect::{Exchanges, INQUIRIES, Inquiry, Inspection, inspect};
 use super::node::{Node, NodeStatus, Stream};
 use super::tally::{Standing, Tally};
 use super::times::Times;
 use crate::clock::Clock;
 use crate::delivery::names::FleetName;
 use crate::delivery::progress::{AckTimes, Convergence, MAX_NAMED, Refused};
-use crate::xds::kind::Mode;
-use crate::xds::protocol::Event;
+use crate::xds::kind::{Kind, Mode};
+use crate::xds::protocol::{Event, Holding};
 
 /// How many sidecars that left are remembered. Node ids are the clients' own words: without a
 /// bound they could fill the memory.
@@ -63,14 +64,16 @@ impl Ledger {
         let id = self.next_stream.fetch_add(1, Ordering::Relaxed);
         let key = (fleet, Arc::from(node));
         self.gone.lock().retain(|gone| (&gone.fleet, &*gone.node) != (&key.0, &*key.1));
-        let stream = Stream::new(id, mode, self.clock.now());
+        let (sender, inquiries) = mpsc::channel(INQUIRIES);
+        let stream = Stream::new(id, mode, self.clock.now(), sender);
         let mut known = self.nodes.entry(key.clone()).or_default();
         let before = known.standing();
         known.streams.push(stream);
         self.tally.lock().moved(before, known.standing());
         drop(known);
         self.notify();
-        Connection { ledger: Arc::clone(self), key, id, synced: 0 }
+        let ledger = Arc::clone(self);
+        Connection { ledger, key, id, synced: 0, inquiries, exchanges: Exchanges::new(mode) }
     }
 
     /// Notes that a publication is about to be made, so that its way to the sidecars can be timed.
@@ -132,6 +135,15 @@ impl Ledger {
         nodes
     }
 
+    /// Asks a connected sidecar's streams what they were sent.
+    pub async fn inspect(&self, fleet: &FleetName, node: &str) -> Inspection {
+        let key = (fleet.clone(), Arc::from(node));
+        let streams = self.nodes.get(&key).map(|node| {
+            node.streams.iter().map(|stream| stream.inquiries.clone()).collect::<Vec<_>>()
+        });
+        inspect(&streams.unwrap_or_default()).await
+    }
+
     /// Wakes whenever a sidecar came further, came or left. The value only counts.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
@@ -173,9 +185,27 @@ pub struct Connection {
     key: Key,
     id: u64,
     synced: u64,
+    inquiries: mpsc::Receiver<Inquiry>,
+    exchanges: Exchanges,
 }
 
 impl Connection {
+    /// Notes that a response was handed to the client.
+    pub fn pushed(&mut self, kind: Kind, version: Box<str>) {
+        self.exchanges.push(kind, version, self.ledger.clock.now());
+    }
+
+    /// Waits until somebody asks what the client was sent.
+    pub async fn inquiry(&mut self) -> Option<Inquiry> {
+        self.inquiries.recv().await
+    }
+
+    /// Tells whoever asks what the client was sent, given what it holds.
+    pub fn tell(&self, inquiry: Inquiry, holdings: BTreeMap<Kind, Vec<Holding>>) {
+        // Whoever asked may have gone: then nobody needs an answer.
+        inquiry.send(self.exchanges.report(holdings)).ok();
+    }
+
     /// Notes what became known of the client, and how far it is.
     pub fn record(&mut self, events: impl Iterator<Item = Event>, synced: u64) {
         let mut events = events.peekable();
@@ -190,6 +220,7 @@ impl Connection {
             let mut streams = node.streams.iter_mut();
             if let Some(stream) = streams.find(|stream| stream.id == self.id) {
                 for event in events {
+                    self.exchanges.note(&event, now);
                     news |= stream.record(event, now);
                 }
                 news |= stream.advance(synced);

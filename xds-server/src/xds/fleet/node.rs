@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use serde::Serialize;
+use tokio::sync::mpsc;
 
+use super::inspect::Inquiry;
 use super::tally::Standing;
 use crate::delivery::names::FleetName;
 use crate::delivery::units::Timestamp;
@@ -51,6 +53,8 @@ pub(super) struct Stream {
     pub(super) id: u64,
     pub(super) since: Timestamp,
     pub(super) mode: Mode,
+    /// Where its task can be asked.
+    pub(super) inquiries: mpsc::Sender<Inquiry>,
     synced: u64,
     acked: BTreeMap<Kind, String>,
     refused: BTreeMap<Kind, Nack>,
@@ -58,11 +62,17 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) const fn new(id: u64, mode: Mode, since: Timestamp) -> Self {
+    pub(super) const fn new(
+        id: u64,
+        mode: Mode,
+        since: Timestamp,
+        inquiries: mpsc::Sender<Inquiry>,
+    ) -> Self {
         Self {
             id,
             since,
             mode,
+            inquiries,
             synced: 0,
             acked: BTreeMap::new(),
             refused: BTreeMap::new(),

@@ -25,6 +25,15 @@ impl Told {
             Self::Gone => want.is_none(),
         }
     }
+
+    /// The version that it is; none if it is that there is none.
+    fn version(&self) -> Option<&str> {
+        match self {
+            Self::Content(resource) => Some(resource.version()),
+            Self::Older(version) => Some(version),
+            Self::Gone => None,
+        }
+    }
 }
 
 /// How a client answered.
@@ -138,6 +147,16 @@ impl Entry {
             Some(Told::Content(resource)) => Some(resource),
             _ => None,
         }
+    }
+
+    /// The version that the client was told last, or says that it has.
+    pub(super) fn version(&self) -> Option<&str> {
+        self.news.as_ref().map(|news| &news.told).or(self.acked.as_ref())?.version()
+    }
+
+    /// The version that the client accepted last, or says that it has.
+    pub(super) fn accepted_version(&self) -> Option<&str> {
+        self.acked.as_ref()?.version()
     }
 
     /// The newest content that the client was told, if we have it.

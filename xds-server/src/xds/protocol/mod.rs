@@ -10,6 +10,7 @@
 mod ack;
 mod delta;
 mod dialect;
+mod holding;
 mod message;
 mod order;
 mod session;
@@ -21,6 +22,7 @@ mod watch;
 
 pub use delta::{Delta, DeltaNames};
 pub use dialect::Dialect;
+pub use holding::{Holding, HoldingState};
 pub use message::{Event, Refusal, Request, Response, Scope};
 pub use session::Session;
 pub use sotw::{Sotw, SotwNames};

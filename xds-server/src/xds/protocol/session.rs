@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::ack::{InFlight, Told};
 use super::dialect::{Content, Dialect, Draft, View};
+use super::holding::{Holding, holdings};
 use super::message::{Event, Refusal, Request, Response, Scope};
 use super::order::Order;
 use super::watch::Watch;
@@ -104,6 +105,12 @@ impl<D: Dialect> Session<D> {
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         self.watches.values().all(Watch::is_settled)
+    }
+
+    /// What the client holds of everything that it wants, for whoever asks.
+    #[must_use]
+    pub fn holdings(&self) -> BTreeMap<Kind, Vec<Holding>> {
+        holdings(&self.watches, &self.snapshot)
     }
 
     fn order(&self) -> Order<'_> {

@@ -74,6 +74,21 @@ impl Resource {
         }
     }
 
+    /// A resource that is encoded already.
+    #[cfg(feature = "test-adapter")]
+    #[must_use]
+    pub fn raw(kind: Kind, name: &str, value: Bytes) -> Self {
+        Self {
+            kind,
+            name: name.into(),
+            version: hex(&Sha256::digest(&value)),
+            head: value.len(),
+            value,
+            needs: Vec::new(),
+            parts: Vec::new(),
+        }
+    }
+
     /// Encodes a message that has parts: `head` is all else.
     #[must_use]
     pub fn assemble(kind: Kind, name: &str, head: &impl Message, parts: Vec<Part>) -> Self {

@@ -13,7 +13,7 @@ mod rpc;
 mod stream;
 #[cfg(test)]
 mod tests;
-mod wire;
+pub mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +41,8 @@ const MAX_HEADERS: u32 = 16 * 1024;
 #[derive(Debug)]
 pub struct XdsServer {
     hub: Arc<Hub>,
+    /// What others are told. Streams have a word of their own, because the end waits for their ears.
+    stopping: watch::Sender<bool>,
 }
 
 /// What every stream shares.
@@ -73,7 +75,7 @@ impl XdsServer {
             ages: Ages::default(),
             draining: watch::Sender::new(false),
         });
-        Self { hub }
+        Self { hub, stopping: watch::Sender::new(false) }
     }
 
     /// The services, to be served by [`transport`], beside others if wanted.
@@ -82,14 +84,26 @@ impl XdsServer {
         rpc::routes(&self.hub)
     }
 
+    /// Turns true when the server drains, for whoever serves beside it.
+    #[must_use]
+    pub fn draining(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+
     /// Ends every stream, one after the other within two seconds or three, so that the server can stop
     /// and its replicas are not overrun; new ones are sent away. Returns when all are gone. Until then
     /// the rest works on, a rollback included. Sidecars keep what they have and come back.
     pub async fn drain(&self) {
+        self.stopping.send_replace(true);
         self.hub.draining.send_replace(true);
         self.hub.admission.close();
         self.hub.draining.closed().await;
     }
+}
+
+/// The full names of the services, as gRPC health knows them.
+pub fn service_names() -> impl Iterator<Item = String> {
+    rpc::service_names()
 }
 
 /// A gRPC server with the limits that a public port needs. Dead peers are found by HTTP/2 pings.

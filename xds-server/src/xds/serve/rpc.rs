@@ -34,6 +34,11 @@ const SERVICES: [(&str, &str, Scope); 6] = [
     ),
 ];
 
+/// The services' full names.
+pub(super) fn service_names() -> impl Iterator<Item = String> {
+    SERVICES.into_iter().map(|(service, ..)| format!("envoy.service.{service}"))
+}
+
 /// Every RPC, at its path.
 pub(super) fn routes(hub: &Arc<Hub>) -> Routes {
     let add = |router: Router, (service, of, scope): (&str, &str, Scope)| {

@@ -233,6 +233,9 @@ impl<W: Wire> Client<'_, W> {
                     changed.map_err(|_| stopping())?;
                     snapshots.mark_changed();
                 }
+                Some(inquiry) = self.connection.inquiry() => {
+                    self.connection.tell(inquiry, self.session.holdings());
+                }
             }
         }
     }
@@ -252,10 +255,11 @@ impl<W: Wire> Client<'_, W> {
     async fn answer(&mut self) -> Result<(), Status> {
         self.note();
         while let Some(response) = self.session.next_response() {
-            let kind = response.kind;
+            let (kind, version) = (response.kind, response.version.clone());
             debug!(%kind, version = &*response.version, resources = response.resources.len(), removed = response.removed.len(), "push");
             self.outbox.send(response, self.counters).await?;
             self.counters.pushes.of(kind).add_one();
+            self.connection.pushed(kind, version);
         }
         self.note();
         if self.session.synced() > 0 {

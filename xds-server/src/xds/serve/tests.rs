@@ -80,7 +80,7 @@ impl Server {
             ages,
             draining: watch::Sender::new(false),
         });
-        let server = XdsServer { hub };
+        let server = XdsServer { hub, stopping: watch::Sender::new(false) };
         let routes = server.routes();
         let incoming = TcpListenerStream::new(listener);
         tokio::spawn(transport.add_routes(routes).serve_with_incoming(incoming));

@@ -12,7 +12,7 @@ use crate::xds::protocol::{
 use crate::xds::resources::Resource;
 
 /// A dialect's messages.
-pub(super) trait Wire: Dialect {
+pub trait Wire: Dialect {
     /// Its request.
     type Message: Message + Default + 'static;
 
@@ -20,6 +20,9 @@ pub(super) trait Wire: Dialect {
     fn node(message: &Self::Message) -> Option<&Node>;
 
     /// The request. Locators and dynamic parameters are not implemented by anyone: passed over.
+    ///
+    /// # Errors
+    /// When it names no type that may be asked for.
     fn request(message: Self::Message, scope: Scope) -> Result<Request<Self::Names>, Refusal>;
 
     /// Writes the fields of the response, in the order of their numbers.

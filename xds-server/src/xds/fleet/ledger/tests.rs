@@ -178,3 +178,25 @@ fn a_status_is_plain_json() {
     }]);
     assert_eq!(json, expected);
 }
+
+/// A stream whose client does not read cannot tell; who asks is not kept waiting for ever.
+#[tokio::test]
+async fn a_stream_that_does_not_answer_is_counted_as_silent() {
+    let ledger = ledger();
+    let demo = "demo".parse().unwrap();
+    let stuck = connect(&ledger, "one");
+    let mut well = connect(&ledger, "one");
+    well.pushed(Kind::Route, "v".into());
+    let answering = async {
+        let inquiry = well.inquiry().await.unwrap();
+        well.tell(inquiry, [(Kind::Route, Vec::new())].into());
+    };
+    let (inspection, ()) = tokio::join!(ledger.inspect(&demo, "one"), answering);
+    assert_eq!((inspection.streams.len(), inspection.silent), (1, 1));
+    let push = inspection.streams[0].types[&Kind::Route].pushed.clone().unwrap();
+    assert_eq!((&*push.version, push.at, push.answered), ("v", Timestamp(7), None));
+
+    drop((stuck, well));
+    let gone = ledger.inspect(&demo, "one").await;
+    assert_eq!((gone.streams.len(), gone.silent), (0, 0));
+}

@@ -2,6 +2,7 @@
 //! project's xDS checklist.
 
 mod answers;
+mod holdings;
 mod limits;
 mod model;
 mod order;

@@ -17,7 +17,7 @@ pub(super) fn mesh(content: u32, clusters: &[&str]) -> Vec<Arc<Resource>> {
 }
 
 /// Subscribes as Envoy does, and accepts everything.
-fn start<C: Speak>(serial: u64, content: u32, clusters: &[&str]) -> C {
+pub(super) fn start<C: Speak>(serial: u64, content: u32, clusters: &[&str]) -> C {
     let mut client = C::aggregated(snapshot(serial, &mesh(content, clusters)));
     client.want(Kind::Cluster, &[]);
     client.want(Kind::Endpoint, clusters);

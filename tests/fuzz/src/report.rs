@@ -1,0 +1,36 @@
+//! Reports, from the bytes of the request to the sums.
+
+use std::sync::Arc;
+
+use prost::Message as _;
+use tidegate::delivery::units::Timestamp;
+use tidegate::telemetry::Telemetry;
+use tidegate::telemetry::intake::Report;
+use tidegate_proto::report::v1::ReportRequest;
+use tokio::sync::Notify;
+
+use crate::world;
+
+/// Takes a report in, and once more: a repeat must count for nothing.
+pub(crate) fn report(data: &[u8]) {
+    let Ok(request) = ReportRequest::decode(data) else {
+        return;
+    };
+    let report = match Report::try_from(request) {
+        Ok(report) => report,
+        Err(malformed) => {
+            assert!(!malformed.to_string().is_empty());
+            return;
+        }
+    };
+    let telemetry = Telemetry::new(Arc::new(Notify::new()));
+    telemetry.follow(&world::LATER);
+    let service = "order".parse().expect("a name");
+    let sequence = report.sequence;
+    let acknowledged = telemetry.take_in(report.clone(), Timestamp(1)).expect("there is room");
+    assert_eq!(acknowledged, sequence);
+    let once = telemetry.totals(&service);
+    let again = telemetry.take_in(report, Timestamp(2)).expect("there is room");
+    assert_eq!(again, sequence);
+    assert_eq!(telemetry.totals(&service), once, "a repeat was counted");
+}

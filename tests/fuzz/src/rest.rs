@@ -1,0 +1,120 @@
+//! REST requests, through the API's own router, to a control plane in memory.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use prometheus_client::registry::Registry;
+use tidegate::api;
+use tidegate::api::backend::Backend;
+use tidegate::controller::{CommandError, Origin, View};
+use tidegate::delivery::command::{Command, Outcome};
+use tidegate::delivery::names::{FleetName, ServiceName, VersionName};
+use tidegate::delivery::state::State;
+use tidegate::delivery::units::Timestamp;
+use tidegate::journal::Record;
+use tidegate::telemetry::counts::Counts;
+use tidegate::xds::fleet::{Inspection, NodeStatus};
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tower::ServiceExt as _;
+
+use crate::world;
+
+/// The real reducer and fold, without a journal.
+struct Memory(watch::Sender<Arc<View>>);
+
+impl Memory {
+    fn new(state: &State) -> Self {
+        let view = View { state: Arc::new(state.clone()), ..View::default() };
+        Self(watch::Sender::new(Arc::new(view)))
+    }
+}
+
+impl Backend for Memory {
+    fn submit(&self, command: Command, _: Origin) -> BoxFuture<'_, Result<Outcome, CommandError>> {
+        let mut result = Err(CommandError::Stopped);
+        self.0.send_modify(|view| {
+            let view = Arc::make_mut(view);
+            let state = Arc::make_mut(&mut view.state);
+            result = world::obey(state, &command).map_err(CommandError::Refused);
+        });
+        async move { result }.boxed()
+    }
+
+    fn view(&self) -> watch::Receiver<Arc<View>> {
+        self.0.subscribe()
+    }
+
+    fn events(&self, _: u64, _: usize) -> BoxFuture<'_, Result<Vec<Record>, CommandError>> {
+        async { Ok(Vec::new()) }.boxed()
+    }
+
+    fn totals(&self, _: &ServiceName) -> BTreeMap<VersionName, Counts> {
+        BTreeMap::new()
+    }
+
+    fn nodes(&self) -> Vec<NodeStatus> {
+        Vec::new()
+    }
+
+    fn inspect<'a>(&'a self, _: &'a FleetName, _: &'a str) -> BoxFuture<'a, Inspection> {
+        async { Inspection::default() }.boxed()
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp(1_700_000_000_000)
+    }
+
+    fn register(&self, _: &mut Registry) {}
+}
+
+thread_local! {
+    static RUNTIME: RefCell<Runtime> = RefCell::new(
+        tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime")
+    );
+}
+
+/// Requests, parted by zero bytes: the first line is method and path, the rest is the body.
+pub(crate) fn rest(data: &[u8]) {
+    let (_stop, stopped) = watch::channel(false);
+    let router = api::router(Arc::new(Memory::new(&world::LATER)), stopped);
+    RUNTIME.with_borrow(|runtime| {
+        runtime.block_on(async {
+            for request in data.split(|byte| *byte == 0).take(8) {
+                send(&router, request).await;
+            }
+        });
+    });
+}
+
+async fn send(router: &Router, request: &[u8]) {
+    let mut lines = request.splitn(2, |byte| *byte == b'\n');
+    let head = lines.next().and_then(|line| std::str::from_utf8(line).ok()).unwrap_or_default();
+    let (method, path) = head.split_once(' ').unwrap_or(("GET", head));
+    let Ok(method) = Method::from_bytes(method.as_bytes()) else {
+        return;
+    };
+    let body = Body::from(lines.next().unwrap_or_default().to_vec());
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", "application/json")
+        .body(body);
+    // What is no HTTP never gets to the router.
+    let Ok(request) = request else {
+        return;
+    };
+    let Ok(response) = router.clone().oneshot(request).await;
+    let status = response.status();
+    assert_ne!(status, StatusCode::INTERNAL_SERVER_ERROR, "{head}");
+    if status.is_client_error() {
+        let kind = response.headers().get("content-type");
+        assert!(kind.is_some_and(|kind| kind == "application/problem+json"), "{head}: {status}");
+    }
+}

@@ -1,0 +1,86 @@
+//! A small mesh: what requests are about, and what they may change.
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+use serde_json::json;
+use tidegate::config::{self, Config};
+use tidegate::delivery::command::{Command, Outcome, Refusal};
+use tidegate::delivery::event::Event;
+use tidegate::delivery::reducer::decide_command;
+use tidegate::delivery::state::State;
+use tidegate::delivery::units::Timestamp;
+
+const CONFIG: &str = r#"
+filter: {wasm: filter.wasm}
+fleets: [{name: demo, listeners: [{name: ingress, address: "127.0.0.1:10000", services: ["*"]}]}]
+services:
+  - name: order
+    hosts: ["order.local"]
+    identity: [{header: x-user-id}, {cookie: sid}]
+    strategy: {canary: {steps: [5%, 100%]}}
+    stable: v1
+    versions: [{name: v1, endpoints: ["127.0.0.1:9101"]}, {name: v2, endpoints: ["[::1]:9102"]}]
+  - name: product
+    hosts: ["product.local"]
+    strategy: {blue_green: {}}
+    environments: {blue: {endpoints: ["127.0.0.1:9201"]}, green: {endpoints: ["localhost:9202"]}}
+    active: blue
+"#;
+
+/// The mesh as its configuration says.
+pub(crate) fn config() -> Config {
+    config::check(CONFIG, Path::new("")).expect("the mesh is valid")
+}
+
+/// What the controller would know after its start.
+pub(crate) static BEGIN: LazyLock<State> = LazyLock::new(|| {
+    let mut state = State::default();
+    let event = Event::CatalogueApplied { services: config().services };
+    state.apply(Timestamp(1), &event).expect("the catalogue folds");
+    state
+});
+
+/// The same, with a flag, a third version and a running release.
+pub(crate) static LATER: LazyLock<State> = LazyLock::new(|| {
+    let mut state = BEGIN.clone();
+    let version = |name: &str| name.parse().expect("a name");
+    let flags = json!({"flags": {"beta": {
+        "state": "ENABLED",
+        "variants": {"on": "v2", "off": ""},
+        "defaultVariant": "off",
+        "targeting": {"if": [{"==": [{"var": "headers.x-beta"}, "1"]}, "on", "off"]},
+        "metadata": {"service": "order"},
+    }}});
+    let spec = config()
+        .services
+        .into_iter()
+        .next()
+        .and_then(|service| service.versions.into_values().next());
+    let commands = [
+        Command::ReplaceFlags(flags),
+        Command::RegisterVersion {
+            service: "order".parse().expect("a name"),
+            version: version("v3"),
+            spec: spec.expect("a version"),
+        },
+        Command::StartRelease {
+            service: "order".parse().expect("a name"),
+            version: version("v2"),
+            plan: None,
+        },
+    ];
+    for command in commands {
+        obey(&mut state, &command).expect("the command is possible");
+    }
+    state
+});
+
+/// Decides and folds, as the controller does.
+pub(crate) fn obey(state: &mut State, command: &Command) -> Result<Outcome, Refusal> {
+    let (events, outcome) = decide_command(state, command)?;
+    for event in events {
+        state.apply(Timestamp(2), &event).expect("what was decided folds");
+    }
+    Ok(outcome)
+}

@@ -1,0 +1,171 @@
+//! Client status (CSDS), for `istioctl`-like tools: what each sidecar was sent, and how it answered,
+//! as the control plane sees it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::stream::unfold;
+use prost::Message as _;
+use tidegate_proto::envoy::envoy::admin::v3::UpdateFailureState;
+use tidegate_proto::envoy::envoy::config::core::v3::Node;
+use tidegate_proto::envoy::envoy::service::status::v3::client_config::GenericXdsConfig;
+use tidegate_proto::envoy::envoy::service::status::v3::client_status_discovery_service_server::ClientStatusDiscoveryService;
+use tidegate_proto::envoy::envoy::service::status::v3::{
+    ClientConfig, ClientStatusRequest, ClientStatusResponse, ConfigStatus,
+};
+use tidegate_proto::envoy::google::protobuf::{Any, Timestamp as Time};
+use tokio::sync::{Semaphore, watch};
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::access::allowed;
+use super::matcher::Matchers;
+use crate::delivery::units::Timestamp;
+use crate::xds::fleet::{Ledger, Nack, NodeStatus, TypeReport};
+use crate::xds::kind::Kind;
+use crate::xds::protocol::{Holding, HoldingState};
+
+/// Largest answer, in bytes: what clients take without being told to take more.
+const MAX_ANSWER: usize = 4 * 1024 * 1024;
+/// What a sidecar costs in an answer beside its own bytes, at most.
+const AROUND_A_SIDECAR: usize = 16;
+/// How many answers are put together at a time.
+const AT_A_TIME: usize = 2;
+
+/// The client status service.
+#[derive(Debug, Clone)]
+pub(super) struct ClientStatus {
+    ledger: Arc<Ledger>,
+    draining: watch::Receiver<bool>,
+    room: Arc<Semaphore>,
+}
+
+impl ClientStatus {
+    pub(super) fn new(ledger: Arc<Ledger>, draining: watch::Receiver<bool>) -> Self {
+        Self { ledger, draining, room: Arc::new(Semaphore::new(AT_A_TIME)) }
+    }
+
+    /// Sidecar after sidecar, so that no more is held than is answered.
+    async fn answer(&self, request: ClientStatusRequest) -> Result<ClientStatusResponse, Status> {
+        let matchers = Matchers::try_from(request.node_matchers)?;
+        let closed = |_| Status::unavailable("the control plane is stopping");
+        let _turn = self.room.acquire().await.map_err(closed)?;
+        let mut answer = ClientStatusResponse::default();
+        let mut size = 0_usize;
+        let nodes = self.ledger.nodes().into_iter();
+        for node in nodes.filter(|node| node.connected && matchers.match_node(&node.node)) {
+            let config = self.of_node(&node, !request.exclude_resource_contents).await;
+            size = size.saturating_add(config.encoded_len()).saturating_add(AROUND_A_SIDECAR);
+            if size > MAX_ANSWER {
+                return Err(Status::resource_exhausted(format!(
+                    "the answer would be larger than {MAX_ANSWER} bytes: ask for fewer sidecars \
+                     with `node_matchers`, or set `exclude_resource_contents`"
+                )));
+            }
+            answer.config.push(config);
+        }
+        Ok(answer)
+    }
+
+    async fn of_node(&self, status: &NodeStatus, contents: bool) -> ClientConfig {
+        let inspection = self.ledger.inspect(&status.fleet, &status.node).await;
+        let types = inspection.streams.into_iter().flat_map(|stream| stream.types);
+        let configs = types.flat_map(|(kind, report)| {
+            let nack = status.refused.get(&kind);
+            let TypeReport { pushed, holdings } = report;
+            let updated = pushed.map(|push| time(push.at));
+            holdings.into_iter().map(move |it| config(kind, it, updated, nack, contents))
+        });
+        ClientConfig {
+            node: Some(Node {
+                id: status.node.clone(),
+                cluster: status.fleet.to_string(),
+                ..Node::default()
+            }),
+            generic_xds_configs: configs.collect(),
+            ..ClientConfig::default()
+        }
+    }
+}
+
+fn config(
+    kind: Kind,
+    holding: Holding,
+    last_updated: Option<Time>,
+    nack: Option<&Nack>,
+    contents: bool,
+) -> GenericXdsConfig {
+    let Holding { name, state, sent, content, .. } = holding;
+    let status = match state {
+        HoldingState::Missing | HoldingState::NotSent => ConfigStatus::NotSent,
+        HoldingState::Sent | HoldingState::Behind => ConfigStatus::Stale,
+        HoldingState::Acked => ConfigStatus::Synced,
+        HoldingState::Refused => ConfigStatus::Error,
+    };
+    let error_state =
+        nack.filter(|_| status == ConfigStatus::Error).map(|nack| UpdateFailureState {
+            last_update_attempt: Some(time(nack.at)),
+            details: nack.message.clone(),
+            version_info: nack.version.clone(),
+            ..UpdateFailureState::default()
+        });
+    let content = content.filter(|_| contents);
+    GenericXdsConfig {
+        type_url: kind.type_url().to_owned(),
+        name: name.to_string(),
+        version_info: sent.map(String::from).unwrap_or_default(),
+        xds_config: content.map(|resource| Any {
+            type_url: kind.type_url().to_owned(),
+            value: resource.value().to_vec(),
+        }),
+        last_updated: last_updated.filter(|_| status != ConfigStatus::NotSent),
+        config_status: status.into(),
+        error_state,
+        ..GenericXdsConfig::default()
+    }
+}
+
+fn time(at: Timestamp) -> Time {
+    let nanos = at.0 % 1000 * 1_000_000;
+    Time {
+        seconds: i64::try_from(at.0 / 1000).unwrap_or(i64::MAX),
+        nanos: i32::try_from(nanos).unwrap_or_default(),
+    }
+}
+
+/// What a stream answers.
+type Answers = Pin<Box<dyn Stream<Item = Result<ClientStatusResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl ClientStatusDiscoveryService for ClientStatus {
+    type StreamClientStatusStream = Answers;
+
+    /// One answer a request; ends when the server drains.
+    async fn stream_client_status(
+        &self,
+        request: Request<Streaming<ClientStatusRequest>>,
+    ) -> Result<Response<Answers>, Status> {
+        allowed(&request)?;
+        let begin = (self.clone(), request.into_inner());
+        let answers = unfold(begin, |(mut service, mut requests)| async move {
+            let request = tokio::select! {
+                request = requests.message() => request.transpose()?,
+                _ = service.draining.wait_for(|draining| *draining) => return None,
+            };
+            let answer = match request {
+                Ok(request) => service.answer(request).await,
+                Err(status) => Err(status),
+            };
+            Some((answer, (service, requests)))
+        });
+        Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn fetch_client_status(
+        &self,
+        request: Request<ClientStatusRequest>,
+    ) -> Result<Response<ClientStatusResponse>, Status> {
+        allowed(&request)?;
+        self.answer(request.into_inner()).await.map(Response::new)
+    }
+}
