@@ -37,6 +37,9 @@ pub trait Backend: Send + Sync + 'static {
     /// The sidecars.
     fn nodes(&self) -> Vec<NodeStatus>;
 
+    /// What was found to be wrong with the part of the journal that the start took on trust.
+    fn damage(&self) -> Option<String>;
+
     /// The time, for flags that ask for it.
     fn now(&self) -> Timestamp;
 

@@ -11,6 +11,7 @@ mod nodes;
 mod origin;
 pub mod problem;
 mod releases;
+mod report;
 pub mod serve;
 mod services;
 pub mod views;
@@ -66,7 +67,8 @@ pub fn router(backend: Arc<dyn Backend>, stop: watch::Receiver<bool>) -> Router 
         .merge(releases::routes())
         .merge(flags::routes())
         .merge(nodes::routes())
-        .merge(events::routes());
+        .merge(events::routes())
+        .merge(report::routes());
     Router::new()
         .nest("/api/v1", v1)
         .merge(health::routes())

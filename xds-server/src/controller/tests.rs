@@ -275,7 +275,7 @@ async fn a_journal_of_what_cannot_have_happened_stops_the_server() {
     };
     world.append(&[impossible]).unwrap();
     let error = spawn(world.parts(Box::new(world.clone()))).unwrap_err();
-    assert!(matches!(error, StartError::Replay { seq: 1, .. }), "{error}");
+    assert!(matches!(error, StartError::Journal(JournalError::Misfit { seq: 1, .. })), "{error}");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::catalogue::{ServiceSpec, VersionSpec};
+use super::commit::Commit;
 use super::names::{NameError, ReleaseId, ServiceName, VersionName};
 use super::plan::Plan;
 
@@ -28,6 +29,8 @@ pub enum Command {
         version: VersionName,
         /// Instead of the service's own plan.
         plan: Option<Plan>,
+        /// What it brings to production.
+        commit: Option<Commit>,
     },
     /// Something about one release.
     Release(ReleaseId, ReleaseCommand),

@@ -80,7 +80,7 @@ impl State {
             Event::VersionRegistered { service, version, spec } => {
                 self.service_mut(service)?.place(version, spec)?
             }
-            Event::ReleaseStarted { id, service, candidate, stable, plan } => {
+            Event::ReleaseStarted { id, service, candidate, stable, plan, .. } => {
                 let service = self.service_mut(service)?;
                 service.start(at, id, candidate, stable, plan)?;
             }

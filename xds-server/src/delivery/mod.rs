@@ -3,6 +3,7 @@
 
 pub mod catalogue;
 pub mod command;
+pub mod commit;
 pub mod event;
 #[cfg(test)]
 pub(crate) mod fixtures;

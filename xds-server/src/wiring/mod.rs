@@ -20,7 +20,7 @@ use tidegate::config::Config;
 use tidegate::controller::{self, Parts, StartError};
 use tidegate::delivery::state::State;
 use tidegate::effects::smoke;
-use tidegate::journal::{JournalError, Sqlite};
+use tidegate::journal::{JournalError, Scrub, Sqlite};
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::grpc::Reports;
 use tidegate::xds::counters::Counters;
@@ -47,6 +47,9 @@ pub(crate) enum ServeError {
     /// The controller cannot begin.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// No thread to verify the journal's past in.
+    #[error("cannot verify the journal: {0}")]
+    Scrub(#[source] std::io::Error),
     /// xDS ended by itself.
     #[error("xDS cannot be served: {0}")]
     Xds(#[from] tonic::transport::Error),
@@ -81,8 +84,10 @@ pub(crate) async fn run(
     let publisher = Publisher::new(config.mesh, &State::default());
     let snapshots = publisher.subscribe();
     let mesh = Mesh { publisher, ledger: Arc::clone(&ledger), telemetry: Arc::clone(&telemetry) };
+    let journal = Sqlite::open(&config.data_dir)?;
+    let trusted = journal.trusted();
     let controller = controller::spawn(Parts {
-        journal: Box::new(Sqlite::open(&config.data_dir)?),
+        journal: Box::new(journal),
         sidecars: Box::new(mesh),
         counts: Box::new(sidecars::Reported(Arc::clone(&telemetry))),
         clock: clock.clone(),
@@ -93,7 +98,9 @@ pub(crate) async fn run(
     let published = Published(snapshots.clone());
     let reports = Reports::new(Arc::clone(&telemetry), published, clock.clone());
     let xds = XdsServer::new(snapshots, Arc::clone(&ledger), Arc::clone(&counters));
+    let scrub = Scrub::begin(config.data_dir, trusted).map_err(ServeError::Scrub)?;
     let live = Live {
+        scrub,
         controller: controller.clone(),
         telemetry,
         ledger: Arc::clone(&ledger),

@@ -53,6 +53,8 @@ pub(super) struct Fake {
     view: watch::Sender<Arc<View>>,
     /// The next command fails with this.
     pub(super) broken: Mutex<Option<CommandError>>,
+    /// What is wrong with the journal.
+    pub(super) damage: Mutex<Option<String>>,
 }
 
 impl Fake {
@@ -61,6 +63,7 @@ impl Fake {
             journal: Mutex::default(),
             view: watch::Sender::default(),
             broken: Mutex::default(),
+            damage: Mutex::default(),
         };
         let services = config::check(CONFIG, Path::new("")).unwrap().services;
         fake.append("config", None, Event::CatalogueApplied { services });
@@ -75,6 +78,7 @@ impl Fake {
         self.view.send_modify(|view| {
             let mut next = View::clone(view);
             Arc::make_mut(&mut next.state).apply(at, &event).unwrap();
+            Arc::make_mut(&mut next.figures).take(at, &event);
             next.seq = seq;
             next.serial = seq;
             *view = Arc::new(next);
@@ -175,6 +179,10 @@ impl Backend for Fake {
             refused: BTreeMap::from([(Kind::Route, nack.clone())]),
             last_refusal: Some((Kind::Route, nack)),
         }]
+    }
+
+    fn damage(&self) -> Option<String> {
+        self.damage.lock().clone()
     }
 
     fn now(&self) -> Timestamp {

@@ -35,8 +35,8 @@ pub fn decide_command(state: &State, command: &Command) -> Result<Decision, Refu
         Command::RegisterVersion { service, version, spec } => {
             deploy::version(find(state, service)?, version, spec)
         }
-        Command::StartRelease { service, version, plan } => {
-            start::release(find(state, service)?, version, plan.as_ref())
+        Command::StartRelease { service, version, plan, commit } => {
+            start::release(find(state, service)?, version, plan.as_ref(), commit.as_ref())
         }
         Command::Release(id, command) => verbs::decide(state, id, command),
         Command::SmokeTested { release, result } => verbs::smoke_tested(state, release, result),

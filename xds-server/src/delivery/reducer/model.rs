@@ -78,7 +78,7 @@ fn command() -> impl Strategy<Value = Command> {
             }
         ),
         4 => (service(), version_name(), plan).prop_map(|(service, version, plan)| {
-            Command::StartRelease { service: name(service), version: name(version), plan }
+            Command::StartRelease { service: name(service), version: name(version), plan, commit: None }
         }),
         1 => Just(Command::SetFlag { key: "f".to_owned(), definition: serde_json::json!({"x": 0.1}) }),
         1 => Just(Command::DeleteFlag { key: "f".to_owned() }),
@@ -223,6 +223,10 @@ impl Model {
 
     /// What always holds.
     fn check(&self) {
+        let json = serde_json::to_string(&self.state).unwrap();
+        let kept: State = serde_json::from_str(&json).unwrap();
+        assert_eq!(kept, self.state, "a snapshot is the state");
+        assert_eq!(serde_json::to_string(&kept).unwrap(), json, "to the byte");
         for service in self.state.services.values() {
             let versions = &service.spec.versions;
             assert!(versions.contains_key(&service.stable), "stable is gone");

@@ -4,6 +4,7 @@ use super::deploy::{invalid, place, running};
 use super::{Decision, done, list};
 use crate::delivery::catalogue::VersionSpec;
 use crate::delivery::command::Refusal;
+use crate::delivery::commit::Commit;
 use crate::delivery::event::Event;
 use crate::delivery::names::{ReleaseId, VersionName};
 use crate::delivery::plan::Plan;
@@ -13,6 +14,7 @@ pub(super) fn release(
     service: &ServiceState,
     candidate: &VersionName,
     plan: Option<&Plan>,
+    commit: Option<&Commit>,
 ) -> Result<Decision, Refusal> {
     let name = &service.spec.name;
     if let Some(release) = service.running() {
@@ -23,6 +25,9 @@ pub(super) fn release(
     }
     let plan = plan.unwrap_or(&service.spec.plan);
     plan.validate().map_err(|error| invalid(name, &error))?;
+    if let Some(commit) = commit {
+        commit.validate().map_err(|error| Refusal::Invalid(error.to_string()))?;
+    }
     let id = ReleaseId::of(name, service.releases.saturating_add(1))?;
 
     let mut events = Vec::new();
@@ -35,6 +40,7 @@ pub(super) fn release(
         candidate: candidate.clone(),
         stable: service.stable.clone(),
         plan: plan.clone(),
+        commit: commit.cloned(),
     });
     let message =
         format!("release `{id}` of `{name}` from `{}` to `{candidate}` begins", service.stable);
