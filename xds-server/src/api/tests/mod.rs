@@ -1,6 +1,7 @@
 //! The API over a real socket: what it answers, and how it refuses.
 
 mod fake;
+mod report;
 mod resources;
 
 use axum::http::StatusCode;

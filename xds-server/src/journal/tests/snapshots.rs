@@ -99,9 +99,14 @@ fn a_forged_one_is_found_while_the_server_runs() {
 fn a_full_disk_costs_the_snapshot_and_nothing_else() {
     let directory = written(10, &[]);
     let mut journal = Sqlite::open(directory.path()).unwrap();
-    let (_, folded) = Reader::open(directory.path()).unwrap().fold(u64::MAX).unwrap();
+    let truth = truth(directory.path());
+    let mut large = truth.clone();
+    large.state.flags.insert("large".to_owned(), "x".repeat(100_000).into());
     journal.limit_pages(1);
-    journal.keep(Timestamp(10), &folded).unwrap_err();
+    let error = journal.keep(Timestamp(10), &large).unwrap_err();
+    assert!(error.to_string().contains("full"), "{error}");
+    assert_eq!(journal.append(&[new(11, flag(4))]).unwrap()[0].seq, 11);
     drop(journal);
-    assert_eq!(start(directory.path()), (0, folded));
+    execute(directory.path(), "DELETE FROM events WHERE seq = 11");
+    assert_eq!(start(directory.path()), (0, truth));
 }
