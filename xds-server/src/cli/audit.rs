@@ -74,22 +74,22 @@ enum As {
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let Args { verb, data_dir, target } = args;
-    if let Verb::Replay = verb {
-        let data_dir = data_dir
-            .ok_or_else(|| Failure::Input("replay needs the journal: --data-dir DIR".to_owned()))?;
-        return replay(&Reader::open(&data_dir)?, &target).await;
-    }
-    let source = match data_dir {
-        Some(data_dir) => Source::File(Reader::open(&data_dir)?),
-        None => Source::Server(Client::new(&target)?),
+    let source = || match &data_dir {
+        Some(data_dir) => Ok(Source::File(Reader::open(data_dir)?)),
+        None => Client::new(&target).map(Source::Server),
     };
     match verb {
         Verb::List { after, limit, filter } => {
-            list(&source, after, limit, &filter, target.output).await
+            list(&source()?, after, limit, &filter, target.output).await
         }
-        Verb::Verify { contains } => verify(&source, contains.as_deref(), target.output).await,
-        Verb::Export { format, filter } => export::run(&source, format, &filter).await,
-        Verb::Replay => Ok(()),
+        Verb::Verify { contains } => verify(&source()?, contains.as_deref(), target.output).await,
+        Verb::Export { format, filter } => export::run(&source()?, format, &filter).await,
+        Verb::Replay => {
+            let data_dir = data_dir.as_ref().ok_or_else(|| {
+                Failure::Input("replay needs the journal: --data-dir DIR".to_owned())
+            })?;
+            replay(&Reader::open(data_dir)?, &target).await
+        }
     }
 }
 

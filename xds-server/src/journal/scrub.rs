@@ -5,14 +5,13 @@
 //! Damage that is found does not stop the server: a rollback must not wait for a restored backup.
 //! It is told in the log, in `/readyz` and in the metrics, until somebody has seen to it.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::OnceLock;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
+use super::chain::{Hash, Head};
 use super::snapshot::{Kept, Snapshot};
 use super::{JournalError, Reader};
 use crate::delivery::units::Timestamp;
-use crate::journal::chain::{Hash, Head};
 
 /// What a start took on trust.
 #[derive(Debug, Clone, Copy)]
@@ -78,7 +77,7 @@ impl Scrub {
 }
 
 impl Trusted {
-    pub(super) fn prove(&self, data_dir: &std::path::Path) -> Result<u64, Damage> {
+    pub(super) fn prove(&self, data_dir: &Path) -> Result<u64, Damage> {
         let seq = self.head.seq;
         let (head, folded) = Reader::open(data_dir)?.fold(seq)?;
         let kept = Kept::of(head, self.at, &folded).map_err(JournalError::Encode)?;

@@ -23,6 +23,7 @@ use crate::delivery::units::Timestamp;
 const DATABASE: &str = "journal.db";
 /// Held as long as a server writes the journal; the system lets go of it however that ends.
 const LOCK: &str = "journal.lock";
+
 /// A journal in a data directory.
 #[derive(Debug)]
 pub struct Sqlite {
