@@ -84,6 +84,16 @@ fn a_file_is_read_beside_its_server_and_after_it() {
     let csv = server.ok(&export);
     assert_eq!(offline(&export), csv);
     assert_eq!(offline(&["audit", "list"]), server.ok(&["audit", "list"]));
+    let other = dir.path().join("other");
+    let mut journal = tidegate::journal::Sqlite::open(&other).unwrap();
+    let event = tidegate::delivery::event::Event::FlagDeleted { key: "checkout".to_owned() };
+    let at = tidegate::delivery::units::Timestamp(1);
+    let record = tidegate::journal::NewRecord { at, actor: "eve".to_owned(), reason: None, event };
+    tidegate::journal::Journal::append(&mut journal, &[record]).unwrap();
+    let refused = server.run(&["audit", "replay", "--data-dir", "other"]);
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(told.contains("is it the journal of that server?"), "{told}");
+
     server.kill9();
     assert_eq!(offline(&export), csv, "after a crash");
 
