@@ -77,6 +77,8 @@ bench: build ## the numbers of the design, each beside its baseline; and the pro
 	$(call say,building the benches)
 	$(CARGO) build --release -p tidegate-tests --bin tidegate-bench
 	@TIDEGATE_ENVOY="$$(envoy/get-envoy)" && export TIDEGATE_ENVOY && $(BUILT)/release/tidegate-bench
+	$(call say,start-up after a million decisions)
+	$(CARGO) bench -p tidegate --bench start_up
 	$(call say,random conversations with a model of Envoy: 10 000 each in state of the world and delta)
 	PROPTEST_CASES=10000 $(RUN_TESTS) -p tidegate --lib every_conversation
 

@@ -107,8 +107,9 @@ impl ControlPlane {
     /// Kills it with -9, and returns when it is gone.
     ///
     /// # Errors
-    /// If it was down already.
+    /// If it was down already, or its journal did not fold to its state.
     pub fn kill9(&mut self) -> Result<()> {
+        self.replay()?;
         self.process.take().context("the control plane is down already")?.kill9()
     }
 
@@ -119,6 +120,24 @@ impl ControlPlane {
     pub async fn terminate(&mut self) -> Result<ExitStatus> {
         let process = self.process.take().context("the control plane is down already")?;
         process.terminate(wait::PATIENCE).await
+    }
+
+    /// Folds its journal anew, and holds the result against what it says that it is at, bit for bit.
+    ///
+    /// # Errors
+    /// If they differ, or it does not answer.
+    pub fn replay(&self) -> Result<()> {
+        let server = format!("http://{}", self.api);
+        let mut command = Command::new(&self.binary);
+        command.args(["audit", "replay", "--server", &server, "--data-dir"]);
+        let told = command
+            .arg(self.dir.join("data"))
+            .output()
+            .context("cannot run tidegate audit replay")?;
+        if !told.status.success() {
+            bail!("tidegate audit replay: {}", String::from_utf8_lossy(&told.stderr));
+        }
+        Ok(())
     }
 
     /// Starts it (again), on whatever its data directory holds, and waits until it is ready.
@@ -207,5 +226,19 @@ impl ControlPlane {
             bail!("tidegate envoy bootstrap: {}", String::from_utf8_lossy(&printed.stderr));
         }
         Ok(String::from_utf8(printed.stdout)?)
+    }
+}
+
+impl Drop for ControlPlane {
+    /// Whatever a test was about: what its server came to must be what its journal says.
+    #[expect(clippy::panic, reason = "there is no other way to fail a test from here")]
+    fn drop(&mut self) {
+        let runs = self.process.as_mut().is_some_and(|it| matches!(it.ended(), Ok(None)));
+        if !runs || std::thread::panicking() {
+            return;
+        }
+        if let Err(error) = self.replay() {
+            panic!("{error:#}");
+        }
     }
 }

@@ -10,6 +10,7 @@ pub mod config;
 pub mod controller;
 pub mod delivery;
 pub mod effects;
+pub mod figures;
 pub mod flags;
 pub mod journal;
 pub mod judge;

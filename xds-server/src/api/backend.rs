@@ -40,6 +40,9 @@ pub trait Backend: Send + Sync + 'static {
     /// What a connected sidecar was sent.
     fn inspect<'a>(&'a self, fleet: &'a FleetName, node: &'a str) -> BoxFuture<'a, Inspection>;
 
+    /// What was found to be wrong with the part of the journal that the start took on trust.
+    fn damage(&self) -> Option<String>;
+
     /// The time, for flags that ask for it.
     fn now(&self) -> Timestamp;
 

@@ -12,13 +12,16 @@ pub(super) fn routes() -> Router<Api> {
     Router::new().route("/livez", get(async || "ok\n")).route("/readyz", get(ready))
 }
 
-/// Not ready while nothing can be decided: the journal cannot be written.
+/// Not ready while nothing can be decided because the journal cannot be written, nor when its past
+/// was found to be damaged: somebody has to look.
 async fn ready(State(api): State<Api>) -> Result<&'static str, Problem> {
-    match &api.view().halted {
-        None => Ok("ok\n"),
-        Some(why) => {
-            let detail = format!("no decision can be written down: {why}; traffic stays as it is");
-            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "halted", detail))
-        }
+    if let Some(why) = &api.view().halted {
+        let detail = format!("no decision can be written down: {why}; traffic stays as it is");
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "halted", detail));
     }
+    if let Some(damage) = api.backend.damage() {
+        let detail = format!("{damage}. Decisions go on, and are written down behind the damage");
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "journal-damaged", detail));
+    }
+    Ok("ok\n")
 }

@@ -1,6 +1,8 @@
 //! `/metrics`: made anew at each scrape from the state, so that no number can drift from it and no
 //! label outlives its service. Only known services and versions are labels.
 
+mod delivery;
+
 use std::sync::atomic::AtomicU64;
 
 use axum::Router;
@@ -45,6 +47,7 @@ async fn scrape(State(api): State<Api>) -> Result<impl IntoResponse, Problem> {
     the_state(&view, &mut registry);
     the_services(api.backend.as_ref(), &view, &mut registry);
     the_sidecars(api.backend.as_ref(), &view, &mut registry);
+    delivery::the_figures(api.backend.as_ref(), &view, &mut registry);
     api.backend.register(&mut registry);
     let mut text = String::new();
     encode(&mut text, &registry).map_err(|error| {

@@ -13,6 +13,7 @@ mod nodes;
 mod origin;
 pub mod problem;
 mod releases;
+mod report;
 pub mod serve;
 mod services;
 mod versions;
@@ -71,7 +72,8 @@ pub fn router(backend: Arc<dyn Backend>, stop: watch::Receiver<bool>) -> Router 
         .merge(line::routes())
         .merge(flags::routes())
         .merge(nodes::routes())
-        .merge(events::routes());
+        .merge(events::routes())
+        .merge(report::routes());
     Router::new()
         .nest("/api/v1", v1)
         .merge(health::routes())

@@ -16,8 +16,10 @@ use crate::config;
 use crate::controller::View;
 use crate::delivery::catalogue::{Environment, VersionSpec};
 use crate::delivery::command::{Command, Outcome, Refusal};
+use crate::delivery::commit::Commit;
 use crate::delivery::names::{NameError, ServiceName, VersionName};
 use crate::delivery::state::ServiceState;
+use crate::delivery::units::Timestamp;
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()
@@ -83,6 +85,10 @@ struct NewRelease {
     version: String,
     /// Instead of the service's own plan, in the grammar of `strategy` in the configuration.
     plan: Option<serde_json::Value>,
+    /// The id of the commit that it brings to production.
+    commit: Option<String>,
+    /// When that was committed, in milliseconds since the Unix epoch.
+    committed_at: Option<Timestamp>,
     actor: Option<String>,
     reason: Option<String>,
 }
@@ -99,8 +105,10 @@ async fn start(
         let faults: Vec<String> = problems.iter().map(|p| p.fault.to_string()).collect();
         Problem::bad_request(format!("the plan: {}", faults.join(". ")))
     })?;
+    let commit = Commit { id: body.commit, at: body.committed_at };
+    let commit = (commit.id.is_some() || commit.at.is_some()).then_some(commit);
     let origin = Given { actor: body.actor, reason: body.reason };
-    let command = Command::StartRelease { service, version, plan };
+    let command = Command::StartRelease { service, version, plan, commit };
     let outcome = api.backend.submit(command, origin.origin()?).await?;
     let location = match &outcome.release {
         Some(id) => format!("/api/v1/releases/{id}"),

@@ -59,6 +59,15 @@ pub struct Service {
     pub stopped: Option<Stop>,
 }
 
+/// What names the state: the same records fold to the same digest, bit for bit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateView {
+    /// The newest record that is in it.
+    pub seq: u64,
+    /// The SHA-256 of its JSON.
+    pub digest: String,
+}
+
 /// One version.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Version {

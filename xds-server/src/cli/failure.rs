@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use tidegate::api::problem::Details;
 use tidegate::config::LoadError;
-use tidegate::journal::Broken;
+use tidegate::journal::{Broken, JournalError};
 
 use crate::wiring::ServeError;
 
@@ -51,6 +51,9 @@ pub(super) enum Failure {
     /// The journal was tampered with.
     #[error("the journal does not hold: {0}; what comes after cannot be believed")]
     Chain(Broken),
+    /// A journal that cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// A file that is named on the command line.
     #[error("cannot read {}: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },

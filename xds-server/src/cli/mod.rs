@@ -11,9 +11,11 @@ mod logs;
 mod nodes;
 mod output;
 mod release;
+mod report;
 mod schema;
 mod serve;
 mod status;
+mod times;
 mod validate;
 mod version;
 mod words;
@@ -54,6 +56,8 @@ enum Command {
     Nodes(nodes::Args),
     /// Read the journal of everything that was decided
     Audit(audit::Args),
+    /// Show how delivery goes: frequency, lead time, recovery time, change failure rate
+    Report(report::Args),
     /// Help with the Envoy side
     Envoy(envoy::Args),
 }
@@ -83,6 +87,7 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Flag(args) => Client::Flag(args),
         Command::Nodes(args) => Client::Nodes(args),
         Command::Audit(args) => Client::Audit(args),
+        Command::Report(args) => Client::Report(args),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -97,6 +102,7 @@ fn execute(command: Command) -> Result<(), Failure> {
             Client::Flag(args) => flag::run(args).await,
             Client::Nodes(args) => nodes::run(args).await,
             Client::Audit(args) => audit::run(args).await,
+            Client::Report(args) => report::run(args).await,
         }
     })
 }
@@ -110,6 +116,7 @@ enum Client {
     Flag(flag::Args),
     Nodes(nodes::Args),
     Audit(audit::Args),
+    Report(report::Args),
 }
 
 #[cfg(test)]

@@ -7,10 +7,12 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tidegate::api::explain::Explanation;
 use tidegate::api::views::Service;
+use tidegate::delivery::units::Timestamp;
 
 use super::client::{Client, Origin, Target};
 use super::failure::Failure;
 use super::output::{self, Format};
+use super::times;
 
 /// Start a release, or ask something of the newest one of a service.
 #[derive(Debug, clap::Args)]
@@ -35,6 +37,12 @@ enum Verb {
         /// A file with a plan instead of the service's own: JSON, as `strategy` in the configuration
         #[arg(long)]
         plan: Option<PathBuf>,
+        /// The commit that it brings to production
+        #[arg(long)]
+        commit: Option<String>,
+        /// When that was committed: lead time is measured from it. `git show -s --format=%cI` prints it
+        #[arg(long, value_parser = times::parse)]
+        committed_at: Option<Timestamp>,
     },
     /// Enter the next step now; while it is watched at 100 %: complete now
     Promote {
@@ -83,11 +91,13 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
     let mut body = args.origin.body();
     let (service, verb) = match args.verb {
-        Verb::Start { service, version, plan } => {
+        Verb::Start { service, version, plan, commit, committed_at } => {
             body.insert("version".to_owned(), json!(version));
             if let Some(path) = plan {
                 body.insert("plan".to_owned(), super::flag::read_json(&path)?);
             }
+            body.extend(commit.map(|commit| ("commit".to_owned(), json!(commit))));
+            body.extend(committed_at.map(|at| ("committed_at".to_owned(), json!(at))));
             let path = ["services", &service, "releases"];
             let answer = client.ask(Method::POST, &path, &[], Some(&body.into())).await?;
             return done(&answer, args.target.output);

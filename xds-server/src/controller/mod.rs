@@ -24,7 +24,6 @@ pub use self::view::View;
 use self::writer::Writer;
 use crate::clock::Clock;
 use crate::delivery::catalogue::{Guardrails, ServiceSpec};
-use crate::delivery::fold::FoldError;
 use crate::delivery::freeze::Freeze;
 use crate::delivery::names::{ReleaseId, ServiceName, VersionName};
 use crate::delivery::progress::Convergence;
@@ -81,20 +80,9 @@ pub struct Parts {
 /// Why the controller cannot begin.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The journal cannot be read.
+    /// The journal cannot be read, or holds what cannot have happened.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The journal holds what cannot have happened.
-    #[error(
-        "record {seq} of the journal: {source}. Restore it from a backup, or move it away to begin a new one: \
-         the stable versions of the configuration will serve then"
-    )]
-    Replay {
-        /// The record.
-        seq: u64,
-        /// What does not fit.
-        source: FoldError,
-    },
     /// The configuration does not go with what runs, or cannot be written to the journal.
     #[error("the configuration cannot be applied: {0}")]
     Configuration(#[source] CommandError),

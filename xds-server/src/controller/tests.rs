@@ -13,7 +13,7 @@ use crate::delivery::fixtures::*;
 use crate::delivery::freeze::{Freeze, Scope, Window};
 use crate::delivery::release::{Phase, RollbackCause};
 use crate::delivery::units::{Ppm, Timestamp};
-use crate::journal::{Head, NewRecord};
+use crate::journal::{Head, NewRecord, Sqlite};
 
 const STEP: Duration = Duration::from_secs(10);
 const SECOND: Duration = Duration::from_secs(1);
@@ -210,6 +210,35 @@ async fn a_clock_that_was_set_back_does_not_confuse_a_restart() {
 }
 
 #[tokio::test]
+async fn a_long_journal_is_not_replayed_twice() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = Sqlite::open(directory.path()).unwrap();
+    let set = |number| NewRecord {
+        at: Timestamp(number),
+        actor: "anne".to_owned(),
+        reason: None,
+        event: Event::FlagSet { key: "f".to_owned(), definition: number.into() },
+    };
+    journal.append(&(1..=10_000).map(set).collect::<Vec<_>>()).unwrap();
+    assert!(journal.trusted().is_none());
+    drop(journal);
+    let world = World::default();
+    let handle = world.start_in(directory.path());
+    let kept = handle.view().borrow().state.flags.clone();
+    handle.stop().await;
+
+    // Its past is not looked at any more, but at leisure.
+    let journal = Sqlite::open(directory.path()).unwrap();
+    assert!(journal.trusted().is_some());
+    let handle = spawn(world.parts(Box::new(journal))).unwrap();
+    let view = handle.view().borrow().clone();
+    assert_eq!(view.seq, 10_001);
+    assert_eq!(view.state.flags, kept);
+    assert_eq!(view.state.services.len(), 2);
+    handle.stop().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_written_did_not_happen() {
     let world = World::default();
     let handle = world.start();
@@ -276,7 +305,7 @@ async fn a_journal_of_what_cannot_have_happened_stops_the_server() {
     };
     world.append(&[impossible]).unwrap();
     let error = spawn(world.parts(Box::new(world.clone()))).unwrap_err();
-    assert!(matches!(error, StartError::Replay { seq: 1, .. }), "{error}");
+    assert!(matches!(error, StartError::Journal(JournalError::Misfit { seq: 1, .. })), "{error}");
 }
 
 #[tokio::test]

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use crate::delivery::names::ReleaseId;
 use crate::delivery::progress::Progress;
 use crate::delivery::state::State;
+use crate::figures::Figures;
 
 /// The state, and what is seen of what is under way.
 #[derive(Debug, Clone, Default)]
 pub struct View {
     /// All that was decided.
     pub state: Arc<State>,
+    /// How delivery went.
+    pub figures: Arc<Figures>,
     /// The running releases, as they looked when the controller looked last.
     pub progress: BTreeMap<ReleaseId, Progress>,
     /// The newest record's number.

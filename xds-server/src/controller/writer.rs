@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::handle::{CommandError, Origin, Request};
 use super::observe::{Epoch, Tally};
 use super::view::View;
 use super::{Counts, Parts, Sidecars, StartError, log};
-use crate::clock::Clock;
+use crate::clock::{Clock, SkewLog};
 use crate::delivery::command::{Asker, Command, Outcome};
 use crate::delivery::event::Event;
 use crate::delivery::names::ReleaseId;
@@ -21,7 +21,8 @@ use crate::delivery::reducer::{Sight, decide_command, decide_progress, decide_wi
 use crate::delivery::release::Release;
 use crate::delivery::state::{ServiceState, State};
 use crate::delivery::units::Timestamp;
-use crate::journal::{Journal, NewRecord, Record};
+use crate::figures::Figures;
+use crate::journal::{self, Folded, Journal, NewRecord, Record, Replayed};
 
 /// How often it looks when nobody wakes it: time passes too.
 const TICK: Duration = Duration::from_millis(100);
@@ -30,8 +31,9 @@ const PACE: Duration = Duration::from_millis(10);
 /// How often it looks in a row while each look decides something: a step that every sidecar has
 /// at once begins at once.
 const LOOKS: usize = 2;
-/// Records that a replay reads at a time.
-const PAGE: usize = 1000;
+/// Records between two snapshots: few enough to replay in a moment, and enough for a snapshot, which
+/// is written before the next decision, to cost nothing beside them.
+const SNAPSHOT: u64 = 10_000;
 
 pub(super) struct Writer {
     journal: Box<dyn Journal>,
@@ -39,8 +41,12 @@ pub(super) struct Writer {
     counts: Box<dyn Counts>,
     clock: Clock,
     state: Arc<State>,
+    figures: Arc<Figures>,
     seq: u64,
+    /// The record up to which the next start need not replay.
+    kept: u64,
     serial: u64,
+    skew: SkewLog,
     halted: Option<String>,
     /// Of each running release: what its step began with.
     epochs: BTreeMap<ReleaseId, Epoch>,
@@ -61,8 +67,11 @@ impl Writer {
             counts: parts.counts,
             clock: parts.clock,
             state: Arc::default(),
+            figures: Arc::default(),
             seq: 0,
+            kept: 0,
             serial: 0,
+            skew: SkewLog::default(),
             halted: None,
             epochs: BTreeMap::new(),
             view,
@@ -87,22 +96,31 @@ impl Writer {
     }
 
     fn replay(&mut self) -> Result<(), StartError> {
-        let mut state = State::default();
-        loop {
-            let page = self.journal.read(self.seq, PAGE)?;
-            let Some(last) = page.last() else { break };
-            self.clock.not_before(last.at);
-            self.seq = last.seq;
-            for record in &page {
-                let seq = record.seq;
-                state
-                    .apply(record.at, record.event.event())
-                    .map_err(|source| StartError::Replay { seq, source })?;
-            }
-        }
-        info!(seq = self.seq, services = state.services.len(), "journal replayed");
-        self.state = Arc::new(state);
+        let Replayed { folded, seq, at, snapshot } = journal::resume(&mut *self.journal)?;
+        self.clock.not_before(at);
+        (self.seq, self.kept) = (seq, snapshot);
+        info!(seq, snapshot, services = folded.state.services.len(), "journal replayed");
+        self.state = Arc::new(folded.state);
+        self.figures = Arc::new(folded.figures);
+        self.keep(at);
         Ok(())
+    }
+
+    /// Keeps a snapshot once enough was decided since the last. It is a copy: without it nothing
+    /// is lost but time at the next start.
+    fn keep(&mut self, at: Timestamp) {
+        if self.seq < self.kept.saturating_add(SNAPSHOT) {
+            return;
+        }
+        // Whether it succeeds or not, the next try is as far away: a full disk is not tried again
+        // with every decision.
+        self.kept = self.seq;
+        let folded =
+            Folded { state: State::clone(&self.state), figures: Figures::clone(&self.figures) };
+        match self.journal.keep(at, &folded) {
+            Ok(()) => info!(seq = self.seq, "snapshot kept"),
+            Err(error) => warn!(%error, "no snapshot kept: the next start replays more"),
+        }
     }
 
     fn configure(&mut self, command: &Command) -> Result<(), StartError> {
@@ -218,6 +236,7 @@ impl Writer {
                 }
                 self.serial = self.sidecars.publish(&self.state);
                 records.into_iter().for_each(|record| self.announce(record));
+                self.keep(at);
                 Ok(())
             }
             Err(error) => {
@@ -249,6 +268,8 @@ impl Writer {
             .collect();
         let records = self.journal.append(&new)?;
         self.state = Arc::new(next);
+        let figures = Arc::make_mut(&mut self.figures);
+        new.iter().for_each(|it| figures.take(at, &it.event));
         Ok(records)
     }
 
@@ -310,6 +331,7 @@ impl Writer {
     }
 
     fn show(&mut self, now: Timestamp) {
+        self.skew.look(self.clock.skew());
         let state = Arc::clone(&self.state);
         let progress = running(&state)
             .map(|(service, release)| {
@@ -319,6 +341,7 @@ impl Writer {
             .collect();
         let view = View {
             state,
+            figures: Arc::clone(&self.figures),
             progress,
             seq: self.seq,
             serial: self.serial,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::catalogue::{ServiceSpec, VersionSpec};
+use super::commit::Commit;
 use super::freeze::Freeze;
 use super::names::{
     CheckName, NameError, ReleaseId, RoleName, ServiceName, SignalName, VersionName,
@@ -45,6 +46,8 @@ pub enum Command {
         version: VersionName,
         /// Instead of the service's own plan.
         plan: Option<Plan>,
+        /// What it brings to production.
+        commit: Option<Commit>,
     },
     /// Something about one release.
     Release(ReleaseId, ReleaseCommand),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::catalogue::{ServiceSpec, VersionSpec};
 use super::checks::CheckResult;
+use super::commit::Commit;
 use super::freeze::Freeze;
 use super::names::{CheckName, ReleaseId, ServiceName, SignalName, VersionName};
 use super::plan::Plan;
@@ -47,6 +48,9 @@ pub enum Event {
         /// Who started it, and may therefore not approve it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<String>,
+        /// What it brings to production, if that was said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        commit: Option<Commit>,
     },
     /// Every smoke test of the plan passed: the candidate may get traffic.
     SmokeTestsPassed {
@@ -270,6 +274,27 @@ impl Event {
             Self::FlagsReplaced { .. } => "flags_replaced",
             Self::FlagSet { .. } => "flag_set",
             Self::FlagDeleted { .. } => "flag_deleted",
+        }
+    }
+
+    /// The service that it is about, by name: also one that is no longer declared.
+    #[must_use]
+    pub fn service(&self) -> Option<&str> {
+        match self {
+            Self::VersionRegistered { service, .. } | Self::StableRestored { service, .. } => {
+                Some(service.as_str())
+            }
+            // A release's id is that of its service and a number.
+            event => event.release()?.as_str().rsplit_once('.').map(|(service, _)| service),
+        }
+    }
+
+    /// The flag that it is about.
+    #[must_use]
+    pub fn flag(&self) -> Option<&str> {
+        match self {
+            Self::FlagSet { key, .. } | Self::FlagDeleted { key } => Some(key),
+            _ => None,
         }
     }
 

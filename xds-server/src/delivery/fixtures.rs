@@ -101,7 +101,12 @@ pub(crate) fn product() -> ServiceSpec {
 }
 
 pub(crate) fn start(service: &str, version: &str) -> Command {
-    Command::StartRelease { service: name(service), version: name(version), plan: None }
+    Command::StartRelease {
+        service: name(service),
+        version: name(version),
+        plan: None,
+        commit: None,
+    }
 }
 
 pub(crate) fn verb(release: &str, verb: ReleaseCommand) -> Command {

@@ -84,7 +84,7 @@ impl State {
             Event::VersionRegistered { service, version, spec } => {
                 self.service_mut(service)?.place(version, spec)?
             }
-            Event::ReleaseStarted { id, service, candidate, stable, plan, by } => {
+            Event::ReleaseStarted { id, service, candidate, stable, plan, by, .. } => {
                 let service = self.service_mut(service)?;
                 let release = service.start(at, id, candidate, stable, plan)?;
                 release.started_by.clone_from(by);

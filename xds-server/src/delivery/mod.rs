@@ -4,6 +4,7 @@
 pub mod catalogue;
 pub mod checks;
 pub mod command;
+pub mod commit;
 pub mod event;
 #[cfg(test)]
 pub(crate) mod fixtures;

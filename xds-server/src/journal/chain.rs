@@ -74,11 +74,19 @@ pub enum Broken {
     Altered(u64),
 }
 
+impl Hash {
+    /// The hash of some bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+}
+
 impl Head {
     /// The head of an empty journal.
     #[must_use]
     pub fn genesis() -> Self {
-        Self { seq: 0, hash: Hash(Sha256::digest(GENESIS).into()) }
+        Self { seq: 0, hash: Hash::of(GENESIS) }
     }
 
     /// The head after one more record.

@@ -1,15 +1,30 @@
 //! The journal: the append-only, hash-chained log of everything decided. It is the truth, and
-//! all state is its fold; so it is written before anything acts, and a broken one stops the server.
+//! all state is its fold; so it is written before anything acts. A start verifies it from the newest
+//! snapshot on and refuses one that is broken there; what is before the snapshot is verified while
+//! the server runs.
 
 pub mod chain;
+mod fold;
 mod record;
+mod scrub;
+mod snapshot;
 mod sqlite;
 
 use std::path::PathBuf;
 
+use rusqlite::ErrorCode;
+
 pub use self::chain::{Broken, Hash, Head};
+pub use self::fold::{Folded, Replayed, digest, replay, resume};
 pub use self::record::{NewRecord, Record, Written};
-pub use self::sqlite::Sqlite;
+pub use self::scrub::{Damage, Scrub, Trusted};
+pub use self::snapshot::Snapshot;
+pub use self::sqlite::{Reader, Sqlite};
+use crate::delivery::fold::FoldError;
+use crate::delivery::units::Timestamp;
+
+#[cfg(test)]
+mod tests;
 
 /// Where records are kept. It has one writer, the controller.
 pub trait Journal: Send {
@@ -25,6 +40,19 @@ pub trait Journal: Send {
     /// # Errors
     /// When they cannot be read.
     fn read(&self, after: u64, limit: usize) -> Result<Vec<Record>, JournalError>;
+
+    /// What the replay may begin with, once. A journal that keeps none is replayed in full.
+    fn snapshot(&mut self) -> Option<Snapshot> {
+        None
+    }
+
+    /// Keeps what everything up to the newest record, written `at` that time, folds to.
+    ///
+    /// # Errors
+    /// When it could not be written. Nothing is lost but time at the next start.
+    fn keep(&mut self, _at: Timestamp, _folded: &Folded) -> Result<(), JournalError> {
+        Ok(())
+    }
 }
 
 /// Why the journal cannot be opened, read or written.
@@ -51,8 +79,11 @@ pub enum JournalError {
         /// The journal's.
         found: i64,
         /// Ours.
-        known: i64,
+        known: usize,
     },
+    /// A database that nothing was ever written to.
+    #[error("there is no journal in {0} yet")]
+    Empty(PathBuf),
     /// The chain does not hold, so nothing in it after that can be believed.
     #[error(
         "the journal is corrupt: {0}. Restore it from a backup, or move it away to begin a new one: \
@@ -69,10 +100,36 @@ pub enum JournalError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
-    /// An event that cannot be written as JSON.
-    #[error("an event cannot be written as JSON: {0}")]
+    /// The journal holds what cannot have happened.
+    #[error(
+        "record {seq} of the journal: {source}. Restore it from a backup, or move it away to begin a new one: \
+         the stable versions of the configuration will serve then"
+    )]
+    Misfit {
+        /// The record.
+        seq: u64,
+        /// What does not fit.
+        source: FoldError,
+    },
+    /// An event or a state that cannot be written as JSON.
+    #[error("it cannot be written as JSON: {0}")]
     Encode(serde_json::Error),
-    /// The disk is full, read-only, broken, or the file is no database.
+    /// The file is no database, or no longer a whole one.
+    #[error(
+        "the journal's file is damaged: {0}. Restore it from a backup, or move it away to begin a new one: \
+         the stable versions of the configuration will serve then"
+    )]
+    Damaged(rusqlite::Error),
+    /// The disk is full, read-only, or broken.
     #[error("the journal's database: {0}")]
-    Database(#[from] rusqlite::Error),
+    Database(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for JournalError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(error),
+            _ => Self::Database(error),
+        }
+    }
 }

@@ -1,44 +1,42 @@
 //! The journal in one SQLite file. WAL, so that others may read while it is written; FULL
 //! synchronous, so that what was appended survives a power cut.
 
+mod reader;
+mod row;
+mod schema;
+mod snapshots;
+
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
-use super::chain::{Content, Hash, Head};
-use super::{Broken, Journal, JournalError, NewRecord, Record, Written};
+pub use self::reader::Reader;
+use super::chain::Head;
+use super::fold::Folded;
+use super::scrub::Trusted;
+use super::snapshot::{Kept, Snapshot};
+use super::{Broken, Journal, JournalError, NewRecord, Record};
 use crate::delivery::units::Timestamp;
 
 /// The database, in the data directory.
 const DATABASE: &str = "journal.db";
 /// Held as long as a server writes the journal; the system lets go of it however that ends.
 const LOCK: &str = "journal.lock";
-/// The format of the table below, in `PRAGMA user_version`.
-const FORMAT: i64 = 1;
-const TABLE: &str = "CREATE TABLE events (
-    seq INTEGER PRIMARY KEY,
-    at INTEGER NOT NULL,
-    actor TEXT NOT NULL,
-    reason TEXT,
-    event TEXT NOT NULL,
-    previous TEXT NOT NULL,
-    hash TEXT NOT NULL
-) STRICT";
-const COLUMNS: &str = "seq, at, actor, reason, event, previous, hash";
-/// A page of records ends early once their events have so many bytes: a flag document may have a million.
-const PAGE_BYTES: usize = 4 << 20;
 
 /// A journal in a data directory.
 #[derive(Debug)]
 pub struct Sqlite {
     connection: Connection,
     head: Head,
+    /// Where the replay is to begin, until it has.
+    snapshot: Option<Snapshot>,
     _lock: File,
 }
 
 impl Sqlite {
-    /// Opens the journal in a directory, or begins one, and verifies the whole chain.
+    /// Opens the journal in a directory, or begins one, and verifies the chain: from the newest
+    /// snapshot that can be used, or the whole of it.
     ///
     /// # Errors
     /// When it is in use, cannot be opened, or does not verify.
@@ -47,9 +45,25 @@ impl Sqlite {
         let connection = Connection::open(data_dir.join(DATABASE))?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
-        migrate(&connection)?;
-        let head = verify(&connection)?;
-        Ok(Self { connection, head, _lock: lock })
+        schema::migrate(&connection)?;
+        let snapshot = snapshots::newest(&connection)?;
+        let from = snapshot.as_ref().map_or_else(Head::genesis, |snapshot| snapshot.head);
+        let head = row::verify(&connection, from)?;
+        Ok(Self { connection, head, snapshot, _lock: lock })
+    }
+
+    /// What the start took from a snapshot, and nobody has verified yet. To be asked before the
+    /// snapshot is taken.
+    #[must_use]
+    pub fn trusted(&self) -> Option<Trusted> {
+        self.snapshot.as_ref().map(Trusted::from)
+    }
+
+    /// As a disk that has no more room than so many pages, or than is in use.
+    #[cfg(test)]
+    pub(super) fn limit_pages(&self, pages: i64) {
+        let set = format!("PRAGMA max_page_count = {pages}");
+        self.connection.query_row(&set, [], |_| Ok(())).unwrap();
     }
 }
 
@@ -64,7 +78,8 @@ impl Journal for Sqlite {
         }
         let mut written = Vec::with_capacity(records.len());
         {
-            let insert = format!("INSERT INTO events ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)");
+            let insert =
+                format!("INSERT INTO events ({}) VALUES (?, ?, ?, ?, ?, ?, ?)", row::COLUMNS);
             let mut insert = transaction.prepare_cached(&insert)?;
             for new in records {
                 let record = Record::link(&head, new.clone()).map_err(JournalError::Encode)?;
@@ -87,23 +102,16 @@ impl Journal for Sqlite {
     }
 
     fn read(&self, after: u64, limit: usize) -> Result<Vec<Record>, JournalError> {
-        let select = format!("SELECT {COLUMNS} FROM events WHERE seq > ? ORDER BY seq LIMIT ?");
-        let mut select = self.connection.prepare_cached(&select)?;
-        // Beyond SQLite's integers there are no records.
-        let after = i64::try_from(after).unwrap_or(i64::MAX);
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let mut rows = select.query(params![after, limit])?;
-        let mut records = Vec::new();
-        let mut bytes = 0;
-        while let Some(row) = rows.next()? {
-            let raw = Raw::of(row)?;
-            bytes += raw.event.len();
-            records.push(raw.understand()?);
-            if bytes >= PAGE_BYTES {
-                break;
-            }
-        }
-        Ok(records)
+        row::page(&self.connection, after, limit)
+    }
+
+    fn snapshot(&mut self) -> Option<Snapshot> {
+        self.snapshot.take()
+    }
+
+    fn keep(&mut self, at: Timestamp, folded: &Folded) -> Result<(), JournalError> {
+        let kept = Kept::of(self.head, at, folded).map_err(JournalError::Encode)?;
+        snapshots::keep(&mut self.connection, &kept)
     }
 }
 
@@ -120,37 +128,6 @@ fn lock(data_dir: &Path) -> Result<File, JournalError> {
     }
 }
 
-fn migrate(connection: &Connection) -> Result<(), JournalError> {
-    let found = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    match found {
-        0 => {
-            let create = format!("BEGIN; {TABLE}; PRAGMA user_version = {FORMAT}; COMMIT");
-            Ok(connection.execute_batch(&create)?)
-        }
-        FORMAT => Ok(()),
-        found => Err(JournalError::Format { found, known: FORMAT }),
-    }
-}
-
-fn verify(connection: &Connection) -> Result<Head, JournalError> {
-    let select = format!("SELECT {COLUMNS} FROM events ORDER BY seq");
-    let mut select = connection.prepare(&select)?;
-    let mut rows = select.query([])?;
-    let mut head = Head::genesis();
-    while let Some(row) = rows.next()? {
-        let raw = Raw::of(row)?;
-        let (previous, hash) = raw.hashes()?;
-        let content = Content {
-            at: Timestamp(raw.at),
-            actor: &raw.actor,
-            reason: raw.reason.as_deref(),
-            event: &raw.event,
-        };
-        head = head.verify(raw.seq, previous, hash, &content)?;
-    }
-    Ok(head)
-}
-
 /// The newest record's hash.
 fn on_disk(connection: &Connection) -> rusqlite::Result<Option<String>> {
     connection
@@ -162,51 +139,6 @@ fn on_disk(connection: &Connection) -> rusqlite::Result<Option<String>> {
 /// The hash that [`on_disk`] should find.
 fn shown(head: &Head) -> Option<String> {
     (head.seq > 0).then(|| head.hash.to_string())
-}
-
-/// A row as it is, before anything in it is believed.
-struct Raw {
-    seq: u64,
-    at: u64,
-    actor: String,
-    reason: Option<String>,
-    event: String,
-    previous: String,
-    hash: String,
-}
-
-impl Raw {
-    fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            seq: row.get("seq")?,
-            at: row.get("at")?,
-            actor: row.get("actor")?,
-            reason: row.get("reason")?,
-            event: row.get("event")?,
-            previous: row.get("previous")?,
-            hash: row.get("hash")?,
-        })
-    }
-
-    fn hashes(&self) -> Result<(Hash, Hash), Broken> {
-        let hash = |text: &str| text.parse().map_err(|_| Broken::Altered(self.seq));
-        Ok((hash(&self.previous)?, hash(&self.hash)?))
-    }
-
-    fn understand(self) -> Result<Record, JournalError> {
-        let (previous, hash) = self.hashes()?;
-        let seq = self.seq;
-        let unreadable = |source| JournalError::Unreadable { seq, source };
-        Ok(Record {
-            seq,
-            at: Timestamp(self.at),
-            actor: self.actor,
-            reason: self.reason,
-            event: Written::parse(self.event).map_err(unreadable)?,
-            previous,
-            hash,
-        })
-    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use tidegate::controller::{CommandError, Handle, Origin, View};
 use tidegate::delivery::command::{Command, Outcome};
 use tidegate::delivery::names::{FleetName, ServiceName, VersionName};
 use tidegate::delivery::units::Timestamp;
-use tidegate::journal::Record;
+use tidegate::journal::{Record, Scrub};
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::counts::Counts;
 use tidegate::xds::counters::Counters;
@@ -28,6 +28,7 @@ pub(super) struct Live {
     pub(super) ledger: Arc<Ledger>,
     pub(super) counters: Arc<Counters>,
     pub(super) clock: Clock,
+    pub(super) scrub: Scrub,
 }
 
 impl Backend for Live {
@@ -59,6 +60,10 @@ impl Backend for Live {
         self.ledger.inspect(fleet, node).boxed()
     }
 
+    fn damage(&self) -> Option<String> {
+        self.scrub.damage().map(ToString::to_string)
+    }
+
     fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -66,6 +71,7 @@ impl Backend for Live {
     fn register(&self, registry: &mut Registry) {
         metrics::of_reports(&self.telemetry, registry);
         metrics::of_xds(&self.counters, registry);
+        metrics::of_journal(self.scrub.damage().is_some(), self.clock.skew(), registry);
         metrics::of_convergence(self.ledger.newest_times(), registry);
     }
 }

@@ -7,6 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use tidegate::clock::Skew;
 use tidegate::delivery::progress::AckTimes;
 use tidegate::telemetry::Telemetry;
 use tidegate::xds::counters::{ByKind, Counters};
@@ -61,6 +62,17 @@ pub(super) fn of_convergence(times: Option<AckTimes>, registry: &mut Registry) {
         "From the newest decision that a sidecar accepted to when sidecars accepted it",
         family,
     );
+}
+
+/// Whether the journal's past is whole, and its time right.
+pub(super) fn of_journal(damaged: bool, skew: Skew, registry: &mut Registry) {
+    let found: Gauge = Gauge::default();
+    found.set(damaged.into());
+    registry.register("journal_damaged", "1 if the journal's past was found to be damaged", found);
+    let ahead: Gauge<f64, AtomicU64> = Gauge::default();
+    ahead.set(skew.seconds());
+    let help = "How far the journal's time is ahead of the machine's clock, or behind it";
+    registry.register("clock_ahead_seconds", help, ahead);
 }
 
 /// How xDS fares.

@@ -20,7 +20,7 @@ use tidegate::config::{Config, PreviewKey};
 use tidegate::controller::{self, Parts, StartError};
 use tidegate::delivery::state::State;
 use tidegate::effects::smoke;
-use tidegate::journal::{JournalError, Sqlite};
+use tidegate::journal::{JournalError, Scrub, Sqlite};
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::grpc::Reports;
 use tidegate::xds::counters::Counters;
@@ -49,6 +49,9 @@ pub(crate) enum ServeError {
     /// The controller cannot begin.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// No thread to verify the journal's past in.
+    #[error("cannot verify the journal: {0}")]
+    Scrub(#[source] std::io::Error),
     /// xDS ended by itself.
     #[error("xDS cannot be served: {0}")]
     Xds(#[from] tonic::transport::Error),
@@ -94,8 +97,10 @@ pub(crate) async fn run(
     let publisher = Publisher::new(mesh, &State::default());
     let snapshots = publisher.subscribe();
     let mesh = Mesh { publisher, ledger: Arc::clone(&ledger), telemetry: Arc::clone(&telemetry) };
+    let journal = Sqlite::open(&config.data_dir)?;
+    let trusted = journal.trusted();
     let controller = controller::spawn(Parts {
-        journal: Box::new(Sqlite::open(&config.data_dir)?),
+        journal: Box::new(journal),
         sidecars: Box::new(mesh),
         counts: Box::new(sidecars::Reported(Arc::clone(&telemetry))),
         clock: clock.clone(),
@@ -109,7 +114,9 @@ pub(crate) async fn run(
     let xds = XdsServer::new(snapshots.clone(), Arc::clone(&ledger), Arc::clone(&counters));
     let routes = xds.routes().add_service(ReportServiceServer::new(reports));
     let routes = debug::add_to(routes, snapshots, xds.draining(), Arc::clone(&ledger))?;
+    let scrub = Scrub::begin(config.data_dir, trusted).map_err(ServeError::Scrub)?;
     let live = Live {
+        scrub,
         controller: controller.clone(),
         telemetry,
         ledger: Arc::clone(&ledger),

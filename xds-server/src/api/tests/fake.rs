@@ -54,6 +54,8 @@ pub(super) struct Fake {
     view: watch::Sender<Arc<View>>,
     /// The next command fails with this.
     pub(super) broken: Mutex<Option<CommandError>>,
+    /// What is wrong with the journal.
+    pub(super) damage: Mutex<Option<String>>,
 }
 
 impl Fake {
@@ -62,6 +64,7 @@ impl Fake {
             journal: Mutex::default(),
             view: watch::Sender::default(),
             broken: Mutex::default(),
+            damage: Mutex::default(),
         };
         let services = config::check(CONFIG, Path::new("")).unwrap().services;
         fake.append("config", None, Event::CatalogueApplied { services });
@@ -76,6 +79,7 @@ impl Fake {
         self.view.send_modify(|view| {
             let mut next = View::clone(view);
             Arc::make_mut(&mut next.state).apply(at, &event).unwrap();
+            Arc::make_mut(&mut next.figures).take(at, &event);
             next.seq = seq;
             next.serial = seq;
             *view = Arc::new(next);
@@ -198,6 +202,10 @@ impl Backend for Fake {
         let types = BTreeMap::from([(Kind::Route, report)]);
         let streams = vec![StreamReport { mode: Mode::Delta, types }];
         async move { Inspection { streams, silent: 1 } }.boxed()
+    }
+
+    fn damage(&self) -> Option<String> {
+        self.damage.lock().clone()
     }
 
     fn now(&self) -> Timestamp {

@@ -2,6 +2,7 @@
 
 mod fake;
 mod gates;
+mod report;
 mod resources;
 
 use axum::http::StatusCode;

@@ -46,8 +46,9 @@ pub fn decide_command(
         Command::RegisterVersion { service, version, spec } => {
             deploy::version(find(state, service)?, version, spec)
         }
-        Command::StartRelease { service, version, plan } => {
-            start::release(state, find(state, service)?, asker, version, plan.as_ref())
+        Command::StartRelease { service, version, plan, commit } => {
+            let service = find(state, service)?;
+            start::release(state, service, asker, version, plan.as_ref(), commit.as_ref())
         }
         Command::Release(id, command) => verbs::decide(state, asker, id, command),
         Command::ReportCheck { service, version, check, passed, url } => {

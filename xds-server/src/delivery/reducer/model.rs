@@ -213,6 +213,14 @@ impl Model {
         }
     }
 
+    /// A snapshot is the state, to the byte.
+    fn check_snapshot(&self) {
+        let json = serde_json::to_string(&self.state).unwrap();
+        let kept: State = serde_json::from_str(&json).unwrap();
+        assert_eq!(kept, self.state);
+        assert_eq!(serde_json::to_string(&kept).unwrap(), json);
+    }
+
     /// What always holds.
     fn check(&self) {
         for service in self.state.services.values() {
@@ -283,5 +291,6 @@ proptest! {
             assert_eq!(model.folded(), model.state);
         }
         model.check_ends();
+        model.check_snapshot();
     }
 }

@@ -4,6 +4,7 @@ use super::deploy::{invalid, place, running};
 use super::{Decision, done, list};
 use crate::delivery::catalogue::VersionSpec;
 use crate::delivery::command::{Asker, Refusal};
+use crate::delivery::commit::Commit;
 use crate::delivery::event::Event;
 use crate::delivery::names::{ReleaseId, VersionName};
 use crate::delivery::plan::Plan;
@@ -18,6 +19,7 @@ pub(super) fn release(
     asker: &Asker<'_>,
     candidate: &VersionName,
     plan: Option<&Plan>,
+    commit: Option<&Commit>,
 ) -> Result<Decision, Refusal> {
     let name = &service.spec.name;
     if let Some(release) = service.running() {
@@ -40,6 +42,9 @@ pub(super) fn release(
         ..plan.unwrap_or(&service.spec.plan).clone()
     };
     plan.validate().map_err(|error| invalid(name, &error))?;
+    if let Some(commit) = commit {
+        commit.validate().map_err(|error| Refusal::Invalid(error.to_string()))?;
+    }
     let id = ReleaseId::of(name, service.releases.saturating_add(1))?;
 
     let mut events = Vec::new();
@@ -53,6 +58,7 @@ pub(super) fn release(
         stable: service.stable.clone(),
         plan,
         by: Some(asker.actor.to_owned()),
+        commit: commit.cloned(),
     });
     let held = match state.closed(service, asker.at).join("; ") {
         closed if closed.is_empty() => String::new(),

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
+use super::row::PAGE_BYTES;
 use super::*;
 use crate::delivery::event::Event;
 
@@ -99,7 +100,8 @@ fn refuses_formats_and_files_that_are_not_its_own() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join(DATABASE), "no database".repeat(100)).unwrap();
     let error = Sqlite::open(directory.path()).unwrap_err();
-    assert!(matches!(error, JournalError::Database(_)), "{error}");
+    assert!(matches!(error, JournalError::Damaged(_)), "{error}");
+    assert!(error.to_string().contains("from a backup"), "{error}");
 
     let file = tempfile::NamedTempFile::new().unwrap();
     let error = Sqlite::open(file.path()).unwrap_err();
@@ -111,17 +113,13 @@ fn a_full_disk_is_an_error_and_leaves_the_journal_as_it_was() {
     let (directory, mut journal) = three();
     let pages: i64 =
         journal.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
-    let limit = |journal: &Sqlite, pages: i64| {
-        let set = format!("PRAGMA max_page_count = {pages}");
-        journal.connection.query_row(&set, [], |_| Ok(())).unwrap();
-    };
-    limit(&journal, pages);
+    journal.limit_pages(pages);
     let too_much = record(&"x".repeat(100_000));
     let error = journal.append(&[record("d"), too_much]).unwrap_err();
     assert!(error.to_string().contains("full"), "{error}");
     assert_eq!(journal.read(0, 10).unwrap().len(), 3);
 
-    limit(&journal, 1_000_000);
+    journal.limit_pages(1_000_000);
     assert_eq!(journal.append(&[record("d")]).unwrap()[0].seq, 4);
     drop(journal);
     Sqlite::open(directory.path()).unwrap();

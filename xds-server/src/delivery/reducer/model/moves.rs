@@ -88,7 +88,7 @@ fn command() -> impl Strategy<Value = Command> {
             }
         ),
         4 => (service(), version_name(), plan).prop_map(|(service, version, plan)| {
-            Command::StartRelease { service: name(service), version: name(version), plan }
+            Command::StartRelease { service: name(service), version: name(version), plan, commit: None }
         }),
         2 => (service(), version_name(), any::<bool>()).prop_map(|(service, version, passed)| {
             let (service, version) = (name(service), name(version));

@@ -109,8 +109,12 @@ fn a_refusal_holds_a_step_whenever_it_comes_and_never_a_rollback() {
 fn a_share_is_enough_if_the_plan_says_so_but_not_against_a_refusal() {
     let mut plan = canary(&[5, 100]);
     plan.convergence = Quorum { share: Ppm::percent(50) };
-    let command =
-        Command::StartRelease { service: name("order"), version: name("v2"), plan: Some(plan) };
+    let command = Command::StartRelease {
+        service: name("order"),
+        version: name("v2"),
+        plan: Some(plan),
+        commit: None,
+    };
     let mut world = World::new();
     world.ask(&command).unwrap();
     world.look("order", 0, &lagging(0));

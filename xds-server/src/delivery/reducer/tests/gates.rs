@@ -57,8 +57,12 @@ fn no_requests_are_no_evidence_however_long_they_are_waited_for() {
     let mut world = World::new();
     let mut plan = canary(&[5, 100]);
     plan.steps.iter_mut().for_each(|it| it.min_requests = 0);
-    let command =
-        Command::StartRelease { service: name("order"), version: name("v2"), plan: Some(plan) };
+    let command = Command::StartRelease {
+        service: name("order"),
+        version: name("v2"),
+        plan: Some(plan),
+        commit: None,
+    };
     world.ask(&command).unwrap();
     world.see("order", 0, &healthy(0));
     let waits_for = world.see("order", 1_000_000, &healthy(0));

@@ -96,7 +96,8 @@ fn no_promotion_goes_past_what_others_have_to_say_and_every_rollback_does() {
 fn a_plan_that_a_release_brings_along_cannot_ask_for_less() {
     let mut world = gated();
     let plan = Some(canary(&[5, 100]));
-    let command = Command::StartRelease { service: name("order"), version: name("v2"), plan };
+    let command =
+        Command::StartRelease { service: name("order"), version: name("v2"), plan, commit: None };
     world.ask(&command).unwrap();
     assert_eq!(world.see("order", 0, &healthy(0)).len(), 2);
 }
@@ -233,8 +234,12 @@ fn freezes_that_cannot_be_are_refused() {
 fn holding() -> World {
     let plan = Plan { on_fail: OnFail::Freeze, ..canary(&[5, 50, 100]) };
     let mut world = World::new();
-    let command =
-        Command::StartRelease { service: name("order"), version: name("v2"), plan: Some(plan) };
+    let command = Command::StartRelease {
+        service: name("order"),
+        version: name("v2"),
+        plan: Some(plan),
+        commit: None,
+    };
     world.ask(&command).unwrap();
     world.see("order", 0, &healthy(0));
     world.see("order", 0, &healthy(10));

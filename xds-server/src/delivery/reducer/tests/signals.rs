@@ -27,7 +27,12 @@ fn an_unsafe_candidate_goes_back_at_once_and_is_quarantined() {
     let freezing = || {
         let mut world = World::new();
         let plan = Some(Plan { on_fail: OnFail::Freeze, ..canary(&[5, 100]) });
-        let command = Command::StartRelease { service: name("order"), version: name("v2"), plan };
+        let command = Command::StartRelease {
+            service: name("order"),
+            version: name("v2"),
+            plan,
+            commit: None,
+        };
         world.ask(&command).unwrap();
         world
     };

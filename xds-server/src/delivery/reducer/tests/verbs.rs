@@ -102,6 +102,7 @@ fn refuses_releases_that_cannot_be() {
             service: name("order"),
             version: name("v2"),
             plan: Some(canary(&[5])),
+            commit: None,
         },
     );
     assert!(said.contains("must be 100%"), "{said}");

@@ -1,0 +1,101 @@
+//! `tidegate report`: how delivery goes, beside the success criteria.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+use reqwest::Method;
+use tidegate::delivery::units::Timestamp;
+use tidegate::figures::{Bucket, Report, Spread, Summary};
+
+use super::client::{Client, Target};
+use super::failure::Failure;
+use super::output::{self, Format};
+use super::times;
+use super::words::{NONE, share};
+
+/// Show deployment frequency, lead time, recovery time and change failure rate.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Only this service, and over time
+    service: Option<String>,
+    /// From this day on: `2026-11-23`, a time, or how long ago: `90d`. The last 30 days unless given
+    #[arg(long, value_parser = times::parse)]
+    since: Option<Timestamp>,
+    /// Up to this day, or time
+    #[arg(long, value_parser = times::parse)]
+    until: Option<Timestamp>,
+    /// How a service's figures are cut over time
+    #[arg(long, value_enum, default_value = "week")]
+    by: By,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum By {
+    Day,
+    Week,
+}
+
+pub(super) async fn run(args: Args) -> Result<(), Failure> {
+    let client = Client::new(&args.target)?;
+    let (by, bucket) = match args.by {
+        By::Day => ("day", Bucket::Day),
+        By::Week => ("week", Bucket::Week),
+    };
+    let mut query = vec![("bucket", by.to_owned())];
+    query.extend(args.service.clone().map(|service| ("service", service)));
+    query.extend(args.since.map(|since| ("since", since.0.to_string())));
+    query.extend(args.until.map(|until| ("until", until.0.to_string())));
+    let answer = client.ask(Method::GET, &["report"], &query, None).await?;
+    if args.target.output == Format::Json {
+        return output::json(&answer);
+    }
+    let report: Report = client.read(&answer)?;
+    let (first, last) = (day(report.since), day(Timestamp(report.until.0.saturating_sub(1))));
+    output::print(&format!("{first} to {last}, a star: the goal was missed\n"))?;
+    let mut rows: Vec<_> =
+        report.services.iter().map(|it| row(it.service.to_string(), &it.all)).collect();
+    if args.service.is_some() {
+        let label = if bucket == Bucket::Day { "" } else { "from " };
+        let slices = report.services.iter().flat_map(|it| &it.over_time);
+        rows.extend(slices.map(|it| row(format!("  {label}{}", day(it.from)), &it.summary)));
+    }
+    output::print(&output::table(
+        ["SERVICE", "DEPLOYMENTS", "A DAY", "LEAD TIME", "RECOVERY", "FAILED"],
+        rows,
+        "there was no release yet",
+    ))?;
+    output::print(
+        "\nGoals: daily deployments; lead time (median, commit to 100 %) below 1 h; \
+         recovery (mean) below 5 min; failed below 5 %",
+    )
+}
+
+fn row(what: String, summary: &Summary) -> [String; 6] {
+    let Summary { lead_time, recovery_time, change_failure_rate, meets, .. } = summary;
+    let marked = |text: Option<String>, met: Option<bool>| {
+        let star = if met == Some(false) { "*" } else { "" };
+        text.map_or_else(|| NONE.to_owned(), |text| text + star)
+    };
+    let time = |ms: fn(Spread) -> u64, spread: Option<Spread>| {
+        spread.map(|it| humantime::format_duration(readable(ms(it))).to_string())
+    };
+    [
+        what,
+        summary.deployments.to_string(),
+        marked(Some(format!("{:.2}", summary.per_day)), Some(meets.deployment_frequency)),
+        marked(time(|it| it.median_ms, *lead_time), meets.lead_time),
+        marked(time(|it| it.mean_ms, *recovery_time), meets.recovery_time),
+        marked(change_failure_rate.map(share), meets.change_failure_rate),
+    ]
+}
+
+/// Whole seconds, where there are any.
+const fn readable(ms: u64) -> Duration {
+    if ms < 1000 { Duration::from_millis(ms) } else { Duration::from_secs(ms / 1000) }
+}
+
+fn day(at: Timestamp) -> String {
+    times::shown(at).chars().take_while(|it| *it != 'T').collect()
+}

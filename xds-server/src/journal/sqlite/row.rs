@@ -1,0 +1,101 @@
+//! Records as rows: read as they are, and believed only where the chain bears them out.
+
+use rusqlite::{Connection, Row, params};
+
+use super::super::chain::{Content, Hash, Head};
+use super::super::{Broken, JournalError, Record, Written};
+use crate::delivery::units::Timestamp;
+
+pub(super) const COLUMNS: &str = "seq, at, actor, reason, event, previous, hash";
+/// A page of records ends early once their events have so many bytes: a flag document may have a million.
+pub(super) const PAGE_BYTES: usize = 4 << 20;
+
+/// The records after one, in order, at most `limit`, fewer if they are large.
+pub(super) fn page(
+    connection: &Connection,
+    after: u64,
+    limit: usize,
+) -> Result<Vec<Record>, JournalError> {
+    let select = format!("SELECT {COLUMNS} FROM events WHERE seq > ? ORDER BY seq LIMIT ?");
+    let mut select = connection.prepare_cached(&select)?;
+    // Beyond SQLite's integers there are no records.
+    let after = i64::try_from(after).unwrap_or(i64::MAX);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows = select.query(params![after, limit])?;
+    let mut records = Vec::new();
+    let mut bytes = 0;
+    while let Some(row) = rows.next()? {
+        let raw = Raw::of(row)?;
+        bytes += raw.event.len();
+        records.push(raw.understand()?);
+        if bytes >= PAGE_BYTES {
+            break;
+        }
+    }
+    Ok(records)
+}
+
+/// Verifies the chain from a head on, and returns where it ends.
+pub(super) fn verify(connection: &Connection, from: Head) -> Result<Head, JournalError> {
+    let select = format!("SELECT {COLUMNS} FROM events WHERE seq > ? ORDER BY seq");
+    let mut select = connection.prepare(&select)?;
+    let mut rows = select.query([from.seq])?;
+    let mut head = from;
+    while let Some(row) = rows.next()? {
+        let raw = Raw::of(row)?;
+        let (previous, hash) = raw.hashes()?;
+        let content = Content {
+            at: Timestamp(raw.at),
+            actor: &raw.actor,
+            reason: raw.reason.as_deref(),
+            event: &raw.event,
+        };
+        head = head.verify(raw.seq, previous, hash, &content)?;
+    }
+    Ok(head)
+}
+
+/// A row as it is, before anything in it is believed.
+struct Raw {
+    seq: u64,
+    at: u64,
+    actor: String,
+    reason: Option<String>,
+    event: String,
+    previous: String,
+    hash: String,
+}
+
+impl Raw {
+    fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            seq: row.get("seq")?,
+            at: row.get("at")?,
+            actor: row.get("actor")?,
+            reason: row.get("reason")?,
+            event: row.get("event")?,
+            previous: row.get("previous")?,
+            hash: row.get("hash")?,
+        })
+    }
+
+    fn hashes(&self) -> Result<(Hash, Hash), Broken> {
+        let hash = |text: &str| text.parse().map_err(|_| Broken::Altered(self.seq));
+        Ok((hash(&self.previous)?, hash(&self.hash)?))
+    }
+
+    fn understand(self) -> Result<Record, JournalError> {
+        let (previous, hash) = self.hashes()?;
+        let seq = self.seq;
+        let unreadable = |source| JournalError::Unreadable { seq, source };
+        Ok(Record {
+            seq,
+            at: Timestamp(self.at),
+            actor: self.actor,
+            reason: self.reason,
+            event: Written::parse(self.event).map_err(unreadable)?,
+            previous,
+            hash,
+        })
+    }
+}

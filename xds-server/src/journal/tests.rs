@@ -1,0 +1,66 @@
+//! The journal as a whole: what an upgrade, a snapshot and a damaged file do to it.
+
+mod damage;
+mod snapshots;
+mod upgrade;
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::*;
+use crate::delivery::event::Event;
+use crate::delivery::fixtures::{name, order, product};
+use crate::delivery::units::{Ppm, Timestamp};
+
+fn file(directory: &Path) -> std::path::PathBuf {
+    directory.join("journal.db")
+}
+
+fn new(at: u64, event: Event) -> NewRecord {
+    NewRecord { at: Timestamp(at), actor: "anne".to_owned(), reason: None, event }
+}
+
+fn flag(number: u64) -> Event {
+    let key = format!("flag-{}", number % 7);
+    Event::FlagSet { key, definition: serde_json::json!({"number": number, "share": 0.1}) }
+}
+
+/// A catalogue, a release at 5 %, and flags: `count` records.
+fn history(count: u64) -> Vec<NewRecord> {
+    let catalogue = Event::CatalogueApplied { services: vec![order(), product()] };
+    let started = Event::ReleaseStarted {
+        id: name("order.1"),
+        service: name("order"),
+        candidate: name("v2"),
+        stable: name("v1"),
+        plan: order().plan,
+        by: None,
+        commit: None,
+    };
+    let weight = Ppm::percent(5);
+    let entered = Event::StepEntered { id: name("order.1"), step: 0, weight, evidence: None };
+    let flags = (4..=count).map(flag);
+    let events = [catalogue, started, entered].into_iter().chain(flags);
+    (1..=count).zip(events).map(|(at, event)| new(at, event)).collect()
+}
+
+/// A closed journal with so many records, and snapshots at some of them.
+fn written(count: u64, snapshots: &[u64]) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = Sqlite::open(directory.path()).unwrap();
+    let mut folded = Folded::default();
+    for record in history(count) {
+        for record in journal.append(&[record]).unwrap() {
+            folded.take(&record).unwrap();
+            if snapshots.contains(&record.seq) {
+                journal.keep(record.at, &folded).unwrap();
+            }
+        }
+    }
+    directory
+}
+
+fn execute(directory: &Path, sql: &str) {
+    Connection::open(file(directory)).unwrap().execute_batch(sql).unwrap();
+}
