@@ -12,6 +12,8 @@ use tidegate::controller::{CommandError, Handle, Origin, View};
 use tidegate::delivery::command::{Command, Outcome};
 use tidegate::delivery::names::{ServiceName, VersionName};
 use tidegate::delivery::units::Timestamp;
+use tidegate::door::Door;
+use tidegate::door::tls::reload::TlsStats;
 use tidegate::journal::Record;
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::counts::Counts;
@@ -27,6 +29,9 @@ pub(super) struct Live {
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) counters: Arc<Counters>,
+    pub(super) door: Arc<Door>,
+    /// `None`: the door speaks plaintext.
+    pub(super) tls: Option<Arc<TlsStats>>,
     pub(super) clock: Clock,
 }
 
@@ -62,6 +67,10 @@ impl Backend for Live {
     fn register(&self, registry: &mut Registry) {
         metrics::of_reports(&self.telemetry.stats, registry);
         metrics::of_xds(&self.counters, registry);
+        metrics::of_the_door(&self.door, registry);
+        if let Some(tls) = &self.tls {
+            metrics::of_tls(tls, registry);
+        }
         metrics::of_convergence(self.ledger.newest_times(), registry);
     }
 }

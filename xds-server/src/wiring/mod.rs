@@ -16,9 +16,14 @@ use std::time::Duration;
 
 use tidegate::api;
 use tidegate::clock::Clock;
-use tidegate::config::Config;
+use tidegate::config::{Config, Security};
 use tidegate::controller::{self, Parts, StartError};
 use tidegate::delivery::state::State;
+use tidegate::door::access::Access;
+use tidegate::door::refusals::Refusals;
+use tidegate::door::tls::files::TlsError;
+use tidegate::door::tls::reload::{self, Certificates};
+use tidegate::door::{Door, Limits};
 use tidegate::effects::smoke;
 use tidegate::journal::{JournalError, Sqlite};
 use tidegate::telemetry::Telemetry;
@@ -30,7 +35,7 @@ use tidegate::xds::serve::{XdsServer, transport};
 use tidegate_proto::report::v1::report_service_server::ReportServiceServer;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
-use tonic::transport::server::TcpIncoming;
+use tracing::warn;
 
 use live::Live;
 use sidecars::{Mesh, Published};
@@ -50,6 +55,12 @@ pub(crate) enum ServeError {
     /// xDS ended by itself.
     #[error("xDS cannot be served: {0}")]
     Xds(#[from] tonic::transport::Error),
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Nobody looks for new certificates any more.
+    #[error("certificates cannot be read again: {0}")]
+    Reload(#[from] tokio::task::JoinError),
     /// Smoke tests cannot be sent.
     #[error("no HTTP client for smoke tests: {0}")]
     Smoke(#[from] reqwest::Error),
@@ -72,6 +83,7 @@ pub(crate) async fn run(
     listeners: Listeners,
     stop: watch::Receiver<bool>,
 ) -> Result<(), ServeError> {
+    let entrance = Entrance::new(&config)?;
     let clock = Clock::system();
     let wake = Arc::new(Notify::new());
     let telemetry = Arc::new(Telemetry::new(Arc::clone(&wake)));
@@ -91,21 +103,34 @@ pub(crate) async fn run(
         wake: Arc::clone(&wake),
     })?;
     let published = Published(snapshots.clone());
-    let reports = Reports::new(Arc::clone(&telemetry), published, clock.clone());
-    let xds = XdsServer::new(snapshots, Arc::clone(&ledger), Arc::clone(&counters));
+    let reports = Reports::new(
+        Arc::clone(&telemetry),
+        published,
+        Arc::clone(&entrance.access),
+        clock.clone(),
+    );
+    let xds = XdsServer::new(
+        snapshots,
+        Arc::clone(&ledger),
+        Arc::clone(&counters),
+        Arc::clone(&entrance.access),
+    );
     let live = Live {
         controller: controller.clone(),
         telemetry,
         ledger: Arc::clone(&ledger),
         counters,
+        door: Arc::clone(&entrance.door),
+        tls: entrance.certificates.as_ref().map(Certificates::stats),
         clock,
     };
     let ended = tokio::select! {
-        ended = serve(&xds, reports, live, listeners, stop) => ended,
+        ended = serve(&xds, reports, live, &entrance.door, listeners, stop) => ended,
         ended = smoke::run(controller.clone(), smoke::Patience::default()) => match ended {
             Ok(()) => Err(ServeError::Controller),
             Err(error) => Err(error.into()),
         },
+        ended = follow(entrance.certificates) => Err(ended.into()),
         () = wake_on_change(&ledger, &wake) => Err(ServeError::Controller),
     };
     // Last: whoever was told that something is done must find it in the journal.
@@ -113,18 +138,58 @@ pub(crate) async fn run(
     ended
 }
 
+/// How sidecars come in.
+struct Entrance {
+    door: Arc<Door>,
+    access: Arc<Access>,
+    /// `None`: plaintext.
+    certificates: Option<Certificates>,
+}
+
+impl Entrance {
+    fn new(config: &Config) -> Result<Self, TlsError> {
+        let refusals = Arc::new(Refusals::default());
+        let (certificates, access) = match &config.listen.security {
+            Security::Plaintext => (None, Access::for_anybody(Arc::clone(&refusals))),
+            Security::MutualTls(files) => {
+                let certificates = Certificates::load(files.clone())?;
+                let access = Access::by_identity(&config.mesh.fleets, Arc::clone(&refusals));
+                (Some(certificates), access)
+            }
+        };
+        if certificates.is_none() && !config.listen.xds.ip().is_loopback() {
+            warn!(
+                address = %config.listen.xds,
+                "plaintext, as `insecure_plaintext` asks: whoever reaches this port can be any sidecar"
+            );
+        }
+        let newest = certificates.as_ref().map(Certificates::newest);
+        let door = Door::new(newest, Limits::default(), refusals);
+        Ok(Self { door, access: Arc::new(access), certificates })
+    }
+}
+
+/// Keeps the certificates new. Returns only if that fails.
+async fn follow(certificates: Option<Certificates>) -> tokio::task::JoinError {
+    match certificates {
+        Some(certificates) => certificates.follow(reload::PERIOD).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Serves both ports until `stop` turns true, then lets what is under way end.
 async fn serve(
     xds: &XdsServer,
     reports: Reports<Published>,
     live: Live,
+    door: &Arc<Door>,
     listeners: Listeners,
     stop: watch::Receiver<bool>,
 ) -> Result<(), ServeError> {
     let router = api::router(Arc::new(live), stop.clone());
     let rest = api::serve::serve(listeners.api, router, stop.clone());
     let routes = xds.routes().add_service(ReportServiceServer::new(reports));
-    let incoming = TcpIncoming::from(listeners.xds).with_nodelay(Some(true));
+    let incoming = door.open(listeners.xds);
     let (mut stopped, mut overdue) = (stop.clone(), stop);
     let grpc = transport().add_routes(routes).serve_with_incoming_shutdown(incoming, async move {
         // An error is a sender that is gone: nobody will say more.

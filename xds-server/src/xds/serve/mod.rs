@@ -16,16 +16,18 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tonic::service::Routes;
 use tonic::transport::Server;
 
 use super::counters::Counters;
 use super::fleet::Ledger;
 use super::resources::SnapshotSet;
+use crate::door::access::Access;
+use crate::door::quota::Quota;
 
-/// Most streams at once. Each costs some ten kilobytes.
-const MAX_STREAMS: usize = 20_000;
+/// Most streams at once, and of one client. Each costs some ten kilobytes.
+const MAX_STREAMS: (usize, usize) = (20_000, 10_000);
 /// Most streams of one connection: an Envoy opens one, or one for each type, beside its reports.
 const MAX_STREAMS_A_CONNECTION: u32 = 256;
 /// How long a connection may be silent before it is asked for a sign of life, and then for that.
@@ -46,24 +48,27 @@ struct Hub {
     snapshots: watch::Receiver<Arc<SnapshotSet>>,
     ledger: Arc<Ledger>,
     counters: Arc<Counters>,
-    permits: Arc<Semaphore>,
+    access: Arc<Access>,
+    streams: Arc<Quota>,
     draining: watch::Receiver<bool>,
 }
 
 impl XdsServer {
-    /// Services that send these snapshots.
+    /// Services that send these snapshots to whoever has access.
     #[must_use]
     pub fn new(
         snapshots: watch::Receiver<Arc<SnapshotSet>>,
         ledger: Arc<Ledger>,
         counters: Arc<Counters>,
+        access: Arc<Access>,
     ) -> Self {
         let draining = watch::Sender::new(false);
         let hub = Arc::new(Hub {
             snapshots,
             ledger,
             counters,
-            permits: Arc::new(Semaphore::new(MAX_STREAMS)),
+            access,
+            streams: Quota::new(MAX_STREAMS.0, MAX_STREAMS.1),
             draining: draining.subscribe(),
         });
         Self { hub, draining }

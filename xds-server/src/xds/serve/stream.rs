@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_proto::envoy::envoy::config::core::v3::Node;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming};
+use tonic::{Request, Status, Streaming};
 use tracing::{Instrument as _, debug, info, info_span, warn};
 
 use super::Hub;
 use super::wire::Wire;
 use crate::delivery::names::FleetName;
+use crate::door::peer::Peer;
+use crate::door::quota::Place;
+use crate::door::refusals::Reason;
 use crate::xds::counters::Counters;
 use crate::xds::fleet::Connection;
 use crate::xds::protocol::{Event, Refusal, Response, Scope, Session};
@@ -32,19 +35,22 @@ pub(super) type Replies = ReceiverStream<Result<Response, Status>>;
 pub(super) fn open<W: Wire>(
     hub: &Arc<Hub>,
     scope: Scope,
-    incoming: Streaming<W::Message>,
+    request: Request<Streaming<W::Message>>,
 ) -> Result<Replies, Status> {
-    let Ok(permit) = Arc::clone(&hub.permits).try_acquire_owned() else {
+    let peer = Peer::of(request.extensions());
+    let place = hub.streams.enter(peer.client()).map_err(|full| {
         hub.counters.overload.add_one();
-        return Err(Status::resource_exhausted("too many streams; try again later"));
-    };
+        hub.access.refusals().note(Reason::Streams, &peer, &full);
+        Status::resource_exhausted(format!("too many streams: {full}; try again later"))
+    })?;
     hub.counters.streams.add_one();
     // One response at a time: the next is made when this one is taken.
     let (sender, receiver) = mpsc::channel(1);
     let hub = Arc::clone(hub);
     tokio::spawn(async move {
         let outbox = Outbox { sender };
-        if let Err(status) = serve::<W>(&hub, scope, incoming, &outbox, permit).await {
+        let incoming = request.into_inner();
+        if let Err(status) = serve::<W>(&hub, scope, &peer, incoming, &outbox, place).await {
             outbox.close(status).await;
         }
     });
@@ -80,9 +86,10 @@ impl Outbox {
 async fn serve<W: Wire>(
     hub: &Hub,
     scope: Scope,
+    peer: &Peer,
     mut incoming: Streaming<W::Message>,
     outbox: &Outbox,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 ) -> Result<(), Status> {
     let Ok(first) = timeout(FIRST_REQUEST, incoming.message()).await else {
         return Err(Status::deadline_exceeded("no request came"));
@@ -98,6 +105,7 @@ async fn serve<W: Wire>(
     let set = Arc::clone(&snapshots.borrow_and_update());
     let (id, snapshot) = identify(W::node(&first), &set).map_err(refused)?;
     let fleet = snapshot.fleet().clone();
+    hub.access.check(peer, fleet.as_str(), id).map_err(|denied| refused(denied.into()))?;
     let mode = W::MODE;
     let span = info_span!("xds", node = id, %fleet, ?mode);
     let mut client = Client::<W> {

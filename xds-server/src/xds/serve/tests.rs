@@ -15,7 +15,7 @@ use tidegate_proto::envoy::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DiscoveryRequest, DiscoveryResponse, ResourceLocator,
 };
 use tidegate_proto::envoy::google::rpc::Status as Error;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
@@ -23,6 +23,8 @@ use tonic::{Code, Status, Streaming};
 use super::{Hub, XdsServer, transport};
 use crate::clock::Clock;
 use crate::delivery::units::Timestamp;
+use crate::door::access::Access;
+use crate::door::quota::Quota;
 use crate::xds::counters::Counters;
 use crate::xds::fleet::Ledger;
 use crate::xds::kind::Kind;
@@ -63,7 +65,8 @@ impl Server {
             snapshots: snapshots.subscribe(),
             ledger: Ledger::new(Clock::new(|| Timestamp(0))),
             counters: Arc::new(Counters::default()),
-            permits: Arc::new(Semaphore::new(streams)),
+            access: Arc::new(Access::for_anybody(Arc::default())),
+            streams: Quota::new(streams, streams),
             draining: draining.subscribe(),
         });
         let server = XdsServer { hub, draining };
@@ -179,7 +182,7 @@ async fn a_sidecar_that_leaves_counts_no_more() {
     assert_eq!(server.server.hub.ledger.convergence(1).connected, 1);
     drop(client);
     server.until("gone", |hub| hub.ledger.convergence(1).connected == 0).await;
-    server.until("room", |hub| hub.permits.available_permits() == 1).await;
+    server.until("room", |hub| hub.streams.taken() == 0).await;
 }
 
 /// Checklist line 1: the first request must say who it is.

@@ -100,6 +100,7 @@ pub(super) fn mesh(services: Services) -> Mesh {
         wasm: "/filter.wasm".to_owned(),
         fleets: vec![Fleet {
             name: "demo".parse().unwrap(),
+            identities: Vec::new(),
             listeners: vec![Listener {
                 name: "ingress".to_owned(),
                 address: "127.0.0.1:10000".parse().unwrap(),
