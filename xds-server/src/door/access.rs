@@ -123,8 +123,7 @@ fn admit(
         Credential::Unusable(why) => return Err(Denied::NoIdentity(why.clone())),
         Credential::None => return Err(Denied::Unknown),
     };
-    let claimed =
-        || Claimed { identity: identity.clone(), fleet: shown(fleet), node: shown(node) };
+    let claimed = || Claimed { identity: identity.clone(), fleet: shown(fleet), node: shown(node) };
     match patterns.iter().map(|pattern| pattern.fit(identity, node)).max() {
         Some(Fit::ThisNode) => Ok(()),
         Some(Fit::AnyNode) => {
@@ -165,10 +164,9 @@ impl From<Denied> for Status {
         match denied {
             Denied::TooManyNodes => Self::resource_exhausted(denied.to_string()),
             Denied::Unknown => Self::unauthenticated(denied.to_string()),
-            Denied::NoIdentity(_)
-            | Denied::Fleet(_)
-            | Denied::OtherNode(_)
-            | Denied::Taken(_) => Self::permission_denied(denied.to_string()),
+            Denied::NoIdentity(_) | Denied::Fleet(_) | Denied::OtherNode(_) | Denied::Taken(_) => {
+                Self::permission_denied(denied.to_string())
+            }
         }
     }
 }

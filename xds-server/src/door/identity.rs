@@ -37,7 +37,9 @@ pub enum NotSpiffe {
     #[error("it has no path, so it names no workload")]
     NoPath,
     /// A path that could be read in two ways.
-    #[error("a segment of its path is empty, `.` or `..`, or holds more than letters, digits, `.`, `-` and `_`")]
+    #[error(
+        "a segment of its path is empty, `.` or `..`, or holds more than letters, digits, `.`, `-` and `_`"
+    )]
     Segment,
 }
 
@@ -75,8 +77,7 @@ impl SpiffeId {
         {
             return Err(NoIdentity::Signs);
         }
-        let names =
-            certificate.subject_alternative_name().map_err(|_| NoIdentity::Unreadable)?;
+        let names = certificate.subject_alternative_name().map_err(|_| NoIdentity::Unreadable)?;
         let names = names.map_or(&[][..], |names| &names.value.general_names);
         let mut uris = names.iter().filter_map(|name| match name {
             GeneralName::URI(uri) => Some(*uri),

@@ -207,8 +207,5 @@ fn credential(certificates: &[tokio_rustls::rustls::pki_types::CertificateDer<'_
 /// Whether an error of `accept` is about the one who came, and says nothing of the next.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
-    )
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }

@@ -141,8 +141,7 @@ mod tests {
     #[tokio::test]
     async fn a_malformed_report_is_refused_with_what_is_wrong() {
         let telemetry = Arc::new(Telemetry::new(Arc::new(Notify::new())));
-        let reports =
-            Reports::new(Arc::clone(&telemetry), One, anybody(), Clock::system());
+        let reports = Reports::new(Arc::clone(&telemetry), One, anybody(), Clock::system());
         let refused = reports.report(Request::new(ReportRequest::default())).await.unwrap_err();
         assert_eq!(refused.code(), tonic::Code::InvalidArgument);
         assert!(refused.message().contains("`node_id`"), "{refused}");

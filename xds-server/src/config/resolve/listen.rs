@@ -52,11 +52,7 @@ pub(super) fn resolve(
     Some(Listen { xds, security, api })
 }
 
-fn security(
-    raw: Option<&raw::Listen>,
-    base: &Path,
-    problems: &mut Problems,
-) -> Option<Security> {
+fn security(raw: Option<&raw::Listen>, base: &Path, problems: &mut Problems) -> Option<Security> {
     let Some((raw, at)) = raw.and_then(|raw| Some((raw, raw.tls.as_ref()?))) else {
         return Some(Security::Plaintext);
     };

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
+use tokio_rustls::rustls::server::{
+    NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier,
+};
 use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 use x509_parser::parse_x509_certificate;
 
@@ -103,16 +105,20 @@ impl TlsFiles {
             let unusable = |source| TlsError::Certificate { path: self.client_ca.clone(), source };
             roots.add(root).map_err(unusable)?;
         }
-        let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-            .build()
-            .map_err(|source| TlsError::ClientCa { path: self.client_ca.clone(), source })?;
+        let clients =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+                .build()
+                .map_err(|source| TlsError::ClientCa { path: self.client_ca.clone(), source })?;
         let chain = certificates(&self.cert, &contents.cert)?;
-        let not_after = chain.first().and_then(not_after).ok_or(rustls::Error::InvalidCertificate(
-            rustls::CertificateError::BadEncoding,
-        ));
+        let not_after = chain
+            .first()
+            .and_then(not_after)
+            .ok_or(rustls::Error::InvalidCertificate(rustls::CertificateError::BadEncoding));
         let not_after = not_after.map_err(unusable)?;
-        let key = PrivateKeyDer::from_pem_slice(&contents.key).map_err(|source| {
-            TlsError::Pem { path: self.key.clone(), what: "private key", source }
+        let key = PrivateKeyDer::from_pem_slice(&contents.key).map_err(|source| TlsError::Pem {
+            path: self.key.clone(),
+            what: "private key",
+            source,
         })?;
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

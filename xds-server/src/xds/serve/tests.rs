@@ -25,6 +25,7 @@ use crate::clock::Clock;
 use crate::delivery::units::Timestamp;
 use crate::door::access::Access;
 use crate::door::quota::Quota;
+use crate::door::refusals::Reason;
 use crate::xds::counters::Counters;
 use crate::xds::fleet::Ledger;
 use crate::xds::kind::Kind;
@@ -66,7 +67,8 @@ impl Server {
             ledger: Ledger::new(Clock::new(|| Timestamp(0))),
             counters: Arc::new(Counters::default()),
             access: Arc::new(Access::for_anybody(Arc::default())),
-            streams: Quota::new(streams, streams),
+            // For one client; there would be room for others.
+            streams: Quota::new(streams + 1, streams),
             draining: draining.subscribe(),
         });
         let server = XdsServer { hub, draining };
@@ -246,7 +248,10 @@ async fn too_many_streams_are_turned_away() {
     let (_sender, receiver) = mpsc::channel(1);
     let mut client = AggregatedDiscoveryServiceClient::new(server.channel().await);
     let second = client.stream_aggregated_resources(ReceiverStream::new(receiver)).await;
-    assert_eq!(second.unwrap_err().code(), Code::ResourceExhausted);
+    let refusal = second.unwrap_err();
+    assert_eq!(refusal.code(), Code::ResourceExhausted);
+    assert!(refusal.message().contains("this client has 1"), "{refusal}");
+    assert_eq!(server.server.hub.access.refusals().count(Reason::Streams), 1);
     assert_eq!(server.server.hub.counters.overload.get(), 1);
 }
 
