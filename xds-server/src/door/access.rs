@@ -12,13 +12,15 @@ use super::identity::{NoIdentity, SpiffeId};
 use super::pattern::{Fit, IdentityPattern};
 use super::peer::{Credential, Peer};
 use super::refusals::{Reason, Refusals};
-use crate::config::Fleet;
 use crate::delivery::names::FleetName;
 
 /// Most sidecars that one connection may speak for. An Envoy is one.
 const MAX_NODES_A_CONNECTION: usize = 256;
 /// Most of a client's own words that are said back, in characters.
 const MAX_SHOWN: usize = 64;
+
+/// Who may be of each fleet.
+pub type Fleets = BTreeMap<FleetName, Vec<IdentityPattern>>;
 
 /// Who may be what.
 #[derive(Debug)]
@@ -32,7 +34,7 @@ enum Rule {
     /// The port speaks plaintext: nobody shows who he is.
     Anybody,
     /// By the identity in the client's certificate.
-    Identities { fleets: BTreeMap<FleetName, Vec<IdentityPattern>>, claims: Arc<Claims> },
+    Identities { fleets: Fleets, claims: Arc<Claims> },
 }
 
 /// Why a client may not be what it claims. The patterns are not told: they are nobody's business
@@ -83,9 +85,7 @@ impl Access {
 
     /// Each fleet takes its own identities.
     #[must_use]
-    pub fn by_identity(fleets: &[Fleet], refusals: Arc<Refusals>) -> Self {
-        let patterns = |fleet: &Fleet| (fleet.name.clone(), fleet.identities.clone());
-        let fleets = fleets.iter().map(patterns).collect();
+    pub fn by_identity(fleets: Fleets, refusals: Arc<Refusals>) -> Self {
         Self { rule: Rule::Identities { fleets, claims: Arc::default() }, refusals }
     }
 

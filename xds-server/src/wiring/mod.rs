@@ -153,7 +153,10 @@ impl Entrance {
             Security::Plaintext => (None, Access::for_anybody(Arc::clone(&refusals))),
             Security::MutualTls(files) => {
                 let certificates = Certificates::load(files.clone())?;
-                let access = Access::by_identity(&config.mesh.fleets, Arc::clone(&refusals));
+                let fleets = config.mesh.fleets.iter();
+                let identities =
+                    fleets.map(|it| (it.name.clone(), it.identities.clone())).collect();
+                let access = Access::by_identity(identities, Arc::clone(&refusals));
                 (Some(certificates), access)
             }
         };

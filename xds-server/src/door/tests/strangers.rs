@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::ca::{Ca, named, uri};
-use super::world::{FLEET, PATIENCE, World, asks};
+use super::world::{FLEET, PATIENCE, World, asks, until};
 use crate::door::Limits;
 use crate::door::refusals::Reason;
 
@@ -47,15 +47,32 @@ async fn plaintext_and_garbage_are_refused_at_once() {
     }
 }
 
-#[tokio::test]
-async fn a_handshake_that_takes_too_long_is_ended_and_delays_nobody() {
-    let limits = Limits { patience: Duration::from_millis(300), ..Limits::default() };
-    let world = World::start(limits).await;
+/// One who says nothing, and one who stops in the middle of a hello.
+async fn slow(world: &World) -> [TcpStream; 2] {
     let silent = TcpStream::connect(world.address).await.unwrap();
     let mut halting = TcpStream::connect(world.address).await.unwrap();
     halting.write_all(&[0x16, 0x03, 0x01, 0x02]).await.unwrap();
+    [silent, halting]
+}
+
+#[tokio::test]
+async fn a_handshake_that_takes_long_delays_nobody() {
+    let world = World::start(Limits { patience: PATIENCE, ..Limits::default() }).await;
+    let slow = slow(&world).await;
+    until("both are under way", || world.door.handshakes() == 2).await;
     asks(&world.channel(&world.ca.svid(WEB)).await, FLEET, "web-1").await.unwrap();
-    assert!(ends(silent).await && ends(halting).await);
+    assert_eq!(world.door.handshakes(), 2);
+    drop(slow);
+    world.until_refused(Reason::Handshake, 2).await;
+}
+
+#[tokio::test]
+async fn a_handshake_that_takes_too_long_is_ended() {
+    let limits = Limits { patience: Duration::from_millis(300), ..Limits::default() };
+    let world = World::start(limits).await;
+    for stream in slow(&world).await {
+        assert!(ends(stream).await);
+    }
     world.until_refused(Reason::HandshakeTime, 2).await;
 }
 
@@ -73,24 +90,22 @@ async fn who_never_begins_to_speak_is_closed() {
         let mut halting = TcpStream::connect(world.address).await.unwrap();
         halting.write_all(b"PRI * HTTP").await.ok();
         assert!(ends(halting).await);
-        super::world::until("all have gone", || world.door.connections() == 0).await;
+        until("all have gone", || world.door.connections() == 0).await;
     }
 }
 
 #[tokio::test]
 async fn too_many_handshakes_of_one_address_are_refused_and_others_are_not() {
-    let world = World::start(Limits { handshakes: (10, 2), ..Limits::default() }).await;
-    let slow = [
-        TcpStream::connect(world.address).await.unwrap(),
-        TcpStream::connect(world.address).await.unwrap(),
-    ];
-    super::world::until("both are under way", || world.door.handshakes() == 2).await;
+    let world =
+        World::start(Limits { handshakes: (10, 2), patience: PATIENCE, ..Limits::default() }).await;
+    let slow = slow(&world).await;
+    until("both are under way", || world.door.handshakes() == 2).await;
     assert!(ends(TcpStream::connect(world.address).await.unwrap()).await);
     world.until_refused(Reason::Handshakes, 1).await;
     let web = world.ca.svid(WEB);
     let elsewhere = world.channel_from([127, 0, 0, 2].into(), &web).await.unwrap();
     asks(&elsewhere, FLEET, "web-1").await.unwrap();
     drop(slow);
-    super::world::until("both are over", || world.door.handshakes() == 0).await;
+    until("both are over", || world.door.handshakes() == 0).await;
     asks(&world.channel(&web).await, FLEET, "web-2").await.unwrap();
 }

@@ -28,7 +28,6 @@ use tonic::{Status, Streaming};
 
 use super::ca::{Ca, Pair};
 use crate::clock::Clock;
-use crate::config::Fleet;
 use crate::delivery::units::Timestamp;
 use crate::door::access::Access;
 use crate::door::refusals::{Reason, Refusals};
@@ -95,15 +94,14 @@ impl World {
         // A thousand times as often as in earnest.
         tokio::spawn(certificates.follow(Duration::from_millis(5)));
         let refusals = Arc::new(Refusals::default());
-        let fleet = |name: &str, identities: &[&str]| Fleet {
-            name: name.parse().unwrap(),
-            identities: identities.iter().map(|it| it.parse().unwrap()).collect(),
-            listeners: Vec::new(),
+        let fleet = |name: &str, identities: &[&str]| {
+            let identities = identities.iter().map(|it| it.parse().unwrap()).collect();
+            (name.parse().unwrap(), identities)
         };
         let fleets =
             [fleet(FLEET, &IDENTITIES), fleet("other", &["spiffe://example.org/ns/other"])];
         let access = Arc::new(if tls {
-            Access::by_identity(&fleets, Arc::clone(&refusals))
+            Access::by_identity(fleets.into(), Arc::clone(&refusals))
         } else {
             Access::for_anybody(Arc::clone(&refusals))
         });
