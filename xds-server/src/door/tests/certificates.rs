@@ -72,7 +72,8 @@ fn what_cannot_be_read_is_no_identity() {
     // The names twice, each set with another: validators could read either.
     let mut twice = named([uri(SHOP)]);
     let other = b"spiffe://example.org/x";
-    let mut names = vec![0x30, 2 + other.len() as u8, 0x86, other.len() as u8];
+    let length = u8::try_from(other.len()).unwrap();
+    let mut names = vec![0x30, 2 + length, 0x86, length];
     names.extend_from_slice(other);
     twice.custom_extensions.push(CustomExtension::from_oid_content(&[2, 5, 29, 17], names));
     assert_eq!(read(&twice).unwrap_err(), NoIdentity::Unreadable);
