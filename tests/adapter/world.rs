@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use prost::Message as _;
 use tidegate::clock::Clock;
+use tidegate::door::access::Access;
 use tidegate::xds::adapter::{RawResources, Stamped};
 use tidegate::xds::counters::Counters;
 use tidegate::xds::fleet::Ledger;
@@ -50,7 +51,12 @@ impl World {
         let snapshots = raw.subscribe();
         let ledger = Ledger::new(Clock::system());
         let counters = Arc::new(Counters::default());
-        let xds = XdsServer::new(snapshots.clone(), Arc::clone(&ledger), Arc::clone(&counters));
+        let xds = XdsServer::new(
+            snapshots.clone(),
+            Arc::clone(&ledger),
+            Arc::clone(&counters),
+            Arc::new(Access::for_anybody(Arc::default())),
+        );
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let server = tokio::spawn(async move {

@@ -297,13 +297,21 @@ pub(crate) const LINES: [(&str, Shown); 57] = [
     ),
     (
         "certificates say who a client is",
-        Not("the port speaks plaintext, and is for loopback: see the README's limits"),
+        By(&[
+            "door/tests/who::a_sidecar_is_served_as_its_identity_allows",
+            "door/tests/who::a_sidecar_whose_certificate_names_it_is_no_other",
+            "door/tests/who::nobody_poses_as_a_sidecar_that_is_connected",
+            "door/tests/who::a_certificate_without_an_identity_is_told_why",
+            "door/tests/strangers::who_has_no_certificate_of_the_ca_is_refused_in_the_handshake",
+            "tls/envoy::real_envoys_over_mutual_tls",
+        ]),
     ),
     (
         "a client sees its own fleet",
         By(&[
             "resources/tests/publishing::a_fleet_sees_its_own_services",
             "serve/tests::an_unknown_fleet_is_refused",
+            "door/tests/who::another_fleet_is_denied_by_name_and_its_patterns_are_not_told",
         ]),
     ),
     (
@@ -314,6 +322,11 @@ pub(crate) const LINES: [(&str, Shown); 57] = [
             "protocol/tests/limits::an_error_is_kept_in_part",
             "serve/tests::a_huge_request_hurts_only_its_own_stream",
             "serve/tests::too_many_streams_are_turned_away",
+            "door/tests/crowd::one_identity_leaves_connections_for_others",
+            "door/tests/strangers::a_handshake_that_takes_long_delays_nobody",
+            "door/tests/strangers::a_handshake_that_takes_too_long_is_ended",
+            "door/tests/strangers::too_many_handshakes_of_one_address_are_refused_and_others_are_not",
+            "door/tests/strangers::who_never_begins_to_speak_is_closed",
         ]),
     ),
     (

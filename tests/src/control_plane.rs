@@ -217,10 +217,26 @@ impl ControlPlane {
         admin: SocketAddr,
         mode: XdsMode,
     ) -> Result<String> {
+        self.bootstrap_with(fleet, id, admin, mode, &[]).await
+    }
+
+    /// The same, with more arguments.
+    ///
+    /// # Errors
+    /// If it prints none.
+    pub async fn bootstrap_with(
+        &self,
+        fleet: &str,
+        id: &str,
+        admin: SocketAddr,
+        mode: XdsMode,
+        more: &[&str],
+    ) -> Result<String> {
         let (xds, admin) = (self.xds.to_string(), admin.to_string());
         let mut command = tokio::process::Command::new(&self.binary);
         command.args(["envoy", "bootstrap", "--fleet", fleet, "--id", id]);
-        command.args(["--xds", &xds, "--admin", &admin, "--mode", mode.name()]).kill_on_drop(true);
+        command.args(["--xds", &xds, "--admin", &admin, "--mode", mode.name()]).args(more);
+        command.kill_on_drop(true);
         let printed = command.output().await.context("cannot run tidegate envoy bootstrap")?;
         if !printed.status.success() {
             bail!("tidegate envoy bootstrap: {}", String::from_utf8_lossy(&printed.stderr));

@@ -9,6 +9,7 @@ use tidegate::clock::Clock;
 use tidegate::config::{Fleet, Listener, Mesh, Purpose, Services};
 use tidegate::delivery::state::State;
 use tidegate::delivery::units::Timestamp;
+use tidegate::door::access::Access;
 use tidegate::xds::counters::Counters;
 use tidegate::xds::fleet::Ledger;
 use tidegate::xds::resources::{FleetSnapshot, Publisher};
@@ -46,7 +47,7 @@ impl Control {
     /// Serves two fleets with the filter: `demo`, and `own`, whose Envoys bring their listeners.
     pub(crate) fn start_with_filter(ingress: SocketAddr, state: &State) -> Self {
         let wasm = binaries::filter().unwrap().to_str().unwrap().to_owned();
-        let own = Fleet { name: "own".parse().unwrap(), listeners: Vec::new() };
+        let own = fleet("own", Vec::new());
         Self::serve(ANYWHERE, Mesh::new(wasm, vec![demo(ingress), own]), state)
     }
 
@@ -60,6 +61,7 @@ impl Control {
             publisher.subscribe(),
             Arc::clone(&ledger),
             Arc::new(Counters::default()),
+            Arc::new(Access::for_anybody(Arc::default())),
         );
         let runtime = Runtime::new().unwrap();
         runtime.spawn(async move {
@@ -118,7 +120,11 @@ fn demo(ingress: SocketAddr) -> Fleet {
         services: Services::All,
         purpose: Purpose::Traffic,
     };
-    Fleet { name: "demo".parse().unwrap(), listeners: vec![listener] }
+    fleet("demo", vec![listener])
+}
+
+fn fleet(name: &str, listeners: Vec<Listener>) -> Fleet {
+    Fleet { name: name.parse().unwrap(), identities: Vec::new(), listeners }
 }
 
 /// The service `order` with these versions, and the release of `candidate` at a weight, if any.

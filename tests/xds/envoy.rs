@@ -27,7 +27,7 @@ pub(crate) fn free_address() -> SocketAddr {
 /// What `tidegate envoy bootstrap` prints for a sidecar of the fleet `demo`.
 pub(crate) fn demo_bootstrap(mode: Mode, xds: SocketAddr, admin: SocketAddr) -> String {
     let xds = Endpoint { host: xds.ip().to_string(), port: xds.port() };
-    bootstrap(&"demo".parse().unwrap(), "sidecar-1", &xds, admin, mode)
+    bootstrap(&"demo".parse().unwrap(), "sidecar-1", &xds, None, admin, mode)
 }
 
 impl Envoy {

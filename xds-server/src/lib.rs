@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod controller;
 pub mod delivery;
+pub mod door;
 pub mod effects;
 pub mod figures;
 pub mod flags;

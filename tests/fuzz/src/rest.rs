@@ -37,12 +37,16 @@ impl Memory {
 }
 
 impl Backend for Memory {
-    fn submit(&self, command: Command, _: Origin) -> BoxFuture<'_, Result<Outcome, CommandError>> {
+    fn submit(
+        &self,
+        command: Command,
+        origin: Origin,
+    ) -> BoxFuture<'_, Result<Outcome, CommandError>> {
         let mut result = Err(CommandError::Stopped);
         self.0.send_modify(|view| {
             let view = Arc::make_mut(view);
             let state = Arc::make_mut(&mut view.state);
-            result = world::obey(state, &command).map_err(CommandError::Refused);
+            result = world::obey(state, &origin.actor, &command).map_err(CommandError::Refused);
         });
         async move { result }.boxed()
     }
@@ -65,6 +69,10 @@ impl Backend for Memory {
 
     fn inspect<'a>(&'a self, _: &'a FleetName, _: &'a str) -> BoxFuture<'a, Inspection> {
         async { Inspection::default() }.boxed()
+    }
+
+    fn damage(&self) -> Option<String> {
+        None
     }
 
     fn now(&self) -> Timestamp {

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use serde_json::json;
 use tidegate::config::{self, Config};
-use tidegate::delivery::command::{Command, Outcome, Refusal};
+use tidegate::delivery::command::{Asker, Command, Outcome, Refusal};
 use tidegate::delivery::event::Event;
 use tidegate::delivery::reducer::decide_command;
 use tidegate::delivery::state::State;
@@ -68,19 +68,21 @@ pub(crate) static LATER: LazyLock<State> = LazyLock::new(|| {
             service: "order".parse().expect("a name"),
             version: version("v2"),
             plan: None,
+            commit: None,
         },
     ];
     for command in commands {
-        obey(&mut state, &command).expect("the command is possible");
+        obey(&mut state, "anne", &command).expect("the command is possible");
     }
     state
 });
 
 /// Decides and folds, as the controller does.
-pub(crate) fn obey(state: &mut State, command: &Command) -> Result<Outcome, Refusal> {
-    let (events, outcome) = decide_command(state, command)?;
+pub(crate) fn obey(state: &mut State, actor: &str, command: &Command) -> Result<Outcome, Refusal> {
+    let at = Timestamp(2);
+    let (events, outcome) = decide_command(state, &Asker { actor, reason: None, at }, command)?;
     for event in events {
-        state.apply(Timestamp(2), &event).expect("what was decided folds");
+        state.apply(at, &event).expect("what was decided folds");
     }
     Ok(outcome)
 }

@@ -1,12 +1,16 @@
 //! `tidegate envoy`.
 
+use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 use tidegate::config;
+use tidegate::delivery::catalogue::Endpoint;
 use tidegate::delivery::names::FleetName;
 use tidegate::xds::bootstrap::bootstrap;
 use tidegate::xds::kind::Mode;
+use tidegate::xds::upstream_tls::UpstreamTls;
 
 use super::failure::Failure;
 use super::output;
@@ -37,7 +41,42 @@ enum Verb {
         /// The variant of xDS
         #[arg(long, env = "TIDEGATE_XDS_MODE", value_enum, default_value = "delta")]
         mode: Variant,
+        #[command(flatten)]
+        tls: Option<Tls>,
     },
+}
+
+/// Mutual TLS to the control plane. Paths are on Envoy's disk.
+#[derive(Debug, clap::Args)]
+#[group(requires_all = ["tls_cert", "tls_key", "tls_ca"])]
+struct Tls {
+    /// Its certificate, whose one URI name is its SPIFFE id
+    #[arg(long, env = "TIDEGATE_TLS_CERT", required = false)]
+    tls_cert: PathBuf,
+    /// The certificate's private key
+    #[arg(long, env = "TIDEGATE_TLS_KEY", required = false)]
+    tls_key: PathBuf,
+    /// The CA of the control plane's certificate
+    #[arg(long, env = "TIDEGATE_TLS_CA", required = false)]
+    tls_ca: PathBuf,
+    /// What that certificate must be of: a DNS name, an IP address or a SPIFFE id. Default: the host of --xds
+    #[arg(long, env = "TIDEGATE_TLS_SERVER_NAME")]
+    tls_server_name: Option<String>,
+    /// Write Envoy's secrets to this directory, so that it takes renewed certificates while it runs
+    #[arg(long, env = "TIDEGATE_TLS_SECRETS", value_name = "DIR")]
+    tls_secrets: Option<PathBuf>,
+}
+
+impl Tls {
+    fn upstream(&self, xds: &Endpoint) -> UpstreamTls {
+        UpstreamTls {
+            cert: self.tls_cert.clone(),
+            key: self.tls_key.clone(),
+            ca: self.tls_ca.clone(),
+            server_name: self.tls_server_name.clone().unwrap_or_else(|| xds.host.clone()),
+            secrets: self.tls_secrets.clone(),
+        }
+    }
 }
 
 /// The variants of xDS.
@@ -50,7 +89,7 @@ enum Variant {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let Verb::Bootstrap { fleet, id, xds, admin, mode } = &args.verb;
+    let Verb::Bootstrap { fleet, id, xds, admin, mode, tls } = &args.verb;
     if id.is_empty() {
         return Err(Failure::Input("--id is empty; give each sidecar a name".to_owned()));
     }
@@ -59,5 +98,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Variant::Delta => Mode::Delta,
         Variant::Sotw => Mode::Sotw,
     };
-    output::print(bootstrap(fleet, id, &xds, *admin, mode).trim_end())
+    let tls = tls.as_ref().map(|tls| tls.upstream(&xds));
+    for (path, text) in tls.iter().flat_map(UpstreamTls::secret_files) {
+        fs::write(&path, text).map_err(|error| {
+            Failure::Input(format!("--tls-secrets: cannot write {}: {error}", path.display()))
+        })?;
+    }
+    output::print(bootstrap(fleet, id, &xds, tls.as_ref(), *admin, mode).trim_end())
 }

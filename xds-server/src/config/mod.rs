@@ -29,6 +29,8 @@ use crate::delivery::freeze::Freeze;
 use crate::delivery::names::{FleetName, ServiceName};
 use crate::delivery::plan::Plan;
 use crate::delivery::units::Ppm;
+use crate::door::pattern::IdentityPattern;
+use crate::door::tls::files::TlsFiles;
 
 /// Largest file that is read, in bytes: a thousand services take less.
 pub const MAX_BYTES: u64 = 1024 * 1024;
@@ -105,12 +107,23 @@ pub struct Config {
 }
 
 /// Where the control plane listens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
     /// xDS and reports.
     pub xds: SocketAddr,
+    /// How sidecars are known there.
+    pub security: Security,
     /// REST and metrics.
     pub api: SocketAddr,
+}
+
+/// How the port for xDS and reports knows who is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Security {
+    /// Not at all: for loopback, or asked for by name.
+    Plaintext,
+    /// By their certificates.
+    MutualTls(TlsFiles),
 }
 
 /// What of the configuration goes into the sidecars' resources, beside the services.
@@ -144,6 +157,8 @@ impl Mesh {
 pub struct Fleet {
     /// Matched on Envoy's `node.cluster`.
     pub name: FleetName,
+    /// Who may be of it; asked only with [`Security::MutualTls`].
+    pub identities: Vec<IdentityPattern>,
     /// The listeners that Tidegate gives them; none where the mesh brings its own.
     pub listeners: Vec<Listener>,
 }

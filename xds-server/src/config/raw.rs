@@ -49,6 +49,22 @@ pub(super) struct Listen {
     pub(super) xds: Option<At<String>>,
     /// REST and metrics. Default: `127.0.0.1:8080`.
     pub(super) api: Option<At<String>>,
+    /// Mutual TLS for `xds`.
+    pub(super) tls: Option<At<Tls>>,
+    /// `true` lets `xds` speak plaintext on an address that others can reach.
+    pub(super) insecure_plaintext: Option<At<bool>>,
+}
+
+/// Mutual TLS. Files are in PEM, relative to this one, and are read again when they change.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    /// The server's certificate, and those between it and its CA.
+    pub(super) cert: At<String>,
+    /// The certificate's private key.
+    pub(super) key: At<String>,
+    /// The CAs of the sidecars' certificates.
+    pub(super) client_ca: At<String>,
 }
 
 /// The WASM filter.
@@ -65,6 +81,10 @@ pub(super) struct Filter {
 pub(super) struct Fleet {
     /// Matched on Envoy's `node.cluster`.
     pub(super) name: At<String>,
+    /// SPIFFE ids of its sidecars, with `listen.tls`. `{node}` stands for the sidecar's `node.id`,
+    /// and a trailing `/*` for anything below.
+    #[serde(default)]
+    pub(super) identities: Vec<At<String>>,
     /// The listeners that Tidegate gives them; none where the mesh brings its own.
     #[serde(default)]
     pub(super) listeners: Vec<Listener>,

@@ -96,6 +96,42 @@ fn guardrails_are_overridden_field_by_field() {
     assert_eq!(config.services[1].guardrails.min_requests, builtin.min_requests);
 }
 
+const TLS: &str =
+    r#"listen: {xds: "0.0.0.0:18000", tls: {cert: c.pem, key: /k.pem, client_ca: ca.pem}}"#;
+
+/// [`GOOD`] with another `listen`, and identities.
+fn certified(listen: &str, identities: &str) -> Result<Config, Vec<Problem>> {
+    let (_, rest) = GOOD.split_once("data_dir").unwrap();
+    let rest =
+        rest.replacen("name: demo", &format!("name: demo\n    identities: [{identities}]"), 1);
+    check(&format!("{listen}\ndata_dir{rest}"), Path::new("/etc/tidegate"))
+}
+
+#[test]
+fn certificates_are_beside_the_file_and_say_who_may_be_of_a_fleet() {
+    let config = certified(TLS, "\"spiffe://example.org/ns/shop/*\"").unwrap();
+    let files = TlsFiles {
+        cert: "/etc/tidegate/c.pem".into(),
+        key: "/k.pem".into(),
+        client_ca: "/etc/tidegate/ca.pem".into(),
+    };
+    assert_eq!(config.listen.security, Security::MutualTls(files));
+    let identities = &config.mesh.fleets[0].identities;
+    assert_eq!(*identities, ["spiffe://example.org/ns/shop/*".parse().unwrap()]);
+
+    let problems = certified(TLS, "\"spiffe://example.org/*/web\"").unwrap_err();
+    assert!(problems[0].to_string().contains("`*` may only stand at the end"), "{problems:?}");
+    let both = TLS.replace("tls:", "insecure_plaintext: true, tls:");
+    let problems = certified(&both, "\"spiffe://example.org/*\"").unwrap_err();
+    assert!(problems[0].to_string().contains("exclude each other"), "{problems:?}");
+}
+
+#[test]
+fn plaintext_for_others_must_be_asked_for_by_name() {
+    let asked = r#"listen: {xds: "0.0.0.0:18000", insecure_plaintext: true}"#;
+    assert_eq!(certified(asked, "").unwrap().listen.security, Security::Plaintext);
+}
+
 /// One mistake: what is replaced in [`GOOD`] by what, the text that the complaint must point at,
 /// and words that it must hold.
 type Mistake = (&'static str, &'static str, &'static str, &'static [&'static str]);
@@ -140,6 +176,35 @@ const MISTAKES: &[Mistake] = &[
         &["listener address `127.0.0.1:10000` is there already, on line 8"],
     ),
     ("\"127.0.0.1:10001\"", "\"127.0.0.1:0\"", "\"127.0.0.1:0\"", &["port 0"]),
+    // Who is there.
+    (
+        "{xds: \"127.0.0.1:18000\"",
+        "{xds: \"0.0.0.0:18000\"",
+        "\"0.0.0.0:18000\"",
+        &[
+            "nothing says who they are",
+            "`tls: {cert, key, client_ca}`",
+            "`insecure_plaintext: true`",
+        ],
+    ),
+    (
+        "{xds: \"127.0.0.1:18000\"",
+        "{xds: \"[::]:18000\", insecure_plaintext: false",
+        "\"[::]:18000\"",
+        &["nothing says who they are"],
+    ),
+    (
+        "{xds: \"127.0.0.1:18000\"",
+        "{tls: {cert: c.pem, key: k.pem, client_ca: ca.pem}",
+        "demo",
+        &["nobody may be of fleet `demo`", "identities: ["],
+    ),
+    (
+        "- name: demo",
+        "- identities: [\"spiffe://example.org/*\"]\n    name: demo",
+        "\"spiffe://example.org/*\"",
+        &["keep nobody out", "add `tls`"],
+    ),
     // Fleets and listeners.
     (
         "name: orders",

@@ -11,6 +11,8 @@ use tonic::{Request, Response, Status};
 use super::Telemetry;
 use super::intake::Report;
 use crate::clock::Clock;
+use crate::door::access::Access;
+use crate::door::peer::Peer;
 
 /// A fleet's filter configuration, for sidecars that do not get it by xDS.
 pub trait FilterConfigs: Send + Sync + 'static {
@@ -23,14 +25,21 @@ pub trait FilterConfigs: Send + Sync + 'static {
 pub struct Reports<F> {
     telemetry: Arc<Telemetry>,
     configs: F,
+    access: Arc<Access>,
     clock: Clock,
 }
 
 impl<F: FilterConfigs> Reports<F> {
-    /// Reports go into `telemetry`; sidecars that ask get their configuration from `configs`.
+    /// Reports of whoever has access go into `telemetry`; sidecars that ask get their configuration
+    /// from `configs`.
     #[must_use]
-    pub const fn new(telemetry: Arc<Telemetry>, configs: F, clock: Clock) -> Self {
-        Self { telemetry, configs, clock }
+    pub const fn new(
+        telemetry: Arc<Telemetry>,
+        configs: F,
+        access: Arc<Access>,
+        clock: Clock,
+    ) -> Self {
+        Self { telemetry, configs, access, clock }
     }
 
     /// The configuration for a sidecar that wants it, if the one that it runs is old.
@@ -55,12 +64,20 @@ impl<F: FilterConfigs> ReportService for Reports<F> {
         request: Request<ReportRequest>,
     ) -> Result<Response<ReportResponse>, Status> {
         let began = Instant::now();
+        let peer = Peer::of(request.extensions());
         let request = request.into_inner();
-        let config = self.newer_config(&request);
-        let report = Report::try_from(request).map_err(|malformed| {
+        let refused = |status| {
             self.telemetry.stats.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            Status::invalid_argument(malformed.to_string())
-        })?;
+            status
+        };
+        let config = self.newer_config(&request);
+        let fleet = request.fleet.clone();
+        let report = Report::try_from(request)
+            .map_err(|malformed| refused(Status::invalid_argument(malformed.to_string())))?;
+        // After: only now are the names short enough to be kept.
+        self.access
+            .check(&peer, &fleet, &report.sender.node)
+            .map_err(|denied| refused(denied.into()))?;
         let now = self.clock.now();
         let acknowledged = self
             .telemetry
@@ -98,10 +115,14 @@ mod tests {
         }
     }
 
+    fn anybody() -> Arc<Access> {
+        Arc::new(Access::for_anybody(Arc::default()))
+    }
+
     /// The configuration that comes with the answer to a first report.
     async fn answered(fleet: &str, wants_config: bool, has: &str) -> Option<FilterConfig> {
         let telemetry = Arc::new(Telemetry::new(Arc::new(Notify::new())));
-        let reports = Reports::new(telemetry, One, Clock::system());
+        let reports = Reports::new(telemetry, One, anybody(), Clock::system());
         let request = ReportRequest {
             node_id: "envoy-1".into(),
             fleet: fleet.into(),
@@ -128,7 +149,8 @@ mod tests {
     #[tokio::test]
     async fn the_answer_says_when_to_report_again() {
         let telemetry = Arc::new(Telemetry::new(Arc::new(Notify::new())));
-        let reports = Reports::new(Arc::clone(&telemetry), One, Clock::new(|| Timestamp(10_000)));
+        let reports =
+            Reports::new(Arc::clone(&telemetry), One, anybody(), Clock::new(|| Timestamp(10_000)));
         let answer = async |sequence| {
             let (node_id, fleet) = ("envoy-1".to_owned(), "demo".to_owned());
             let request = ReportRequest { node_id, fleet, sequence, ..ReportRequest::default() };
@@ -142,7 +164,7 @@ mod tests {
     #[tokio::test]
     async fn a_malformed_report_is_refused_with_what_is_wrong() {
         let telemetry = Arc::new(Telemetry::new(Arc::new(Notify::new())));
-        let reports = Reports::new(Arc::clone(&telemetry), One, Clock::system());
+        let reports = Reports::new(Arc::clone(&telemetry), One, anybody(), Clock::system());
         let refused = reports.report(Request::new(ReportRequest::default())).await.unwrap_err();
         assert_eq!(refused.code(), tonic::Code::InvalidArgument);
         assert!(refused.message().contains("`node_id`"), "{refused}");

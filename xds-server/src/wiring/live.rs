@@ -12,6 +12,8 @@ use tidegate::controller::{CommandError, Handle, Origin, View};
 use tidegate::delivery::command::{Command, Outcome};
 use tidegate::delivery::names::{FleetName, ServiceName, VersionName};
 use tidegate::delivery::units::Timestamp;
+use tidegate::door::Door;
+use tidegate::door::tls::reload::TlsStats;
 use tidegate::journal::{Record, Scrub};
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::counts::Counts;
@@ -27,6 +29,9 @@ pub(super) struct Live {
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) counters: Arc<Counters>,
+    pub(super) door: Arc<Door>,
+    /// `None`: the door speaks plaintext.
+    pub(super) tls: Option<Arc<TlsStats>>,
     pub(super) clock: Clock,
     pub(super) scrub: Scrub,
 }
@@ -72,6 +77,10 @@ impl Backend for Live {
         metrics::of_reports(&self.telemetry, registry);
         metrics::of_xds(&self.counters, registry);
         metrics::of_journal(self.scrub.damage().is_some(), self.clock.skew(), registry);
+        metrics::of_the_door(&self.door, registry);
+        if let Some(tls) = &self.tls {
+            metrics::of_tls(tls, registry);
+        }
         metrics::of_convergence(self.ledger.newest_times(), registry);
     }
 }

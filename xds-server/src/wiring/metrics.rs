@@ -1,6 +1,6 @@
 //! What the parts count in plain atomics, in Prometheus' words.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -9,6 +9,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tidegate::clock::Skew;
 use tidegate::delivery::progress::AckTimes;
+use tidegate::door::Door;
+use tidegate::door::refusals::Reason;
+use tidegate::door::tls::reload::TlsStats;
 use tidegate::telemetry::Telemetry;
 use tidegate::xds::counters::{ByKind, Counters};
 
@@ -94,6 +97,45 @@ pub(super) fn of_xds(counters: &Counters, registry: &mut Registry) {
     ] {
         registry.register(name, help, total(count));
     }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfReason {
+    reason: &'static str,
+}
+
+/// Who came to the port for xDS and reports, and who was turned away.
+pub(super) fn of_the_door(door: &Door, registry: &mut Registry) {
+    for (name, help, count) in [
+        ("door_connections", "Connections of sidecars", door.connections()),
+        ("door_handshakes", "TLS handshakes under way", door.handshakes()),
+    ] {
+        let gauge: Gauge<u64, AtomicU64> = Gauge::default();
+        gauge.set(count as u64);
+        registry.register(name, help, gauge);
+    }
+    let refused: Family<OfReason, Counter> = Family::default();
+    for reason in Reason::ALL {
+        let count = door.refusals().count(reason);
+        refused.get_or_create(&OfReason { reason: reason.label() }).inc_by(count);
+    }
+    registry.register("door_refused", "Connections, streams and reports turned away", refused);
+}
+
+/// How the server's own certificates fare.
+pub(super) fn of_tls(stats: &TlsStats, registry: &mut Registry) {
+    let not_after: Gauge<i64, AtomicI64> = Gauge::default();
+    not_after.set(stats.not_after.load(Ordering::Relaxed));
+    registry.register(
+        "tls_not_after_seconds",
+        "When the server's certificate expires, in seconds since 1970",
+        not_after,
+    );
+    let reloads: Family<OfResult, Counter> = Family::default();
+    for (result, count) in [("taken", &stats.reloaded), ("failed", &stats.failed)] {
+        reloads.get_or_create(&OfResult { result }).inc_by(count.get());
+    }
+    registry.register("tls_reloads", "New certificates found in the files", reloads);
 }
 
 fn by_kind(counts: &ByKind) -> Family<OfType, Counter> {

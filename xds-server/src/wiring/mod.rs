@@ -16,9 +16,14 @@ use std::time::Duration;
 
 use tidegate::api;
 use tidegate::clock::Clock;
-use tidegate::config::{Config, PreviewKey};
+use tidegate::config::{Config, PreviewKey, Security};
 use tidegate::controller::{self, Parts, StartError};
 use tidegate::delivery::state::State;
+use tidegate::door::access::Access;
+use tidegate::door::refusals::Refusals;
+use tidegate::door::tls::files::TlsError;
+use tidegate::door::tls::reload::{self, Certificates};
+use tidegate::door::{Door, Limits};
 use tidegate::effects::smoke;
 use tidegate::journal::{JournalError, Scrub, Sqlite};
 use tidegate::telemetry::Telemetry;
@@ -32,7 +37,7 @@ use tidegate_proto::report::v1::report_service_server::ReportServiceServer;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tonic::service::Routes;
-use tonic::transport::server::TcpIncoming;
+use tracing::warn;
 
 use live::Live;
 use sidecars::{Mesh, Published};
@@ -61,6 +66,12 @@ pub(crate) enum ServeError {
     /// What the port tells of itself cannot be put together.
     #[error("gRPC reflection cannot be served: {0}")]
     Reflection(#[from] debug::ReflectionError),
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Nobody looks for new certificates any more.
+    #[error("certificates cannot be read again: {0}")]
+    Reload(#[from] tokio::task::JoinError),
     /// Smoke tests cannot be sent.
     #[error("no HTTP client for smoke tests: {0}")]
     Smoke(#[from] reqwest::Error),
@@ -83,6 +94,7 @@ pub(crate) async fn run(
     listeners: Listeners,
     stop: watch::Receiver<bool>,
 ) -> Result<(), ServeError> {
+    let entrance = Entrance::new(&config)?;
     let clock = Clock::system();
     let wake = Arc::new(Notify::new());
     let telemetry = Arc::new(Telemetry::new(Arc::clone(&wake)));
@@ -110,8 +122,18 @@ pub(crate) async fn run(
         wake: Arc::clone(&wake),
     })?;
     let published = Published(snapshots.clone());
-    let reports = Reports::new(Arc::clone(&telemetry), published, clock.clone());
-    let xds = XdsServer::new(snapshots.clone(), Arc::clone(&ledger), Arc::clone(&counters));
+    let reports = Reports::new(
+        Arc::clone(&telemetry),
+        published,
+        Arc::clone(&entrance.access),
+        clock.clone(),
+    );
+    let xds = XdsServer::new(
+        snapshots.clone(),
+        Arc::clone(&ledger),
+        Arc::clone(&counters),
+        Arc::clone(&entrance.access),
+    );
     let routes = xds.routes().add_service(ReportServiceServer::new(reports));
     let routes = debug::add_to(routes, snapshots, xds.draining(), Arc::clone(&ledger))?;
     let scrub = Scrub::begin(config.data_dir, trusted).map_err(ServeError::Scrub)?;
@@ -121,14 +143,17 @@ pub(crate) async fn run(
         telemetry,
         ledger: Arc::clone(&ledger),
         counters,
+        door: Arc::clone(&entrance.door),
+        tls: entrance.certificates.as_ref().map(Certificates::stats),
         clock,
     };
     let ended = tokio::select! {
-        ended = serve(&xds, routes, live, listeners, stop) => ended,
+        ended = serve(&xds, routes, live, &entrance.door, listeners, stop) => ended,
         ended = smoke::run(controller.clone(), previews, smoke::Patience::default()) => match ended {
             Ok(()) => Err(ServeError::Controller),
             Err(error) => Err(error.into()),
         },
+        ended = follow(entrance.certificates) => Err(ended.into()),
         () = wake_on_change(&ledger, &wake) => Err(ServeError::Controller),
     };
     // Last: whoever was told that something is done must find it in the journal.
@@ -136,17 +161,60 @@ pub(crate) async fn run(
     ended
 }
 
+/// How sidecars come in.
+struct Entrance {
+    door: Arc<Door>,
+    access: Arc<Access>,
+    /// `None`: plaintext.
+    certificates: Option<Certificates>,
+}
+
+impl Entrance {
+    fn new(config: &Config) -> Result<Self, TlsError> {
+        let refusals = Arc::new(Refusals::default());
+        let (certificates, access) = match &config.listen.security {
+            Security::Plaintext => (None, Access::for_anybody(Arc::clone(&refusals))),
+            Security::MutualTls(files) => {
+                let certificates = Certificates::load(files.clone())?;
+                let fleets = config.mesh.fleets.iter();
+                let identities =
+                    fleets.map(|it| (it.name.clone(), it.identities.clone())).collect();
+                let access = Access::by_identity(identities, Arc::clone(&refusals));
+                (Some(certificates), access)
+            }
+        };
+        if certificates.is_none() && !config.listen.xds.ip().is_loopback() {
+            warn!(
+                address = %config.listen.xds,
+                "plaintext, as `insecure_plaintext` asks: whoever reaches this port can be any sidecar"
+            );
+        }
+        let newest = certificates.as_ref().map(Certificates::newest);
+        let door = Door::new(newest, Limits::default(), refusals);
+        Ok(Self { door, access: Arc::new(access), certificates })
+    }
+}
+
+/// Keeps the certificates new. Returns only if that fails.
+async fn follow(certificates: Option<Certificates>) -> tokio::task::JoinError {
+    match certificates {
+        Some(certificates) => certificates.follow(reload::PERIOD).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Serves both ports until `stop` turns true, then lets what is under way end.
 async fn serve(
     xds: &XdsServer,
     routes: Routes,
     live: Live,
+    door: &Arc<Door>,
     listeners: Listeners,
     stop: watch::Receiver<bool>,
 ) -> Result<(), ServeError> {
     let router = api::router(Arc::new(live), stop.clone());
     let rest = api::serve::serve(listeners.api, router, stop.clone());
-    let incoming = TcpIncoming::from(listeners.xds).with_nodelay(Some(true));
+    let incoming = door.open(listeners.xds);
     let (mut stopped, mut overdue) = (stop.clone(), stop);
     let grpc = transport().add_routes(routes).serve_with_incoming_shutdown(incoming, async move {
         // An error is a sender that is gone: nobody will say more.

@@ -6,15 +6,18 @@ use serde_json::{Value, json};
 
 use super::kind::Mode;
 use super::resources::CONTROL_PLANE_CLUSTER;
+use super::upstream_tls::UpstreamTls;
 use crate::delivery::catalogue::Endpoint;
 use crate::delivery::names::FleetName;
 
-/// A bootstrap in JSON, which is YAML too. `xds` may be a host name.
+/// A bootstrap in JSON, which is YAML too. `xds` may be a host name; without `tls` it speaks
+/// plaintext.
 #[must_use]
 pub fn bootstrap(
     fleet: &FleetName,
     id: &str,
     xds: &Endpoint,
+    tls: Option<&UpstreamTls>,
     admin: SocketAddr,
     mode: Mode,
 ) -> String {
@@ -44,14 +47,14 @@ pub fn bootstrap(
             "cds_config": ads,
             "lds_config": ads
         },
-        "static_resources": {"clusters": [control_plane(xds)]}
+        "static_resources": {"clusters": [control_plane(xds, tls)]}
     });
     format!("{bootstrap:#}\n")
 }
 
 /// The cluster of the control plane, for xDS and for the filter's reports.
-fn control_plane(xds: &Endpoint) -> Value {
-    json!({
+fn control_plane(xds: &Endpoint, tls: Option<&UpstreamTls>) -> Value {
+    let mut cluster = json!({
         "name": CONTROL_PLANE_CLUSTER,
         // Takes addresses and names alike.
         "type": "STRICT_DNS",
@@ -76,7 +79,11 @@ fn control_plane(xds: &Endpoint) -> Value {
                 }]
             }]
         }
-    })
+    });
+    if let (Some(tls), Some(cluster)) = (tls, cluster.as_object_mut()) {
+        cluster.insert("transport_socket".to_owned(), tls.transport_socket());
+    }
+    cluster
 }
 
 fn address(host: &str, port: u16) -> Value {
@@ -94,7 +101,7 @@ mod tests {
     fn parse(id: &str, host: &str, mode: Mode) -> Value {
         let fleet = "demo".parse().unwrap();
         let admin = "127.0.0.1:9901".parse().unwrap();
-        serde_json::from_str(&bootstrap(&fleet, id, &endpoint(host), admin, mode)).unwrap()
+        serde_json::from_str(&bootstrap(&fleet, id, &endpoint(host), None, admin, mode)).unwrap()
     }
 
     #[test]

@@ -14,3 +14,4 @@ pub mod kind;
 pub mod protocol;
 pub mod resources;
 pub mod serve;
+pub mod upstream_tls;

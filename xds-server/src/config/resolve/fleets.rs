@@ -7,11 +7,14 @@ use crate::config::problem::{Fault, Problems};
 use crate::config::suggest::suggest;
 use crate::config::{Fleet, Listener, Purpose, Services, raw, units};
 use crate::delivery::names::ServiceName;
+use crate::door::pattern::{BadPattern, IdentityPattern};
 
-/// The fleets, each listener leading to services that exist.
+/// The fleets, each listener leading to services that exist. `certified` says whether sidecars show
+/// certificates.
 pub(super) fn resolve(
     written: &At<Vec<raw::Fleet>>,
     services: &At<Vec<raw::Service>>,
+    certified: bool,
     problems: &mut Problems,
 ) -> Vec<Fleet> {
     if written.get().is_empty() {
@@ -27,11 +30,44 @@ pub(super) fn resolve(
     for raw in written.get() {
         let place = raw.name.place();
         names.check("fleet", raw.name.get(), "", place, problems);
+        let identities = identities(raw, certified, problems);
         let listeners = listeners(raw, &known, problems);
         let name = problems.take(place, name(&raw.name));
-        fleets.extend(name.map(|name| Fleet { name, listeners }));
+        fleets.extend(name.map(|name| Fleet { name, identities, listeners }));
     }
     fleets
+}
+
+/// Who may be of the fleet. Neither may an operator believe that somebody is kept out who is not,
+/// nor the other way round.
+fn identities(
+    fleet: &raw::Fleet,
+    certified: bool,
+    problems: &mut Problems,
+) -> Vec<IdentityPattern> {
+    match fleet.identities.first() {
+        Some(first) if !certified => problems.add(
+            first.place(),
+            "without `listen.tls` nobody shows an identity, so these keep nobody out",
+            "add `tls` to `listen`, or remove `identities`",
+        ),
+        None if certified => problems.add(
+            fleet.name.place(),
+            format!("with `listen.tls` nobody may be of fleet `{}`", fleet.name.get()),
+            "add who may, such as identities: [\"spiffe://example.org/ns/shop/*\"]",
+        ),
+        _ => {}
+    }
+    let pattern = |at: &At<String>| {
+        let parsed = at.get().parse().map_err(|error: BadPattern| {
+            Fault::new(
+                format!("`{}` names no identities: {error}", at.get()),
+                "write a SPIFFE id, such as spiffe://example.org/ns/shop/* or spiffe://example.org/{node}",
+            )
+        });
+        problems.take(at.place(), parsed)
+    };
+    fleet.identities.iter().filter_map(pattern).collect()
 }
 
 fn listeners(fleet: &raw::Fleet, known: &[&str], problems: &mut Problems) -> Vec<Listener> {

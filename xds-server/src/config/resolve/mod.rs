@@ -6,6 +6,7 @@ mod flags;
 mod fleets;
 mod gates;
 mod guardrails;
+mod listen;
 mod once;
 mod plan;
 mod services;
@@ -14,16 +15,12 @@ use std::path::{Path, PathBuf};
 
 use super::place::At;
 use super::problem::{Fault, Problem, Problems};
-use super::{Config, Listen, Mesh, raw, units};
+use super::{Config, Mesh, raw, units};
 use crate::delivery::catalogue::Guardrails;
 use crate::delivery::names::NameError;
 use crate::delivery::plan::Plan;
 use crate::delivery::units::Ppm;
 
-/// Where xDS and reports are served unless the file says otherwise.
-const XDS: &str = "127.0.0.1:18000";
-/// Where REST and metrics are served unless the file says otherwise.
-const API: &str = "127.0.0.1:8080";
 /// Where the journal lives unless the file says otherwise.
 const DATA_DIR: &str = "data";
 /// The bound on false rollbacks unless the file says otherwise: one release in a thousand.
@@ -32,7 +29,7 @@ const FALSE_ROLLBACK: &str = "0.1%";
 /// What a file means. Paths in it are relative to `base`, the file's own directory.
 pub(super) fn resolve(root: &raw::Root, base: &Path) -> Result<Config, Vec<Problem>> {
     let mut problems = Problems::default();
-    let listen = listen(root.listen.as_ref(), &mut problems);
+    let listen = listen::resolve(root.listen.as_ref(), base, &mut problems);
     let wasm = text("the filter's module", &root.filter.wasm);
     let wasm = problems.take(root.filter.wasm.place(), wasm);
     let defaults = root.defaults.as_ref();
@@ -43,7 +40,8 @@ pub(super) fn resolve(root: &raw::Root, base: &Path) -> Result<Config, Vec<Probl
     );
     let false_rollback = false_rollback(defaults, &mut problems);
     let services = services::resolve(&root.services, &guardrails, &mut problems);
-    let fleets = fleets::resolve(&root.fleets, &root.services, &mut problems);
+    let certified = root.listen.as_ref().is_some_and(|listen| listen.tls.is_some());
+    let fleets = fleets::resolve(&root.fleets, &root.services, certified, &mut problems);
     let known: Vec<&str> = root.services.get().iter().map(|raw| raw.name.get().as_str()).collect();
     let freezes = gates::freezes(&root.freeze, &known, &mut problems);
     let flags = root
@@ -67,28 +65,6 @@ pub(super) fn plan(strategy: &raw::Strategy) -> Result<Plan, Vec<Problem>> {
     let mut problems = Problems::default();
     let plan = plan::resolve(strategy, &mut problems);
     problems.or(Some(plan))
-}
-
-fn listen(raw: Option<&raw::Listen>, problems: &mut Problems) -> Option<Listen> {
-    let mut address = |written: Option<&At<String>>, default: &str| match written {
-        Some(at) => problems.take(at.place(), units::address(at.get())),
-        None => units::address(default).ok(),
-    };
-    let xds = address(raw.and_then(|raw| raw.xds.as_ref()), XDS);
-    let api = address(raw.and_then(|raw| raw.api.as_ref()), API);
-    let listen = xds.zip(api).map(|(xds, api)| Listen { xds, api })?;
-    let place = raw.and_then(|raw| raw.api.as_ref().or(raw.xds.as_ref()));
-    if let Some(at) = place
-        && listen.xds == listen.api
-        && listen.xds.port() != 0
-    {
-        problems.add(
-            at.place(),
-            format!("xds and api both listen on {}", listen.xds),
-            "give each a port of its own",
-        );
-    }
-    Some(listen)
 }
 
 fn false_rollback(defaults: Option<&raw::Defaults>, problems: &mut Problems) -> Ppm {

@@ -2,14 +2,18 @@
 
 use tonic::{Request, Status};
 
-/// Whether a call may be answered. What it tells is the whole mesh, so plaintext is answered only
-/// on loopback; this is the one place where another proof of who asks would be weighed.
+use crate::door::peer::Peer;
+
+/// Whether a call may be answered. What it tells is the whole mesh, and a certificate says only
+/// which sidecar somebody is: so whoever asks must be on the control plane's own machine.
 ///
 /// # Errors
 /// When it may not be answered, or it cannot be told where it comes from.
 pub(super) fn allowed<T>(request: &Request<T>) -> Result<(), Status> {
-    let is_here = |address: std::net::SocketAddr| address.ip().to_canonical().is_loopback();
-    if request.remote_addr().is_some_and(is_here) {
+    let peer = request.extensions().get::<Peer>().map(Peer::ip);
+    // Who serves without the door has tonic's word for it.
+    let from = peer.or_else(|| request.remote_addr().map(|at| at.ip().to_canonical()));
+    if from.is_some_and(|ip| ip.is_loopback()) {
         return Ok(());
     }
     Err(Status::permission_denied(

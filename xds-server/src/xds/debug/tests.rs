@@ -36,6 +36,7 @@ use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse
 use super::status::ClientStatus;
 use crate::clock::Clock;
 use crate::delivery::units::Timestamp;
+use crate::door::access::Access;
 use crate::xds::counters::Counters;
 use crate::xds::fleet::Ledger;
 use crate::xds::kind::Kind;
@@ -72,7 +73,12 @@ impl Port {
         let snapshots = watch::Sender::new(first);
         let ledger = Ledger::new(Clock::new(|| Timestamp(1_500)));
         let counters = Arc::new(Counters::default());
-        let xds = XdsServer::new(snapshots.subscribe(), Arc::clone(&ledger), counters);
+        let xds = XdsServer::new(
+            snapshots.subscribe(),
+            Arc::clone(&ledger),
+            counters,
+            Arc::new(Access::for_anybody(Arc::default())),
+        );
         let own = (snapshots.subscribe(), xds.draining(), Arc::clone(&ledger));
         let routes = super::add_to(xds.routes(), own.0, own.1, own.2).unwrap();
         let incoming = TcpListenerStream::new(listener);

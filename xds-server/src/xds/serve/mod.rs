@@ -18,7 +18,7 @@ pub mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tonic::service::Routes;
 use tonic::transport::Server;
 
@@ -27,9 +27,11 @@ use self::aging::Ages;
 use super::counters::Counters;
 use super::fleet::Ledger;
 use super::resources::SnapshotSet;
+use crate::door::access::Access;
+use crate::door::quota::Quota;
 
-/// Most streams at once. Each costs some ten kilobytes.
-const MAX_STREAMS: usize = 20_000;
+/// Most streams at once, and of one client. Each costs some ten kilobytes.
+const MAX_STREAMS: (usize, usize) = (20_000, 10_000);
 /// Most streams of one connection: an Envoy opens one, or one for each type, beside its reports.
 const MAX_STREAMS_A_CONNECTION: u32 = 256;
 /// How long a connection may be silent before it is asked for a sign of life, and then for that.
@@ -51,7 +53,8 @@ struct Hub {
     snapshots: watch::Receiver<Arc<SnapshotSet>>,
     ledger: Arc<Ledger>,
     counters: Arc<Counters>,
-    permits: Arc<Semaphore>,
+    access: Arc<Access>,
+    streams: Arc<Quota>,
     admission: Arc<Admission>,
     ages: Ages,
     /// True when the server stops. Each stream listens, and nobody else.
@@ -59,18 +62,20 @@ struct Hub {
 }
 
 impl XdsServer {
-    /// Services that send these snapshots.
+    /// Services that send these snapshots to whoever has access.
     #[must_use]
     pub fn new(
         snapshots: watch::Receiver<Arc<SnapshotSet>>,
         ledger: Arc<Ledger>,
         counters: Arc<Counters>,
+        access: Arc<Access>,
     ) -> Self {
         let hub = Arc::new(Hub {
             snapshots,
             ledger,
             counters,
-            permits: Arc::new(Semaphore::new(MAX_STREAMS)),
+            access,
+            streams: Quota::new(MAX_STREAMS.0, MAX_STREAMS.1),
             admission: Arc::default(),
             ages: Ages::default(),
             draining: watch::Sender::new(false),

@@ -71,6 +71,6 @@ impl<W: Wire> StreamingService<W::Message> for Open<W> {
     type Future = Ready<Result<Response<Replies>, Status>>;
 
     fn call(&mut self, request: tonic::Request<Streaming<W::Message>>) -> Self::Future {
-        ready(open::<W>(&self.hub, self.scope, request.into_inner()).map(Response::new))
+        ready(open::<W>(&self.hub, self.scope, request).map(Response::new))
     }
 }

@@ -7,7 +7,7 @@ use tidegate_proto::envoy::envoy::config::core::v3::Node;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming};
+use tonic::{Request, Status, Streaming};
 use tracing::{Instrument as _, debug, info, info_span, warn};
 
 use super::Hub;
@@ -15,6 +15,8 @@ use super::admission::{Closed, Turn};
 use super::aging::Lifetime;
 use super::wire::Wire;
 use crate::delivery::names::FleetName;
+use crate::door::peer::Peer;
+use crate::door::refusals::Reason;
 use crate::xds::counters::Counters;
 use crate::xds::fleet::Connection;
 use crate::xds::protocol::{Event, Refusal, Response, Scope, Session};
@@ -34,25 +36,28 @@ pub(super) type Replies = ReceiverStream<Result<Response, Status>>;
 pub(super) fn open<W: Wire>(
     hub: &Arc<Hub>,
     scope: Scope,
-    incoming: Streaming<W::Message>,
+    request: Request<Streaming<W::Message>>,
 ) -> Result<Replies, Status> {
     // In this order: a server that stops waits for all who listen.
     let draining = hub.draining.subscribe();
     if *draining.borrow() {
         return Err(stopping());
     }
-    let Ok(permit) = Arc::clone(&hub.permits).try_acquire_owned() else {
+    let peer = Peer::of(request.extensions());
+    let place = hub.streams.enter(peer.client()).map_err(|full| {
         hub.counters.overload.add_one();
-        return Err(Status::resource_exhausted("too many streams; try again later"));
-    };
+        hub.access.refusals().note(Reason::Streams, &peer, &full);
+        Status::resource_exhausted(format!("too many streams: {full}; try again later"))
+    })?;
     hub.counters.streams.add_one();
     // One response at a time: the next is made when this one is taken.
     let (sender, receiver) = mpsc::channel(1);
     let hub = Arc::clone(hub);
     tokio::spawn(async move {
         let outbox = Outbox { sender };
-        let served = serve::<W>(&hub, scope, incoming, &outbox, draining).await;
-        drop(permit);
+        let incoming = request.into_inner();
+        let served = serve::<W>(&hub, scope, &peer, incoming, &outbox, draining).await;
+        drop(place);
         if let Err(status) = served {
             outbox.close(status).await;
         }
@@ -94,6 +99,7 @@ impl Outbox {
 async fn serve<W: Wire>(
     hub: &Hub,
     scope: Scope,
+    peer: &Peer,
     mut incoming: Streaming<W::Message>,
     outbox: &Outbox,
     mut draining: watch::Receiver<bool>,
@@ -115,6 +121,7 @@ async fn serve<W: Wire>(
     let set = Arc::clone(&snapshots.borrow_and_update());
     let (id, snapshot) = identify(W::node(&first), &set).map_err(refused)?;
     let fleet = snapshot.fleet().clone();
+    hub.access.check(peer, fleet.as_str(), id).map_err(|denied| refused(denied.into()))?;
     let mode = W::MODE;
     let span = info_span!("xds", node = id, %fleet, ?mode);
     let mut client = Client::<W> {

@@ -16,7 +16,7 @@ use tidegate_proto::envoy::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DiscoveryRequest, DiscoveryResponse, ResourceLocator,
 };
 use tidegate_proto::envoy::google::rpc::Status as Error;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
@@ -26,6 +26,9 @@ use super::aging::Ages;
 use super::{Hub, XdsServer, transport};
 use crate::clock::Clock;
 use crate::delivery::units::Timestamp;
+use crate::door::access::Access;
+use crate::door::quota::Quota;
+use crate::door::refusals::Reason;
 use crate::xds::counters::Counters;
 use crate::xds::fleet::Ledger;
 use crate::xds::kind::Kind;
@@ -75,7 +78,9 @@ impl Server {
             snapshots: snapshots.subscribe(),
             ledger: Ledger::new(Clock::new(|| Timestamp(0))),
             counters: Arc::new(Counters::default()),
-            permits: Arc::new(Semaphore::new(streams)),
+            access: Arc::new(Access::for_anybody(Arc::default())),
+            // For one client; there would be room for others.
+            streams: Quota::new(streams + 1, streams),
             admission: Arc::new(admission),
             ages,
             draining: watch::Sender::new(false),
@@ -197,7 +202,7 @@ async fn a_sidecar_that_leaves_counts_no_more() {
     assert_eq!(server.server.hub.ledger.convergence(1).connected, 1);
     drop(client);
     server.until("gone", |hub| hub.ledger.convergence(1).connected == 0).await;
-    server.until("room", |hub| hub.permits.available_permits() == 1).await;
+    server.until("room", |hub| hub.streams.taken() == 0).await;
 }
 
 /// Checklist line 1: the first request must say who it is.
@@ -261,7 +266,10 @@ async fn too_many_streams_are_turned_away() {
     let (_sender, receiver) = mpsc::channel(1);
     let mut client = AggregatedDiscoveryServiceClient::new(server.channel().await);
     let second = client.stream_aggregated_resources(ReceiverStream::new(receiver)).await;
-    assert_eq!(second.unwrap_err().code(), Code::ResourceExhausted);
+    let refusal = second.unwrap_err();
+    assert_eq!(refusal.code(), Code::ResourceExhausted);
+    assert!(refusal.message().contains("this client has 1"), "{refusal}");
+    assert_eq!(server.server.hub.access.refusals().count(Reason::Streams), 1);
     assert_eq!(server.server.hub.counters.overload.get(), 1);
 }
 

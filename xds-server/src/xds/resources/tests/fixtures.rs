@@ -104,7 +104,8 @@ pub(super) fn mesh(services: Services) -> Mesh {
         services,
         purpose: Purpose::Traffic,
     };
-    let fleet = Fleet { name: "demo".parse().unwrap(), listeners: vec![listener] };
+    let fleet =
+        Fleet { name: "demo".parse().unwrap(), identities: Vec::new(), listeners: vec![listener] };
     Mesh::new("/filter.wasm".to_owned(), vec![fleet])
 }
 

@@ -1,5 +1,6 @@
 //! When streams begin and end: newcomers wait, the old go, and all go when the server stops.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use tonic::Code;
@@ -8,6 +9,7 @@ use super::super::admission::Admission;
 use super::super::aging::Ages;
 use super::super::transport;
 use super::{Server, clusters, set};
+use crate::door::quota::Client;
 use crate::xds::kind::Kind;
 
 /// Streams that are old when they begin.
@@ -37,7 +39,8 @@ async fn who_leaves_while_it_waits_makes_room() {
     let client = server.open(clusters()).await;
     server.until("it waits", |hub| hub.counters.delayed.get() == 1).await;
     drop(client);
-    server.until("room", |hub| hub.permits.available_permits() == 1).await;
+    let who = || Client::at(Ipv4Addr::LOCALHOST.into());
+    server.until("room", |hub| hub.streams.enter(who()).is_ok()).await;
 }
 
 /// Checklist line 49: streams end of age, at a moment when nothing is under way.
