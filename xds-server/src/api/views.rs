@@ -1,12 +1,14 @@
 //! What the API answers, and what the command line reads: the state and what is seen of it, in
 //! the words of an operator. A durable format: add, never change.
 
+mod effects;
 mod sidecars;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::effects::{DnsView, HookCall, HookState};
 pub(super) use self::sidecars::has_all;
 pub use self::sidecars::{ConvergenceView, LastRefusal, Node, Refused, RefusedBy};
 use super::backend::Backend;
@@ -41,6 +43,9 @@ pub struct Service {
     pub plan: Plan,
     /// What a release must keep.
     pub guardrails: Guardrails,
+    /// The name that follows its active environment, and whether it does.
+    #[serde(default)]
+    pub dns: Option<DnsView>,
 }
 
 /// One version.
@@ -106,6 +111,9 @@ pub struct ReleaseView {
     pub started_at: Timestamp,
     /// The plan that it follows.
     pub plan: Plan,
+    /// The hooks that it told or has to tell.
+    #[serde(default)]
+    pub hooks: Vec<HookCall>,
 }
 
 /// Where a release is.
@@ -187,6 +195,7 @@ impl Service {
             release: release.map(|release| ReleaseView::of(release, view)),
             plan: spec.plan.clone(),
             guardrails: spec.guardrails.clone(),
+            dns: DnsView::of(service),
         }
     }
 }
@@ -233,6 +242,7 @@ impl ReleaseView {
             progress: progress.map(ProgressView::from),
             started_at: release.started_at,
             plan: release.plan.clone(),
+            hooks: release.calls.iter().map(HookCall::from).collect(),
         }
     }
 }

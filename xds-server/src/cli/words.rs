@@ -66,6 +66,16 @@ pub(super) fn cause(cause: &RollbackCause) -> String {
 
 /// What it waits for, or why it ended.
 pub(super) fn waiting_for(release: &ReleaseView) -> String {
+    let mut told = holds(release);
+    for hook in release.hooks.iter().filter_map(|hook| Some((&hook.name, hook.error.as_ref()?))) {
+        let (name, error) = hook;
+        let failed = format!("hook `{name}` failed: {error}");
+        told = if told == NONE { failed } else { format!("{told}; {failed}") };
+    }
+    told
+}
+
+fn holds(release: &ReleaseView) -> String {
     if let Some(why) = &release.cause {
         return cause(why);
     }

@@ -2,12 +2,18 @@
 //! these types. What the values mean, and whether they fit together, is `resolve`'s business:
 //! values stay text here so that all that is wrong with them can be said at once.
 
+mod effects;
+
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_core::config::IdentitySource;
 
+pub(super) use self::effects::{
+    Aliases, Dns, Hook, Moment, Notification, NotificationKind, NotificationLevel, Records, Tsig,
+    TsigAlgorithm,
+};
 use super::place::At;
 use crate::delivery::catalogue::Environment;
 
@@ -28,6 +34,9 @@ pub(super) struct Root {
     pub(super) defaults: Option<Defaults>,
     /// The services.
     pub(super) services: At<Vec<Service>>,
+    /// Who is told about releases.
+    #[serde(default)]
+    pub(super) notifications: Vec<Notification>,
     /// Flags to start with: a file in flagd's format, relative to this one.
     #[schemars(with = "Option<String>")]
     pub(super) flags: Option<At<PathBuf>>,
@@ -163,6 +172,11 @@ pub(super) struct Service {
     pub(super) active: Option<At<Environment>>,
     /// What a release must keep, where it differs from the defaults.
     pub(super) guardrails: Option<Guardrails>,
+    /// Whom its releases tell.
+    #[serde(default)]
+    pub(super) hooks: Vec<Hook>,
+    /// Blue/green: the DNS name whose records follow the active environment.
+    pub(super) dns: Option<At<Dns>>,
 }
 
 /// One place where a request may carry its user's identity.

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::catalogue::{ServiceSpec, VersionSpec};
-use super::names::{NameError, ReleaseId, ServiceName, VersionName};
+use super::dns::RecordSet;
+use super::names::{HookName, NameError, ReleaseId, ServiceName, VersionName};
 use super::plan::Plan;
 
 /// Something that is asked of the controller.
@@ -37,6 +38,24 @@ pub enum Command {
         release: ReleaseId,
         /// That all passed, or which did not and what came instead.
         result: Result<(), String>,
+    },
+    /// A hook of a release was told, or given up. Said by the effects, not by operators.
+    HookEnded {
+        /// Which release.
+        release: ReleaseId,
+        /// Which hook.
+        hook: HookName,
+        /// How often it was tried.
+        attempts: u32,
+        /// That it answered well, or what went wrong last.
+        result: Result<(), String>,
+    },
+    /// A service's DNS server was asked. Said by the effects, not by operators.
+    DnsChecked {
+        /// Which service.
+        service: ServiceName,
+        /// What it answers with, as it should; or why it does not.
+        result: Result<RecordSet, String>,
     },
     /// Replace all flags.
     ReplaceFlags(serde_json::Value),

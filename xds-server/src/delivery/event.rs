@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::catalogue::{ServiceSpec, VersionSpec};
-use super::names::{ReleaseId, ServiceName, VersionName};
+use super::dns::RecordSet;
+use super::names::{HookName, ReleaseId, ServiceName, VersionName};
 use super::plan::Plan;
 use super::release::RollbackCause;
 use super::units::Ppm;
@@ -112,6 +113,41 @@ pub enum Event {
         /// The version that serves again.
         version: VersionName,
     },
+    /// A hook was told, and answered well.
+    HookSucceeded {
+        /// Which release.
+        id: ReleaseId,
+        /// Which hook.
+        hook: HookName,
+        /// How often it was tried, since the server started.
+        attempts: u32,
+    },
+    /// A hook could not be told, and was given up. Traffic stays where it is.
+    HookFailed {
+        /// Which release.
+        id: ReleaseId,
+        /// Which hook.
+        hook: HookName,
+        /// How often it was tried, since the server started.
+        attempts: u32,
+        /// What went wrong last.
+        error: String,
+    },
+    /// A service's DNS server was seen to answer with the records of the active environment.
+    DnsFollowed {
+        /// Which service.
+        service: ServiceName,
+        /// The records.
+        records: RecordSet,
+    },
+    /// A service's DNS records are not those of the active environment, and could not be made so.
+    /// It is tried again; traffic stays where it is.
+    DnsFailed {
+        /// Which service.
+        service: ServiceName,
+        /// What went wrong.
+        error: String,
+    },
     /// The whole flag set, in flagd's format, as it is from now on.
     FlagsReplaced {
         /// `{"flags": …}`.
@@ -149,6 +185,10 @@ impl Event {
             Self::RolledBack { .. } => "rolled_back",
             Self::Completed { .. } => "completed",
             Self::StableRestored { .. } => "stable_restored",
+            Self::HookSucceeded { .. } => "hook_succeeded",
+            Self::HookFailed { .. } => "hook_failed",
+            Self::DnsFollowed { .. } => "dns_followed",
+            Self::DnsFailed { .. } => "dns_failed",
             Self::FlagsReplaced { .. } => "flags_replaced",
             Self::FlagSet { .. } => "flag_set",
             Self::FlagDeleted { .. } => "flag_deleted",
@@ -168,10 +208,14 @@ impl Event {
             | Self::AlertRaised { id, .. }
             | Self::AlertCleared { id, .. }
             | Self::RolledBack { id, .. }
+            | Self::HookSucceeded { id, .. }
+            | Self::HookFailed { id, .. }
             | Self::Completed { id, .. } => Some(id),
             Self::CatalogueApplied { .. }
             | Self::VersionRegistered { .. }
             | Self::StableRestored { .. }
+            | Self::DnsFollowed { .. }
+            | Self::DnsFailed { .. }
             | Self::FlagsReplaced { .. }
             | Self::FlagSet { .. }
             | Self::FlagDeleted { .. } => None,

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::catalogue::{Environment, Environments, ServiceSpec, VersionSpec};
+use super::dns::DnsState;
 use super::fold::Misfit;
 use super::names::{ServiceName, VersionName};
 use super::state::{ServiceState, State};
@@ -50,6 +51,8 @@ impl State {
             previous: None,
             release: None,
             releases: self.retired.remove(&spec.name).unwrap_or(0),
+            left_calls: Vec::new(),
+            dns: DnsState::default(),
         };
         self.services.insert(spec.name.clone(), service);
     }
@@ -72,6 +75,7 @@ fn redeclare(service: &mut ServiceState, before: Option<&ServiceSpec>, now: &Ser
         !undeclared || service.in_use(name)
     });
     service.spec = ServiceSpec { versions, ..now.clone() };
+    service.forget_undeclared_dns();
     readdress(service, before.and_then(|it| it.environments.as_ref()));
     for (name, spec) in &now.versions {
         if declared_before(name) != Some(spec) {

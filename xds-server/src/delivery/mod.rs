@@ -3,10 +3,12 @@
 
 pub mod catalogue;
 pub mod command;
+pub mod dns;
 pub mod event;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod fold;
+pub mod hook;
 mod merge;
 pub mod names;
 pub mod placement;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::dns::Following;
+use super::hook::Call;
 use super::names::{ReleaseId, ServiceName, VersionName};
 use super::plan::Plan;
 use super::units::{Ppm, Timestamp};
@@ -33,6 +35,12 @@ pub struct Release {
     pub converged: bool,
     /// Alerts that stand now.
     pub alerts: BTreeMap<Guardrail, Level>,
+    /// The hooks that it told or has to tell, in the order of their moments.
+    #[serde(default)]
+    pub calls: Vec<Call>,
+    /// How far DNS has followed it, once it was at 100 %.
+    #[serde(default)]
+    pub dns: Option<Following>,
 }
 
 /// Where a release is. Only the reducer's events move it.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::catalogue::{Environment, ServiceSpec};
+use super::dns::DnsState;
+use super::hook::Call;
 use super::names::{ReleaseId, ServiceName, VersionName};
 use super::release::Release;
 use super::units::Ppm;
@@ -63,6 +65,12 @@ pub struct ServiceState {
     pub release: Option<Release>,
     /// How many releases there were.
     pub releases: u64,
+    /// What earlier releases still have to tell.
+    #[serde(default)]
+    pub left_calls: Vec<Call>,
+    /// What is known of its DNS records.
+    #[serde(default)]
+    pub dns: DnsState,
 }
 
 impl ServiceState {

@@ -12,6 +12,7 @@ use tidegate::controller::{CommandError, Handle, Origin, View};
 use tidegate::delivery::command::{Command, Outcome};
 use tidegate::delivery::names::{ServiceName, VersionName};
 use tidegate::delivery::units::Timestamp;
+use tidegate::effects::notify::stats::Stats;
 use tidegate::journal::Record;
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::counts::Counts;
@@ -27,6 +28,7 @@ pub(super) struct Live {
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) counters: Arc<Counters>,
+    pub(super) told: Arc<Stats>,
     pub(super) clock: Clock,
 }
 
@@ -62,6 +64,7 @@ impl Backend for Live {
     fn register(&self, registry: &mut Registry) {
         metrics::of_reports(&self.telemetry.stats, registry);
         metrics::of_xds(&self.counters, registry);
+        metrics::of_notifications(&self.told, registry);
         metrics::of_convergence(self.ledger.newest_times(), registry);
     }
 }

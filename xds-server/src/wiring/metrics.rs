@@ -8,6 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tidegate::delivery::progress::AckTimes;
+use tidegate::effects::notify::stats::Stats;
 use tidegate::telemetry::IntakeStats;
 use tidegate::xds::counters::{ByKind, Counters};
 
@@ -53,6 +54,39 @@ pub(super) fn of_convergence(times: Option<AckTimes>, registry: &mut Registry) {
         "From the newest decision that a sidecar accepted to when sidecars accepted it",
         family,
     );
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfReceiver {
+    receiver: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfDelivery {
+    receiver: String,
+    result: &'static str,
+}
+
+/// How notifications fare. Receivers are those of the configuration.
+pub(super) fn of_notifications(stats: &Stats, registry: &mut Registry) {
+    let told: Family<OfDelivery, Counter> = Family::default();
+    let behind: Family<OfReceiver, Gauge> = Family::default();
+    for (name, counts) in stats.iter() {
+        for (result, count) in [
+            ("sent", &counts.sent),
+            ("failed", &counts.failed),
+            ("dropped", &counts.dropped),
+            ("quieted", &counts.quieted),
+        ] {
+            let labels = OfDelivery { receiver: name.to_string(), result };
+            told.get_or_create(&labels).inc_by(count.load(Ordering::Relaxed));
+        }
+        let labels = OfReceiver { receiver: name.to_string() };
+        let records = i64::try_from(counts.behind.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+        behind.get_or_create(&labels).set(records);
+    }
+    registry.register("notifications", "Messages: sent, or failed attempts, …", told);
+    registry.register("notifications_behind", "Records that a receiver is behind", behind);
 }
 
 /// How xDS fares.

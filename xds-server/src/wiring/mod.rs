@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! reports ─► telemetry ─(wake)─► controller ─► publisher ─(watch)─► xDS streams ─► ledger ─(wake)─► controller
-//!                                 ▲      └─(view)─► API, smoke tests
+//!                                 ▲      └─(view)─► API, effects
 //!                                 └── commands ────┘
 //! ```
 
@@ -16,10 +16,12 @@ use std::time::Duration;
 
 use tidegate::api;
 use tidegate::clock::Clock;
-use tidegate::config::Config;
+use tidegate::config::{Config, Receiver};
 use tidegate::controller::{self, Parts, StartError};
 use tidegate::delivery::state::State;
-use tidegate::effects::smoke;
+use tidegate::effects::notify::Notifier;
+use tidegate::effects::notify::stats::Stats;
+use tidegate::effects::{Outbound, Pace, TlsError, dns, hooks, smoke};
 use tidegate::journal::{JournalError, Sqlite};
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::grpc::Reports;
@@ -53,6 +55,9 @@ pub(crate) enum ServeError {
     /// Smoke tests cannot be sent.
     #[error("no HTTP client for smoke tests: {0}")]
     Smoke(#[from] reqwest::Error),
+    /// Hooks and notifications cannot be sent.
+    #[error(transparent)]
+    Outbound(#[from] TlsError),
     /// The one writer is gone, and nothing can be decided any more.
     #[error("the controller ended by itself; start again, the journal has all that was decided")]
     Controller,
@@ -81,6 +86,8 @@ pub(crate) async fn run(
     let publisher = Publisher::new(config.mesh, &State::default());
     let snapshots = publisher.subscribe();
     let mesh = Mesh { publisher, ledger: Arc::clone(&ledger), telemetry: Arc::clone(&telemetry) };
+    let outbound = Outbound::new(clock.clone())?;
+    let told = Arc::new(Stats::new(&config.notifications));
     let controller = controller::spawn(Parts {
         journal: Box::new(Sqlite::open(&config.data_dir)?),
         sidecars: Box::new(mesh),
@@ -93,11 +100,21 @@ pub(crate) async fn run(
     let published = Published(snapshots.clone());
     let reports = Reports::new(Arc::clone(&telemetry), published, clock.clone());
     let xds = XdsServer::new(snapshots, Arc::clone(&ledger), Arc::clone(&counters));
+    let notifier = Notifier {
+        controller: controller.clone(),
+        outbound: outbound.clone(),
+        clock: clock.clone(),
+        pace: Pace::default(),
+        data_dir: config.data_dir,
+        stats: Arc::clone(&told),
+    };
+    let effects = effects(notifier, config.notifications);
     let live = Live {
         controller: controller.clone(),
         telemetry,
         ledger: Arc::clone(&ledger),
         counters,
+        told,
         clock,
     };
     let ended = tokio::select! {
@@ -106,6 +123,7 @@ pub(crate) async fn run(
             Ok(()) => Err(ServeError::Controller),
             Err(error) => Err(error.into()),
         },
+        () = effects => Err(ServeError::Controller),
         () = wake_on_change(&ledger, &wake) => Err(ServeError::Controller),
     };
     // Last: whoever was told that something is done must find it in the journal.
@@ -142,6 +160,16 @@ async fn serve(
     };
     let (ended, ()) = tokio::join!(grpc, rest);
     Ok(ended?)
+}
+
+/// Hooks, DNS and notifications: until the controller is gone, which all of them notice.
+async fn effects(notifier: Notifier, receivers: Vec<Receiver>) {
+    let Notifier { controller, outbound, clock, pace, .. } = notifier.clone();
+    tokio::join!(
+        hooks::run(controller.clone(), outbound, pace),
+        dns::run(controller, clock, pace),
+        notifier.run(receivers),
+    );
 }
 
 /// The controller looks again whenever a sidecar came, went, or acknowledged something.

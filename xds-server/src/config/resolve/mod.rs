@@ -1,9 +1,12 @@
 //! From what is written to what is meant: names checked, references followed, defaults filled in.
 //! Nothing stops at the first mistake; every one is noted with its place.
 
+mod dns;
 mod flags;
 mod fleets;
 mod guardrails;
+mod hooks;
+mod notifications;
 mod once;
 mod plan;
 mod services;
@@ -40,7 +43,8 @@ pub(super) fn resolve(root: &raw::Root, base: &Path) -> Result<Config, Vec<Probl
         &mut problems,
     );
     let false_rollback = false_rollback(defaults, &mut problems);
-    let services = services::resolve(&root.services, &guardrails, &mut problems);
+    let services = services::resolve(&root.services, &guardrails, base, &mut problems);
+    let notifications = notifications::resolve(&root.notifications, root, base, &mut problems);
     let fleets = fleets::resolve(&root.fleets, &root.services, &mut problems);
     let flags = root
         .flags
@@ -52,6 +56,7 @@ pub(super) fn resolve(root: &raw::Root, base: &Path) -> Result<Config, Vec<Probl
         mesh: Mesh { wasm, fleets },
         services,
         false_rollback,
+        notifications,
         flags,
     });
     problems.or(config)

@@ -1,11 +1,12 @@
 //! Services, their versions and environments.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use tidegate_core::config::{BUCKET_HEADER, IdentitySource, VERSION_HEADER};
 
 use super::once::Once;
-use super::{guardrails, name, plan};
+use super::{dns, guardrails, hooks, name, plan};
 use crate::config::place::{At, Place};
 use crate::config::problem::{Fault, Problems};
 use crate::config::suggest::suggest;
@@ -19,6 +20,7 @@ use crate::delivery::names::{ServiceName, VersionName};
 pub(super) fn resolve(
     written: &At<Vec<raw::Service>>,
     defaults: &Guardrails,
+    base: &Path,
     problems: &mut Problems,
 ) -> Vec<ServiceSpec> {
     if written.get().is_empty() {
@@ -39,6 +41,7 @@ pub(super) fn resolve(
         }
         let plan = plan::resolve(raw.strategy.get(), problems);
         let guardrails = guardrails::resolve(defaults, raw.guardrails.as_ref(), problems);
+        let hooks = hooks::resolve(&raw.hooks, base, problems);
         let name: Option<ServiceName> = problems.take(place, name(&raw.name));
         let deployment = match raw.strategy.get() {
             raw::Strategy::Canary(_) => canary(raw, problems),
@@ -47,6 +50,10 @@ pub(super) fn resolve(
         let Some((name, deployment)) = name.zip(deployment) else {
             continue;
         };
+        let dns = raw
+            .dns
+            .as_ref()
+            .and_then(|at| dns::resolve(at, deployment.environments.as_ref(), base, problems));
         let spec = ServiceSpec {
             name,
             hosts,
@@ -56,6 +63,8 @@ pub(super) fn resolve(
             environments: deployment.environments,
             plan,
             guardrails,
+            hooks,
+            dns,
         };
         // What the engine relies on; told here only where nothing more exact was.
         if problems.count() == noted

@@ -39,7 +39,7 @@ pub fn decide_progress(
         return (events, progress(seen, waiting_for, gate.time));
     }
     let time_left = gate.time_left(release, now, seen);
-    let waiting_for = gate.waiting_for(release, seen, time_left);
+    let waiting_for = gate.waiting_for(release, now, seen, time_left);
     if waiting_for.is_empty() {
         events.push(gate.opened(release, seen));
     }
@@ -117,7 +117,13 @@ impl Gate {
         self.time.saturating_sub(until.since(self.since))
     }
 
-    fn waiting_for(&self, release: &Release, seen: &Observation, left: Duration) -> Vec<String> {
+    fn waiting_for(
+        &self,
+        release: &Release,
+        now: Timestamp,
+        seen: &Observation,
+        left: Duration,
+    ) -> Vec<String> {
         let mut waiting = Vec::new();
         if release.paused_at.is_some() {
             waiting.push("an operator to resume it".to_owned());
@@ -125,6 +131,8 @@ impl Gate {
         if self.untested {
             waiting.push("its smoke tests".to_owned());
         }
+        waiting.extend(release.held_by_hooks());
+        waiting.extend(release.held_by_dns(now));
         waiting.extend(sidecars(release, &seen.convergence));
         if !left.is_zero() {
             waiting.push(format!("time: {} s more", left.as_millis().div_ceil(1000)));

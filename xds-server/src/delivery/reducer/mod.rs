@@ -3,6 +3,7 @@
 
 mod advance;
 mod deploy;
+mod effects;
 mod flags;
 mod start;
 mod verbs;
@@ -40,6 +41,12 @@ pub fn decide_command(state: &State, command: &Command) -> Result<Decision, Refu
         }
         Command::Release(id, command) => verbs::decide(state, id, command),
         Command::SmokeTested { release, result } => verbs::smoke_tested(state, release, result),
+        Command::HookEnded { release, hook, attempts, result } => {
+            effects::hook_ended(state, release, hook, *attempts, result)
+        }
+        Command::DnsChecked { service, result } => {
+            effects::dns_checked(find(state, service)?, result)
+        }
         Command::ReplaceFlags(document) => flags::replace(state, document),
         Command::SetFlag { key, definition } => flags::set(state, key, definition),
         Command::DeleteFlag { key } => flags::delete(state, key),

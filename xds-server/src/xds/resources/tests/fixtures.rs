@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::config::{Fleet, Listener, Mesh, Services};
 use crate::delivery::catalogue::{Endpoint, Guardrails, ServiceSpec, VersionSpec};
+use crate::delivery::dns::DnsState;
 use crate::delivery::names::ReleaseId;
 use crate::delivery::plan::{Plan, Quorum, Step, Strategy};
 use crate::delivery::release::{Phase, Release};
@@ -29,11 +30,15 @@ pub(super) fn service(name: &str, versions: &[&str], stable: &str) -> ServiceSta
             environments: None,
             plan: plan(Ppm::ALL),
             guardrails: Guardrails::default(),
+            hooks: Vec::new(),
+            dns: None,
         },
         stable: stable.parse().unwrap(),
         previous: None,
         release: None,
         releases: 0,
+        left_calls: Vec::new(),
+        dns: DnsState::default(),
     }
 }
 
