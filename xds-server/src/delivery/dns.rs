@@ -136,10 +136,13 @@ impl Following {
 impl Release {
     /// What is still missing until DNS has followed, in plain words.
     pub(super) fn held_by_dns(&self, now: Timestamp) -> Option<String> {
-        let following = self.dns.as_ref().filter(|_| matches!(self.phase, Phase::Watching { .. }))?;
+        let following =
+            self.dns.as_ref().filter(|_| matches!(self.phase, Phase::Watching { .. }))?;
         let Following { name, error, .. } = following;
         match (following.everywhere_at(), error) {
-            (None, None) => Some(format!("DNS: the server to answer for `{name}` with {}", self.candidate)),
+            (None, None) => {
+                Some(format!("DNS: the server to answer for `{name}` with {}", self.candidate))
+            }
             (None, Some(error)) => Some(format!("DNS: `{name}` could not be updated: {error}")),
             (Some(everywhere), _) => {
                 let left = everywhere.since(now);
@@ -205,7 +208,8 @@ impl ServiceState {
     /// The server answers with these records.
     pub(super) fn publish_dns(&mut self, at: Timestamp, records: &RecordSet) {
         let expected = self.wanted_records().as_ref() == Some(records);
-        self.dns = DnsState { published: Some(Published { records: records.clone(), at }), error: None };
+        self.dns =
+            DnsState { published: Some(Published { records: records.clone(), at }), error: None };
         let Some(release) = self.release.as_mut().filter(|it| it.is_running() && expected) else {
             return;
         };

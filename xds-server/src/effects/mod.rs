@@ -6,6 +6,8 @@
 
 mod deliver;
 pub mod dns;
+#[cfg(test)]
+mod fakes;
 pub mod hooks;
 pub mod notify;
 mod outbound;

@@ -80,11 +80,8 @@ impl PostError {
     /// Whether the receiver will say the same of this message for ever: it understood, and refused.
     pub(super) fn is_final(&self) -> bool {
         let Self::Status(status) = self else { return false };
-        let later = [
-            StatusCode::REQUEST_TIMEOUT,
-            StatusCode::TOO_EARLY,
-            StatusCode::TOO_MANY_REQUESTS,
-        ];
+        let later =
+            [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
         !status.is_server_error() && !later.contains(status)
     }
 }
@@ -109,8 +106,11 @@ impl Outbound {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .build();
         Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector), clock })
     }
 

@@ -36,6 +36,9 @@ mod tests {
     #[test]
     fn is_what_openssl_computes() {
         let value = sign("s3cret", Timestamp(1_700_000_000_999), b"{}");
-        assert_eq!(value, "t=1700000000,v1=97926816e98fbb41ccb1673225ff29a2f35369099990e1b1561651e7bd097ebf");
+        assert_eq!(
+            value,
+            "t=1700000000,v1=97926816e98fbb41ccb1673225ff29a2f35369099990e1b1561651e7bd097ebf"
+        );
     }
 }

@@ -45,7 +45,9 @@ impl From<&Call> for HookCall {
     fn from(call: &Call) -> Self {
         let (state, attempts, error, since) = match &call.end {
             CallEnd::Due => (HookState::Due, None, None, call.at),
-            CallEnd::Succeeded { at, attempts } => (HookState::Succeeded, Some(*attempts), None, *at),
+            CallEnd::Succeeded { at, attempts } => {
+                (HookState::Succeeded, Some(*attempts), None, *at)
+            }
             CallEnd::Failed { at, attempts, error } => {
                 (HookState::Failed, Some(*attempts), Some(error.clone()), *at)
             }

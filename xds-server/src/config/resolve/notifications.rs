@@ -9,9 +9,7 @@ use super::once::Once;
 use crate::config::place::At;
 use crate::config::problem::{Fault, Problems};
 use crate::config::suggest::suggest;
-use crate::config::{
-    NoticeLevel, Receiver, ReceiverKind, ReceiverUrl, Services, raw, units,
-};
+use crate::config::{NoticeLevel, Receiver, ReceiverKind, ReceiverUrl, Services, raw, units};
 use crate::effects::notify::template;
 
 /// Most receivers: each reads the journal by itself.
@@ -95,11 +93,7 @@ fn address(raw: &raw::Notification, base: &Path, problems: &mut Problems) -> Opt
     }
 }
 
-fn services(
-    written: Option<&[At<String>]>,
-    root: &raw::Root,
-    problems: &mut Problems,
-) -> Services {
+fn services(written: Option<&[At<String>]>, root: &raw::Root, problems: &mut Problems) -> Services {
     let Some(written) = written else { return Services::All };
     if let [only] = written
         && only.get() == "*"

@@ -37,7 +37,8 @@ impl Found {
             RecordSet::Addresses(wanted) => addresses == wanted && aliases.is_empty(),
             RecordSet::Alias(wanted) => {
                 let alias = Name::from_ascii(wanted).ok();
-                addresses.is_empty() && matches!(aliases.as_slice(), [it] if Some(it) == alias.as_ref())
+                addresses.is_empty()
+                    && matches!(aliases.as_slice(), [it] if Some(it) == alias.as_ref())
             }
         };
         same && ttls.iter().all(|it| *it == ttl)

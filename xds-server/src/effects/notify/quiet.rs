@@ -120,3 +120,97 @@ impl Quiet {
         self.0.insert(subject, Told { mark, at: vec![at], waiting: None, skipped: 0 });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::delivery::fixtures::name;
+
+    const QUIET: Duration = Duration::from_secs(300);
+
+    fn notice(mark: Mark, seconds: u64) -> Notice {
+        let level = match mark {
+            Mark::Well => NoticeLevel::Info,
+            Mark::Warning => NoticeLevel::Warning,
+            Mark::Critical => NoticeLevel::Critical,
+        };
+        Notice {
+            level,
+            event: "alert_raised".to_owned(),
+            title: String::new(),
+            text: String::new(),
+            service: name("order"),
+            release: Some(name("order.1")),
+            recovered: mark == Mark::Well,
+            seq: 1,
+            at: Timestamp(seconds * 1000),
+            actor: String::new(),
+            reason: None,
+            about: Some((Subject("order.1 error rate".to_owned()), mark)),
+        }
+    }
+
+    fn admits(quiet: &mut Quiet, least: NoticeLevel, said: &[(Mark, u64)]) -> Vec<bool> {
+        let mut admit = |(mark, at): &(Mark, u64)| quiet.admit(&notice(*mark, *at), least, QUIET);
+        said.iter().map(&mut admit).collect()
+    }
+
+    #[test]
+    fn the_same_is_not_told_again_and_its_end_is_told_to_whom_it_was_told() {
+        use Mark::{Critical, Warning, Well};
+        let said = [(Well, 0), (Warning, 1), (Warning, 2), (Critical, 3), (Well, 4), (Well, 5)];
+        let told = admits(&mut Quiet::default(), NoticeLevel::Warning, &said);
+        assert_eq!(told, [false, true, false, true, true, false]);
+        let told = admits(&mut Quiet::default(), NoticeLevel::Critical, &said);
+        assert_eq!(told, [false, false, false, true, true, false]);
+        let later = [(Warning, 0), (Warning, 299), (Warning, 300)];
+        let told = admits(&mut Quiet::default(), NoticeLevel::Info, &later);
+        assert_eq!(told, [true, false, true]);
+    }
+
+    #[test]
+    fn a_release_that_ended_is_forgotten() {
+        let mut quiet = Quiet::default();
+        admits(&mut quiet, NoticeLevel::Info, &[(Mark::Warning, 0)]);
+        quiet.forget(&name("order.2"));
+        assert_ne!(quiet, Quiet::default());
+        quiet.forget(&name("order.1"));
+        assert_eq!(quiet, Quiet::default());
+    }
+
+    proptest! {
+        /// However it flaps: few messages in any quiet time, and in the end the last one told is
+        /// how it is.
+        #[test]
+        fn flapping_is_bounded_and_the_last_word_is_true(
+            turns in proptest::collection::vec((0..3_u8, 0..120_u64), 1..60),
+        ) {
+            let mut quiet = Quiet::default();
+            let (mut now, mut told) = (0, Vec::new());
+            let mut last = Mark::Well;
+            for (turn, pause) in turns {
+                now += pause;
+                while let Some(waited) = quiet.due(Timestamp(now * 1000), QUIET) {
+                    told.push((now, waited.about.unwrap().1));
+                }
+                last = [Mark::Well, Mark::Warning, Mark::Critical][usize::from(turn)];
+                if quiet.admit(&notice(last, now), NoticeLevel::Info, QUIET) {
+                    told.push((now, last));
+                }
+            }
+            while quiet.is_waiting() {
+                now += 1;
+                while let Some(waited) = quiet.due(Timestamp(now * 1000), QUIET) {
+                    told.push((now, waited.about.unwrap().1));
+                }
+            }
+            prop_assert_eq!(told.last().map_or(Mark::Well, |it| it.1), last);
+            for (at, _) in &told {
+                let within = told.iter().filter(|it| (*at..*at + QUIET.as_secs()).contains(&it.0));
+                prop_assert!(within.count() <= 2 * CHANGES);
+            }
+        }
+    }
+}

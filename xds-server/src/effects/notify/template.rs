@@ -112,8 +112,11 @@ mod tests {
 
     #[test]
     fn a_template_is_checked_before_anybody_needs_it() {
-        assert!(check("[{{ level }}] {{ title }}{% if release %} ({{ release }}){% endif %}").is_ok());
-        let endless = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
+        assert!(
+            check("[{{ level }}] {{ title }}{% if release %} ({{ release }}){% endif %}").is_ok()
+        );
+        let endless =
+            "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
         let long = "x".repeat(MAX_TEMPLATE + 1);
         for bad in ["{{ titel }}", "{% if %}", "{{ title", endless, &long] {
             assert!(check(bad).is_err(), "{}", bad.chars().take(60).collect::<String>());

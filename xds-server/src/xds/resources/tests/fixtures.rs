@@ -70,6 +70,8 @@ pub(super) fn releasing(
         paused_at: None,
         converged: true,
         alerts: Default::default(),
+        calls: Vec::new(),
+        dns: None,
     };
     ServiceState { release: Some(release), releases: number, ..service }
 }
