@@ -19,6 +19,10 @@ pub struct Knobs {
     pub defaults: Option<String>,
     /// YAML for a service's `strategy`, in one line, by service.
     pub strategies: BTreeMap<String, String>,
+    /// More YAML of a service, one key a line without indentation, by service.
+    pub extras: BTreeMap<String, Vec<String>>,
+    /// YAML for `notifications`, in one line.
+    pub notifications: Option<String>,
     /// Flags in flagd's format, from the start.
     pub flags: Option<String>,
 }
@@ -30,6 +34,8 @@ impl Default for Knobs {
             watch: "30m".to_owned(),
             defaults: None,
             strategies: BTreeMap::new(),
+            extras: BTreeMap::new(),
+            notifications: None,
             flags: None,
         }
     }
@@ -62,9 +68,16 @@ pub(crate) fn text(knobs: &Knobs, places: &Places<'_>, backends: &Backends) -> R
     if let Some(defaults) = &knobs.defaults {
         text += &format!("defaults: {defaults}\n");
     }
+    if let Some(notifications) = &knobs.notifications {
+        text += &format!("notifications: {notifications}\n");
+    }
     text += "services:\n";
     let Knobs { step_time, watch, .. } = knobs;
     let strategy = |name: &str, usual: String| knobs.strategies.get(name).cloned().unwrap_or(usual);
+    let extras = |name: &str| {
+        let lines = knobs.extras.get(name).into_iter().flatten();
+        lines.map(|line| format!("    {line}\n")).collect::<String>()
+    };
     for (name, steps) in CANARY {
         let usual =
             format!("{{canary: {{steps: [{steps}], step_time: {step_time}, watch: {watch}}}}}");
@@ -76,6 +89,7 @@ pub(crate) fn text(knobs: &Knobs, places: &Places<'_>, backends: &Backends) -> R
             backends.get(name, "v1")?.address(),
             backends.get(name, "v2")?.address(),
         );
+        text += &extras(name);
     }
     for name in BLUE_GREEN {
         let usual = format!(
@@ -89,6 +103,7 @@ pub(crate) fn text(knobs: &Knobs, places: &Places<'_>, backends: &Backends) -> R
             backends.get(name, "v1")?.address(),
             backends.get(name, "v2")?.address(),
         );
+        text += &extras(name);
     }
     if knobs.flags.is_some() {
         text += &format!("flags: {:?}\n", dir.join("flags.json"));

@@ -9,6 +9,7 @@ use crate::config::{NoticeLevel, ReceiverKind, ReceiverUrl, Services};
 use crate::controller::fakes::{World, anne, until};
 use crate::delivery::command::ReleaseCommand;
 use crate::delivery::fixtures::*;
+use crate::delivery::units::Timestamp;
 use crate::effects::fakes::{Fake, Got, HASTE, Mood, outbound};
 
 fn receiver(called: &str, fake: &Fake) -> Receiver {
@@ -29,7 +30,8 @@ fn run(handle: &Handle, data_dir: &Path, receivers: &[Receiver]) -> (Arc<Stats>,
     let notifier = Notifier {
         controller: handle.clone(),
         outbound: outbound(),
-        clock: Clock::system(),
+        // That of the world: nothing is old.
+        clock: Clock::new(Timestamp::default),
         pace: HASTE,
         data_dir: data_dir.to_owned(),
         stats: Arc::clone(&stats),
@@ -47,6 +49,13 @@ async fn listening(dir: &Path, receiver: &str) {
 
 fn events(got: &[Got]) -> Vec<&str> {
     got.iter().map(|it| it.body["event"].as_str().unwrap()).collect()
+}
+
+/// A world where a release stays at 0 %, because a sidecar lags.
+fn lagging() -> World {
+    let world = World::default();
+    world.lag(true);
+    world
 }
 
 async fn start_and_abort(handle: &Handle, number: u32) {
@@ -74,7 +83,7 @@ async fn each_is_told_what_it_wants_to_know_and_a_dead_one_blocks_nobody() {
         receiver("dead", &dead),
         Receiver { services: Services::Named(vec![name("product")]), ..receiver("other", &dead) },
     ];
-    let handle = World::default().start();
+    let handle = lagging().start();
     let (stats, _task) = run(&handle, dir.path(), &receivers);
     for receiver in &receivers {
         listening(dir.path(), receiver.name.as_str()).await;
@@ -103,7 +112,7 @@ async fn a_restart_tells_what_was_missed_and_nothing_twice() {
     let dir = tempfile::tempdir().unwrap();
     let fake = Fake::start(&[Mood::Answer(200)]).await;
     let receivers = [receiver("team", &fake)];
-    let world = World::default();
+    let world = lagging();
     let handle = world.start();
     // What was before it is not news to a new receiver.
     start_and_abort(&handle, 1).await;
@@ -134,7 +143,7 @@ async fn a_message_that_is_refused_for_good_is_given_up_and_the_next_is_told() {
     let no = Mood::Answer(400);
     let fake = Fake::start(&[no, no, no, Mood::Answer(200)]).await;
     let receivers = [receiver("team", &fake)];
-    let handle = World::default().start();
+    let handle = lagging().start();
     let (stats, _task) = run(&handle, dir.path(), &receivers);
     listening(dir.path(), "team").await;
     start_and_abort(&handle, 1).await;
