@@ -29,9 +29,14 @@ pub(crate) struct Bind {
     pub(crate) dir: TempDir,
 }
 
+/// What is left of one that was killed.
+pub(crate) struct Grave {
+    address: SocketAddr,
+    dir: TempDir,
+}
+
 impl Bind {
     pub(crate) async fn start() -> Result<Self> {
-        let named = tokio::task::spawn_blocking(binaries::named).await??;
         let dir = tempfile::Builder::new().prefix("tidegate-bind-").tempdir()?;
         let address = ports::free_address()?;
         let home = dir.path().display();
@@ -44,13 +49,28 @@ impl Bind {
             port = address.port(),
         );
         fs::write(dir.path().join("named.conf"), config)?;
-        fs::write(dir.path().join("zone"), ZONE)?;
         fs::write(dir.path().join("key"), KEY)?;
+        Self::run(dir, address).await
+    }
+
+    /// Dies, and comes back with a zone in which nothing was ever updated.
+    pub(crate) async fn comes_back_empty(grave: Grave) -> Result<Self> {
+        fs::remove_file(grave.dir.path().join("zone.jnl"))?;
+        Self::run(grave.dir, grave.address).await
+    }
+
+    async fn run(dir: TempDir, address: SocketAddr) -> Result<Self> {
+        let named = tokio::task::spawn_blocking(binaries::named).await??;
+        fs::write(dir.path().join("zone"), ZONE)?;
         let mut command = Command::new(named);
         command.arg("-g").arg("-c").arg(dir.path().join("named.conf"));
         let process = Process::spawn("named", command, dir.path())?;
         let mut bind = Self { address, process, dir };
-        bind.process.wait_for_line("running").await?;
+        let answers = async || {
+            let asked = tokio::time::timeout(ANSWER, TcpStream::connect(address)).await;
+            asked.ok()?.ok().map(drop)
+        };
+        bind.process.wait_for("named to listen", answers).await?;
         Ok(bind)
     }
 
@@ -58,10 +78,10 @@ impl Bind {
         self.process.signal(signal)
     }
 
-    /// Kills it, and keeps its zone's files.
-    pub(crate) fn kill9(self) -> Result<TempDir> {
+    /// Kills it.
+    pub(crate) fn kill9(self) -> Result<Grave> {
         self.process.kill9()?;
-        Ok(self.dir)
+        Ok(Grave { address: self.address, dir: self.dir })
     }
 
     /// Waits until it answers with this address alone.

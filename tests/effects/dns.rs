@@ -82,8 +82,15 @@ async fn crash_and_dead_server() -> Result<()> {
     world.control.restart().await?;
     bind.until(GREEN).await?;
 
-    // BIND dies: everybody is told, and the release goes back all the same.
-    let _zone = bind.kill9()?;
+    // BIND dies and has forgotten all updates: that is seen, and put right.
+    let grave = bind.kill9()?;
+    until_service(&world, "product", |it| at(it, "/dns/error").is_string()).await?;
+    let bind = Bind::comes_back_empty(grave).await?;
+    bind.until(GREEN).await?;
+    until_service(&world, "product", |it| at(it, "/dns/error").is_null()).await?;
+
+    // It dies again, and the release goes back all the same.
+    let _grave = bind.kill9()?;
     until_service(&world, "product", |it| at(it, "/dns/error").is_string()).await?;
     let operator = Operator::new(&world.control);
     operator.run(&["release", "rollback", "product"]).await?;

@@ -34,8 +34,9 @@ async fn until_service(
     let path = format!("services/{service}");
     let seen = until(&format!("the state of {service}"), PATIENCE, async || {
         world.control.get(&path).await.ok().filter(&looks)
-    });
-    match seen.await {
+    })
+    .await;
+    match seen {
         Ok(service) => Ok(service),
         Err(error) => {
             let is: Value = world.control.get(&path).await?;

@@ -66,13 +66,13 @@ pub(super) fn cause(cause: &RollbackCause) -> String {
 
 /// What it waits for, or why it ended.
 pub(super) fn waiting_for(release: &ReleaseView) -> String {
-    let mut told = holds(release);
-    for hook in release.hooks.iter().filter_map(|hook| Some((&hook.name, hook.error.as_ref()?))) {
-        let (name, error) = hook;
-        let failed = format!("hook `{name}` failed: {error}");
-        told = if told == NONE { failed } else { format!("{told}; {failed}") };
-    }
-    told
+    let failed = release.hooks.iter().filter_map(|hook| {
+        let error = hook.error.as_ref()?;
+        Some(format!("hook `{}` failed: {error}", hook.name))
+    });
+    let told: Vec<String> =
+        std::iter::once(holds(release)).filter(|it| it != NONE).chain(failed).collect();
+    if told.is_empty() { NONE.to_owned() } else { told.join("; ") }
 }
 
 fn holds(release: &ReleaseView) -> String {

@@ -98,7 +98,7 @@ impl State {
                 _ => return Err(Misfit::Phase(id.clone())),
             },
             Event::StepEntered { id, step, weight, .. } => {
-                self.service_of_mut(id)?.enter(at, *step, *weight)?
+                self.service_of_mut(id)?.enter(at, id, *step, *weight)?
             }
             Event::StepConverged { id, step } => self.running_mut(id)?.converge(at, *step)?,
             Event::Paused { id } => self.running_mut(id)?.pause(at)?,
@@ -112,7 +112,7 @@ impl State {
             }
             Event::RolledBack { id, cause } => {
                 let phase = Phase::RolledBack { at, cause: cause.clone() };
-                self.service_of_mut(id)?.go_back(at, phase);
+                self.service_of_mut(id)?.go_back(at, id, phase)?;
             }
             Event::Completed { id, .. } => self.service_of_mut(id)?.complete(at, id)?,
             Event::StableRestored { service, version } => {
@@ -216,8 +216,14 @@ impl ServiceState {
         Ok(())
     }
 
-    fn enter(&mut self, at: Timestamp, step: usize, weight: Ppm) -> Result<(), Misfit> {
-        let Some(release) = &mut self.release else { return Ok(()) };
+    fn enter(
+        &mut self,
+        at: Timestamp,
+        id: &ReleaseId,
+        step: usize,
+        weight: Ppm,
+    ) -> Result<(), Misfit> {
+        let release = self.release.as_mut().ok_or_else(|| Misfit::NoRelease(id.clone()))?;
         release.enter(at, step, weight)?;
         if weight == Ppm::ALL {
             release.ring(&self.spec.hooks, Moment::Switched, at);
@@ -226,11 +232,11 @@ impl ServiceState {
         Ok(())
     }
 
-    fn go_back(&mut self, at: Timestamp, phase: Phase) {
-        if let Some(release) = &mut self.release {
-            release.end(phase);
-            release.ring(&self.spec.hooks, Moment::RolledBack, at);
-        }
+    fn go_back(&mut self, at: Timestamp, id: &ReleaseId, phase: Phase) -> Result<(), Misfit> {
+        let release = self.release.as_mut().ok_or_else(|| Misfit::NoRelease(id.clone()))?;
+        release.end(phase);
+        release.ring(&self.spec.hooks, Moment::RolledBack, at);
+        Ok(())
     }
 
     fn complete(&mut self, at: Timestamp, id: &ReleaseId) -> Result<(), Misfit> {

@@ -3,6 +3,9 @@
 //! Receivers are not trusted: no redirect is followed, no proxy is asked, the answer's body is not
 //! read, and the whole call ends in time.
 
+#[cfg(test)]
+mod tests;
+
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;

@@ -64,7 +64,7 @@ impl Backend for Live {
     fn register(&self, registry: &mut Registry) {
         metrics::of_reports(&self.telemetry.stats, registry);
         metrics::of_xds(&self.counters, registry);
-        metrics::of_notifications(&self.told, registry);
+        metrics::of_notifications(&self.told, self.controller.view().borrow().seq, registry);
         metrics::of_convergence(self.ledger.newest_times(), registry);
     }
 }

@@ -68,7 +68,7 @@ struct OfDelivery {
 }
 
 /// How notifications fare. Receivers are those of the configuration.
-pub(super) fn of_notifications(stats: &Stats, registry: &mut Registry) {
+pub(super) fn of_notifications(stats: &Stats, newest: u64, registry: &mut Registry) {
     let told: Family<OfDelivery, Counter> = Family::default();
     let behind: Family<OfReceiver, Gauge> = Family::default();
     for (name, counts) in stats.iter() {
@@ -82,7 +82,8 @@ pub(super) fn of_notifications(stats: &Stats, registry: &mut Registry) {
             told.get_or_create(&labels).inc_by(count.load(Ordering::Relaxed));
         }
         let labels = OfReceiver { receiver: name.to_string() };
-        let records = i64::try_from(counts.behind.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+        let records = newest.saturating_sub(counts.told_up_to.load(Ordering::Relaxed));
+        let records = i64::try_from(records).unwrap_or(i64::MAX);
         behind.get_or_create(&labels).set(records);
     }
     registry.register("notifications", "Messages: sent, or failed attempts, …", told);

@@ -50,7 +50,8 @@ pub(super) fn resolve(
         let services = services(raw.services.as_deref(), root, problems);
         let template = raw.template.as_ref().and_then(|at| {
             let checked = template::check(at.get()).map_err(|error| {
-                let way_out = "see CONTRIBUTING.md for what a template can use";
+                let way_out = "it can use title, text, level, event, service, release, recovered, \
+                               seq, at, actor and reason";
                 Fault::new(format!("the template cannot be used: {error}"), way_out)
             });
             problems.take(at.place(), checked)?;

@@ -30,7 +30,8 @@ pub(super) fn resolve(
             "add one: - name: order, with hosts, strategy and versions",
         );
     }
-    let (mut names, mut all_hosts) = (Once::default(), Once::default());
+    let (mut names, mut all_hosts, mut dns_names) =
+        (Once::default(), Once::default(), Once::default());
     let mut services = Vec::new();
     for raw in written.get() {
         let (place, noted) = (raw.name.place(), problems.count());
@@ -54,6 +55,9 @@ pub(super) fn resolve(
             .dns
             .as_ref()
             .and_then(|at| dns::resolve(at, deployment.environments.as_ref(), base, problems));
+        if let (Some(at), Some(dns)) = (&raw.dns, &dns) {
+            dns_names.check("DNS name", &dns.name, name.as_str(), at.place(), problems);
+        }
         let spec = ServiceSpec {
             name,
             hosts,

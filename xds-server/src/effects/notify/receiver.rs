@@ -99,14 +99,13 @@ impl Teller {
 
     async fn catch_up(&mut self, newest: u64) -> Result<(), CommandError> {
         while self.cursor.seq < newest {
-            self.counts.behind.store(newest - self.cursor.seq, Ordering::Relaxed);
             let page = match self.notifier.controller.events(self.cursor.seq, PAGE).await {
                 Ok(page) => page,
                 Err(CommandError::Stopped) => return Err(CommandError::Stopped),
                 Err(error) => {
                     let receiver = &self.receiver.name;
                     warn!(%receiver, %error, "the journal cannot be read; trying again");
-                    sleep(self.notifier.pace.longest).await;
+                    sleep(self.notifier.pace.first).await;
                     continue;
                 }
             };
@@ -126,7 +125,6 @@ impl Teller {
             }
             self.save().await;
         }
-        self.counts.behind.store(0, Ordering::Relaxed);
         Ok(())
     }
 
@@ -231,6 +229,7 @@ impl Teller {
     /// If it cannot be written, the receiver is told again after a restart: too often is better
     /// than never.
     async fn save(&self) {
+        self.counts.told_up_to.store(self.cursor.seq, Ordering::Relaxed);
         let (file, cursor) = (self.file.clone(), self.cursor.clone());
         if let Err(error) = on_disk(move || file.write(&cursor)).await {
             let receiver = &self.receiver.name;

@@ -23,8 +23,8 @@ pub struct Counts {
     pub dropped: AtomicU64,
     /// Messages that were held back, because they said what it was told just before.
     pub quieted: AtomicU64,
-    /// Records of the journal that it is behind.
-    pub behind: AtomicU64,
+    /// The last record of the journal that it was told of, or that was not for it.
+    pub told_up_to: AtomicU64,
 }
 
 impl Stats {
