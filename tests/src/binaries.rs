@@ -42,10 +42,23 @@ pub fn envoy_version(version: &str) -> Result<PathBuf> {
 }
 
 fn get_envoy(args: &[&str]) -> Result<PathBuf> {
-    let found = Command::new(root().join("envoy/get-envoy"))
-        .args(args)
-        .output()
-        .context("cannot run envoy/get-envoy")?;
+    let mut script = Command::new(root().join("envoy/get-envoy"));
+    script.args(args);
+    printed(script)
+}
+
+/// BIND's `named`: what `tests/get-named` finds or fetches.
+///
+/// # Errors
+/// If it finds none; the error says what to do about it.
+pub fn named() -> Result<PathBuf> {
+    printed(Command::new(root().join("tests/get-named")))
+}
+
+/// The path that a script prints.
+fn printed(mut script: Command) -> Result<PathBuf> {
+    let name = script.get_program().to_string_lossy().into_owned();
+    let found = script.output().with_context(|| format!("cannot run {name}"))?;
     if !found.status.success() {
         bail!("{}", String::from_utf8_lossy(&found.stderr));
     }

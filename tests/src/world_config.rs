@@ -21,6 +21,10 @@ pub struct Knobs {
     pub strategies: BTreeMap<String, String>,
     /// YAML for `freeze`, in one line: times in which nothing goes forward.
     pub freeze: Option<String>,
+    /// More YAML of a service, one key a line without indentation, by service.
+    pub extras: BTreeMap<String, Vec<String>>,
+    /// YAML for `notifications`, in one line.
+    pub notifications: Option<String>,
     /// Flags in flagd's format, from the start.
     pub flags: Option<String>,
     /// Whether each Envoy has a preview listener, for smoke tests.
@@ -35,6 +39,8 @@ impl Default for Knobs {
             defaults: None,
             strategies: BTreeMap::new(),
             freeze: None,
+            extras: BTreeMap::new(),
+            notifications: None,
             flags: None,
             preview: false,
         }
@@ -77,9 +83,16 @@ pub(crate) fn text(knobs: &Knobs, places: &Places<'_>, backends: &Backends) -> R
     if let Some(freeze) = &knobs.freeze {
         text += &format!("freeze: {freeze}\n");
     }
+    if let Some(notifications) = &knobs.notifications {
+        text += &format!("notifications: {notifications}\n");
+    }
     text += "services:\n";
     let Knobs { step_time, watch, .. } = knobs;
     let strategy = |name: &str, usual: String| knobs.strategies.get(name).cloned().unwrap_or(usual);
+    let extras = |name: &str| {
+        let lines = knobs.extras.get(name).into_iter().flatten();
+        lines.map(|line| format!("    {line}\n")).collect::<String>()
+    };
     for (name, steps) in CANARY {
         let usual =
             format!("{{canary: {{steps: [{steps}], step_time: {step_time}, watch: {watch}}}}}");
@@ -91,6 +104,7 @@ pub(crate) fn text(knobs: &Knobs, places: &Places<'_>, backends: &Backends) -> R
             backends.get(name, "v1")?.address(),
             backends.get(name, "v2")?.address(),
         );
+        text += &extras(name);
     }
     for name in BLUE_GREEN {
         let usual = format!(
@@ -104,6 +118,7 @@ pub(crate) fn text(knobs: &Knobs, places: &Places<'_>, backends: &Backends) -> R
             backends.get(name, "v1")?.address(),
             backends.get(name, "v2")?.address(),
         );
+        text += &extras(name);
     }
     if knobs.flags.is_some() {
         text += &format!("flags: {:?}\n", dir.join("flags.json"));

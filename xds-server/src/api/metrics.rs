@@ -24,6 +24,7 @@ use super::problem::Problem;
 use super::views::{self, PhaseName};
 use crate::controller::View;
 use crate::delivery::event::Event;
+use crate::delivery::hook::CallEnd;
 use crate::delivery::release::RollbackCause;
 
 /// Records of the journal that one scrape counts at most; the next goes on from there.
@@ -121,6 +122,10 @@ fn the_services(backend: &dyn Backend, view: &View, registry: &mut Registry) {
     let client_errors: Family<OfVersion, Counter> = Family::default();
     let cancelled: Family<OfVersion, Counter> = Family::default();
     let releases: Family<OfService, Counter> = Family::default();
+    let hooks_due: Family<OfService, Gauge> = Family::default();
+    let hooks_failed: Family<OfService, Gauge> = Family::default();
+    let dns_failing: Family<OfService, Gauge> = Family::default();
+    let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     for (name, service) in &view.state.services {
         let totals = backend.totals(name);
         for version in service.spec.versions.keys() {
@@ -144,7 +149,17 @@ fn the_services(backend: &dyn Backend, view: &View, registry: &mut Registry) {
         }
         let service_label = OfService { service: name.to_string() };
         releases.get_or_create(&service_label).inc_by(service.releases);
+        let calls = service.release.iter().flat_map(|release| &release.calls);
+        let failed = calls.filter(|call| matches!(call.end, CallEnd::Failed { .. })).count();
+        hooks_due.get_or_create(&service_label).set(number(service.due_calls().count()));
+        hooks_failed.get_or_create(&service_label).set(number(failed));
+        if service.spec.dns.is_some() {
+            dns_failing.get_or_create(&service_label).set(service.dns.error.is_some().into());
+        }
     }
+    registry.register("hooks_due", "Hooks that are still to be told", hooks_due);
+    registry.register("hooks_failed", "Hooks that the newest release could not tell", hooks_failed);
+    registry.register("dns_failing", "1 while DNS does not follow as it should", dns_failing);
     registry.register("weight", "Share of traffic that a version is meant to get", weights);
     registry.register("exposure", "Share that a candidate got since its step began", exposures);
     registry.register("requests", "Finished requests, the failed ones included", requests);

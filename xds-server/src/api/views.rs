@@ -1,6 +1,7 @@
 //! What the API answers, and what the command line reads: the state and what is seen of it, in
 //! the words of an operator. A durable format: add, never change.
 
+mod effects;
 mod inspection;
 mod sidecars;
 
@@ -8,6 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::effects::{DnsView, HookCall, HookState};
 pub use self::inspection::{NodeDetail, Pushed, ResourceState, TypeState};
 pub(super) use self::sidecars::has_all;
 pub use self::sidecars::{ConvergenceView, LastRefusal, Node, Refused, RefusedBy};
@@ -57,6 +59,9 @@ pub struct Service {
     /// That its line is stopped.
     #[serde(default)]
     pub stopped: Option<Stop>,
+    /// The name that follows its active environment, and whether it does.
+    #[serde(default)]
+    pub dns: Option<DnsView>,
 }
 
 /// What names the state: the same records fold to the same digest, bit for bit.
@@ -146,6 +151,9 @@ pub struct ReleaseView {
     /// The business signals that stand against the candidate.
     #[serde(default)]
     pub signals: Vec<Objection>,
+    /// The hooks that it told or has to tell.
+    #[serde(default)]
+    pub hooks: Vec<HookCall>,
 }
 
 /// What is seen of a running release.
@@ -196,6 +204,7 @@ impl Service {
             previous_until: service.previous_until,
             quarantined: service.quarantined.clone(),
             stopped: service.stopped.clone(),
+            dns: DnsView::of(service),
         }
     }
 }
@@ -250,6 +259,7 @@ impl ReleaseView {
             checks: checks.cloned().unwrap_or_default(),
             approvals: release.approvals.clone(),
             signals: signals.cloned().collect(),
+            hooks: release.calls.iter().map(HookCall::from).collect(),
         }
     }
 }

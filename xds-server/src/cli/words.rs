@@ -33,6 +33,16 @@ pub(super) fn share(share: Ppm) -> String {
 
 /// What it waits for, or why it ended.
 pub(super) fn waiting_for(release: &ReleaseView) -> String {
+    let failed = release.hooks.iter().filter_map(|hook| {
+        let error = hook.error.as_ref()?;
+        Some(format!("hook `{}` failed: {error}", hook.name))
+    });
+    let told: Vec<String> =
+        std::iter::once(holds(release)).filter(|it| it != NONE).chain(failed).collect();
+    if told.is_empty() { NONE.to_owned() } else { told.join("; ") }
+}
+
+fn holds(release: &ReleaseView) -> String {
     if let Some(why) = &release.cause {
         return why.to_string();
     }

@@ -18,6 +18,9 @@ use std::fs::File;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 pub use place::Place;
 pub use preview_key::PreviewKey;
@@ -26,7 +29,8 @@ pub use units::endpoint;
 
 use crate::delivery::catalogue::ServiceSpec;
 use crate::delivery::freeze::Freeze;
-use crate::delivery::names::{FleetName, ServiceName};
+use crate::delivery::hook::SecretRef;
+use crate::delivery::names::{FleetName, ReceiverName, ServiceName};
 use crate::delivery::plan::Plan;
 use crate::delivery::units::Ppm;
 use crate::door::pattern::IdentityPattern;
@@ -102,6 +106,8 @@ pub struct Config {
     pub freezes: Vec<Freeze>,
     /// The bound on P(rolling back a release that is no worse), kept for the sequential judge.
     pub false_rollback: Ppm,
+    /// Who is told about releases.
+    pub notifications: Vec<Receiver>,
     /// Flags to start with, in flagd's format, already checked.
     pub flags: Option<serde_json::Value>,
 }
@@ -183,6 +189,57 @@ pub enum Purpose {
     Traffic,
     /// Smoke tests: it leads to the version that is asked for.
     Preview,
+}
+
+/// Somebody who is told about releases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receiver {
+    /// Its name, unique.
+    pub name: ReceiverName,
+    /// How it is spoken to.
+    pub kind: ReceiverKind,
+    /// Where it is.
+    pub url: ReceiverUrl,
+    /// What messages are signed with.
+    pub secret: Option<SecretRef>,
+    /// It is told of nothing below this.
+    pub level: NoticeLevel,
+    /// The services that it is told of.
+    pub services: Services,
+    /// Its messages' text, instead of the usual one.
+    pub template: Option<String>,
+    /// For so long the same alert is not told again.
+    pub quiet: Duration,
+}
+
+/// How a receiver is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReceiverKind {
+    /// With all that is known, as JSON.
+    Webhook,
+    /// As Slack's incoming webhooks want it, and whoever speaks like them.
+    Slack,
+}
+
+/// Where a receiver is. To some, whoever knows the address may write: that is a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReceiverUrl {
+    /// Here.
+    Plain(String),
+    /// To be read when it is needed.
+    Secret(SecretRef),
+}
+
+/// How much a message matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NoticeLevel {
+    /// All is as it was meant.
+    Info,
+    /// Somebody should know.
+    Warning,
+    /// Somebody should look now.
+    Critical,
 }
 
 /// A choice of services.

@@ -2,6 +2,7 @@
 //! these types. What the values mean, and whether they fit together, is `resolve`'s business:
 //! values stay text here so that all that is wrong with them can be said at once.
 
+mod effects;
 pub(super) mod gates;
 pub(super) mod short;
 
@@ -11,6 +12,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_core::config::IdentitySource;
 
+pub(super) use self::effects::{
+    Aliases, Dns, Hook, Moment, Notification, NotificationKind, NotificationLevel, Records, Tsig,
+    TsigAlgorithm,
+};
 pub(super) use self::gates::{Approvals, Freeze, Requires};
 pub(super) use self::short::Short;
 use super::place::At;
@@ -36,6 +41,9 @@ pub(super) struct Root {
     /// Times in which no release goes forward. Rollbacks are as free as ever.
     #[serde(default)]
     pub(super) freeze: Vec<Freeze>,
+    /// Who is told about releases.
+    #[serde(default)]
+    pub(super) notifications: Vec<Notification>,
     /// Flags to start with: a file in flagd's format, relative to this one.
     #[schemars(with = "Option<String>")]
     pub(super) flags: Option<At<PathBuf>>,
@@ -249,6 +257,11 @@ pub(super) struct Service {
     pub(super) guardrails: Option<Guardrails>,
     /// What others must have said before a release gets traffic, whatever plan it brings along.
     pub(super) requires: Option<Requires>,
+    /// Whom its releases tell.
+    #[serde(default)]
+    pub(super) hooks: Vec<Hook>,
+    /// Blue/green: the DNS name whose records follow the active environment.
+    pub(super) dns: Option<At<Dns>>,
 }
 
 /// One place where a request may carry its user's identity.

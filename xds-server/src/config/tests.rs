@@ -1,5 +1,6 @@
 //! The whole pass, from text to configuration: what is filled in, and how each mistake is told.
 
+mod effects;
 mod gates;
 
 use std::time::Duration;
@@ -132,7 +133,7 @@ fn plaintext_for_others_must_be_asked_for_by_name() {
     assert_eq!(certified(asked, "").unwrap().listen.security, Security::Plaintext);
 }
 
-/// One mistake: what is replaced in [`GOOD`] by what, the text that the complaint must point at,
+/// One mistake: what is replaced in a good file by what, the text that the complaint must point at,
 /// and words that it must hold.
 type Mistake = (&'static str, &'static str, &'static str, &'static [&'static str]);
 
@@ -373,12 +374,16 @@ fn position(text: &str, needle: &str) -> (u64, u64) {
 
 #[test]
 fn every_mistake_is_told_with_its_place_and_a_way_out() {
-    MISTAKES.iter().for_each(is_told);
+    tell(GOOD, MISTAKES);
 }
 
-fn is_told((old, new, needle, words): &Mistake) {
-    assert!(GOOD.contains(old), "{old:?} is in the good file");
-    let text = GOOD.replacen(old, new, 1);
+fn tell(good: &str, mistakes: &[Mistake]) {
+    mistakes.iter().for_each(|mistake| is_told(good, mistake));
+}
+
+fn is_told(good: &str, (old, new, needle, words): &Mistake) {
+    assert!(good.contains(old), "{old:?} is in the good file");
+    let text = good.replacen(old, new, 1);
     let problems = check(&text, Path::new("/nowhere")).expect_err(new);
     let told: Vec<String> = problems.iter().map(Problem::to_string).collect();
     let [problem] = problems.as_slice() else {

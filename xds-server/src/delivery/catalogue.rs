@@ -9,6 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tidegate_core::config::{AnswerMatch, IdentitySource, RequestMatch};
 
+use super::dns::Dns;
+use super::hook::{Hook, MAX_HOOKS};
 use super::names::{MetricName, ServiceName, VersionName};
 use super::plan::{Plan, PlanError};
 use super::units::{Ppm, millis};
@@ -37,6 +39,12 @@ pub struct ServiceSpec {
     pub plan: Plan,
     /// What a release must keep.
     pub guardrails: Guardrails,
+    /// Whom its releases tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<Hook>,
+    /// The name that follows its active environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<Dns>,
 }
 
 /// Where one version runs.
@@ -243,6 +251,12 @@ pub enum SpecError {
     /// An environment where there is none.
     #[error("version `{0}` is in an environment, but its service has none")]
     StrayEnvironment(VersionName),
+    /// More than anybody reads.
+    #[error("a service may have at most {MAX_HOOKS} hooks")]
+    TooManyHooks,
+    /// Records that would have nothing to follow.
+    #[error("only a service with environments has DNS records that follow the active one")]
+    StrayDns,
     /// The plan cannot be followed.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -259,6 +273,12 @@ impl ServiceSpec {
         }
         if self.versions.len() > MAX_VERSIONS {
             return Err(SpecError::TooManyVersions);
+        }
+        if self.hooks.len() > MAX_HOOKS {
+            return Err(SpecError::TooManyHooks);
+        }
+        if self.dns.is_some() && self.environments.is_none() {
+            return Err(SpecError::StrayDns);
         }
         let mut taken = BTreeMap::new();
         for (name, version) in &self.versions {

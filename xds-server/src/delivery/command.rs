@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::catalogue::{ServiceSpec, VersionSpec};
 use super::commit::Commit;
+use super::dns::RecordSet;
 use super::freeze::Freeze;
 use super::names::{
-    CheckName, NameError, ReleaseId, RoleName, ServiceName, SignalName, VersionName,
+    CheckName, HookName, NameError, ReleaseId, RoleName, ServiceName, SignalName, VersionName,
 };
 use super::plan::Plan;
 use super::signals::Signal;
@@ -90,6 +91,24 @@ pub enum Command {
         release: ReleaseId,
         /// That all passed, or which did not and what came instead.
         result: Result<(), String>,
+    },
+    /// A hook of a release was told, or given up. Said by the effects, not by operators.
+    HookEnded {
+        /// Which release.
+        release: ReleaseId,
+        /// Which hook.
+        hook: HookName,
+        /// How often it was tried.
+        attempts: u32,
+        /// That it answered well, or what went wrong last.
+        result: Result<(), String>,
+    },
+    /// A service's DNS server was asked. Said by the effects, not by operators.
+    DnsChecked {
+        /// Which service.
+        service: ServiceName,
+        /// What it answers with, as it should; or why it does not.
+        result: Result<RecordSet, String>,
     },
     /// Replace all flags.
     ReplaceFlags(serde_json::Value),

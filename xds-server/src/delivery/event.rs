@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::catalogue::{ServiceSpec, VersionSpec};
 use super::checks::CheckResult;
 use super::commit::Commit;
+use super::dns::RecordSet;
 use super::freeze::Freeze;
-use super::names::{CheckName, ReleaseId, ServiceName, SignalName, VersionName};
+use super::names::{CheckName, HookName, ReleaseId, ServiceName, SignalName, VersionName};
 use super::plan::Plan;
 use super::release::RollbackCause;
 use super::requires::Approval;
@@ -219,6 +220,41 @@ pub enum Event {
         #[serde(default = "by_an_operator")]
         cause: RollbackCause,
     },
+    /// A hook was told, and answered well.
+    HookSucceeded {
+        /// Which release.
+        id: ReleaseId,
+        /// Which hook.
+        hook: HookName,
+        /// How often it was tried, since the server started.
+        attempts: u32,
+    },
+    /// A hook could not be told, and was given up. Traffic stays where it is.
+    HookFailed {
+        /// Which release.
+        id: ReleaseId,
+        /// Which hook.
+        hook: HookName,
+        /// How often it was tried, since the server started.
+        attempts: u32,
+        /// What went wrong last.
+        error: String,
+    },
+    /// A service's DNS server was seen to answer with the records of the active environment.
+    DnsFollowed {
+        /// Which service.
+        service: ServiceName,
+        /// The records.
+        records: RecordSet,
+    },
+    /// A service's DNS records are not those of the active environment, and could not be made so.
+    /// It is tried again; traffic stays where it is.
+    DnsFailed {
+        /// Which service.
+        service: ServiceName,
+        /// What went wrong.
+        error: String,
+    },
     /// The whole flag set, in flagd's format, as it is from now on.
     FlagsReplaced {
         /// `{"flags": …}`.
@@ -271,6 +307,10 @@ impl Event {
             Self::RolledBack { .. } => "rolled_back",
             Self::Completed { .. } => "completed",
             Self::StableRestored { .. } => "stable_restored",
+            Self::HookSucceeded { .. } => "hook_succeeded",
+            Self::HookFailed { .. } => "hook_failed",
+            Self::DnsFollowed { .. } => "dns_followed",
+            Self::DnsFailed { .. } => "dns_failed",
             Self::FlagsReplaced { .. } => "flags_replaced",
             Self::FlagSet { .. } => "flag_set",
             Self::FlagDeleted { .. } => "flag_deleted",
@@ -313,6 +353,8 @@ impl Event {
             | Self::Held { id, .. }
             | Self::Approved { id, .. }
             | Self::RolledBack { id, .. }
+            | Self::HookSucceeded { id, .. }
+            | Self::HookFailed { id, .. }
             | Self::Completed { id, .. } => Some(id),
             Self::CatalogueApplied { .. }
             | Self::VersionRegistered { .. }
@@ -326,6 +368,8 @@ impl Event {
             | Self::LineStarted { .. }
             | Self::RollbackWindowClosed { .. }
             | Self::StableRestored { .. }
+            | Self::DnsFollowed { .. }
+            | Self::DnsFailed { .. }
             | Self::FlagsReplaced { .. }
             | Self::FlagSet { .. }
             | Self::FlagDeleted { .. } => None,

@@ -75,6 +75,8 @@ pub(crate) fn order() -> ServiceSpec {
         environments: None,
         plan: canary(&[5, 50, 100]),
         guardrails: Guardrails::default(),
+        hooks: Vec::new(),
+        dns: None,
     }
 }
 

@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 
 use super::event::Event;
 use super::freeze::Stop;
-use super::names::{ReleaseId, ServiceName, VersionName};
+use super::hook::{CallEnd, Moment};
+use super::names::{HookName, ReleaseId, ServiceName, VersionName};
 use super::placement::Conflict;
 use super::plan::{Plan, PlanError};
 use super::release::{Phase, Release, RollbackCause};
@@ -51,6 +52,14 @@ pub enum Misfit {
     /// A plan that nobody could follow.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// A hook that was not to be told.
+    #[error("release `{release}` has no call of hook `{hook}` to make")]
+    NoCall {
+        /// The release.
+        release: ReleaseId,
+        /// The hook.
+        hook: HookName,
+    },
     /// A step that the plan does not have, or not after the one before.
     #[error("release `{release}` has no step {step} of {weight} to enter")]
     Step {
@@ -94,7 +103,7 @@ impl State {
                 _ => return Err(Misfit::Phase(id.clone())),
             },
             Event::StepEntered { id, step, weight, .. } => {
-                self.running_mut(id)?.enter(at, *step, *weight)?
+                self.service_of_mut(id)?.enter(at, id, *step, *weight)?
             }
             Event::StepConverged { id, step } => self.running_mut(id)?.converge(at, *step)?,
             Event::Paused { id } => self.running_mut(id)?.pause(at)?,
@@ -140,14 +149,25 @@ impl State {
                 self.service_mut(service)?.let_go(version)?;
             }
             Event::RolledBack { id, cause } => {
-                let cause = cause.clone();
-                let phase = Phase::RolledBack { at, cause };
-                self.running_mut(id)?.end(phase);
+                let phase = Phase::RolledBack { at, cause: cause.clone() };
+                self.service_of_mut(id)?.go_back(at, id, phase)?;
             }
             Event::Completed { id, .. } => self.service_of_mut(id)?.complete(at, id)?,
             Event::StableRestored { service, version, cause } => {
                 self.service_mut(service)?.restore(at, version, cause)?;
             }
+            Event::HookSucceeded { id, hook, attempts } => {
+                let end = CallEnd::Succeeded { at, attempts: *attempts };
+                self.teller_mut(id)?.end_call(id, hook, end)?;
+            }
+            Event::HookFailed { id, hook, attempts, error } => {
+                let end = CallEnd::Failed { at, attempts: *attempts, error: error.clone() };
+                self.teller_mut(id)?.end_call(id, hook, end)?;
+            }
+            Event::DnsFollowed { service, records } => {
+                self.service_mut(service)?.publish_dns(at, records);
+            }
+            Event::DnsFailed { service, error } => self.service_mut(service)?.fail_dns(error),
             Event::FlagsReplaced { flags } => {
                 let document = flag_document(flags)?;
                 self.flags = document.flags.clone().into_iter().collect();
@@ -173,6 +193,14 @@ impl State {
 
     fn service_mut(&mut self, name: &ServiceName) -> Result<&mut ServiceState, Misfit> {
         self.services.get_mut(name).ok_or_else(|| Misfit::NoService(name.clone()))
+    }
+
+    /// The service that a release was of, be it the newest or not.
+    fn teller_mut(&mut self, id: &ReleaseId) -> Result<&mut ServiceState, Misfit> {
+        let service = id.as_str().rsplit_once('.').map(|(service, _)| service);
+        service
+            .and_then(|service| self.services.get_mut(service))
+            .ok_or_else(|| Misfit::NoRelease(id.clone()))
     }
 
     /// The service whose newest release this is, if it runs.
@@ -214,7 +242,8 @@ impl ServiceState {
         }
         plan.validate()?;
         self.releases = number;
-        Ok(self.release.insert(Release {
+        self.keep_due_calls();
+        let mut release = Release {
             id: id.clone(),
             service: self.spec.name.clone(),
             candidate: candidate.clone(),
@@ -229,7 +258,34 @@ impl ServiceState {
             held: None,
             overruled: BTreeSet::new(),
             approvals: Vec::new(),
-        }))
+            calls: Vec::new(),
+            dns: None,
+        };
+        release.ring(&self.spec.hooks, Moment::Started, at);
+        Ok(self.release.insert(release))
+    }
+
+    fn enter(
+        &mut self,
+        at: Timestamp,
+        id: &ReleaseId,
+        step: usize,
+        weight: Ppm,
+    ) -> Result<(), Misfit> {
+        let release = self.release.as_mut().ok_or_else(|| Misfit::NoRelease(id.clone()))?;
+        release.enter(at, step, weight)?;
+        if weight == Ppm::ALL {
+            release.ring(&self.spec.hooks, Moment::Switched, at);
+            release.expect_dns(self.spec.dns.as_ref());
+        }
+        Ok(())
+    }
+
+    fn go_back(&mut self, at: Timestamp, id: &ReleaseId, phase: Phase) -> Result<(), Misfit> {
+        let release = self.release.as_mut().ok_or_else(|| Misfit::NoRelease(id.clone()))?;
+        release.end(phase);
+        release.ring(&self.spec.hooks, Moment::RolledBack, at);
+        Ok(())
     }
 
     fn complete(&mut self, at: Timestamp, id: &ReleaseId) -> Result<(), Misfit> {
@@ -238,6 +294,7 @@ impl ServiceState {
         let release = watched.ok_or_else(|| Misfit::Phase(id.clone()))?;
         release.end(Phase::Completed { at });
         self.previous_until = Some(at.after(release.plan.rollback_window));
+        release.ring(&self.spec.hooks, Moment::Completed, at);
         let old = std::mem::replace(&mut self.stable, release.candidate.clone());
         self.previous = Some(old);
         Ok(())
@@ -270,6 +327,7 @@ impl ServiceState {
         {
             let cause = cause.clone();
             release.end(Phase::RolledBack { at, cause });
+            release.ring(&self.spec.hooks, Moment::RolledBack, at);
         }
         Ok(())
     }

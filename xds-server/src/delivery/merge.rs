@@ -67,6 +67,7 @@ fn redeclare(service: &mut ServiceState, before: Option<&ServiceSpec>, now: &Ser
         !undeclared || service.in_use(name)
     });
     service.spec = ServiceSpec { versions, ..now.clone() };
+    service.forget_undeclared_dns();
     readdress(service, before.and_then(|it| it.environments.as_ref()));
     for (name, spec) in &now.versions {
         if declared_before(name) != Some(spec) {

@@ -5,11 +5,13 @@ pub mod catalogue;
 pub mod checks;
 pub mod command;
 pub mod commit;
+pub mod dns;
 pub mod event;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod fold;
 pub mod freeze;
+pub mod hook;
 pub mod machine;
 mod merge;
 pub mod names;

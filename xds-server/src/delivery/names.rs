@@ -149,6 +149,16 @@ name!(
     "freeze"
 );
 name!(
+    /// Somebody whom a service tells about its releases: `update-cache`.
+    HookName,
+    "hook"
+);
+name!(
+    /// Somebody who is told about all releases: `team`.
+    ReceiverName,
+    "notification"
+);
+name!(
     /// One release of one service: `order.7` is the seventh of `order`. Also the salt of its buckets.
     ReleaseId,
     "release"

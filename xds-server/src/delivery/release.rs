@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::dns::Following;
+use super::hook::Call;
 use super::names::{ReleaseId, ServiceName, SignalName, VersionName};
 use super::plan::Plan;
 use super::requires::Approval;
@@ -48,6 +50,12 @@ pub struct Release {
     /// What was approved of the step that comes next.
     #[serde(default)]
     pub approvals: Vec<Approval>,
+    /// The hooks that it told or has to tell, in the order of their moments.
+    #[serde(default)]
+    pub calls: Vec<Call>,
+    /// How far DNS has followed it, once it was at 100 %.
+    #[serde(default)]
+    pub dns: Option<Following>,
 }
 
 /// Where a release is. Only the reducer's events move it.

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::catalogue::{Environment, ServiceSpec};
 use super::checks::Checks;
+use super::dns::DnsState;
 use super::freeze::{Freeze, Stop};
+use super::hook::Call;
 use super::names::{ReleaseId, ServiceName, VersionName};
 use super::release::Release;
 use super::signals::{Objection, Signals};
@@ -87,6 +89,12 @@ pub struct ServiceState {
     /// That its line is stopped.
     #[serde(default)]
     pub stopped: Option<Stop>,
+    /// What earlier releases still have to tell.
+    #[serde(default)]
+    pub left_calls: Vec<Call>,
+    /// What is known of its DNS records.
+    #[serde(default)]
+    pub dns: DnsState,
 }
 
 impl ServiceState {
@@ -104,6 +112,8 @@ impl ServiceState {
             signals: Signals::default(),
             quarantined: BTreeMap::new(),
             stopped: None,
+            left_calls: Vec::new(),
+            dns: DnsState::default(),
         }
     }
 

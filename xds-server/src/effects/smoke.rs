@@ -10,17 +10,15 @@ mod probe;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
-use tracing::{debug, warn};
 
 pub use self::preview::Previews;
 pub use self::probe::Patience;
 use self::probe::{Probe, Way};
-use crate::controller::{CommandError, Handle, Origin};
+use super::deliver::deliver;
+use crate::controller::Handle;
 use crate::delivery::command::Command;
 use crate::delivery::names::ReleaseId;
 use crate::delivery::release::Phase;
@@ -28,8 +26,6 @@ use crate::delivery::state::{ServiceState, State};
 
 /// Requests under way at a time, for one release.
 const CONCURRENCY: usize = 16;
-/// Before a result that could not be delivered is delivered again.
-const REDELIVERY: Duration = Duration::from_secs(1);
 
 /// Tests the candidates of releases until the controller stops.
 ///
@@ -57,7 +53,8 @@ pub async fn run(
                 task.spawn(async move {
                     // The first that fails decides.
                     let result = requests.try_collect().await;
-                    deliver(&controller, id, result).await;
+                    let tested = Command::SmokeTested { release: id, result };
+                    deliver(&controller, "smoke tests", tested).await;
                 });
                 (probes, task)
             });
@@ -89,22 +86,4 @@ fn wanted_of(service: &ServiceState, previews: &Previews) -> Option<(ReleaseId, 
     let tests = &release.plan.smoke_tests;
     let probes = ways.iter().flat_map(|way| tests.iter().map(|test| Probe::new(way, host, test)));
     Some((release.id.clone(), probes.collect()))
-}
-
-async fn deliver(controller: &Handle, release: ReleaseId, result: Result<(), String>) {
-    loop {
-        let command = Command::SmokeTested { release: release.clone(), result: result.clone() };
-        let origin = Origin::part("smoke tests");
-        match controller.submit(command, origin).await {
-            Ok(_) | Err(CommandError::Stopped) => return,
-            Err(CommandError::Refused(refusal)) => {
-                debug!(%release, %refusal, "a smoke test's result came too late");
-                return;
-            }
-            Err(error) => {
-                warn!(%release, %error, "a smoke test's result is not taken; trying again");
-                sleep(REDELIVERY).await;
-            }
-        }
-    }
 }

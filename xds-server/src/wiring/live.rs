@@ -14,6 +14,7 @@ use tidegate::delivery::names::{FleetName, ServiceName, VersionName};
 use tidegate::delivery::units::Timestamp;
 use tidegate::door::Door;
 use tidegate::door::tls::reload::TlsStats;
+use tidegate::effects::notify::stats::Stats;
 use tidegate::journal::{Record, Scrub};
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::counts::Counts;
@@ -32,6 +33,7 @@ pub(super) struct Live {
     pub(super) door: Arc<Door>,
     /// `None`: the door speaks plaintext.
     pub(super) tls: Option<Arc<TlsStats>>,
+    pub(super) told: Arc<Stats>,
     pub(super) clock: Clock,
     pub(super) scrub: Scrub,
 }
@@ -81,6 +83,7 @@ impl Backend for Live {
         if let Some(tls) = &self.tls {
             metrics::of_tls(tls, registry);
         }
+        metrics::of_notifications(&self.told, self.controller.view().borrow().seq, registry);
         metrics::of_convergence(self.ledger.newest_times(), registry);
     }
 }

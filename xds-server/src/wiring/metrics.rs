@@ -12,6 +12,7 @@ use tidegate::delivery::progress::AckTimes;
 use tidegate::door::Door;
 use tidegate::door::refusals::Reason;
 use tidegate::door::tls::reload::TlsStats;
+use tidegate::effects::notify::stats::Stats;
 use tidegate::telemetry::Telemetry;
 use tidegate::xds::counters::{ByKind, Counters};
 
@@ -76,6 +77,40 @@ pub(super) fn of_journal(damaged: bool, skew: Skew, registry: &mut Registry) {
     ahead.set(skew.seconds());
     let help = "How far the journal's time is ahead of the machine's clock, or behind it";
     registry.register("clock_ahead_seconds", help, ahead);
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfReceiver {
+    receiver: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfDelivery {
+    receiver: String,
+    result: &'static str,
+}
+
+/// How notifications fare. Receivers are those of the configuration.
+pub(super) fn of_notifications(stats: &Stats, newest: u64, registry: &mut Registry) {
+    let told: Family<OfDelivery, Counter> = Family::default();
+    let behind: Family<OfReceiver, Gauge> = Family::default();
+    for (name, counts) in stats.iter() {
+        for (result, count) in [
+            ("sent", &counts.sent),
+            ("failed", &counts.failed),
+            ("dropped", &counts.dropped),
+            ("quieted", &counts.quieted),
+        ] {
+            let labels = OfDelivery { receiver: name.to_string(), result };
+            told.get_or_create(&labels).inc_by(count.load(Ordering::Relaxed));
+        }
+        let labels = OfReceiver { receiver: name.to_string() };
+        let records = newest.saturating_sub(counts.told_up_to.load(Ordering::Relaxed));
+        let records = i64::try_from(records).unwrap_or(i64::MAX);
+        behind.get_or_create(&labels).set(records);
+    }
+    registry.register("notifications", "Messages: sent, or failed attempts, …", told);
+    registry.register("notifications_behind", "Records that a receiver is behind", behind);
 }
 
 /// How xDS fares.

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! reports ─► telemetry ─(wake)─► controller ─► publisher ─(watch)─► xDS streams ─► ledger ─(wake)─► controller
-//!                                 ▲      └─(view)─► API, smoke tests
+//!                                 ▲      └─(view)─► API, effects
 //!                                 └── commands ────┘
 //! ```
 
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tidegate::api;
 use tidegate::clock::Clock;
-use tidegate::config::{Config, PreviewKey, Security};
+use tidegate::config::{Config, PreviewKey, Receiver, Security};
 use tidegate::controller::{self, Parts, StartError};
 use tidegate::delivery::state::State;
 use tidegate::door::access::Access;
@@ -24,7 +24,9 @@ use tidegate::door::refusals::Refusals;
 use tidegate::door::tls::files::TlsError;
 use tidegate::door::tls::reload::{self, Certificates};
 use tidegate::door::{Door, Limits};
-use tidegate::effects::smoke;
+use tidegate::effects::notify::Notifier;
+use tidegate::effects::notify::stats::Stats;
+use tidegate::effects::{self, Outbound, Pace, dns, hooks, smoke};
 use tidegate::journal::{JournalError, Scrub, Sqlite};
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::grpc::Reports;
@@ -75,6 +77,9 @@ pub(crate) enum ServeError {
     /// Smoke tests cannot be sent.
     #[error("no HTTP client for smoke tests: {0}")]
     Smoke(#[from] reqwest::Error),
+    /// Hooks and notifications cannot be sent.
+    #[error(transparent)]
+    Outbound(#[from] effects::TlsError),
     /// The one writer is gone, and nothing can be decided any more.
     #[error("the controller ended by itself; start again, the journal has all that was decided")]
     Controller,
@@ -111,6 +116,8 @@ pub(crate) async fn run(
     let mesh = Mesh { publisher, ledger: Arc::clone(&ledger), telemetry: Arc::clone(&telemetry) };
     let journal = Sqlite::open(&config.data_dir)?;
     let trusted = journal.trusted();
+    let outbound = Outbound::new(clock.clone())?;
+    let told = Arc::new(Stats::new(&config.notifications));
     let controller = controller::spawn(Parts {
         journal: Box::new(journal),
         sidecars: Box::new(mesh),
@@ -136,7 +143,16 @@ pub(crate) async fn run(
     );
     let routes = xds.routes().add_service(ReportServiceServer::new(reports));
     let routes = debug::add_to(routes, snapshots, xds.draining(), Arc::clone(&ledger))?;
-    let scrub = Scrub::begin(config.data_dir, trusted).map_err(ServeError::Scrub)?;
+    let scrub = Scrub::begin(config.data_dir.clone(), trusted).map_err(ServeError::Scrub)?;
+    let notifier = Notifier {
+        controller: controller.clone(),
+        outbound: outbound.clone(),
+        clock: clock.clone(),
+        pace: Pace::default(),
+        data_dir: config.data_dir,
+        stats: Arc::clone(&told),
+    };
+    let effects = effects(notifier, config.notifications);
     let live = Live {
         scrub,
         controller: controller.clone(),
@@ -145,6 +161,7 @@ pub(crate) async fn run(
         counters,
         door: Arc::clone(&entrance.door),
         tls: entrance.certificates.as_ref().map(Certificates::stats),
+        told,
         clock,
     };
     let ended = tokio::select! {
@@ -154,6 +171,7 @@ pub(crate) async fn run(
             Err(error) => Err(error.into()),
         },
         ended = follow(entrance.certificates) => Err(ended.into()),
+        () = effects => Err(ServeError::Controller),
         () = wake_on_change(&ledger, &wake) => Err(ServeError::Controller),
     };
     // Last: whoever was told that something is done must find it in the journal.
@@ -232,6 +250,16 @@ async fn serve(
     };
     let (ended, ()) = tokio::join!(grpc, rest);
     Ok(ended?)
+}
+
+/// Hooks, DNS and notifications: until the controller is gone, which all of them notice.
+async fn effects(notifier: Notifier, receivers: Vec<Receiver>) {
+    let Notifier { controller, outbound, clock, pace, .. } = notifier.clone();
+    tokio::join!(
+        hooks::run(controller.clone(), outbound, pace),
+        dns::run(controller, clock, pace),
+        notifier.run(receivers),
+    );
 }
 
 /// The controller looks again whenever a sidecar came, went, or acknowledged something.

@@ -2,11 +2,14 @@
 //! Nothing stops at the first mistake; every one is noted with its place.
 
 mod business;
+mod dns;
 mod flags;
 mod fleets;
 mod gates;
 mod guardrails;
+mod hooks;
 mod listen;
+mod notifications;
 mod once;
 mod plan;
 mod services;
@@ -39,7 +42,8 @@ pub(super) fn resolve(root: &raw::Root, base: &Path) -> Result<Config, Vec<Probl
         &mut problems,
     );
     let false_rollback = false_rollback(defaults, &mut problems);
-    let services = services::resolve(&root.services, &guardrails, &mut problems);
+    let services = services::resolve(&root.services, &guardrails, base, &mut problems);
+    let notifications = notifications::resolve(&root.notifications, root, base, &mut problems);
     let certified = root.listen.as_ref().is_some_and(|listen| listen.tls.is_some());
     let fleets = fleets::resolve(&root.fleets, &root.services, certified, &mut problems);
     let known: Vec<&str> = root.services.get().iter().map(|raw| raw.name.get().as_str()).collect();
@@ -55,6 +59,7 @@ pub(super) fn resolve(root: &raw::Root, base: &Path) -> Result<Config, Vec<Probl
         services,
         freezes,
         false_rollback,
+        notifications,
         flags,
     });
     problems.or(config)

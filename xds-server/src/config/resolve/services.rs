@@ -1,11 +1,12 @@
 //! Services, their versions and environments.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use tidegate_core::config::{BUCKET_HEADER, IdentitySource, VERSION_HEADER};
 
 use super::once::Once;
-use super::{gates, guardrails, name, plan};
+use super::{dns, gates, guardrails, hooks, name, plan};
 use crate::config::place::{At, Place};
 use crate::config::problem::{Fault, Problems};
 use crate::config::suggest::suggest;
@@ -20,6 +21,7 @@ use crate::delivery::plan::Plan;
 pub(super) fn resolve(
     written: &At<Vec<raw::Service>>,
     defaults: &Guardrails,
+    base: &Path,
     problems: &mut Problems,
 ) -> Vec<ServiceSpec> {
     if written.get().is_empty() {
@@ -29,7 +31,8 @@ pub(super) fn resolve(
             "add one: - name: order, with hosts, strategy and versions",
         );
     }
-    let (mut names, mut all_hosts) = (Once::default(), Once::default());
+    let (mut names, mut all_hosts, mut dns_names) =
+        (Once::default(), Once::default(), Once::default());
     let mut services = Vec::new();
     for raw in written.get() {
         let (place, noted) = (raw.name.place(), problems.count());
@@ -41,6 +44,7 @@ pub(super) fn resolve(
         let requires = gates::requires(raw.requires.as_ref(), problems);
         let plan = Plan { requires, ..plan::resolve(raw.strategy.get(), problems) };
         let guardrails = guardrails::resolve(defaults, raw.guardrails.as_ref(), problems);
+        let hooks = hooks::resolve(&raw.hooks, base, problems);
         let name: Option<ServiceName> = problems.take(place, name(&raw.name));
         let deployment = match raw.strategy.get() {
             raw::Strategy::Canary(_) => canary(raw, problems),
@@ -49,6 +53,13 @@ pub(super) fn resolve(
         let Some((name, deployment)) = name.zip(deployment) else {
             continue;
         };
+        let dns = raw
+            .dns
+            .as_ref()
+            .and_then(|at| dns::resolve(at, deployment.environments.as_ref(), base, problems));
+        if let (Some(at), Some(dns)) = (&raw.dns, &dns) {
+            dns_names.check("DNS name", &dns.name, name.as_str(), at.place(), problems);
+        }
         let spec = ServiceSpec {
             name,
             hosts,
@@ -58,6 +69,8 @@ pub(super) fn resolve(
             environments: deployment.environments,
             plan,
             guardrails,
+            hooks,
+            dns,
         };
         // What the engine relies on; told here only where nothing more exact was.
         if problems.count() == noted

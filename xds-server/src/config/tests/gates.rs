@@ -75,7 +75,7 @@ const MISTAKES: &[Mistake] = &[
 
 #[test]
 fn every_mistake_is_told_with_its_place_and_a_way_out() {
-    MISTAKES.iter().for_each(is_told);
+    tell(GOOD, MISTAKES);
 }
 
 #[test]

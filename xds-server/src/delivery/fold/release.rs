@@ -32,8 +32,11 @@ impl Release {
         if self.converged || self.step() != Some(entered) {
             return Err(Misfit::Phase(self.id.clone()));
         }
-        if let Phase::Stepping { since, .. } | Phase::Watching { since } = &mut self.phase {
-            *since = at;
+        let watched_since = self.watched_since(at);
+        match &mut self.phase {
+            Phase::Stepping { since, .. } => *since = at,
+            Phase::Watching { since } => *since = watched_since,
+            _ => {}
         }
         self.converged = true;
         self.paused_at = self.paused_at.map(|_| at);

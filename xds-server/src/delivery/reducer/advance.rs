@@ -164,6 +164,8 @@ impl Gate {
         if self.untested {
             waiting.push("its smoke tests".to_owned());
         }
+        waiting.extend(release.held_by_hooks());
+        waiting.extend(release.held_by_dns(now));
         waiting.extend(sidecars(release, &seen.convergence));
         if !left.is_zero() {
             waiting.push(format!("time: {} s more", left.as_millis().div_ceil(1000)));

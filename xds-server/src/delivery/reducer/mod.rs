@@ -4,6 +4,7 @@
 mod advance;
 mod approve;
 mod deploy;
+mod effects;
 mod flags;
 mod line;
 mod permits;
@@ -65,6 +66,12 @@ pub fn decide_command(
         Command::StopLine(service) => line::stop(state, asker, service.as_ref()),
         Command::StartLine(service) => line::start(state, service.as_ref()),
         Command::SmokeTested { release, result } => verbs::smoke_tested(state, release, result),
+        Command::HookEnded { release, hook, attempts, result } => {
+            effects::hook_ended(state, release, hook, *attempts, result)
+        }
+        Command::DnsChecked { service, result } => {
+            effects::dns_checked(find(state, service)?, result)
+        }
         Command::ReplaceFlags(document) => flags::replace(state, document),
         Command::SetFlag { key, definition } => flags::set(state, key, definition),
         Command::DeleteFlag { key } => flags::delete(state, key),

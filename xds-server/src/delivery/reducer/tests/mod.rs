@@ -2,6 +2,7 @@
 
 mod convergence;
 mod deploy;
+mod effects;
 mod gates;
 mod permits;
 mod signals;

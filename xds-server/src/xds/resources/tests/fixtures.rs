@@ -29,6 +29,8 @@ pub(super) fn service(name: &str, versions: &[&str], stable: &str) -> ServiceSta
         environments: None,
         plan: plan(Ppm::ALL),
         guardrails: Guardrails::default(),
+        hooks: Vec::new(),
+        dns: None,
     })
 }
 
@@ -67,6 +69,8 @@ pub(super) fn releasing(
         held: None,
         overruled: Default::default(),
         approvals: Vec::new(),
+        calls: Vec::new(),
+        dns: None,
     };
     ServiceState { release: Some(release), releases: number, ..service }
 }

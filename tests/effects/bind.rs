@@ -1,0 +1,116 @@
+//! A real BIND, primary for a dynamic zone of its own.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use hickory_proto::op::{Message, Query};
+use hickory_proto::rr::{Name, RData, RecordType};
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+use tidegate_tests::process::Process;
+use tidegate_tests::wait::{PATIENCE, until};
+use tidegate_tests::{binaries, ports};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// How long one answer may take; a BIND that is stopped gives none.
+const ANSWER: Duration = Duration::from_secs(2);
+/// 32 bytes that are nobody's secret.
+const KEY: &str = r#"key "tidegate." { algorithm hmac-sha256; secret "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="; };"#;
+const ZONE: &str =
+    "$TTL 30\n@ IN SOA ns hostmaster 1 3600 600 86400 30\n@ IN NS ns\nns IN A 127.0.0.1\n";
+
+pub(crate) struct Bind {
+    pub(crate) address: SocketAddr,
+    process: Process,
+    pub(crate) dir: TempDir,
+}
+
+/// What is left of one that was killed.
+pub(crate) struct Grave {
+    address: SocketAddr,
+    dir: TempDir,
+}
+
+impl Bind {
+    pub(crate) async fn start() -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("tidegate-bind-").tempdir()?;
+        let address = ports::free_address()?;
+        let home = dir.path().display();
+        let config = format!(
+            "options {{ directory \"{home}\"; pid-file \"{home}/named.pid\"; session-keyfile \"{home}/session.key\";\n\
+             listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; recursion no; notify no;\n\
+             dnssec-validation no; }};\ncontrols {{ }};\n{KEY}\n\
+             zone \"example.org\" {{ type primary; file \"{home}/zone\";\n\
+             update-policy {{ grant tidegate. name product.example.org. A AAAA CNAME; }}; }};\n",
+            port = address.port(),
+        );
+        fs::write(dir.path().join("named.conf"), config)?;
+        fs::write(dir.path().join("key"), KEY)?;
+        Self::run(dir, address).await
+    }
+
+    /// Dies, and comes back with a zone in which nothing was ever updated.
+    pub(crate) async fn comes_back_empty(grave: Grave) -> Result<Self> {
+        fs::remove_file(grave.dir.path().join("zone.jnl"))?;
+        Self::run(grave.dir, grave.address).await
+    }
+
+    async fn run(dir: TempDir, address: SocketAddr) -> Result<Self> {
+        let named = tokio::task::spawn_blocking(binaries::named).await??;
+        fs::write(dir.path().join("zone"), ZONE)?;
+        let mut command = Command::new(named);
+        command.arg("-g").arg("-c").arg(dir.path().join("named.conf"));
+        let process = Process::spawn("named", command, dir.path())?;
+        let mut bind = Self { address, process, dir };
+        let answers = async || {
+            let asked = tokio::time::timeout(ANSWER, TcpStream::connect(address)).await;
+            asked.ok()?.ok().map(drop)
+        };
+        bind.process.wait_for("named to listen", answers).await?;
+        Ok(bind)
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.signal(signal)
+    }
+
+    /// Kills it.
+    pub(crate) fn kill9(self) -> Result<Grave> {
+        self.process.kill9()?;
+        Ok(Grave { address: self.address, dir: self.dir })
+    }
+
+    /// Waits until it answers with this address alone.
+    pub(crate) async fn until(&self, address: &str) -> Result<()> {
+        let what = format!("the DNS answer {address}");
+        until(&what, PATIENCE, async || (self.answer().await.ok()? == [address]).then_some(()))
+            .await
+    }
+
+    /// What it answers for the name.
+    pub(crate) async fn answer(&self) -> Result<Vec<String>> {
+        tokio::time::timeout(ANSWER, self.ask()).await.context("BIND is silent")?
+    }
+
+    async fn ask(&self) -> Result<Vec<String>> {
+        let mut question = Message::query();
+        let name = Name::from_ascii("product.example.org.")?;
+        question.add_query(Query::query(name, RecordType::A));
+        let question = question.to_vec()?;
+        let mut stream = TcpStream::connect(self.address).await?;
+        stream.write_u16(u16::try_from(question.len())?).await?;
+        stream.write_all(&question).await?;
+        let mut answer = vec![0; usize::from(stream.read_u16().await?)];
+        stream.read_exact(&mut answer).await?;
+        let answers = Message::from_vec(&answer)?.answers;
+        let addresses = answers.iter().filter_map(|record| match &record.data {
+            RData::A(address) => Some(address.to_string()),
+            _ => None,
+        });
+        Ok(addresses.collect())
+    }
+}

@@ -1,0 +1,86 @@
+//! What a release does beside traffic, as an operator sees it. Of secrets not even the place is shown.
+
+use serde::{Deserialize, Serialize};
+
+use crate::delivery::dns::RecordSet;
+use crate::delivery::hook::{Call, CallEnd, Moment};
+use crate::delivery::names::HookName;
+use crate::delivery::state::ServiceState;
+use crate::delivery::units::Timestamp;
+
+/// One hook that a release told or has to tell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookCall {
+    /// The hook.
+    pub name: HookName,
+    /// What it is told about.
+    pub on: Moment,
+    /// Whether the release waits for it.
+    pub blocking: bool,
+    /// The idempotency key of its calls.
+    pub key: String,
+    /// What became of it.
+    pub state: HookState,
+    /// How often it was tried, once it is over.
+    pub attempts: Option<u32>,
+    /// What went wrong, if it failed.
+    pub error: Option<String>,
+    /// When it became so, in milliseconds since the Unix epoch.
+    pub since: Timestamp,
+}
+
+/// What became of a hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HookState {
+    /// It is still to be told.
+    Due,
+    /// It was told.
+    Succeeded,
+    /// It was given up.
+    Failed,
+}
+
+impl From<&Call> for HookCall {
+    fn from(call: &Call) -> Self {
+        let (state, attempts, error, since) = match &call.end {
+            CallEnd::Due => (HookState::Due, None, None, call.at),
+            CallEnd::Succeeded { at, attempts } => {
+                (HookState::Succeeded, Some(*attempts), None, *at)
+            }
+            CallEnd::Failed { at, attempts, error } => {
+                (HookState::Failed, Some(*attempts), Some(error.clone()), *at)
+            }
+        };
+        let (name, on, blocking) = (call.hook.name.clone(), call.hook.on, call.hook.blocking);
+        Self { name, on, blocking, key: call.key(), state, attempts, error, since }
+    }
+}
+
+/// A name that follows the active environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DnsView {
+    /// The name.
+    pub name: String,
+    /// What it should lead to; absent if nothing can be published.
+    pub wanted: Option<RecordSet>,
+    /// What the server was last seen to answer, as it should.
+    pub published: Option<RecordSet>,
+    /// When that was, in milliseconds since the Unix epoch.
+    pub published_at: Option<Timestamp>,
+    /// Why it does not follow, if the last attempt failed.
+    pub error: Option<String>,
+}
+
+impl DnsView {
+    pub(super) fn of(service: &ServiceState) -> Option<Self> {
+        let published = service.dns.published.as_ref();
+        Some(Self {
+            name: service.spec.dns.as_ref()?.name.clone(),
+            wanted: service.wanted_records(),
+            published: published.map(|it| it.records.clone()),
+            published_at: published.map(|it| it.at),
+            error: service.dns.error.clone(),
+        })
+    }
+}

@@ -1,0 +1,254 @@
+//! What is told of a record of the journal, in an operator's words.
+
+use serde::{Deserialize, Serialize};
+
+use super::quiet::Subject;
+use crate::config::NoticeLevel;
+use crate::delivery::event::Event;
+use crate::delivery::names::{ReleaseId, ServiceName};
+use crate::delivery::progress::{Convergence, Refused};
+use crate::delivery::release::RollbackCause;
+use crate::delivery::units::{Ppm, Timestamp};
+use crate::journal::Record;
+use crate::judge::{Finding, Level};
+
+/// One thing to tell. Its JSON is in the receivers' cursors, while it waits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Notice {
+    /// How much it matters.
+    pub(super) level: NoticeLevel,
+    /// What happened, in one word: the event's, or `sidecars`.
+    pub(super) event: String,
+    /// The same in a line.
+    pub(super) title: String,
+    /// More of it.
+    pub(super) text: String,
+    /// The service.
+    pub(super) service: ServiceName,
+    /// The release, if it is about one.
+    pub(super) release: Option<ReleaseId>,
+    /// True if something told before is over.
+    pub(super) recovered: bool,
+    /// The journal's record.
+    pub(super) seq: u64,
+    /// When it happened, in milliseconds since the Unix epoch.
+    pub(super) at: Timestamp,
+    /// Who asked for it.
+    pub(super) actor: String,
+    /// Why, if they said.
+    pub(super) reason: Option<String>,
+    /// What it is about that can be well or not, and which it is.
+    #[serde(default)]
+    pub(super) about: Option<(Subject, Mark)>,
+}
+
+/// How something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Mark {
+    /// As it should be.
+    Well,
+    /// Somebody should know.
+    Warning,
+    /// Somebody should look now.
+    Critical,
+}
+
+/// What differs from event to event.
+struct Said {
+    level: NoticeLevel,
+    title: String,
+    text: String,
+    about: Option<(Subject, Mark)>,
+}
+
+impl Said {
+    fn new(level: NoticeLevel, title: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { level, title: title.into(), text: text.into(), about: None }
+    }
+
+    fn about(self, subject: String, mark: Mark) -> Self {
+        Self { about: Some((Subject(subject), mark)), ..self }
+    }
+}
+
+/// What is told of a record; nothing of most.
+pub(super) fn of_record(record: &Record) -> Option<Notice> {
+    let event = record.event.event();
+    let release = event.release();
+    let service = service_of(event)?;
+    let said = said(event)?;
+    Some(Notice {
+        level: said.level,
+        event: event.kind().to_owned(),
+        title: format!("{service}: {}", said.title),
+        text: said.text,
+        service,
+        release: release.cloned(),
+        recovered: matches!(said.about, Some((_, Mark::Well))),
+        seq: record.seq,
+        at: record.at,
+        actor: record.actor.clone(),
+        reason: record.reason.clone(),
+        about: said.about,
+    })
+}
+
+/// What is told of sidecars that refuse what a release needs, or do no longer.
+pub(super) fn of_sidecars(
+    service: &ServiceName,
+    release: &ReleaseId,
+    seen: &Convergence,
+    seq: u64,
+    at: Timestamp,
+) -> Notice {
+    let subject = Subject(format!("{release} sidecars"));
+    let (level, title, text, mark) = match (seen.refusing, seen.refused.first()) {
+        (0, _) => {
+            let text = format!("no sidecar refuses what release {release} needs any more");
+            (NoticeLevel::Info, "no sidecar refuses its configuration any more", text, Mark::Well)
+        }
+        (refusing, first) => {
+            let first = first.map(|Refused { node, kind, message }| {
+                format!(": `{node}` the {kind} configuration: {message}")
+            });
+            let text = format!(
+                "release {release} is held; {refusing} of {} sidecars refuse what they were sent{}",
+                seen.connected,
+                first.unwrap_or_default()
+            );
+            (NoticeLevel::Warning, "sidecars refuse their configuration", text, Mark::Warning)
+        }
+    };
+    Notice {
+        level,
+        event: "sidecars".to_owned(),
+        title: format!("{service}: {title}"),
+        text,
+        service: service.clone(),
+        release: Some(release.clone()),
+        recovered: mark == Mark::Well,
+        seq,
+        at,
+        actor: "sidecars".to_owned(),
+        reason: None,
+        about: Some((subject, mark)),
+    }
+}
+
+fn service_of(event: &Event) -> Option<ServiceName> {
+    match event {
+        Event::ReleaseStarted { service, .. }
+        | Event::StableRestored { service, .. }
+        | Event::SignalRaised { service, .. }
+        | Event::SignalCleared { service, .. }
+        | Event::VersionQuarantined { service, .. }
+        | Event::QuarantineLifted { service, .. }
+        | Event::DnsFollowed { service, .. }
+        | Event::DnsFailed { service, .. } => Some(service.clone()),
+        Event::LineStopped { service, .. } | Event::LineStarted { service } => service.clone(),
+        _ => event.release()?.as_str().rsplit_once('.')?.0.parse().ok(),
+    }
+}
+
+fn said(event: &Event) -> Option<Said> {
+    use NoticeLevel::{Critical, Info, Warning};
+    Some(match event {
+        Event::ReleaseStarted { id, candidate, stable, .. } => Said::new(
+            Info,
+            format!("release {id} started"),
+            format!("from {stable} to {candidate}"),
+        ),
+        Event::StepEntered { id, weight, .. } if *weight == Ppm::ALL => Said::new(
+            Info,
+            format!("release {id} has all traffic"),
+            "it is watched, and still goes back by itself",
+        ),
+        Event::StepEntered { id, step, weight, .. } => Said::new(
+            Info,
+            format!("release {id} is at {weight}"),
+            format!("step {}", step.saturating_add(1)),
+        ),
+        Event::Paused { id } => Said::new(Info, format!("release {id} is held"), "by an operator"),
+        Event::Resumed { id } => Said::new(Info, format!("release {id} goes on"), "by an operator"),
+        Event::AlertRaised { id, finding } => {
+            let (level, mark) = match finding.level {
+                Level::Warning => (Warning, Mark::Warning),
+                Level::Critical | Level::Rollback => (Critical, Mark::Critical),
+            };
+            let guardrail = &finding.guardrail;
+            Said::new(level, format!("{guardrail} of release {id}"), found(finding))
+                .about(format!("{id} {guardrail}"), mark)
+        }
+        Event::AlertCleared { id, guardrail } => Said::new(
+            Info,
+            format!("{guardrail} of release {id} recovered"),
+            "it is within its limits again",
+        )
+        .about(format!("{id} {guardrail}"), Mark::Well),
+        Event::RolledBack { id, cause } => {
+            let (level, why) = match cause {
+                RollbackCause::Operator => (Warning, "by an operator".to_owned()),
+                RollbackCause::SmokeTest { failure } => {
+                    (Critical, format!("a smoke test failed: {failure}"))
+                }
+                RollbackCause::Guardrail { finding } => (Critical, found(finding)),
+                RollbackCause::Security { .. } => (Critical, cause.to_string()),
+            };
+            Said::new(level, format!("release {id} was rolled back"), why)
+        }
+        Event::Completed { id, .. } => Said::new(
+            Info,
+            format!("release {id} is complete"),
+            "its version is the stable one now",
+        ),
+        Event::StableRestored { version, cause, .. } => Said::new(
+            if *cause == RollbackCause::Operator { Warning } else { Critical },
+            format!("{version} serves again"),
+            format!("a complete release was taken back: {cause}"),
+        ),
+        Event::Held { id, finding } => {
+            Said::new(Critical, format!("release {id} waits for a person"), found(finding))
+        }
+        Event::SignalRaised { service, version, signal, reason } => {
+            let why = reason.as_deref().unwrap_or("no reason was given");
+            Said::new(Critical, format!("{signal} of {version} is bad"), why)
+                .about(format!("{service} {version} {signal}"), Mark::Critical)
+        }
+        Event::SignalCleared { service, version, signal } => {
+            Said::new(Info, format!("{signal} of {version} recovered"), "it is well again")
+                .about(format!("{service} {version} {signal}"), Mark::Well)
+        }
+        Event::VersionQuarantined { version, signal, reason, .. } => {
+            let why = reason.as_deref().unwrap_or("no reason was given");
+            Said::new(Critical, format!("{version} is quarantined"), format!("{signal}: {why}"))
+        }
+        Event::QuarantineLifted { version, .. } => {
+            Said::new(Warning, format!("{version} may be released again"), "a person said so")
+        }
+        Event::LineStopped { by, reason, .. } => {
+            let why = reason.as_deref().unwrap_or("no reason was given");
+            Said::new(Warning, "its line is stopped", format!("by {by}: {why}"))
+        }
+        Event::LineStarted { .. } => Said::new(Info, "its line goes again", "by an operator"),
+        Event::HookFailed { id, hook, attempts, error } => Said::new(
+            Warning,
+            format!("hook {hook} failed"),
+            format!("it was not told of release {id}, tried {attempts} times: {error}"),
+        ),
+        Event::DnsFailed { service, error } => {
+            Said::new(Warning, "DNS does not follow", error.as_str())
+                .about(format!("{service} DNS"), Mark::Warning)
+        }
+        Event::DnsFollowed { service, records } => {
+            Said::new(Info, "DNS follows again", format!("it answers with {records}"))
+                .about(format!("{service} DNS"), Mark::Well)
+        }
+        _ => return None,
+    })
+}
+
+fn found(finding: &Finding) -> String {
+    let Finding { guardrail, limit, bad, requests, .. } = finding;
+    format!("{guardrail} above {limit}: {bad} of {requests} requests")
+}
