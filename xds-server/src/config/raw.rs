@@ -4,6 +4,7 @@
 
 mod effects;
 pub(super) mod gates;
+mod guardrails;
 pub(super) mod short;
 
 use std::path::PathBuf;
@@ -17,6 +18,9 @@ pub(super) use self::effects::{
     TsigAlgorithm,
 };
 pub(super) use self::gates::{Approvals, Freeze, Requires};
+pub(super) use self::guardrails::{
+    BusinessHeader, BusinessMetric, ErrorRate, Guardrails, Latency, Resources,
+};
 pub(super) use self::short::Short;
 use super::place::At;
 use crate::delivery::catalogue::Environment;
@@ -123,111 +127,6 @@ pub(super) struct Defaults {
     /// Bound on the chance to roll back a release that is no worse. Default: `0.1%`.
     #[schemars(regex(pattern = r"^\d+(\.\d{1,4})? ?%$"))]
     pub(super) false_rollback: Option<At<String>>,
-}
-
-/// What a release must keep.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Guardrails {
-    /// Limits on the share of failed requests.
-    pub(super) error_rate: Option<ErrorRate>,
-    /// Limits on one quantile of the response time.
-    pub(super) latency: Option<Latency>,
-    /// Limits on the use of CPU, memory and disk.
-    pub(super) resources: Option<Resources>,
-    /// Whether requests end well as the business sees it; replaces the defaults' list.
-    pub(super) business: Option<At<Vec<BusinessMetric>>>,
-    /// Requests after which an observed rate is taken at its word. Default: 100.
-    pub(super) min_requests: Option<At<u64>>,
-}
-
-/// Limits on the share of failed requests.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ErrorRate {
-    /// Above this somebody is told. Default: `1%`.
-    #[schemars(regex(pattern = r"^\d+(\.\d{1,4})? ?%$"))]
-    pub(super) alert: Option<At<String>>,
-    /// Above this the release goes back. Default: `5%`.
-    #[schemars(regex(pattern = r"^\d+(\.\d{1,4})? ?%$"))]
-    pub(super) rollback: Option<At<String>>,
-}
-
-/// Limits on one quantile of the response time.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Latency {
-    /// `p50`, `p90`, `p95`, `p99` or `p99.9`. Default: `p99`.
-    #[schemars(regex(pattern = r"^p(50|90|95|99|99\.9)$"))]
-    pub(super) quantile: Option<At<String>>,
-    /// Above this: a warning. Default: `2s`.
-    pub(super) warning: Option<At<String>>,
-    /// Above this: a critical alert. Default: `5s`.
-    pub(super) critical: Option<At<String>>,
-    /// Above this the release goes back. Default: `10s`.
-    pub(super) rollback: Option<At<String>>,
-}
-
-/// A business metric: the share of certain requests that must end well.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct BusinessMetric {
-    /// Its name, such as `order_success`.
-    pub(super) name: At<String>,
-    /// The requests that it is about. Default: all.
-    #[serde(default)]
-    pub(super) of: BusinessRequest,
-    /// How those end well. Default: with a status from 200 to 399.
-    #[serde(default)]
-    pub(super) good: BusinessAnswer,
-    /// The least share that ends well. Below it somebody is told, and the release is held.
-    #[schemars(regex(pattern = r"^\d+(\.\d{1,4})? ?%$"))]
-    pub(super) at_least: At<String>,
-}
-
-/// A choice of requests: all that is named must fit.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct BusinessRequest {
-    /// The method, such as `POST`.
-    pub(super) method: Option<At<String>>,
-    /// The path without query; with `*` at its end, what paths begin with.
-    pub(super) path: Option<At<String>>,
-}
-
-/// A choice of answers: all that is named must fit.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct BusinessAnswer {
-    /// One status, or the first and the last: `201`, `200-299`.
-    pub(super) status: Option<At<String>>,
-    /// A response header that must be there.
-    pub(super) header: Option<BusinessHeader>,
-}
-
-/// A response header and its value.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct BusinessHeader {
-    /// Its name.
-    pub(super) name: At<String>,
-    /// Its whole value.
-    pub(super) value: At<String>,
-}
-
-/// Limits on the use of CPU, memory and disk.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Resources {
-    /// `p50`, `p90`, `p95`, `p99` or `p99.9` of what answers say. Default: `p90`.
-    #[schemars(regex(pattern = r"^p(50|90|95|99|99\.9)$"))]
-    pub(super) quantile: Option<At<String>>,
-    /// Above this: a warning. Default: `80%`.
-    #[schemars(regex(pattern = r"^\d+(\.\d{1,4})? ?%$"))]
-    pub(super) warning: Option<At<String>>,
-    /// Above this: a critical alert. Default: `95%`.
-    #[schemars(regex(pattern = r"^\d+(\.\d{1,4})? ?%$"))]
-    pub(super) critical: Option<At<String>>,
 }
 
 /// One service.
