@@ -213,6 +213,9 @@ pub(super) struct Canary {
     pub(super) min_requests: Option<u64>,
     /// How long the candidate is watched at 100 %. Default: `30m`.
     pub(super) watch: Option<At<String>>,
+    /// How the candidate's instances are asked before it gets any traffic: `tcp`, or a path that must
+    /// answer with 200. Default: they are not.
+    pub(super) health: Option<At<String>>,
     /// Sent to the candidate before it gets any traffic.
     #[serde(default)]
     pub(super) smoke_tests: Vec<At<SmokeTest>>,
@@ -267,6 +270,9 @@ pub(super) struct BlueGreen {
     pub(super) watch: Option<At<String>>,
     /// The least number of requests that the candidate must have served before it is stable. Default: 50.
     pub(super) min_requests: Option<u64>,
+    /// How the candidate's instances are asked before it gets any traffic: `tcp`, or a path that must
+    /// answer with 200. Default: they are not.
+    pub(super) health: Option<At<String>>,
     /// Sent to the candidate before it gets any traffic.
     #[serde(default)]
     pub(super) smoke_tests: Vec<At<SmokeTest>>,

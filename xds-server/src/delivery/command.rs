@@ -6,6 +6,7 @@ use super::catalogue::{ServiceSpec, VersionSpec};
 use super::commit::Commit;
 use super::dns::RecordSet;
 use super::freeze::Freeze;
+use super::health::Health;
 use super::names::{
     CheckName, HookName, NameError, ReleaseId, RoleName, ServiceName, SignalName, VersionName,
 };
@@ -85,6 +86,13 @@ pub enum Command {
     StopLine(Option<ServiceName>),
     /// Let them go forward again.
     StartLine(Option<ServiceName>),
+    /// The instances of a candidate being prepared were looked at. Said by the effects.
+    HealthChecked {
+        /// Which release.
+        release: ReleaseId,
+        /// What was found.
+        health: Health,
+    },
     /// The smoke tests of a release being prepared are done. Said by the effects, not by operators.
     SmokeTested {
         /// Which release.

@@ -8,6 +8,7 @@ use super::checks::CheckResult;
 use super::commit::Commit;
 use super::dns::RecordSet;
 use super::freeze::Freeze;
+use super::health::Health;
 use super::names::{CheckName, HookName, ReleaseId, ServiceName, SignalName, VersionName};
 use super::plan::Plan;
 use super::release::RollbackCause;
@@ -52,6 +53,14 @@ pub enum Event {
         /// What it brings to production, if that was said.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         commit: Option<Commit>,
+    },
+    /// The candidate's instances were looked at, and are otherwise than at the last look.
+    HealthSeen {
+        /// Which release.
+        id: ReleaseId,
+        /// What was found.
+        #[serde(flatten)]
+        health: Health,
     },
     /// Every smoke test of the plan passed: the candidate may get traffic.
     SmokeTestsPassed {
@@ -286,6 +295,7 @@ impl Event {
             Self::CatalogueApplied { .. } => "catalogue_applied",
             Self::VersionRegistered { .. } => "version_registered",
             Self::ReleaseStarted { .. } => "release_started",
+            Self::HealthSeen { .. } => "health_seen",
             Self::SmokeTestsPassed { .. } => "smoke_tests_passed",
             Self::StepEntered { .. } => "step_entered",
             Self::StepConverged { .. } => "step_converged",
@@ -343,6 +353,7 @@ impl Event {
     pub const fn release(&self) -> Option<&ReleaseId> {
         match self {
             Self::ReleaseStarted { id, .. }
+            | Self::HealthSeen { id, .. }
             | Self::SmokeTestsPassed { id }
             | Self::StepEntered { id, .. }
             | Self::StepConverged { id, .. }

@@ -46,6 +46,7 @@ pub(crate) fn canary(percents: &[u32]) -> Plan {
         steps: percents.iter().map(step).collect(),
         watch: Duration::from_secs(60),
         smoke_tests: Vec::new(),
+        health: None,
         convergence: Quorum::default(),
         requires: Requires::default(),
         on_fail: OnFail::default(),

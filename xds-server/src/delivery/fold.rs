@@ -98,6 +98,9 @@ impl State {
                 let release = service.start(at, id, candidate, stable, plan)?;
                 release.started_by.clone_from(by);
             }
+            Event::HealthSeen { id, health } => {
+                self.running_mut(id)?.health = Some(health.clone());
+            }
             Event::SmokeTestsPassed { id } => match &mut self.running_mut(id)?.phase {
                 Phase::Preparing { tested, .. } => *tested = true,
                 _ => return Err(Misfit::Phase(id.clone())),
@@ -260,6 +263,7 @@ impl ServiceState {
             approvals: Vec::new(),
             calls: Vec::new(),
             dns: None,
+            health: None,
         };
         release.ring(&self.spec.hooks, Moment::Started, at);
         Ok(self.release.insert(release))

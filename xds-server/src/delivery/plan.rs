@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::health::HealthCheck;
 use super::requires::{Approvals, MAX_APPROVALS, Requires};
 use super::units::{Ppm, millis};
 
@@ -27,6 +28,9 @@ pub struct Plan {
     /// Sent to the candidate before it gets any traffic; all must pass.
     #[serde(default)]
     pub smoke_tests: Vec<SmokeTest>,
+    /// How the candidate's instances are asked before it gets any traffic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthCheck>,
     /// Who must have a step before it begins to count.
     #[serde(default)]
     pub convergence: Quorum,
@@ -158,9 +162,7 @@ pub enum PlanError {
         count: u32,
     },
     /// A path that is none.
-    #[error(
-        "smoke test path `{0}` must begin with `/` and hold only visible ASCII, at most {MAX_PATH} bytes"
-    )]
+    #[error("path `{0}` must begin with `/` and hold only visible ASCII, at most {MAX_PATH} bytes")]
     BadPath(String),
     /// A status that no answer can have.
     #[error("smoke test of `{path}` expects status {status}, which is none: 100 to 599")]
@@ -205,6 +207,7 @@ impl Plan {
         for gate in gates {
             gate.validate()?;
         }
+        self.health.iter().try_for_each(HealthCheck::validate)?;
         self.smoke_tests.iter().try_for_each(SmokeTest::validate)
     }
 }
@@ -241,6 +244,7 @@ mod tests {
                 .collect(),
             watch: Duration::ZERO,
             smoke_tests: Vec::new(),
+            health: None,
             convergence: Quorum::default(),
             requires: Requires::default(),
             on_fail: OnFail::default(),

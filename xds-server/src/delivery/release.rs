@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::dns::Following;
+use super::health::Health;
 use super::hook::Call;
 use super::names::{ReleaseId, ServiceName, SignalName, VersionName};
 use super::plan::Plan;
@@ -53,6 +54,9 @@ pub struct Release {
     /// The hooks that it told or has to tell, in the order of their moments.
     #[serde(default)]
     pub calls: Vec<Call>,
+    /// What was found of its candidate's instances last, while it was prepared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
     /// How far DNS has followed it, once it was at 100 %.
     #[serde(default)]
     pub dns: Option<Following>,

@@ -8,6 +8,7 @@ mod deliver;
 pub mod dns;
 #[cfg(test)]
 mod fakes;
+pub mod health;
 pub mod hooks;
 pub mod notify;
 mod outbound;

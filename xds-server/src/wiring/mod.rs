@@ -26,7 +26,7 @@ use tidegate::door::tls::reload::{self, Certificates};
 use tidegate::door::{Door, Limits};
 use tidegate::effects::notify::Notifier;
 use tidegate::effects::notify::stats::Stats;
-use tidegate::effects::{self, Outbound, Pace, dns, hooks, smoke};
+use tidegate::effects::{self, Outbound, Pace, dns, health, hooks, smoke};
 use tidegate::journal::{JournalError, Scrub, Sqlite};
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::grpc::Reports;
@@ -75,7 +75,7 @@ pub(crate) enum ServeError {
     #[error("certificates cannot be read again: {0}")]
     Reload(#[from] tokio::task::JoinError),
     /// Smoke tests cannot be sent.
-    #[error("no HTTP client for smoke tests: {0}")]
+    #[error("no HTTP client for smoke tests and health: {0}")]
     Smoke(#[from] reqwest::Error),
     /// Hooks and notifications cannot be sent.
     #[error(transparent)]
@@ -171,6 +171,10 @@ pub(crate) async fn run(
             Err(error) => Err(error.into()),
         },
         ended = follow(entrance.certificates) => Err(ended.into()),
+        ended = health::run(controller.clone(), health::Interval::default()) => match ended {
+            Ok(()) => Err(ServeError::Controller),
+            Err(error) => Err(error.into()),
+        },
         () = effects => Err(ServeError::Controller),
         () = wake_on_change(&ledger, &wake) => Err(ServeError::Controller),
     };

@@ -6,7 +6,10 @@ use super::gates;
 use crate::config::place::At;
 use crate::config::problem::Problems;
 use crate::config::{raw, units};
-use crate::delivery::plan::{OnFail, Plan, Quorum, ROLLBACK_WINDOW, SmokeTest, Step, Strategy};
+use crate::delivery::health::HealthCheck;
+use crate::delivery::plan::{
+    MAX_PATH, OnFail, Plan, Quorum, ROLLBACK_WINDOW, SmokeTest, Step, Strategy,
+};
 use crate::delivery::requires::Requires;
 use crate::delivery::units::Ppm;
 
@@ -29,6 +32,7 @@ pub(super) fn resolve(strategy: &raw::Strategy, problems: &mut Problems) -> Plan
             steps: steps(canary, problems),
             watch: time(canary.watch.as_ref(), CANARY_WATCH, problems),
             smoke_tests: smoke_tests(&canary.smoke_tests, problems),
+            health: health(canary.health.as_ref(), problems),
             convergence: quorum(&canary.convergence, problems),
             requires: Requires::default(),
             on_fail: on_fail(canary.on_fail),
@@ -44,6 +48,7 @@ pub(super) fn resolve(strategy: &raw::Strategy, problems: &mut Problems) -> Plan
             }],
             watch: time(blue_green.watch.as_ref(), BLUE_GREEN_WATCH, problems),
             smoke_tests: smoke_tests(&blue_green.smoke_tests, problems),
+            health: health(blue_green.health.as_ref(), problems),
             convergence: quorum(&blue_green.convergence, problems),
             requires: Requires::default(),
             on_fail: on_fail(blue_green.on_fail),
@@ -123,6 +128,23 @@ fn step(
 
 fn time(written: Option<&At<String>>, default: Duration, problems: &mut Problems) -> Duration {
     written.and_then(|at| problems.take(at.place(), units::duration(at.get()))).unwrap_or(default)
+}
+
+fn health(written: Option<&At<String>>, problems: &mut Problems) -> Option<HealthCheck> {
+    let at = written?;
+    let check = match at.get().as_str() {
+        "tcp" => return Some(HealthCheck::Tcp),
+        path if path.starts_with('/') && path.len() <= MAX_PATH => HealthCheck::Http(path.into()),
+        other => {
+            problems.add(
+                at.place(),
+                format!("`{}` is no health check", other.chars().take(60).collect::<String>()),
+                "write tcp, or a path that answers with 200, such as /healthz",
+            );
+            return None;
+        }
+    };
+    Some(check)
 }
 
 fn on_fail(written: Option<raw::OnFail>) -> OnFail {

@@ -166,6 +166,7 @@ const MISTAKES: &[Mistake] = &[
     ("[5%, 25%, 100%]", "[]", "[]", &["there are no steps"]),
     ("step_time: 90s", "step_time: 90", "90,", &["`90` is not a duration"]),
     ("path: /healthz", "path: healthz", "{path: healthz", &["`healthz` is not a path"]),
+    ("step_time: 90s", "health: udp", "udp", &["`udp` is no health check", "tcp"]),
     ("expect: 200", "expect: 42", "{path: /healthz", &["42 is not a status"]),
     // Services.
     (

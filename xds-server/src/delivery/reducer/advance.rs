@@ -161,6 +161,7 @@ impl Gate {
             None => {}
         }
         waiting.extend(permits::missing(state, service, release, now, self.next));
+        waiting.extend(release.held_by_health());
         if self.untested {
             waiting.push("its smoke tests".to_owned());
         }

@@ -1,10 +1,12 @@
-//! What became of a release's effects outside the sidecars: hooks that were told, DNS that followed.
+//! What became of a release's effects outside the sidecars: instances that were looked at, hooks that
+//! were told, DNS that followed.
 //! None of it moves traffic.
 
 use super::{Decision, done, so_already};
 use crate::delivery::command::Refusal;
 use crate::delivery::dns::RecordSet;
 use crate::delivery::event::Event;
+use crate::delivery::health::Health;
 use crate::delivery::hook::MAX_FAILURE;
 use crate::delivery::names::{HookName, ReleaseId};
 use crate::delivery::state::{ServiceState, State};
@@ -34,6 +36,19 @@ pub(super) fn hook_ended(
         }
     };
     Ok(done(Some(&id), vec![event], message))
+}
+
+pub(super) fn health(state: &State, id: &ReleaseId, health: &Health) -> Result<Decision, Refusal> {
+    let release = state.release(id).ok_or_else(|| Refusal::UnknownRelease(id.to_string()))?;
+    if release.health_check().is_none() || release.health.as_ref() == Some(health) {
+        return Ok(so_already(Some(id), format!("release `{id}`: nothing new of its instances")));
+    }
+    let message = match health.is_well() {
+        true => format!("release `{id}`: its instances are well"),
+        false => format!("release `{id}`: its instances are not well: {health}"),
+    };
+    let event = Event::HealthSeen { id: id.clone(), health: health.clone() };
+    Ok(done(Some(id), vec![event], message))
 }
 
 pub(super) fn dns_checked(

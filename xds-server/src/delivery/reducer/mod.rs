@@ -65,6 +65,7 @@ pub fn decide_command(
         Command::ApplyFreezes(freezes) => line::freezes(state, freezes),
         Command::StopLine(service) => line::stop(state, asker, service.as_ref()),
         Command::StartLine(service) => line::start(state, service.as_ref()),
+        Command::HealthChecked { release, health } => effects::health(state, release, health),
         Command::SmokeTested { release, result } => verbs::smoke_tested(state, release, result),
         Command::HookEnded { release, hook, attempts, result } => {
             effects::hook_ended(state, release, hook, *attempts, result)

@@ -40,6 +40,7 @@ fn plan(weight: Ppm) -> Plan {
         steps: vec![Step { weight, time: Duration::ZERO, min_requests: 0, approval: None }],
         watch: Duration::ZERO,
         smoke_tests: Vec::new(),
+        health: None,
         convergence: Quorum::default(),
         requires: Requires::default(),
         on_fail: OnFail::default(),
@@ -71,6 +72,7 @@ pub(super) fn releasing(
         approvals: Vec::new(),
         calls: Vec::new(),
         dns: None,
+        health: None,
     };
     ServiceState { release: Some(release), releases: number, ..service }
 }

@@ -1,0 +1,152 @@
+//! Looks at the instances of candidates that are being prepared, again and again until they get
+//! traffic: one that is not well holds its release, and is named. It sends nothing back, because an
+//! instance that still starts is no bad version.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use reqwest::{Client, redirect};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::deliver::deliver;
+use crate::controller::Handle;
+use crate::delivery::catalogue::Endpoint;
+use crate::delivery::command::Command;
+use crate::delivery::health::{Health, HealthCheck, Unwell};
+use crate::delivery::names::ReleaseId;
+use crate::delivery::state::{ServiceState, State};
+
+/// Instances asked at a time, of one release.
+const CONCURRENCY: usize = 16;
+
+/// How often it looks, and how long an instance may take to answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Interval {
+    /// Between two looks.
+    pub every: Duration,
+    /// For one answer.
+    pub timeout: Duration,
+}
+
+impl Default for Interval {
+    fn default() -> Self {
+        Self { every: Duration::from_secs(1), timeout: Duration::from_secs(2) }
+    }
+}
+
+/// Looks until the controller stops.
+///
+/// # Errors
+/// When no HTTP client can be made.
+pub async fn run(controller: Handle, interval: Interval) -> Result<(), reqwest::Error> {
+    let client = Client::builder()
+        .timeout(interval.timeout)
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .build()?;
+    let mut view = controller.view();
+    // Dropping a set aborts what is in it.
+    let mut under_way: BTreeMap<ReleaseId, (Patient, JoinSet<()>)> = BTreeMap::new();
+    loop {
+        let wanted = wanted(&view.borrow_and_update().state);
+        under_way.retain(|id, (patient, _)| wanted.get(id) == Some(patient));
+        for (id, patient) in wanted {
+            under_way.entry(id.clone()).or_insert_with(|| {
+                let (controller, client) = (controller.clone(), client.clone());
+                let mut task = JoinSet::new();
+                let of = patient.clone();
+                task.spawn(async move { of.watch(&controller, &id, &client, interval).await });
+                (patient, task)
+            });
+        }
+        if view.changed().await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// The candidates that are to be looked at.
+fn wanted(state: &State) -> BTreeMap<ReleaseId, Patient> {
+    state.services.values().filter_map(Patient::of).collect()
+}
+
+/// One candidate, and how it is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Patient {
+    check: HealthCheck,
+    host: Option<String>,
+    endpoints: Vec<Endpoint>,
+}
+
+impl Patient {
+    fn of(service: &ServiceState) -> Option<(ReleaseId, Self)> {
+        let release = service.running()?;
+        let check = release.health_check()?.clone();
+        let endpoints = service.spec.versions.get(&release.candidate)?.endpoints.clone();
+        let host = service.spec.hosts.first().cloned();
+        Some((release.id.clone(), Self { check, host, endpoints }))
+    }
+
+    /// Looks again and again, and tells what is new.
+    async fn watch(&self, controller: &Handle, id: &ReleaseId, client: &Client, every: Interval) {
+        let mut told = None;
+        loop {
+            let health = self.look(client, every.timeout).await;
+            if told.as_ref() != Some(&health) {
+                let release = id.clone();
+                let command = Command::HealthChecked { release, health: health.clone() };
+                deliver(controller, "health", command).await;
+                told = Some(health);
+            }
+            sleep(every.every).await;
+        }
+    }
+
+    async fn look(&self, client: &Client, patience: Duration) -> Health {
+        let look = |endpoint: Endpoint| async move {
+            let well = self.ask(&endpoint, client, patience).await;
+            well.err().map(|why| Unwell::new(shown(&endpoint), &why))
+        };
+        // In order, so that the same state of things is told in the same words.
+        let looks = stream::iter(self.endpoints.clone()).map(look).buffered(CONCURRENCY);
+        Health::of(looks.filter_map(std::future::ready).collect().await)
+    }
+
+    async fn ask(
+        &self,
+        endpoint: &Endpoint,
+        client: &Client,
+        patience: Duration,
+    ) -> Result<(), String> {
+        let HealthCheck::Http(path) = &self.check else {
+            let connect = TcpStream::connect((endpoint.host.as_str(), endpoint.port));
+            return match timeout(patience, connect).await {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(error)) => Err(error.kind().to_string()),
+                Err(_) => Err("no answer in time".to_owned()),
+            };
+        };
+        let mut request = client.get(format!("http://{}{path}", shown(endpoint)));
+        if let Some(host) = &self.host {
+            request = request.header(reqwest::header::HOST, host);
+        }
+        match request.send().await {
+            Ok(answer) if answer.status() == 200 => Ok(()),
+            Ok(answer) => Err(format!("{}, not 200", answer.status().as_u16())),
+            Err(error) if error.is_timeout() => Err("no answer in time".to_owned()),
+            Err(error) if error.is_connect() => Err("no connection".to_owned()),
+            Err(_) => Err("no answer".to_owned()),
+        }
+    }
+}
+
+/// `host:port`; an IPv6 address in brackets.
+fn shown(Endpoint { host, port }: &Endpoint) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
