@@ -51,7 +51,7 @@ fn a_bad_file_is_quoted_with_place_and_way_out() {
     assert_eq!(output.status.code(), Some(1));
     let told = stderr(&output);
     for words in [
-        &format!("{path}:37:21"),
+        &format!("{path}:39:21"),
         "`110%` is over 100%",
         "write a share from 0% to 100%",
         &format!("{path}:44:16"),
