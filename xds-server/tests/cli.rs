@@ -54,8 +54,8 @@ fn a_bad_file_is_quoted_with_place_and_way_out() {
         &format!("{path}:39:21"),
         "`110%` is over 100%",
         "write a share from 0% to 100%",
-        &format!("{path}:44:16"),
-        "version `v1` is there already, on line 43",
+        &format!("{path}:47:16"),
+        "version `v1` is there already, on line 46",
         "2 problems",
     ] {
         assert!(told.contains(words), "no {words:?} in {told}");
