@@ -5,6 +5,9 @@ BUILT  := $(or $(CARGO_TARGET_DIR),target)
 WASM_TARGET := wasm32-unknown-unknown
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 RUN_TESTS := $(CARGO) $(if $(NEXTEST),nextest run --no-tests=pass,test)
+# nextest builds the whole workspace once and chooses what to run: built package by package, what all need is
+# built again for each set of features.
+END_TO_END := package(tidegate-tests) and kind(test)
 
 say = @printf '\n== %s\n' '$(1)'
 
@@ -40,8 +43,12 @@ test: lint test-native test-wasm test-e2e ## everything that must hold before a 
 
 test-native: ## unit and property tests
 	$(call say,native tests)
+ifdef NEXTEST
+	$(RUN_TESTS) --workspace -E 'not ($(END_TO_END))'
+else
 	$(RUN_TESTS) --workspace --exclude tidegate-tests
 	$(RUN_TESTS) -p tidegate-tests --lib --bins
+endif
 
 test-wasm: targets ## the shared core's tests as WASM, under Node
 	$(call say,WASM tests)
@@ -52,7 +59,7 @@ test-wasm: targets ## the shared core's tests as WASM, under Node
 test-e2e: build ## end-to-end tests on real Envoy; ENVOY=1.36.4 chooses its version
 	$(call say,end-to-end tests)
 	@TIDEGATE_ENVOY="$$(envoy/get-envoy $(if $(ENVOY),--version $(ENVOY)))" && export TIDEGATE_ENVOY && \
-	  $(RUN_TESTS) -p tidegate-tests --test '*'
+	  $(RUN_TESTS) $(if $(NEXTEST),--workspace -E '$(END_TO_END)',-p tidegate-tests --test '*')
 
 conformance: ## the xDS checklist: which test shows each line, or why none does
 	@$(CARGO) test --quiet -p tidegate-tests --test conformance -- --nocapture

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tidegate::delivery::command::{Command, ReleaseCommand};
+use tidegate::delivery::command::{Asker, Command, ReleaseCommand};
 use tidegate::delivery::names::{ReleaseId, ServiceName};
 use tidegate::delivery::reducer::decide_command;
 use tidegate::delivery::units::Timestamp;
@@ -54,7 +54,9 @@ fn write(directory: &Path, records: u64) -> Outcome<u64> {
         let mut batch = Vec::new();
         while batch.len() < 1000 {
             for command in commands.drain(..) {
-                let (events, _) = decide_command(&folded.state, &command)?;
+                let at = Timestamp((seq + batch.len() as u64) * 1000);
+                let asker = Asker { actor: "bench", reason: None, at };
+                let (events, _) = decide_command(&folded.state, &asker, &command)?;
                 for event in events {
                     let at = Timestamp((seq + batch.len() as u64) * 1000);
                     folded.state.apply(at, &event)?;
