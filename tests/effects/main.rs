@@ -3,7 +3,6 @@
 
 mod bind;
 mod dns;
-mod receiver;
 mod telling;
 
 use anyhow::Result;

@@ -8,6 +8,7 @@ pub mod control_plane;
 pub mod envoy;
 pub mod ports;
 pub mod process;
+pub mod receiver;
 pub mod sight;
 pub mod spread;
 pub mod stats;

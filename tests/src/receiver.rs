@@ -6,30 +6,40 @@ use anyhow::Result;
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use serde_json::Value;
-use tidegate_tests::wait::{PATIENCE, until};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::wait::{PATIENCE, until};
+
 /// One call that it got.
 #[derive(Clone, Debug)]
-pub(crate) struct Got {
-    pub(crate) path: String,
-    pub(crate) key: String,
-    pub(crate) signature: String,
-    pub(crate) body: Value,
+pub struct Got {
+    /// Where it went.
+    pub path: String,
+    /// Its idempotency key.
+    pub key: String,
+    /// What it was signed with; empty if it was not.
+    pub signature: String,
+    /// What it said; null if that was no JSON.
+    pub body: Value,
 }
 
-#[derive(Clone)]
-pub(crate) struct Receiver {
+/// A receiver on a free port, for as long as the process lives.
+#[derive(Clone, Debug)]
+pub struct Receiver {
     /// Where it is, without a path.
-    pub(crate) url: String,
+    pub url: String,
     /// The status that it answers with; none while it hangs.
-    pub(crate) answer: Arc<watch::Sender<Option<u16>>>,
+    pub answer: Arc<watch::Sender<Option<u16>>>,
     got: Arc<watch::Sender<Vec<Got>>>,
 }
 
 impl Receiver {
-    pub(crate) async fn start(answer: Option<u16>) -> Result<Self> {
+    /// Starts one that answers with a status, or hangs.
+    ///
+    /// # Errors
+    /// If it cannot listen.
+    pub async fn start(answer: Option<u16>) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let receiver = Self {
             url: format!("http://{}", listener.local_addr()?),
@@ -60,12 +70,17 @@ impl Receiver {
         }
     }
 
-    pub(crate) fn got(&self, path: &str) -> Vec<Got> {
+    /// The calls to a path so far.
+    #[must_use]
+    pub fn got(&self, path: &str) -> Vec<Got> {
         self.got.borrow().iter().filter(|it| it.path == path).cloned().collect()
     }
 
     /// Waits for so many calls to a path.
-    pub(crate) async fn calls(&self, path: &str, count: usize) -> Result<Vec<Got>> {
+    ///
+    /// # Errors
+    /// If they never come.
+    pub async fn calls(&self, path: &str, count: usize) -> Result<Vec<Got>> {
         let what = format!("{count} calls of {path}");
         until(&what, PATIENCE, async || Some(self.got(path)).filter(|it| it.len() >= count)).await
     }
