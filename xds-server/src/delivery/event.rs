@@ -8,7 +8,9 @@ use super::checks::CheckResult;
 use super::commit::Commit;
 use super::dns::RecordSet;
 use super::freeze::Freeze;
-use super::names::{CheckName, HookName, ReleaseId, ServiceName, SignalName, VersionName};
+use super::names::{
+    CheckName, GroupName, HookName, ReleaseId, ServiceName, SignalName, VersionName,
+};
 use super::plan::Plan;
 use super::release::RollbackCause;
 use super::requires::Approval;
@@ -52,6 +54,13 @@ pub enum Event {
         /// What it brings to production, if that was said.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         commit: Option<Commit>,
+    },
+    /// Releases that began with it go forward, and back, together.
+    GroupStarted {
+        /// The group.
+        id: GroupName,
+        /// The release of each service, in the order in which they were named.
+        members: Vec<ReleaseId>,
     },
     /// Every smoke test of the plan passed: the candidate may get traffic.
     SmokeTestsPassed {
@@ -286,6 +295,7 @@ impl Event {
             Self::CatalogueApplied { .. } => "catalogue_applied",
             Self::VersionRegistered { .. } => "version_registered",
             Self::ReleaseStarted { .. } => "release_started",
+            Self::GroupStarted { .. } => "group_started",
             Self::SmokeTestsPassed { .. } => "smoke_tests_passed",
             Self::StepEntered { .. } => "step_entered",
             Self::StepConverged { .. } => "step_converged",
@@ -358,6 +368,7 @@ impl Event {
             | Self::Completed { id, .. } => Some(id),
             Self::CatalogueApplied { .. }
             | Self::VersionRegistered { .. }
+            | Self::GroupStarted { .. }
             | Self::CheckReported { .. }
             | Self::SignalRaised { .. }
             | Self::SignalCleared { .. }
