@@ -1,5 +1,7 @@
 //! What holds a release and what takes it back, beside its own evidence, on real Envoys under load: freezes, the
-//! stopped line, approvals, signals, and plans that hold rather than go back.
+//! stopped line, approvals, signals, plans that hold rather than go back, and groups.
+
+mod group;
 
 use std::collections::BTreeMap;
 

@@ -87,6 +87,7 @@ pub(super) fn explain(
     let sidecars = sidecars(nodes, view.serial);
     let happened = happened(records, release);
     let mut text = vec![place(release), rule(service, release)];
+    text.extend(together(view, release));
     text.extend(progress.map(|progress| evidence(release, progress)));
     if release.is_running() {
         text.push(guardrails(&service.spec.guardrails));
@@ -160,6 +161,15 @@ fn rule(service: &ServiceState, release: &Release) -> String {
         },
         Phase::RolledBack { .. } => format!("{stable} served everybody again from then on."),
     }
+}
+
+/// Whom it goes together with.
+fn together(view: &View, release: &Release) -> Option<String> {
+    let (name, group) = view.state.group_of(&release.id)?;
+    let others = group.members.iter().filter(|id| **id != release.id);
+    let others: Vec<_> = others.map(ToString::to_string).collect();
+    let others = others.join(", ");
+    Some(format!("As group {name} it goes together with {others}: each step, and back."))
 }
 
 fn evidence(release: &Release, progress: &Progress) -> String {
@@ -269,6 +279,7 @@ fn is_about(event: &Event, release: &Release) -> bool {
             *service == release.service
         }
         Event::FreezesApplied { .. } => true,
+        Event::GroupStarted { members, .. } => members.contains(&release.id),
         _ => event.release() == Some(&release.id),
     }
 }

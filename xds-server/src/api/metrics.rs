@@ -230,6 +230,7 @@ const fn label(cause: &RollbackCause) -> &'static str {
         RollbackCause::Guardrail { .. } => "guardrail",
         RollbackCause::SmokeTest { .. } => "smoke_test",
         RollbackCause::Security { .. } => "security",
+        RollbackCause::Group { .. } => "group",
         RollbackCause::Operator => "operator",
     }
 }

@@ -6,6 +6,7 @@ mod body;
 mod events;
 pub mod explain;
 mod flags;
+pub mod groups;
 mod health;
 pub mod line;
 mod metrics;
@@ -69,6 +70,7 @@ pub fn router(backend: Arc<dyn Backend>, stop: watch::Receiver<bool>) -> Router 
         .merge(services::routes())
         .merge(versions::routes())
         .merge(releases::routes())
+        .merge(groups::routes())
         .merge(line::routes())
         .merge(flags::routes())
         .merge(nodes::routes())

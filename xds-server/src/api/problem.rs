@@ -79,9 +79,11 @@ impl From<Refusal> for Problem {
         let (status, kind) = match refusal {
             Refusal::UnknownService { .. } => (StatusCode::NOT_FOUND, "unknown-service"),
             Refusal::UnknownRelease(_) => (StatusCode::NOT_FOUND, "unknown-release"),
+            Refusal::UnknownGroup { .. } => (StatusCode::NOT_FOUND, "unknown-group"),
             Refusal::UnknownFlag(_) => (StatusCode::NOT_FOUND, "unknown-flag"),
             Refusal::UnknownVersion { .. } => (StatusCode::NOT_FOUND, "unknown-version"),
             Refusal::AlreadyRunning { .. } => (StatusCode::CONFLICT, "release-running"),
+            Refusal::GroupRunning { .. } => (StatusCode::CONFLICT, "group-running"),
             Refusal::AlreadyStable { .. } => (StatusCode::CONFLICT, "already-stable"),
             Refusal::Quarantined { .. } => (StatusCode::CONFLICT, "quarantined"),
             Refusal::WrongPhase { .. } => (StatusCode::CONFLICT, "wrong-phase"),

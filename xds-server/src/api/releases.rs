@@ -69,7 +69,7 @@ async fn explain(
 /// What comes along with a verb.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Details {
+pub(super) struct Details {
     /// `promote` only: to 100 % at once.
     all: Option<bool>,
     /// `approve` only, and needed there: as what.
@@ -83,8 +83,24 @@ async fn ask(
     Path((id, verb)): Path<(String, String)>,
     OptionalBody(details): OptionalBody<Details>,
 ) -> Result<Json<Outcome>, Problem> {
-    let Details { all, role, actor, reason } = details;
-    let command = match (verb.as_str(), all, role) {
+    let (command, origin) = details.asks(&verb)?;
+    // A name that cannot be is a release that is not there.
+    let id: ReleaseId = id.parse().map_err(|_| Refusal::UnknownRelease(id))?;
+    let command = Command::Release(id, command);
+    let outcome = api.backend.submit(command, origin.origin()?).await?;
+    Ok(Json(outcome))
+}
+
+impl Details {
+    /// What a verb asks for, and who does.
+    pub(super) fn asks(self, verb: &str) -> Result<(ReleaseCommand, Given), Problem> {
+        let Self { all, role, actor, reason } = self;
+        Ok((command(verb, all, role)?, Given { actor, reason }))
+    }
+}
+
+fn command(verb: &str, all: Option<bool>, role: Option<String>) -> Result<ReleaseCommand, Problem> {
+    Ok(match (verb, all, role) {
         ("promote", all, None) => ReleaseCommand::Promote { all: all.unwrap_or(false) },
         ("approve", None, Some(role)) => {
             ReleaseCommand::Approve { role: role.parse().map_err(Refusal::Name)? }
@@ -107,11 +123,5 @@ async fn ask(
                 "a release can be asked to promote, pause, resume, approve, abort or rollback",
             ));
         }
-    };
-    // A name that cannot be is a release that is not there.
-    let id: ReleaseId = id.parse().map_err(|_| Refusal::UnknownRelease(id))?;
-    let origin = Given { actor, reason };
-    let command = Command::Release(id, command);
-    let outcome = api.backend.submit(command, origin.origin()?).await?;
-    Ok(Json(outcome))
+    })
 }

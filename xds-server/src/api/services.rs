@@ -18,6 +18,7 @@ use crate::delivery::catalogue::{Environment, VersionSpec};
 use crate::delivery::command::{Command, Outcome, Refusal};
 use crate::delivery::commit::Commit;
 use crate::delivery::names::{NameError, ServiceName, VersionName};
+use crate::delivery::plan::Plan;
 use crate::delivery::state::ServiceState;
 use crate::delivery::units::Timestamp;
 
@@ -100,13 +101,8 @@ async fn start(
 ) -> Result<Response, Problem> {
     let service = find(&api.view(), &service)?.spec.name.clone();
     let version = name(&body.version)?;
-    let plan = body.plan.as_ref().map(config::plan).transpose();
-    let plan = plan.map_err(|problems| {
-        let faults: Vec<String> = problems.iter().map(|p| p.fault.to_string()).collect();
-        Problem::bad_request(format!("the plan: {}", faults.join(". ")))
-    })?;
-    let commit = Commit { id: body.commit, at: body.committed_at };
-    let commit = (commit.id.is_some() || commit.at.is_some()).then_some(commit);
+    let plan = plan(body.plan.as_ref())?;
+    let commit = commit(body.commit, body.committed_at);
     let origin = Given { actor: body.actor, reason: body.reason };
     let command = Command::StartRelease { service, version, plan, commit };
     let outcome = api.backend.submit(command, origin.origin()?).await?;
@@ -115,7 +111,25 @@ async fn start(
         None => "/api/v1/services".to_owned(),
     };
     let headers = [(header::LOCATION, location)];
-    Ok((StatusCode::CREATED, headers, Json(outcome)).into_response())
+    Ok((begun(&outcome), headers, Json(outcome)).into_response())
+}
+
+/// What was begun before is not created.
+pub(super) const fn begun(outcome: &Outcome) -> StatusCode {
+    if outcome.changed { StatusCode::CREATED } else { StatusCode::OK }
+}
+
+/// A plan that came along.
+pub(super) fn plan(given: Option<&serde_json::Value>) -> Result<Option<Plan>, Problem> {
+    given.map(config::plan).transpose().map_err(|problems| {
+        let faults: Vec<String> = problems.iter().map(|p| p.fault.to_string()).collect();
+        Problem::bad_request(format!("the plan: {}", faults.join(". ")))
+    })
+}
+
+/// A commit, if any of it was said.
+pub(super) fn commit(id: Option<String>, at: Option<Timestamp>) -> Option<Commit> {
+    (id.is_some() || at.is_some()).then_some(Commit { id, at })
 }
 
 pub(super) fn find<'a>(view: &'a View, service: &str) -> Result<&'a ServiceState, Problem> {

@@ -19,7 +19,7 @@ use crate::delivery::catalogue::{Environment, Guardrails, VersionSpec};
 use crate::delivery::checks::CheckResult;
 use crate::delivery::freeze::Stop;
 pub use crate::delivery::machine::PhaseName;
-use crate::delivery::names::{CheckName, ReleaseId, ServiceName, VersionName};
+use crate::delivery::names::{CheckName, GroupName, ReleaseId, ServiceName, VersionName};
 use crate::delivery::plan::{Plan, Strategy};
 use crate::delivery::progress::Progress;
 use crate::delivery::release::{Phase, Release, RollbackCause};
@@ -154,6 +154,9 @@ pub struct ReleaseView {
     /// The hooks that it told or has to tell.
     #[serde(default)]
     pub hooks: Vec<HookCall>,
+    /// The group that it goes together with.
+    #[serde(default)]
+    pub group: Option<GroupName>,
 }
 
 /// What is seen of a running release.
@@ -260,6 +263,7 @@ impl ReleaseView {
             approvals: release.approvals.clone(),
             signals: signals.cloned().collect(),
             hooks: release.calls.iter().map(HookCall::from).collect(),
+            group: view.state.group_of(&release.id).map(|(group, _)| group.clone()),
         }
     }
 }

@@ -6,6 +6,7 @@ mod diagnostics;
 mod envoy;
 mod failure;
 mod flag;
+mod group;
 mod line;
 mod logs;
 mod nodes;

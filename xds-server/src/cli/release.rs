@@ -11,6 +11,7 @@ use tidegate::delivery::units::Timestamp;
 
 use super::client::{Client, Origin, Target};
 use super::failure::Failure;
+use super::group;
 use super::output::{self, Format};
 use super::times;
 
@@ -85,6 +86,9 @@ enum Verb {
         /// The service
         service: String,
     },
+    /// Release several services together: each step, and back
+    #[command(subcommand)]
+    Group(group::Verb),
 }
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
@@ -109,6 +113,9 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         Verb::Approve { service, role } => {
             body.insert("role".to_owned(), json!(role));
             (service, "approve")
+        }
+        Verb::Group(verb) => {
+            return group::run(verb, &client, body, args.target.output).await;
         }
         Verb::Explain { service } => return explain(&client, &service, args.target.output).await,
         Verb::Pause { service } => (service, "pause"),

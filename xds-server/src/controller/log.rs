@@ -27,6 +27,9 @@ pub(super) fn decided(record: &Record) {
         RollbackCause::Security { signal, reason } => {
             warn!(seq, release = %id, %signal, reason, "rolled back");
         }
+        RollbackCause::Group { of, why } => {
+            warn!(seq, release = %id, with = %of, why, "rolled back")
+        }
         RollbackCause::Operator => warn!(seq, release = %id, actor, "rolled back"),
     }
 }

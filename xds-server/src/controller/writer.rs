@@ -15,8 +15,9 @@ use super::{Counts, Parts, Sidecars, StartError, log};
 use crate::clock::{Clock, SkewLog};
 use crate::delivery::command::{Asker, Command, Outcome};
 use crate::delivery::event::Event;
+use crate::delivery::group::Teammate;
 use crate::delivery::names::ReleaseId;
-use crate::delivery::progress::Progress;
+use crate::delivery::progress::{Observation, Progress};
 use crate::delivery::reducer::{Sight, decide_command, decide_progress, decide_window};
 use crate::delivery::release::Release;
 use crate::delivery::state::{ServiceState, State};
@@ -180,8 +181,8 @@ impl Writer {
         let origin = Origin::part("controller");
         for _ in 0..LOOKS {
             let before = Arc::clone(&self.state);
-            for (service, release) in running(&before) {
-                let (events, _) = self.look(&before, service, release, now);
+            for team in before.teams() {
+                let (events, _) = self.look(&before, &team, now);
                 // A failure halts it, for all to see, and the next look decides again.
                 self.commit(now, events, &origin).ok();
             }
@@ -196,21 +197,36 @@ impl Writer {
         self.show(now);
     }
 
+    /// Looks at releases that go together.
     fn look(
         &mut self,
         state: &State,
+        team: &[Teammate<'_>],
+        now: Timestamp,
+    ) -> (Vec<Event>, Vec<Progress>) {
+        let seen: Vec<_> =
+            team.iter().map(|(service, release)| self.observe(service, release, now)).collect();
+        let sights: Vec<_> = team
+            .iter()
+            .zip(&seen)
+            .map(|(&(service, release), seen)| Sight { state, service, release, now, seen })
+            .collect();
+        decide_progress(&sights)
+    }
+
+    fn observe(
+        &mut self,
         service: &ServiceState,
         release: &Release,
         now: Timestamp,
-    ) -> (Vec<Event>, Progress) {
+    ) -> Observation {
         let guardrails = &service.spec.guardrails;
         let counted = Tally::of(&*self.counts, release, guardrails);
         let epoch = self
             .epochs
             .entry(release.id.clone())
             .or_insert_with(|| Epoch::begin(self.serial, now, counted, None));
-        let seen = epoch.observe(now, counted, guardrails, &*self.sidecars);
-        decide_progress(&Sight { state, service, release, now, seen: &seen })
+        epoch.observe(now, counted, guardrails, &*self.sidecars)
     }
 
     /// Journal first, then the sidecars, then everybody else. If it cannot be written, nothing
@@ -333,10 +349,12 @@ impl Writer {
     fn show(&mut self, now: Timestamp) {
         self.skew.look(self.clock.skew());
         let state = Arc::clone(&self.state);
-        let progress = running(&state)
-            .map(|(service, release)| {
-                let (_, progress) = self.look(&state, service, release, now);
-                (release.id.clone(), progress)
+        let progress = state
+            .teams()
+            .flat_map(|team| {
+                let (_, progress) = self.look(&state, &team, now);
+                let ids = team.into_iter().map(|(_, release)| release.id.clone());
+                ids.zip(progress).collect::<Vec<_>>()
             })
             .collect();
         let view = View {
@@ -355,9 +373,4 @@ impl Writer {
             changed
         });
     }
-}
-
-fn running(state: &State) -> impl Iterator<Item = (&ServiceState, &Release)> {
-    let services = state.services.values();
-    services.filter_map(|service| Some((service, service.running()?)))
 }

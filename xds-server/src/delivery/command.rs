@@ -6,9 +6,11 @@ use super::catalogue::{ServiceSpec, VersionSpec};
 use super::commit::Commit;
 use super::dns::RecordSet;
 use super::freeze::Freeze;
+use super::group::Member;
 use super::health::Health;
 use super::names::{
-    CheckName, HookName, NameError, ReleaseId, RoleName, ServiceName, SignalName, VersionName,
+    CheckName, GroupName, HookName, NameError, ReleaseId, RoleName, ServiceName, SignalName,
+    VersionName,
 };
 use super::plan::Plan;
 use super::signals::Signal;
@@ -51,8 +53,19 @@ pub enum Command {
         /// What it brings to production.
         commit: Option<Commit>,
     },
+    /// Begin releases of several services, that go forward, and back, together.
+    StartGroup {
+        /// How they are called together.
+        group: GroupName,
+        /// What each service is released to.
+        members: Vec<Member>,
+        /// Instead of each service's own plan.
+        plan: Option<Plan>,
+    },
     /// Something about one release.
     Release(ReleaseId, ReleaseCommand),
+    /// Something about all releases of a group.
+    Group(GroupName, ReleaseCommand),
     /// CI checked a version.
     ReportCheck {
         /// Of which service.
@@ -196,6 +209,24 @@ pub enum Refusal {
     /// No such release, or one so old that it can no longer change.
     #[error("there is no release `{0}` that could still change")]
     UnknownRelease(String),
+    /// No such group, or one of which a service has had another release since.
+    #[error("there is no release group `{group}` that could still change; there is {known}")]
+    UnknownGroup {
+        /// What was asked for.
+        group: GroupName,
+        /// What there is.
+        known: String,
+    },
+    /// A group of that name runs, with other members.
+    #[error(
+        "release group `{group}` is running, with {members}; complete it or roll it back first, or take another name"
+    )]
+    GroupRunning {
+        /// The group.
+        group: GroupName,
+        /// Its releases.
+        members: String,
+    },
     /// No such flag.
     #[error("there is no flag `{0}`")]
     UnknownFlag(String),

@@ -9,7 +9,9 @@ use super::commit::Commit;
 use super::dns::RecordSet;
 use super::freeze::Freeze;
 use super::health::Health;
-use super::names::{CheckName, HookName, ReleaseId, ServiceName, SignalName, VersionName};
+use super::names::{
+    CheckName, GroupName, HookName, ReleaseId, ServiceName, SignalName, VersionName,
+};
 use super::plan::Plan;
 use super::release::RollbackCause;
 use super::requires::Approval;
@@ -61,6 +63,13 @@ pub enum Event {
         /// What was found.
         #[serde(flatten)]
         health: Health,
+    },
+    /// Releases that began with it go forward, and back, together.
+    GroupStarted {
+        /// The group.
+        id: GroupName,
+        /// The release of each service, in the order in which they were named.
+        members: Vec<ReleaseId>,
     },
     /// Every smoke test of the plan passed: the candidate may get traffic.
     SmokeTestsPassed {
@@ -296,6 +305,7 @@ impl Event {
             Self::VersionRegistered { .. } => "version_registered",
             Self::ReleaseStarted { .. } => "release_started",
             Self::HealthSeen { .. } => "health_seen",
+            Self::GroupStarted { .. } => "group_started",
             Self::SmokeTestsPassed { .. } => "smoke_tests_passed",
             Self::StepEntered { .. } => "step_entered",
             Self::StepConverged { .. } => "step_converged",
@@ -369,6 +379,7 @@ impl Event {
             | Self::Completed { id, .. } => Some(id),
             Self::CatalogueApplied { .. }
             | Self::VersionRegistered { .. }
+            | Self::GroupStarted { .. }
             | Self::CheckReported { .. }
             | Self::SignalRaised { .. }
             | Self::SignalCleared { .. }

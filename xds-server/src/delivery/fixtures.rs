@@ -170,7 +170,8 @@ pub(crate) fn progress(
 ) -> (Vec<Event>, Progress) {
     let service = &state.services[service];
     let release = service.release.as_ref().unwrap();
-    decide_progress(&Sight { state, service, release, now, seen })
+    let (events, mut progress) = decide_progress(&[Sight { state, service, release, now, seen }]);
+    (events, progress.remove(0))
 }
 
 /// All is well, and every sidecar has it.

@@ -89,7 +89,10 @@ impl State {
 
     fn fold(&mut self, at: Timestamp, event: &Event) -> Result<(), Misfit> {
         match event {
-            Event::CatalogueApplied { services } => self.declare(services)?,
+            Event::CatalogueApplied { services } => {
+                self.declare(services)?;
+                self.forget_groups();
+            }
             Event::VersionRegistered { service, version, spec } => {
                 self.service_mut(service)?.place(version, spec)?
             }
@@ -97,10 +100,12 @@ impl State {
                 let service = self.service_mut(service)?;
                 let release = service.start(at, id, candidate, stable, plan)?;
                 release.started_by.clone_from(by);
+                self.forget_groups();
             }
             Event::HealthSeen { id, health } => {
                 self.running_mut(id)?.health = Some(health.clone());
             }
+            Event::GroupStarted { id, members } => self.found(id, members)?,
             Event::SmokeTestsPassed { id } => match &mut self.running_mut(id)?.phase {
                 Phase::Preparing { tested, .. } => *tested = true,
                 _ => return Err(Misfit::Phase(id.clone())),

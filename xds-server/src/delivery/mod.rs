@@ -11,6 +11,7 @@ pub mod event;
 pub(crate) mod fixtures;
 pub mod fold;
 pub mod freeze;
+pub mod group;
 pub mod health;
 pub mod hook;
 pub mod machine;

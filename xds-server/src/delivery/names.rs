@@ -149,6 +149,11 @@ name!(
     "freeze"
 );
 name!(
+    /// Releases of several services that go together: `checkout`.
+    GroupName,
+    "release group"
+);
+name!(
     /// Somebody whom a service tells about its releases: `update-cache`.
     HookName,
     "hook"

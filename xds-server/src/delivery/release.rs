@@ -122,6 +122,13 @@ pub enum RollbackCause {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
+    /// It goes together with another, and that one went back.
+    Group {
+        /// Which.
+        of: ReleaseId,
+        /// Why that one did, in words.
+        why: String,
+    },
     /// An operator gave the release up (`abort`) or called it back (`rollback`).
     Operator,
 }
@@ -177,6 +184,7 @@ impl fmt::Display for RollbackCause {
             Self::Security { signal, reason } => {
                 write!(f, "security signal {signal}{}", because(reason.as_deref()))
             }
+            Self::Group { of, why } => write!(f, "with {of} of its group: {why}"),
             Self::Operator => f.write_str("by an operator"),
         }
     }

@@ -8,8 +8,9 @@ use super::catalogue::{Environment, ServiceSpec};
 use super::checks::Checks;
 use super::dns::DnsState;
 use super::freeze::{Freeze, Stop};
+use super::group::Group;
 use super::hook::Call;
-use super::names::{ReleaseId, ServiceName, VersionName};
+use super::names::{GroupName, ReleaseId, ServiceName, VersionName};
 use super::release::Release;
 use super::signals::{Objection, Signals};
 use super::units::{Ppm, Timestamp};
@@ -37,6 +38,9 @@ pub struct State {
     /// That the line of all services is stopped.
     #[serde(default)]
     pub stopped: Option<Stop>,
+    /// The releases that go together, by their group's name.
+    #[serde(default)]
+    pub groups: BTreeMap<GroupName, Group>,
 }
 
 impl State {

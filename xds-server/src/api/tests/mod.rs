@@ -2,6 +2,7 @@
 
 mod fake;
 mod gates;
+mod groups;
 mod report;
 mod resources;
 
@@ -22,6 +23,8 @@ async fn what_cannot_be_is_refused_as_a_problem() {
     let cases = [
         (Method::GET, "/api/v1/services/ordr", None, 404, "unknown-service", "order, product"),
         (Method::GET, "/api/v1/releases/order.7", None, 404, "unknown-release", "/api/v1/events"),
+        (Method::GET, "/api/v1/groups/checkout", None, 404, "unknown-group", "/api/v1/events"),
+        (Method::POST, "/api/v1/groups/checkout/pause", None, 404, "unknown-group", "none"),
         (Method::GET, "/api/v1/flags/beta", None, 404, "unknown-flag", "`beta`"),
         (Method::DELETE, "/api/v1/flags/beta", None, 404, "unknown-flag", "`beta`"),
         (Method::POST, "/api/v1/flags/beta/enable", None, 404, "unknown-flag", "`beta`"),
@@ -34,7 +37,7 @@ async fn what_cannot_be_is_refused_as_a_problem() {
         (
             Method::POST,
             START,
-            Some(json!({"version": "v2"})),
+            Some(json!({"version": "v3"})),
             409,
             "release-running",
             "promote, abort",

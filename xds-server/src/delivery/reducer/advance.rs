@@ -32,35 +32,55 @@ pub struct Sight<'a> {
     pub seen: &'a Observation,
 }
 
-/// Decides what follows from what is seen of a running release now, and says what it waits for.
-#[must_use]
-pub fn decide_progress(sight: &Sight<'_>) -> (Vec<Event>, Progress) {
+/// What one look at a release says, before those that it goes together with are asked.
+#[derive(Debug)]
+pub(super) struct Look {
+    /// What is so, whatever the others do.
+    pub(super) events: Vec<Event>,
+    /// Where it would go.
+    pub(super) way: Way,
+    /// What is seen of it, and what it waits for.
+    pub(super) progress: Progress,
+}
+
+/// Where a release would go.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// Something holds it.
+    Stay,
+    /// Its gate is open.
+    On(Event),
+    /// It must go back.
+    Back(RollbackCause),
+}
+
+/// Looks at one running release.
+pub(super) fn look(sight: &Sight<'_>) -> Look {
     let Sight { release, now, seen, .. } = *sight;
     let Some(gate) = Gate::of(release) else {
-        return (Vec::new(), progress(seen, Vec::new(), Duration::ZERO));
+        let progress = progress(seen, Vec::new(), Duration::ZERO);
+        return Look { events: Vec::new(), way: Way::Stay, progress };
     };
     if let Some(finding) = broken(release, &seen.verdict) {
         let (id, finding) = (release.id.clone(), finding.clone());
         if release.plan.on_fail == OnFail::Rollback {
-            let cause = RollbackCause::Guardrail { finding };
-            let event = Event::RolledBack { id, cause };
-            return (vec![event], progress(seen, Vec::new(), Duration::ZERO));
+            let way = Way::Back(RollbackCause::Guardrail { finding });
+            let progress = progress(seen, Vec::new(), Duration::ZERO);
+            return Look { events: Vec::new(), way, progress };
         }
-        let waiting_for = vec![a_decision(&finding)];
-        return (vec![Event::Held { id, finding }], progress(seen, waiting_for, gate.time));
+        let progress = progress(seen, vec![a_decision(&finding)], gate.time);
+        return Look { events: vec![Event::Held { id, finding }], way: Way::Stay, progress };
     }
     let mut events = alert_changes(release, &seen.verdict);
     if let Some(event) = convergence(release, seen) {
         events.push(event);
-        let waiting_for = vec![BEGINS.to_owned()];
-        return (events, progress(seen, waiting_for, gate.time));
+        let progress = progress(seen, vec![BEGINS.to_owned()], gate.time);
+        return Look { events, way: Way::Stay, progress };
     }
     let time_left = gate.time_left(release, now, seen);
     let waiting_for = gate.waiting_for(sight, time_left);
-    if waiting_for.is_empty() {
-        events.push(gate.opened(release, seen));
-    }
-    (events, progress(seen, waiting_for, time_left))
+    let way = if waiting_for.is_empty() { Way::On(gate.opened(release, seen)) } else { Way::Stay };
+    Look { events, way, progress: progress(seen, waiting_for, time_left) }
 }
 
 /// The guardrail that is broken, unless a person knows of it already.

@@ -6,10 +6,12 @@ mod approve;
 mod deploy;
 mod effects;
 mod flags;
+mod groups;
 mod line;
 mod permits;
 mod signals;
 mod start;
+mod together;
 mod verbs;
 mod window;
 
@@ -18,7 +20,8 @@ mod model;
 #[cfg(test)]
 mod tests;
 
-pub use advance::{Sight, decide_progress};
+pub use advance::Sight;
+pub use together::decide_progress;
 pub use window::decide_window;
 
 use super::checks::CheckResult;
@@ -51,13 +54,17 @@ pub fn decide_command(
             let service = find(state, service)?;
             start::release(state, service, asker, version, plan.as_ref(), commit.as_ref())
         }
+        Command::StartGroup { group, members, plan } => {
+            groups::start(state, asker, group, members, plan.as_ref())
+        }
         Command::Release(id, command) => verbs::decide(state, asker, id, command),
+        Command::Group(group, command) => groups::decide(state, asker, group, command),
         Command::ReportCheck { service, version, check, passed, url } => {
             let result = CheckResult { passed: *passed, url: url.clone(), reason: reason(asker) };
             signals::checked(find(state, service)?, version, check, result)
         }
         Command::Signal { service, signal } => {
-            signals::signal(find(state, service)?, asker, signal)
+            signals::signal(state, find(state, service)?, asker, signal)
         }
         Command::Unquarantine { service, version } => {
             signals::unquarantine(find(state, service)?, version)

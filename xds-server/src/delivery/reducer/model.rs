@@ -1,5 +1,6 @@
 //! Whatever operators, CI, sidecars and crashes do in whatever order, these things hold.
 
+mod groups;
 mod moves;
 
 use std::collections::BTreeMap;
@@ -7,14 +8,14 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use self::moves::{Move, SERVICES, moves};
+use self::moves::{GROUP, Move, SERVICES, moves};
 use super::super::fixtures::*;
 use super::*;
 use crate::delivery::catalogue::Environment;
 use crate::delivery::command::ReleaseCommand;
 use crate::delivery::machine::{PhaseName, TRANSITIONS, Transition};
 use crate::delivery::plan::OnFail;
-use crate::delivery::progress::{Convergence, Observation};
+use crate::delivery::progress::{Convergence, Observation, Progress};
 use crate::delivery::release::{Phase, RollbackCause};
 use crate::delivery::signals::{Signal, SignalKind, SignalStatus};
 use crate::delivery::units::{Ppm, Timestamp};
@@ -33,6 +34,16 @@ struct Model {
 fn places(state: &State) -> BTreeMap<ReleaseId, (PhaseName, Option<usize>)> {
     let releases = state.services.values().filter_map(|service| service.release.as_ref());
     releases.map(|it| (it.id.clone(), (it.phase.name(), it.step()))).collect()
+}
+
+fn forward(event: &Event) -> bool {
+    matches!(event, Event::StepEntered { .. } | Event::Completed { .. })
+}
+
+/// Whether a release goes back by what is seen of it.
+fn breaks(sight: &Sight) -> bool {
+    let broken = matches!(sight.seen.verdict, Verdict::RollBack { .. });
+    broken && sight.release.plan.on_fail == OnFail::Rollback
 }
 
 impl Model {
@@ -72,10 +83,8 @@ impl Model {
         let asker = asker(actor, self.now);
         if let Ok((events, outcome)) = decide_command(&self.state, &asker, command) {
             assert_eq!(events.is_empty(), !outcome.changed, "{outcome:?}");
-            let forward =
-                |it: &Event| matches!(it, Event::StepEntered { .. } | Event::Completed { .. });
-            if let Some(id) = events.iter().find(|it| forward(it)).and_then(Event::release) {
-                self.check_permitted(&id.clone());
+            for id in events.iter().filter(|it| forward(it)).filter_map(Event::release) {
+                self.check_permitted(id);
             }
             self.commit(&events);
         }
@@ -99,36 +108,22 @@ impl Model {
         }
     }
 
-    fn see(&mut self, seen: &Observation) {
-        let running: Vec<_> = self.state.running().cloned().collect();
-        for release in running {
-            let service = &self.state.services[&release.service];
-            let sight =
-                Sight { state: &self.state, service, release: &release, now: self.now, seen };
-            let (events, progress) = decide_progress(&sight);
-            let broken = matches!(seen.verdict, Verdict::RollBack { .. });
-            let goes_back = broken && release.plan.on_fail == OnFail::Rollback;
-            let went_back = matches!(events.as_slice(), [Event::RolledBack { .. }]);
-            assert_eq!(goes_back, went_back);
-            let moves = events
+    /// Of each service something else is seen, in the order of [`SERVICES`].
+    fn see(&mut self, seen: &[Observation; 2]) {
+        let before = self.state.clone();
+        for team in before.teams() {
+            let sights: Vec<_> = team
                 .iter()
-                .any(|it| matches!(it, Event::StepEntered { .. } | Event::Completed { .. }));
-            assert_eq!(moves, progress.waiting_for.is_empty() && !goes_back);
-            assert!(!moves || !broken || !release.overruled.is_empty(), "nobody overruled it");
-            let Convergence { acked, connected, refusing, .. } = seen.convergence;
-            assert!(!moves || refusing == 0, "a refusal holds");
-            assert!(
-                !moves || release.converged || acked == connected,
-                "who lags holds a beginning"
-            );
-            let begins = events.iter().any(|it| matches!(it, Event::StepConverged { .. }));
-            assert!(!begins || acked == connected && connected > 0, "a step begins with everybody");
-            assert!(
-                !begins || !moves && !release.converged,
-                "a step begins once, and has then to last"
-            );
-            if moves {
-                self.check_permitted(&release.id);
+                .map(|&(service, release)| {
+                    let place = SERVICES.iter().position(|it| *it == release.service.as_str());
+                    let seen = &seen[place.unwrap()];
+                    Sight { state: &before, service, release, now: self.now, seen }
+                })
+                .collect();
+            let (events, progress) = decide_progress(&sights);
+            let goes_back = sights.iter().any(breaks);
+            for (sight, progress) in sights.iter().zip(&progress) {
+                self.check_look(sight, &events, progress, goes_back);
             }
             self.commit(&events);
         }
@@ -139,6 +134,35 @@ impl Model {
             .filter_map(|service| decide_window(service, self.now))
             .collect();
         self.commit(&closed);
+    }
+
+    /// What followed for one release, when any of those that go with it goes back or not.
+    fn check_look(&self, sight: &Sight, events: &[Event], progress: &Progress, goes_back: bool) {
+        let Sight { release, seen, .. } = sight;
+        let own: Vec<_> = events.iter().filter(|it| it.release() == Some(&release.id)).collect();
+        let cause = match own.as_slice() {
+            [Event::RolledBack { cause, .. }] => Some(cause),
+            _ => None,
+        };
+        assert_eq!(goes_back, cause.is_some());
+        let by_itself = matches!(cause, Some(RollbackCause::Guardrail { .. }));
+        assert_eq!(breaks(sight), by_itself);
+        let moves = own.iter().any(|it| forward(it));
+        assert_eq!(moves, progress.waiting_for.is_empty() && !goes_back);
+        let broken = matches!(seen.verdict, Verdict::RollBack { .. });
+        assert!(!moves || !broken || !release.overruled.is_empty(), "nobody overruled it");
+        let Convergence { acked, connected, refusing, .. } = seen.convergence;
+        assert!(!moves || refusing == 0, "a refusal holds");
+        assert!(!moves || release.converged || acked == connected, "who lags holds a beginning");
+        let begins = own.iter().any(|it| matches!(it, Event::StepConverged { .. }));
+        assert!(!begins || acked == connected && connected > 0, "a step begins with everybody");
+        assert!(
+            !begins || !moves && !release.converged,
+            "a step begins once, and has then to last"
+        );
+        if moves {
+            self.check_permitted(&release.id);
+        }
     }
 
     /// Whatever happened, there is a way on: with everything lifted, reported and approved, every
@@ -169,14 +193,19 @@ impl Model {
         }
         for _ in 0..20 {
             for release in &running {
-                let approve = ReleaseCommand::Approve { role: name("manager") };
+                let all = |command| match model.state.group_of(&release.id) {
+                    Some((group, _)) => Command::Group(group.clone(), command),
+                    None => Command::Release(release.id.clone(), command),
+                };
+                let approve = all(ReleaseCommand::Approve { role: name("manager") });
+                let resume = all(ReleaseCommand::Resume);
                 for who in ["dora", "emil", "fred"] {
-                    model.ask(who, &Command::Release(release.id.clone(), approve.clone()));
+                    model.ask(who, &approve);
                 }
-                model.ask("anne", &Command::Release(release.id.clone(), ReleaseCommand::Resume));
+                model.ask("anne", &resume);
             }
             model.now = model.now.after(Duration::from_secs(60));
-            model.see(&healthy(10));
+            model.see(&[healthy(10), healthy(10)]);
         }
         assert_eq!(model.state.running().count(), 0, "stuck: {:#?}", model.state);
     }
@@ -208,6 +237,7 @@ impl Model {
                 }
             }
             Move::See(seen) => self.see(&seen),
+            Move::Group(actor, verb) => self.ask(actor, &Command::Group(name(GROUP), verb)),
             Move::Wait(time) => self.now = self.now.after(time),
             Move::Crash => self.state = self.folded(),
         }
@@ -241,6 +271,7 @@ impl Model {
             };
             self.check_release(release);
         }
+        self.check_groups();
     }
 
     fn check_release(&self, release: &crate::delivery::release::Release) {

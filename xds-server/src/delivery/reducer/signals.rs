@@ -1,14 +1,14 @@
 //! What CI, scanners and teams say of a version, and what follows from it.
 
 use super::verbs::rolled_back;
-use super::{Decision, done, reason, so_already};
+use super::{Decision, done, groups, reason, so_already};
 use crate::delivery::checks::{CheckResult, MAX_CHECKS, MAX_URL};
 use crate::delivery::command::{Asker, Refusal};
 use crate::delivery::event::Event;
 use crate::delivery::names::{CheckName, VersionName};
 use crate::delivery::release::{Release, RollbackCause};
 use crate::delivery::signals::{MAX_QUARANTINED, MAX_SIGNALS, Signal, SignalKind, SignalStatus};
-use crate::delivery::state::ServiceState;
+use crate::delivery::state::{ServiceState, State};
 
 /// The version need not be known: CI may report before it deploys.
 pub(super) fn checked(
@@ -47,12 +47,13 @@ pub(super) fn checked(
 }
 
 pub(super) fn signal(
+    state: &State,
     service: &ServiceState,
     asker: &Asker<'_>,
     signal: &Signal,
 ) -> Result<Decision, Refusal> {
     match (signal.kind, signal.status) {
-        (SignalKind::Security, SignalStatus::Bad) => unsafe_version(service, asker, signal),
+        (SignalKind::Security, SignalStatus::Bad) => unsafe_version(state, service, asker, signal),
         (SignalKind::Security, SignalStatus::Ok) => {
             let (name, version) = (&service.spec.name, &signal.version);
             if service.quarantined.contains_key(version) {
@@ -69,6 +70,7 @@ pub(super) fn signal(
 
 /// Back at once, if there is a way back, and never again until somebody says so.
 fn unsafe_version(
+    state: &State,
     service: &ServiceState,
     asker: &Asker<'_>,
     signal: &Signal,
@@ -96,7 +98,7 @@ fn unsafe_version(
     Ok(if events.is_empty() {
         so_already(release, message)
     } else {
-        done(release, events, message)
+        done(release, groups::follow(state, events), message)
     })
 }
 

@@ -1,7 +1,7 @@
 //! The beginning of a release.
 
 use super::deploy::{invalid, place, running};
-use super::{Decision, done, list};
+use super::{Decision, done, list, so_already};
 use crate::delivery::catalogue::VersionSpec;
 use crate::delivery::command::{Asker, Refusal};
 use crate::delivery::commit::Commit;
@@ -21,10 +21,27 @@ pub(super) fn release(
     plan: Option<&Plan>,
     commit: Option<&Commit>,
 ) -> Result<Decision, Refusal> {
-    let name = &service.spec.name;
-    if let Some(release) = service.running() {
-        return Err(running(release));
+    match service.running() {
+        Some(release) if release.candidate == *candidate => {
+            let (id, weight) = (&release.id, release.weight());
+            let message = format!("release `{id}` to `{candidate}` is running, at {weight}");
+            Ok(so_already(Some(id), message))
+        }
+        Some(release) => Err(running(release)),
+        None => begin(state, service, asker, candidate, plan, commit),
     }
+}
+
+/// Begins a release of a service of which none runs.
+pub(super) fn begin(
+    state: &State,
+    service: &ServiceState,
+    asker: &Asker<'_>,
+    candidate: &VersionName,
+    plan: Option<&Plan>,
+    commit: Option<&Commit>,
+) -> Result<Decision, Refusal> {
+    let name = &service.spec.name;
     if *candidate == service.stable {
         return Err(Refusal::AlreadyStable { service: name.clone(), version: candidate.clone() });
     }

@@ -1,7 +1,7 @@
 //! What operators do to a release. Rollback is always possible while there is something to go
 //! back to; no gate, pause or wait stands in its way.
 
-use super::{Decision, approve, done, permits, so_already};
+use super::{Decision, approve, done, groups, permits, so_already};
 use crate::delivery::command::{Asker, Refusal, ReleaseCommand};
 use crate::delivery::event::Event;
 use crate::delivery::names::ReleaseId;
@@ -18,6 +18,27 @@ pub(super) fn decide(
     command: &ReleaseCommand,
 ) -> Result<Decision, Refusal> {
     let (service, release) = find(state, id)?;
+    match command {
+        ReleaseCommand::Promote { .. } | ReleaseCommand::Pause | ReleaseCommand::Resume => {
+            groups::not_alone(state, release, command)?;
+            alone(state, asker, service, release, command)
+        }
+        ReleaseCommand::Approve { .. } => alone(state, asker, service, release, command),
+        ReleaseCommand::Abort | ReleaseCommand::Rollback => {
+            let (events, outcome) = alone(state, asker, service, release, command)?;
+            Ok((groups::follow(state, events), outcome))
+        }
+    }
+}
+
+/// What is asked of a release, without those that go together with it.
+pub(super) fn alone(
+    state: &State,
+    asker: &Asker<'_>,
+    service: &ServiceState,
+    release: &Release,
+    command: &ReleaseCommand,
+) -> Result<Decision, Refusal> {
     match command {
         ReleaseCommand::Promote { all } => promote(state, service, release, asker, *all),
         ReleaseCommand::Approve { role } => approve::approve(release, asker, role),
@@ -48,7 +69,7 @@ pub(super) fn smoke_tested(
             let failure = failure.chars().take(MAX_FAILURE).collect();
             let message = format!("release `{id}` went back: a smoke test failed: {failure}");
             let cause = RollbackCause::SmokeTest { failure };
-            done(Some(id), vec![rolled_back(id, cause)], message)
+            done(Some(id), groups::follow(state, vec![rolled_back(id, cause)]), message)
         }
     })
 }
@@ -192,6 +213,18 @@ fn go_back(release: &Release) -> Decision {
 
 pub(super) fn rolled_back(id: &ReleaseId, cause: RollbackCause) -> Event {
     Event::RolledBack { id: id.clone(), cause }
+}
+
+/// As it is asked for.
+pub(super) const fn verb_name(command: &ReleaseCommand) -> &'static str {
+    match command {
+        ReleaseCommand::Promote { .. } => "promote",
+        ReleaseCommand::Pause => "pause",
+        ReleaseCommand::Resume => "resume",
+        ReleaseCommand::Approve { .. } => "approve",
+        ReleaseCommand::Abort => "abort",
+        ReleaseCommand::Rollback => "rollback",
+    }
 }
 
 pub(super) fn wrong(release: &Release, verb: &'static str, why: &str) -> Refusal {

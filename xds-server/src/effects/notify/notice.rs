@@ -23,8 +23,8 @@ pub(super) struct Notice {
     pub(super) title: String,
     /// More of it.
     pub(super) text: String,
-    /// The service.
-    pub(super) service: ServiceName,
+    /// The service; absent: it is about several, or all.
+    pub(super) service: Option<ServiceName>,
     /// The release, if it is about one.
     pub(super) release: Option<ReleaseId>,
     /// True if something told before is over.
@@ -76,12 +76,13 @@ impl Said {
 pub(super) fn of_record(record: &Record) -> Option<Notice> {
     let event = record.event.event();
     let release = event.release();
-    let service = service_of(event)?;
+    let service = service_of(event);
     let said = said(event)?;
+    let whose = service.as_ref().map_or_else(String::new, |service| format!("{service}: "));
     Some(Notice {
         level: said.level,
         event: event.kind().to_owned(),
-        title: format!("{service}: {}", said.title),
+        title: format!("{whose}{}", said.title),
         text: said.text,
         service,
         release: release.cloned(),
@@ -125,7 +126,7 @@ pub(super) fn of_sidecars(
         event: "sidecars".to_owned(),
         title: format!("{service}: {title}"),
         text,
-        service: service.clone(),
+        service: Some(service.clone()),
         release: Some(release.clone()),
         recovered: mark == Mark::Well,
         seq,
@@ -159,6 +160,11 @@ fn said(event: &Event) -> Option<Said> {
             format!("release {id} started"),
             format!("from {stable} to {candidate}"),
         ),
+        Event::GroupStarted { id, members } => {
+            let members: Vec<_> = members.iter().map(ToString::to_string).collect();
+            let text = format!("{} go forward, and back, together", members.join(", "));
+            Said::new(Info, format!("release group {id} started"), text)
+        }
         Event::StepEntered { id, weight, .. } if *weight == Ppm::ALL => Said::new(
             Info,
             format!("release {id} has all traffic"),
@@ -193,6 +199,8 @@ fn said(event: &Event) -> Option<Said> {
                     (Critical, format!("a smoke test failed: {failure}"))
                 }
                 RollbackCause::Guardrail { finding } => (Critical, found(finding)),
+                // The one that took it back is told by itself, as loud as it is.
+                RollbackCause::Group { .. } => (Warning, cause.to_string()),
                 RollbackCause::Security { .. } => (Critical, cause.to_string()),
             };
             Said::new(level, format!("release {id} was rolled back"), why)
@@ -203,7 +211,10 @@ fn said(event: &Event) -> Option<Said> {
             "its version is the stable one now",
         ),
         Event::StableRestored { version, cause, .. } => Said::new(
-            if *cause == RollbackCause::Operator { Warning } else { Critical },
+            match cause {
+                RollbackCause::Operator | RollbackCause::Group { .. } => Warning,
+                _ => Critical,
+            },
             format!("{version} serves again"),
             format!("a complete release was taken back: {cause}"),
         ),
@@ -226,11 +237,14 @@ fn said(event: &Event) -> Option<Said> {
         Event::QuarantineLifted { version, .. } => {
             Said::new(Warning, format!("{version} may be released again"), "a person said so")
         }
-        Event::LineStopped { by, reason, .. } => {
+        Event::LineStopped { service, by, reason } => {
             let why = reason.as_deref().unwrap_or("no reason was given");
-            Said::new(Warning, "its line is stopped", format!("by {by}: {why}"))
+            let line = line(service.as_ref());
+            Said::new(Warning, format!("{line} is stopped"), format!("by {by}: {why}"))
         }
-        Event::LineStarted { .. } => Said::new(Info, "its line goes again", "by an operator"),
+        Event::LineStarted { service } => {
+            Said::new(Info, format!("{} goes again", line(service.as_ref())), "by an operator")
+        }
         Event::HookFailed { id, hook, attempts, error } => Said::new(
             Warning,
             format!("hook {hook} failed"),
@@ -246,6 +260,10 @@ fn said(event: &Event) -> Option<Said> {
         }
         _ => return None,
     })
+}
+
+fn line(service: Option<&ServiceName>) -> &'static str {
+    if service.is_some() { "its line" } else { "the line of all services" }
 }
 
 fn found(finding: &Finding) -> String {

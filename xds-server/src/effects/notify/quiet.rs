@@ -141,7 +141,7 @@ mod tests {
             event: "alert_raised".to_owned(),
             title: String::new(),
             text: String::new(),
-            service: name("order"),
+            service: Some(name("order")),
             release: Some(name("order.1")),
             recovered: mark == Mark::Well,
             seq: 1,

@@ -150,7 +150,7 @@ impl Teller {
 
     async fn consider(&mut self, notice: &Notice) {
         let Receiver { services, level, quiet, .. } = &self.receiver;
-        if !services.include(&notice.service) {
+        if notice.service.as_ref().is_some_and(|service| !services.include(service)) {
             return;
         }
         if self.cursor.quiet.admit(notice, *level, *quiet) {

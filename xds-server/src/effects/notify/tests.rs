@@ -7,8 +7,9 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::config::{NoticeLevel, ReceiverKind, ReceiverUrl, Services};
 use crate::controller::fakes::{World, anne, until};
-use crate::delivery::command::ReleaseCommand;
+use crate::delivery::command::{Command, ReleaseCommand};
 use crate::delivery::fixtures::*;
+use crate::delivery::group::Member;
 use crate::delivery::units::Timestamp;
 use crate::effects::fakes::{Fake, Got, HASTE, Mood, outbound};
 
@@ -173,4 +174,42 @@ async fn sidecars_that_refuse_are_told_of_and_so_is_their_recovery() {
     .await;
     let got = fake.calls(2).await;
     assert_eq!(got[1].body["recovered"], true);
+}
+
+#[tokio::test]
+async fn what_is_about_several_services_is_told_to_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let fake = Fake::start(&[Mood::Answer(200)]).await;
+    let only = Services::Named(vec![name("product")]);
+    let receivers = [Receiver { services: only, ..receiver("team", &fake) }];
+    let handle = lagging().start();
+    let (_, _task) = run(&handle, dir.path(), &receivers);
+    listening(dir.path(), "team").await;
+    handle.submit(Command::StopLine(Some(name("order"))), anne()).await.unwrap();
+    handle.submit(Command::StopLine(None), anne()).await.unwrap();
+    handle.submit(Command::StartLine(None), anne()).await.unwrap();
+    let got = fake.calls(2).await;
+    assert_eq!(events(&got), ["line_stopped", "line_started"]);
+    assert_eq!(got[0].body["title"], "the line of all services is stopped");
+    assert!(got[0].body["service"].is_null());
+}
+
+#[tokio::test]
+async fn a_group_is_told_of_when_it_begins_and_each_member_when_it_goes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let fake = Fake::start(&[Mood::Answer(200)]).await;
+    let handle = lagging().start();
+    let (_, _task) = run(&handle, dir.path(), &[receiver("team", &fake)]);
+    listening(dir.path(), "team").await;
+    let member = |service| Member { service: name(service), version: name("v2"), commit: None };
+    let members = vec![member("order"), member("product")];
+    let (group, plan) = (name("checkout"), Some(canary(&[5, 100])));
+    handle.submit(Command::StartGroup { group, members, plan }, anne()).await.unwrap();
+    handle.submit(verb("product.1", ReleaseCommand::Rollback), anne()).await.unwrap();
+    let got = fake.calls(5).await;
+    let began = ["release_started", "release_started", "group_started"];
+    assert_eq!(events(&got), [&began[..], &["rolled_back"; 2]].concat());
+    assert_eq!(got[2].body["title"], "release group checkout started");
+    let text = got[4].body["text"].as_str().unwrap();
+    assert!(text.contains("with product.1 of its group"), "{text}");
 }

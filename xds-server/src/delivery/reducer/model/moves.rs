@@ -8,6 +8,7 @@ use crate::delivery::catalogue::{Environment, ServiceSpec};
 use crate::delivery::command::{Command, ReleaseCommand};
 use crate::delivery::fixtures::*;
 use crate::delivery::freeze::{Freeze, Scope, Window};
+use crate::delivery::group::Member;
 use crate::delivery::names::ServiceName;
 use crate::delivery::plan::{OnFail, Plan};
 use crate::delivery::progress::{Convergence, Observation};
@@ -21,13 +22,17 @@ pub(super) enum Move {
     Ask(&'static str, Command),
     Verb(&'static str, &'static str, ReleaseCommand),
     Smoke(&'static str, Result<(), String>),
-    See(Observation),
+    /// What an operator asks of the group.
+    Group(&'static str, ReleaseCommand),
+    See([Observation; 2]),
     Wait(Duration),
     /// Starts anew from the journal.
     Crash,
 }
 
 pub(super) const SERVICES: [&str; 2] = ["order", "product"];
+
+pub(super) const GROUP: &str = "checkout";
 
 fn service() -> impl Strategy<Value = &'static str> {
     prop::sample::select(&SERVICES)
@@ -90,6 +95,11 @@ fn command() -> impl Strategy<Value = Command> {
         4 => (service(), version_name(), plan).prop_map(|(service, version, plan)| {
             Command::StartRelease { service: name(service), version: name(version), plan, commit: None }
         }),
+        4 => (version_name(), version_name(), group_plan()).prop_map(|(order, product, plan)| {
+            let member = |service, version| Member { service: name(service), version: name(version), commit: None };
+            let members = vec![member("order", order), member("product", product)];
+            Command::StartGroup { group: name(GROUP), members, plan }
+        }),
         2 => (service(), version_name(), any::<bool>()).prop_map(|(service, version, passed)| {
             let (service, version) = (name(service), name(version));
             Command::ReportCheck { service, version, check: name("tests"), passed, url: None }
@@ -106,6 +116,17 @@ fn command() -> impl Strategy<Value = Command> {
         1 => Just(Command::SetFlag { key: "f".to_owned(), definition: serde_json::json!({"x": 0.1}) }),
         1 => Just(Command::DeleteFlag { key: "f".to_owned() }),
     ]
+}
+
+/// Mostly one for all: those of the services differ in their steps.
+fn group_plan() -> impl Strategy<Value = Option<Plan>> {
+    prop::sample::select(vec![
+        Some(canary(&[5, 50, 100])),
+        Some(canary(&[100])),
+        Some(blue_green()),
+        Some(Plan { on_fail: OnFail::Freeze, ..canary(&[5, 100]) }),
+        None,
+    ])
 }
 
 fn signal() -> impl Strategy<Value = Signal> {
@@ -176,7 +197,8 @@ pub(super) fn moves() -> impl Strategy<Value = Vec<Move>> {
         4 => (actor(), service(), verb_of())
             .prop_map(|(actor, service, verb)| Move::Verb(actor, service, verb)),
         2 => (service(), smoke).prop_map(|(service, result)| Move::Smoke(service, result)),
-        10 => observation().prop_map(Move::See),
+        3 => (actor(), verb_of()).prop_map(|(actor, verb)| Move::Group(actor, verb)),
+        10 => [observation(), observation()].prop_map(Move::See),
         4 => (0..100u64).prop_map(|seconds| Move::Wait(Duration::from_secs(seconds))),
         1 => Just(Move::Crash),
     ];

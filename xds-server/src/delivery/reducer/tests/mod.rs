@@ -4,6 +4,7 @@ mod convergence;
 mod deploy;
 mod effects;
 mod gates;
+mod groups;
 mod permits;
 mod signals;
 mod verbs;

@@ -93,6 +93,8 @@ fn refuses_releases_that_cannot_be() {
         let said = refusal(&mut world, start(service, version));
         assert!(said.contains(says), "{said}");
     }
+    let again = world.ask(&start("order", "v2")).unwrap();
+    assert_eq!((again.changed, again.release), (false, Some(name("order.1"))));
     world.ask(&verb("order.1", Abort)).unwrap();
     let said = refusal(&mut world, start("order", "v3"));
     assert!(said.contains("it has v1, v2"), "{said}");

@@ -1,0 +1,77 @@
+//! Release groups over the API, and what is asked twice.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::START;
+use super::fake::{Server, problem};
+
+const GROUPS: &str = "/api/v1/groups";
+
+fn checkout() -> Value {
+    json!({
+        "name": "checkout",
+        "members": [{"service": "order", "version": "v2"}, {"service": "product", "version": "new"}],
+        "plan": {"canary": {"steps": ["5%", "100%"]}},
+        "actor": "anne",
+    })
+}
+
+#[tokio::test]
+async fn a_group_is_started_shown_and_steered_as_one() {
+    let server = Server::start().await;
+    let response = server.ask(Method::POST, GROUPS, Some(checkout())).await;
+    assert_eq!(response.status(), StatusCode::CREATED);
+    assert_eq!(response.headers()["location"], "/api/v1/groups/checkout");
+    let again = server.ask(Method::POST, GROUPS, Some(checkout())).await;
+    assert_eq!(again.status(), StatusCode::OK);
+
+    let shown = server.get("/api/v1/groups/checkout").await;
+    let members: Vec<_> = shown["members"].as_array().unwrap().iter().map(|it| &it["id"]).collect();
+    assert_eq!(members, ["order.1", "product.1"]);
+    assert_eq!(server.get(GROUPS).await[0], shown);
+    let release = server.get("/api/v1/releases/product.1").await;
+    assert_eq!(release["group"], "checkout");
+    let told = server.get("/api/v1/releases/product.1/explain").await.to_string();
+    assert!(told.contains("together with order.1") && told.contains("group_started"), "{told}");
+
+    let alone = server.ask(Method::POST, "/api/v1/releases/order.1/pause", None).await;
+    let detail = problem(alone, StatusCode::CONFLICT, "wrong-phase").await;
+    assert!(detail.contains("tidegate release group pause checkout"), "{detail}");
+    let outcome = server.post("/api/v1/groups/checkout/rollback", json!({"actor": "bob"})).await;
+    assert_eq!(outcome["changed"], true);
+    let release = server.get("/api/v1/releases/product.1").await;
+    assert_eq!(release["phase"], "rolled_back");
+}
+
+#[tokio::test]
+async fn a_group_that_cannot_begin_says_whose_fault_it_is() {
+    let server = Server::start().await;
+    let mut other = checkout();
+    other["members"][1]["version"] = json!("blue");
+    let response = server.ask(Method::POST, GROUPS, Some(other)).await;
+    let detail = problem(response, StatusCode::CONFLICT, "already-stable").await;
+    assert!(detail.contains("`product`"), "{detail}");
+    let mut many = checkout();
+    many["members"] = json!(vec![json!({"service": "order", "version": "v2"}); 21]);
+    let response = server.ask(Method::POST, GROUPS, Some(many)).await;
+    problem(response, StatusCode::BAD_REQUEST, "bad-request").await;
+    server.post(GROUPS, checkout()).await;
+    let mut other = checkout();
+    other["members"][1]["version"] = json!("newer");
+    let response = server.ask(Method::POST, GROUPS, Some(other)).await;
+    problem(response, StatusCode::CONFLICT, "group-running").await;
+}
+
+#[tokio::test]
+async fn a_release_asked_for_twice_is_so_already() {
+    let server = Server::start().await;
+    let start = || Some(json!({"version": "v2"}));
+    let first = server.ask(Method::POST, START, start()).await;
+    assert_eq!(first.status(), StatusCode::CREATED);
+    let again = server.ask(Method::POST, START, start()).await;
+    assert_eq!(again.status(), StatusCode::OK);
+    assert_eq!(again.headers()["location"], "/api/v1/releases/order.1");
+    let outcome: Value = again.json().await.unwrap();
+    assert_eq!(outcome["changed"], false);
+}

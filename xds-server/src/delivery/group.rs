@@ -1,0 +1,99 @@
+//! Release groups: releases of several services that go forward, and back, together. A group is
+//! known as long as each of its members is the newest release of its service.
+
+use serde::{Deserialize, Serialize};
+
+use super::commit::Commit;
+use super::fold::Misfit;
+use super::names::{GroupName, ReleaseId, ServiceName, VersionName};
+use super::release::{Phase, Release};
+use super::state::{ServiceState, State};
+
+/// Most members that a group may have.
+pub const MAX_MEMBERS: usize = 20;
+
+/// What one service is to be released to, with others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The service.
+    pub service: ServiceName,
+    /// The candidate.
+    pub version: VersionName,
+    /// What it brings to production.
+    pub commit: Option<Commit>,
+}
+
+/// A group that was started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// The release of each service, in the order in which they were named.
+    pub members: Vec<ReleaseId>,
+}
+
+/// A release and its service.
+pub type Teammate<'a> = (&'a ServiceState, &'a Release);
+
+impl State {
+    /// The group that a release belongs to.
+    #[must_use]
+    pub fn group_of(&self, id: &ReleaseId) -> Option<(&GroupName, &Group)> {
+        self.groups.iter().find(|(_, group)| group.members.contains(id))
+    }
+
+    /// The releases of a group, each with its service.
+    pub fn members<'a>(&'a self, group: &'a Group) -> impl Iterator<Item = Teammate<'a>> {
+        group.members.iter().filter_map(|id| {
+            let service = self.service_of(id)?;
+            Some((service, service.release.as_ref()?))
+        })
+    }
+
+    /// All that goes with a release: its group, or it alone.
+    #[must_use]
+    pub fn team(&self, id: &ReleaseId) -> Vec<Teammate<'_>> {
+        match self.group_of(id) {
+            Some((_, group)) => self.members(group).collect(),
+            None => {
+                let service = self.service_of(id);
+                service.and_then(|it| Some((it, it.release.as_ref()?))).into_iter().collect()
+            }
+        }
+    }
+
+    /// Everything that runs, what goes together together.
+    pub fn teams(&self) -> impl Iterator<Item = Vec<Teammate<'_>>> {
+        let leads = |id: &ReleaseId| {
+            self.group_of(id).is_none_or(|(_, group)| group.members.first() == Some(id))
+        };
+        self.running().filter(move |it| leads(&it.id)).map(|it| self.team(&it.id))
+    }
+
+    /// A group of releases that began just now. An ended one of that name is forgotten.
+    pub(super) fn found(&mut self, name: &GroupName, members: &[ReleaseId]) -> Result<(), Misfit> {
+        for id in members {
+            let release = self.release(id).ok_or_else(|| Misfit::NoRelease(id.clone()))?;
+            let begins = matches!(release.phase, Phase::Preparing { .. });
+            if !begins || self.group_of(id).is_some() {
+                return Err(Misfit::Phase(id.clone()));
+            }
+        }
+        if let Some((_, runs)) =
+            self.groups.get(name).and_then(|it| self.members(it).find(|it| it.1.is_running()))
+        {
+            return Err(Misfit::Runs(runs.id.clone()));
+        }
+        self.groups.insert(name.clone(), Group { members: members.to_vec() });
+        Ok(())
+    }
+
+    /// Forgets groups of which a member is no more the newest release of its service: they have
+    /// ended, and cannot go back together any more.
+    pub(super) fn forget_groups(&mut self) {
+        let services = &self.services;
+        let is_newest = |id: &ReleaseId| {
+            let newest = services.values().filter_map(|it| it.release.as_ref());
+            newest.into_iter().any(|release| release.id == *id)
+        };
+        self.groups.retain(|_, group| group.members.iter().all(is_newest));
+    }
+}
