@@ -4,6 +4,7 @@
 
 mod gate;
 mod measure;
+mod mutual;
 mod raw;
 mod reports;
 mod sidecar;
@@ -41,6 +42,9 @@ struct Options {
     /// Streams that share a connection. Real sidecars do not share.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=250))]
     per_connection: u8,
+    /// Measure Tidegate with mutual TLS as well: each sidecar has a certificate of its own.
+    #[arg(long)]
+    tls: bool,
     /// Where the document goes.
     #[arg(long, default_value = "docs/fleet.md")]
     document: PathBuf,
@@ -61,15 +65,22 @@ async fn main() -> Result<()> {
     }
     let per_connection = usize::from(options.per_connection);
     let most = options.sidecars.iter().copied().max().unwrap_or_default().max(GROWTH_SIDECARS);
-    // One end of each connection to both servers is ours.
-    let needed = 2 * most.div_ceil(per_connection) as u64 + OTHER_FILES;
+    // One end of each connection to each server is ours.
+    let servers = 2 + u64::from(options.tls);
+    let needed = servers * most.div_ceil(per_connection) as u64 + OTHER_FILES;
     ensure!(
         needed <= files,
         "{most} sidecars with {per_connection} on a connection need {needed} open files, and the hard limit is \
          {files}: raise it (ulimit -Hn), take fewer --sidecars, or more --per-connection"
     );
     let pushes = usize::from(options.pushes);
-    let size = |sidecars, services, pushes| Size { sidecars, services, pushes, per_connection };
+    let size = |sidecars, services, pushes| Size {
+        sidecars,
+        services,
+        pushes,
+        per_connection,
+        tls: options.tls,
+    };
     let by_sidecars = options.sidecars.iter().map(|&count| size(count, 10, pushes));
     let growth_pushes = pushes.div_ceil(GROWTH_SHARE);
     let by_services =
@@ -86,8 +97,13 @@ async fn main() -> Result<()> {
         1 => "each on a connection of its own, as real ones are".to_owned(),
         many => format!("{many} share a connection"),
     };
+    let tls = if options.tls {
+        "; on the lines **with mTLS** both sides show certificates, which on the others nobody does"
+    } else {
+        ""
+    };
     let how = format!(
-        "{how}. There are {pushes} pushes for each size, {growth_pushes} for those with more services"
+        "{how}{tls}. There are {pushes} pushes for each size, {growth_pushes} for those with more services"
     );
     let document = table::document(&tables, &intake, &how)?;
     if let Some((_, rest)) = document.split_once("\n## ") {

@@ -5,19 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use hyper_util::rt::TokioIo;
 use prost::Message;
 use tidegate_proto::envoy::envoy::config::core::v3::Node;
 use tidegate_proto::envoy::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Channel, Endpoint, Error};
 use tonic::{Request, Streaming};
 use tonic_prost::ProstCodec;
+use tower::service_fn;
 
 use crate::gate::Gate;
+use crate::mutual::{self, Authority};
 
 /// The fleet that all of them belong to, and its one listener.
 pub(crate) const FLEET: &str = "fleet";
@@ -56,6 +60,35 @@ struct Named {
     name: String,
 }
 
+/// A server, and how sidecars come in.
+#[derive(Clone)]
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    /// One for each connection; none where nobody shows who he is.
+    connectors: Vec<TlsConnector>,
+}
+
+impl Server {
+    /// One that speaks plaintext.
+    pub(crate) const fn plain(address: SocketAddr) -> Self {
+        Self { address, connectors: Vec::new() }
+    }
+
+    /// One that so many sidecars of this authority may connect to.
+    pub(crate) fn mutual(
+        address: SocketAddr,
+        authority: &Authority,
+        sidecars: usize,
+    ) -> Result<Self> {
+        let connectors = (0..sidecars).map(|it| authority.connector(it)).collect::<Result<_>>()?;
+        Ok(Self { address, connectors })
+    }
+
+    fn endpoint(&self) -> Result<Endpoint> {
+        Ok(Endpoint::from_shared(format!("http://{}", self.address))?.tcp_nodelay(true))
+    }
+}
+
 /// A fleet that is connected. Dropping it breaks every connection at once.
 #[derive(Debug)]
 pub(crate) struct Sidecars {
@@ -68,18 +101,19 @@ pub(crate) struct Sidecars {
 
 impl Sidecars {
     /// Connects them all at once. To be awaited: `gate.last()`, for the first routes of the last.
-    pub(crate) fn start(server: SocketAddr, count: usize, per_connection: usize) -> Result<Self> {
+    pub(crate) fn start(server: &Server, count: usize, per_connection: usize) -> Result<Self> {
         let gate = Arc::new(Gate::default());
         gate.arm(count);
         let mut tasks = JoinSet::new();
-        let endpoint = Endpoint::from_shared(format!("http://{server}"))?.tcp_nodelay(true);
+        let (endpoint, address) = (server.endpoint()?, server.address);
         for connection in 0..count.div_ceil(per_connection) {
             let first = connection * per_connection;
             let ids = first..count.min(first + per_connection);
             let (endpoint, gate) = (endpoint.clone(), Arc::clone(&gate));
+            let connector = server.connectors.get(first).cloned();
             tasks.spawn(async move {
                 let channel = loop {
-                    match endpoint.connect().await {
+                    match connect(&endpoint, address, connector.clone()).await {
                         Ok(channel) => break channel,
                         Err(_) => tokio::time::sleep(RETRY).await,
                     }
@@ -96,6 +130,19 @@ impl Sidecars {
     pub(crate) async fn stop(mut self) {
         self.tasks.shutdown().await;
     }
+}
+
+async fn connect(
+    endpoint: &Endpoint,
+    address: SocketAddr,
+    connector: Option<TlsConnector>,
+) -> Result<Channel, Error> {
+    let Some(connector) = connector else { return endpoint.connect().await };
+    let secured = service_fn(move |_| {
+        let connecting = mutual::connect(address, connector.clone());
+        async { connecting.await.map(TokioIo::new) }
+    });
+    endpoint.connect_with_connector(secured).await
 }
 
 /// One sidecar, which comes back whenever its stream ends.

@@ -19,8 +19,9 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
+use crate::mutual::{Authority, IDENTITIES};
 use crate::raw::PUSH;
-use crate::sidecar::{FLEET, Sidecars};
+use crate::sidecar::{FLEET, Server, Sidecars};
 
 /// The service whose weight is moved.
 const SERVICE: &str = "s0";
@@ -28,21 +29,31 @@ const SERVICE: &str = "s0";
 pub(crate) const STEPS: usize = 99;
 
 /// A control plane whose release of [`SERVICE`] is on its first step, and stays until it is promoted.
-#[derive(Debug)]
 pub(crate) struct Tidegate {
-    pub(crate) control: ControlPlane,
+    control: ControlPlane,
+    pub(crate) server: Server,
     pub(crate) process: u32,
     release: String,
 }
 
 impl Tidegate {
-    pub(crate) async fn start(services: usize, dir: &Path) -> Result<Self> {
+    /// One for so many sidecars, by mutual TLS if there is an authority. Its files are in `dir`.
+    pub(crate) async fn start(
+        services: usize,
+        sidecars: usize,
+        dir: &Path,
+        authority: Option<&Authority>,
+    ) -> Result<Self> {
         let (xds, api) = (ports::free_address()?, ports::free_address()?);
-        let text = config(services, xds, api, dir)?;
+        let text = config(services, xds, api, dir, authority.is_some())?;
         let mut control = ControlPlane::start(&binaries::tidegate()?, &text, xds, api, dir).await?;
         let process = control.process()?.id();
         // A release leaves 0 % when a sidecar has it: one is enough.
-        let first = Sidecars::start(xds, 1, 1)?;
+        let server = match authority {
+            None => Server::plain(xds),
+            Some(authority) => Server::mutual(xds, authority, sidecars)?,
+        };
+        let first = Sidecars::start(&server, 1, 1)?;
         first.gate.last().await?;
         let started = json!({"version": "v2"});
         let answer = control.post(&format!("services/{SERVICE}/releases"), &started).await?;
@@ -50,7 +61,7 @@ impl Tidegate {
         let stepping = |it: &tidegate_tests::story::ReleaseView| it.phase == Phase::Stepping;
         let release = Operator::new(&control).until(SERVICE, stepping).await?.id;
         first.stop().await;
-        Ok(Self { control, process, release })
+        Ok(Self { control, server, process, release })
     }
 
     /// One weight change. Returns when it is committed and answered.
@@ -129,11 +140,23 @@ pub(crate) async fn messages(server: SocketAddr) -> Result<(Vec<u8>, usize)> {
     Ok((all, routes))
 }
 
-fn config(services: usize, xds: SocketAddr, api: SocketAddr, dir: &Path) -> Result<String> {
+fn config(
+    services: usize,
+    xds: SocketAddr,
+    api: SocketAddr,
+    dir: &Path,
+    mutual: bool,
+) -> Result<String> {
     let steps = (1..=STEPS).map(|step| format!("{step}%")).collect::<Vec<_>>().join(", ");
+    let (tls, identities) = if mutual {
+        let files = "tls: {cert: server.pem, key: server.key, client_ca: ca.pem}";
+        (format!(", {files}"), format!("    identities: [\"{IDENTITIES}\"]\n"))
+    } else {
+        (String::new(), String::new())
+    };
     let mut text = format!(
-        "listen: {{xds: \"{xds}\", api: \"{api}\"}}\ndata_dir: {:?}\n\
-         filter: {{wasm: \"/filter.wasm\"}}\nfleets:\n  - name: {FLEET}\n    \
+        "listen: {{xds: \"{xds}\", api: \"{api}\"{tls}}}\ndata_dir: {:?}\n\
+         filter: {{wasm: \"/filter.wasm\"}}\nfleets:\n  - name: {FLEET}\n{identities}    \
          listeners: [{{name: ingress, address: \"127.0.0.1:10000\", services: [\"*\"]}}]\n\
          services:\n",
         dir.join("data"),

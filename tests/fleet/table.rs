@@ -19,7 +19,7 @@ pub(crate) const fn head() -> &'static str {
     HEAD
 }
 
-/// Both servers, and how they compare.
+/// All servers, and how the first two compare.
 pub(crate) fn rows(row: &Row) -> Result<String> {
     let size = row.size;
     let mut text = String::new();
@@ -28,17 +28,7 @@ pub(crate) fn rows(row: &Row) -> Result<String> {
     for (start, name, side) in
         [(first.as_str(), "Tidegate", &row.tidegate), ("| | | ", "raw tonic", &row.raw)]
     {
-        let streams = size.sidecars as f64;
-        let cpu = side.cpu.as_secs_f64() / side.pushes.len().max(1) as f64;
-        writeln!(
-            text,
-            "{start}| {name} {}| {:.1} ms | {:.1} µs | {:.1} kB | {:.2} s |",
-            millis(&side.pushes.iter().copied().collect()),
-            cpu * 1e3,
-            cpu * 1e6 / streams,
-            side.memory_kb as f64 / streams,
-            side.storm.as_secs_f64(),
-        )?;
+        line(&mut text, start, name, side, size.sidecars)?;
     }
     let ratio = |of: fn(&Side) -> f64| of(&row.tidegate) / of(&row.raw).max(1e-9);
     write!(text, "| | | | ratio ")?;
@@ -52,7 +42,26 @@ pub(crate) fn rows(row: &Row) -> Result<String> {
         ratio(|side| side.memory_kb as f64),
         ratio(|side| side.storm.as_secs_f64()),
     )?;
+    if let Some(mutual) = &row.mutual {
+        line(&mut text, "| | | ", "Tidegate with mTLS", mutual, size.sidecars)?;
+    }
     Ok(text)
+}
+
+/// What was measured of one server.
+fn line(text: &mut String, start: &str, name: &str, side: &Side, sidecars: usize) -> Result<()> {
+    let streams = sidecars as f64;
+    let cpu = side.cpu.as_secs_f64() / side.pushes.len().max(1) as f64;
+    writeln!(
+        text,
+        "{start}| {name} {}| {:.1} ms | {:.1} µs | {:.1} kB | {:.2} s |",
+        millis(&side.pushes.iter().copied().collect()),
+        cpu * 1e3,
+        cpu * 1e6 / streams,
+        side.memory_kb as f64 / streams,
+        side.storm.as_secs_f64(),
+    )?;
+    Ok(())
 }
 
 const QUANTILES: [f64; 6] = [0.0, 0.25, 0.5, 0.75, 0.99, 1.0];

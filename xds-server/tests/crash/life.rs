@@ -20,7 +20,7 @@ use tidegate::effects::notify::stats::Stats;
 use tidegate::effects::{Outbound, Pace, dns, hooks, smoke};
 use tidegate::judge::Evidence;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::mortal::{Mortal, Sent, Willing};
 use super::outside::Outside;
@@ -30,6 +30,8 @@ use super::stories::Story;
 const TICK: Duration = Duration::from_secs(1);
 /// So many ticks end any story.
 const LONGEST: usize = 500;
+/// What is not done after so long never will be.
+const LONG: Duration = Duration::from_secs(30);
 /// What a version serves in a tick.
 const REQUESTS: u64 = 1000;
 /// Quick to try again.
@@ -124,7 +126,14 @@ impl Life<'_> {
     /// they want, and if they want nothing time passes.
     async fn tell(&self) -> Result<(), Stopped> {
         for _ in 0..LONGEST {
-            let view = self.settled().await;
+            let settled = timeout(LONG, self.settled()).await;
+            let view = settled.unwrap_or_else(|_| {
+                panic!(
+                    "{}: not done: {:#?}",
+                    self.story.name,
+                    self.controller.view().borrow().state
+                )
+            });
             if let Some(command) = (self.story.next)(&view.state) {
                 match self.ask(command, "anne").await? {
                     Ok(()) => {}
