@@ -17,9 +17,15 @@ say = @printf '\n== %s\n' '$(1)'
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# What a tool shares with the server is built once if both are built together.
+demo: TOOL := tidegate-demo
+bench: TOOL := tidegate-bench
+fleet: TOOL := tidegate-fleet
+
 build: targets ## dist/tidegate, dist/tidegate_filter.wasm and dist/tidegate-demo-app
 	$(call say,building the control plane and the demo service (the first time takes minutes))
-	$(CARGO) build --release -p tidegate -p tidegate-demo-app
+	$(CARGO) build --release -p tidegate -p tidegate-demo-app $(if $(TOOL),-p tidegate-tests \
+	  --bin tidegate --bin tidegate-demo-app --bin $(TOOL))
 	$(call say,building the filter)
 	$(CARGO) build --profile filter --target $(WASM_TARGET) -p tidegate-filter
 	@mkdir -p dist
@@ -34,8 +40,6 @@ targets: ## the WASM target of the pinned toolchain, added if it is missing
 	  exit 1; }
 
 demo: build ## tell the whole story on real Envoys, in three minutes; KEEP=1 leaves it running
-	$(call say,building the demo)
-	$(CARGO) build --release -p tidegate-tests --bin tidegate-demo
 	@TIDEGATE_ENVOY="$$(envoy/get-envoy)" && export TIDEGATE_ENVOY && \
 	  exec $(BUILT)/release/tidegate-demo $(if $(KEEP),--keep)
 
@@ -81,8 +85,6 @@ deny: ## what deny.toml demands of dependencies; needs cargo-deny
 	else echo "skipped: advisories, because the database could not be fetched"; fi
 
 bench: build ## the numbers of the design, each beside its baseline; and the protocol's model at length
-	$(call say,building the benches)
-	$(CARGO) build --release -p tidegate-tests --bin tidegate-bench
 	@TIDEGATE_ENVOY="$$(envoy/get-envoy)" && export TIDEGATE_ENVOY && $(BUILT)/release/tidegate-bench
 	$(call say,start-up after a million decisions)
 	$(CARGO) bench -p tidegate --bench start_up
@@ -90,8 +92,6 @@ bench: build ## the numbers of the design, each beside its baseline; and the pro
 	PROPTEST_CASES=10000 $(RUN_TESTS) -p tidegate --lib every_conversation
 
 fleet: build ## 9 000 simulated sidecars beside a raw broadcast; writes docs/fleet.md; FLEET='--sidecars 100' changes it
-	$(call say,building the fleet)
-	$(CARGO) build --release -p tidegate-tests --bin tidegate-fleet
 	@exec $(BUILT)/release/tidegate-fleet $(FLEET)
 
 # Coverage comes from a pass that every LLVM has, so the pinned stable toolchain will do. With --target it is not
