@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+use super::configuration::Applied;
 use super::event::Event;
 use super::freeze::Stop;
 use super::hook::{CallEnd, Moment};
@@ -90,6 +91,9 @@ impl State {
     fn fold(&mut self, at: Timestamp, event: &Event) -> Result<(), Misfit> {
         match event {
             Event::CatalogueApplied { services } => self.declare(services)?,
+            Event::ConfigurationApplied { version } => {
+                self.configuration = Some(Applied { version: version.clone(), at });
+            }
             Event::VersionRegistered { service, version, spec } => {
                 self.service_mut(service)?.place(version, spec)?
             }
