@@ -27,18 +27,10 @@ pub trait Backend: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<Outcome, CommandError>>;
 
     /// Takes a configuration.
-    fn apply(
-        &self,
-        text: String,
-        origin: Origin,
-    ) -> BoxFuture<'_, Result<Outcome, ReloadError>>;
+    fn apply(&self, text: String, origin: Origin) -> BoxFuture<'_, Result<Outcome, ReloadError>>;
 
     /// What would become of a configuration.
-    fn try_out(
-        &self,
-        text: String,
-        origin: Origin,
-    ) -> BoxFuture<'_, Result<Outcome, ReloadError>>;
+    fn try_out(&self, text: String, origin: Origin) -> BoxFuture<'_, Result<Outcome, ReloadError>>;
 
     /// How the server's own configuration file fares.
     fn file(&self) -> FileStatus;

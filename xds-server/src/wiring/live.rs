@@ -51,19 +51,11 @@ impl Backend for Live {
         self.controller.submit(command, origin).boxed()
     }
 
-    fn apply(
-        &self,
-        text: String,
-        origin: Origin,
-    ) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
+    fn apply(&self, text: String, origin: Origin) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
         self.reloader.apply(text, Source::Api, origin).boxed()
     }
 
-    fn try_out(
-        &self,
-        text: String,
-        origin: Origin,
-    ) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
+    fn try_out(&self, text: String, origin: Origin) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
         async move { self.reloader.try_out(text, &origin).await }.boxed()
     }
 

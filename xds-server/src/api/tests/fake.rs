@@ -157,11 +157,7 @@ impl Backend for Fake {
         .boxed()
     }
 
-    fn apply(
-        &self,
-        text: String,
-        origin: Origin,
-    ) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
+    fn apply(&self, text: String, origin: Origin) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
         async move {
             let config = config::check(&text, Path::new("")).map_err(ReloadError::Invalid)?;
             Ok(self.submit(applied(config), origin).await?)
@@ -169,11 +165,7 @@ impl Backend for Fake {
         .boxed()
     }
 
-    fn try_out(
-        &self,
-        text: String,
-        origin: Origin,
-    ) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
+    fn try_out(&self, text: String, origin: Origin) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
         async move {
             let config = config::check(&text, Path::new("")).map_err(ReloadError::Invalid)?;
             let state = self.view.borrow().state.clone();

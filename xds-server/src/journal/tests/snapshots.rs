@@ -102,7 +102,7 @@ fn a_full_disk_costs_the_snapshot_and_nothing_else() {
     let truth = truth(directory.path());
     let mut large = truth.clone();
     large.state.flags.insert("large".to_owned(), "x".repeat(100_000).into());
-    journal.limit_pages(1);
+    journal.limit_pages(15);
     let error = journal.keep(Timestamp(10), &large).unwrap_err();
     assert!(error.to_string().contains("full"), "{error}");
     assert_eq!(journal.append(&[new(11, flag(4))]).unwrap()[0].seq, 11);
