@@ -79,7 +79,7 @@ async fn until_taken(world: &World, file: &File, sidecars: usize) -> Result<()> 
 async fn search(version: &str) -> Result<Service> {
     let identity = Identity { service: "search".to_owned(), version: version.to_owned() };
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    Service::start(identity, anywhere, Faults::default()).await
+    Ok(Service::start(identity, anywhere, Faults::default()).await?)
 }
 
 async fn world() -> Result<World> {
