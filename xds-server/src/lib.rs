@@ -15,5 +15,6 @@ pub mod figures;
 pub mod flags;
 pub mod journal;
 pub mod judge;
+pub mod reload;
 pub mod telemetry;
 pub mod xds;

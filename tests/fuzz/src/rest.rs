@@ -18,6 +18,7 @@ use tidegate::delivery::names::{FleetName, ServiceName, VersionName};
 use tidegate::delivery::state::State;
 use tidegate::delivery::units::Timestamp;
 use tidegate::journal::Record;
+use tidegate::reload::{FileStatus, ReloadError};
 use tidegate::telemetry::counts::Counts;
 use tidegate::xds::fleet::{Inspection, NodeStatus};
 use tokio::runtime::Runtime;
@@ -69,6 +70,19 @@ impl Backend for Memory {
 
     fn inspect<'a>(&'a self, _: &'a FleetName, _: &'a str) -> BoxFuture<'a, Inspection> {
         async { Inspection::default() }.boxed()
+    }
+
+    // What a configuration may say has a fuzzer of its own.
+    fn apply(&self, _: String, _: Origin) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
+        async { Err(ReloadError::NeedsRestart(vec!["listen"])) }.boxed()
+    }
+
+    fn try_out(&self, text: String, origin: Origin) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
+        self.apply(text, origin)
+    }
+
+    fn file(&self) -> FileStatus {
+        FileStatus { path: "tidegate.yaml".into(), trouble: None }
     }
 
     fn damage(&self) -> Option<String> {

@@ -13,6 +13,7 @@ use crate::delivery::command::{Command, Outcome};
 use crate::delivery::names::{FleetName, ServiceName, VersionName};
 use crate::delivery::units::Timestamp;
 use crate::journal::Record;
+use crate::reload::{FileStatus, ReloadError};
 use crate::telemetry::counts::Counts;
 use crate::xds::fleet::{Inspection, NodeStatus};
 
@@ -24,6 +25,15 @@ pub trait Backend: Send + Sync + 'static {
         command: Command,
         origin: Origin,
     ) -> BoxFuture<'_, Result<Outcome, CommandError>>;
+
+    /// Takes a configuration.
+    fn apply(&self, text: String, origin: Origin) -> BoxFuture<'_, Result<Outcome, ReloadError>>;
+
+    /// What would become of a configuration.
+    fn try_out(&self, text: String, origin: Origin) -> BoxFuture<'_, Result<Outcome, ReloadError>>;
+
+    /// How the server's own configuration file fares.
+    fn file(&self) -> FileStatus;
 
     /// What is decided and seen now; changes whenever that does.
     fn view(&self) -> watch::Receiver<Arc<View>>;

@@ -3,6 +3,7 @@
 
 pub mod backend;
 mod body;
+pub mod configuration;
 mod events;
 pub mod explain;
 mod flags;
@@ -67,6 +68,7 @@ pub fn router(backend: Arc<dyn Backend>, stop: watch::Receiver<bool>) -> Router 
         stop,
     };
     let v1 = Router::new()
+        .merge(configuration::routes())
         .merge(services::routes())
         .merge(versions::routes())
         .merge(releases::routes())

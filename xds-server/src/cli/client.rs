@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use clap::Args;
-use reqwest::{Method, Response, Url};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Method, RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tidegate::api::problem::Details;
@@ -98,7 +99,7 @@ impl Client {
         path: &[&str],
         query: &[(&str, String)],
     ) -> Result<T, Failure> {
-        let answer = self.send(Method::GET, path, query, None).await?;
+        let answer = self.send(Method::GET, path, query, |request| request).await?;
         serde_json::from_slice(&answer).map_err(|error| self.strange(&error.to_string()))
     }
 
@@ -110,7 +111,25 @@ impl Client {
         query: &[(&str, String)],
         body: Option<&Value>,
     ) -> Result<Value, Failure> {
-        let answer = self.send(method, path, query, body).await?;
+        let answer = self
+            .send(method, path, query, |request| match body {
+                Some(body) => request.json(body),
+                None => request,
+            })
+            .await?;
+        serde_json::from_slice(&answer).map_err(|error| self.strange(&error.to_string()))
+    }
+
+    /// `PUT /api/v1/…` of a text of some media type.
+    pub(super) async fn put_text(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+        kind: &'static str,
+        text: String,
+    ) -> Result<Value, Failure> {
+        let body = |request: RequestBuilder| request.header(CONTENT_TYPE, kind).body(text);
+        let answer = self.send(Method::PUT, path, query, body).await?;
         serde_json::from_slice(&answer).map_err(|error| self.strange(&error.to_string()))
     }
 
@@ -119,16 +138,13 @@ impl Client {
         method: Method,
         path: &[&str],
         query: &[(&str, String)],
-        body: Option<&Value>,
+        body: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<Vec<u8>, Failure> {
         let mut url = self.server.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["api", "v1"]).extend(path);
         }
-        let mut request = self.http.request(method, url).query(query);
-        if let Some(body) = body {
-            request = request.json(body);
-        }
+        let request = body(self.http.request(method, url).query(query));
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         self.answer(response).await
     }

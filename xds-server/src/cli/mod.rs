@@ -1,5 +1,6 @@
 //! The command line, one file a command. Exit codes: 0 done, 1 failed and said why, 2 not understood.
 
+mod apply;
 mod audit;
 mod client;
 mod diagnostics;
@@ -41,6 +42,8 @@ enum Command {
     Serve(serve::Args),
     /// Check a configuration file; every mistake with file, line, column and a way out
     Validate(validate::Args),
+    /// Send a running server a configuration
+    Apply(apply::Args),
     /// Print the JSON Schema of the configuration file, for editors
     Schema,
     /// Show the services, their releases and what they wait for
@@ -81,6 +84,7 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Validate(args) => return validate::run(&args),
         Command::Schema => return schema::run(),
         Command::Envoy(args) => return envoy::run(&args),
+        Command::Apply(args) => Client::Apply(args),
         Command::Status(args) => Client::Status(args),
         Command::Release(args) => Client::Release(args),
         Command::Version(args) => Client::Version(args),
@@ -96,6 +100,7 @@ fn execute(command: Command) -> Result<(), Failure> {
         .map_err(Failure::Runtime)?;
     runtime.block_on(async {
         match client {
+            Client::Apply(args) => apply::run(args).await,
             Client::Status(args) => status::run(args).await,
             Client::Release(args) => release::run(args).await,
             Client::Version(args) => version::run(args).await,
@@ -110,6 +115,7 @@ fn execute(command: Command) -> Result<(), Failure> {
 
 /// The commands that talk to a running server.
 enum Client {
+    Apply(apply::Args),
     Status(status::Args),
     Release(release::Args),
     Version(version::Args),

@@ -3,16 +3,17 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tidegate::config::{self, Config};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::info;
 
 use super::failure::Failure;
 use super::logs;
-use crate::wiring::{self, Listeners};
+use crate::wiring::{self, File, Listeners};
 
 /// Run the control plane: xDS and reports on one port, REST and metrics on another.
 #[derive(Debug, clap::Args)]
@@ -30,16 +31,17 @@ const BACKLOG: u32 = 4096;
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = config::load(&args.config)?;
+    let file = args.config.clone();
     logs::start(&args.logs)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(Failure::Runtime)?;
-    runtime.block_on(serve(config))
+    runtime.block_on(serve(config, file))
 }
 
 /// Takes both ports before anything else: a server that could not be reached must not decide.
-async fn serve(config: Config) -> Result<(), Failure> {
+async fn serve(config: Config, file: PathBuf) -> Result<(), Failure> {
     let listeners = Listeners {
         xds: bind("xDS", "xds", config.listen.xds)?,
         api: bind("the API", "api", config.listen.api)?,
@@ -48,6 +50,15 @@ async fn serve(config: Config) -> Result<(), Failure> {
     // Before the journal is opened: whoever stops us early stops us well.
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::Runtime)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(Failure::Runtime)?;
+    let reread = Arc::new(Notify::new());
+    let asked = Arc::clone(&reread);
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            info!("SIGHUP: reading the configuration again");
+            asked.notify_one();
+        }
+    });
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => info!("SIGTERM: stopping"),
@@ -56,7 +67,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         // Fails only if all has stopped by itself.
         stop.send(true).ok();
     });
-    wiring::run(config, listeners, stopped).await?;
+    wiring::run(config, File { path: file, reread }, listeners, stopped).await?;
     info!("stopped");
     Ok(())
 }

@@ -2,6 +2,7 @@
 //!
 //! `raw` is the file's shape, `parse` reads it, `resolve` checks and completes it.
 
+mod change;
 mod parse;
 mod place;
 mod preview_key;
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 pub use place::Place;
 pub use preview_key::PreviewKey;
@@ -59,7 +61,14 @@ pub fn load(path: &Path) -> Result<Config, LoadError> {
 /// With everything that is wrong: what the file's shape lets be read is checked to the end.
 pub fn check(text: &str, base: &Path) -> Result<Config, Vec<Problem>> {
     let root: raw::Root = parse::parse(text).map_err(|problem| vec![problem])?;
-    resolve::resolve(&root, base)
+    let config = resolve::resolve(&root, base)?;
+    Ok(Config { hash: hash(text), ..config })
+}
+
+/// What names a text: its SHA-256, in hexadecimal.
+#[must_use]
+pub fn hash(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Reads a plan that a release brings along, in the grammar of a service's `strategy`, from JSON.
@@ -79,7 +88,11 @@ pub fn schema() -> schemars::Schema {
     schemars::schema_for!(raw::Root)
 }
 
-fn read(path: &Path) -> Result<String, LoadError> {
+/// Reads the text of a configuration file, whatever it says.
+///
+/// # Errors
+/// When the file cannot be read, or is too large.
+pub fn read(path: &Path) -> Result<String, LoadError> {
     let fail = |source| LoadError::Read { path: path.to_owned(), source };
     let mut text = String::new();
     let file = File::open(path).map_err(fail)?;
@@ -94,6 +107,8 @@ fn read(path: &Path) -> Result<String, LoadError> {
 /// Everything that `tidegate serve` was told.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
+    /// What names its text, see [`hash()`].
+    pub hash: String,
     /// Where to listen.
     pub listen: Listen,
     /// Where the journal lives.

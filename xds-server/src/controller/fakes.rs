@@ -11,7 +11,9 @@ use tokio::time::timeout;
 
 use super::{Counts, Handle, Origin, Parts, Sidecars, View, spawn};
 use crate::clock::Clock;
+use crate::config::Mesh;
 use crate::delivery::catalogue::Guardrails;
+use crate::delivery::configuration::{Source, Version};
 use crate::delivery::fixtures::{order, product, refused};
 use crate::delivery::names::{ReleaseId, ServiceName, VersionName};
 use crate::delivery::progress::Convergence;
@@ -20,8 +22,8 @@ use crate::delivery::units::{Ppm, Timestamp};
 use crate::journal::{Head, Journal, JournalError, NewRecord, Record, Sqlite};
 use crate::judge::Evidence;
 
-#[derive(Default)]
 struct Things {
+    mesh: Mesh,
     time: u64,
     /// The last serial that one of the two sidecars has, if it lags.
     lagging_at: Option<u64>,
@@ -33,6 +35,22 @@ struct Things {
     disk_full: bool,
     disk_hangs: bool,
     records: Vec<Record>,
+}
+
+impl Default for Things {
+    fn default() -> Self {
+        Self {
+            mesh: Mesh::new("filter.wasm".to_owned(), Vec::new()),
+            time: 0,
+            lagging_at: None,
+            refuses: false,
+            published: Vec::new(),
+            counts: BTreeMap::new(),
+            disk_full: false,
+            disk_hangs: false,
+            records: Vec::new(),
+        }
+    }
 }
 
 #[derive(Clone, Default)]
@@ -59,6 +77,7 @@ impl World {
             sidecars: Box::new(self.clone()),
             counts: Box::new(self.clone()),
             clock: Clock::new(move || Timestamp(things.lock().time)),
+            version: Version { hash: "first".to_owned(), source: Source::File },
             services: vec![order(), product()],
             freezes: Vec::new(),
             flags: None,
@@ -104,6 +123,11 @@ impl World {
         self.things.lock().published.clone()
     }
 
+    /// The mesh that the next publication has.
+    pub(crate) fn mesh(&self) -> Mesh {
+        self.things.lock().mesh.clone()
+    }
+
     pub(crate) fn records(&self) -> Vec<Record> {
         self.things.lock().records.clone()
     }
@@ -116,6 +140,10 @@ impl Sidecars for World {
         let published = &mut self.things.lock().published;
         published.push(wanted);
         published.len() as u64
+    }
+
+    fn rewire(&mut self, mesh: Mesh) -> Mesh {
+        std::mem::replace(&mut self.things.lock().mesh, mesh)
     }
 
     fn convergence(&self, serial: u64) -> Convergence {

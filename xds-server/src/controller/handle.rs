@@ -6,8 +6,12 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::view::View;
+use crate::config::Mesh;
+use crate::delivery::catalogue::ServiceSpec;
 use crate::delivery::command::{Command, Outcome, Refusal};
+use crate::delivery::configuration::Version;
 use crate::delivery::fold::FoldError;
+use crate::delivery::freeze::Freeze;
 use crate::journal::{JournalError, Record};
 
 /// Most records that [`Handle::events`] returns at a time.
@@ -64,10 +68,38 @@ pub enum CommandError {
     Stopped,
 }
 
+/// A configuration to be taken while everything runs: what is journaled of it, and the mesh that
+/// the same publication brings.
+#[derive(Debug, Clone)]
+pub struct Configuration {
+    /// Which.
+    pub version: Version,
+    /// Its services.
+    pub services: Vec<ServiceSpec>,
+    /// Its times in which nothing goes forward.
+    pub freezes: Vec<Freeze>,
+    /// Its fleets and their listeners.
+    pub mesh: Mesh,
+}
+
+impl Configuration {
+    /// What is asked of the reducer, and the mesh.
+    #[must_use]
+    pub fn split(self) -> (Command, Mesh) {
+        let Self { version, services, freezes, mesh } = self;
+        (Command::ApplyConfiguration { version, services, freezes }, mesh)
+    }
+}
+
 /// What the controller is asked.
 pub(super) enum Request {
     Command {
         command: Box<Command>,
+        origin: Origin,
+        reply: oneshot::Sender<Result<Outcome, CommandError>>,
+    },
+    Configure {
+        configuration: Box<Configuration>,
         origin: Origin,
         reply: oneshot::Sender<Result<Outcome, CommandError>>,
     },
@@ -106,6 +138,20 @@ impl Handle {
         origin.check()?;
         let command = Box::new(command);
         self.ask(|reply| Request::Command { command, origin, reply }).await
+    }
+
+    /// Takes a configuration: all of it, or nothing. Once it is answered, the view shows it.
+    ///
+    /// # Errors
+    /// When it had no effect.
+    pub async fn configure(
+        &self,
+        configuration: Configuration,
+        origin: Origin,
+    ) -> Result<Outcome, CommandError> {
+        origin.check()?;
+        let configuration = Box::new(configuration);
+        self.ask(|reply| Request::Configure { configuration, origin, reply }).await
     }
 
     /// The newest state, and word of every change.

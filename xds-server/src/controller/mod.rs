@@ -19,11 +19,13 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 
-pub use self::handle::{CommandError, Handle, MAX_PAGE, Origin};
+pub use self::handle::{CommandError, Configuration, Handle, MAX_PAGE, Origin};
 pub use self::view::View;
 use self::writer::Writer;
 use crate::clock::Clock;
+use crate::config::Mesh;
 use crate::delivery::catalogue::{Guardrails, ServiceSpec};
+use crate::delivery::configuration::Version;
 use crate::delivery::freeze::Freeze;
 use crate::delivery::names::{ReleaseId, ServiceName, VersionName};
 use crate::delivery::progress::Convergence;
@@ -40,6 +42,9 @@ const BACKLOG: usize = 256;
 pub trait Sidecars: Send {
     /// Makes them have what the state wants. Returns the serial to wait for.
     fn publish(&mut self, state: &State) -> u64;
+
+    /// Another mesh, from the next publication on. Returns the one before.
+    fn rewire(&mut self, mesh: Mesh) -> Mesh;
 
     /// How many of them have what had that serial.
     fn convergence(&self, serial: u64) -> Convergence;
@@ -67,6 +72,8 @@ pub struct Parts {
     pub counts: Box<dyn Counts>,
     /// The time.
     pub clock: Clock,
+    /// Which configuration it is.
+    pub version: Version,
     /// The configuration's services.
     pub services: Vec<ServiceSpec>,
     /// The configuration's times in which nothing goes forward.

@@ -13,7 +13,8 @@ use super::observe::{Epoch, Tally};
 use super::view::View;
 use super::{Counts, Parts, Sidecars, StartError, log};
 use crate::clock::{Clock, SkewLog};
-use crate::delivery::command::{Asker, Command, Outcome};
+use crate::config::Mesh;
+use crate::delivery::command::{Asker, Command, Outcome, Refusal};
 use crate::delivery::event::Event;
 use crate::delivery::group::Teammate;
 use crate::delivery::names::ReleaseId;
@@ -79,8 +80,15 @@ impl Writer {
             records,
         };
         writer.replay()?;
-        writer.configure(&Command::ApplyCatalogue(parts.services))?;
-        writer.configure(&Command::ApplyFreezes(parts.freezes))?;
+        let Parts { version, services, freezes, .. } = parts;
+        match writer.configure(&Command::ApplyConfiguration { version, services, freezes }) {
+            // It was refused while the server ran, or was written while it did not. Either way the
+            // release must go on, under the services that it began with.
+            Err(StartError::Configuration(CommandError::Refused(
+                refusal @ Refusal::MidRelease { .. },
+            ))) => warn!(%refusal, "the services stay as the journal has them"),
+            other => other?,
+        }
         if let Some(flags) = parts.flags
             && writer.state.flags.is_empty()
             && writer.state.evaluators.is_empty()
@@ -154,6 +162,12 @@ impl Writer {
                         // Who asked may have gone away; it is done all the same.
                         reply.send(outcome).ok();
                     }
+                    Some(Request::Configure { configuration, origin, reply }) => {
+                        let (command, mesh) = configuration.split();
+                        let outcome = self.reconfigure(&command, mesh, &origin);
+                        self.advance();
+                        reply.send(outcome).ok();
+                    }
                     Some(Request::Events { after, limit, reply }) => {
                         let page = self.journal.read(after, limit);
                         reply.send(page.map_err(CommandError::Journal)).ok();
@@ -173,6 +187,19 @@ impl Writer {
         let (events, outcome) = decide_command(&self.state, &asker, command)?;
         self.commit(now, events, origin)?;
         Ok(outcome)
+    }
+
+    /// The one publication that follows has the services and the mesh, or none of them.
+    fn reconfigure(
+        &mut self,
+        command: &Command,
+        mesh: Mesh,
+        origin: &Origin,
+    ) -> Result<Outcome, CommandError> {
+        let former = self.sidecars.rewire(mesh);
+        self.command(command, origin).inspect_err(|_| {
+            self.sidecars.rewire(former);
+        })
     }
 
     /// Looks at every running release, and does what follows.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::catalogue::{ServiceSpec, VersionSpec};
 use super::commit::Commit;
+use super::configuration::Version;
 use super::dns::RecordSet;
 use super::freeze::Freeze;
 use super::group::Member;
@@ -33,6 +34,15 @@ pub struct Asker<'a> {
 pub enum Command {
     /// Take these services as the catalogue.
     ApplyCatalogue(Vec<ServiceSpec>),
+    /// Take this configuration: all of it, or nothing.
+    ApplyConfiguration {
+        /// Which.
+        version: Version,
+        /// Its services.
+        services: Vec<ServiceSpec>,
+        /// Its times in which nothing goes forward.
+        freezes: Vec<Freeze>,
+    },
     /// A version was deployed.
     RegisterVersion {
         /// Of which service.
@@ -275,6 +285,18 @@ pub enum Refusal {
         release: ReleaseId,
         /// Why not, and what to do instead.
         why: String,
+    },
+    /// The configuration changes what a running release is about.
+    #[error(
+        "service `{service}`: {what} cannot change while its release `{release}` runs; promote, abort or roll it back first. Nothing of this configuration is applied"
+    )]
+    MidRelease {
+        /// The service.
+        service: ServiceName,
+        /// Its running release.
+        release: ReleaseId,
+        /// What was changed.
+        what: String,
     },
     /// A value that cannot be.
     #[error("{0}")]

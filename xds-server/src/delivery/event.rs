@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::catalogue::{ServiceSpec, VersionSpec};
 use super::checks::CheckResult;
 use super::commit::Commit;
+use super::configuration::Version;
 use super::dns::RecordSet;
 use super::freeze::Freeze;
 use super::health::Health;
@@ -27,6 +28,13 @@ pub enum Event {
     CatalogueApplied {
         /// Every service.
         services: Vec<ServiceSpec>,
+    },
+    /// A configuration counts from now on. What it changed of services and freezes stands in the
+    /// records just before; the rest of it is in no record, and is known by its hash.
+    ConfigurationApplied {
+        /// Which.
+        #[serde(flatten)]
+        version: Version,
     },
     /// A version was deployed somewhere.
     VersionRegistered {
@@ -302,6 +310,7 @@ impl Event {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::CatalogueApplied { .. } => "catalogue_applied",
+            Self::ConfigurationApplied { .. } => "configuration_applied",
             Self::VersionRegistered { .. } => "version_registered",
             Self::ReleaseStarted { .. } => "release_started",
             Self::HealthSeen { .. } => "health_seen",
@@ -378,6 +387,7 @@ impl Event {
             | Self::HookFailed { id, .. }
             | Self::Completed { id, .. } => Some(id),
             Self::CatalogueApplied { .. }
+            | Self::ConfigurationApplied { .. }
             | Self::VersionRegistered { .. }
             | Self::GroupStarted { .. }
             | Self::CheckReported { .. }

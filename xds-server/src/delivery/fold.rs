@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+use super::configuration::Applied;
 use super::event::Event;
 use super::freeze::Stop;
 use super::hook::{CallEnd, Moment};
@@ -92,6 +93,9 @@ impl State {
             Event::CatalogueApplied { services } => {
                 self.declare(services)?;
                 self.forget_groups();
+            }
+            Event::ConfigurationApplied { version } => {
+                self.configuration = Some(Applied { version: version.clone(), at });
             }
             Event::VersionRegistered { service, version, spec } => {
                 self.service_mut(service)?.place(version, spec)?

@@ -187,7 +187,7 @@ mod tests {
         ask(&mut state, &start("order", "v2"));
         let without = Command::ApplyCatalogue(vec![product()]);
         let refusal = run(&mut state, Timestamp(0), &without).unwrap_err();
-        assert!(matches!(refusal, Refusal::AlreadyRunning { .. }));
+        assert!(matches!(refusal, Refusal::MidRelease { .. }));
         ask(&mut state, &verb("order.1", ReleaseCommand::Abort));
         ask(&mut state, &without);
         assert!(!state.services.contains_key("order"));

@@ -5,6 +5,7 @@ pub mod catalogue;
 pub mod checks;
 pub mod command;
 pub mod commit;
+pub mod configuration;
 pub mod dns;
 pub mod event;
 #[cfg(test)]

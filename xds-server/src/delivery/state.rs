@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::catalogue::{Environment, ServiceSpec};
 use super::checks::Checks;
+use super::configuration::Applied;
 use super::dns::DnsState;
 use super::freeze::{Freeze, Stop};
 use super::group::Group;
@@ -32,6 +33,9 @@ pub struct State {
     /// id is ever used twice.
     #[serde(default)]
     pub retired: BTreeMap<ServiceName, u64>,
+    /// The configuration that was applied last. Journals of before it was noted have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<Applied>,
     /// The times in which nothing goes forward, as they were last declared.
     #[serde(default)]
     pub freezes: Vec<Freeze>,

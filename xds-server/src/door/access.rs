@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use parking_lot::RwLock;
 use tonic::Status;
 
 use super::claims::{Claims, Node, Taken};
@@ -34,7 +35,7 @@ enum Rule {
     /// The port speaks plaintext: nobody shows who he is.
     Anybody,
     /// By the identity in the client's certificate.
-    Identities { fleets: Fleets, claims: Arc<Claims> },
+    Identities { fleets: RwLock<Fleets>, claims: Arc<Claims> },
 }
 
 /// Why a client may not be what it claims. The patterns are not told: they are nobody's business
@@ -86,7 +87,16 @@ impl Access {
     /// Each fleet takes its own identities.
     #[must_use]
     pub fn by_identity(fleets: Fleets, refusals: Arc<Refusals>) -> Self {
+        let fleets = RwLock::new(fleets);
         Self { rule: Rule::Identities { fleets, claims: Arc::default() }, refusals }
+    }
+
+    /// From now on each fleet takes these. Who is connected already stays so until its stream
+    /// ends, which streams do of age; each of its reports is checked.
+    pub fn admit_by(&self, new: Fleets) {
+        if let Rule::Identities { fleets, .. } = &self.rule {
+            *fleets.write() = new;
+        }
     }
 
     /// Who was turned away.
@@ -104,6 +114,7 @@ impl Access {
         let Rule::Identities { fleets, claims } = &self.rule else {
             return Ok(());
         };
+        let fleets = fleets.read();
         let patterns = fleets.get(fleet).map_or(&[][..], Vec::as_slice);
         admit(patterns, claims, peer, fleet, node).inspect_err(|denied| {
             self.refusals.note(denied.reason(), peer, denied);

@@ -4,6 +4,7 @@
 //! All are level-triggered: what is to be done is read from the state, so that a restart goes on
 //! where the last run stopped. What was done comes back as a command, and becomes an event.
 
+mod changes;
 mod deliver;
 pub mod dns;
 #[cfg(test)]

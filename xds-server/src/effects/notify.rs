@@ -13,18 +13,22 @@ pub mod template;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use futures_util::future::join_all;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use self::receiver::Teller;
 use self::stats::Stats;
+use super::changes::{gone, next};
 use super::outbound::Outbound;
 use super::pace::Pace;
 use crate::clock::Clock;
 use crate::config::Receiver;
 use crate::controller::Handle;
+use crate::delivery::names::ReceiverName;
 
 /// Beside the journal: how far each receiver came.
 const DIRECTORY: &str = "notifications";
@@ -47,10 +51,27 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// Tells these receivers until the controller stops.
-    pub async fn run(self, receivers: Vec<Receiver>) {
-        let tellers = receivers.into_iter().map(|receiver| Teller::new(&self, receiver).run());
-        join_all(tellers).await;
+    /// Tells these receivers until the controller stops. One that changed goes on where it was.
+    pub async fn run(self, mut receivers: watch::Receiver<Vec<Receiver>>) {
+        let mut view = self.controller.view();
+        // Dropping a set aborts what is in it.
+        let mut told: BTreeMap<ReceiverName, (Receiver, JoinSet<()>)> = BTreeMap::new();
+        loop {
+            let wanted = receivers.borrow_and_update().clone();
+            self.stats.keep(&wanted);
+            told.retain(|_, (receiver, _)| wanted.contains(receiver));
+            for receiver in wanted {
+                told.entry(receiver.name.clone()).or_insert_with(|| {
+                    let mut task = JoinSet::new();
+                    task.spawn(Teller::new(&self, receiver.clone()).run());
+                    (receiver, task)
+                });
+            }
+            tokio::select! {
+                () = next(&mut receivers) => {}
+                () = gone(&mut view) => return,
+            }
+        }
     }
 
     fn directory(&self) -> PathBuf {

@@ -12,11 +12,13 @@ mod tests;
 use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use self::preview::Previews;
 pub use self::probe::Patience;
 use self::probe::{Probe, Way};
+use super::changes::next;
 use super::deliver::deliver;
 use crate::controller::Handle;
 use crate::delivery::command::Command;
@@ -33,7 +35,7 @@ const CONCURRENCY: usize = 16;
 /// When no HTTP client can be made.
 pub async fn run(
     controller: Handle,
-    previews: Previews,
+    mut previews: watch::Receiver<Previews>,
     patience: Patience,
 ) -> Result<(), reqwest::Error> {
     let client = patience.client()?;
@@ -41,7 +43,7 @@ pub async fn run(
     // Dropping a set aborts what is in it.
     let mut under_way: BTreeMap<ReleaseId, (Vec<Probe>, JoinSet<()>)> = BTreeMap::new();
     loop {
-        let wanted = wanted(&view.borrow_and_update().state, &previews);
+        let wanted = wanted(&view.borrow_and_update().state, &previews.borrow_and_update());
         under_way.retain(|id, (probes, _)| wanted.get(id) == Some(probes));
         for (id, probes) in wanted {
             under_way.entry(id.clone()).or_insert_with(|| {
@@ -59,8 +61,11 @@ pub async fn run(
                 (probes, task)
             });
         }
-        if view.changed().await.is_err() {
-            return Ok(());
+        tokio::select! {
+            changed = view.changed() => if changed.is_err() {
+                return Ok(());
+            },
+            () = next(&mut previews) => {}
         }
     }
 }

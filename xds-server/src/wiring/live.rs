@@ -10,12 +10,14 @@ use tidegate::api::backend::Backend;
 use tidegate::clock::Clock;
 use tidegate::controller::{CommandError, Handle, Origin, View};
 use tidegate::delivery::command::{Command, Outcome};
+use tidegate::delivery::configuration::Source;
 use tidegate::delivery::names::{FleetName, ServiceName, VersionName};
 use tidegate::delivery::units::Timestamp;
 use tidegate::door::Door;
 use tidegate::door::tls::reload::TlsStats;
 use tidegate::effects::notify::stats::Stats;
 use tidegate::journal::{Record, Scrub};
+use tidegate::reload::{FileStatus, ReloadError, Reloader};
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::counts::Counts;
 use tidegate::xds::counters::Counters;
@@ -27,6 +29,8 @@ use super::metrics;
 /// The parts that the API asks.
 pub(super) struct Live {
     pub(super) controller: Handle,
+    pub(super) reloader: Arc<Reloader>,
+    pub(super) file: watch::Receiver<FileStatus>,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) counters: Arc<Counters>,
@@ -45,6 +49,18 @@ impl Backend for Live {
         origin: Origin,
     ) -> BoxFuture<'_, Result<Outcome, CommandError>> {
         self.controller.submit(command, origin).boxed()
+    }
+
+    fn apply(&self, text: String, origin: Origin) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
+        self.reloader.apply(text, Source::Api, origin).boxed()
+    }
+
+    fn try_out(&self, text: String, origin: Origin) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
+        async move { self.reloader.try_out(text, &origin).await }.boxed()
+    }
+
+    fn file(&self) -> FileStatus {
+        self.file.borrow().clone()
     }
 
     fn view(&self) -> watch::Receiver<Arc<View>> {
@@ -76,6 +92,7 @@ impl Backend for Live {
     }
 
     fn register(&self, registry: &mut Registry) {
+        metrics::of_configuration(&self.file.borrow(), registry);
         metrics::of_reports(&self.telemetry, registry);
         metrics::of_xds(&self.counters, registry);
         metrics::of_journal(self.scrub.damage().is_some(), self.clock.skew(), registry);

@@ -13,6 +13,7 @@ use tidegate::door::Door;
 use tidegate::door::refusals::Reason;
 use tidegate::door::tls::reload::TlsStats;
 use tidegate::effects::notify::stats::Stats;
+use tidegate::reload::FileStatus;
 use tidegate::telemetry::Telemetry;
 use tidegate::xds::counters::{ByKind, Counters};
 
@@ -68,6 +69,14 @@ pub(super) fn of_convergence(times: Option<AckTimes>, registry: &mut Registry) {
     );
 }
 
+/// Whether the server runs on what its file says.
+pub(super) fn of_configuration(file: &FileStatus, registry: &mut Registry) {
+    let good: Gauge = Gauge::default();
+    good.set(file.trouble.is_none().into());
+    let help = "0 while the configuration file says what the server could not take";
+    registry.register("config_last_reload_successful", help, good);
+}
+
 /// Whether the journal's past is whole, and its time right.
 pub(super) fn of_journal(damaged: bool, skew: Skew, registry: &mut Registry) {
     let found: Gauge = Gauge::default();
@@ -94,7 +103,7 @@ struct OfDelivery {
 pub(super) fn of_notifications(stats: &Stats, newest: u64, registry: &mut Registry) {
     let told: Family<OfDelivery, Counter> = Family::default();
     let behind: Family<OfReceiver, Gauge> = Family::default();
-    for (name, counts) in stats.iter() {
+    for (name, counts) in stats.all() {
         for (result, count) in [
             ("sent", &counts.sent),
             ("failed", &counts.failed),

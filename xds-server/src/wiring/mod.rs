@@ -11,6 +11,7 @@ mod live;
 mod metrics;
 mod sidecars;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,16 +19,18 @@ use tidegate::api;
 use tidegate::clock::Clock;
 use tidegate::config::{Config, PreviewKey, Receiver, Security};
 use tidegate::controller::{self, Parts, StartError};
+use tidegate::delivery::configuration::{Source, Version};
 use tidegate::delivery::state::State;
 use tidegate::door::access::Access;
 use tidegate::door::refusals::Refusals;
 use tidegate::door::tls::files::TlsError;
-use tidegate::door::tls::reload::{self, Certificates};
+use tidegate::door::tls::reload::{self as renewal, Certificates};
 use tidegate::door::{Door, Limits};
 use tidegate::effects::notify::Notifier;
 use tidegate::effects::notify::stats::Stats;
 use tidegate::effects::{self, Outbound, Pace, dns, health, hooks, smoke};
 use tidegate::journal::{JournalError, Scrub, Sqlite};
+use tidegate::reload::{self, Follower, Outlets, Reloader, identities};
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::grpc::Reports;
 use tidegate::xds::counters::Counters;
@@ -85,6 +88,14 @@ pub(crate) enum ServeError {
     Controller,
 }
 
+/// The configuration file, to be followed.
+pub(crate) struct File {
+    /// Where it is.
+    pub(crate) path: PathBuf,
+    /// Notified when it is to be taken at once.
+    pub(crate) reread: Arc<Notify>,
+}
+
 /// The ports, bound before anything else is started.
 pub(crate) struct Listeners {
     /// xDS and reports.
@@ -95,7 +106,8 @@ pub(crate) struct Listeners {
 
 /// Runs the control plane until `stop` turns true, or a part of it fails.
 pub(crate) async fn run(
-    config: Config,
+    mut config: Config,
+    file: File,
     listeners: Listeners,
     stop: watch::Receiver<bool>,
 ) -> Result<(), ServeError> {
@@ -106,26 +118,28 @@ pub(crate) async fn run(
     let ledger = Ledger::new(clock.clone());
     let counters = Arc::new(Counters::default());
     // Nobody is served before the controller has published what the journal says.
-    let mut mesh = config.mesh;
-    if mesh.has_previews() {
-        mesh.preview_key = PreviewKey::of(&config.data_dir).map_err(ServeError::PreviewKey)?;
+    if config.mesh.has_previews() {
+        config.mesh.preview_key =
+            PreviewKey::of(&config.data_dir).map_err(ServeError::PreviewKey)?;
     }
-    let previews = smoke::Previews::of_mesh(&mesh);
-    let publisher = Publisher::new(mesh, &State::default());
+    let (previews, ways) = watch::channel(smoke::Previews::of_mesh(&config.mesh));
+    let (receivers, told_whom) = watch::channel(config.notifications.clone());
+    let publisher = Publisher::new(config.mesh.clone(), &State::default());
     let snapshots = publisher.subscribe();
     let mesh = Mesh { publisher, ledger: Arc::clone(&ledger), telemetry: Arc::clone(&telemetry) };
     let journal = Sqlite::open(&config.data_dir)?;
     let trusted = journal.trusted();
     let outbound = Outbound::new(clock.clone())?;
-    let told = Arc::new(Stats::new(&config.notifications));
+    let told = Arc::<Stats>::default();
     let controller = controller::spawn(Parts {
         journal: Box::new(journal),
         sidecars: Box::new(mesh),
         counts: Box::new(sidecars::Reported(Arc::clone(&telemetry))),
         clock: clock.clone(),
-        services: config.services,
-        freezes: config.freezes,
-        flags: config.flags,
+        version: Version { hash: config.hash.clone(), source: Source::File },
+        services: config.services.clone(),
+        freezes: config.freezes.clone(),
+        flags: config.flags.clone(),
         wake: Arc::clone(&wake),
     })?;
     let published = Published(snapshots.clone());
@@ -149,13 +163,20 @@ pub(crate) async fn run(
         outbound: outbound.clone(),
         clock: clock.clone(),
         pace: Pace::default(),
-        data_dir: config.data_dir,
+        data_dir: config.data_dir.clone(),
         stats: Arc::clone(&told),
     };
-    let effects = effects(notifier, config.notifications);
+    let effects = effects(notifier, told_whom);
+    let outlets = Outlets { access: Arc::clone(&entrance.access), previews, receivers };
+    let base = file.path.parent().map(Path::to_owned).unwrap_or_default();
+    let hash = config.hash.clone();
+    let reloader = Reloader::new(controller.clone(), clock.clone(), base, config, outlets);
+    let follower = Follower::new(Arc::clone(&reloader), file.path, hash);
     let live = Live {
         scrub,
         controller: controller.clone(),
+        reloader,
+        file: follower.status(),
         telemetry,
         ledger: Arc::clone(&ledger),
         counters,
@@ -166,7 +187,7 @@ pub(crate) async fn run(
     };
     let ended = tokio::select! {
         ended = serve(&xds, routes, live, &entrance.door, listeners, stop) => ended,
-        ended = smoke::run(controller.clone(), previews, smoke::Patience::default()) => match ended {
+        ended = smoke::run(controller.clone(), ways, smoke::Patience::default()) => match ended {
             Ok(()) => Err(ServeError::Controller),
             Err(error) => Err(error.into()),
         },
@@ -175,6 +196,7 @@ pub(crate) async fn run(
             Ok(()) => Err(ServeError::Controller),
             Err(error) => Err(error.into()),
         },
+        () = follower.follow(reload::PERIOD, &file.reread) => Err(ServeError::Controller),
         () = effects => Err(ServeError::Controller),
         () = wake_on_change(&ledger, &wake) => Err(ServeError::Controller),
     };
@@ -198,9 +220,7 @@ impl Entrance {
             Security::Plaintext => (None, Access::for_anybody(Arc::clone(&refusals))),
             Security::MutualTls(files) => {
                 let certificates = Certificates::load(files.clone())?;
-                let fleets = config.mesh.fleets.iter();
-                let identities =
-                    fleets.map(|it| (it.name.clone(), it.identities.clone())).collect();
+                let identities = identities(&config.mesh);
                 let access = Access::by_identity(identities, Arc::clone(&refusals));
                 (Some(certificates), access)
             }
@@ -220,7 +240,7 @@ impl Entrance {
 /// Keeps the certificates new. Returns only if that fails.
 async fn follow(certificates: Option<Certificates>) -> tokio::task::JoinError {
     match certificates {
-        Some(certificates) => certificates.follow(reload::PERIOD).await,
+        Some(certificates) => certificates.follow(renewal::PERIOD).await,
         None => std::future::pending().await,
     }
 }
@@ -257,7 +277,7 @@ async fn serve(
 }
 
 /// Hooks, DNS and notifications: until the controller is gone, which all of them notice.
-async fn effects(notifier: Notifier, receivers: Vec<Receiver>) {
+async fn effects(notifier: Notifier, receivers: watch::Receiver<Vec<Receiver>>) {
     let Notifier { controller, outbound, clock, pace, .. } = notifier.clone();
     tokio::join!(
         hooks::run(controller.clone(), outbound, pace),

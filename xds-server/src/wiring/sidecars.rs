@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tidegate::config;
 use tidegate::controller::{Counts, Sidecars};
 use tidegate::delivery::catalogue::Guardrails;
 use tidegate::delivery::names::{ReleaseId, ServiceName, VersionName};
@@ -30,6 +31,10 @@ impl Sidecars for Mesh {
         let last = self.publisher.subscribe().borrow().serial();
         self.ledger.publishing(last.saturating_add(1));
         self.publisher.publish(state)
+    }
+
+    fn rewire(&mut self, mesh: config::Mesh) -> config::Mesh {
+        self.publisher.rewire(mesh)
     }
 
     fn convergence(&self, serial: u64) -> Convergence {

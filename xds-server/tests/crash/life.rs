@@ -11,6 +11,7 @@ use tidegate::config::{self, Config};
 use tidegate::controller::{self, CommandError, Counts, Handle, Origin, Parts, View};
 use tidegate::delivery::catalogue::Guardrails;
 use tidegate::delivery::command::Command;
+use tidegate::delivery::configuration::{Source, Version};
 use tidegate::delivery::names::{ReleaseId, ServiceName, VersionName};
 use tidegate::delivery::release::{Phase, Release};
 use tidegate::delivery::state::ServiceState;
@@ -19,6 +20,7 @@ use tidegate::effects::notify::Notifier;
 use tidegate::effects::notify::stats::Stats;
 use tidegate::effects::{Outbound, Pace, dns, hooks, smoke};
 use tidegate::judge::Evidence;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -72,7 +74,7 @@ pub(crate) async fn live(
 ) -> End {
     let config = config::check(&story.config(outside), dir);
     let config = config.unwrap_or_else(|problems| panic!("{problems:?}"));
-    let Config { data_dir: data, mesh, services, freezes, notifications, flags, .. } = config;
+    let Config { hash, data_dir: data, mesh, services, freezes, notifications, flags, .. } = config;
     let (clock, counted) = (outside.clock(), Counted::default());
     let parts = Parts {
         journal: Box::new(Mortal::open(&data, &outside.fuse, sent)),
@@ -82,6 +84,7 @@ pub(crate) async fn live(
         services,
         freezes,
         flags,
+        version: Version { hash, source: Source::File },
         wake: Arc::default(),
     };
     // The start appends too: it may be what kills it.
@@ -91,7 +94,7 @@ pub(crate) async fn live(
         Err(error) => panic!("{error}"),
     };
     let outbound = Outbound::new(clock.clone()).unwrap();
-    let told = Arc::new(Stats::new(&notifications));
+    let told = Arc::<Stats>::default();
     let notifier = Notifier {
         controller: controller.clone(),
         outbound: outbound.clone(),
@@ -101,11 +104,14 @@ pub(crate) async fn live(
         stats: Arc::clone(&told),
     };
     let mut effects = JoinSet::new();
-    let tests = smoke::run(controller.clone(), smoke::Previews::of_mesh(&mesh), PATIENCE);
+    // Neither changes in this life.
+    let (_ways, previews) = watch::channel(smoke::Previews::of_mesh(&mesh));
+    let (_receivers, receivers) = watch::channel(notifications);
+    let tests = smoke::run(controller.clone(), previews, PATIENCE);
     effects.spawn(async { tests.await.unwrap() });
     effects.spawn(hooks::run(controller.clone(), outbound, HASTE));
     effects.spawn(dns::run(controller.clone(), clock, HASTE));
-    effects.spawn(notifier.run(notifications));
+    effects.spawn(notifier.run(receivers));
     let life = Life { story, outside, controller, counted, told, data };
     let told = tokio::select! {
         told = life.tell() => told,
@@ -177,7 +183,7 @@ impl Life<'_> {
     }
 
     fn all_told(&self, view: &View) -> bool {
-        self.told.iter().all(|(receiver, counts)| {
+        self.told.all().iter().all(|(receiver, counts)| {
             // From then on a restart knows where to go on.
             let file = self.data.join(format!("notifications/{receiver}.json"));
             file.exists() && counts.told_up_to.load(Ordering::SeqCst) >= view.seq

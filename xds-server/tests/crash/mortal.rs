@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use tidegate::config::Mesh;
 use tidegate::controller::Sidecars;
 use tidegate::delivery::progress::Convergence;
 use tidegate::delivery::state::State;
@@ -105,6 +106,10 @@ impl Sidecars for Willing {
         let mut states = self.0.states.lock();
         states.push((newest, digest(state).unwrap()));
         states.len() as u64
+    }
+
+    fn rewire(&mut self, mesh: Mesh) -> Mesh {
+        mesh
     }
 
     fn convergence(&self, _: u64) -> Convergence {

@@ -20,6 +20,7 @@ use crate::api::{router, serve};
 use crate::config;
 use crate::controller::{CommandError, Origin, View};
 use crate::delivery::command::{Asker, Command, Outcome};
+use crate::delivery::configuration::{Source, Version};
 use crate::delivery::event::Event;
 use crate::delivery::names::{FleetName, ReleaseId, ServiceName, VersionName};
 use crate::delivery::progress::{AckTimes, Convergence, Observation, Progress};
@@ -27,13 +28,14 @@ use crate::delivery::reducer::decide_command;
 use crate::delivery::units::Timestamp;
 use crate::journal::{Head, NewRecord, Record};
 use crate::judge::{Evidence, Verdict};
+use crate::reload::{FileStatus, ReloadError};
 use crate::telemetry::counts::Counts;
 use crate::xds::fleet::{Inspection, Nack, NodeStatus, Push, StreamReport, TypeReport};
 use crate::xds::kind::{Kind, Mode};
 use crate::xds::protocol::{Holding, HoldingState};
 
 /// Two services: `order` is a canary, `product` blue/green.
-const CONFIG: &str = r#"
+pub(super) const CONFIG: &str = r#"
 filter: {wasm: filter.wasm}
 fleets: [{name: demo}]
 services:
@@ -56,6 +58,8 @@ pub(super) struct Fake {
     pub(super) broken: Mutex<Option<CommandError>>,
     /// What is wrong with the journal.
     pub(super) damage: Mutex<Option<String>>,
+    /// How the configuration file fares.
+    pub(super) file: Mutex<FileStatus>,
 }
 
 impl Fake {
@@ -65,6 +69,7 @@ impl Fake {
             view: watch::Sender::default(),
             broken: Mutex::default(),
             damage: Mutex::default(),
+            file: Mutex::new(FileStatus { path: "tidegate.yaml".into(), trouble: None }),
         };
         let services = config::check(CONFIG, Path::new("")).unwrap().services;
         fake.append("config", None, Event::CatalogueApplied { services });
@@ -124,6 +129,12 @@ impl Fake {
     }
 }
 
+fn applied(config: config::Config) -> Command {
+    let config::Config { hash, services, freezes, .. } = config;
+    let version = Version { hash, source: Source::Api };
+    Command::ApplyConfiguration { version, services, freezes }
+}
+
 impl Backend for Fake {
     fn submit(
         &self,
@@ -144,6 +155,28 @@ impl Backend for Fake {
             Ok(outcome)
         }
         .boxed()
+    }
+
+    fn apply(&self, text: String, origin: Origin) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
+        async move {
+            let config = config::check(&text, Path::new("")).map_err(ReloadError::Invalid)?;
+            Ok(self.submit(applied(config), origin).await?)
+        }
+        .boxed()
+    }
+
+    fn try_out(&self, text: String, origin: Origin) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
+        async move {
+            let config = config::check(&text, Path::new("")).map_err(ReloadError::Invalid)?;
+            let state = self.view.borrow().state.clone();
+            let asker = Asker { actor: &origin.actor, reason: None, at: Timestamp(1) };
+            Ok(decide_command(&state, &asker, &applied(config))?.1)
+        }
+        .boxed()
+    }
+
+    fn file(&self) -> FileStatus {
+        self.file.lock().clone()
     }
 
     fn view(&self) -> watch::Receiver<Arc<View>> {

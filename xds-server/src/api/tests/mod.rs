@@ -1,5 +1,6 @@
 //! The API over a real socket: what it answers, and how it refuses.
 
+mod configuration;
 mod fake;
 mod gates;
 mod groups;

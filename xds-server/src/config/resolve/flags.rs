@@ -1,6 +1,7 @@
 //! The file of flags to start with.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -35,19 +36,18 @@ pub(super) fn resolve(
 
 fn read(path: &Path) -> Result<(Value, FlagSet), Fault> {
     let shown = path.display();
-    let size = fs::metadata(path).map(|metadata| metadata.len());
-    if size.is_ok_and(|size| size > MAX_BYTES) {
-        return Err(Fault::new(
-            format!("{shown} is larger than {MAX_BYTES} bytes"),
-            "is it the right file?",
-        ));
-    }
-    let text = fs::read_to_string(path).map_err(|error| {
+    let text = text(path).map_err(|error| {
         Fault::new(
             format!("cannot read the flags in {shown}: {error}"),
             "the path is relative to this file; to start without flags remove the line",
         )
     })?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(Fault::new(
+            format!("{shown} is larger than {MAX_BYTES} bytes"),
+            "is it the right file?",
+        ));
+    }
     let document: Value = serde_json::from_str(&text).map_err(|error| {
         Fault::new(
             format!("{shown}:{}:{} is not JSON: {error}", error.line(), error.column()),
@@ -57,4 +57,15 @@ fn read(path: &Path) -> Result<(Value, FlagSet), Fault> {
     let flags = flags::check(&document)
         .map_err(|error| Fault::new(format!("{shown}: {error}"), "correct it there"))?;
     Ok((document, flags))
+}
+
+/// A configuration may come over the network: what it names must be a file that ends.
+fn text(path: &Path) -> io::Result<String> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    let mut text = String::new();
+    // One byte more than allowed: enough to know.
+    File::open(path)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+    Ok(text)
 }

@@ -53,6 +53,7 @@ pub(super) fn resolve(root: &raw::Root, base: &Path) -> Result<Config, Vec<Probl
         .as_ref()
         .and_then(|path| flags::resolve(path, base, &root.services, &mut problems));
     let config = listen.zip(wasm).map(|(listen, wasm)| Config {
+        hash: String::new(),
         listen,
         data_dir: base.join(root.data_dir.clone().unwrap_or_else(|| PathBuf::from(DATA_DIR))),
         mesh: Mesh::new(wasm, fleets),

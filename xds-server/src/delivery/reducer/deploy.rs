@@ -1,6 +1,6 @@
 //! Deployments: what the catalogue declares and what CI registers.
 
-use super::{Decision, done, so_already};
+use super::{Decision, done, midway, so_already};
 use crate::delivery::catalogue::{MAX_VERSIONS, ServiceSpec, SpecError, VersionSpec};
 use crate::delivery::command::Refusal;
 use crate::delivery::event::Event;
@@ -18,10 +18,7 @@ pub(super) fn catalogue(state: &State, services: &[ServiceSpec]) -> Result<Decis
     if declared.len() < services.len() {
         return Err(Refusal::Invalid("a service is declared twice: names must differ".to_owned()));
     }
-    let gone = |service: &&ServiceState| !declared.contains_key(&service.spec.name);
-    if let Some(release) = state.services.values().filter(gone).find_map(ServiceState::running) {
-        return Err(running(release));
-    }
+    midway::check(state, services)?;
     if declared == state.declared {
         return Ok(so_already(None, "the catalogue is this already".to_owned()));
     }

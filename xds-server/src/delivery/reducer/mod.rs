@@ -3,11 +3,13 @@
 
 mod advance;
 mod approve;
+mod configure;
 mod deploy;
 mod effects;
 mod flags;
 mod groups;
 mod line;
+mod midway;
 mod permits;
 mod signals;
 mod start;
@@ -47,6 +49,9 @@ pub fn decide_command(
 ) -> Result<Decision, Refusal> {
     match command {
         Command::ApplyCatalogue(services) => deploy::catalogue(state, services),
+        Command::ApplyConfiguration { version, services, freezes } => {
+            configure::configuration(state, version, services, freezes)
+        }
         Command::RegisterVersion { service, version, spec } => {
             deploy::version(find(state, service)?, version, spec)
         }

@@ -41,7 +41,7 @@ fn forward(event: &Event) -> bool {
 }
 
 /// Whether a release goes back by what is seen of it.
-fn breaks(sight: &Sight) -> bool {
+fn breaks(sight: &Sight<'_>) -> bool {
     let broken = matches!(sight.seen.verdict, Verdict::RollBack { .. });
     broken && sight.release.plan.on_fail == OnFail::Rollback
 }
@@ -137,7 +137,13 @@ impl Model {
     }
 
     /// What followed for one release, when any of those that go with it goes back or not.
-    fn check_look(&self, sight: &Sight, events: &[Event], progress: &Progress, goes_back: bool) {
+    fn check_look(
+        &self,
+        sight: &Sight<'_>,
+        events: &[Event],
+        progress: &Progress,
+        goes_back: bool,
+    ) {
         let Sight { release, seen, .. } = sight;
         let own: Vec<_> = events.iter().filter(|it| it.release() == Some(&release.id)).collect();
         let cause = match own.as_slice() {

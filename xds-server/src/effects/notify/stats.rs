@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
+
 use crate::config::Receiver;
 use crate::delivery::names::ReceiverName;
 
 /// Counts of every receiver.
 #[derive(Debug, Default)]
-pub struct Stats(BTreeMap<ReceiverName, Arc<Counts>>);
+pub struct Stats(Mutex<BTreeMap<ReceiverName, Arc<Counts>>>);
 
 /// Counts of one receiver, since the server started.
 #[derive(Debug, Default)]
@@ -28,19 +30,23 @@ pub struct Counts {
 }
 
 impl Stats {
-    /// All at nothing.
+    /// The receivers and their counts.
     #[must_use]
-    pub fn new(receivers: &[Receiver]) -> Self {
-        Self(receivers.iter().map(|it| (it.name.clone(), Arc::default())).collect())
+    pub fn all(&self) -> Vec<(ReceiverName, Arc<Counts>)> {
+        self.0.lock().iter().map(|(name, counts)| (name.clone(), Arc::clone(counts))).collect()
     }
 
-    /// The receivers and their counts.
-    pub fn iter(&self) -> impl Iterator<Item = (&ReceiverName, &Counts)> {
-        self.0.iter().map(|(name, counts)| (name, counts.as_ref()))
+    /// Counts these receivers from now on, and no others: the new ones from nothing.
+    pub(super) fn keep(&self, receivers: &[Receiver]) {
+        let mut counted = self.0.lock();
+        counted.retain(|name, _| receivers.iter().any(|it| it.name == *name));
+        for receiver in receivers {
+            counted.entry(receiver.name.clone()).or_default();
+        }
     }
 
     pub(super) fn of(&self, receiver: &ReceiverName) -> Arc<Counts> {
-        self.0.get(receiver).cloned().unwrap_or_default()
+        self.0.lock().get(receiver).cloned().unwrap_or_default()
     }
 }
 

@@ -27,7 +27,7 @@ fn receiver(called: &str, fake: &Fake) -> Receiver {
 }
 
 fn run(handle: &Handle, data_dir: &Path, receivers: &[Receiver]) -> (Arc<Stats>, JoinHandle<()>) {
-    let stats = Arc::new(Stats::new(receivers));
+    let stats = Arc::<Stats>::default();
     let notifier = Notifier {
         controller: handle.clone(),
         outbound: outbound(),
@@ -37,7 +37,7 @@ fn run(handle: &Handle, data_dir: &Path, receivers: &[Receiver]) -> (Arc<Stats>,
         data_dir: data_dir.to_owned(),
         stats: Arc::clone(&stats),
     };
-    (stats, tokio::spawn(notifier.run(receivers.to_vec())))
+    (stats, tokio::spawn(notifier.run(watch::channel(receivers.to_vec()).1)))
 }
 
 /// Waits until a receiver's cursor is on disk: it is told of all that comes.

@@ -102,7 +102,7 @@ async fn release(green: u16) -> Phase {
 async fn release_by(green: u16, previews: Previews) -> Phase {
     let world = World::default();
     let handle = crate::controller::spawn(parts(&world, green)).unwrap();
-    let tests = tokio::spawn(run(handle.clone(), previews, HASTE));
+    let tests = tokio::spawn(run(handle.clone(), watch::channel(previews).1, HASTE));
     handle.submit(start("product", "v2"), anne()).await.unwrap();
     let view = until(&handle, |view| {
         !matches!(newest(&view.state, "product").phase, Phase::Preparing { .. })
@@ -191,7 +191,7 @@ async fn a_sidecar_that_is_away_says_nothing_of_the_candidate() {
     drop(listener);
     let world = World::default();
     let handle = crate::controller::spawn(parts(&world, 1)).unwrap();
-    let _tests = tokio::spawn(run(handle.clone(), preview_at(port), HASTE));
+    let _tests = tokio::spawn(run(handle.clone(), watch::channel(preview_at(port)).1, HASTE));
     handle.submit(start("product", "v2"), anne()).await.unwrap();
     // Far longer than all tries at an endpoint take.
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -209,7 +209,7 @@ async fn a_restart_tests_again_what_was_not_tested_yet() {
     handle.stop().await;
 
     let handle = crate::controller::spawn(parts(&world, port)).unwrap();
-    let _tests = tokio::spawn(run(handle.clone(), no_previews(), HASTE));
+    let _tests = tokio::spawn(run(handle.clone(), watch::channel(no_previews()).1, HASTE));
     until(&handle, |view| matches!(newest(&view.state, "product").phase, Phase::Watching { .. }))
         .await;
 }
@@ -221,7 +221,7 @@ async fn a_release_that_was_given_up_is_not_tested_any_more() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let handle = crate::controller::spawn(parts(&world, port)).unwrap();
-    let _tests = tokio::spawn(run(handle.clone(), no_previews(), HASTE));
+    let _tests = tokio::spawn(run(handle.clone(), watch::channel(no_previews()).1, HASTE));
     handle.submit(start("product", "v2"), anne()).await.unwrap();
     let (mut asked, _) = listener.accept().await.unwrap();
     let abort = verb("product.1", ReleaseCommand::Abort);

@@ -34,6 +34,12 @@ impl Publisher {
         publisher
     }
 
+    /// Another mesh, from the next publication on. Returns the one before. The streams of a fleet
+    /// that goes with it are ended; its sidecars keep what they have.
+    pub fn rewire(&mut self, mesh: Mesh) -> Mesh {
+        std::mem::replace(&mut self.mesh, mesh)
+    }
+
     /// Publishes a state. Returns the serial that a sidecar which has all of it will have reached;
     /// it is the one before if the state makes no difference to any sidecar.
     pub fn publish(&mut self, state: &State) -> u64 {
@@ -55,7 +61,8 @@ impl Publisher {
                 .fleet(snapshot.fleet().as_str())
                 .is_some_and(|before| snapshot.shares_all_with(before))
         };
-        if previous.serial() > 0 && snapshots.iter().all(is_same) {
+        let all_there = previous.len() == snapshots.len();
+        if previous.serial() > 0 && all_there && snapshots.iter().all(is_same) {
             return previous.serial();
         }
         self.sender.send_replace(Arc::new(SnapshotSet::new(serial, snapshots)));

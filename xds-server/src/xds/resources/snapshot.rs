@@ -171,6 +171,12 @@ impl SnapshotSet {
         self.serial
     }
 
+    /// How many fleets there are.
+    #[must_use]
+    pub(super) fn len(&self) -> usize {
+        self.fleets.len()
+    }
+
     /// The snapshot of the fleet that Envoy's `node.cluster` names.
     #[must_use]
     pub fn fleet(&self, name: &str) -> Option<&Arc<FleetSnapshot>> {

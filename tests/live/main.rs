@@ -1,0 +1,198 @@
+//! Configurations that change while traffic flows, on real Envoys: by the file, by SIGHUP, by what is sent; and
+//! those that are not taken. No request fails over any of it.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use reqwest::StatusCode;
+use serde_json::Value;
+use tidegate_demo_app::faults::Faults;
+use tidegate_demo_app::load::LoadConfig;
+use tidegate_demo_app::service::{Identity, Service};
+use tidegate_tests::story::{Operator, Phase, Traffic};
+use tidegate_tests::wait::{PATIENCE, until};
+use tidegate_tests::world_config::Knobs;
+use tidegate_tests::{World, WorldOptions, ports};
+
+/// Requests a second, and users, of each load.
+const RATE: f64 = 200.0;
+const USERS: u64 = 200;
+const QUICK: &str = "{canary: {steps: [50%, 100%], step_time: 1s, watch: 1s, min_requests: 10}}";
+
+/// The operator's file.
+struct File(PathBuf);
+
+impl File {
+    fn of(world: &World) -> Self {
+        Self(world.dir().join("tidegate.yaml"))
+    }
+
+    fn text(&self) -> Result<String> {
+        Ok(fs::read_to_string(&self.0)?)
+    }
+
+    /// As editors do it: beside it, and then in its place.
+    fn save(&self, text: &str) -> Result<()> {
+        let draft = self.0.with_extension("draft");
+        fs::write(&draft, text)?;
+        Ok(fs::rename(draft, &self.0)?)
+    }
+
+    fn edit(&self, from: &str, to: &str) -> Result<()> {
+        let text = self.text()?;
+        ensure!(text.contains(from), "no {from:?} in {text}");
+        self.save(&text.replacen(from, to, 1))
+    }
+}
+
+/// Why the server does not run on what the file says; null if it does.
+async fn trouble(world: &World) -> Result<Value> {
+    let config: Value = world.control.get("config").await?;
+    Ok(config.pointer("/file/trouble").cloned().unwrap_or_default())
+}
+
+async fn until_trouble(world: &World, words: &str) -> Result<()> {
+    until(&format!("trouble about {words:?}"), PATIENCE, async || {
+        trouble(world).await.ok()?["message"].as_str()?.contains(words).then_some(())
+    })
+    .await
+}
+
+/// Waits until the server runs on what its file says, and every connected sidecar too.
+async fn until_taken(world: &World, file: &File, sidecars: usize) -> Result<()> {
+    let text = file.text()?;
+    let file = file.0.display().to_string();
+    until(&format!("{file} to be taken"), PATIENCE, async || {
+        let config: Value = world.control.get("config").await.ok()?;
+        let hash = config.pointer("/applied/version/hash")?.as_str()?;
+        let nodes: Vec<Value> = world.control.get("nodes").await.ok()?;
+        let has_it = |node: &&Value| node["connected"] == true && node["synced"] == true;
+        let all = nodes.iter().filter(has_it).count() == sidecars;
+        (all && hash == tidegate::config::hash(&text)).then_some(())
+    })
+    .await
+}
+
+async fn search(version: &str) -> Result<Service> {
+    let identity = Identity { service: "search".to_owned(), version: version.to_owned() };
+    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    Ok(Service::start(identity, anywhere, Faults::default()).await?)
+}
+
+async fn world() -> Result<World> {
+    let strategies = [("order".to_owned(), QUICK.to_owned())].into();
+    let knobs = Knobs { strategies, ..Knobs::default() };
+    World::start(WorldOptions { knobs, ..WorldOptions::default() }).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_and_a_version_come_with_the_file_and_no_request_fails() {
+    comes_and_goes().await.unwrap();
+}
+
+async fn comes_and_goes() -> Result<()> {
+    let mut world = world().await?;
+    let file = File::of(&world);
+    let order = Traffic::start(&world, "order", RATE, USERS).await?;
+
+    // A service, then a version of it, then a release to that.
+    let (v1, v2) = (search("v1").await?, search("v2").await?);
+    let first = format!(
+        "  - name: search\n    hosts: [\"search.local\"]\n    strategy: {QUICK}\n    stable: v1\n    versions:\n      \
+         - {{name: v1, endpoints: [\"{}\"]}}\n",
+        v1.address()
+    );
+    file.save(&format!("{}{first}", file.text()?))?;
+    until_taken(&world, &file, 2).await?;
+    let load = Traffic::start(&world, "search", RATE, USERS).await?;
+    let second = format!("      - {{name: v2, endpoints: [\"{}\"]}}\n", v2.address());
+    file.save(&format!("{}{second}", file.text()?))?;
+    until_taken(&world, &file, 2).await?;
+    let operator = Operator::new(&world.control);
+    operator.run(&["release", "start", "search", "--version", "v2"]).await?;
+    operator.until("search", |release| release.phase == Phase::Completed).await?;
+    load.until_only("v2", 2 * USERS).await?;
+
+    // One more listener, taken at once.
+    let listener = ports::free_address()?;
+    let more =
+        format!(", {{name: more, address: \"{listener}\", services: [search]}}]\n  - name: demo-2");
+    file.edit("]\n  - name: demo-2", &more)?;
+    world.control.process()?.signal(Signal::SIGHUP)?;
+    until_taken(&world, &file, 2).await?;
+    let config = LoadConfig::new(vec![listener], "search.local".to_owned());
+    let beside =
+        Traffic::with("search", &LoadConfig { rate: RATE, users: USERS, ..config }).await?;
+    beside.more(USERS).await?;
+    beside.end(None).await?;
+
+    // A fleet goes. Its sidecar is told so, and keeps what it has.
+    let text = file.text()?;
+    let (before, rest) = text.split_once("  - name: demo-2").context("the fleet")?;
+    let (_, after) = rest.split_once("services:\n").context("the services")?;
+    file.save(&format!("{before}services:\n{after}"))?;
+    until_taken(&world, &file, 1).await?;
+    order.more(2 * USERS).await?;
+    load.end(None).await?;
+    order.end(None).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_taken_changes_nothing_and_a_release_is_left_alone() {
+    is_refused().await.unwrap();
+}
+
+async fn is_refused() -> Result<()> {
+    let mut world = world().await?;
+    let file = File::of(&world);
+    let good = file.text()?;
+    let order = Traffic::start(&world, "order", RATE, USERS).await?;
+
+    file.edit("[50%, 100%]", "[500%, 100%]")?;
+    world.control.process()?.signal(Signal::SIGHUP)?;
+    until_trouble(&world, "`500%`").await?;
+    let http = reqwest::Client::builder().timeout(PATIENCE).build()?;
+    let api = format!("http://{}", world.control.api());
+    let ready = http.get(format!("{api}/readyz")).send().await?.status();
+    ensure!(ready == StatusCode::OK, "not ready: {ready}");
+    let metrics = http.get(format!("{api}/metrics")).send().await?.text().await?;
+    ensure!(metrics.contains("tidegate_config_last_reload_successful 0"), "{metrics}");
+    file.save(&good)?;
+    until_taken(&world, &file, 2).await?;
+    until("no more trouble", PATIENCE, async || {
+        trouble(&world).await.ok()?.is_null().then_some(())
+    })
+    .await?;
+
+    // In mid-release the candidate stays where it is, whoever asks.
+    let operator = Operator::new(&world.control);
+    operator.run(&["release", "start", "order", "--version", "v2"]).await?;
+    operator.until("order", |release| release.phase == Phase::Stepping).await?;
+    operator.run(&["release", "pause", "order"]).await?;
+    let place = |service| Ok::<_, anyhow::Error>(world.backends.get(service, "v2")?.address());
+    file.edit(&place("order")?.to_string(), &place("payment")?.to_string())?;
+    until_trouble(&world, "release `order.1`").await?;
+    let sent = world.control.cli(&["apply", "-f", "tidegate.yaml", "--dry-run"]).await?;
+    let told = String::from_utf8_lossy(&sent.stderr);
+    ensure!(!sent.status.success() && told.contains("its version `v2`"), "{told}");
+    order.more(USERS).await?;
+    operator.run(&["release", "abort", "order"]).await?;
+    until_taken(&world, &file, 2).await?;
+
+    // What is sent is the same thing, by another way.
+    fs::write(world.dir().join("sent.yaml"), &good)?;
+    operator.run(&["apply", "-f", "sent.yaml", "--reason", "back again"]).await?;
+    let config: Value = world.control.get("config").await?;
+    let version = config.pointer("/applied/version").context("a version")?;
+    ensure!(
+        version["source"] == "api" && version["hash"] == tidegate::config::hash(&good),
+        "{config}"
+    );
+    order.until_only("v1", 2 * USERS).await?;
+    order.end(None).await?;
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! A configuration that is sent, and what is told of the one that counts.
+
+use reqwest::{Method, Response, StatusCode};
+use serde_json::json;
+
+use super::fake::{CONFIG, Server, problem};
+use crate::config;
+use crate::delivery::units::Timestamp;
+use crate::reload::Trouble;
+
+const PATH: &str = "/api/v1/config";
+
+async fn put(server: &Server, query: &str, kind: &str, text: &str) -> Response {
+    let request = server.http.put(format!("{}{PATH}{query}", server.base));
+    request.header("content-type", kind).body(text.to_owned()).send().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_configuration_is_tried_sent_and_shown() {
+    let server = Server::start().await;
+    let text = CONFIG.replace("order.local", "orders.local");
+    let hosts = async || server.get("/api/v1/services/order").await["hosts"].clone();
+    let file = json!({"path": "tidegate.yaml", "trouble": null});
+    assert_eq!(server.get(PATH).await, json!({"applied": null, "file": file}));
+
+    let tried = put(&server, "?dry_run=true", "application/yaml", &text).await;
+    assert_eq!(tried.status(), StatusCode::OK);
+    assert_eq!(hosts().await, json!(["order.local"]));
+
+    let sent = put(&server, "?actor=anne&reason=new%20name", "text/yaml; charset=utf-8", &text);
+    let sent: serde_json::Value = sent.await.json().await.unwrap();
+    assert_eq!(sent["changed"], true, "{sent}");
+    assert_eq!(hosts().await, json!(["orders.local"]));
+    let shown = server.get(PATH).await;
+    let version = json!({"hash": config::hash(&text), "source": "api"});
+    assert_eq!(shown["applied"]["version"], version);
+    let events = server.get("/api/v1/events?after=1").await;
+    assert!(events.to_string().contains("configuration_applied"), "{events}");
+
+    // JSON is YAML.
+    let json = put(&server, "", "application/json", r#"{"services": []}"#).await;
+    problem(json, StatusCode::BAD_REQUEST, "invalid-configuration").await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_taken_is_a_problem_that_says_where() {
+    let server = Server::start().await;
+    let bad = CONFIG.replace("[5%, 100%]", "[500%, 100%]");
+    let told = put(&server, "", "application/yaml", &bad).await;
+    let told = problem(told, StatusCode::BAD_REQUEST, "invalid-configuration").await;
+    assert!(told.contains("7:") && told.contains("`500%`"), "{told}");
+
+    let told = put(&server, "", "text/plain", CONFIG).await;
+    problem(told, StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-yaml").await;
+    let told = put(&server, "?dryrun=true", "application/yaml", CONFIG).await;
+    problem(told, StatusCode::BAD_REQUEST, "bad-request").await;
+    let long = format!("{CONFIG}#{}", " ".repeat(1024 * 1024));
+    let told = put(&server, "", "application/yaml", &long).await;
+    problem(told, StatusCode::PAYLOAD_TOO_LARGE, "too-large").await;
+
+    let start = json!({"version": "v2"});
+    server.ask(Method::POST, "/api/v1/services/order/releases", Some(start)).await;
+    let moved = CONFIG.replace("[::1]:9102", "[::1]:9999");
+    for query in ["", "?dry_run=true"] {
+        let told = put(&server, query, "application/yaml", &moved).await;
+        let told = problem(told, StatusCode::CONFLICT, "mid-release").await;
+        assert!(told.contains("`order.1`") && told.contains("`v2`"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_file_is_shown_and_the_server_stays_ready() {
+    let server = Server::start().await;
+    let text = CONFIG.replace("[5%, 100%]", "[500%, 100%]");
+    let problems = config::check(&text, std::path::Path::new("")).unwrap_err();
+    let trouble = Trouble { since: Timestamp(7), message: "it is wrong".to_owned(), problems };
+    server.fake.file.lock().trouble = Some(trouble);
+    let shown = server.get(PATH).await["file"]["trouble"].clone();
+    assert_eq!((&shown["message"], &shown["since"]), (&json!("it is wrong"), &json!(7)));
+    assert_eq!(shown["problems"][0]["line"], 7);
+    assert_eq!(server.ask(Method::GET, "/readyz", None).await.status(), StatusCode::OK);
+}

@@ -1,0 +1,259 @@
+//! A server's file and what is sent to it, over the real controller in a world that tests turn.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use super::*;
+use crate::controller::CommandError;
+use crate::controller::fakes::{World, anne};
+use crate::delivery::command::{Command, Refusal, ReleaseCommand};
+use crate::delivery::fixtures::{start, verb};
+use crate::delivery::units::Timestamp;
+use crate::door::refusals::Refusals;
+
+const TEXT: &str = r#"
+listen: {xds: "127.0.0.1:18000", api: "127.0.0.1:8080"}
+filter: {wasm: filter.wasm}
+fleets: [{name: demo}]
+services:
+  - name: order
+    hosts: ["order.local"]
+    strategy: {canary: {steps: [5%, 100%]}}
+    stable: v1
+    versions: [{name: v1, endpoints: ["127.0.0.1:9101"]}, {name: v2, endpoints: ["127.0.0.1:9102"]}]
+"#;
+
+/// A server and its file.
+struct Server {
+    world: World,
+    controller: Handle,
+    reloader: Arc<Reloader>,
+    follower: Follower,
+    receivers: watch::Receiver<Vec<Receiver>>,
+    previews: watch::Receiver<Previews>,
+    dir: TempDir,
+}
+
+impl Server {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("tidegate.yaml"), TEXT).unwrap();
+        Self::start_in(World::default(), dir)
+    }
+
+    fn start_in(world: World, dir: TempDir) -> Self {
+        let path = dir.path().join("tidegate.yaml");
+        let config = config::load(&path).unwrap();
+        let mut parts = world.parts(Box::new(world.clone()));
+        parts.version = Version { hash: config.hash.clone(), source: Source::File };
+        parts.services = config.services.clone();
+        let controller = crate::controller::spawn(parts).unwrap();
+        let (previews, ways) = watch::channel(Previews::of_mesh(&config.mesh));
+        let (told, receivers) = watch::channel(Vec::new());
+        let access = Arc::new(Access::for_anybody(Arc::new(Refusals::default())));
+        let outlets = Outlets { access, previews, receivers: told };
+        let (clock, base) = (Clock::new(Timestamp::default), dir.path().to_owned());
+        let hash = config.hash.clone();
+        let reloader = Reloader::new(controller.clone(), clock, base, config, outlets);
+        let follower = Follower::new(Arc::clone(&reloader), path, hash);
+        Self { world, controller, reloader, follower, receivers, previews: ways, dir }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("tidegate.yaml")
+    }
+
+    fn write(&self, text: &str) {
+        fs::write(self.path(), text).unwrap();
+    }
+
+    /// Enough looks for whatever the file says to be dealt with.
+    async fn look(&mut self) {
+        for _ in 0..2 {
+            self.follower.look(false).await;
+        }
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.follower.status().borrow().trouble.as_ref().map(|it| it.message.clone())
+    }
+
+    fn hosts(&self) -> Vec<String> {
+        self.controller.view().borrow().state.services["order"].spec.hosts.clone()
+    }
+
+    async fn ask(&self, command: Command) {
+        self.controller.submit(command, anne()).await.unwrap();
+    }
+
+    async fn send(&self, text: &str) -> Result<Outcome, ReloadError> {
+        self.reloader.apply(text.to_owned(), Source::Api, anne()).await
+    }
+}
+
+fn with_host(host: &str) -> String {
+    TEXT.replace("\"order.local\"", &format!("\"{host}\""))
+}
+
+fn swap(link: &Path, to: &Path) {
+    let next = link.with_extension("next");
+    symlink(to, &next).unwrap();
+    fs::rename(next, link).unwrap();
+}
+
+#[tokio::test]
+async fn an_edit_is_taken_when_it_stays_and_is_journaled() {
+    let mut server = Server::start();
+    let before = server.world.records().len();
+    server.look().await;
+    assert_eq!(server.world.records().len(), before, "nothing was edited");
+
+    // Half of it is seen, and is no word of the operator's.
+    server.write("listen: {");
+    server.follower.look(false).await;
+    server.write(&with_host("half.local"));
+    server.follower.look(false).await;
+    assert_eq!((server.hosts(), server.trouble()), (vec!["order.local".to_owned()], None));
+    server.follower.look(false).await;
+    assert_eq!(server.hosts(), ["half.local"]);
+
+    let records = server.world.records();
+    let kinds: Vec<_> = records[before..].iter().map(|it| it.event.event().kind()).collect();
+    assert_eq!(kinds, ["catalogue_applied", "configuration_applied"]);
+    assert_eq!(records.last().unwrap().actor, "configuration");
+    let applied = server.controller.view().borrow().state.configuration.clone().unwrap();
+    let hash = config::hash(&with_host("half.local"));
+    assert_eq!(applied.version, Version { hash, source: Source::File });
+}
+
+#[tokio::test]
+async fn files_that_are_renamed_or_linked_into_place_are_found() {
+    let mut server = Server::start();
+    let draft = server.dir.path().join("draft");
+    fs::write(&draft, with_host("renamed.local")).unwrap();
+    fs::rename(&draft, server.path()).unwrap();
+    server.look().await;
+    assert_eq!(server.hosts(), ["renamed.local"]);
+
+    // As Kubernetes does it: tidegate.yaml → data/tidegate.yaml, and data → another directory.
+    let (data, file) = (server.dir.path().join("data-link"), server.path());
+    for host in ["one.local", "two.local"] {
+        let dir = server.dir.path().join(host);
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("tidegate.yaml"), with_host(host)).unwrap();
+        swap(&data, &dir);
+        if host == "one.local" {
+            swap(&file, &data.join("tidegate.yaml"));
+        }
+        server.look().await;
+        assert_eq!(server.hosts(), [host]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_changes_nothing_and_is_told_with_its_places() {
+    let mut server = Server::start();
+    let before = server.world.records().len();
+    server.write(&with_host("new.local").replace("[5%, 100%]", "[500%, 100%]"));
+    server.look().await;
+    let trouble = server.follower.status().borrow().trouble.clone().unwrap();
+    assert_eq!(trouble.problems.len(), 1);
+    assert_eq!(trouble.problems[0].place.line, 8);
+    assert!(trouble.message.contains("8:") && trouble.message.contains("`500%`"), "{trouble:?}");
+
+    fs::remove_file(server.path()).unwrap();
+    server.look().await;
+    assert!(server.trouble().unwrap().contains("cannot read"));
+
+    server.write(&TEXT.replace("127.0.0.1:18000", "127.0.0.1:18001"));
+    server.look().await;
+    assert!(server.trouble().unwrap().contains("listen.xds needs a restart"));
+    let elsewhere = format!("data_dir: elsewhere\n{TEXT}").replace("8080", "8081");
+    let refused = server.send(&elsewhere).await.unwrap_err().to_string();
+    assert!(refused.contains("listen.api, data_dir"), "{refused}");
+
+    assert_eq!(server.world.records().len(), before);
+    server.write(TEXT);
+    server.look().await;
+    assert_eq!(server.trouble(), None);
+    assert_eq!(server.world.records().len(), before);
+}
+
+#[tokio::test]
+async fn an_edit_in_mid_release_waits_for_its_end_with_all_that_is_in_it() {
+    let mut server = Server::start();
+    server.world.lag(true);
+    server.ask(start("order", "v2")).await;
+    let edited = with_host("new.local")
+        .replace("127.0.0.1:9102", "127.0.0.1:9999")
+        .replace("{name: demo}", "{name: other}");
+    server.write(&edited);
+    server.look().await;
+    let told = server.trouble().unwrap();
+    assert!(told.contains("`order.1`") && told.contains("`v2`"), "{told}");
+    let refused = server.send(&edited).await.unwrap_err();
+    assert!(matches!(
+        refused,
+        ReloadError::Command(CommandError::Refused(Refusal::MidRelease { .. }))
+    ));
+    assert_eq!(server.hosts(), ["order.local"]);
+    assert!(server.world.mesh().fleets.is_empty(), "the first mesh, back again");
+
+    // A server that starts on it keeps the services of the release, and goes on with both.
+    server.controller.stop().await;
+    let Server { world, dir, .. } = server;
+    let mut server = Server::start_in(world, dir);
+    assert_eq!(server.hosts(), ["order.local"]);
+    server.look().await;
+    assert!(server.trouble().is_some());
+
+    server.ask(verb("order.1", ReleaseCommand::Abort)).await;
+    server.look().await;
+    assert_eq!((server.hosts(), server.trouble()), (vec!["new.local".to_owned()], None));
+    assert_eq!(server.world.mesh().fleets[0].name.as_str(), "other");
+}
+
+#[tokio::test]
+async fn what_is_sent_holds_until_the_file_changes_or_is_called_for() {
+    let mut server = Server::start();
+    let sent = format!(
+        "{}notifications: [{{name: team, kind: webhook, url: \"http://127.0.0.1:1/\"}}]\n",
+        with_host("sent.local").replace(
+            "{name: demo}",
+            "{name: demo, listeners: [{name: p, address: \"127.0.0.1:10000\", services: [\"*\"], preview: true}]}",
+        )
+    );
+    let tried = server.reloader.try_out(sent.clone(), &anne()).await.unwrap();
+    assert!(tried.changed);
+    assert_eq!(server.hosts(), ["order.local"]);
+    assert!(!server.dir.path().join("data").exists(), "no key is made for a trial");
+
+    assert!(server.send(&sent).await.unwrap().changed);
+    assert!(!server.send(&sent).await.unwrap().changed);
+    server.look().await;
+    assert_eq!(server.hosts(), ["sent.local"]);
+    assert_eq!(server.receivers.borrow_and_update()[0].name.as_str(), "team");
+    assert!(server.previews.has_changed().unwrap());
+    assert_ne!(server.world.mesh().preview_key, PreviewKey::default());
+
+    server.follower.look(true).await;
+    assert_eq!(server.hosts(), ["order.local"]);
+    assert!(server.receivers.borrow_and_update().is_empty());
+}
+
+#[tokio::test]
+async fn a_full_disk_takes_nothing_and_is_tried_again() {
+    let mut server = Server::start();
+    server.world.fill_disk(true);
+    server.write(&with_host("new.local").replace("{name: demo}", "{name: other}"));
+    server.look().await;
+    assert!(server.trouble().is_some());
+    assert!(server.world.mesh().fleets.is_empty());
+    server.world.fill_disk(false);
+    server.look().await;
+    assert_eq!((server.hosts(), server.trouble()), (vec!["new.local".to_owned()], None));
+}
