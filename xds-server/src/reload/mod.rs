@@ -127,7 +127,8 @@ impl Reloader {
         let Origin { actor, reason } = origin;
         let asker = Asker { actor, reason: reason.as_deref(), at: self.clock.now() };
         let (_, outcome) = decide_command(&state, &asker, &command)?;
-        Ok(outcome)
+        let message = format!("nothing is changed yet; applied, {}", outcome.message);
+        Ok(Outcome { message, ..outcome })
     }
 
     async fn check(&self, text: String) -> Result<Config, ReloadError> {

@@ -39,6 +39,17 @@ fn there_is_a_snapshot_from_the_start() {
 }
 
 #[test]
+fn a_fleet_that_goes_is_a_publication() {
+    let state = state(&[service("order", &["v1"], "v1")]);
+    let mut publisher = publisher(&state);
+    let former = publisher.rewire(Mesh::new("filter.wasm".to_owned(), Vec::new()));
+    assert_eq!(former, mesh(Services::All));
+    assert_eq!(publisher.publish(&state), 2);
+    assert!(publisher.subscribe().borrow().fleet("demo").is_none());
+    assert_eq!(publisher.publish(&state), 2);
+}
+
+#[test]
 fn the_same_state_is_no_publication() {
     let order = service("order", &["v1", "v2"], "v1");
     let mut publisher = publisher(&state(std::slice::from_ref(&order)));
