@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::catalogue::{Endpoint, Environment, Environments, Guardrails, ServiceSpec, VersionSpec};
 use super::command::{Asker, Command, Outcome, Refusal, ReleaseCommand};
+use super::dns::Dns;
 use super::event::Event;
+use super::hook::{Hook, Moment};
 use super::plan::{OnFail, Plan, Quorum, ROLLBACK_WINDOW, SmokeTest, Step, Strategy};
 use super::progress::{Convergence, Observation, Progress, Refused};
 use super::reducer::{Sight, decide_command, decide_progress};
@@ -100,6 +102,30 @@ pub(crate) fn product() -> ServiceSpec {
         environments: Some(Environments { blue: at(9201), green: at(9202) }),
         plan: blue_green(),
         ..order()
+    }
+}
+
+pub(crate) fn hook(called: &str, on: Moment, blocking: bool) -> Hook {
+    Hook {
+        name: name(called),
+        on,
+        url: "http://127.0.0.1/".to_owned(),
+        timeout: Duration::from_secs(1),
+        retries: 0,
+        secret: None,
+        blocking,
+    }
+}
+
+/// The name that follows `product`.
+pub(crate) fn dns() -> Dns {
+    Dns {
+        zone: "example.org.".to_owned(),
+        name: "product.example.org.".to_owned(),
+        server: "127.0.0.1:53".parse().unwrap(),
+        ttl: Duration::from_secs(30),
+        tsig: None,
+        records: None,
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) enum Way {
     /// Something holds it.
     Stay,
     /// Its gate is open.
-    On(Event),
+    On(Box<Event>),
     /// It must go back.
     Back(RollbackCause),
 }
@@ -79,7 +79,11 @@ pub(super) fn look(sight: &Sight<'_>) -> Look {
     }
     let time_left = gate.time_left(release, now, seen);
     let waiting_for = gate.waiting_for(sight, time_left);
-    let way = if waiting_for.is_empty() { Way::On(gate.opened(release, seen)) } else { Way::Stay };
+    let way = if waiting_for.is_empty() {
+        Way::On(Box::new(gate.opened(release, seen)))
+    } else {
+        Way::Stay
+    };
     Look { events, way, progress: progress(seen, waiting_for, time_left) }
 }
 

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use self::moves::{GROUP, Move, SERVICES, moves};
+use self::moves::{GROUP, Move, SERVICES, hooked_order, moves, named_product};
 use super::super::fixtures::*;
 use super::*;
 use crate::delivery::catalogue::Environment;
 use crate::delivery::command::ReleaseCommand;
+use crate::delivery::hook::{Call, CallEnd};
 use crate::delivery::machine::{PhaseName, TRANSITIONS, Transition};
 use crate::delivery::plan::OnFail;
 use crate::delivery::progress::{Convergence, Observation, Progress};
@@ -205,15 +206,42 @@ impl Model {
                 };
                 let approve = all(ReleaseCommand::Approve { role: name("manager") });
                 let resume = all(ReleaseCommand::Resume);
+                // A hook that was given up is the one thing that only a person goes past.
+                let failed = |call: &Call| matches!(call.end, CallEnd::Failed { .. });
+                let given_up = model.state.release(&release.id);
+                let given_up = given_up.filter(|it| it.calls.iter().any(failed));
+                let onwards = given_up.map(|_| all(ReleaseCommand::Promote { all: false }));
                 for who in ["dora", "emil", "fred"] {
                     model.ask(who, &approve);
                 }
                 model.ask("anne", &resume);
+                if let Some(onwards) = onwards {
+                    model.ask("anne", &onwards);
+                }
+                model.end_hooks(release.service.as_str(), &Ok(()));
+                model.check_dns(release.service.as_str(), true);
             }
             model.now = model.now.after(Duration::from_secs(60));
             model.see(&[healthy(10), healthy(10)]);
         }
         assert_eq!(model.state.running().count(), 0, "stuck: {:#?}", model.state);
+    }
+
+    fn end_hooks(&mut self, service: &str, result: &Result<(), String>) {
+        let due = self.state.services.get(service).into_iter().flat_map(|it| it.due_calls());
+        for call in due.cloned().collect::<Vec<_>>() {
+            let (release, hook, result) = (call.release, call.hook.name, result.clone());
+            self.ask("hooks", &Command::HookEnded { release, hook, attempts: 1, result });
+        }
+    }
+
+    fn check_dns(&mut self, service: &str, well: bool) {
+        // What is confirmed is told again only when it had to be repaired.
+        let state = self.state.services.get(service).filter(|it| it.dns_unconfirmed());
+        if let Some(records) = state.and_then(ServiceState::wanted_records) {
+            let result = if well { Ok(records) } else { Err("no connection".to_owned()) };
+            self.ask("dns", &Command::DnsChecked { service: name(service), result });
+        }
     }
 
     fn folded(&self) -> State {
@@ -242,6 +270,8 @@ impl Model {
                     self.ask("tests", &Command::SmokeTested { release, result });
                 }
             }
+            Move::Hooks(service, result) => self.end_hooks(service, &result),
+            Move::Dns(service, well) => self.check_dns(service, well),
             Move::See(seen) => self.see(&seen),
             Move::Group(actor, verb) => self.ask(actor, &Command::Group(name(GROUP), verb)),
             Move::Wait(time) => self.now = self.now.after(time),
@@ -321,7 +351,7 @@ proptest! {
             journal: Vec::new(),
             ids: Vec::new(),
         };
-        model.ask("anne", &Command::ApplyCatalogue(vec![order(), product()]));
+        model.ask("anne", &Command::ApplyCatalogue(vec![hooked_order(), named_product()]));
         for next in moves {
             model.step(next);
             model.check();

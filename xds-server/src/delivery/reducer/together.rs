@@ -50,7 +50,7 @@ fn go_on(looks: &[Look]) -> Vec<Event> {
     let onwards: Option<Vec<_>> = looks
         .iter()
         .map(|look| match &look.way {
-            Way::On(event) => Some(event.clone()),
+            Way::On(event) => Some(Event::clone(event)),
             Way::Stay | Way::Back(_) => None,
         })
         .collect();

@@ -9,6 +9,7 @@ use crate::delivery::command::{Command, ReleaseCommand};
 use crate::delivery::fixtures::*;
 use crate::delivery::freeze::{Freeze, Scope, Window};
 use crate::delivery::group::Member;
+use crate::delivery::hook::Moment;
 use crate::delivery::names::ServiceName;
 use crate::delivery::plan::{OnFail, Plan};
 use crate::delivery::progress::{Convergence, Observation};
@@ -24,6 +25,10 @@ pub(super) enum Move {
     Smoke(&'static str, Result<(), String>),
     /// What an operator asks of the group.
     Group(&'static str, ReleaseCommand),
+    /// Every hook of a service that is due comes to its end.
+    Hooks(&'static str, Result<(), String>),
+    /// The DNS server of a service was asked: it answers as it should, or not at all.
+    Dns(&'static str, bool),
     See([Observation; 2]),
     Wait(Duration),
     /// Starts anew from the journal.
@@ -46,18 +51,29 @@ fn version_name() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec!["v1", "v2", "v3", "v4"])
 }
 
+/// Its releases wait for a hook at 100 %.
+pub(super) fn hooked_order() -> ServiceSpec {
+    ServiceSpec { hooks: vec![hook("index", Moment::Switched, true)], ..order() }
+}
+
+/// Its releases wait for DNS at 100 %.
+pub(super) fn named_product() -> ServiceSpec {
+    ServiceSpec { dns: Some(dns()), ..product() }
+}
+
 fn catalogue() -> impl Strategy<Value = Vec<ServiceSpec>> {
     let order =
         (version_name(), 9000..9003u16, any::<bool>()).prop_map(|(declared, port, gated)| {
-            let mut spec = if gated { gated_order() } else { order() };
+            let mut spec = if gated { gated_order() } else { hooked_order() };
             spec.versions.insert(name(declared), version(port, None));
             spec
         });
     let product = (prop::option::of((version_name(), 0..2u16)), any::<bool>()).prop_map(
         |(green, canary_instead)| {
-            let mut spec = product();
+            let mut spec = named_product();
             if canary_instead {
                 spec.environments = None;
+                spec.dns = None;
                 spec.versions.values_mut().for_each(|it| it.environment = None);
             } else if let Some((green, port)) = green.filter(|(green, _)| *green != "v1") {
                 let environments = spec.environments.as_mut().unwrap();
@@ -192,12 +208,15 @@ fn convergence() -> impl Strategy<Value = Convergence> {
 
 pub(super) fn moves() -> impl Strategy<Value = Vec<Move>> {
     let smoke = prop_oneof![3 => Just(Ok(())), 1 => Just(Err("503".to_owned()))];
+    let ended = prop_oneof![3 => Just(Ok(())), 1 => Just(Err("500".to_owned()))];
     let one = prop_oneof![
         3 => (actor(), command()).prop_map(|(actor, command)| Move::Ask(actor, command)),
         4 => (actor(), service(), verb_of())
             .prop_map(|(actor, service, verb)| Move::Verb(actor, service, verb)),
         2 => (service(), smoke).prop_map(|(service, result)| Move::Smoke(service, result)),
         3 => (actor(), verb_of()).prop_map(|(actor, verb)| Move::Group(actor, verb)),
+        2 => (service(), ended).prop_map(|(service, result)| Move::Hooks(service, result)),
+        2 => (service(), any::<bool>()).prop_map(|(service, well)| Move::Dns(service, well)),
         10 => [observation(), observation()].prop_map(Move::See),
         4 => (0..100u64).prop_map(|seconds| Move::Wait(Duration::from_secs(seconds))),
         1 => Just(Move::Crash),

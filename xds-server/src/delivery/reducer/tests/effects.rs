@@ -1,28 +1,14 @@
 //! Hooks and DNS: when they are due, what they hold, and that they never hold a rollback.
 
-use std::time::Duration;
-
 use super::super::super::fixtures::*;
 use super::super::*;
 use super::World;
 use crate::delivery::catalogue::Environment;
 use crate::delivery::command::ReleaseCommand::{Abort, Promote, Rollback};
-use crate::delivery::dns::{Dns, RecordSet};
+use crate::delivery::dns::RecordSet;
 use crate::delivery::hook::{Hook, Moment};
 use crate::delivery::release::Phase;
 use crate::delivery::units::Timestamp;
-
-fn hook(called: &str, on: Moment, blocking: bool) -> Hook {
-    Hook {
-        name: name(called),
-        on,
-        url: "http://127.0.0.1/".to_owned(),
-        timeout: Duration::from_secs(1),
-        retries: 0,
-        secret: None,
-        blocking,
-    }
-}
 
 /// `product` with these hooks, and with a name that follows it; v2 is in green.
 fn world(hooks: Vec<Hook>) -> World {
@@ -33,14 +19,7 @@ fn world(hooks: Vec<Hook>) -> World {
         green.endpoints[0].host = "192.0.2.2".to_owned();
     }
     spec.plan.smoke_tests.clear();
-    spec.dns = Some(Dns {
-        zone: "example.org.".to_owned(),
-        name: "product.example.org.".to_owned(),
-        server: "127.0.0.1:53".parse().unwrap(),
-        ttl: Duration::from_secs(30),
-        tsig: None,
-        records: None,
-    });
+    spec.dns = Some(dns());
     let mut world = World::new();
     world.ask(&Command::ApplyCatalogue(vec![order(), spec])).unwrap();
     world
