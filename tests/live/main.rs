@@ -56,7 +56,8 @@ async fn trouble(world: &World) -> Result<Value> {
 
 async fn until_trouble(world: &World, words: &str) -> Result<()> {
     until(&format!("trouble about {words:?}"), PATIENCE, async || {
-        trouble(world).await.ok()?["message"].as_str()?.contains(words).then_some(())
+        let trouble = trouble(world).await.ok()?;
+        trouble.get("message")?.as_str()?.contains(words).then_some(())
     })
     .await
 }

@@ -14,12 +14,14 @@ pub mod template;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use self::cursor::{Cursor, CursorFile};
 use self::receiver::Teller;
 use self::stats::Stats;
 use super::changes::{gone, next};
@@ -48,6 +50,21 @@ pub struct Notifier {
     pub data_dir: PathBuf,
     /// What is counted.
     pub stats: Arc<Stats>,
+}
+
+/// Notes that these receivers are told of what comes after a record, those that are new. To be done
+/// before anything is decided: what a server decides before it dies is theirs to know as well.
+///
+/// # Errors
+/// When it cannot be written down.
+pub fn begin(data_dir: &Path, receivers: &[Receiver], newest: u64) -> io::Result<()> {
+    for receiver in receivers {
+        let file = CursorFile::new(&data_dir.join(DIRECTORY), &receiver.name);
+        if file.read()?.is_none() {
+            file.write(&Cursor { seq: newest, ..Cursor::default() })?;
+        }
+    }
+    Ok(())
 }
 
 impl Notifier {

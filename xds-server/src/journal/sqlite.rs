@@ -52,6 +52,12 @@ impl Sqlite {
         Ok(Self { connection, head, snapshot, _lock: lock })
     }
 
+    /// The newest record.
+    #[must_use]
+    pub const fn head(&self) -> Head {
+        self.head
+    }
+
     /// What the start took from a snapshot, and nobody has verified yet. To be asked before the
     /// snapshot is taken.
     #[must_use]

@@ -28,7 +28,7 @@ use tidegate::door::tls::reload::{self as renewal, Certificates};
 use tidegate::door::{Door, Limits};
 use tidegate::effects::notify::Notifier;
 use tidegate::effects::notify::stats::Stats;
-use tidegate::effects::{self, Outbound, Pace, dns, health, hooks, smoke};
+use tidegate::effects::{self, Outbound, Pace, dns, health, hooks, notify, smoke};
 use tidegate::journal::{JournalError, Scrub, Sqlite};
 use tidegate::reload::{self, Follower, Outlets, Reloader, identities};
 use tidegate::telemetry::Telemetry;
@@ -42,7 +42,7 @@ use tidegate_proto::report::v1::report_service_server::ReportServiceServer;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tonic::service::Routes;
-use tracing::warn;
+use tracing::{error, warn};
 
 use live::Live;
 use sidecars::{Mesh, Published};
@@ -129,6 +129,11 @@ pub(crate) async fn run(
     let mesh = Mesh { publisher, ledger: Arc::clone(&ledger), telemetry: Arc::clone(&telemetry) };
     let journal = Sqlite::open(&config.data_dir)?;
     let trusted = journal.trusted();
+    let newest = journal.head().seq;
+    if let Err(error) = notify::begin(&config.data_dir, &config.notifications, newest) {
+        // A receiver is no reason not to start: it is told of what comes.
+        error!(%error, "how far receivers of notifications came cannot be read or written");
+    }
     let outbound = Outbound::new(clock.clone())?;
     let told = Arc::<Stats>::default();
     let controller = controller::spawn(Parts {

@@ -1,9 +1,9 @@
 //! One life of the server: its start, what happens in it, and its end.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -18,7 +18,8 @@ use tidegate::delivery::state::ServiceState;
 use tidegate::delivery::units::Ppm;
 use tidegate::effects::notify::Notifier;
 use tidegate::effects::notify::stats::Stats;
-use tidegate::effects::{Outbound, Pace, dns, hooks, smoke};
+use tidegate::effects::{Outbound, Pace, dns, hooks, notify, smoke};
+use tidegate::journal::Sqlite;
 use tidegate::judge::Evidence;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -62,7 +63,6 @@ struct Life<'a> {
     controller: Handle,
     counted: Counted,
     told: Arc<Stats>,
-    data: PathBuf,
 }
 
 /// Starts the server on what an earlier life left, and tells the story on until one of them ends.
@@ -76,6 +76,8 @@ pub(crate) async fn live(
     let config = config.unwrap_or_else(|problems| panic!("{problems:?}"));
     let Config { hash, data_dir: data, mesh, services, freezes, notifications, flags, .. } = config;
     let (clock, counted) = (outside.clock(), Counted::default());
+    let newest = Sqlite::open(&data).unwrap().head().seq;
+    notify::begin(&data, &notifications, newest).unwrap();
     let parts = Parts {
         journal: Box::new(Mortal::open(&data, &outside.fuse, sent)),
         sidecars: Box::new(Willing(Arc::clone(sent))),
@@ -112,7 +114,7 @@ pub(crate) async fn live(
     effects.spawn(hooks::run(controller.clone(), outbound, HASTE));
     effects.spawn(dns::run(controller.clone(), clock, HASTE));
     effects.spawn(notifier.run(receivers));
-    let life = Life { story, outside, controller, counted, told, data };
+    let life = Life { story, outside, controller, counted, told };
     let told = tokio::select! {
         told = life.tell() => told,
         () = outside.fuse.death() => Err(Stopped),
@@ -183,11 +185,9 @@ impl Life<'_> {
     }
 
     fn all_told(&self, view: &View) -> bool {
-        self.told.all().iter().all(|(receiver, counts)| {
-            // From then on a restart knows where to go on.
-            let file = self.data.join(format!("notifications/{receiver}.json"));
-            file.exists() && counts.told_up_to.load(Ordering::SeqCst) >= view.seq
-        })
+        let told = self.told.all();
+        let has_all = |counts: &AtomicU64| counts.load(Ordering::SeqCst) >= view.seq;
+        !told.is_empty() && told.iter().all(|(_, counts)| has_all(&counts.told_up_to))
     }
 }
 
