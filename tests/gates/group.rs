@@ -44,7 +44,7 @@ async fn in_pairs(world: &World, event: &str, pairs: usize) -> Result<()> {
     let records = records(world, event).await?;
     ensure!(records.len() == 2 * pairs, "{event}: {records:?}");
     for pair in records.chunks(2) {
-        let [(seq, of), (next, other)] = pair else { bail!("{event}: {records:?}") };
+        let [(seq, of), (next, other)] = pair else { anyhow::bail!("{event}: {records:?}") };
         ensure!(*next == seq + 1 && of != other, "{event}: {records:?}");
     }
     Ok(())
