@@ -1,5 +1,7 @@
 //! The controller's loop and the only place that appends to the journal.
 
+mod start;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +13,10 @@ use tracing::{error, info, warn};
 use super::handle::{CommandError, Origin, Request};
 use super::observe::{Epoch, Tally};
 use super::view::View;
-use super::{Counts, Parts, Sidecars, StartError, log};
+use super::{Counts, Sidecars, log};
 use crate::clock::{Clock, SkewLog};
 use crate::config::Mesh;
-use crate::delivery::command::{Asker, Command, Outcome, Refusal};
+use crate::delivery::command::{Asker, Command, Outcome};
 use crate::delivery::event::Event;
 use crate::delivery::group::Teammate;
 use crate::delivery::names::ReleaseId;
@@ -24,7 +26,7 @@ use crate::delivery::release::Release;
 use crate::delivery::state::{ServiceState, State};
 use crate::delivery::units::Timestamp;
 use crate::figures::Figures;
-use crate::journal::{self, Folded, Journal, NewRecord, Record, Replayed};
+use crate::journal::{Folded, Journal, NewRecord, Record};
 
 /// How often it looks when nobody wakes it: time passes too.
 const TICK: Duration = Duration::from_millis(100);
@@ -57,87 +59,6 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Replays the journal, applies the configuration and publishes what follows.
-    pub(super) fn start(
-        parts: Parts,
-        view: watch::Sender<Arc<View>>,
-        records: broadcast::Sender<Record>,
-    ) -> Result<Self, StartError> {
-        let mut writer = Self {
-            journal: parts.journal,
-            sidecars: parts.sidecars,
-            counts: parts.counts,
-            clock: parts.clock,
-            state: Arc::default(),
-            figures: Arc::default(),
-            seq: 0,
-            kept: 0,
-            serial: 0,
-            skew: SkewLog::default(),
-            halted: None,
-            epochs: BTreeMap::new(),
-            view,
-            records,
-        };
-        writer.replay()?;
-        let Parts { version, services, freezes, .. } = parts;
-        match writer.configure(&Command::ApplyConfiguration { version, services, freezes }) {
-            // It was refused while the server ran, or was written while it did not. Either way the
-            // release must go on, under the services that it began with.
-            Err(StartError::Configuration(CommandError::Refused(
-                refusal @ Refusal::MidRelease { .. },
-            ))) => warn!(%refusal, "the services stay as the journal has them"),
-            other => other?,
-        }
-        if let Some(flags) = parts.flags
-            && writer.state.flags.is_empty()
-            && writer.state.evaluators.is_empty()
-        {
-            writer.configure(&Command::ReplaceFlags(flags))?;
-        }
-        writer.serial = writer.sidecars.publish(&writer.state);
-        for release in Arc::clone(&writer.state).running() {
-            writer.begin_epoch(&release.id);
-        }
-        let now = writer.clock.now();
-        writer.show(now);
-        Ok(writer)
-    }
-
-    fn replay(&mut self) -> Result<(), StartError> {
-        let Replayed { folded, seq, at, snapshot } = journal::resume(&mut *self.journal)?;
-        self.clock.not_before(at);
-        (self.seq, self.kept) = (seq, snapshot);
-        info!(seq, snapshot, services = folded.state.services.len(), "journal replayed");
-        self.state = Arc::new(folded.state);
-        self.figures = Arc::new(folded.figures);
-        self.keep(at);
-        Ok(())
-    }
-
-    /// Keeps a snapshot once enough was decided since the last. It is a copy: without it nothing
-    /// is lost but time at the next start.
-    fn keep(&mut self, at: Timestamp) {
-        if self.seq < self.kept.saturating_add(SNAPSHOT) {
-            return;
-        }
-        // Whether it succeeds or not, the next try is as far away: a full disk is not tried again
-        // with every decision.
-        self.kept = self.seq;
-        let folded =
-            Folded { state: State::clone(&self.state), figures: Figures::clone(&self.figures) };
-        match self.journal.keep(at, &folded) {
-            Ok(()) => info!(seq = self.seq, "snapshot kept"),
-            Err(error) => warn!(%error, "no snapshot kept: the next start replays more"),
-        }
-    }
-
-    fn configure(&mut self, command: &Command) -> Result<(), StartError> {
-        self.command(command, &Origin::part("configuration"))
-            .map(|_| ())
-            .map_err(StartError::Configuration)
-    }
-
     pub(super) async fn run(mut self, mut requests: mpsc::Receiver<Request>, wake: Arc<Notify>) {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -331,6 +252,23 @@ impl Writer {
         }
         // Nobody may be listening.
         self.records.send(record).ok();
+    }
+
+    /// Keeps a snapshot once enough was decided since the last. It is a copy: without it nothing
+    /// is lost but time at the next start.
+    fn keep(&mut self, at: Timestamp) {
+        if self.seq < self.kept.saturating_add(SNAPSHOT) {
+            return;
+        }
+        // Whether it succeeds or not, the next try is as far away: a full disk is not tried again
+        // with every decision.
+        self.kept = self.seq;
+        let folded =
+            Folded { state: State::clone(&self.state), figures: Figures::clone(&self.figures) };
+        match self.journal.keep(at, &folded) {
+            Ok(()) => info!(seq = self.seq, "snapshot kept"),
+            Err(error) => warn!(%error, "no snapshot kept: the next start replays more"),
+        }
     }
 
     fn begin_epoch(&mut self, id: &ReleaseId) {

@@ -1,0 +1,79 @@
+//! What the writer does before it listens to anybody.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::{broadcast, watch};
+use tracing::{info, warn};
+
+use super::Writer;
+use crate::clock::SkewLog;
+use crate::controller::{CommandError, Origin, Parts, StartError, View};
+use crate::delivery::command::{Command, Refusal};
+use crate::journal::{self, Record, Replayed};
+
+impl Writer {
+    /// Replays the journal, applies the configuration and publishes what follows.
+    pub(in crate::controller) fn start(
+        parts: Parts,
+        view: watch::Sender<Arc<View>>,
+        records: broadcast::Sender<Record>,
+    ) -> Result<Self, StartError> {
+        let mut writer = Self {
+            journal: parts.journal,
+            sidecars: parts.sidecars,
+            counts: parts.counts,
+            clock: parts.clock,
+            state: Arc::default(),
+            figures: Arc::default(),
+            seq: 0,
+            kept: 0,
+            serial: 0,
+            skew: SkewLog::default(),
+            halted: None,
+            epochs: BTreeMap::new(),
+            view,
+            records,
+        };
+        writer.replay()?;
+        let Parts { version, services, freezes, .. } = parts;
+        match writer.configure(&Command::ApplyConfiguration { version, services, freezes }) {
+            // It was refused while the server ran, or was written while it did not. Either way the
+            // release must go on, under the services that it began with.
+            Err(StartError::Configuration(CommandError::Refused(
+                refusal @ Refusal::MidRelease { .. },
+            ))) => warn!(%refusal, "the services stay as the journal has them"),
+            other => other?,
+        }
+        if let Some(flags) = parts.flags
+            && writer.state.flags.is_empty()
+            && writer.state.evaluators.is_empty()
+        {
+            writer.configure(&Command::ReplaceFlags(flags))?;
+        }
+        writer.serial = writer.sidecars.publish(&writer.state);
+        for release in Arc::clone(&writer.state).running() {
+            writer.begin_epoch(&release.id);
+        }
+        let now = writer.clock.now();
+        writer.show(now);
+        Ok(writer)
+    }
+
+    fn replay(&mut self) -> Result<(), StartError> {
+        let Replayed { folded, seq, at, snapshot } = journal::resume(&mut *self.journal)?;
+        self.clock.not_before(at);
+        (self.seq, self.kept) = (seq, snapshot);
+        info!(seq, snapshot, services = folded.state.services.len(), "journal replayed");
+        self.state = Arc::new(folded.state);
+        self.figures = Arc::new(folded.figures);
+        self.keep(at);
+        Ok(())
+    }
+
+    fn configure(&mut self, command: &Command) -> Result<(), StartError> {
+        self.command(command, &Origin::part("configuration"))
+            .map(|_| ())
+            .map_err(StartError::Configuration)
+    }
+}
