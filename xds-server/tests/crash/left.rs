@@ -117,8 +117,8 @@ fn forget_times_ports_and_counts(value: &mut Value, outside: &Outside) {
                 finding
                     .retain(|part, _| !["bad", "requests", "window_ms"].contains(&part.as_str()));
             }
-            // The configuration's text names ports.
-            values.retain(|part, _| part != "hash");
+            // The configuration's text names ports, and why another of a group went back says counts.
+            values.retain(|part, _| part != "hash" && part != "why");
             return values.values_mut().for_each(|it| forget_times_ports_and_counts(it, outside));
         }
         Value::Number(number) if number.as_u64().is_some_and(|it| it >= BEGIN) => "a time",

@@ -45,6 +45,11 @@ async fn a_bad_canary_goes_back_as_it_would_have() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_goes_back_together_as_it_would_have() {
+    println!("{}", everywhere(stories::group()).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn blue_green_goes_there_and_back_as_it_would_have() {
     println!("{}", everywhere(stories::there_and_back()).await);
 }

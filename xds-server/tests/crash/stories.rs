@@ -2,6 +2,7 @@
 //! when it is over.
 
 use tidegate::delivery::command::{Command, ReleaseCommand};
+use tidegate::delivery::group::Member;
 use tidegate::delivery::release::{Phase, Release};
 use tidegate::delivery::state::{ServiceState, State};
 use tidegate::delivery::units::Ppm;
@@ -59,6 +60,37 @@ pub(crate) fn bad_canary() -> Story {
     }
 }
 
+/// Two services go forward together; at 50 % one of them fails, and both go back.
+pub(crate) fn group() -> Story {
+    Story {
+        name: "group",
+        services: |outside| {
+            let more = "on_fail: rollback";
+            canary_of("order", outside, more) + &canary_of("payment", outside, more)
+        },
+        next: |state| {
+            let member = |service: &str| Member {
+                service: service.parse().unwrap(),
+                version: "v2".parse().unwrap(),
+                commit: None,
+            };
+            service(state, "order").release.is_none().then(|| Command::StartGroup {
+                group: "checkout".parse().unwrap(),
+                members: vec![member("order"), member("payment")],
+                plan: None,
+            })
+        },
+        fails: |release| {
+            release.service.as_str() == "payment" && release.weight() >= Ppm::percent(50)
+        },
+        over: |state| {
+            let is_back =
+                |name| matches!(phase(service(state, name)), Some(Phase::RolledBack { .. }));
+            is_back("order") && is_back("payment")
+        },
+    }
+}
+
 /// Blue/green, and DNS with it; once it is complete it is called back.
 pub(crate) fn there_and_back() -> Story {
     Story {
@@ -113,9 +145,13 @@ fn hooks(outside: &Outside) -> String {
 }
 
 fn order(outside: &Outside, more: &str) -> String {
+    canary_of("order", outside, more)
+}
+
+fn canary_of(name: &str, outside: &Outside, more: &str) -> String {
     let (candidate, hooks) = (outside.receiver, hooks(outside));
     format!(
-        "  - name: order\n    hosts: [order.local]\n    stable: v1\n    \
+        "  - name: {name}\n    hosts: [{name}.local]\n    stable: v1\n    \
          strategy: {{canary: {{steps: [5%, 50%, 100%], step_time: 2s, watch: 2s, min_requests: 10, \
          smoke_tests: [{{path: /healthz, expect: 200}}], {more}}}}}\n    \
          versions: [{{name: v1, endpoints: [\"127.0.0.1:9\"]}}, {{name: v2, endpoints: [\"{candidate}\"]}}]\n{hooks}"
