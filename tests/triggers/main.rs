@@ -4,6 +4,7 @@
 
 mod business;
 mod errors;
+mod latency;
 mod resources;
 mod smoke;
 
