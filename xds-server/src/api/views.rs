@@ -183,7 +183,7 @@ impl Service {
         let totals = backend.totals(&spec.name);
         let version = |(name, version): (&VersionName, &VersionSpec)| Version {
             name: name.clone(),
-            endpoints: version.endpoints.iter().map(|at| shown(&at.host, at.port)).collect(),
+            endpoints: version.endpoints.iter().map(ToString::to_string).collect(),
             environment: version.environment,
             weight: weight(service, name),
             totals: totals.get(name).map_or_else(Totals::default, |counts| Totals {
@@ -210,11 +210,6 @@ impl Service {
             dns: DnsView::of(service),
         }
     }
-}
-
-/// `host:port`; an IPv6 address in brackets.
-fn shown(host: &str, port: u16) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// The share of a service's traffic that a version is meant to get.

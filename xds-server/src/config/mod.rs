@@ -68,7 +68,11 @@ pub fn check(text: &str, base: &Path) -> Result<Config, Vec<Problem>> {
 /// What names a text: its SHA-256, in hexadecimal.
 #[must_use]
 pub fn hash(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(text))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Reads a plan that a release brings along, in the grammar of a service's `strategy`, from JSON.

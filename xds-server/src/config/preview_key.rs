@@ -37,7 +37,7 @@ impl PreviewKey {
     fn make(data_dir: &Path, path: &Path) -> io::Result<Self> {
         fs::create_dir_all(data_dir)?;
         let random: [u8; LENGTH] = rand::random();
-        let key: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let key = super::hex(&random);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         file.write_all(key.as_bytes())?;
         file.sync_all()?;

@@ -9,6 +9,8 @@ use crate::delivery::units::Ppm;
 
 /// No wait in a delivery is longer, and none may overflow a journal's milliseconds.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+/// Longest name of a header or cookie, in bytes.
+const MAX_TOKEN: usize = 128;
 /// Longest DNS name, in bytes.
 const MAX_HOST: usize = 253;
 /// Longest label of a DNS name, in bytes.
@@ -73,6 +75,12 @@ pub(super) fn quantile(text: &str) -> Result<Ppm, Fault> {
         }
     };
     self::percent(percent)
+}
+
+/// RFC 9110's `token`: what names of headers and cookies are made of.
+pub(super) fn is_token(name: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    (1..=MAX_TOKEN).contains(&name.len()) && name.bytes().all(inner)
 }
 
 /// `IP:PORT` to listen on.

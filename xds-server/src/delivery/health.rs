@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::{MAX_PATH, Plan, PlanError};
+use super::plan::{PlanError, is_path};
 use super::release::{Phase, Release};
 
 /// Most instances that are named; of the others there is the number.
@@ -89,17 +89,11 @@ impl HealthCheck {
     }
 }
 
-fn is_path(path: &str) -> bool {
-    let visible = path.bytes().all(|b| b.is_ascii_graphic());
-    visible && path.starts_with('/') && path.len() <= MAX_PATH
-}
-
 impl Release {
     /// What is to be asked of its candidate's instances now, if anything.
     #[must_use]
     pub fn health_check(&self) -> Option<&HealthCheck> {
-        let Plan { health, .. } = &self.plan;
-        health.as_ref().filter(|_| matches!(self.phase, Phase::Preparing { .. }))
+        self.plan.health.as_ref().filter(|_| matches!(self.phase, Phase::Preparing { .. }))
     }
 
     /// Why their health holds it, if it does.

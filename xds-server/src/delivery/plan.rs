@@ -212,10 +212,15 @@ impl Plan {
     }
 }
 
+/// Whether a path can be asked for: by a smoke test, or to see whether an instance is well.
+pub(crate) fn is_path(path: &str) -> bool {
+    let visible = path.bytes().all(|b| b.is_ascii_graphic());
+    visible && path.starts_with('/') && path.len() <= MAX_PATH
+}
+
 impl SmokeTest {
     fn validate(&self) -> Result<(), PlanError> {
-        let visible = self.path.bytes().all(|b| b.is_ascii_graphic());
-        if !visible || !self.path.starts_with('/') || self.path.len() > MAX_PATH {
+        if !is_path(&self.path) {
             let path = self.path.chars().take(60).collect();
             return Err(PlanError::BadPath(path));
         }

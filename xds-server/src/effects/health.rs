@@ -111,7 +111,7 @@ impl Patient {
     async fn look(&self, client: &Client, patience: Duration) -> Health {
         let look = |endpoint: Endpoint| async move {
             let well = self.ask(&endpoint, client, patience).await;
-            well.err().map(|why| Unwell::new(shown(&endpoint), &why))
+            well.err().map(|why| Unwell::new(endpoint.to_string(), &why))
         };
         // In order, so that the same state of things is told in the same words.
         let looks = stream::iter(self.endpoints.clone()).map(look).buffered(CONCURRENCY);
@@ -132,7 +132,7 @@ impl Patient {
                 Err(_) => Err("no answer in time".to_owned()),
             };
         };
-        let mut request = client.get(format!("http://{}{path}", shown(endpoint)));
+        let mut request = client.get(format!("http://{endpoint}{path}"));
         if let Some(host) = &self.host {
             request = request.header(reqwest::header::HOST, host);
         }
@@ -144,9 +144,4 @@ impl Patient {
             Err(_) => Err("no answer".to_owned()),
         }
     }
-}
-
-/// `host:port`; an IPv6 address in brackets.
-fn shown(Endpoint { host, port }: &Endpoint) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }

@@ -94,9 +94,7 @@ fn text(text: &str) -> Result<String, Fault> {
 }
 
 fn header_name(name: &str) -> Result<String, Fault> {
-    // RFC 9110's `token`.
-    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    if (1..=128).contains(&name.len()) && name.bytes().all(token) {
+    if units::is_token(name) {
         return Ok(name.to_ascii_lowercase());
     }
     Err(Fault::new(

@@ -8,7 +8,7 @@ use crate::config::problem::Problems;
 use crate::config::{raw, units};
 use crate::delivery::health::HealthCheck;
 use crate::delivery::plan::{
-    MAX_PATH, OnFail, Plan, Quorum, ROLLBACK_WINDOW, SmokeTest, Step, Strategy,
+    OnFail, Plan, Quorum, ROLLBACK_WINDOW, SmokeTest, Step, Strategy, is_path,
 };
 use crate::delivery::requires::Requires;
 use crate::delivery::units::Ppm;
@@ -132,19 +132,18 @@ fn time(written: Option<&At<String>>, default: Duration, problems: &mut Problems
 
 fn health(written: Option<&At<String>>, problems: &mut Problems) -> Option<HealthCheck> {
     let at = written?;
-    let check = match at.get().as_str() {
-        "tcp" => return Some(HealthCheck::Tcp),
-        path if path.starts_with('/') && path.len() <= MAX_PATH => HealthCheck::Http(path.into()),
+    match at.get().as_str() {
+        "tcp" => Some(HealthCheck::Tcp),
+        path if is_path(path) => Some(HealthCheck::Http(path.to_owned())),
         other => {
             problems.add(
                 at.place(),
                 format!("`{}` is no health check", other.chars().take(60).collect::<String>()),
                 "write tcp, or a path that answers with 200, such as /healthz",
             );
-            return None;
+            None
         }
-    };
-    Some(check)
+    }
 }
 
 fn on_fail(written: Option<raw::OnFail>) -> OnFail {

@@ -122,9 +122,7 @@ fn identity(source: &IdentitySource) -> Result<(), Fault> {
         IdentitySource::Header(name) => ("header", name),
         IdentitySource::Cookie(name) => ("cookie", name),
     };
-    // RFC 9110's `token`.
-    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    if name.is_empty() || name.len() > 128 || !name.bytes().all(token) {
+    if !units::is_token(name) {
         return Err(Fault::new(
             format!("`{name}` is not the name of a {kind}"),
             "use letters, digits and `-`, such as x-user-id",

@@ -61,10 +61,8 @@ struct Preview {
 
 impl Way {
     /// Straight to one of its instances.
-    pub(super) fn direct(Endpoint { host, port }: &Endpoint) -> Self {
-        let authority =
-            if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-        Self { authority, preview: None }
+    pub(super) fn direct(endpoint: &Endpoint) -> Self {
+        Self { authority: endpoint.to_string(), preview: None }
     }
 
     /// Through a sidecar.
