@@ -1,0 +1,64 @@
+//! What the controller answers to whoever asks, and what it tells whoever listens.
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use super::*;
+
+#[tokio::test]
+async fn events_are_read_and_followed() {
+    let world = World::default();
+    let handle = world.start();
+    let mut followed = handle.subscribe();
+    stepping(&handle).await;
+    let events = handle.events(0, usize::MAX).await.unwrap();
+    assert_eq!(events, world.records());
+    assert_eq!(handle.events(1, 1).await.unwrap(), events[1..2]);
+    let (declared, decided) = events.split_at(2);
+    let mut head = Head { seq: 2, hash: declared[1].hash };
+    for _ in decided {
+        head = followed.recv().await.unwrap().verify(&head).unwrap();
+    }
+    assert_eq!(decided[0].reason.as_deref(), Some("friday"));
+}
+
+#[tokio::test]
+async fn too_much_is_refused_rather_than_queued() {
+    let world = World::default();
+    let handle = world.start();
+    world.hang_disk(true);
+    let set = |number: usize| Command::SetFlag {
+        key: number.to_string(),
+        definition: serde_json::json!({}),
+    };
+    let mut asked: FuturesUnordered<_> =
+        (0..QUEUE * 2).map(|number| handle.submit(set(number), anne())).collect();
+    let first = asked.next().await.unwrap();
+    assert!(matches!(first, Err(CommandError::Busy)), "{first:?}");
+    world.hang_disk(false);
+    let rest: Vec<_> = asked.collect().await;
+    assert!(rest.iter().filter(|it| it.is_ok()).count() >= QUEUE);
+}
+
+#[tokio::test]
+async fn whoever_asks_must_be_brief() {
+    let world = World::default();
+    let handle = world.start();
+    for (actor, reason) in [("", ""), (&*"x".repeat(201), ""), ("x", &*"x".repeat(2001))] {
+        let origin = Origin { actor: actor.to_owned(), reason: Some(reason.to_owned()) };
+        let error = handle.submit(start("order", "v2"), origin).await;
+        assert!(matches!(error, Err(CommandError::Refused(Refusal::Invalid(_)))), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_asks_after_the_end_is_told() {
+    let world = World::default();
+    let handle = world.start();
+    handle.stop().await;
+    handle.stop().await;
+    let error = handle.submit(start("order", "v2"), anne()).await;
+    assert!(matches!(error, Err(CommandError::Stopped)), "{error:?}");
+    let error = handle.events(0, 1).await;
+    assert!(matches!(error, Err(CommandError::Stopped)), "{error:?}");
+}
