@@ -7,6 +7,7 @@ mod measure;
 mod mutual;
 mod raw;
 mod reports;
+mod secured;
 mod sidecar;
 mod subject;
 mod table;
@@ -18,7 +19,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::Parser;
 
-use crate::measure::{Size, measure};
+use crate::measure::{Size, Transport, measure};
 
 /// Files that a run opens beside its connections.
 const OTHER_FILES: u64 = 200;
@@ -42,9 +43,9 @@ struct Options {
     /// Streams that share a connection. Real sidecars do not share.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=250))]
     per_connection: u8,
-    /// Measure Tidegate with mutual TLS as well: each sidecar has a certificate of its own.
-    #[arg(long)]
-    tls: bool,
+    /// How they speak. With mutual TLS each sidecar has a certificate of its own.
+    #[arg(long, value_delimiter = ',', default_value = "plain,mtls")]
+    transports: Vec<Transport>,
     /// Where the document goes.
     #[arg(long, default_value = "docs/fleet.md")]
     document: PathBuf,
@@ -54,6 +55,9 @@ struct Options {
     /// What the raw server sends.
     #[arg(long, hide = true)]
     messages: Option<PathBuf>,
+    /// Where the raw server's certificates are, if it is to show one.
+    #[arg(long, hide = true)]
+    certificates: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -61,30 +65,33 @@ async fn main() -> Result<()> {
     let options = Options::parse();
     let files = usage::open_files()?;
     if let (Some(address), Some(messages)) = (options.raw, &options.messages) {
-        return raw::serve(address, messages).await;
+        return raw::serve(address, messages, options.certificates.as_deref()).await;
     }
     let per_connection = usize::from(options.per_connection);
     let most = options.sidecars.iter().copied().max().unwrap_or_default().max(GROWTH_SIDECARS);
     // One end of each connection to each server is ours.
-    let servers = 2 + u64::from(options.tls);
-    let needed = servers * most.div_ceil(per_connection) as u64 + OTHER_FILES;
+    let needed = 2 * most.div_ceil(per_connection) as u64 + OTHER_FILES;
     ensure!(
         needed <= files,
         "{most} sidecars with {per_connection} on a connection need {needed} open files, and the hard limit is \
          {files}: raise it (ulimit -Hn), take fewer --sidecars, or more --per-connection"
     );
     let pushes = usize::from(options.pushes);
-    let size = |sidecars, services, pushes| Size {
+    let size = |sidecars, services, pushes, transport| Size {
         sidecars,
         services,
         pushes,
         per_connection,
-        tls: options.tls,
+        transport,
     };
-    let by_sidecars = options.sidecars.iter().map(|&count| size(count, 10, pushes));
+    let by_sidecars = options.sidecars.iter().flat_map(|&count| {
+        options.transports.iter().map(move |&transport| size(count, 10, pushes, transport))
+    });
     let growth_pushes = pushes.div_ceil(GROWTH_SHARE);
-    let by_services =
-        options.services.iter().map(|&count| size(GROWTH_SIDECARS, count, growth_pushes));
+    let by_services = options
+        .services
+        .iter()
+        .map(|&count| size(GROWTH_SIDECARS, count, growth_pushes, Transport::Plain));
     let mut tables = table::head().to_owned();
     print!("{tables}");
     for size in by_sidecars.chain(by_services) {
@@ -97,13 +104,8 @@ async fn main() -> Result<()> {
         1 => "each on a connection of its own, as real ones are".to_owned(),
         many => format!("{many} share a connection"),
     };
-    let tls = if options.tls {
-        "; on the lines **with mTLS** both sides show certificates, which on the others nobody does"
-    } else {
-        ""
-    };
     let how = format!(
-        "{how}{tls}. There are {pushes} pushes for each size, {growth_pushes} for those with more services"
+        "{how}. There are {pushes} pushes for each size, {growth_pushes} for those with more services"
     );
     let document = table::document(&tables, &intake, &how)?;
     if let Some((_, rest)) = document.split_once("\n## ") {

@@ -1,6 +1,5 @@
 //! One size of fleet: both servers with as many sidecars, pushed by turns.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -22,8 +21,16 @@ pub(crate) struct Size {
     pub(crate) services: usize,
     pub(crate) pushes: usize,
     pub(crate) per_connection: usize,
-    /// Whether a second Tidegate, with mutual TLS, is measured too.
-    pub(crate) tls: bool,
+    pub(crate) transport: Transport,
+}
+
+/// How sidecars and servers speak, the raw one too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Transport {
+    /// In the clear.
+    Plain,
+    /// Both show certificates.
+    Mtls,
 }
 
 /// What was measured.
@@ -34,8 +41,6 @@ pub(crate) struct Row {
     pub(crate) bytes: usize,
     pub(crate) tidegate: Side,
     pub(crate) raw: Side,
-    /// Tidegate with mutual TLS.
-    pub(crate) mutual: Option<Side>,
     /// How often Tidegate took as long as the raw server, pair by pair, in thousandths.
     pub(crate) ratios: Spread,
 }
@@ -56,72 +61,37 @@ pub(crate) struct Side {
 /// Measures one size.
 pub(crate) async fn measure(size: Size) -> Result<Row> {
     let dir = tempfile::Builder::new().prefix("tidegate-fleet-").tempdir()?;
-    let tidegate = Tidegate::start(size.services, size.sidecars, dir.path(), None).await?;
-    let (messages, bytes) = subject::messages(tidegate.server.address).await?;
-    let raw = Raw::start(&messages, dir.path()).await?;
+    let authority = match size.transport {
+        Transport::Plain => None,
+        Transport::Mtls => Some(Authority::new(dir.path(), size.sidecars)?),
+    };
+    let authority = authority.as_ref();
+    let tidegate = Tidegate::start(size.services, dir.path(), authority).await?;
+    let (messages, bytes) = subject::messages(&tidegate.server).await?;
+    let raw = Raw::start(&messages, dir.path(), authority).await?;
     let (mut ours, mut theirs) = (Side::default(), Side::default());
-    let mut mutual = Mutual::start(size, &dir.path().join("tls")).await?;
 
-    let server = Server::plain(raw.address);
     let of_ours = connect(&tidegate.server, tidegate.process, size, &mut ours).await?;
-    let of_theirs = connect(&server, raw.process(), size, &mut theirs).await?;
+    let of_theirs = connect(&raw.server, raw.process(), size, &mut theirs).await?;
 
-    let servers = 2 + usize::from(size.tls);
     for round in 0..size.pushes {
-        // By turns, and each as often first: what the machine does else hits all.
-        for turn in 0..servers {
-            match ((round + turn) % servers, &mut mutual) {
-                (0, _) => push(&of_ours, tidegate.process, &mut ours, || tidegate.push()).await?,
-                (1, _) => push(&of_theirs, raw.process(), &mut theirs, || raw.push()).await?,
-                (_, Some(mutual)) => mutual.push().await?,
-                (_, None) => {}
+        // By turns, and each as often first: what the machine does else hits both.
+        for turn in 0..2 {
+            if (round + turn) % 2 == 0 {
+                push(&of_ours, tidegate.process, &mut ours, || tidegate.push()).await?;
+            } else {
+                push(&of_theirs, raw.process(), &mut theirs, || raw.push()).await?;
             }
         }
     }
     let of_ours = storm(of_ours, &tidegate.server, size, &mut ours).await?;
-    storm(of_theirs, &server, size, &mut theirs).await?.stop().await;
+    storm(of_theirs, &raw.server, size, &mut theirs).await?.stop().await;
     of_ours.stop().await;
-    let mutual = match mutual {
-        Some(mutual) => Some(mutual.end(size).await?),
-        None => None,
-    };
     let ratio = |(ours, theirs): (&Duration, &Duration)| {
         Duration::from_secs_f64(ours.as_secs_f64() / theirs.as_secs_f64().max(1e-9))
     };
     let ratios = ours.pushes.iter().zip(&theirs.pushes).map(ratio).collect();
-    Ok(Row { size, bytes, tidegate: ours, raw: theirs, mutual, ratios })
-}
-
-/// The second Tidegate, and its sidecars.
-struct Mutual {
-    tidegate: Tidegate,
-    sidecars: Sidecars,
-    side: Side,
-}
-
-impl Mutual {
-    /// None if it is not asked for.
-    async fn start(size: Size, dir: &Path) -> Result<Option<Self>> {
-        if !size.tls {
-            return Ok(None);
-        }
-        std::fs::create_dir(dir)?;
-        let authority = Authority::new(dir)?;
-        let tidegate = Tidegate::start(size.services, size.sidecars, dir, Some(&authority)).await?;
-        let mut side = Side::default();
-        let sidecars = connect(&tidegate.server, tidegate.process, size, &mut side).await?;
-        Ok(Some(Self { tidegate, sidecars, side }))
-    }
-
-    async fn push(&mut self) -> Result<()> {
-        let Self { tidegate, sidecars, side } = self;
-        push(sidecars, tidegate.process, side, || tidegate.push()).await
-    }
-
-    async fn end(mut self, size: Size) -> Result<Side> {
-        storm(self.sidecars, &self.tidegate.server, size, &mut self.side).await?.stop().await;
-        Ok(self.side)
-    }
+    Ok(Row { size, bytes, tidegate: ours, raw: theirs, ratios })
 }
 
 async fn connect(server: &Server, process: u32, size: Size, side: &mut Side) -> Result<Sidecars> {

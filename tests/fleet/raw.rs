@@ -22,6 +22,7 @@ use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::sidecar::ROUTE;
+use crate::{mutual, secured};
 
 /// The type of a request that makes the server push.
 pub(crate) const PUSH: &str = "push";
@@ -38,8 +39,12 @@ struct Raw {
     pushes: watch::Sender<u64>,
 }
 
-/// Serves the messages of a file at an address, for ever.
-pub(crate) async fn serve(address: SocketAddr, messages: &Path) -> Result<()> {
+/// Serves the messages of a file at an address, for ever; with the certificates of a directory, if there is one.
+pub(crate) async fn serve(
+    address: SocketAddr,
+    messages: &Path,
+    certificates: Option<&Path>,
+) -> Result<()> {
     let bytes = std::fs::read(messages)?;
     let mut rest = &*bytes;
     let mut messages = Messages::new();
@@ -49,11 +54,20 @@ pub(crate) async fn serve(address: SocketAddr, messages: &Path) -> Result<()> {
     }
     let raw = Raw { messages: Arc::new(messages), pushes: watch::Sender::new(0) };
     let socket = TcpSocket::new_v4()?;
+    // Thousands of connections that just ended may have used the port.
+    socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     let listener = socket.listen(BACKLOG)?;
     let service = AggregatedDiscoveryServiceServer::new(raw);
     let server = Server::builder().tcp_nodelay(true).add_service(service);
-    server.serve_with_incoming(TcpListenerStream::new(listener)).await.context("raw server")
+    let served = match certificates {
+        None => server.serve_with_incoming(TcpListenerStream::new(listener)).await,
+        Some(dir) => {
+            let incoming = secured::incoming(listener, mutual::acceptor(dir)?);
+            server.serve_with_incoming(incoming).await
+        }
+    };
+    served.context("raw server")
 }
 
 #[tonic::async_trait]

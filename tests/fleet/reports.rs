@@ -32,7 +32,7 @@ pub(crate) struct Intake {
 /// Measures it.
 pub(crate) async fn measure() -> Result<Intake> {
     let dir = tempfile::Builder::new().prefix("tidegate-fleet-").tempdir()?;
-    let tidegate = Tidegate::start(10, 1, dir.path(), None).await?;
+    let tidegate = Tidegate::start(10, dir.path(), None).await?;
     let server = format!("http://{}", tidegate.server.address);
     let mut clients = Vec::new();
     for _ in 0..SENDERS {

@@ -69,19 +69,16 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// One that speaks plaintext.
-    pub(crate) const fn plain(address: SocketAddr) -> Self {
-        Self { address, connectors: Vec::new() }
+    /// One that sidecars of this authority may connect to; that speaks plaintext, if there is none.
+    pub(crate) fn new(address: SocketAddr, authority: Option<&Authority>) -> Self {
+        let connectors = authority.map(|it| it.connectors().to_vec()).unwrap_or_default();
+        Self { address, connectors }
     }
 
-    /// One that so many sidecars of this authority may connect to.
-    pub(crate) fn mutual(
-        address: SocketAddr,
-        authority: &Authority,
-        sidecars: usize,
-    ) -> Result<Self> {
-        let connectors = (0..sidecars).map(|it| authority.connector(it)).collect::<Result<_>>()?;
-        Ok(Self { address, connectors })
+    /// A connection as the first sidecar.
+    pub(crate) async fn channel(&self) -> Result<Channel> {
+        let connector = self.connectors.first().cloned();
+        Ok(connect(&self.endpoint()?, self.address, connector).await?)
     }
 
     fn endpoint(&self) -> Result<Endpoint> {

@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::mutual::{Authority, IDENTITIES};
+use crate::mutual::{Authority, CA, CERTIFICATE, IDENTITIES, KEY};
 use crate::raw::PUSH;
 use crate::sidecar::{FLEET, Server, Sidecars};
 
@@ -37,10 +37,9 @@ pub(crate) struct Tidegate {
 }
 
 impl Tidegate {
-    /// One for so many sidecars, by mutual TLS if there is an authority. Its files are in `dir`.
+    /// One with files in `dir`, by mutual TLS if there is an authority.
     pub(crate) async fn start(
         services: usize,
-        sidecars: usize,
         dir: &Path,
         authority: Option<&Authority>,
     ) -> Result<Self> {
@@ -49,10 +48,7 @@ impl Tidegate {
         let mut control = ControlPlane::start(&binaries::tidegate()?, &text, xds, api, dir).await?;
         let process = control.process()?.id();
         // A release leaves 0 % when a sidecar has it: one is enough.
-        let server = match authority {
-            None => Server::plain(xds),
-            Some(authority) => Server::mutual(xds, authority, sidecars)?,
-        };
+        let server = Server::new(xds, authority);
         let first = Sidecars::start(&server, 1, 1)?;
         first.gate.last().await?;
         let started = json!({"version": "v2"});
@@ -74,32 +70,38 @@ impl Tidegate {
 }
 
 /// The raw server.
-#[derive(Debug)]
 pub(crate) struct Raw {
-    pub(crate) address: SocketAddr,
+    pub(crate) server: Server,
     process: Process,
     trigger: mpsc::Sender<DeltaDiscoveryRequest>,
 }
 
 impl Raw {
-    /// A server of these messages.
-    pub(crate) async fn start(messages: &[u8], dir: &Path) -> Result<Self> {
+    /// A server of these messages, by mutual TLS if there is an authority.
+    pub(crate) async fn start(
+        messages: &[u8],
+        dir: &Path,
+        authority: Option<&Authority>,
+    ) -> Result<Self> {
         let address = ports::free_address()?;
         let file = dir.join("messages");
         std::fs::write(&file, messages)?;
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("--raw").arg(address.to_string()).arg("--messages").arg(&file);
+        if let Some(authority) = authority {
+            command.arg("--certificates").arg(authority.dir());
+        }
         let mut process = Process::spawn("raw", command, dir)?;
         let open = async || TcpStream::connect(address).await.ok().map(drop);
         process.wait_for("the raw server listens", open).await?;
         let (trigger, requests) = mpsc::channel(1);
-        let mut client =
-            AggregatedDiscoveryServiceClient::connect(format!("http://{address}")).await?;
+        let server = Server::new(address, authority);
+        let mut client = AggregatedDiscoveryServiceClient::new(server.channel().await?);
         let replies = client.delta_aggregated_resources(ReceiverStream::new(requests)).await?;
         let mut replies = replies.into_inner();
         // The one who asks for a push is sent it as well, and must read it.
         tokio::spawn(async move { while let Ok(Some(_)) = replies.message().await {} });
-        Ok(Self { address, process, trigger })
+        Ok(Self { server, process, trigger })
     }
 
     pub(crate) fn process(&self) -> u32 {
@@ -115,9 +117,8 @@ impl Raw {
 
 /// What a server sends to a sidecar, one message for each type, each with its length before it; and the length of the
 /// last, which is the one with the routes.
-pub(crate) async fn messages(server: SocketAddr) -> Result<(Vec<u8>, usize)> {
-    let mut client = AggregatedDiscoveryServiceClient::connect(format!("http://{server}"))
-        .await?
+pub(crate) async fn messages(server: &Server) -> Result<(Vec<u8>, usize)> {
+    let mut client = AggregatedDiscoveryServiceClient::new(server.channel().await?)
         .max_decoding_message_size(usize::MAX);
     let (sender, requests) = mpsc::channel(8);
     sender.send(crate::sidecar::hello(usize::MAX)).await?;
@@ -149,8 +150,10 @@ fn config(
 ) -> Result<String> {
     let steps = (1..=STEPS).map(|step| format!("{step}%")).collect::<Vec<_>>().join(", ");
     let (tls, identities) = if mutual {
-        let files = "tls: {cert: server.pem, key: server.key, client_ca: ca.pem}";
-        (format!(", {files}"), format!("    identities: [\"{IDENTITIES}\"]\n"))
+        (
+            format!(", tls: {{cert: {CERTIFICATE}, key: {KEY}, client_ca: {CA}}}"),
+            format!("    identities: [\"{IDENTITIES}\"]\n"),
+        )
     } else {
         (String::new(), String::new())
     };

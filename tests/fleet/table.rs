@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use tidegate_tests::spread::Spread;
 
-use crate::measure::{Row, Side};
+use crate::measure::{Row, Side, Transport};
 use crate::reports::Intake;
 use crate::usage;
 
 const HEAD: &str = "\
-| sidecars | services | push, kB | server | min | p25 | p50 | p75 | p99 | max | CPU a push | CPU a stream | memory a stream | reconnect |
-|---:|---:|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|
+| sidecars | services | push, kB | by | server | min | p25 | p50 | p75 | p99 | max | CPU a push | CPU a stream | memory a stream | reconnect |
+|---:|---:|---:|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|
 ";
 
 /// The head of the tables.
@@ -19,19 +19,23 @@ pub(crate) const fn head() -> &'static str {
     HEAD
 }
 
-/// All servers, and how the first two compare.
+/// Both servers, and how they compare.
 pub(crate) fn rows(row: &Row) -> Result<String> {
     let size = row.size;
     let mut text = String::new();
     let kilobytes = row.bytes as f64 / 1e3;
-    let first = format!("| {} | {} | {kilobytes:.1} ", size.sidecars, size.services);
+    let by = match size.transport {
+        Transport::Plain => "plain",
+        Transport::Mtls => "mTLS",
+    };
+    let first = format!("| {} | {} | {kilobytes:.1} | {by} ", size.sidecars, size.services);
     for (start, name, side) in
-        [(first.as_str(), "Tidegate", &row.tidegate), ("| | | ", "raw tonic", &row.raw)]
+        [(first.as_str(), "Tidegate", &row.tidegate), ("| | | | ", "raw tonic", &row.raw)]
     {
         line(&mut text, start, name, side, size.sidecars)?;
     }
     let ratio = |of: fn(&Side) -> f64| of(&row.tidegate) / of(&row.raw).max(1e-9);
-    write!(text, "| | | | ratio ")?;
+    write!(text, "| | | | | ratio ")?;
     for quantile in QUANTILES {
         write!(text, "| {:.2} ", row.ratios.quantile(quantile).as_secs_f64())?;
     }
@@ -42,9 +46,6 @@ pub(crate) fn rows(row: &Row) -> Result<String> {
         ratio(|side| side.memory_kb as f64),
         ratio(|side| side.storm.as_secs_f64()),
     )?;
-    if let Some(mutual) = &row.mutual {
-        line(&mut text, "| | | ", "Tidegate with mTLS", mutual, size.sidecars)?;
-    }
     Ok(text)
 }
 
@@ -77,8 +78,9 @@ pub(crate) fn document(tables: &str, intake: &Intake, how: &str) -> Result<Strin
     Ok(format!(
         "# The fleet\n\n\
          Written by `make fleet` on {}. {}.\n\n\
-         Simulated sidecars, real gRPC streams (delta ADS, plaintext, loopback): {how}. `tidegate serve` and the raw\n\
-         server each run in a process of their own; the sidecars of both share the machine with them. A push is one\n\
+         Simulated sidecars, real gRPC streams (delta ADS, loopback): {how}. By **mTLS** each sidecar and\n\
+         each server, the raw one too, shows a certificate, and who comes back resumes its session if the server lets\n\
+         it. `tidegate serve` and the raw server each run in a process of their own; the sidecars of both share the machine with them. A push is one\n\
          weight change of a release, asked for by REST: its times, in milliseconds, run from the request until the last\n\
          sidecar has answered the new routes, journal and REST included. **raw tonic** is the baseline: a minimal tonic\n\
          server that sends the same bytes to as many streams and waits for an answer from each. Pushes alternate\n\

@@ -49,6 +49,8 @@ use sidecars::{Mesh, Published};
 
 /// How long sidecars' requests under way may take to end when the server stops.
 const GRACE: Duration = Duration::from_secs(5);
+/// Between two looks at who acknowledged.
+const BREATH: Duration = Duration::from_millis(10);
 
 /// Why the control plane does not run.
 #[derive(Debug, thiserror::Error)]
@@ -291,10 +293,12 @@ async fn effects(notifier: Notifier, receivers: watch::Receiver<Vec<Receiver>>) 
     );
 }
 
-/// The controller looks again whenever a sidecar came, went, or acknowledged something.
+/// The controller looks again when a sidecar came, went, or acknowledged something: at once for the first of them,
+/// and then after a breath, because one push to a fleet is acknowledged by thousands.
 async fn wake_on_change(ledger: &Ledger, wake: &Notify) {
     let mut changes = ledger.changes();
     while changes.changed().await.is_ok() {
         wake.notify_one();
+        tokio::time::sleep(BREATH).await;
     }
 }

@@ -149,7 +149,9 @@ impl<D: Dialect> Session<D> {
             let entry = watch.entries.get(name);
             let asked = watch.forced.remove(name) || watch.owed;
             if !entry.is_some_and(|entry| entry.has_accepted(resource.version())) {
-                warming.extend(resource.needs().iter().cloned());
+                if kind == Kind::Cluster {
+                    warming.extend_from_slice(resource.needs());
+                }
             } else if !asked {
                 // A full set repeats what the client has: no news, and nothing to refuse.
                 continue;
@@ -169,9 +171,7 @@ impl<D: Dialect> Session<D> {
         watch.last_nonce.clone_from(&nonce);
         watch.in_flight =
             Some(InFlight { nonce: nonce.clone(), version: content.version.clone(), names });
-        if kind == Kind::Cluster {
-            self.warm(&warming);
-        }
+        self.warm(&warming);
         Response {
             kind,
             version: content.version,

@@ -162,13 +162,16 @@ impl Watch {
     }
 
     /// Every name that there may be something to say about, ascending.
-    pub(super) fn names<'a>(&'a self, collection: &'a Collection) -> BTreeSet<&'a Name> {
-        let mut names: BTreeSet<&Name> = self.entries.keys().collect();
+    pub(super) fn names<'a>(&'a self, collection: &'a Collection) -> Vec<&'a Name> {
+        let mut names: Vec<&Name> = self.entries.keys().collect();
         names.extend(self.subscription.explicit());
         names.extend(&self.forced);
         if self.subscription.is_wildcard() {
             names.extend(collection.names());
         }
+        // Each source is sorted, which this sort makes use of.
+        names.sort();
+        names.dedup();
         names
     }
 
