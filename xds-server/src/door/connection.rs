@@ -12,6 +12,7 @@ use tokio::time::Sleep;
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 use tonic::transport::server::Connected;
+use tracing::debug;
 
 use super::peer::Peer;
 use super::quota::Place;
@@ -25,6 +26,8 @@ pub struct Connection {
     io: Either<TcpStream, Box<TlsStream<TcpStream>>>,
     peer: Peer,
     opening: Option<Opening>,
+    /// When the client's certificate ends.
+    expiry: Option<Pin<Box<Sleep>>>,
     _place: Place,
 }
 
@@ -36,16 +39,19 @@ struct Opening {
 }
 
 impl Connection {
-    /// A connection whose client must begin to speak HTTP/2 within `patience`.
+    /// A connection whose client must begin to speak HTTP/2 within `patience`, and whose certificate
+    /// expires after `expiry`.
     pub(super) fn new(
         io: Either<TcpStream, Box<TlsStream<TcpStream>>>,
         peer: Peer,
         place: Place,
         patience: Duration,
+        expiry: Option<Duration>,
     ) -> Self {
         let deadline = Box::pin(tokio::time::sleep(patience));
         let opening = Some(Opening { missing: OPENING, deadline });
-        Self { io, peer, opening, _place: place }
+        let expiry = expiry.map(|left| Box::pin(tokio::time::sleep(left)));
+        Self { io, peer, opening, expiry, _place: place }
     }
 }
 
@@ -65,6 +71,15 @@ impl AsyncRead for Connection {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        // A client with a certificate that was renewed comes back with that. To end streams alone would not make it: it
+        // would open them anew on this connection.
+        if read.is_pending()
+            && let Some(expiry) = &mut self.expiry
+            && expiry.as_mut().poll(cx).is_ready()
+        {
+            debug!(peer = %self.peer, "its certificate has expired");
+            return Poll::Ready(Ok(()));
+        }
         let Some(opening) = &mut self.opening else {
             return read;
         };

@@ -1,7 +1,8 @@
 //! The door of the port for xDS and reports: who comes in, how many, and as whom.
 //!
 //! [`Door`] accepts, shakes hands and counts, and yields connections to tonic; a handshake is a task
-//! of its own with a deadline, so that a slow one delays nobody. [`tls`] keeps the certificates
+//! of its own with a deadline, so that a slow one delays nobody, and waits for its turn (`turns`) when
+//! too many come at once. [`tls`] keeps the certificates
 //! fresh. [`identity`] reads who a client is, [`peer`] carries that to every RPC, and [`access`]
 //! says what it may claim to be. What the port's users must know is in `docs/security.md`.
 
@@ -16,6 +17,7 @@ pub mod refusals;
 #[cfg(test)]
 mod tests;
 pub mod tls;
+mod turns;
 
 use std::convert::Infallible;
 use std::io;
@@ -23,12 +25,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::error::Elapsed;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::either::Either;
@@ -40,6 +47,8 @@ use identity::{NoIdentity, SpiffeId};
 use peer::{Credential, Peer};
 use quota::{Client, Quota};
 use refusals::{Reason, Refusals};
+use tls::files::time_left;
+use turns::Turns;
 
 /// How long to wait when the machine has no socket left to accept with.
 const OUT_OF_SOCKETS: Duration = Duration::from_millis(100);
@@ -51,8 +60,10 @@ const WAITING: usize = 64;
 pub struct Limits {
     /// Connections: in all, and of one client.
     pub connections: (usize, usize),
-    /// TLS handshakes under way: in all, and from one address.
+    /// TLS handshakes under way or waiting: in all, and from one address.
     pub handshakes: (usize, usize),
+    /// Those of them that are under way.
+    pub turns: (usize, usize),
     /// How long a client may take for its TLS handshake, and then to begin to speak HTTP/2.
     pub patience: Duration,
 }
@@ -62,7 +73,9 @@ impl Default for Limits {
         Self {
             // An Envoy has one for xDS, and one for the reports of each worker.
             connections: (40_000, 20_000),
-            handshakes: (2048, 512),
+            handshakes: (16_384, 12_288),
+            // Enough to keep some cores busy across a continent, and few enough to end soon.
+            turns: (512, 256),
             patience: Duration::from_secs(5),
         }
     }
@@ -74,6 +87,7 @@ pub struct Door {
     /// `None`: plaintext.
     tls: Option<watch::Receiver<Arc<ServerConfig>>>,
     handshakes: Arc<Quota>,
+    turns: Arc<Turns>,
     connections: Arc<Quota>,
     refusals: Arc<Refusals>,
     patience: Duration,
@@ -91,6 +105,7 @@ impl Door {
         Arc::new(Self {
             tls,
             handshakes: quota(limits.handshakes),
+            turns: Turns::new(limits.turns.0, limits.turns.1),
             connections: quota(limits.connections),
             refusals,
             patience: limits.patience,
@@ -103,7 +118,7 @@ impl Door {
         self.connections.taken()
     }
 
-    /// TLS handshakes that are under way.
+    /// TLS handshakes that are under way, or wait for their turn.
     #[must_use]
     pub fn handshakes(&self) -> usize {
         self.handshakes.taken()
@@ -154,40 +169,69 @@ impl Door {
         if let Err(error) = tcp.set_nodelay(true) {
             debug!(%error, %address, "small messages to it may wait");
         }
-        let Some(tls) = &self.tls else {
+        let Some(tls) = self.tls.clone() else {
             let peer = Peer::new(address, Credential::None);
-            return self.let_in(Either::Left(tcp), peer, inside).await;
+            return self.let_in(Either::Left(tcp), peer, None, inside).await;
         };
-        let place = match self.handshakes.enter(Client::at(address.ip())) {
+        let client = Client::at(address.ip());
+        let place = match self.handshakes.enter(client.clone()) {
             Ok(place) => place,
             Err(full) => return self.refusals.note(Reason::Handshakes, &address, &full),
         };
         let (door, inside) = (Arc::clone(self), inside.clone());
-        let acceptor = TlsAcceptor::from(Arc::clone(&tls.borrow()));
         handshakes.spawn(async move {
-            let shaken = timeout(door.patience, acceptor.accept(tcp)).await;
+            let shaken = door.shake(tcp, client, &tls).await;
             drop(place);
             match shaken {
-                Ok(Ok(stream)) => {
+                Ok(stream) => {
                     let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
                     let peer = Peer::new(address, credential(certificates));
-                    door.let_in(Either::Right(Box::new(stream)), peer, &inside).await;
+                    let expiry = certificates.first().and_then(time_left);
+                    door.let_in(Either::Right(Box::new(stream)), peer, expiry, &inside).await;
                 }
-                Ok(Err(error)) => door.refusals.note(Reason::Handshake, &address, &error),
-                Err(late) => door.refusals.note(Reason::HandshakeTime, &address, &late),
+                Err(Unshaken::Left) => debug!(%address, "it left before its turn"),
+                Err(Unshaken::Failed(error)) => {
+                    door.refusals.note(Reason::Handshake, &address, &error);
+                }
+                Err(Unshaken::Late(late)) => {
+                    door.refusals.note(Reason::HandshakeTime, &address, &late);
+                }
             }
         });
     }
 
+    /// Shakes hands when it is the client's turn. Who does not even say hello takes nobody's.
+    async fn shake(
+        &self,
+        tcp: TcpStream,
+        client: Client,
+        tls: &watch::Receiver<Arc<ServerConfig>>,
+    ) -> Result<TlsStream<TcpStream>, Unshaken> {
+        // A look, because a socket that was just accepted is taken for readable.
+        if timeout(self.patience, tcp.peek(&mut [0])).await?? == 0 {
+            return Err(Unshaken::Left);
+        }
+        let turn = self.turns.next(client).await;
+        // Clients have a patience of their own, and to greet one that is gone costs as much.
+        if has_left(&tcp) {
+            return Err(Unshaken::Left);
+        }
+        let acceptor = TlsAcceptor::from(Arc::clone(&tls.borrow()));
+        let stream = timeout(self.patience, acceptor.accept(tcp)).await??;
+        drop(turn);
+        Ok(stream)
+    }
+
     async fn let_in(
         &self,
-        io: Either<TcpStream, Box<tokio_rustls::server::TlsStream<TcpStream>>>,
+        io: Either<TcpStream, Box<TlsStream<TcpStream>>>,
         peer: Peer,
+        expiry: Option<Duration>,
         inside: &mpsc::Sender<Connection>,
     ) {
         match self.connections.enter(peer.client()) {
             Ok(place) => {
-                let connection = Connection::new(io, peer, place, self.patience);
+                let connection = Connection::new(io, peer, place, self.patience, expiry);
                 // An error is a server that stops: the connection ends with it.
                 inside.send(connection).await.ok();
             }
@@ -196,7 +240,27 @@ impl Door {
     }
 }
 
-fn credential(certificates: &[tokio_rustls::rustls::pki_types::CertificateDer<'_>]) -> Credential {
+/// Why there was no handshake.
+#[derive(Debug, thiserror::Error)]
+enum Unshaken {
+    /// The client closed before its turn.
+    #[error("it left")]
+    Left,
+    /// It spoke no TLS, or had no certificate of the client CA.
+    #[error(transparent)]
+    Failed(#[from] io::Error),
+    /// It took too long.
+    #[error(transparent)]
+    Late(#[from] Elapsed),
+}
+
+/// Whether the other end has closed, as far as is known here.
+fn has_left(tcp: &TcpStream) -> bool {
+    let now = tcp.ready(Interest::READABLE).now_or_never();
+    matches!(now, Some(Ok(ready)) if ready.is_read_closed())
+}
+
+fn credential(certificates: &[CertificateDer<'_>]) -> Credential {
     let own = certificates.first().ok_or(NoIdentity::Unreadable);
     match own.and_then(|certificate| SpiffeId::of_certificate(certificate)) {
         Ok(id) => Credential::Identity(id),

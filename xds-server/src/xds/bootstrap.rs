@@ -59,7 +59,8 @@ fn control_plane(xds: &Endpoint, tls: Option<&UpstreamTls>) -> Value {
         // Takes addresses and names alike.
         "type": "STRICT_DNS",
         "dns_lookup_family": "V4_PREFERRED",
-        "connect_timeout": "1s",
+        // With TLS it holds the handshake, which waits for its turn when a whole fleet comes back.
+        "connect_timeout": "5s",
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",

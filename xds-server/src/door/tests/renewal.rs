@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
 
-use super::ca::Ca;
+use super::ca::{Ca, named, uri};
 use super::world::{FLEET, World, asks, open, set, until};
 use crate::door::Limits;
 use crate::door::tls::files::TlsFiles;
@@ -91,4 +92,23 @@ fn a_server_does_not_start_with_bad_files() {
         fs::write(path, good).unwrap();
     }
     Certificates::load(files).unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_ends_with_its_certificate_and_others_stay() {
+    let world = World::start(Limits::default()).await;
+    let mut short = named([uri(WEB)]);
+    // A certificate's times are whole seconds.
+    short.not_after = (SystemTime::now() + Duration::from_secs(3)).into();
+    let (short, long) = (world.ca.sign(&short), world.ca.svid(WEB));
+    let (short, long) = (world.channel(&short).await, world.channel(&long).await);
+    let mut ends = open(&short, FLEET, "web-1").await.unwrap();
+    let mut stays = open(&long, FLEET, "web-2").await.unwrap();
+    for stream in [&mut ends, &mut stays] {
+        stream.next().await.unwrap();
+    }
+    ends.next().await.unwrap_err();
+    assert_eq!(world.door.connections(), 1);
+    world.snapshots.send_replace(set(2));
+    stays.next().await.unwrap();
 }

@@ -63,7 +63,9 @@ async fn a_handshake_that_takes_long_delays_nobody() {
     asks(&world.channel(&world.ca.svid(WEB)).await, FLEET, "web-1").await.unwrap();
     assert_eq!(world.door.handshakes(), 2);
     drop(slow);
-    world.until_refused(Reason::Handshake, 2).await;
+    until("both have left", || world.door.handshakes() == 0).await;
+    // The other was not worth a handshake.
+    assert_eq!(world.door.refusals().count(Reason::Handshake), 1);
 }
 
 #[tokio::test]
@@ -108,4 +110,50 @@ async fn too_many_handshakes_of_one_address_are_refused_and_others_are_not() {
     drop(slow);
     until("both are over", || world.door.handshakes() == 0).await;
     asks(&world.channel(&web).await, FLEET, "web-2").await.unwrap();
+}
+
+#[tokio::test]
+async fn who_comes_in_a_crowd_waits_and_is_served() {
+    let limits = Limits { turns: (1, 1), ..Limits::default() };
+    let world = World::start(limits).await;
+    let pair = world.ca.svid(WEB);
+    let crowd: Vec<_> = (0..20).map(|_| world.channel(&pair)).collect();
+    for channel in futures_util::future::join_all(crowd).await {
+        asks(&channel, FLEET, "web-1").await.unwrap();
+    }
+    assert_eq!(world.door.refusals().count(Reason::Handshakes), 0);
+}
+
+#[tokio::test]
+async fn who_holds_a_turn_holds_it_from_its_own_address_alone_and_not_for_long() {
+    let limits =
+        Limits { turns: (2, 1), patience: Duration::from_millis(300), ..Limits::default() };
+    let world = World::start(limits).await;
+    let mut halting = TcpStream::connect(world.address).await.unwrap();
+    halting.write_all(&[0x16, 0x03, 0x01, 0x02]).await.unwrap();
+    until("it is here", || world.door.handshakes() == 1).await;
+    let web = world.ca.svid(WEB);
+    let elsewhere = world.channel_from([127, 0, 0, 2].into(), &web).await.unwrap();
+    asks(&elsewhere, FLEET, "web-1").await.unwrap();
+    asks(&world.channel(&web).await, FLEET, "web-2").await.unwrap();
+    world.until_refused(Reason::HandshakeTime, 1).await;
+}
+
+#[tokio::test]
+async fn who_leaves_while_it_waits_costs_no_handshake() {
+    let limits = Limits { turns: (1, 1), patience: PATIENCE, ..Limits::default() };
+    let world = World::start(limits).await;
+    let [silent, halting] = slow(&world).await;
+    until("both are here", || world.door.handshakes() == 2).await;
+    let web = world.ca.svid(WEB);
+    let shaking = world.shake(Some(&web));
+    let left = tokio::time::timeout(Duration::from_millis(200), shaking).await;
+    assert!(left.is_err(), "it had to wait");
+    drop(halting);
+    world.until_refused(Reason::Handshake, 1).await;
+    asks(&world.channel(&web).await, FLEET, "web-1").await.unwrap();
+    // Neither who was gone when its turn came, nor who said nothing, had a handshake.
+    assert_eq!(world.door.refusals().count(Reason::Handshake), 1);
+    assert_eq!(world.door.connections(), 1);
+    drop(silent);
 }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
@@ -151,6 +152,13 @@ fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>,
     let fail = |source| TlsError::Pem { path: path.to_owned(), what: "certificate", source };
     let found = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().map_err(fail)?;
     if found.is_empty() { Err(fail(pem::Error::NoItemsFound)) } else { Ok(found) }
+}
+
+/// How long a certificate is still good for.
+pub(in crate::door) fn time_left(certificate: &CertificateDer<'_>) -> Option<Duration> {
+    let not_after = Duration::from_secs(not_after(certificate)?.try_into().ok()?);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(not_after.saturating_sub(now))
 }
 
 fn not_after(certificate: &CertificateDer<'_>) -> Option<i64> {
