@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
+
+use tokio_rustls::rustls::pki_types::UnixTime;
 
 use super::ca::{Ca, named, uri};
 use super::world::{FLEET, World, asks, open, set, until};
@@ -99,7 +101,8 @@ async fn a_connection_ends_with_its_certificate_and_others_stay() {
     let world = World::start(Limits::default()).await;
     let mut short = named([uri(WEB)]);
     // A certificate's times are whole seconds.
-    short.not_after = (SystemTime::now() + Duration::from_secs(3)).into();
+    let soon = Duration::from_secs(UnixTime::now().as_secs() + 3);
+    short.not_after = rcgen::date_time_ymd(1970, 1, 1) + soon;
     let (short, long) = (world.ca.sign(&short), world.ca.svid(WEB));
     let (short, long) = (world.channel(&short).await, world.channel(&long).await);
     let mut ends = open(&short, FLEET, "web-1").await.unwrap();

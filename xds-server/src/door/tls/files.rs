@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tokio_rustls::rustls::server::{
     NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier,
 };
@@ -154,11 +154,10 @@ fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>,
     if found.is_empty() { Err(fail(pem::Error::NoItemsFound)) } else { Ok(found) }
 }
 
-/// How long a certificate is still good for.
+/// How long a certificate is still good for, by the clock that rustls checks it with.
 pub(in crate::door) fn time_left(certificate: &CertificateDer<'_>) -> Option<Duration> {
-    let not_after = Duration::from_secs(not_after(certificate)?.try_into().ok()?);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    Some(not_after.saturating_sub(now))
+    let not_after: u64 = not_after(certificate)?.try_into().ok()?;
+    Some(Duration::from_secs(not_after.saturating_sub(UnixTime::now().as_secs())))
 }
 
 fn not_after(certificate: &CertificateDer<'_>) -> Option<i64> {
