@@ -13,7 +13,6 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
@@ -21,6 +20,7 @@ use self::exchange::{Connection, DnsError};
 use self::message::Names;
 use super::deliver::deliver;
 use super::pace::Pace;
+use super::under_way::UnderWay;
 use crate::clock::Clock;
 use crate::controller::Handle;
 use crate::delivery::command::Command;
@@ -34,21 +34,14 @@ const LOOK: Duration = Duration::from_secs(30);
 /// Keeps the records of every service as they should be, until the controller stops.
 pub async fn run(controller: Handle, clock: Clock, pace: Pace) {
     let mut view = controller.view();
-    // Dropping a set aborts what is in it.
-    let mut under_way: BTreeMap<ServiceName, (Wanted, JoinSet<()>)> = BTreeMap::new();
+    let mut under_way = UnderWay::new();
     loop {
         let wanted = wanted(&view.borrow_and_update().state);
-        under_way.retain(|service, (before, _)| wanted.get(service) == Some(before));
-        for (service, wanted) in wanted {
-            under_way.entry(service.clone()).or_insert_with(|| {
-                let keeper =
-                    Keeper { controller: controller.clone(), service, clock: clock.clone(), pace };
-                let mut task = JoinSet::new();
-                let work = wanted.clone();
-                task.spawn(async move { keeper.keep(work).await });
-                (wanted, task)
-            });
-        }
+        under_way.follow(wanted, |service, wanted| {
+            let (controller, clock) = (controller.clone(), clock.clone());
+            let keeper = Keeper { controller, service, clock, pace };
+            async move { keeper.keep(wanted).await }
+        });
         if view.changed().await.is_err() {
             return;
         }

@@ -11,10 +11,10 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use reqwest::{Client, redirect};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::deliver::deliver;
+use super::under_way::UnderWay;
 use crate::controller::Handle;
 use crate::delivery::catalogue::Endpoint;
 use crate::delivery::command::Command;
@@ -51,20 +51,13 @@ pub async fn run(controller: Handle, interval: Interval) -> Result<(), reqwest::
         .no_proxy()
         .build()?;
     let mut view = controller.view();
-    // Dropping a set aborts what is in it.
-    let mut under_way: BTreeMap<ReleaseId, (Patient, JoinSet<()>)> = BTreeMap::new();
+    let mut under_way = UnderWay::new();
     loop {
         let wanted = wanted(&view.borrow_and_update().state);
-        under_way.retain(|id, (patient, _)| wanted.get(id) == Some(patient));
-        for (id, patient) in wanted {
-            under_way.entry(id.clone()).or_insert_with(|| {
-                let (controller, client) = (controller.clone(), client.clone());
-                let mut task = JoinSet::new();
-                let of = patient.clone();
-                task.spawn(async move { of.watch(&controller, &id, &client, interval).await });
-                (patient, task)
-            });
-        }
+        under_way.follow(wanted, |id, patient| {
+            let (controller, client) = (controller.clone(), client.clone());
+            async move { patient.watch(&controller, &id, &client, interval).await }
+        });
         if view.changed().await.is_err() {
             return Ok(());
         }

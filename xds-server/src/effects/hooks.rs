@@ -11,13 +11,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::deliver::deliver;
 use super::outbound::{Outbound, Post};
 use super::pace::Pace;
+use super::under_way::UnderWay;
 use crate::controller::Handle;
 use crate::delivery::command::Command;
 use crate::delivery::hook::{Call, Moment};
@@ -32,24 +32,18 @@ const CONCURRENCY: usize = 64;
 pub async fn run(controller: Handle, outbound: Outbound, pace: Pace) {
     let mut view = controller.view();
     let permits = Arc::new(Semaphore::new(CONCURRENCY));
-    // Dropping a set aborts what is in it.
-    let mut under_way: BTreeMap<String, JoinSet<()>> = BTreeMap::new();
+    let mut under_way = UnderWay::new();
     loop {
         let due = due(&view.borrow_and_update().state);
-        under_way.retain(|key, _| due.contains_key(key));
-        for (key, (service, call)) in due {
-            under_way.entry(key).or_insert_with(|| {
-                let caller = Caller {
-                    controller: controller.clone(),
-                    outbound: outbound.clone(),
-                    permits: Arc::clone(&permits),
-                    pace,
-                };
-                let mut task = JoinSet::new();
-                task.spawn(async move { caller.insist(&service, &call).await });
-                task
-            });
-        }
+        under_way.follow(due, |_, (service, call)| {
+            let caller = Caller {
+                controller: controller.clone(),
+                outbound: outbound.clone(),
+                permits: Arc::clone(&permits),
+                pace,
+            };
+            async move { caller.insist(&service, &call).await }
+        });
         if view.changed().await.is_err() {
             return;
         }

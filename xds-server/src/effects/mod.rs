@@ -17,6 +17,7 @@ mod pace;
 mod secret;
 mod signature;
 pub mod smoke;
+mod under_way;
 
 pub use self::outbound::{Outbound, TlsError};
 pub use self::pace::Pace;

@@ -13,13 +13,13 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 pub use self::preview::Previews;
 pub use self::probe::Patience;
 use self::probe::{Probe, Way};
 use super::changes::next;
 use super::deliver::deliver;
+use super::under_way::UnderWay;
 use crate::controller::Handle;
 use crate::delivery::command::Command;
 use crate::delivery::names::ReleaseId;
@@ -40,27 +40,21 @@ pub async fn run(
 ) -> Result<(), reqwest::Error> {
     let client = patience.client()?;
     let mut view = controller.view();
-    // Dropping a set aborts what is in it.
-    let mut under_way: BTreeMap<ReleaseId, (Vec<Probe>, JoinSet<()>)> = BTreeMap::new();
+    let mut under_way = UnderWay::new();
     loop {
         let wanted = wanted(&view.borrow_and_update().state, &previews.borrow_and_update());
-        under_way.retain(|id, (probes, _)| wanted.get(id) == Some(probes));
-        for (id, probes) in wanted {
-            under_way.entry(id.clone()).or_insert_with(|| {
-                let (controller, client) = (controller.clone(), client.clone());
-                let mut task = JoinSet::new();
-                let requests = stream::iter(probes.clone())
-                    .map(move |probe| probe.insist(client.clone(), patience))
-                    .buffer_unordered(CONCURRENCY);
-                task.spawn(async move {
-                    // The first that fails decides.
-                    let result = requests.try_collect().await;
-                    let tested = Command::SmokeTested { release: id, result };
-                    deliver(&controller, "smoke tests", tested).await;
-                });
-                (probes, task)
-            });
-        }
+        under_way.follow(wanted, |release, probes| {
+            let (controller, client) = (controller.clone(), client.clone());
+            let requests = stream::iter(probes)
+                .map(move |probe: Probe| probe.insist(client.clone(), patience))
+                .buffer_unordered(CONCURRENCY);
+            async move {
+                // The first that fails decides.
+                let result = requests.try_collect().await;
+                let tested = Command::SmokeTested { release, result };
+                deliver(&controller, "smoke tests", tested).await;
+            }
+        });
         tokio::select! {
             changed = view.changed() => if changed.is_err() {
                 return Ok(());
