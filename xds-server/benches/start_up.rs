@@ -6,7 +6,9 @@ use std::error::Error;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use tidegate::config::Config;
 use tidegate::delivery::command::{Asker, Command, ReleaseCommand};
+use tidegate::delivery::configuration::{Source, Version};
 use tidegate::delivery::names::{ReleaseId, ServiceName};
 use tidegate::delivery::reducer::decide_command;
 use tidegate::delivery::units::Timestamp;
@@ -47,7 +49,9 @@ fn write(directory: &Path, records: u64) -> Outcome<u64> {
     let mut journal = Sqlite::open(directory)?;
     let mut folded = Folded::default();
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../envoy/tidegate.yaml");
-    let mut commands = vec![Command::ApplyCatalogue(tidegate::config::load(&example)?.services)];
+    let Config { hash, services, freezes, .. } = tidegate::config::load(&example)?;
+    let version = Version { hash, source: Source::File };
+    let mut commands = vec![Command::ApplyConfiguration { version, services, freezes }];
     let order: ServiceName = "order".parse()?;
     let (mut seq, mut number, mut kept) = (0, 0, 0);
     while seq < records {

@@ -32,8 +32,6 @@ pub struct Asker<'a> {
 /// Something that is asked of the controller.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
-    /// Take these services as the catalogue.
-    ApplyCatalogue(Vec<ServiceSpec>),
     /// Take this configuration: all of it, or nothing.
     ApplyConfiguration {
         /// Which.
@@ -103,8 +101,6 @@ pub enum Command {
         /// Which version.
         version: VersionName,
     },
-    /// Take these as the times in which nothing goes forward.
-    ApplyFreezes(Vec<Freeze>),
     /// Hold every release of a service, or of all, from going forward.
     StopLine(Option<ServiceName>),
     /// Let them go forward again.

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use super::catalogue::{Endpoint, Environment, Environments, Guardrails, ServiceSpec, VersionSpec};
 use super::command::{Asker, Command, Outcome, Refusal, ReleaseCommand};
+use super::configuration::{Source, Version};
 use super::dns::Dns;
 use super::event::Event;
+use super::freeze::Freeze;
 use super::hook::{Hook, Moment};
 use super::plan::{OnFail, Plan, Quorum, ROLLBACK_WINDOW, SmokeTest, Step, Strategy};
 use super::progress::{Convergence, Observation, Progress, Refused};
@@ -173,9 +175,15 @@ pub(crate) fn run_as(
 /// The state after both services were declared.
 pub(crate) fn declared() -> State {
     let mut state = State::default();
-    let catalogue = Command::ApplyCatalogue(vec![order(), product()]);
+    let catalogue = configuration(vec![order(), product()], Vec::new());
     run(&mut state, Timestamp(0), &catalogue).unwrap();
     state
+}
+
+/// A configuration of these. All have one hash: what is in it makes the difference.
+pub(crate) fn configuration(services: Vec<ServiceSpec>, freezes: Vec<Freeze>) -> Command {
+    let version = Version { hash: "of a test".to_owned(), source: Source::File };
+    Command::ApplyConfiguration { version, services, freezes }
 }
 
 /// The newest release of a service.

@@ -116,7 +116,7 @@ mod tests {
     }
 
     fn apply(state: &mut State, services: &[ServiceSpec]) -> bool {
-        ask(state, &Command::ApplyCatalogue(services.to_vec()))
+        ask(state, &configuration(services.to_vec(), Vec::new()))
     }
 
     /// Both services, with v2 of `product` released into green.
@@ -185,7 +185,7 @@ mod tests {
     fn a_service_is_not_dropped_in_mid_release_and_its_ids_are_not_used_again() {
         let mut state = declared();
         ask(&mut state, &start("order", "v2"));
-        let without = Command::ApplyCatalogue(vec![product()]);
+        let without = configuration(vec![product()], Vec::new());
         let refusal = run(&mut state, Timestamp(0), &without).unwrap_err();
         assert!(matches!(refusal, Refusal::MidRelease { .. }));
         ask(&mut state, &verb("order.1", ReleaseCommand::Abort));
@@ -204,7 +204,7 @@ mod tests {
         let blue = version(9201, Some(Environment::Blue));
         shared.versions.insert(name("v2"), blue);
         for services in [vec![order(), order()], vec![no_stable], vec![shared]] {
-            let command = Command::ApplyCatalogue(services);
+            let command = configuration(services, Vec::new());
             assert!(run(&mut declared(), Timestamp(0), &command).is_err());
         }
     }

@@ -48,7 +48,6 @@ pub fn decide_command(
     command: &Command,
 ) -> Result<Decision, Refusal> {
     match command {
-        Command::ApplyCatalogue(services) => deploy::catalogue(state, services),
         Command::ApplyConfiguration { version, services, freezes } => {
             configure::configuration(state, version, services, freezes)
         }
@@ -74,7 +73,6 @@ pub fn decide_command(
         Command::Unquarantine { service, version } => {
             signals::unquarantine(find(state, service)?, version)
         }
-        Command::ApplyFreezes(freezes) => line::freezes(state, freezes),
         Command::StopLine(service) => line::stop(state, asker, service.as_ref()),
         Command::StartLine(service) => line::start(state, service.as_ref()),
         Command::HealthChecked { release, health } => effects::health(state, release, health),

@@ -177,7 +177,8 @@ impl Model {
     fn check_ends(&self) {
         let mut model = self.clone();
         model.ask("anne", &Command::StartLine(None));
-        model.ask("anne", &Command::ApplyFreezes(Vec::new()));
+        let services = model.state.declared.values().cloned().collect();
+        model.ask("anne", &configuration(services, Vec::new()));
         for service in SERVICES {
             model.ask("anne", &Command::StartLine(Some(name(service))));
         }
@@ -351,7 +352,7 @@ proptest! {
             journal: Vec::new(),
             ids: Vec::new(),
         };
-        model.ask("anne", &Command::ApplyCatalogue(vec![hooked_order(), named_product()]));
+        model.ask("anne", &configuration(vec![hooked_order(), named_product()], Vec::new()));
         for next in moves {
             model.step(next);
             model.check();

@@ -100,7 +100,7 @@ fn command() -> impl Strategy<Value = Command> {
         Plan { rollback_window: Duration::from_secs(50), ..gated_order().plan },
     ]));
     prop_oneof![
-        1 => catalogue().prop_map(Command::ApplyCatalogue),
+        2 => (catalogue(), freezes()).prop_map(|(services, freezes)| configuration(services, freezes)),
         2 => (service(), version_name(), 9000..9003u16, environment).prop_map(
             |(service, version_name, port, environment)| Command::RegisterVersion {
                 service: name(service),
@@ -128,7 +128,6 @@ fn command() -> impl Strategy<Value = Command> {
         }),
         1 => line().prop_map(Command::StopLine),
         3 => line().prop_map(Command::StartLine),
-        1 => freezes().prop_map(Command::ApplyFreezes),
         1 => Just(Command::SetFlag { key: "f".to_owned(), definition: serde_json::json!({"x": 0.1}) }),
         1 => Just(Command::DeleteFlag { key: "f".to_owned() }),
     ]

@@ -21,7 +21,7 @@ fn world(hooks: Vec<Hook>) -> World {
     spec.plan.smoke_tests.clear();
     spec.dns = Some(dns());
     let mut world = World::new();
-    world.ask(&Command::ApplyCatalogue(vec![order(), spec])).unwrap();
+    world.ask(&configuration(vec![order(), spec], Vec::new())).unwrap();
     world
 }
 

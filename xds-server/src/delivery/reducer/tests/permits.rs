@@ -34,7 +34,7 @@ fn approve(role: &str) -> Command {
 /// `order`, whose releases need a check, two managers, and one more before 50 %.
 fn gated() -> World {
     let mut world = World::new();
-    world.ask(&Command::ApplyCatalogue(vec![gated_order(), product()])).unwrap();
+    world.ask(&configuration(vec![gated_order(), product()], Vec::new())).unwrap();
     world
 }
 
@@ -141,6 +141,10 @@ fn an_approval_is_for_one_step_and_expires() {
     assert!(refusal.contains("needs no approval"), "{refusal}");
 }
 
+fn freezing(freezes: Vec<Freeze>) -> Command {
+    configuration(vec![order(), product()], freezes)
+}
+
 #[test]
 fn a_freeze_holds_steps_and_completion_and_no_rollback() {
     let freeze = |services| Freeze {
@@ -151,7 +155,7 @@ fn a_freeze_holds_steps_and_completion_and_no_rollback() {
     let text = "the freeze `year-end` to end, 1970-01-01T00:01:40Z";
     for mut world in [World::stepping(), World::watching()] {
         let weight = world.weight("order");
-        world.ask(&Command::ApplyFreezes(vec![freeze(Scope::All)])).unwrap();
+        world.ask(&freezing(vec![freeze(Scope::All)])).unwrap();
         assert_eq!(world.see("order", 90, &healthy(10)), [text]);
         assert_eq!(world.weight("order"), weight);
         let refusal = world.ask(&verb("order.1", NEXT)).unwrap_err().to_string();
@@ -163,7 +167,7 @@ fn a_freeze_holds_steps_and_completion_and_no_rollback() {
     }
     let mut world = World::stepping();
     let others = Scope::Named(BTreeSet::from([name("product")]));
-    world.ask(&Command::ApplyFreezes(vec![freeze(others)])).unwrap();
+    world.ask(&freezing(vec![freeze(others)])).unwrap();
     assert!(world.see("order", 10, &healthy(10)).is_empty());
 }
 
@@ -221,11 +225,11 @@ fn freezes_that_cannot_be_are_refused() {
         (vec![weekly("Moon/Base", &monday)], "`Moon/Base` is no time zone"),
         (vec![weekly("UTC", &[])], "on no day"),
     ] {
-        let refusal = World::new().ask(&Command::ApplyFreezes(freezes)).unwrap_err().to_string();
+        let refusal = World::new().ask(&freezing(freezes)).unwrap_err().to_string();
         assert!(refusal.contains(says), "{refusal}");
     }
     let mut world = World::new();
-    let fine = Command::ApplyFreezes(vec![weekly("UTC", &monday)]);
+    let fine = freezing(vec![weekly("UTC", &monday)]);
     assert!(world.ask(&fine).unwrap().changed);
     assert!(!world.ask(&fine).unwrap().changed);
 }
