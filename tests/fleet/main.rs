@@ -25,6 +25,8 @@ use crate::measure::{Size, Transport, measure};
 const OTHER_FILES: u64 = 200;
 /// Sidecars of the runs that show how things grow with the number of services.
 const GROWTH_SIDECARS: usize = 1000;
+/// Filter instances of a sidecar: one for each of its workers.
+const WORKERS: u64 = 2;
 /// A push of a thousand services is large: there are fewer of them.
 const GROWTH_SHARE: usize = 4;
 
@@ -100,6 +102,10 @@ async fn main() -> Result<()> {
         tables += &rows;
     }
     let intake = reports::measure().await?;
+    let mut paced = Vec::new();
+    for &sidecars in &options.sidecars {
+        paced.push(reports::measure_paced(sidecars as u64 * WORKERS).await?);
+    }
     let how = match per_connection {
         1 => "each on a connection of its own, as real ones are".to_owned(),
         many => format!("{many} share a connection"),
@@ -107,7 +113,7 @@ async fn main() -> Result<()> {
     let how = format!(
         "{how}. There are {pushes} pushes for each size, {growth_pushes} for those with more services"
     );
-    let document = table::document(&tables, &intake, &how)?;
+    let document = table::document(&tables, &intake, &paced, &how)?;
     if let Some((_, rest)) = document.split_once("\n## ") {
         println!("\n{rest}");
     }

@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
+use tidegate_core::config::INTERVAL_RELEASING_MS;
 use tidegate_tests::spread::Spread;
 
 use crate::measure::{Row, Side, Transport};
-use crate::reports::Intake;
+use crate::reports::{Intake, Paced};
 use crate::usage;
 
 const HEAD: &str = "\
@@ -73,8 +74,22 @@ fn millis(spread: &Spread) -> String {
 }
 
 /// The whole document.
-pub(crate) fn document(tables: &str, intake: &Intake, how: &str) -> Result<String> {
+pub(crate) fn document(
+    tables: &str,
+    intake: &Intake,
+    paced: &[Paced],
+    how: &str,
+) -> Result<String> {
     let rate = intake.reports as f64;
+    let mut by_fleet = String::new();
+    for Paced { instances, rate, share, interval_ms } in paced {
+        let unbounded = instances * 1000 / u64::from(INTERVAL_RELEASING_MS);
+        let share = share * 100.0;
+        writeln!(
+            by_fleet,
+            "| {instances} | {unbounded} | {rate:.0} | {interval_ms} | {share:.0} % |"
+        )?;
+    }
     Ok(format!(
         "# The fleet\n\n\
          Written by `make fleet` on {}. {}.\n\n\
@@ -90,8 +105,13 @@ pub(crate) fn document(tables: &str, intake: &Intake, how: &str) -> Result<Strin
          {tables}\n\
          ## Reports\n\n\
          {} senders without pause, two versions with a histogram in each report: **{:.0} reports a second and core**\n\
-         of the server ({} reports in {:.1} s, {:.1} s of processor time). While a release runs, the reply asks for\n\
-         {} ms until the next report of a filter instance.\n",
+         of the server ({} reports in {:.1} s, {:.1} s of processor time).\n\n\
+         While a release runs, a filter instance is asked for its next report in {INTERVAL_RELEASING_MS} ms, and later\n\
+         when reports take more than half a core. Fleets that do as they are told; none of them loses a count, because a\n\
+         report holds all since the one before:\n\n\
+         | filter instances | reports a second, wanted | taken in | interval, ms | of one core |\n\
+         |---:|---:|---:|---:|---:|\n\
+         {by_fleet}",
         jiff::Zoned::now().strftime("%Y-%m-%d %H:%M %Z"),
         usage::machine()?,
         crate::reports::SENDERS,
@@ -99,6 +119,5 @@ pub(crate) fn document(tables: &str, intake: &Intake, how: &str) -> Result<Strin
         intake.reports,
         intake.time.as_secs_f64(),
         intake.cpu.as_secs_f64(),
-        intake.interval_ms,
     ))
 }
