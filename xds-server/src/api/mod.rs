@@ -7,6 +7,7 @@ pub mod configuration;
 mod events;
 pub mod explain;
 mod flags;
+mod foreign;
 pub mod groups;
 mod health;
 pub mod line;
@@ -84,6 +85,7 @@ pub fn router(backend: Arc<dyn Backend>, stop: watch::Receiver<bool>) -> Router 
         .merge(metrics::routes())
         .fallback(problem::no_such_path)
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn(foreign::refuse))
         .layer(from_fn(problem::finish))
         .with_state(api)
 }

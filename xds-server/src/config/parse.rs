@@ -32,12 +32,12 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
         strict_booleans: true,
         with_snippet: false,
     };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| problem(&error))
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| problem(&error, text))
 }
 
-fn problem(error: &Error) -> Problem {
+fn problem(error: &Error, text: &str) -> Problem {
     let error = error.without_snippet();
-    let place = error.location().map_or(Place::START, Place::from);
+    let place = error.location().map_or(Place::START, Place::from).within(text);
     let fault = match error {
         Error::SerdeUnknownField { field, expected, .. } => {
             Fault::new(format!("unknown key `{field}`"), suggest(field, expected.iter().copied()))

@@ -22,6 +22,18 @@ pub struct Place {
 impl Place {
     /// The beginning of the file: for what is wrong with the whole of it.
     pub const START: Self = Self { line: 1, column: 1, offset: 0, length: 1 };
+
+    /// The same, in this text. Of what is no YAML at all the parser tells line and column only.
+    pub(super) fn within(self, text: &str) -> Self {
+        if self.offset > 0 {
+            return self;
+        }
+        let nth = |count: u64| usize::try_from(count.saturating_sub(1)).unwrap_or(usize::MAX);
+        let mut lines = text.split_inclusive('\n');
+        let before: usize = lines.by_ref().take(nth(self.line)).map(str::len).sum();
+        let in_line = lines.next().unwrap_or_default().chars().take(nth(self.column));
+        Self { offset: before + in_line.map(char::len_utf8).sum::<usize>(), ..self }
+    }
 }
 
 impl From<Location> for Place {

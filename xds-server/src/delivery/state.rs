@@ -137,6 +137,11 @@ impl ServiceState {
         self.stable == *version || self.running().is_some_and(|it| it.candidate == *version)
     }
 
+    /// The versions that a flag may lead to: none that is quarantined.
+    pub fn pinnable(&self) -> impl Iterator<Item = &VersionName> {
+        self.spec.versions.keys().filter(|version| !self.quarantined.contains_key(*version))
+    }
+
     /// The version that an environment holds.
     #[must_use]
     pub fn occupant(&self, environment: Environment) -> Option<&VersionName> {

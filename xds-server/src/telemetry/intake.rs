@@ -14,6 +14,9 @@ use crate::judge::Share;
 
 /// Entries that one report may carry.
 pub const MAX_ENTRIES: usize = 1024;
+/// Most requests of one entry. An Envoy thread that could not report for a whole day has fewer; sums of so many
+/// cannot reach what a number holds.
+pub const MAX_REQUESTS: u64 = 10_000_000_000;
 /// Business rules that one entry may carry.
 pub const MAX_RULES: usize = 16;
 /// Bytes of a node id, fleet, service, version or release.
@@ -73,6 +76,14 @@ pub enum Malformed {
     /// More than [`MAX_ENTRIES`].
     #[error("{0} entries in `counts`; at most {MAX_ENTRIES} are taken")]
     TooManyEntries(usize),
+    /// More than [`MAX_REQUESTS`].
+    #[error("`counts[{index}]`: {requests} requests; at most {MAX_REQUESTS} are taken")]
+    TooManyRequests {
+        /// Which entry.
+        index: usize,
+        /// Its requests, or those that were given up.
+        requests: u64,
+    },
     /// More failures than requests.
     #[error("`counts[{index}]`: {bad} errors and client errors in {requests} requests")]
     MoreBadThanAll {
@@ -164,6 +175,10 @@ fn entry((index, counts): (usize, VersionCounts)) -> Result<Entry, Malformed> {
         return Err(Malformed::Name { field: "counts.release", length: counts.release.len() });
     }
     let requests = counts.requests;
+    let most = requests.max(counts.cancelled);
+    if most > MAX_REQUESTS {
+        return Err(Malformed::TooManyRequests { index, requests: most });
+    }
     let bad = counts.errors.saturating_add(counts.client_errors);
     if bad > requests {
         return Err(Malformed::MoreBadThanAll { index, bad, requests });

@@ -168,6 +168,47 @@ async fn bodies_must_be_small_json() {
 }
 
 #[tokio::test]
+async fn a_page_of_another_origin_changes_nothing() {
+    let server = Server::start().await;
+    server.post(START, json!({"version": "v2"})).await;
+    let beta = json!({"variants": {"on": true}, "defaultVariant": "on"});
+    server.json(Method::PUT, "/api/v1/flags/beta", Some(beta)).await;
+    // As a form is sent: no body to be JSON or not.
+    let ask = |method: Method, path: &str, name: &str, value: &str| {
+        let request = server.http.request(method, format!("{}{path}", server.base));
+        request.header(name, value).send()
+    };
+    let before = server.get("/api/v1/events").await;
+    for (name, value) in [
+        ("origin", "https://evil.example"),
+        ("origin", "null"),
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+    ] {
+        for (method, path) in [
+            (Method::POST, "/api/v1/releases/order.1/promote"),
+            (Method::POST, "/api/v1/releases/order.1/rollback"),
+            (Method::POST, "/api/v1/flags/beta/disable"),
+            (Method::DELETE, "/api/v1/flags/beta"),
+            (Method::PUT, "/api/v1/line"),
+            (Method::POST, "/api/v1/nowhere"),
+        ] {
+            let response = ask(method, path, name, value).await.unwrap();
+            let detail = problem(response, StatusCode::FORBIDDEN, "foreign-origin").await;
+            assert!(detail.contains("another origin"), "{detail}");
+        }
+        let response = ask(Method::GET, "/api/v1/flags/beta", name, value).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{name}: {value}");
+    }
+    assert_eq!(server.get("/api/v1/events").await, before);
+
+    for path in ["/api/v1/releases/order.1/promote", "/api/v1/flags/beta/disable"] {
+        let response = ask(Method::POST, path, "origin", &server.base).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_method_says_which_are_right() {
     let server = Server::start().await;
     let response = server.ask(Method::DELETE, START, None).await;

@@ -77,7 +77,7 @@ pub(super) fn look(sight: &Sight<'_>) -> Look {
         let progress = progress(seen, vec![BEGINS.to_owned()], gate.time);
         return Look { events, way: Way::Stay, progress };
     }
-    let time_left = gate.time_left(release, now, seen);
+    let time_left = gate.time_left(release, now);
     let waiting_for = gate.waiting_for(sight, time_left);
     let way = if waiting_for.is_empty() {
         Way::On(Box::new(gate.opened(release, seen)))
@@ -166,8 +166,8 @@ impl Gate {
     }
 
     /// Time that the release is held does not count, and none before the sidecars have the step.
-    fn time_left(&self, release: &Release, now: Timestamp, seen: &Observation) -> Duration {
-        if release.step().is_some() && !release.converged && seen.convergence.connected > 0 {
+    fn time_left(&self, release: &Release, now: Timestamp) -> Duration {
+        if release.step().is_some() && !release.converged {
             return self.time;
         }
         let until = release.paused_at.unwrap_or(now);
@@ -239,6 +239,10 @@ fn sidecars(release: &Release, seen: &Convergence) -> Vec<String> {
     let unnamed = more(seen.refusing, seen.refused.len());
     if unnamed > 0 {
         waiting.push(format!("{unnamed} more sidecars to accept what they refused"));
+    }
+    if release.step().is_some() && !release.converged && seen.connected == 0 {
+        // Reports say what was so before: those of a sidecar may come back sooner than its stream.
+        waiting.push("sidecars: none is connected, so none is known to have it".to_owned());
     }
     let behind = seen.behind();
     if !release.converged && behind > 0 && !seen.has_reached(release.plan.convergence.share) {

@@ -91,8 +91,8 @@ fn check(
     Ok(())
 }
 
-/// What an operator asks of all. If it may not be for one, it is done to none; approving alone is
-/// each member's own: who approves does so wherever it is wanted.
+/// What an operator asks of all. If it may not be for one, it is done to none; but each goes back
+/// that can, and approving is each member's own: who approves does so wherever it is wanted.
 pub(super) fn decide(
     state: &State,
     asker: &Asker<'_>,
@@ -108,20 +108,27 @@ pub(super) fn decide(
     for (service, release) in state.members(group) {
         match verbs::alone(state, asker, service, release, command) {
             Ok(decision) => decided.push(decision),
-            Err(refusal) if matches!(command, ReleaseCommand::Approve { .. }) => {
+            Err(refusal) if is_each_ones_own(command) => {
                 refused.get_or_insert(refusal);
             }
             Err(refusal) => return Err(refusal),
         }
     }
-    if let (true, Some(refusal)) = (decided.is_empty(), refused) {
-        return Err(refusal);
-    }
+    let but = match refused {
+        Some(refusal) if decided.is_empty() => return Err(refusal),
+        Some(refusal) if *command == ReleaseCommand::Rollback => format!("; but {refusal}"),
+        Some(_) | None => String::new(),
+    };
     let (events, messages): (Vec<_>, Vec<_>) =
         decided.into_iter().map(|(events, outcome)| (events, outcome.message)).unzip();
     let events: Vec<_> = events.into_iter().flatten().collect();
-    let message = format!("release group `{name}`: {}", messages.join("; "));
+    let message = format!("release group `{name}`: {}", messages.join("; ") + &but);
     Ok(if events.is_empty() { so_already(None, message) } else { done(None, events, message) })
+}
+
+/// Whether one that may not does not keep the others from it.
+const fn is_each_ones_own(command: &ReleaseCommand) -> bool {
+    matches!(command, ReleaseCommand::Approve { .. } | ReleaseCommand::Rollback)
 }
 
 /// Refuses what a member cannot do alone.

@@ -77,12 +77,9 @@ fn unsafe_version(
 ) -> Result<Decision, Refusal> {
     let (name, version) = (&service.spec.name, &signal.version);
     let mut events = Vec::new();
-    if !service.quarantined.contains_key(version) {
-        if service.quarantined.len() >= MAX_QUARANTINED {
-            return Err(Refusal::Invalid(format!(
-                "service `{name}` has {MAX_QUARANTINED} quarantined versions: lift those that are gone"
-            )));
-        }
+    let is_full = service.quarantined.len() >= MAX_QUARANTINED;
+    let is_known = service.quarantined.contains_key(version);
+    if !is_known && !is_full {
         events.push(Event::VersionQuarantined {
             service: name.clone(),
             version: version.clone(),
@@ -91,9 +88,20 @@ fn unsafe_version(
         });
     }
     let cause = RollbackCause::Security { signal: signal.name.clone(), reason: reason(asker) };
-    let (back, release, message) = way_back(service, asker, version, cause);
+    let (back, release, message) = way_back(service, asker, version, &cause);
+    let message = if is_known || !is_full {
+        format!("version `{version}` of `{name}` is quarantined; {message}")
+    } else {
+        let full = format!(
+            "service `{name}` has {MAX_QUARANTINED} quarantined versions, so `{version}` is not among them: lift those that are gone"
+        );
+        if back.is_empty() {
+            return Err(Refusal::Invalid(full));
+        }
+        // The list is bounded; the way back is not held up by that.
+        format!("{message}; {full}")
+    };
     events.extend(back);
-    let message = format!("version `{version}` of `{name}` is quarantined; {message}");
     let release = release.map(|it| &it.id);
     Ok(if events.is_empty() {
         so_already(release, message)
@@ -106,40 +114,50 @@ fn way_back<'a>(
     service: &'a ServiceState,
     asker: &Asker<'_>,
     version: &VersionName,
-    cause: RollbackCause,
-) -> (Option<Event>, Option<&'a Release>, String) {
+    cause: &RollbackCause,
+) -> (Vec<Event>, Option<&'a Release>, String) {
     if let Some(release) = service.running().filter(|it| it.candidate == *version) {
-        let event = rolled_back(&release.id, cause);
+        let event = rolled_back(&release.id, cause.clone());
         let message = format!("release `{}` went back to `{}`", release.id, release.stable);
-        return (Some(event), Some(release), message);
+        return (vec![event], Some(release), message);
     }
     if service.stable != *version {
-        return (None, None, "it serves nobody".to_owned());
-    }
-    if let Some(release) = service.running() {
-        let message = format!(
-            "it serves, and release `{}` to `{}` is under way: promote that, if it is the remedy",
-            release.id, release.candidate
-        );
-        return (None, Some(release), message);
+        return (Vec::new(), None, "it serves nobody".to_owned());
     }
     let in_time = service.previous_until.is_some_and(|until| asker.at < until);
     let safe = |it: &&VersionName| !service.quarantined.contains_key(*it);
     match service.previous.as_ref().filter(|_| in_time).filter(safe) {
         Some(previous) => {
-            let message = format!("`{previous}` serves again");
-            let event = Event::StableRestored {
+            // A release away from it would lead back to it.
+            let ended = service.running().map(|release| rolled_back(&release.id, cause.clone()));
+            let restored = Event::StableRestored {
                 service: service.spec.name.clone(),
                 version: previous.clone(),
-                cause,
+                cause: cause.clone(),
             };
-            (Some(event), service.release.as_ref(), message)
+            let message = match service.running() {
+                Some(release) => {
+                    format!("release `{}` ended, and `{previous}` serves again", release.id)
+                }
+                None => format!("`{previous}` serves again"),
+            };
+            let events = ended.into_iter().chain([restored]).collect();
+            (events, service.release.as_ref(), message)
         }
-        None => {
-            let message =
-                "it still serves, for there is no safe version to go back to: release one";
-            (None, None, message.to_owned())
-        }
+        None => match service.running() {
+            Some(release) => {
+                let message = format!(
+                    "it serves, there is no safe version to go back to, and release `{}` to `{}` is under way: promote that, if it is the remedy",
+                    release.id, release.candidate
+                );
+                (Vec::new(), Some(release), message)
+            }
+            None => {
+                let message =
+                    "it still serves, for there is no safe version to go back to: release one";
+                (Vec::new(), None, message.to_owned())
+            }
+        },
     }
 }
 

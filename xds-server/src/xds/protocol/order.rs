@@ -105,7 +105,8 @@ impl<'a> Order<'a> {
     }
 
     /// Whether a client that has not asked for routes may hold some, from before this stream: until
-    /// it has answered that it has no listener.
+    /// it has answered that it has no listener. Where there is no listener of ours it asks for what
+    /// it has at once, so until it has answered something.
     fn may_have_routes(&self) -> bool {
         let has_none = |listeners: &Watch| {
             listeners.in_flight.is_none()
@@ -113,7 +114,10 @@ impl<'a> Order<'a> {
                 && listeners.forced.is_empty()
                 && listeners.entries.values().all(Entry::is_gone)
         };
-        self.scope == Scope::Aggregated && !self.watches.get(&Kind::Listener).is_some_and(has_none)
+        let has_answered = |clusters: &Watch| clusters.is_told() && clusters.in_flight.is_none();
+        self.scope == Scope::Aggregated
+            && !self.watches.get(&Kind::Listener).is_some_and(has_none)
+            && (self.has_listeners() || !self.watches.get(&Kind::Cluster).is_some_and(has_answered))
     }
 
     /// Whether the client has a cluster, as far as is known.

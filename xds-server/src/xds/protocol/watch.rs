@@ -185,6 +185,11 @@ impl Watch {
         Some(Event::Cleared { kind })
     }
 
+    /// True if there was a response on this stream.
+    pub(super) const fn is_told(&self) -> bool {
+        !self.last_nonce.is_empty()
+    }
+
     /// True if the client has, or has refused, all that can be sent to it now.
     pub(super) const fn is_settled(&self) -> bool {
         self.in_flight.is_none() && !self.dirty

@@ -78,7 +78,7 @@ fn of_service((name, service): Service<'_>) -> ServiceConfig {
         identity: service.spec.identity.clone(),
         salt: salt.to_owned(),
         release: service.running().map(|release| release.id.to_string()).unwrap_or_default(),
-        versions: service.spec.versions.keys().map(ToString::to_string).collect(),
+        versions: service.pinnable().map(ToString::to_string).collect(),
         business: service.spec.guardrails.business.iter().map(rule).collect(),
     }
 }

@@ -8,6 +8,7 @@ mod cluster;
 mod endpoint;
 mod extension;
 mod listener;
+mod mix;
 mod names;
 mod preview;
 mod publisher;

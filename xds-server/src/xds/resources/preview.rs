@@ -51,11 +51,12 @@ fn part((name, service): Service<'_>, key: &PreviewKey) -> Part {
         }],
         ..Default::default()
     };
-    let needs = service.spec.versions.keys();
-    let needs = needs
+    let versions = service.spec.versions.keys().filter(|_| !key.secret().is_empty());
+    let needs = versions
         .map(|version| Need { kind: Kind::Cluster, name: names::cluster(name, version).into() })
         .collect();
-    Part::encode(name.as_str(), &message, needs)
+    let domains = service.spec.hosts.iter().map(|host| host.as_str().into()).collect();
+    Part::encode(name.as_str(), &message, needs).claiming(domains)
 }
 
 fn not_here(route: envoy::Route) -> envoy::Route {

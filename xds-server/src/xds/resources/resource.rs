@@ -7,6 +7,7 @@ use bytes::Bytes;
 use prost::Message;
 use sha2::{Digest as _, Sha256};
 
+use super::mix::mix;
 use crate::xds::kind::Kind;
 
 /// A resource's name, shared by everything that mentions it.
@@ -42,13 +43,32 @@ pub struct Part {
     name: Name,
     value: Bytes,
     needs: Vec<Need>,
+    claims: Vec<Name>,
 }
 
 impl Part {
     /// Encodes a message of the resource's own type that holds nothing but the part.
     #[must_use]
     pub fn encode(name: &str, message: &impl Message, needs: Vec<Need>) -> Self {
-        Self { name: name.into(), value: message.encode_to_vec().into(), needs }
+        Self { name: name.into(), value: message.encode_to_vec().into(), needs, claims: Vec::new() }
+    }
+
+    /// The same, which lays claim to what only one part of a resource may have, such as a domain.
+    #[must_use]
+    pub fn claiming(self, claims: Vec<Name>) -> Self {
+        Self { claims, ..self }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// What no other part of the resource may have.
+    #[must_use]
+    pub fn claims(&self) -> &[Name] {
+        &self.claims
     }
 
     /// The resources that it names.
@@ -118,11 +138,7 @@ impl Resource {
     #[must_use]
     pub fn meanwhile(&self, held: &Self, ready: impl Fn(&Part) -> bool) -> Option<Self> {
         let head = self.value.get(..self.head)?;
-        let choose = |part| {
-            let mut old = held.parts.iter();
-            if ready(part) { Some(part) } else { old.find(|old| old.name == part.name) }
-        };
-        let parts: Vec<Part> = self.parts.iter().filter_map(choose).cloned().collect();
+        let parts: Vec<Part> = mix(&self.parts, &held.parts, ready).into_iter().cloned().collect();
         (!parts.is_empty()).then(|| Self::join(self.kind, Arc::clone(&self.name), head, parts))
     }
 

@@ -6,13 +6,15 @@
 //! the traffic. In listeners of others there may be no filter at all, and chance divides the rest.
 //! A gRPC client has no filter for sure, so nobody strips our headers: chance divides everything.
 
+use std::collections::BTreeSet;
+
 use tidegate_core::config::{BUCKET_HEADER, VERSION_HEADER};
 use tidegate_proto::envoy::envoy::config::core::v3 as core;
 use tidegate_proto::envoy::envoy::config::route::v3 as envoy;
 use tidegate_proto::envoy::envoy::r#type::matcher::v3 as matcher;
 
 use super::build::Service;
-use super::{Need, Part, Resource, names, number, seconds};
+use super::{Name, Need, Part, Resource, names, number, seconds};
 use crate::delivery::names::{ServiceName, VersionName};
 use crate::delivery::state::ServiceState;
 use crate::delivery::units::Ppm;
@@ -65,11 +67,16 @@ fn part(service: &ServiceName, state: &ServiceState, listener: Listener) -> Part
         virtual_hosts: vec![virtual_host(service, state, listener)],
         ..Default::default()
     };
-    let versions = state.spec.versions.keys();
-    let needs = versions
+    let split = state.split();
+    let shares = [Some(split.stable), split.candidate.map(|(version, _)| version)];
+    // What the bytes name and no more: who has the same bytes has the same needs.
+    let needs: BTreeSet<_> = pinned(state, listener)
+        .chain(shares.into_iter().flatten())
+        .filter(|version| state.spec.versions.contains_key(*version))
         .map(|version| Need { kind: Kind::Cluster, name: names::cluster(service, version).into() })
         .collect();
-    Part::encode(service.as_str(), &message, needs)
+    let domains = domains(service, state, listener).into_iter().map(Name::from).collect();
+    Part::encode(service.as_str(), &message, needs.into_iter().collect()).claiming(domains)
 }
 
 fn virtual_host(
@@ -78,8 +85,7 @@ fn virtual_host(
     listener: Listener,
 ) -> envoy::VirtualHost {
     let versions = &state.spec.versions;
-    let pinned = versions.keys().filter(|_| listener != Listener::Grpc);
-    let mut routes: Vec<_> = pinned
+    let mut routes: Vec<_> = pinned(state, listener)
         .map(|version| {
             let only = header(VERSION_HEADER, exactly(version.as_str()));
             route(vec![only], to_cluster(names::cluster(service, version)))
@@ -96,13 +102,22 @@ fn virtual_host(
     }
     envoy::VirtualHost {
         name: service.to_string(),
-        domains: match listener {
-            Listener::Ours | Listener::Foreign => state.spec.hosts.clone(),
-            // A gRPC client calls it what it asked us for.
-            Listener::Grpc => vec![service.to_string()],
-        },
+        domains: domains(service, state, listener),
         routes,
         ..Default::default()
+    }
+}
+
+/// The versions that a flag may pin.
+fn pinned(state: &ServiceState, listener: Listener) -> impl Iterator<Item = &VersionName> {
+    state.pinnable().filter(move |_| listener != Listener::Grpc)
+}
+
+fn domains(service: &ServiceName, state: &ServiceState, listener: Listener) -> Vec<String> {
+    match listener {
+        Listener::Ours | Listener::Foreign => state.spec.hosts.clone(),
+        // A gRPC client calls it what it asked us for.
+        Listener::Grpc => vec![service.to_string()],
     }
 }
 

@@ -169,9 +169,11 @@ fn identify<'a>(
     let node = node.ok_or_else(|| {
         Status::invalid_argument("the first request of a stream must carry `node`")
     })?;
-    if node.id.is_empty() || node.id.len() > MAX_NODE_ID {
+    let is_named = (1..=MAX_NODE_ID).contains(&node.id.len());
+    // It is shown on terminals and in logs.
+    if !is_named || node.id.chars().any(char::is_control) {
         return Err(Status::invalid_argument(format!(
-            "node.id must have 1 to {MAX_NODE_ID} bytes"
+            "node.id must have 1 to {MAX_NODE_ID} bytes, and no control characters"
         )));
     }
     let snapshot = set.fleet(&node.cluster).ok_or_else(|| {
@@ -253,7 +255,7 @@ impl<W: Wire> Client<'_, W> {
             .and_then(|request| self.session.on_request(request))
             .map_err(|refusal| {
                 self.counters.refused.add_one();
-                warn!(%refusal, "refused a request");
+                warn!(refusal = ?refusal.to_string(), "refused a request");
                 status_of(&refusal)
             })
     }
@@ -285,7 +287,7 @@ impl<W: Wire> Client<'_, W> {
             }
             Event::Nacked { kind, version, message } => {
                 counters.nacks.of(*kind).add_one();
-                warn!(%kind, %version, %message, "refused by the sidecar");
+                warn!(%kind, %version, ?message, "refused by the sidecar");
             }
             Event::Cleared { kind } => info!(%kind, "nothing refused is left"),
         });

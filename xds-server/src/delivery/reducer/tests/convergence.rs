@@ -83,12 +83,18 @@ fn a_sidecar_that_dies_is_waited_for_no_more() {
 }
 
 #[test]
-fn with_nobody_connected_the_steps_own_time_counts() {
+fn with_nobody_connected_no_step_begins_and_none_ends() {
     let mut world = entered();
     let nobody = with(Convergence::default(), 10);
-    assert_eq!(world.look("order", 4, &nobody), ["time: 6 s more"]);
-    assert!(!newest(&world.0, "order").converged);
-    assert!(world.look("order", 6, &nobody).is_empty());
+    let waits = world.look("order", 1000, &nobody);
+    assert_eq!(
+        waits,
+        ["sidecars: none is connected, so none is known to have it", "time: 10 s more"]
+    );
+    assert_eq!(world.weight("order"), Ppm::percent(5));
+    world.look("order", 0, &healthy(10));
+    assert!(newest(&world.0, "order").converged);
+    assert!(world.look("order", 10, &nobody).is_empty(), "it had begun before they left");
 }
 
 #[test]

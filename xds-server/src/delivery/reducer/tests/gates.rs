@@ -81,7 +81,7 @@ fn a_judge_that_wants_more_holds_no_step_that_has_its_requests() {
 }
 
 #[test]
-fn nobody_connected_is_no_reason_to_wait_for_sidecars() {
+fn nobody_need_be_connected_for_a_release_to_be_prepared() {
     let mut world = World::new();
     world.ask(&start("order", "v2")).unwrap();
     let alone = Observation { convergence: Convergence::default(), ..healthy(0) };
