@@ -16,6 +16,7 @@ mod tests;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 
@@ -30,6 +31,7 @@ use crate::delivery::freeze::Freeze;
 use crate::delivery::names::{ReleaseId, ServiceName, VersionName};
 use crate::delivery::progress::Convergence;
 use crate::delivery::state::State;
+use crate::delivery::units::Timestamp;
 use crate::journal::{Journal, JournalError};
 use crate::judge::Evidence;
 
@@ -60,6 +62,9 @@ pub trait Counts: Send {
         version: &VersionName,
         guardrails: &Guardrails,
     ) -> Evidence;
+
+    /// How long the sidecars have been heard without a silence.
+    fn unbroken(&self, now: Timestamp) -> Duration;
 }
 
 /// What the controller is made of.

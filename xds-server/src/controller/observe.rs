@@ -5,6 +5,8 @@
 //! that is bad, and too slowly for any one step to show it, is bad all the same: so the whole
 //! release can put it back as well, and nothing else.
 
+use std::time::Duration;
+
 use super::{Counts, Sidecars};
 use crate::delivery::catalogue::Guardrails;
 use crate::delivery::progress::Observation;
@@ -13,6 +15,10 @@ use crate::delivery::units::Timestamp;
 use crate::judge::assess::assess;
 use crate::judge::trail::Trail;
 use crate::judge::{Evidence, Verdict};
+
+/// How long the sidecars must have been heard without a silence. Those that are there have reported by then, each
+/// what was left from before and what came since: a filter tries again every 4 s at the latest.
+const HEARD: Duration = Duration::from_secs(5);
 
 /// What both versions of a release did, since it began.
 #[derive(Debug, Clone, Copy, Default)]
@@ -64,6 +70,7 @@ impl Epoch {
         &mut self,
         now: Timestamp,
         counted: Tally,
+        unbroken: Duration,
         guardrails: &Guardrails,
         sidecars: &dyn Sidecars,
     ) -> Observation {
@@ -79,6 +86,7 @@ impl Epoch {
             candidate: self.candidate.since_start(),
             stable: self.stable.since_start(),
             convergence: sidecars.convergence(self.serial),
+            unheard: HEARD.saturating_sub(unbroken),
         }
     }
 }

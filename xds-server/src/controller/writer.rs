@@ -174,7 +174,7 @@ impl Writer {
             .epochs
             .entry(release.id.clone())
             .or_insert_with(|| Epoch::begin(self.serial, now, counted, None));
-        epoch.observe(now, counted, guardrails, &*self.sidecars)
+        epoch.observe(now, counted, self.counts.unbroken(now), guardrails, &*self.sidecars)
     }
 
     /// Journal first, then the sidecars, then everybody else. If it cannot be written, nothing

@@ -215,6 +215,7 @@ pub(crate) fn healthy(candidate: u64) -> Observation {
         candidate: requests(candidate),
         stable: requests(1000),
         convergence: Convergence { acked: 2, connected: 2, ..Convergence::default() },
+        unheard: Duration::ZERO,
     }
 }
 

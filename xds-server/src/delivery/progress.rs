@@ -76,6 +76,10 @@ pub struct Observation {
     pub stable: Evidence,
     /// Who has the step.
     pub convergence: Convergence,
+    /// How long the sidecars must still be heard before what they counted speaks of now: after a restart, or a
+    /// silence, the first reports are of before.
+    #[serde(skip)]
+    pub unheard: Duration,
 }
 
 /// A running release as an operator sees it.

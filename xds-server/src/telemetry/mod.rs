@@ -5,6 +5,7 @@
 
 pub mod counts;
 pub mod grpc;
+mod hearing;
 pub mod intake;
 mod pace;
 pub mod sessions;
@@ -24,6 +25,7 @@ use crate::delivery::state::State;
 use crate::delivery::units::Timestamp;
 use crate::judge::Evidence;
 use counts::{Counts, ServiceCounts};
+use hearing::Hearing;
 use intake::Report;
 use pace::Pace;
 use sessions::{Arrival, Full, Sessions};
@@ -34,6 +36,7 @@ pub struct Telemetry {
     services: DashMap<ServiceName, ServiceCounts>,
     sessions: Sessions,
     pace: Mutex<Pace>,
+    hearing: Mutex<Hearing>,
     arrived: Arc<Notify>,
     /// How reports fared, for `/metrics`.
     pub stats: IntakeStats,
@@ -62,6 +65,7 @@ impl Telemetry {
             services: DashMap::new(),
             sessions: Sessions::default(),
             pace: Mutex::default(),
+            hearing: Mutex::default(),
             arrived,
             stats: IntakeStats::default(),
         }
@@ -88,6 +92,7 @@ impl Telemetry {
             self.sessions.arrive(report.sender, report.sequence, now).inspect_err(|_| {
                 self.stats.refused.fetch_add(1, Ordering::Relaxed);
             })?;
+        self.hearing.lock().note(now);
         if let Arrival::Repeated { acknowledged } = arrival {
             self.stats.repeated.fetch_add(1, Ordering::Relaxed);
             return Ok(acknowledged);
@@ -114,6 +119,12 @@ impl Telemetry {
     /// asked for fewer.
     pub fn charge(&self, now: Timestamp, handling: Duration) {
         self.pace.lock().charge(now, handling);
+    }
+
+    /// How long reports have come without a silence.
+    #[must_use]
+    pub fn unbroken(&self, now: Timestamp) -> Duration {
+        self.hearing.lock().unbroken(now)
     }
 
     /// How long a sidecar should wait before its next report.

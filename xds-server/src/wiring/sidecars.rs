@@ -1,6 +1,7 @@
 //! The sidecars, as the controller sees them: where decisions go, and where evidence comes from.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidegate::config;
 use tidegate::controller::{Counts, Sidecars};
@@ -8,6 +9,7 @@ use tidegate::delivery::catalogue::Guardrails;
 use tidegate::delivery::names::{ReleaseId, ServiceName, VersionName};
 use tidegate::delivery::progress::Convergence;
 use tidegate::delivery::state::State;
+use tidegate::delivery::units::Timestamp;
 use tidegate::judge::Evidence;
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::grpc::FilterConfigs;
@@ -54,6 +56,10 @@ impl Counts for Reported {
         guardrails: &Guardrails,
     ) -> Evidence {
         self.0.evidence(release, service, version, guardrails)
+    }
+
+    fn unbroken(&self, now: Timestamp) -> Duration {
+        self.0.unbroken(now)
     }
 }
 

@@ -15,7 +15,7 @@ use tidegate::delivery::configuration::{Source, Version};
 use tidegate::delivery::names::{ReleaseId, ServiceName, VersionName};
 use tidegate::delivery::release::{Phase, Release};
 use tidegate::delivery::state::ServiceState;
-use tidegate::delivery::units::Ppm;
+use tidegate::delivery::units::{Ppm, Timestamp};
 use tidegate::effects::notify::Notifier;
 use tidegate::effects::notify::stats::Stats;
 use tidegate::effects::{Outbound, Pace, dns, hooks, notify, smoke};
@@ -232,5 +232,9 @@ impl Counts for Counted {
     ) -> Evidence {
         let counted = self.0.lock();
         counted.get(&(service.clone(), version.clone())).copied().unwrap_or_default()
+    }
+
+    fn unbroken(&self, _: Timestamp) -> Duration {
+        Duration::MAX
     }
 }

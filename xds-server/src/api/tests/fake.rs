@@ -118,6 +118,7 @@ impl Fake {
                     }),
                     ..Convergence::default()
                 },
+                unheard: Duration::ZERO,
             },
             waiting_for: vec!["1 sidecar".to_owned()],
             time_left: Duration::from_millis(1500),

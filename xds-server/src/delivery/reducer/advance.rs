@@ -195,6 +195,10 @@ impl Gate {
         if !left.is_zero() {
             waiting.push(format!("time: {} s more", left.as_millis().div_ceil(1000)));
         }
+        if release.step().is_some() && !seen.unheard.is_zero() {
+            let seconds = seen.unheard.as_millis().div_ceil(1000);
+            waiting.push(format!("reports: {seconds} s more of them, since the last silence"));
+        }
         let missing = self.requests.saturating_sub(seen.candidate.requests);
         if missing > 0 {
             waiting.push(format!("requests: {missing} more"));

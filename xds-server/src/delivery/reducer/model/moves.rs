@@ -189,11 +189,15 @@ fn observation() -> impl Strategy<Value = Observation> {
         1 => Just(Verdict::RollBack { finding: finding(Level::Rollback) }),
     ];
     let candidate = prop_oneof![1 => 0..10u64, 4 => Just(10)];
-    (verdict, candidate, convergence()).prop_map(|(verdict, candidate, convergence)| Observation {
-        verdict,
-        convergence,
-        ..healthy(candidate)
-    })
+    let unheard = prop_oneof![4 => Just(Duration::ZERO), 1 => Just(Duration::from_secs(3))];
+    (verdict, candidate, convergence(), unheard).prop_map(
+        |(verdict, candidate, convergence, unheard)| Observation {
+            verdict,
+            convergence,
+            unheard,
+            ..healthy(candidate)
+        },
+    )
 }
 
 /// All have it, one lags, one refuses, or nobody is connected.

@@ -90,6 +90,23 @@ fn nobody_need_be_connected_for_a_release_to_be_prepared() {
 }
 
 #[test]
+fn what_was_counted_before_a_silence_ends_no_step_and_no_watch() {
+    for mut world in [World::stepping(), World::watching()] {
+        let weight = world.weight("order");
+        world.see("order", 0, &healthy(0));
+        let unheard = Observation { unheard: Duration::from_millis(2001), ..healthy(10) };
+        let waits = world.see("order", 1000, &unheard);
+        assert_eq!(waits, ["reports: 3 s more of them, since the last silence"]);
+        assert_eq!(world.weight("order"), weight);
+        let broken = Verdict::RollBack { finding: finding(Level::Rollback) };
+        let mut back = World(world.0.clone(), 2000);
+        back.see("order", 0, &Observation { verdict: broken, ..unheard });
+        assert_eq!(back.weight("order"), Ppm::ZERO);
+        assert!(world.see("order", 0, &healthy(10)).is_empty());
+    }
+}
+
+#[test]
 fn alerts_are_told_once_and_cleared_only_by_evidence() {
     let mut world = World::stepping();
     let count =
