@@ -15,6 +15,9 @@ use super::failure::Failure;
 use super::logs;
 use crate::wiring::{self, File, Listeners};
 
+/// A file grew beyond the limit of the process (`ulimit -f`). The same number wherever tokio runs on Unix.
+const SIGXFSZ: i32 = 25;
+
 /// Run the control plane: xDS and reports on one port, REST and metrics on another.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -51,6 +54,8 @@ async fn serve(config: Config, file: PathBuf) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::Runtime)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(Failure::Runtime)?;
+    // Taken, and passed over: a journal that may not grow is an error to be told, not the end of the process.
+    let _too_large = signal(SignalKind::from_raw(SIGXFSZ)).map_err(Failure::Runtime)?;
     let reread = Arc::new(Notify::new());
     let asked = Arc::clone(&reread);
     tokio::spawn(async move {
