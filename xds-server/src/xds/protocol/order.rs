@@ -18,7 +18,7 @@ use super::ack::Entry;
 use super::message::Scope;
 use super::watch::Watch;
 use crate::xds::kind::Kind;
-use crate::xds::resources::{FleetSnapshot, Need, Part, Resource};
+use crate::xds::resources::{FleetSnapshot, Need, Resource};
 
 /// What a client should have of one name now.
 #[derive(Debug)]
@@ -61,17 +61,16 @@ impl<'a> Order<'a> {
     }
 
     /// A route for a client that has yet to answer some of its clusters: those parts of it that
-    /// it is ready for, beside what it has of the others. A client that has none waits for all.
+    /// it is ready for, beside what it has of the others. A client that has none, or comes back
+    /// with what we do not know, waits until there is something for each part.
     fn want_route(&self, name: &str, route: &'a Arc<Resource>) -> Want<'a> {
         if self.has_all_clusters() || !route.needs().iter().any(|need| self.lacks(need)) {
             return Want::Have(Cow::Borrowed(route));
         }
-        let ready = |part: &Part| !part.needs().iter().any(|need| self.lacks(need));
-        self.watches
-            .get(&Kind::Route)
-            .and_then(|routes| routes.entries.get(name))
-            .and_then(Entry::accepted)
-            .and_then(|held| route.meanwhile(held, ready))
+        let routes = self.watches.get(&Kind::Route).and_then(|routes| routes.entries.get(name));
+        let held = routes.and_then(Entry::accepted).map(|held| &**held);
+        route
+            .meanwhile(held, |need| !self.lacks(need))
             .map_or(Want::Keep, |mixed| Want::Have(Cow::Owned(Arc::new(mixed))))
     }
 

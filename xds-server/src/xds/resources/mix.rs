@@ -7,7 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use super::resource::{Name, Part};
+use super::part::Part;
+use super::resource::Name;
 
 /// The parts to have, ascending by name.
 pub(super) fn mix<'a>(

@@ -8,6 +8,7 @@ use prost::Message;
 use sha2::{Digest as _, Sha256};
 
 use super::mix::mix;
+use super::part::Part;
 use crate::xds::kind::Kind;
 
 /// A resource's name, shared by everything that mentions it.
@@ -34,48 +35,6 @@ pub struct Resource {
     /// How much of `value` comes before the parts.
     head: usize,
     parts: Vec<Part>,
-}
-
-/// A piece of a resource that makes sense without the others, such as one virtual host of a route
-/// configuration. Encoded messages may be joined, so a resource is its head and its parts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
-    name: Name,
-    value: Bytes,
-    needs: Vec<Need>,
-    claims: Vec<Name>,
-}
-
-impl Part {
-    /// Encodes a message of the resource's own type that holds nothing but the part.
-    #[must_use]
-    pub fn encode(name: &str, message: &impl Message, needs: Vec<Need>) -> Self {
-        Self { name: name.into(), value: message.encode_to_vec().into(), needs, claims: Vec::new() }
-    }
-
-    /// The same, which lays claim to what only one part of a resource may have, such as a domain.
-    #[must_use]
-    pub fn claiming(self, claims: Vec<Name>) -> Self {
-        Self { claims, ..self }
-    }
-
-    /// Its name.
-    #[must_use]
-    pub const fn name(&self) -> &Name {
-        &self.name
-    }
-
-    /// What no other part of the resource may have.
-    #[must_use]
-    pub fn claims(&self) -> &[Name] {
-        &self.claims
-    }
-
-    /// The resources that it names.
-    #[must_use]
-    pub fn needs(&self) -> &[Need] {
-        &self.needs
-    }
 }
 
 impl Resource {
@@ -119,8 +78,8 @@ impl Resource {
         let mut value = head.to_vec();
         let mut needs = Vec::new();
         for part in &parts {
-            value.extend_from_slice(&part.value);
-            needs.extend(part.needs.iter().cloned());
+            value.extend_from_slice(part.value());
+            needs.extend_from_slice(part.needs());
         }
         Self {
             kind,
@@ -134,11 +93,18 @@ impl Resource {
     }
 
     /// What a client that has `held` may have until it is ready for all of this: the parts that it
-    /// is ready for, and for the others what it has. `None` if there are no parts to choose from.
+    /// is ready for, as far as it is, and for the others what it has. `None` if there are no parts to
+    /// choose from, or if what it has is needed and not known.
     #[must_use]
-    pub fn meanwhile(&self, held: &Self, ready: impl Fn(&Part) -> bool) -> Option<Self> {
+    pub fn meanwhile(&self, held: Option<&Self>, ready: impl Fn(&Need) -> bool) -> Option<Self> {
         let head = self.value.get(..self.head)?;
-        let parts: Vec<Part> = mix(&self.parts, &held.parts, ready).into_iter().cloned().collect();
+        let new: Vec<_> = self.parts.iter().map(|part| part.as_far_as(&ready)).collect();
+        let is_ready = |part: &Part| part.needs().iter().all(&ready);
+        if held.is_none() && !new.iter().all(is_ready) {
+            return None;
+        }
+        let old = held.map_or(&[][..], |held| &held.parts);
+        let parts: Vec<Part> = mix(&new, old, is_ready).into_iter().cloned().collect();
         (!parts.is_empty()).then(|| Self::join(self.kind, Arc::clone(&self.name), head, parts))
     }
 

@@ -6,8 +6,6 @@
 //! the traffic. In listeners of others there may be no filter at all, and chance divides the rest.
 //! A gRPC client has no filter for sure, so nobody strips our headers: chance divides everything.
 
-use std::collections::BTreeSet;
-
 use tidegate_core::config::{BUCKET_HEADER, VERSION_HEADER};
 use tidegate_proto::envoy::envoy::config::core::v3 as core;
 use tidegate_proto::envoy::envoy::config::route::v3 as envoy;
@@ -22,6 +20,9 @@ use crate::xds::kind::Kind;
 
 /// Envoy's own default, written down because the latency guardrail depends on it.
 const TIMEOUT_SECONDS: i64 = 15;
+
+/// The field of a route configuration that its virtual hosts are in.
+const VIRTUAL_HOSTS: u32 = 2;
 
 /// Whose listener it is that takes the routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,48 +64,42 @@ fn routes(name: &str, services: &[Service<'_>], listener: Listener) -> Resource 
 }
 
 fn part(service: &ServiceName, state: &ServiceState, listener: Listener) -> Part {
-    let message = envoy::RouteConfiguration {
-        virtual_hosts: vec![virtual_host(service, state, listener)],
+    let domains = domains(service, state, listener);
+    let host = envoy::VirtualHost {
+        name: service.to_string(),
+        domains: domains.clone(),
         ..Default::default()
     };
+    let need =
+        |version| Need { kind: Kind::Cluster, name: names::cluster(service, version).into() };
+    let routes = |routes| envoy::VirtualHost { routes, ..Default::default() };
+    // A version that only flags lead to, and that warms slowly, must not hold back a rollback.
+    let pins = pinned(state, listener).map(|version| {
+        let only = header(VERSION_HEADER, exactly(version.as_str()));
+        let pin = route(vec![only], to_cluster(names::cluster(service, version)));
+        (need(version), routes(vec![pin]))
+    });
     let split = state.split();
     let shares = [Some(split.stable), split.candidate.map(|(version, _)| version)];
     // What the bytes name and no more: who has the same bytes has the same needs.
-    let needs: BTreeSet<_> = pinned(state, listener)
-        .chain(shares.into_iter().flatten())
-        .filter(|version| state.spec.versions.contains_key(*version))
-        .map(|version| Need { kind: Kind::Cluster, name: names::cluster(service, version).into() })
-        .collect();
-    let domains = domains(service, state, listener).into_iter().map(Name::from).collect();
-    Part::encode(service.as_str(), &message, needs.into_iter().collect()).claiming(domains)
+    let shared = shares.into_iter().flatten();
+    let needs = shared.filter(|it| state.spec.versions.contains_key(*it)).map(need).collect();
+    let rest = routes(unpinned(service, state, listener));
+    Part::in_layers(service.as_str(), VIRTUAL_HOSTS, &host, pins.collect(), &rest, needs)
+        .claiming(domains.into_iter().map(Name::from).collect())
 }
 
-fn virtual_host(
-    service: &ServiceName,
-    state: &ServiceState,
-    listener: Listener,
-) -> envoy::VirtualHost {
+/// The routes of requests that no flag pinned.
+fn unpinned(service: &ServiceName, state: &ServiceState, listener: Listener) -> Vec<envoy::Route> {
     let versions = &state.spec.versions;
-    let mut routes: Vec<_> = pinned(state, listener)
-        .map(|version| {
-            let only = header(VERSION_HEADER, exactly(version.as_str()));
-            route(vec![only], to_cluster(names::cluster(service, version)))
-        })
-        .collect();
     if versions.contains_key(&state.stable) {
         let split = state.split();
         let candidate = split.candidate.filter(|(version, _)| versions.contains_key(*version));
-        routes.extend(divided(service, split.stable, candidate, listener));
+        divided(service, split.stable, candidate, listener)
     } else {
         // No cluster can be named. A plain answer is better than one that blames a version.
         let body = format!("the stable version of {service} is not deployed\n");
-        routes.push(route(Vec::new(), answer(503, body)));
-    }
-    envoy::VirtualHost {
-        name: service.to_string(),
-        domains: domains(service, state, listener),
-        routes,
-        ..Default::default()
+        vec![route(Vec::new(), answer(503, body))]
     }
 }
 
@@ -121,7 +116,7 @@ fn domains(service: &ServiceName, state: &ServiceState, listener: Listener) -> V
     }
 }
 
-/// The routes of requests that no flag pinned.
+/// As weights divide them.
 fn divided(
     service: &ServiceName,
     stable: &VersionName,

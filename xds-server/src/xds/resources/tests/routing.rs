@@ -8,7 +8,6 @@ use super::fixtures::*;
 use crate::config::PreviewKey;
 use crate::delivery::state::ServiceState;
 use crate::delivery::units::Ppm;
-use crate::xds::resources::Part;
 use crate::xds::resources::preview;
 use crate::xds::resources::route::{of_grpc, of_listener, of_service};
 
@@ -198,9 +197,30 @@ fn a_service_moves_while_another_waits() {
     };
     let held = made(&releasing(order.clone(), 1, "v2", Ppm::percent(5)), &user);
     let newest = made(&order, &service("user", &["v1", "v9"], "v1"));
-    let not_v9 = |part: &Part| part.needs().iter().all(|need| &*need.name != "user/v9");
-    let meanwhile = newest.meanwhile(&held, not_v9).unwrap();
+    let meanwhile = newest.meanwhile(Some(&held), |need| &*need.name != "user/v9").unwrap();
     assert_eq!(meanwhile.version(), made(&order, &user).version());
+    // Who comes back with what we do not know gets the same: only flags lead to v9.
+    let back = newest.meanwhile(None, |need| &*need.name != "user/v9").unwrap();
+    assert_eq!(back.version(), meanwhile.version());
+    assert!(newest.meanwhile(None, |need| &*need.name != "user/v1").is_none());
+    // Who waits for stable keeps what it has of it.
+    let kept = newest.meanwhile(Some(&held), |need| !need.name.starts_with("user/")).unwrap();
+    assert_eq!(kept.version(), made(&order, &user).version());
+}
+
+/// A version that is registered in mid-release and warms slowly is in the way of no rollback, and
+/// flags lead to the others meanwhile.
+#[test]
+fn a_service_goes_back_while_another_of_its_versions_waits() {
+    let made = |order: &ServiceState| of_listener("demo/ingress", &[(&order.spec.name, order)]);
+    let order = |versions: &[&str]| service("order", versions, "v1");
+    let half = made(&releasing(order(&["v1", "v2"]), 1, "v2", Ppm::percent(50)));
+    let newest = made(&order(&["v1", "v2", "v9"]));
+    let back = newest.meanwhile(Some(&half), |need| &*need.name != "order/v9").unwrap();
+    assert_eq!(back.version(), made(&order(&["v1", "v2"])).version());
+    assert_eq!(back.needs(), made(&order(&["v1", "v2"])).needs());
+    let all = newest.meanwhile(Some(&half), |_| true).unwrap();
+    assert_eq!(all.version(), newest.version());
 }
 
 proptest! {
