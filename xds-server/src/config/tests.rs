@@ -147,6 +147,17 @@ fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
 }
 
 #[test]
+fn what_is_no_yaml_is_told_where_it_is_none() {
+    let text = GOOD.replacen("services:", "services: {", 1);
+    let problem = check(&text, Path::new("")).unwrap_err().remove(0);
+    let Place { line, column, offset, .. } = problem.place;
+    assert!(line > 1, "{problem:?}");
+    let nth = |count: u64| usize::try_from(count).unwrap() - 1;
+    let before: usize = text.split_inclusive('\n').take(nth(line)).map(str::len).sum();
+    assert_eq!(offset, before + nth(column), "{problem:?}");
+}
+
+#[test]
 fn flags_are_read_and_their_services_must_exist() {
     let dir = tempfile::tempdir().unwrap();
     let flag = |service: &str| {

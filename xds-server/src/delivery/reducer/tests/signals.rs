@@ -6,7 +6,7 @@ use super::World;
 use crate::delivery::command::ReleaseCommand::{Promote, Rollback};
 use crate::delivery::plan::{OnFail, Plan};
 use crate::delivery::release::{Phase, RollbackCause};
-use crate::delivery::signals::{Signal, SignalKind, SignalStatus};
+use crate::delivery::signals::{MAX_QUARANTINED, Signal, SignalKind, SignalStatus};
 use crate::delivery::units::Ppm;
 
 fn say(kind: SignalKind, version: &str, status: SignalStatus) -> Command {
@@ -93,6 +93,35 @@ fn nothing_goes_back_to_what_is_gone_or_unsafe_too() {
     let mut by_hand = unsafe_too();
     let outcome = by_hand.ask(&verb("order.1", Rollback)).unwrap();
     assert!(outcome.message.contains("although it is quarantined"), "{outcome:?}");
+}
+
+#[test]
+fn a_release_away_from_an_unsafe_version_ends_if_there_is_a_safe_one_behind_it() {
+    let mut world = World::complete();
+    let v3 = Command::RegisterVersion {
+        service: name("order"),
+        version: name("v3"),
+        spec: version(9103, None),
+    };
+    world.ask(&v3).unwrap();
+    world.ask(&start("order", "v3")).unwrap();
+    let outcome = world.ask(&unsafe_version("v2")).unwrap();
+    assert!(outcome.message.contains("`order.2` ended, and `v1` serves again"), "{outcome:?}");
+    assert_eq!(world.0.services["order"].stable, name("v1"));
+    assert!(!newest(&world.0, "order").is_running());
+}
+
+#[test]
+fn a_full_list_of_quarantines_is_in_no_rollbacks_way() {
+    let mut world = World::stepping();
+    for number in 0..MAX_QUARANTINED {
+        world.ask(&unsafe_version(&format!("gone-{number}"))).unwrap();
+    }
+    let refusal = world.ask(&unsafe_version("gone")).unwrap_err().to_string();
+    assert!(refusal.contains("lift those that are gone"), "{refusal}");
+    let outcome = world.ask(&unsafe_version("v2")).unwrap();
+    assert!(outcome.message.contains("lift those that are gone"), "{outcome:?}");
+    assert_eq!(world.weight("order"), Ppm::ZERO);
 }
 
 #[test]

@@ -6,10 +6,11 @@ use tidegate_proto::envoy::envoy::config::route::v3 as envoy;
 
 use super::fixtures::*;
 use crate::config::PreviewKey;
+use crate::delivery::signals::Objection;
 use crate::delivery::state::ServiceState;
-use crate::delivery::units::Ppm;
-use crate::xds::resources::preview;
+use crate::delivery::units::{Ppm, Timestamp};
 use crate::xds::resources::route::{of_grpc, of_listener, of_service};
+use crate::xds::resources::{Resource, preview};
 
 /// One route in words: `MATCH -> TARGET`.
 fn words(route: &envoy::Route) -> String {
@@ -52,13 +53,13 @@ fn words(route: &envoy::Route) -> String {
     format!("{} -> {target}", headers.join(" "))
 }
 
-fn virtual_hosts(resource: &crate::xds::resources::Resource) -> Vec<envoy::VirtualHost> {
+fn virtual_hosts(resource: &Resource) -> Vec<envoy::VirtualHost> {
     let message = envoy::RouteConfiguration::decode(resource.value().clone()).unwrap();
     assert!(message.ignore_port_in_host_matching);
     message.virtual_hosts
 }
 
-fn in_words(resource: &crate::xds::resources::Resource) -> Vec<String> {
+fn in_words(resource: &Resource) -> Vec<String> {
     virtual_hosts(resource)[0].routes.iter().map(words).collect()
 }
 
@@ -206,6 +207,27 @@ fn a_service_moves_while_another_waits() {
     // Who waits for stable keeps what it has of it.
     let kept = newest.meanwhile(Some(&held), |need| !need.name.starts_with("user/")).unwrap();
     assert_eq!(kept.version(), made(&order, &user).version());
+}
+
+#[test]
+fn no_flag_leads_to_a_quarantined_version() {
+    let mut order = service("order", &["v1", "v2"], "v1");
+    assert_eq!(of_our_listener(&order)[..2], [PIN_V1, PIN_V2]);
+    let (signal, reason, since) = ("scan".parse().unwrap(), None, Timestamp(0));
+    order.quarantined.insert("v2".parse().unwrap(), Objection { signal, reason, since });
+    assert!(of_our_listener(&order).iter().all(|it| !it.contains("v2")));
+}
+
+/// A client whose routes do not name a version must not be thought to need it.
+#[test]
+fn routes_need_what_they_name() {
+    let order = service("order", &["v1", "v2"], "v1");
+    let needs = |resource: &Resource| -> Vec<String> {
+        resource.needs().iter().map(|need| need.name.to_string()).collect()
+    };
+    assert_eq!(needs(&of_grpc(&order.spec.name, &order)), ["order/v1"]);
+    let ours = of_listener("demo/ingress", &[(&order.spec.name, &order)]);
+    assert_eq!(needs(&ours), ["order/v1", "order/v2"]);
 }
 
 /// A version that is registered in mid-release and warms slowly is in the way of no rollback, and
