@@ -107,8 +107,8 @@ pub(crate) fn document(
          {} senders without pause, two versions with a histogram in each report: **{:.0} reports a second and core**\n\
          of the server ({} reports in {:.1} s, {:.1} s of processor time).\n\n\
          While a release runs, a filter instance is asked for its next report in {INTERVAL_RELEASING_MS} ms, and later\n\
-         when reports take more than half a core. Fleets that do as they are told; none of them loses a count, because a\n\
-         report holds all since the one before:\n\n\
+         when handling reports takes more than half a core by its own reckoning. The last column is the whole process,\n\
+         which also judges. Nothing that was counted is lost, because a report holds all since the one before:\n\n\
          | filter instances | reports a second, wanted | taken in | interval, ms | of one core |\n\
          |---:|---:|---:|---:|---:|\n\
          {by_fleet}",

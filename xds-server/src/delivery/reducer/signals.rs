@@ -128,20 +128,19 @@ fn way_back<'a>(
     let safe = |it: &&VersionName| !service.quarantined.contains_key(*it);
     match service.previous.as_ref().filter(|_| in_time).filter(safe) {
         Some(previous) => {
+            let mut events = Vec::new();
+            let mut message = String::new();
             // A release away from it would lead back to it.
-            let ended = service.running().map(|release| rolled_back(&release.id, cause.clone()));
-            let restored = Event::StableRestored {
+            if let Some(release) = service.running() {
+                events.push(rolled_back(&release.id, cause.clone()));
+                message = format!("release `{}` ended, and ", release.id);
+            }
+            events.push(Event::StableRestored {
                 service: service.spec.name.clone(),
                 version: previous.clone(),
                 cause: cause.clone(),
-            };
-            let message = match service.running() {
-                Some(release) => {
-                    format!("release `{}` ended, and `{previous}` serves again", release.id)
-                }
-                None => format!("`{previous}` serves again"),
-            };
-            let events = ended.into_iter().chain([restored]).collect();
+            });
+            message += &format!("`{previous}` serves again");
             (events, service.release.as_ref(), message)
         }
         None => match service.running() {

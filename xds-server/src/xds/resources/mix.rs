@@ -36,22 +36,22 @@ pub(super) fn mix<'a>(
 #[derive(Default)]
 struct Groups<'a> {
     /// A part's name, or what it claims, with its place in `leaders`.
-    known: BTreeMap<(Kind, &'a Name), usize>,
+    known: BTreeMap<(Common, &'a Name), usize>,
     /// Each leads to another of its group, and the last to itself.
     leaders: Vec<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+enum Common {
     Name,
     Claim,
 }
 
 impl<'a> Groups<'a> {
     fn join(&mut self, part: &'a Part) {
-        let own = self.place((Kind::Name, part.name()));
+        let own = self.place((Common::Name, part.name()));
         for claim in part.claims() {
-            let other = self.place((Kind::Claim, claim));
+            let other = self.place((Common::Claim, claim));
             let (own, other) = (self.leader(own), self.leader(other));
             if let Some(leads) = self.leaders.get_mut(other) {
                 *leads = own;
@@ -61,10 +61,10 @@ impl<'a> Groups<'a> {
 
     fn of(&self, part: &Part) -> usize {
         // Every part was joined before.
-        self.known.get(&(Kind::Name, part.name())).map_or(0, |&place| self.leader(place))
+        self.known.get(&(Common::Name, part.name())).map_or(0, |&place| self.leader(place))
     }
 
-    fn place(&mut self, what: (Kind, &'a Name)) -> usize {
+    fn place(&mut self, what: (Common, &'a Name)) -> usize {
         let next = self.leaders.len();
         let place = *self.known.entry(what).or_insert(next);
         if place == next {

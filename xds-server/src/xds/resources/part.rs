@@ -1,6 +1,8 @@
 //! A piece of a resource that makes sense without the others, such as one virtual host of a route configuration.
 //! Encoded messages may be joined, so a resource is its head and its parts.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
@@ -14,7 +16,7 @@ pub struct Part {
     value: Bytes,
     needs: Vec<Need>,
     claims: Vec<Name>,
-    layers: Option<Layers>,
+    layers: Option<Arc<Layers>>,
 }
 
 /// A part that is one field of its resource, and what of it can be left out: encoded, to be joined.
@@ -50,7 +52,8 @@ impl Part {
         let encode = |message: &M| Bytes::from(message.encode_to_vec());
         let optional = optional.into_iter().map(|(need, it)| (need, encode(&it))).collect();
         let layers = Layers { field, first: encode(first), optional, last: encode(last), needs };
-        Self { layers: Some(layers.clone()), ..layers.join(name.into(), |_| true) }
+        let whole = layers.join(name.into(), |_| true);
+        Self { layers: Some(Arc::new(layers)), ..whole }
     }
 
     /// The same, which lays claim to what only one part of a resource may have, such as a domain.
@@ -62,7 +65,7 @@ impl Part {
     /// As much of it as a client is ready for; all of it if that is not enough.
     pub(super) fn as_far_as(&self, ready: impl Fn(&Need) -> bool) -> Self {
         match &self.layers {
-            Some(layers) if layers.needs.iter().all(&ready) => {
+            Some(layers) if layers.needs.iter().all(&ready) && !self.needs.iter().all(&ready) => {
                 layers.join(self.name.clone(), ready).claiming(self.claims.clone())
             }
             _ => self.clone(),
