@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, ensure};
 use prost::Message;
 use tidegate::xds::adapter::Stamped;
-use tidegate::xds::kind::{Kind, Mode};
 use tidegate_proto::envoy::envoy::config::core::v3::Node;
 use tidegate_proto::envoy::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
 };
 use tidegate_proto::envoy::google::protobuf::Any;
+use tidegate_xds::kind::{Kind, Mode};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;

@@ -9,7 +9,7 @@ mod world;
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
-use tidegate::xds::kind::{Kind, Mode};
+use tidegate_xds::kind::{Kind, Mode};
 
 use client::Client;
 use scenarios::{SCENARIOS, Scenario, Step, Transport};

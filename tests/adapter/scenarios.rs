@@ -1,6 +1,6 @@
 //! The scenarios: nine of subscribing and three of unsubscribing in state of the world, six in delta.
 
-use tidegate::xds::kind::{Kind, Mode};
+use tidegate_xds::kind::{Kind, Mode};
 
 use Kind::{Cluster, Endpoint, Listener, Route};
 use Step::{Add, Drop, IsTold, Other, Remove, Sees, Silence, Subscribe, Update};

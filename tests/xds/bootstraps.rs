@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use tidegate::xds::kind::Mode;
+use tidegate_xds::kind::Mode;
 
 use super::envoy::demo_bootstrap;
 

@@ -1,8 +1,8 @@
 //! Real clients: two versions of Envoy, both modes, ADS and a stream for each type, listeners of
 //! ours and of their own. What each runs is what was published for it.
 
-use tidegate::xds::kind::Mode;
 use tidegate_tests::{binaries, wait};
+use tidegate_xds::kind::Mode;
 
 use super::backend;
 use super::bootstraps::{self, Streams};

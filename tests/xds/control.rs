@@ -7,14 +7,15 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tidegate::clock::Clock;
 use tidegate::config::{Fleet, Listener, Mesh, Purpose, Services};
-use tidegate::delivery::state::State;
-use tidegate::delivery::units::Timestamp;
+use tidegate::counters::Counters;
 use tidegate::door::access::Access;
-use tidegate::xds::counters::Counters;
 use tidegate::xds::fleet::Ledger;
-use tidegate::xds::resources::{FleetSnapshot, Publisher};
+use tidegate::xds::publisher::Publisher;
 use tidegate::xds::serve::{XdsServer, transport};
+use tidegate_delivery::model::state::State;
+use tidegate_delivery::units::Timestamp;
 use tidegate_tests::binaries;
+use tidegate_xds::resources::FleetSnapshot;
 use tokio::runtime::Runtime;
 use tokio_stream::wrappers::TcpListenerStream;
 
@@ -28,6 +29,7 @@ const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
 pub(crate) struct Control {
     pub(crate) address: SocketAddr,
     pub(crate) ledger: Arc<Ledger>,
+    mesh: Mesh,
     publisher: Publisher,
     runtime: Option<Runtime>,
 }
@@ -55,7 +57,7 @@ impl Control {
         let listener = std::net::TcpListener::bind(xds).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        let publisher = Publisher::new(mesh, state);
+        let publisher = Publisher::new(&mesh, state);
         let ledger = Ledger::new(Clock::new(|| Timestamp(0)));
         let server = XdsServer::new(
             publisher.subscribe(),
@@ -69,7 +71,7 @@ impl Control {
             let routes = transport().add_routes(server.routes());
             routes.serve_with_incoming(TcpListenerStream::new(incoming)).await
         });
-        Self { address, ledger, publisher, runtime: Some(runtime) }
+        Self { address, ledger, mesh, publisher, runtime: Some(runtime) }
     }
 
     /// What a fleet is to have now.
@@ -80,7 +82,7 @@ impl Control {
 
     /// Publishes a state and waits until every Envoy has answered it.
     pub(crate) async fn publish(&mut self, state: &State) {
-        let serial = self.publisher.publish(state);
+        let serial = self.publisher.publish(&self.mesh, state);
         self.converged(serial, 1).await;
     }
 

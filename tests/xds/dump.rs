@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message;
 use serde_json::Value;
-use tidegate::xds::kind::Kind;
-use tidegate::xds::resources::FleetSnapshot;
 use tidegate_proto::envoy::envoy::config::core::v3 as core;
 use tidegate_proto::envoy::envoy::config::endpoint::v3 as eds;
 use tidegate_proto::envoy::envoy::config::listener::v3::Listener;
 use tidegate_proto::envoy::envoy::config::route::v3 as rds;
 use tidegate_proto::envoy::envoy::extensions::filters::http::wasm::v3::Wasm;
 use tidegate_proto::envoy::google::protobuf::StringValue;
+use tidegate_xds::kind::Kind;
+use tidegate_xds::resources::FleetSnapshot;
 
 /// The configuration of one Envoy, as far as it comes from Tidegate.
 #[derive(Debug, Default, PartialEq, Eq)]

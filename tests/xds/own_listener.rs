@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use tidegate::xds::kind::Mode;
 use tidegate_core::bucket::bucket;
 use tidegate_tests::wait;
+use tidegate_xds::kind::Mode;
 
 use super::backend::{self, Load, who};
 use super::bootstraps::{self, Streams};

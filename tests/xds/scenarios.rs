@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use tidegate::xds::kind::{Kind, Mode};
+use tidegate_xds::kind::{Kind, Mode};
 
 use super::backend::{self, Load, who};
 use super::control::{Control, order};

@@ -7,12 +7,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tidegate::config::Config;
-use tidegate::delivery::command::{Asker, Command, ReleaseCommand};
-use tidegate::delivery::configuration::{Source, Version};
-use tidegate::delivery::names::{ReleaseId, ServiceName};
-use tidegate::delivery::reducer::decide_command;
-use tidegate::delivery::units::Timestamp;
 use tidegate::journal::{Folded, Journal, NewRecord, Sqlite, resume};
+use tidegate_delivery::model::command::{Asker, Command, ReleaseCommand};
+use tidegate_delivery::model::configuration::{Source, Version};
+use tidegate_delivery::names::{ReleaseId, ServiceName};
+use tidegate_delivery::reducer::decide_command;
+use tidegate_delivery::units::Timestamp;
 
 /// Records unless an argument says otherwise.
 const RECORDS: u64 = 1_000_000;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::delivery::units::Timestamp;
+use tidegate_delivery::units::Timestamp;
 
 type Read = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use prost::Message as _;
-use tidegate::delivery::units::Timestamp;
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::intake::Report;
+use tidegate_delivery::units::Timestamp;
 use tidegate_proto::report::v1::ReportRequest;
 use tokio::sync::Notify;
 

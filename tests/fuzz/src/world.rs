@@ -5,11 +5,11 @@ use std::sync::LazyLock;
 
 use serde_json::json;
 use tidegate::config::{self, Config};
-use tidegate::delivery::command::{Asker, Command, Outcome, Refusal};
-use tidegate::delivery::event::Event;
-use tidegate::delivery::reducer::decide_command;
-use tidegate::delivery::state::State;
-use tidegate::delivery::units::Timestamp;
+use tidegate_delivery::model::command::{Asker, Command, Outcome, Refusal};
+use tidegate_delivery::model::event::Event;
+use tidegate_delivery::model::state::State;
+use tidegate_delivery::reducer::decide_command;
+use tidegate_delivery::units::Timestamp;
 
 const CONFIG: &str = r#"
 filter: {wasm: filter.wasm}

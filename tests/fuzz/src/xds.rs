@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use prost::Message as _;
-use tidegate::xds::kind::Kind;
-use tidegate::xds::protocol::{
-    Delta, DeltaNames, Request, Response, Scope, Session, Sotw, SotwNames,
-};
-use tidegate::xds::resources::{FleetSnapshot, Publisher, SnapshotSet};
 use tidegate::xds::serve::wire::Wire;
 use tidegate_proto::envoy::envoy::service::discovery::v3::{
     DeltaDiscoveryResponse, DiscoveryResponse,
 };
+use tidegate_xds::kind::Kind;
+use tidegate_xds::protocol::{
+    Delta, DeltaNames, Request, Response, Scope, Session, Sotw, SotwNames,
+};
+use tidegate_xds::resources::{FleetSnapshot, SnapshotCache, SnapshotSet};
 
 use crate::world;
 
@@ -21,12 +21,11 @@ const MAX_RESPONSES: usize = Kind::ALL.len();
 
 /// Two publications; the later has a cluster and a flag more.
 static SETS: LazyLock<[Arc<SnapshotSet>; 2]> = LazyLock::new(|| {
-    let mut publisher = Publisher::new(world::config().mesh, &world::BEGIN);
-    let newest = publisher.subscribe();
-    let first = Arc::clone(&newest.borrow());
-    publisher.publish(&world::LATER);
-    let second = Arc::clone(&newest.borrow());
-    [first, second]
+    let mesh = world::config().mesh;
+    let mut cache = SnapshotCache::new(&mesh, &world::BEGIN);
+    let first = Arc::clone(cache.latest());
+    cache.update(&mesh, &world::LATER);
+    [first, Arc::clone(cache.latest())]
 });
 
 fn snapshot(index: usize) -> Arc<FleetSnapshot> {

@@ -9,13 +9,13 @@ use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
 use crate::controller::{CommandError, Origin, View};
-use crate::delivery::command::{Command, Outcome};
-use crate::delivery::names::{FleetName, ServiceName, VersionName};
-use crate::delivery::units::Timestamp;
 use crate::journal::Record;
 use crate::reload::{FileStatus, ReloadError};
 use crate::telemetry::counts::Counts;
 use crate::xds::fleet::{Inspection, NodeStatus};
+use tidegate_delivery::model::command::{Command, Outcome};
+use tidegate_delivery::names::{FleetName, ServiceName, VersionName};
+use tidegate_delivery::units::Timestamp;
 
 /// The rest of the control plane, as the API sees it.
 pub trait Backend: Send + Sync + 'static {

@@ -15,10 +15,10 @@ use super::body::{self, Text};
 use super::origin::Given;
 use super::problem::Problem;
 use crate::config;
-use crate::delivery::command::Outcome;
-use crate::delivery::configuration::Applied;
-use crate::delivery::units::Timestamp;
 use crate::reload::{FileStatus, ReloadError};
+use tidegate_delivery::model::command::Outcome;
+use tidegate_delivery::model::configuration::Applied;
+use tidegate_delivery::units::Timestamp;
 
 /// What a configuration may be sent as. None of these can a browser send across sites unasked.
 const KINDS: [&str; 4] =

@@ -7,16 +7,16 @@ use serde::{Deserialize, Serialize};
 
 use super::views::{PhaseName, has_all};
 use crate::controller::View;
-use crate::delivery::catalogue::Guardrails;
-use crate::delivery::event::Event;
-use crate::delivery::names::ReleaseId;
-use crate::delivery::progress::Progress;
-use crate::delivery::release::{Phase, Release};
-use crate::delivery::state::ServiceState;
-use crate::delivery::units::Timestamp;
 use crate::journal::Record;
-use crate::judge::Evidence;
 use crate::xds::fleet::NodeStatus;
+use tidegate_delivery::judge::Evidence;
+use tidegate_delivery::judge::guardrails::Guardrails;
+use tidegate_delivery::model::event::Event;
+use tidegate_delivery::model::progress::Progress;
+use tidegate_delivery::model::release::{Phase, Release};
+use tidegate_delivery::model::state::ServiceState;
+use tidegate_delivery::names::ReleaseId;
+use tidegate_delivery::units::Timestamp;
 
 /// Records of the journal that are looked through for what happened to a release.
 pub(super) const LOOKED_THROUGH: u64 = 1000;

@@ -15,8 +15,8 @@ use super::body::Body;
 use super::origin::Given;
 use super::problem::Problem;
 use crate::controller::View;
-use crate::delivery::command::{Command, Outcome, Refusal};
 use crate::flags;
+use tidegate_delivery::model::command::{Command, Outcome, Refusal};
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()

@@ -15,10 +15,10 @@ use super::releases::Details;
 use super::services::{self, commit, name, plan};
 use super::views::ReleaseView;
 use crate::controller::View;
-use crate::delivery::command::{Command, Outcome, Refusal};
-use crate::delivery::group::{Group, MAX_MEMBERS, Member};
-use crate::delivery::names::{GroupName, NameError};
-use crate::delivery::units::Timestamp;
+use tidegate_delivery::model::command::{Command, Outcome, Refusal};
+use tidegate_delivery::model::group::{Group, MAX_MEMBERS, Member};
+use tidegate_delivery::names::{GroupName, NameError};
+use tidegate_delivery::units::Timestamp;
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()

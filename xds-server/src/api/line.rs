@@ -12,9 +12,9 @@ use super::body::OptionalBody;
 use super::origin::Given;
 use super::problem::Problem;
 use super::services::find;
-use crate::delivery::command::{Command, Outcome};
-use crate::delivery::freeze::{Freeze, Stop};
-use crate::delivery::names::ServiceName;
+use tidegate_delivery::model::command::{Command, Outcome};
+use tidegate_delivery::model::freeze::{Freeze, Stop};
+use tidegate_delivery::names::ServiceName;
 
 pub(super) fn routes() -> Router<Api> {
     Router::new().route("/line", get(show).put(stop).delete(start))

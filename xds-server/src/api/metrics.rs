@@ -23,9 +23,9 @@ use super::backend::Backend;
 use super::problem::Problem;
 use super::views::{self, PhaseName};
 use crate::controller::View;
-use crate::delivery::event::Event;
-use crate::delivery::hook::CallEnd;
-use crate::delivery::release::RollbackCause;
+use tidegate_delivery::model::event::Event;
+use tidegate_delivery::model::hook::CallEnd;
+use tidegate_delivery::model::release::RollbackCause;
 
 /// Records of the journal that one scrape counts at most; the next goes on from there.
 const MAX_COUNTED: usize = 10_000;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TIMEOUT;
 use crate::controller::CommandError;
-use crate::delivery::command::Refusal;
+use tidegate_delivery::model::command::Refusal;
 
 /// Why a request was not answered as asked, before it is tied to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]

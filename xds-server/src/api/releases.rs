@@ -13,10 +13,10 @@ use super::origin::Given;
 use super::problem::Problem;
 use super::views::ReleaseView;
 use crate::controller::View;
-use crate::delivery::command::{Command, Outcome, Refusal, ReleaseCommand};
-use crate::delivery::names::ReleaseId;
-use crate::delivery::release::Release;
-use crate::delivery::state::ServiceState;
+use tidegate_delivery::model::command::{Command, Outcome, Refusal, ReleaseCommand};
+use tidegate_delivery::model::release::Release;
+use tidegate_delivery::model::state::ServiceState;
+use tidegate_delivery::names::ReleaseId;
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()

@@ -10,10 +10,10 @@ use serde::Deserialize;
 use super::Api;
 use super::problem::Problem;
 use super::views::StateView;
-use crate::delivery::names::ServiceName;
-use crate::delivery::units::Timestamp;
-use crate::figures::{Bucket, Report, Window};
 use crate::journal;
+use tidegate_delivery::figures::{Bucket, Report, Window};
+use tidegate_delivery::names::ServiceName;
+use tidegate_delivery::units::Timestamp;
 
 /// Days that a report has unless the request says otherwise.
 pub(super) const DAYS: u32 = 30;

@@ -14,13 +14,13 @@ use super::problem::Problem;
 use super::views::Service;
 use crate::config;
 use crate::controller::View;
-use crate::delivery::catalogue::{Environment, VersionSpec};
-use crate::delivery::command::{Command, Outcome, Refusal};
-use crate::delivery::commit::Commit;
-use crate::delivery::names::{NameError, ServiceName, VersionName};
-use crate::delivery::plan::Plan;
-use crate::delivery::state::ServiceState;
-use crate::delivery::units::Timestamp;
+use tidegate_delivery::model::catalogue::{Environment, VersionSpec};
+use tidegate_delivery::model::command::{Command, Outcome, Refusal};
+use tidegate_delivery::model::commit::Commit;
+use tidegate_delivery::model::plan::Plan;
+use tidegate_delivery::model::state::ServiceState;
+use tidegate_delivery::names::{NameError, ServiceName, VersionName};
+use tidegate_delivery::units::Timestamp;
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()
@@ -136,7 +136,7 @@ pub(super) fn find<'a>(view: &'a View, service: &str) -> Result<&'a ServiceState
     view.state.services.get(service).ok_or_else(|| {
         let known: Vec<&str> = view.state.services.keys().map(ServiceName::as_str).collect();
         let known = known.join(", ");
-        let service = service.chars().take(crate::delivery::names::MAX_LEN).collect();
+        let service = service.chars().take(tidegate_delivery::names::MAX_LEN).collect();
         Refusal::UnknownService { service, known }.into()
     })
 }

@@ -11,9 +11,9 @@ use super::body::{Body, OptionalBody};
 use super::origin::Given;
 use super::problem::Problem;
 use super::services::{find, name};
-use crate::delivery::command::{Command, Outcome, Refusal};
-use crate::delivery::names::{ReleaseId, ServiceName, VersionName};
-use crate::delivery::signals::{Signal, SignalKind, SignalStatus};
+use tidegate_delivery::model::command::{Command, Outcome, Refusal};
+use tidegate_delivery::model::signals::{Signal, SignalKind, SignalStatus};
+use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()

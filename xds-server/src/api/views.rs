@@ -15,19 +15,20 @@ pub(super) use self::sidecars::has_all;
 pub use self::sidecars::{ConvergenceView, LastRefusal, Node, Refused, RefusedBy};
 use super::backend::Backend;
 use crate::controller::View;
-use crate::delivery::catalogue::{Environment, Guardrails, VersionSpec};
-use crate::delivery::checks::CheckResult;
-use crate::delivery::freeze::Stop;
-pub use crate::delivery::machine::PhaseName;
-use crate::delivery::names::{CheckName, GroupName, ReleaseId, ServiceName, VersionName};
-use crate::delivery::plan::{Plan, Strategy};
-use crate::delivery::progress::Progress;
-use crate::delivery::release::{Phase, Release, RollbackCause};
-use crate::delivery::requires::Approval;
-use crate::delivery::signals::Objection;
-use crate::delivery::state::ServiceState;
-use crate::delivery::units::{Ppm, Timestamp};
-use crate::judge::{Evidence, Finding, Guardrail, Level, Verdict};
+use tidegate_delivery::judge::guardrails::Guardrails;
+use tidegate_delivery::judge::{Evidence, Finding, Guardrail, Level, Verdict};
+use tidegate_delivery::model::catalogue::{Environment, VersionSpec};
+use tidegate_delivery::model::checks::CheckResult;
+use tidegate_delivery::model::freeze::Stop;
+pub use tidegate_delivery::model::machine::PhaseName;
+use tidegate_delivery::model::plan::{Plan, Strategy};
+use tidegate_delivery::model::progress::Progress;
+use tidegate_delivery::model::release::{Phase, Release, RollbackCause};
+use tidegate_delivery::model::requires::Approval;
+use tidegate_delivery::model::signals::Objection;
+use tidegate_delivery::model::state::ServiceState;
+use tidegate_delivery::names::{CheckName, GroupName, ReleaseId, ServiceName, VersionName};
+use tidegate_delivery::units::{Ppm, Timestamp};
 
 /// One service as it is now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

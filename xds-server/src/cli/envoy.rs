@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 use tidegate::config;
-use tidegate::delivery::catalogue::Endpoint;
-use tidegate::delivery::names::FleetName;
 use tidegate::xds::bootstrap::bootstrap;
-use tidegate::xds::kind::Mode;
 use tidegate::xds::upstream_tls::UpstreamTls;
+use tidegate_delivery::model::catalogue::Endpoint;
+use tidegate_delivery::names::FleetName;
+use tidegate_xds::kind::Mode;
 
 use super::failure::Failure;
 use super::output;

@@ -4,8 +4,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use reqwest::Method;
 use tidegate::api::views::{LastRefusal, Node, NodeDetail, Refused, ResourceState, TypeState};
-use tidegate::delivery::units::Timestamp;
-use tidegate::xds::protocol::HoldingState;
+use tidegate_delivery::units::Timestamp;
+use tidegate_xds::protocol::HoldingState;
 
 use super::client::{Client, Target};
 use super::failure::Failure;

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tidegate::api::explain::Explanation;
 use tidegate::api::views::Service;
-use tidegate::delivery::units::Timestamp;
+use tidegate_delivery::units::Timestamp;
 
 use super::client::{Client, Origin, Target};
 use super::failure::Failure;

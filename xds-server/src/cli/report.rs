@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use reqwest::Method;
-use tidegate::delivery::units::Timestamp;
-use tidegate::figures::{Bucket, Report, Spread, Summary};
+use tidegate_delivery::figures::{Bucket, Report, Spread, Summary};
+use tidegate_delivery::units::Timestamp;
 
 use super::client::{Client, Target};
 use super::failure::Failure;

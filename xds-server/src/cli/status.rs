@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tidegate::api::views::{Service, Version};
-use tidegate::delivery::plan::Strategy;
+use tidegate_delivery::model::plan::Strategy;
 
 use super::client::{Client, Target};
 use super::failure::Failure;

@@ -1,7 +1,7 @@
 //! Points in time as people write them.
 
 use tidegate::clock::Clock;
-use tidegate::delivery::units::Timestamp;
+use tidegate_delivery::units::Timestamp;
 
 use super::words::NONE;
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tidegate::api::views::{PhaseName, ProgressView, ReleaseView, Service};
-use tidegate::delivery::units::Ppm;
-use tidegate::judge::Verdict;
+use tidegate_delivery::judge::Verdict;
+use tidegate_delivery::units::Ppm;
 
 /// Shown where there is nothing.
 pub(super) const NONE: &str = "-";

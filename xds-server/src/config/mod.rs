@@ -25,18 +25,19 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub use place::Place;
-pub use preview_key::PreviewKey;
+pub use preview_key::load_or_create as preview_key;
 pub use problem::{Fault, LoadError, Problem};
 pub use units::endpoint;
 
-use crate::delivery::catalogue::ServiceSpec;
-use crate::delivery::freeze::Freeze;
-use crate::delivery::hook::SecretRef;
-use crate::delivery::names::{FleetName, ReceiverName, ServiceName};
-use crate::delivery::plan::Plan;
-use crate::delivery::units::Ppm;
-use crate::door::pattern::IdentityPattern;
+use crate::door::access::Fleets as Identities;
 use crate::door::tls::files::TlsFiles;
+use tidegate_delivery::model::catalogue::ServiceSpec;
+use tidegate_delivery::model::freeze::Freeze;
+use tidegate_delivery::model::hook::SecretRef;
+use tidegate_delivery::model::plan::Plan;
+use tidegate_delivery::names::{ReceiverName, Services};
+use tidegate_delivery::units::Ppm;
+use tidegate_xds::mesh::Mesh;
 
 /// Largest file that is read, in bytes: a thousand services take less.
 pub const MAX_BYTES: u64 = 1024 * 1024;
@@ -68,11 +69,7 @@ pub fn check(text: &str, base: &Path) -> Result<Config, Vec<Problem>> {
 /// What names a text: its SHA-256, in hexadecimal.
 #[must_use]
 pub fn hash(text: &str) -> String {
-    hex(&Sha256::digest(text))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Sha256::digest(text))
 }
 
 /// Reads a plan that a release brings along, in the grammar of a service's `strategy`, from JSON.
@@ -117,8 +114,10 @@ pub struct Config {
     pub listen: Listen,
     /// Where the journal lives.
     pub data_dir: PathBuf,
-    /// What the sidecars are told.
+    /// The fleets and what goes into their resources.
     pub mesh: Mesh,
+    /// The SPIFFE identities that each fleet admits; empty with [`Security::Plaintext`].
+    pub identities: Identities,
     /// The services, defaults filled in.
     pub services: Vec<ServiceSpec>,
     /// The times in which nothing goes forward.
@@ -149,65 +148,6 @@ pub enum Security {
     Plaintext,
     /// By their certificates.
     MutualTls(TlsFiles),
-}
-
-/// What of the configuration goes into the sidecars' resources, beside the services.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mesh {
-    /// Path of the filter's module on the sidecars' disks.
-    pub wasm: String,
-    /// The fleets, at least one.
-    pub fleets: Vec<Fleet>,
-    /// What opens the preview listeners.
-    pub preview_key: PreviewKey,
-}
-
-impl Mesh {
-    /// Fleets whose previews, if there are any, nobody can open yet.
-    #[must_use]
-    pub fn new(wasm: String, fleets: Vec<Fleet>) -> Self {
-        Self { wasm, fleets, preview_key: PreviewKey::default() }
-    }
-
-    /// Whether any fleet has a preview listener.
-    #[must_use]
-    pub fn has_previews(&self) -> bool {
-        let mut listeners = self.fleets.iter().flat_map(|fleet| &fleet.listeners);
-        listeners.any(|listener| listener.purpose == Purpose::Preview)
-    }
-}
-
-/// The sidecars that share one configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fleet {
-    /// Matched on Envoy's `node.cluster`.
-    pub name: FleetName,
-    /// Who may be of it; asked only with [`Security::MutualTls`].
-    pub identities: Vec<IdentityPattern>,
-    /// The listeners that Tidegate gives them; none where the mesh brings its own.
-    pub listeners: Vec<Listener>,
-}
-
-/// One listener.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listener {
-    /// Its name; its route config is `FLEET/LISTENER`.
-    pub name: String,
-    /// Where Envoy listens.
-    pub address: SocketAddr,
-    /// The services that it leads to.
-    pub services: Services,
-    /// Whom it is for.
-    pub purpose: Purpose,
-}
-
-/// Whom a listener is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// Clients.
-    Traffic,
-    /// Smoke tests: it leads to the version that is asked for.
-    Preview,
 }
 
 /// Somebody who is told about releases.
@@ -259,24 +199,4 @@ pub enum NoticeLevel {
     Warning,
     /// Somebody should look now.
     Critical,
-}
-
-/// A choice of services.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Services {
-    /// `"*"`: every one, also those added later.
-    All,
-    /// These.
-    Named(Vec<ServiceName>),
-}
-
-impl Services {
-    /// Whether a service is among them.
-    #[must_use]
-    pub fn include(&self, service: &ServiceName) -> bool {
-        match self {
-            Self::All => true,
-            Self::Named(names) => names.contains(service),
-        }
-    }
 }

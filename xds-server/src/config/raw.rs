@@ -23,7 +23,7 @@ pub(super) use self::guardrails::{
 };
 pub(super) use self::short::Short;
 use super::place::At;
-use crate::delivery::catalogue::Environment;
+use tidegate_delivery::model::catalogue::Environment;
 
 /// Tidegate's configuration.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -10,8 +10,9 @@ use proptest::prelude::*;
 
 use self::mistakes::{Mistake, tell};
 use super::*;
-use crate::delivery::catalogue::{Environment, Guardrails};
-use crate::delivery::plan::Strategy;
+use tidegate_delivery::judge::guardrails::Guardrails;
+use tidegate_delivery::model::catalogue::Environment;
+use tidegate_delivery::model::plan::Strategy;
 
 const GOOD: &str = r#"
 listen: {xds: "127.0.0.1:18000", api: "127.0.0.1:8080"}
@@ -119,7 +120,7 @@ fn certificates_are_beside_the_file_and_say_who_may_be_of_a_fleet() {
         client_ca: "/etc/tidegate/ca.pem".into(),
     };
     assert_eq!(config.listen.security, Security::MutualTls(files));
-    let identities = &config.mesh.fleets[0].identities;
+    let identities = &config.identities[&config.mesh.fleets[0].name];
     assert_eq!(*identities, ["spiffe://example.org/ns/shop/*".parse().unwrap()]);
 
     let problems = certified(TLS, "\"spiffe://example.org/*/web\"").unwrap_err();

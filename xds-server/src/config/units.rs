@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::problem::Fault;
-use crate::delivery::catalogue::Endpoint;
-use crate::delivery::units::Ppm;
+use tidegate_delivery::model::catalogue::Endpoint;
+use tidegate_delivery::units::Ppm;
 
 /// No wait in a delivery is longer, and none may overflow a journal's milliseconds.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);

@@ -11,16 +11,16 @@ use tokio::time::timeout;
 
 use super::{Counts, Handle, Origin, Parts, Sidecars, View, spawn};
 use crate::clock::Clock;
-use crate::config::Mesh;
-use crate::delivery::catalogue::Guardrails;
-use crate::delivery::configuration::{Source, Version};
-use crate::delivery::fixtures::{order, product, refused};
-use crate::delivery::names::{ReleaseId, ServiceName, VersionName};
-use crate::delivery::progress::Convergence;
-use crate::delivery::state::State;
-use crate::delivery::units::{Ppm, Timestamp};
 use crate::journal::{Head, Journal, JournalError, NewRecord, Record, Sqlite};
-use crate::judge::Evidence;
+use tidegate_delivery::fixtures::{order, product, refused};
+use tidegate_delivery::judge::Evidence;
+use tidegate_delivery::judge::guardrails::Guardrails;
+use tidegate_delivery::model::configuration::{Source, Version};
+use tidegate_delivery::model::progress::Convergence;
+use tidegate_delivery::model::state::State;
+use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
+use tidegate_delivery::units::{Ppm, Timestamp};
+use tidegate_xds::mesh::Mesh;
 
 struct Things {
     mesh: Mesh,
@@ -78,6 +78,7 @@ impl World {
             counts: Box::new(self.clone()),
             clock: Clock::new(move || Timestamp(things.lock().time)),
             version: Version { hash: "first".to_owned(), source: Source::File },
+            mesh: self.mesh(),
             services: vec![order(), product()],
             freezes: Vec::new(),
             flags: None,
@@ -134,16 +135,13 @@ impl World {
 }
 
 impl Sidecars for World {
-    fn publish(&mut self, state: &State) -> u64 {
+    fn publish(&mut self, mesh: &Mesh, state: &State) -> u64 {
+        self.things.lock().mesh = mesh.clone();
         let split = state.services["order"].split();
         let wanted = (split.stable.to_string(), split.candidate.map(|it| it.1));
         let published = &mut self.things.lock().published;
         published.push(wanted);
         published.len() as u64
-    }
-
-    fn rewire(&mut self, mesh: Mesh) -> Mesh {
-        std::mem::replace(&mut self.things.lock().mesh, mesh)
     }
 
     fn convergence(&self, serial: u64) -> Convergence {

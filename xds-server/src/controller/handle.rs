@@ -6,13 +6,13 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::view::View;
-use crate::config::Mesh;
-use crate::delivery::catalogue::ServiceSpec;
-use crate::delivery::command::{Command, Outcome, Refusal};
-use crate::delivery::configuration::Version;
-use crate::delivery::fold::FoldError;
-use crate::delivery::freeze::Freeze;
 use crate::journal::{JournalError, Record};
+use tidegate_delivery::model::catalogue::ServiceSpec;
+use tidegate_delivery::model::command::{Command, Outcome, Refusal};
+use tidegate_delivery::model::configuration::Version;
+use tidegate_delivery::model::freeze::Freeze;
+use tidegate_delivery::model::misfit::FoldError;
+use tidegate_xds::mesh::Mesh;
 
 /// Most records that [`Handle::events`] returns at a time.
 pub const MAX_PAGE: usize = 1000;

@@ -2,10 +2,10 @@
 
 use tracing::{info, warn};
 
-use crate::delivery::event::Event;
-use crate::delivery::release::RollbackCause;
 use crate::journal::Record;
-use crate::judge::Finding;
+use tidegate_delivery::judge::Finding;
+use tidegate_delivery::model::event::Event;
+use tidegate_delivery::model::release::RollbackCause;
 
 pub(super) fn decided(record: &Record) {
     let Record { seq, actor, .. } = record;

@@ -24,16 +24,17 @@ pub use self::handle::{CommandError, Configuration, Handle, MAX_PAGE, Origin};
 pub use self::view::View;
 use self::writer::Writer;
 use crate::clock::Clock;
-use crate::config::Mesh;
-use crate::delivery::catalogue::{Guardrails, ServiceSpec};
-use crate::delivery::configuration::Version;
-use crate::delivery::freeze::Freeze;
-use crate::delivery::names::{ReleaseId, ServiceName, VersionName};
-use crate::delivery::progress::Convergence;
-use crate::delivery::state::State;
-use crate::delivery::units::Timestamp;
 use crate::journal::{Journal, JournalError};
-use crate::judge::Evidence;
+use tidegate_delivery::judge::Evidence;
+use tidegate_delivery::judge::guardrails::Guardrails;
+use tidegate_delivery::model::catalogue::ServiceSpec;
+use tidegate_delivery::model::configuration::Version;
+use tidegate_delivery::model::freeze::Freeze;
+use tidegate_delivery::model::progress::Convergence;
+use tidegate_delivery::model::state::State;
+use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
+use tidegate_delivery::units::Timestamp;
+use tidegate_xds::mesh::Mesh;
 
 /// Requests that may wait for the controller; beyond it the answer is [`CommandError::Busy`].
 const QUEUE: usize = 256;
@@ -42,11 +43,8 @@ const BACKLOG: usize = 256;
 
 /// The sidecars, as the controller needs them.
 pub trait Sidecars: Send {
-    /// Makes them have what the state wants. Returns the serial to wait for.
-    fn publish(&mut self, state: &State) -> u64;
-
-    /// Another mesh, from the next publication on. Returns the one before.
-    fn rewire(&mut self, mesh: Mesh) -> Mesh;
+    /// Publishes the resources of a state. Returns the serial that a sidecar has reached once it has them.
+    fn publish(&mut self, mesh: &Mesh, state: &State) -> u64;
 
     /// How many of them have what had that serial.
     fn convergence(&self, serial: u64) -> Convergence;
@@ -79,6 +77,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Which configuration it is.
     pub version: Version,
+    /// The configuration's fleets and listeners.
+    pub mesh: Mesh,
     /// The configuration's services.
     pub services: Vec<ServiceSpec>,
     /// The configuration's times in which nothing goes forward.

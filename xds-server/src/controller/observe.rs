@@ -8,13 +8,13 @@
 use std::time::Duration;
 
 use super::{Counts, Sidecars};
-use crate::delivery::catalogue::Guardrails;
-use crate::delivery::progress::Observation;
-use crate::delivery::release::Release;
-use crate::delivery::units::Timestamp;
-use crate::judge::assess::assess;
-use crate::judge::trail::Trail;
-use crate::judge::{Evidence, Verdict};
+use tidegate_delivery::judge::assess::assess;
+use tidegate_delivery::judge::guardrails::Guardrails;
+use tidegate_delivery::judge::trail::Trail;
+use tidegate_delivery::judge::{Evidence, Verdict};
+use tidegate_delivery::model::progress::Observation;
+use tidegate_delivery::model::release::Release;
+use tidegate_delivery::units::Timestamp;
 
 /// How long the sidecars must have been heard without a silence. Those that are there have reported by then, each
 /// what was left from before and what came since: a filter tries again every 4 s at the latest.

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use super::fakes::*;
 use super::*;
-use crate::delivery::command::{Command, Refusal, ReleaseCommand};
-use crate::delivery::event::Event;
-use crate::delivery::fixtures::*;
-use crate::delivery::freeze::{Freeze, Scope, Window};
-use crate::delivery::release::{Phase, RollbackCause};
-use crate::delivery::units::{Ppm, Timestamp};
 use crate::journal::{Head, NewRecord, Sqlite};
+use tidegate_delivery::fixtures::*;
+use tidegate_delivery::model::command::{Command, Refusal, ReleaseCommand};
+use tidegate_delivery::model::event::Event;
+use tidegate_delivery::model::freeze::{Freeze, Window};
+use tidegate_delivery::model::release::{Phase, RollbackCause};
+use tidegate_delivery::names::Services;
+use tidegate_delivery::units::{Ppm, Timestamp};
 
 const STEP: Duration = Duration::from_secs(10);
 const SECOND: Duration = Duration::from_secs(1);
@@ -346,7 +347,7 @@ async fn a_freeze_of_the_configuration_is_written_once_and_ends_by_itself() {
     let freeze = Freeze {
         name: name("morning"),
         when: Window::Once { start: Timestamp(0), end: Timestamp(60_000) },
-        services: Scope::All,
+        services: Services::All,
     };
     let start_frozen = || {
         let journal = Box::new(crate::journal::Sqlite::open(directory.path()).unwrap());

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::delivery::names::ReleaseId;
-use crate::delivery::progress::Progress;
-use crate::delivery::state::State;
-use crate::figures::Figures;
+use tidegate_delivery::figures::Figures;
+use tidegate_delivery::model::progress::Progress;
+use tidegate_delivery::model::state::State;
+use tidegate_delivery::names::ReleaseId;
 
 /// The state, and what is seen of what is under way.
 #[derive(Debug, Clone, Default)]

@@ -15,18 +15,18 @@ use super::observe::{Epoch, Tally};
 use super::view::View;
 use super::{Counts, Sidecars, log};
 use crate::clock::{Clock, SkewLog};
-use crate::config::Mesh;
-use crate::delivery::command::{Asker, Command, Outcome};
-use crate::delivery::event::Event;
-use crate::delivery::group::Teammate;
-use crate::delivery::names::ReleaseId;
-use crate::delivery::progress::{Observation, Progress};
-use crate::delivery::reducer::{Sight, decide_command, decide_progress, decide_window};
-use crate::delivery::release::Release;
-use crate::delivery::state::{ServiceState, State};
-use crate::delivery::units::Timestamp;
-use crate::figures::Figures;
 use crate::journal::{Folded, Journal, NewRecord, Record};
+use tidegate_delivery::figures::Figures;
+use tidegate_delivery::model::command::{Asker, Command, Outcome};
+use tidegate_delivery::model::event::Event;
+use tidegate_delivery::model::group::Teammate;
+use tidegate_delivery::model::progress::{Observation, Progress};
+use tidegate_delivery::model::release::Release;
+use tidegate_delivery::model::state::{ServiceState, State};
+use tidegate_delivery::names::ReleaseId;
+use tidegate_delivery::reducer::{Sight, decide_command, decide_progress, decide_window};
+use tidegate_delivery::units::Timestamp;
+use tidegate_xds::mesh::Mesh;
 
 /// How often it looks when nobody wakes it: time passes too.
 const TICK: Duration = Duration::from_millis(100);
@@ -49,6 +49,7 @@ pub(super) struct Writer {
     seq: u64,
     /// The record up to which the next start need not replay.
     kept: u64,
+    mesh: Mesh,
     serial: u64,
     skew: SkewLog,
     halted: Option<String>,
@@ -102,11 +103,20 @@ impl Writer {
     }
 
     fn command(&mut self, command: &Command, origin: &Origin) -> Result<Outcome, CommandError> {
+        self.decide(command, origin, None)
+    }
+
+    fn decide(
+        &mut self,
+        command: &Command,
+        origin: &Origin,
+        mesh: Option<Mesh>,
+    ) -> Result<Outcome, CommandError> {
         let now = self.clock.now();
         let Origin { actor, reason } = origin;
         let asker = Asker { actor, reason: reason.as_deref(), at: now };
         let (events, outcome) = decide_command(&self.state, &asker, command)?;
-        self.commit(now, events, origin)?;
+        self.commit(now, events, origin, mesh)?;
         Ok(outcome)
     }
 
@@ -117,10 +127,7 @@ impl Writer {
         mesh: Mesh,
         origin: &Origin,
     ) -> Result<Outcome, CommandError> {
-        let former = self.sidecars.rewire(mesh);
-        self.command(command, origin).inspect_err(|_| {
-            self.sidecars.rewire(former);
-        })
+        self.decide(command, origin, Some(mesh))
     }
 
     /// Looks at every running release, and does what follows.
@@ -132,11 +139,11 @@ impl Writer {
             for team in before.teams() {
                 let (events, _) = self.look(&before, &team, now);
                 // A failure halts it, for all to see, and the next look decides again.
-                self.commit(now, events, &origin).ok();
+                self.commit(now, events, &origin, None).ok();
             }
             let closed = before.services.values().filter_map(|it| decide_window(it, now));
             for event in closed {
-                self.commit(now, vec![event], &origin).ok();
+                self.commit(now, vec![event], &origin, None).ok();
             }
             if Arc::ptr_eq(&before, &self.state) {
                 break;
@@ -185,8 +192,12 @@ impl Writer {
         at: Timestamp,
         events: Vec<Event>,
         origin: &Origin,
+        mesh: Option<Mesh>,
     ) -> Result<(), CommandError> {
         if events.is_empty() {
+            if let Some(mesh) = mesh {
+                self.mesh = mesh;
+            }
             return Ok(());
         }
         let urgent = events.iter().find_map(|event| match event {
@@ -198,7 +209,10 @@ impl Writer {
                 if self.halted.take().is_some() {
                     info!("the journal can be written again");
                 }
-                self.serial = self.sidecars.publish(&self.state);
+                if let Some(mesh) = mesh {
+                    self.mesh = mesh;
+                }
+                self.serial = self.sidecars.publish(&self.mesh, &self.state);
                 records.into_iter().for_each(|record| self.announce(record));
                 self.keep(at);
                 Ok(())

@@ -13,7 +13,7 @@ use super::identity::{NoIdentity, SpiffeId};
 use super::pattern::{Fit, IdentityPattern};
 use super::peer::{Credential, Peer};
 use super::refusals::{Reason, Refusals};
-use crate::delivery::names::FleetName;
+use tidegate_delivery::names::FleetName;
 
 /// Most sidecars that one connection may speak for. An Envoy is one.
 const MAX_NODES_A_CONNECTION: usize = 256;

@@ -6,7 +6,7 @@ use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use crate::controller::{CommandError, Handle, Origin};
-use crate::delivery::command::Command;
+use tidegate_delivery::model::command::Command;
 
 /// Before a result that could not be delivered is delivered again.
 const REDELIVERY: Duration = Duration::from_secs(1);

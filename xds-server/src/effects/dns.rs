@@ -23,10 +23,10 @@ use super::pace::Pace;
 use super::under_way::UnderWay;
 use crate::clock::Clock;
 use crate::controller::Handle;
-use crate::delivery::command::Command;
-use crate::delivery::dns::{Dns, RecordSet};
-use crate::delivery::names::ServiceName;
-use crate::delivery::state::{ServiceState, State};
+use tidegate_delivery::model::command::Command;
+use tidegate_delivery::model::dns::{Dns, RecordSet};
+use tidegate_delivery::model::state::{ServiceState, State};
+use tidegate_delivery::names::ServiceName;
 
 /// How often at least the server is asked whether all is still so.
 const LOOK: Duration = Duration::from_secs(30);

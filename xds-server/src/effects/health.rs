@@ -16,11 +16,12 @@ use tokio::time::{sleep, timeout};
 use super::deliver::deliver;
 use super::under_way::UnderWay;
 use crate::controller::Handle;
-use crate::delivery::catalogue::Endpoint;
-use crate::delivery::command::Command;
-use crate::delivery::health::{Health, HealthCheck, Unwell};
-use crate::delivery::names::ReleaseId;
-use crate::delivery::state::{ServiceState, State};
+use tidegate_delivery::model::catalogue::Endpoint;
+use tidegate_delivery::model::command::Command;
+use tidegate_delivery::model::health::{Health, Unwell};
+use tidegate_delivery::model::plan::HealthCheck;
+use tidegate_delivery::model::state::{ServiceState, State};
+use tidegate_delivery::names::ReleaseId;
 
 /// Instances asked at a time, of one release.
 const CONCURRENCY: usize = 16;

@@ -19,11 +19,11 @@ use super::outbound::{Outbound, Post};
 use super::pace::Pace;
 use super::under_way::UnderWay;
 use crate::controller::Handle;
-use crate::delivery::command::Command;
-use crate::delivery::hook::{Call, Moment};
-use crate::delivery::names::{HookName, ReleaseId, ServiceName, VersionName};
-use crate::delivery::state::State;
-use crate::delivery::units::Timestamp;
+use tidegate_delivery::model::command::Command;
+use tidegate_delivery::model::hook::{Call, Moment};
+use tidegate_delivery::model::state::State;
+use tidegate_delivery::names::{HookName, ReleaseId, ServiceName, VersionName};
+use tidegate_delivery::units::Timestamp;
 
 /// Calls under way at a time, of all services.
 const CONCURRENCY: usize = 64;

@@ -30,7 +30,7 @@ use super::pace::Pace;
 use crate::clock::Clock;
 use crate::config::Receiver;
 use crate::controller::Handle;
-use crate::delivery::names::ReceiverName;
+use tidegate_delivery::names::ReceiverName;
 
 /// Beside the journal: how far each receiver came.
 const DIRECTORY: &str = "notifications";

@@ -26,7 +26,7 @@ use tracing::warn;
 use super::secret::{self, SecretError};
 use super::signature;
 use crate::clock::Clock;
-use crate::delivery::hook::SecretRef;
+use tidegate_delivery::model::hook::SecretRef;
 
 /// The same for every attempt of one message: a receiver that has seen it does nothing.
 const KEY: &str = "idempotency-key";

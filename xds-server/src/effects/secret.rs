@@ -4,7 +4,7 @@ use std::env;
 use std::fs::File;
 use std::io::{self, Read};
 
-use crate::delivery::hook::SecretRef;
+use tidegate_delivery::model::hook::SecretRef;
 
 /// Longest secret, in bytes.
 const MAX: u64 = 4096;

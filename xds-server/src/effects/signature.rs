@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use ring::hmac;
 
-use crate::delivery::units::Timestamp;
+use tidegate_delivery::units::Timestamp;
 
 /// The header that carries it.
 pub(super) const HEADER: &str = "tidegate-signature";

@@ -21,10 +21,10 @@ use super::changes::next;
 use super::deliver::deliver;
 use super::under_way::UnderWay;
 use crate::controller::Handle;
-use crate::delivery::command::Command;
-use crate::delivery::names::ReleaseId;
-use crate::delivery::release::Phase;
-use crate::delivery::state::{ServiceState, State};
+use tidegate_delivery::model::command::Command;
+use tidegate_delivery::model::release::Phase;
+use tidegate_delivery::model::state::{ServiceState, State};
+use tidegate_delivery::names::ReleaseId;
 
 /// Requests under way at a time, for one release.
 const CONCURRENCY: usize = 16;

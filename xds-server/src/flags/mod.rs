@@ -4,8 +4,8 @@
 use serde_json::{Map, Value, json};
 use tidegate_core::flags::{FlagError, FlagSet, JsonContext};
 
-use crate::delivery::state::State;
-use crate::delivery::units::Timestamp;
+use tidegate_delivery::model::state::State;
+use tidegate_delivery::units::Timestamp;
 
 /// Member of a flag's metadata that makes it a routing flag: its value is a version of that service.
 const ROUTED_SERVICE: &str = "service";

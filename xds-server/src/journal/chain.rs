@@ -19,7 +19,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::delivery::units::Timestamp;
+use tidegate_delivery::units::Timestamp;
 
 const GENESIS: &[u8] = b"tidegate journal 1";
 

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::chain::Hash;
 use super::{Journal, JournalError, Reader, Record};
-use crate::delivery::state::State;
-use crate::delivery::units::Timestamp;
-use crate::figures::Figures;
+use tidegate_delivery::figures::Figures;
+use tidegate_delivery::model::state::State;
+use tidegate_delivery::units::Timestamp;
 
 /// Records that a replay reads at a time.
 const PAGE: usize = 1000;

@@ -20,8 +20,8 @@ pub use self::record::{NewRecord, Record, Written};
 pub use self::scrub::{Damage, Scrub, Trusted};
 pub use self::snapshot::Snapshot;
 pub use self::sqlite::{Reader, Sqlite};
-use crate::delivery::fold::FoldError;
-use crate::delivery::units::Timestamp;
+use tidegate_delivery::model::misfit::FoldError;
+use tidegate_delivery::units::Timestamp;
 
 #[cfg(test)]
 mod tests;

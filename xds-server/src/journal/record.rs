@@ -5,8 +5,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::chain::{Broken, Content, Hash, Head};
-use crate::delivery::event::Event;
-use crate::delivery::units::Timestamp;
+use tidegate_delivery::model::event::Event;
+use tidegate_delivery::units::Timestamp;
 
 /// A decision that is to be written.
 #[derive(Debug, Clone, PartialEq)]

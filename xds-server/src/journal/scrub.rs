@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use super::chain::{Hash, Head};
 use super::snapshot::{Kept, Snapshot};
 use super::{JournalError, Reader};
-use crate::delivery::units::Timestamp;
+use tidegate_delivery::units::Timestamp;
 
 /// What a start took on trust.
 #[derive(Debug, Clone, Copy)]

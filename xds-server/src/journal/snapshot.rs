@@ -7,7 +7,7 @@
 
 use super::chain::{Hash, Head};
 use super::fold::Folded;
-use crate::delivery::units::Timestamp;
+use tidegate_delivery::units::Timestamp;
 
 /// The version that may read it. Another version may fold the same records to another state, and
 /// the second number is raised when it does so without a version of its own.

@@ -17,7 +17,7 @@ use super::fold::Folded;
 use super::scrub::Trusted;
 use super::snapshot::{Kept, Snapshot};
 use super::{Broken, Journal, JournalError, NewRecord, Record};
-use crate::delivery::units::Timestamp;
+use tidegate_delivery::units::Timestamp;
 
 /// The database, in the data directory.
 const DATABASE: &str = "journal.db";

@@ -9,9 +9,9 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::*;
-use crate::delivery::event::Event;
-use crate::delivery::fixtures::{name, order, product};
-use crate::delivery::units::{Ppm, Timestamp};
+use tidegate_delivery::fixtures::{name, order, product};
+use tidegate_delivery::model::event::Event;
+use tidegate_delivery::units::{Ppm, Timestamp};
 
 fn file(directory: &Path) -> std::path::PathBuf {
     directory.join("journal.db")

@@ -6,7 +6,7 @@ use tokio::task::JoinError;
 
 use crate::config::Problem;
 use crate::controller::CommandError;
-use crate::delivery::command::Refusal;
+use tidegate_delivery::model::command::Refusal;
 
 /// Why a configuration was not taken. Nothing has changed then.
 #[derive(Debug, thiserror::Error)]

@@ -15,8 +15,8 @@ use tracing::{error, warn};
 use super::{ReloadError, Reloader};
 use crate::config::{self, Problem};
 use crate::controller::Origin;
-use crate::delivery::configuration::Source;
-use crate::delivery::units::Timestamp;
+use tidegate_delivery::model::configuration::Source;
+use tidegate_delivery::units::Timestamp;
 
 /// How often it is read.
 pub const PERIOD: Duration = Duration::from_secs(1);

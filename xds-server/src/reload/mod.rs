@@ -22,13 +22,14 @@ use tracing::info;
 pub use self::error::ReloadError;
 pub use self::file::{FileStatus, Follower, PERIOD, Trouble};
 use crate::clock::Clock;
-use crate::config::{self, Config, Mesh, PreviewKey, Receiver};
+use crate::config::{self, Config, Receiver};
 use crate::controller::{Configuration, Handle, Origin};
-use crate::delivery::command::{Asker, Outcome};
-use crate::delivery::configuration::{Source, Version};
-use crate::delivery::reducer::decide_command;
-use crate::door::access::{Access, Fleets};
+use crate::door::access::Access;
 use crate::effects::smoke::Previews;
+use tidegate_delivery::model::command::{Asker, Outcome};
+use tidegate_delivery::model::configuration::{Source, Version};
+use tidegate_delivery::reducer::decide_command;
+use tidegate_xds::mesh::PreviewKey;
 
 /// Where a configuration goes, beside the controller.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ pub struct Outlets {
 
 impl Outlets {
     fn take(&self, config: &Config) {
-        self.access.admit_by(identities(&config.mesh));
+        self.access.admit_by(config.identities.clone());
         self.previews.send_replace(Previews::of_mesh(&config.mesh));
         let receivers = &config.notifications;
         self.receivers.send_if_modified(|known| {
@@ -52,12 +53,6 @@ impl Outlets {
             changed
         });
     }
-}
-
-/// Who may be of each fleet of a mesh.
-#[must_use]
-pub fn identities(mesh: &Mesh) -> Fleets {
-    mesh.fleets.iter().map(|it| (it.name.clone(), it.identities.clone())).collect()
 }
 
 /// Takes configurations, one at a time.
@@ -148,7 +143,7 @@ fn fit(running: &Config, mut config: Config) -> Result<Config, ReloadError> {
     config.mesh.preview_key = running.mesh.preview_key.clone();
     if config.mesh.has_previews() && config.mesh.preview_key == PreviewKey::default() {
         config.mesh.preview_key =
-            PreviewKey::of(&running.data_dir).map_err(ReloadError::PreviewKey)?;
+            config::preview_key(&running.data_dir).map_err(ReloadError::PreviewKey)?;
     }
     Ok(config)
 }

@@ -10,10 +10,10 @@ use tokio::sync::watch;
 use super::*;
 use crate::controller::CommandError;
 use crate::controller::fakes::{World, anne};
-use crate::delivery::command::{Command, Refusal, ReleaseCommand};
-use crate::delivery::fixtures::{start, verb};
-use crate::delivery::units::Timestamp;
 use crate::door::refusals::Refusals;
+use tidegate_delivery::fixtures::{start, verb};
+use tidegate_delivery::model::command::{Command, Refusal, ReleaseCommand};
+use tidegate_delivery::units::Timestamp;
 
 const TEXT: &str = r#"
 listen: {xds: "127.0.0.1:18000", api: "127.0.0.1:8080"}

@@ -7,9 +7,10 @@ use tidegate_core::histogram::Histogram;
 use tidegate_core::utilization::Utilization;
 
 use super::intake::Entry;
-use crate::delivery::catalogue::{Guardrails, Latency, Resources, ServiceSpec};
-use crate::delivery::names::{MetricName, ReleaseId, VersionName};
-use crate::judge::{Above, Busy, Evidence, Share, Slow};
+use tidegate_delivery::judge::guardrails::{Guardrails, Latency, Resources};
+use tidegate_delivery::judge::{Above, Busy, Evidence, Share, Slow};
+use tidegate_delivery::model::catalogue::ServiceSpec;
+use tidegate_delivery::names::{MetricName, ReleaseId, VersionName};
 
 /// What one version did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -171,7 +172,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::delivery::fixtures::order;
+    use tidegate_delivery::fixtures::order;
 
     fn entry(version: &str, release: &str, requests: u64, slow: bool) -> Entry {
         let mut counts = Counts { requests, errors: 1, ..Counts::default() };

@@ -97,7 +97,7 @@ mod tests {
     use tokio::sync::Notify;
 
     use super::*;
-    use crate::delivery::units::Timestamp;
+    use tidegate_delivery::units::Timestamp;
 
     struct One;
 

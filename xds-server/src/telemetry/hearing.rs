@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::delivery::units::Timestamp;
+use tidegate_delivery::units::Timestamp;
 
 /// How long nobody may be heard: a filter with nothing to count reports every 5 s.
 const SILENCE: Duration = Duration::from_secs(6);

@@ -9,8 +9,8 @@ use tidegate_proto::report::v1::{
 };
 
 use super::counts::{Counts, Loads};
-use crate::delivery::names::MetricName;
-use crate::judge::Share;
+use tidegate_delivery::judge::Share;
+use tidegate_delivery::names::MetricName;
 
 /// Entries that one report may carry.
 pub const MAX_ENTRIES: usize = 1024;

@@ -19,16 +19,16 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::delivery::catalogue::Guardrails;
-use crate::delivery::names::{ReleaseId, ServiceName, VersionName};
-use crate::delivery::state::State;
-use crate::delivery::units::Timestamp;
-use crate::judge::Evidence;
 use counts::{Counts, ServiceCounts};
 use hearing::Hearing;
 use intake::Report;
 use pace::Pace;
 use sessions::{Arrival, Full, Sessions};
+use tidegate_delivery::judge::Evidence;
+use tidegate_delivery::judge::guardrails::Guardrails;
+use tidegate_delivery::model::state::State;
+use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
+use tidegate_delivery::units::Timestamp;
 
 /// All that was reported since the server started.
 #[derive(Debug)]

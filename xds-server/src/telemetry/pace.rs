@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidegate_core::config::{INTERVAL_IDLE_MS, INTERVAL_RELEASING_MS};
 
-use crate::delivery::units::Timestamp;
+use tidegate_delivery::units::Timestamp;
 
 /// How much of one core reports may take: pushes and decisions need the rest of it, on the smallest
 /// machine that there is.

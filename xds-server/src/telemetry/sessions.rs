@@ -6,7 +6,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
 use super::intake::Sender;
-use crate::delivery::units::Timestamp;
+use tidegate_delivery::units::Timestamp;
 
 /// Filter instances that are remembered. One is about 100 bytes.
 pub const MAX_SESSIONS: usize = 200_000;

@@ -8,14 +8,14 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tidegate::clock::Skew;
-use tidegate::delivery::progress::AckTimes;
+use tidegate::counters::{ByKind, Counters};
 use tidegate::door::Door;
 use tidegate::door::refusals::Reason;
 use tidegate::door::tls::reload::TlsStats;
 use tidegate::effects::notify::stats::Stats;
 use tidegate::reload::FileStatus;
 use tidegate::telemetry::Telemetry;
-use tidegate::xds::counters::{ByKind, Counters};
+use tidegate_delivery::model::progress::AckTimes;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfType {

@@ -17,10 +17,9 @@ use std::time::Duration;
 
 use tidegate::api;
 use tidegate::clock::Clock;
-use tidegate::config::{Config, PreviewKey, Receiver, Security};
+use tidegate::config::{self, Config, Receiver, Security};
 use tidegate::controller::{self, Parts, StartError};
-use tidegate::delivery::configuration::{Source, Version};
-use tidegate::delivery::state::State;
+use tidegate::counters::Counters;
 use tidegate::door::access::Access;
 use tidegate::door::refusals::Refusals;
 use tidegate::door::tls::files::TlsError;
@@ -30,14 +29,15 @@ use tidegate::effects::notify::Notifier;
 use tidegate::effects::notify::stats::Stats;
 use tidegate::effects::{self, Outbound, Pace, dns, health, hooks, notify, smoke};
 use tidegate::journal::{JournalError, Scrub, Sqlite};
-use tidegate::reload::{self, Follower, Outlets, Reloader, identities};
+use tidegate::reload::{self, Follower, Outlets, Reloader};
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::grpc::Reports;
-use tidegate::xds::counters::Counters;
 use tidegate::xds::debug;
 use tidegate::xds::fleet::Ledger;
-use tidegate::xds::resources::Publisher;
+use tidegate::xds::publisher::Publisher;
 use tidegate::xds::serve::{XdsServer, transport};
+use tidegate_delivery::model::configuration::{Source, Version};
+use tidegate_delivery::model::state::State;
 use tidegate_proto::report::v1::report_service_server::ReportServiceServer;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
@@ -45,7 +45,7 @@ use tonic::service::Routes;
 use tracing::{error, warn};
 
 use live::Live;
-use sidecars::{Mesh, Published};
+use sidecars::{Published, XdsSidecars};
 
 /// How long sidecars' requests under way may take to end when the server stops.
 const GRACE: Duration = Duration::from_secs(5);
@@ -122,13 +122,14 @@ pub(crate) async fn run(
     // Nobody is served before the controller has published what the journal says.
     if config.mesh.has_previews() {
         config.mesh.preview_key =
-            PreviewKey::of(&config.data_dir).map_err(ServeError::PreviewKey)?;
+            config::preview_key(&config.data_dir).map_err(ServeError::PreviewKey)?;
     }
     let (previews, ways) = watch::channel(smoke::Previews::of_mesh(&config.mesh));
     let (receivers, told_whom) = watch::channel(config.notifications.clone());
-    let publisher = Publisher::new(config.mesh.clone(), &State::default());
+    let publisher = Publisher::new(&config.mesh, &State::default());
     let snapshots = publisher.subscribe();
-    let mesh = Mesh { publisher, ledger: Arc::clone(&ledger), telemetry: Arc::clone(&telemetry) };
+    let sidecars =
+        XdsSidecars { publisher, ledger: Arc::clone(&ledger), telemetry: Arc::clone(&telemetry) };
     let journal = Sqlite::open(&config.data_dir)?;
     let trusted = journal.trusted();
     let newest = journal.head().seq;
@@ -140,10 +141,11 @@ pub(crate) async fn run(
     let told = Arc::<Stats>::default();
     let controller = controller::spawn(Parts {
         journal: Box::new(journal),
-        sidecars: Box::new(mesh),
+        sidecars: Box::new(sidecars),
         counts: Box::new(sidecars::Reported(Arc::clone(&telemetry))),
         clock: clock.clone(),
         version: Version { hash: config.hash.clone(), source: Source::File },
+        mesh: config.mesh.clone(),
         services: config.services.clone(),
         freezes: config.freezes.clone(),
         flags: config.flags.clone(),
@@ -227,8 +229,7 @@ impl Entrance {
             Security::Plaintext => (None, Access::for_anybody(Arc::clone(&refusals))),
             Security::MutualTls(files) => {
                 let certificates = Certificates::load(files.clone())?;
-                let identities = identities(&config.mesh);
-                let access = Access::by_identity(identities, Arc::clone(&refusals));
+                let access = Access::by_identity(config.identities.clone(), Arc::clone(&refusals));
                 (Some(certificates), access)
             }
         };

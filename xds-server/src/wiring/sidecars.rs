@@ -5,38 +5,36 @@ use std::time::Duration;
 
 use tidegate::config;
 use tidegate::controller::{Counts, Sidecars};
-use tidegate::delivery::catalogue::Guardrails;
-use tidegate::delivery::names::{ReleaseId, ServiceName, VersionName};
-use tidegate::delivery::progress::Convergence;
-use tidegate::delivery::state::State;
-use tidegate::delivery::units::Timestamp;
-use tidegate::judge::Evidence;
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::grpc::FilterConfigs;
 use tidegate::xds::fleet::Ledger;
-use tidegate::xds::resources::{Publisher, SnapshotSet};
+use tidegate::xds::publisher::Publisher;
 use tidegate_core::config::FilterConfig;
+use tidegate_delivery::judge::Evidence;
+use tidegate_delivery::judge::guardrails::Guardrails;
+use tidegate_delivery::model::progress::Convergence;
+use tidegate_delivery::model::state::State;
+use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
+use tidegate_delivery::units::Timestamp;
+use tidegate_xds::mesh::Mesh;
+use tidegate_xds::resources::SnapshotSet;
 use tokio::sync::watch;
 
 /// Publishes by xDS, and knows from the ledger who has what.
-pub(super) struct Mesh {
+pub(super) struct XdsSidecars {
     pub(super) publisher: Publisher,
     pub(super) ledger: Arc<Ledger>,
     pub(super) telemetry: Arc<Telemetry>,
 }
 
-impl Sidecars for Mesh {
-    fn publish(&mut self, state: &State) -> u64 {
+impl Sidecars for XdsSidecars {
+    fn publish(&mut self, mesh: &Mesh, state: &State) -> u64 {
         // First: the reports that follow from a publication must be expected.
         self.telemetry.follow(state);
         // Before: a sidecar may have it before this returns.
         let last = self.publisher.subscribe().borrow().serial();
         self.ledger.publishing(last.saturating_add(1));
-        self.publisher.publish(state)
-    }
-
-    fn rewire(&mut self, mesh: config::Mesh) -> config::Mesh {
-        self.publisher.rewire(mesh)
+        self.publisher.publish(mesh, state)
     }
 
     fn convergence(&self, serial: u64) -> Convergence {

@@ -18,9 +18,9 @@ use tidegate_proto::adapter::{
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
-use super::kind::Kind;
-use super::resources::{FleetSnapshot, Resource, SnapshotSet};
-use crate::delivery::names::FleetName;
+use tidegate_delivery::names::FleetName;
+use tidegate_xds::kind::Kind;
+use tidegate_xds::resources::{FleetSnapshot, Resource, SnapshotSet};
 
 /// What any resource begins with, and where the harness's version is put.
 #[derive(Clone, PartialEq, Eq, Message)]

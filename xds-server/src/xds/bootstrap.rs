@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use super::kind::Mode;
-use super::resources::CONTROL_PLANE_CLUSTER;
 use super::upstream_tls::UpstreamTls;
-use crate::delivery::catalogue::Endpoint;
-use crate::delivery::names::FleetName;
+use tidegate_delivery::model::catalogue::Endpoint;
+use tidegate_delivery::names::FleetName;
+use tidegate_xds::kind::Mode;
+use tidegate_xds::resources::CONTROL_PLANE_CLUSTER;
 
 /// A bootstrap in JSON, which is YAML too. `xds` may be a host name; without `tls` it speaks
 /// plaintext.

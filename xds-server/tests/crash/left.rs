@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::Value;
-use tidegate::delivery::event::Event;
 use tidegate::journal::{Folded, Hash, Reader, Record, digest};
+use tidegate_delivery::model::event::Event;
 
 use super::fuse::Cut;
 use super::mortal::Sent;

@@ -9,18 +9,19 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tidegate::config::{self, Config};
 use tidegate::controller::{self, CommandError, Counts, Handle, Origin, Parts, View};
-use tidegate::delivery::catalogue::Guardrails;
-use tidegate::delivery::command::Command;
-use tidegate::delivery::configuration::{Source, Version};
-use tidegate::delivery::names::{ReleaseId, ServiceName, VersionName};
-use tidegate::delivery::release::{Phase, Release};
-use tidegate::delivery::state::ServiceState;
-use tidegate::delivery::units::{Ppm, Timestamp};
 use tidegate::effects::notify::Notifier;
 use tidegate::effects::notify::stats::Stats;
 use tidegate::effects::{Outbound, Pace, dns, hooks, notify, smoke};
 use tidegate::journal::Sqlite;
-use tidegate::judge::Evidence;
+use tidegate_delivery::judge::Evidence;
+use tidegate_delivery::judge::guardrails::Guardrails;
+use tidegate_delivery::model::command::Command;
+use tidegate_delivery::model::configuration::{Source, Version};
+use tidegate_delivery::model::release::{Phase, Release};
+use tidegate_delivery::model::state::ServiceState;
+use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
+use tidegate_delivery::units::{Ppm, Timestamp};
+use tidegate_xds::mesh::Mesh;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -79,6 +80,7 @@ pub(crate) async fn live(
     let newest = Sqlite::open(&data).unwrap().head().seq;
     notify::begin(&data, &notifications, newest).unwrap();
     let parts = Parts {
+        mesh: Mesh::new("filter.wasm".to_owned(), Vec::new()),
         journal: Box::new(Mortal::open(&data, &outside.fuse, sent)),
         sidecars: Box::new(Willing(Arc::clone(sent))),
         counts: Box::new(counted.clone()),

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use tidegate::config::Mesh;
 use tidegate::controller::Sidecars;
-use tidegate::delivery::progress::Convergence;
-use tidegate::delivery::state::State;
-use tidegate::delivery::units::Timestamp;
 use tidegate::journal::{
     Folded, Hash, Journal, JournalError, NewRecord, Record, Snapshot, Sqlite, digest,
 };
+use tidegate_delivery::model::progress::Convergence;
+use tidegate_delivery::model::state::State;
+use tidegate_delivery::units::Timestamp;
+use tidegate_xds::mesh::Mesh;
 
 use super::fuse::{Fate, Fuse};
 
@@ -101,15 +101,11 @@ impl Journal for Mortal {
 pub(crate) struct Willing(pub(crate) Arc<Sent>);
 
 impl Sidecars for Willing {
-    fn publish(&mut self, state: &State) -> u64 {
+    fn publish(&mut self, _: &Mesh, state: &State) -> u64 {
         let newest = self.0.newest.load(Ordering::SeqCst);
         let mut states = self.0.states.lock();
         states.push((newest, digest(state).unwrap()));
         states.len() as u64
-    }
-
-    fn rewire(&mut self, mesh: Mesh) -> Mesh {
-        mesh
     }
 
     fn convergence(&self, _: u64) -> Convergence {

@@ -10,7 +10,7 @@ use axum::Router;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use parking_lot::Mutex;
 use tidegate::clock::Clock;
-use tidegate::delivery::units::Timestamp;
+use tidegate_delivery::units::Timestamp;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 

@@ -1,11 +1,11 @@
 //! The stories. One more is one more value: a configuration, what operators want of what is, and
 //! when it is over.
 
-use tidegate::delivery::command::{Command, ReleaseCommand};
-use tidegate::delivery::group::Member;
-use tidegate::delivery::release::{Phase, Release};
-use tidegate::delivery::state::{ServiceState, State};
-use tidegate::delivery::units::Ppm;
+use tidegate_delivery::model::command::{Command, ReleaseCommand};
+use tidegate_delivery::model::group::Member;
+use tidegate_delivery::model::release::{Phase, Release};
+use tidegate_delivery::model::state::{ServiceState, State};
+use tidegate_delivery::units::Ppm;
 
 use super::dns::TTL;
 use super::outside::Outside;

@@ -86,8 +86,8 @@ fn a_file_is_read_beside_its_server_and_after_it() {
     assert_eq!(offline(&["audit", "list"]), server.ok(&["audit", "list"]));
     let other = dir.path().join("other");
     let mut journal = tidegate::journal::Sqlite::open(&other).unwrap();
-    let event = tidegate::delivery::event::Event::FlagDeleted { key: "checkout".to_owned() };
-    let at = tidegate::delivery::units::Timestamp(1);
+    let event = tidegate_delivery::model::event::Event::FlagDeleted { key: "checkout".to_owned() };
+    let at = tidegate_delivery::units::Timestamp(1);
     let record = tidegate::journal::NewRecord { at, actor: "eve".to_owned(), reason: None, event };
     tidegate::journal::Journal::append(&mut journal, &[record]).unwrap();
     let refused = server.run(&["audit", "replay", "--data-dir", "other"]);

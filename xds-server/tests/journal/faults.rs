@@ -98,9 +98,9 @@ fn a_clock_that_was_years_ahead_is_told_when_it_is_right_again() {
     let dir = tempfile::tempdir().unwrap();
     configure(dir.path());
     fs::create_dir(dir.path().join("data")).unwrap();
-    let far = tidegate::delivery::units::Timestamp(4_000_000_000_000);
+    let far = tidegate_delivery::units::Timestamp(4_000_000_000_000);
     let mut journal = tidegate::journal::Sqlite::open(&dir.path().join("data")).unwrap();
-    let event = tidegate::delivery::event::Event::FlagDeleted { key: "a".to_owned() };
+    let event = tidegate_delivery::model::event::Event::FlagDeleted { key: "a".to_owned() };
     let record =
         tidegate::journal::NewRecord { at: far, actor: "anne".to_owned(), reason: None, event };
     tidegate::journal::Journal::append(&mut journal, &[record]).unwrap();

@@ -7,7 +7,7 @@ use super::super::backend::Backend;
 use super::super::report::DAYS;
 use super::{OfService, Ratio};
 use crate::controller::View;
-use crate::figures::{Bucket, Window};
+use tidegate_delivery::figures::{Bucket, Window};
 
 pub(super) fn the_figures(backend: &dyn Backend, view: &View, registry: &mut Registry) {
     let frequency: Family<OfService, Ratio> = Family::default();

@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::fake::{CONFIG, Server, problem};
 use crate::config;
-use crate::delivery::units::Timestamp;
 use crate::reload::Trouble;
+use tidegate_delivery::units::Timestamp;
 
 const PATH: &str = "/api/v1/config";
 

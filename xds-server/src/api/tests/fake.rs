@@ -19,20 +19,20 @@ use crate::api::backend::Backend;
 use crate::api::{router, serve};
 use crate::config;
 use crate::controller::{CommandError, Origin, View};
-use crate::delivery::command::{Asker, Command, Outcome};
-use crate::delivery::configuration::{Source, Version};
-use crate::delivery::event::Event;
-use crate::delivery::names::{FleetName, ReleaseId, ServiceName, VersionName};
-use crate::delivery::progress::{AckTimes, Convergence, Observation, Progress};
-use crate::delivery::reducer::decide_command;
-use crate::delivery::units::Timestamp;
 use crate::journal::{Head, NewRecord, Record};
-use crate::judge::{Evidence, Verdict};
 use crate::reload::{FileStatus, ReloadError};
 use crate::telemetry::counts::Counts;
 use crate::xds::fleet::{Inspection, Nack, NodeStatus, Push, StreamReport, TypeReport};
-use crate::xds::kind::{Kind, Mode};
-use crate::xds::protocol::{Holding, HoldingState};
+use tidegate_delivery::judge::{Evidence, Verdict};
+use tidegate_delivery::model::command::{Asker, Command, Outcome};
+use tidegate_delivery::model::configuration::{Source, Version};
+use tidegate_delivery::model::event::Event;
+use tidegate_delivery::model::progress::{AckTimes, Convergence, Observation, Progress};
+use tidegate_delivery::names::{FleetName, ReleaseId, ServiceName, VersionName};
+use tidegate_delivery::reducer::decide_command;
+use tidegate_delivery::units::Timestamp;
+use tidegate_xds::kind::{Kind, Mode};
+use tidegate_xds::protocol::{Holding, HoldingState};
 
 /// Two services: `order` is a canary, `product` blue/green.
 pub(super) const CONFIG: &str = r#"

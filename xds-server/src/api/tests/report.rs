@@ -5,10 +5,10 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::fake::{Server, problem};
-use crate::delivery::event::Event;
-use crate::delivery::state::State;
-use crate::delivery::units::Ppm;
 use crate::journal;
+use tidegate_delivery::model::event::Event;
+use tidegate_delivery::model::state::State;
+use tidegate_delivery::units::Ppm;
 
 /// A release that named its commit, got traffic, and went back.
 async fn failed(server: &Server) {

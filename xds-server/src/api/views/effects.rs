@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::delivery::dns::RecordSet;
-use crate::delivery::hook::{Call, CallEnd, Moment};
-use crate::delivery::names::HookName;
-use crate::delivery::state::ServiceState;
-use crate::delivery::units::Timestamp;
+use tidegate_delivery::model::dns::RecordSet;
+use tidegate_delivery::model::hook::{Call, CallEnd, Moment};
+use tidegate_delivery::model::state::ServiceState;
+use tidegate_delivery::names::HookName;
+use tidegate_delivery::units::Timestamp;
 
 /// One hook that a release told or has to tell.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

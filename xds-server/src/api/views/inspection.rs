@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::Node;
-use crate::delivery::units::Timestamp;
 use crate::xds::fleet::{Inspection, TypeReport};
-use crate::xds::kind::Kind;
-use crate::xds::protocol::{Holding, HoldingState};
+use tidegate_delivery::units::Timestamp;
+use tidegate_xds::kind::Kind;
+use tidegate_xds::protocol::{Holding, HoldingState};
 
 /// One sidecar, with what it was sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::delivery::names::FleetName;
-use crate::delivery::progress::Convergence;
-use crate::delivery::units::Timestamp;
 use crate::xds::fleet::{Nack, NodeStatus};
-use crate::xds::kind::{Kind, Mode};
+use tidegate_delivery::model::progress::Convergence;
+use tidegate_delivery::names::FleetName;
+use tidegate_delivery::units::Timestamp;
+use tidegate_xds::kind::{Kind, Mode};
 
 /// How many sidecars have what was decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

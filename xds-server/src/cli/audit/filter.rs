@@ -1,7 +1,7 @@
 //! Which records are wanted.
 
-use tidegate::delivery::units::Timestamp;
 use tidegate::journal::Record;
+use tidegate_delivery::units::Timestamp;
 
 use super::super::times;
 
@@ -46,9 +46,9 @@ impl Filter {
 
 #[cfg(test)]
 mod tests {
-    use tidegate::delivery::event::Event;
-    use tidegate::delivery::release::RollbackCause;
     use tidegate::journal::{Head, NewRecord};
+    use tidegate_delivery::model::event::Event;
+    use tidegate_delivery::model::release::RollbackCause;
 
     use super::*;
 

@@ -7,8 +7,8 @@ use super::once::Once;
 use crate::config::place::At;
 use crate::config::problem::{Fault, Problems};
 use crate::config::{raw, units};
-use crate::delivery::catalogue::BusinessMetric;
-use crate::delivery::names::MetricName;
+use tidegate_delivery::judge::guardrails::BusinessMetric;
+use tidegate_delivery::names::MetricName;
 
 /// Longest path or header value, in bytes.
 const MAX_TEXT: usize = 256;

@@ -8,8 +8,10 @@ use std::time::Duration;
 use crate::config::place::{At, Place};
 use crate::config::problem::{Fault, Problems};
 use crate::config::{raw, units};
-use crate::delivery::catalogue::{Environment, Environments};
-use crate::delivery::dns::{Dns, EnvironmentRecords, MAX_RECORDS, RecordSet, Tsig, TsigAlgorithm};
+use tidegate_delivery::model::catalogue::{Environment, Environments};
+use tidegate_delivery::model::dns::{
+    Dns, EnvironmentRecords, MAX_RECORDS, RecordSet, Tsig, TsigAlgorithm,
+};
 
 /// How long others may keep an answer unless the file says otherwise.
 const TTL: Duration = Duration::from_secs(30);

@@ -1,13 +1,16 @@
 //! Fleets and their listeners.
 
+use std::collections::BTreeSet;
+
 use super::once::Once;
 use super::{name, text};
 use crate::config::place::At;
 use crate::config::problem::{Fault, Problems};
 use crate::config::suggest::suggest;
-use crate::config::{Fleet, Listener, Purpose, Services, raw, units};
-use crate::delivery::names::ServiceName;
+use crate::config::{Identities, raw, units};
 use crate::door::pattern::{BadPattern, IdentityPattern};
+use tidegate_delivery::names::{FleetName, ServiceName, Services};
+use tidegate_xds::mesh::{Fleet, Listener, Purpose};
 
 /// The fleets, each listener leading to services that exist. `certified` says whether sidecars show
 /// certificates.
@@ -16,7 +19,7 @@ pub(super) fn resolve(
     services: &At<Vec<raw::Service>>,
     certified: bool,
     problems: &mut Problems,
-) -> Vec<Fleet> {
+) -> (Vec<Fleet>, Identities) {
     if written.get().is_empty() {
         problems.add(
             written.place(),
@@ -27,15 +30,19 @@ pub(super) fn resolve(
     let known: Vec<&str> = services.get().iter().map(|s| s.name.get().as_str()).collect();
     let mut names = Once::default();
     let mut fleets = Vec::new();
+    let mut admitted = Identities::new();
     for raw in written.get() {
         let place = raw.name.place();
         names.check("fleet", raw.name.get(), "", place, problems);
         let identities = identities(raw, certified, problems);
         let listeners = listeners(raw, &known, problems);
-        let name = problems.take(place, name(&raw.name));
-        fleets.extend(name.map(|name| Fleet { name, identities, listeners }));
+        let name: Option<FleetName> = problems.take(place, name(&raw.name));
+        if let Some(name) = name {
+            admitted.insert(name.clone(), identities);
+            fleets.push(Fleet { name, listeners });
+        }
     }
-    fleets
+    (fleets, admitted)
 }
 
 /// Who may be of the fleet. Neither may an operator believe that somebody is kept out who is not,
@@ -140,7 +147,7 @@ pub(super) fn services(
         return Services::All;
     }
     let mut once = Once::default();
-    let mut names = Vec::new();
+    let mut names = BTreeSet::new();
     for at in written.get() {
         let (service, place) = (at.get(), at.place());
         once.check("service", service, "", place, problems);

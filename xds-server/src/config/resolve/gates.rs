@@ -12,11 +12,12 @@ use crate::config::problem::{Fault, Problems};
 use crate::config::raw::gates as raw;
 use crate::config::raw::short::Short;
 use crate::config::suggest::suggest;
-use crate::config::{Services, units};
-use crate::delivery::freeze::{Day, Freeze, Scope, Window, time_zone};
-use crate::delivery::names::CheckName;
-use crate::delivery::requires::{Approvals, Requires};
-use crate::delivery::units::Timestamp;
+use crate::config::units;
+use tidegate_delivery::model::freeze::{Day, Freeze, Window, time_zone};
+use tidegate_delivery::model::requires::{Approvals, Requires};
+use tidegate_delivery::names::CheckName;
+use tidegate_delivery::names::Services;
+use tidegate_delivery::units::Timestamp;
 
 /// How long an approval is good for unless the file says otherwise.
 const EXPIRE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -53,7 +54,7 @@ pub(super) fn approvals(
 ) -> Option<Approvals> {
     match at.get() {
         Short::Word(role) => {
-            let role = role.parse().map_err(|error: crate::delivery::names::NameError| {
+            let role = role.parse().map_err(|error: tidegate_delivery::names::NameError| {
                 Fault::new(error.to_string(), "choose another name")
             });
             let role = problems.take(at.place(), role)?;
@@ -87,11 +88,8 @@ pub(super) fn freezes(
         let name = problems.take(place, name(&raw.name));
         let when = window(raw, problems);
         let services = match &raw.services {
-            None => Scope::All,
-            Some(written) => match fleets::services("freeze", written, known, problems) {
-                Services::All => Scope::All,
-                Services::Named(names) => Scope::Named(names.into_iter().collect()),
-            },
+            None => Services::All,
+            Some(written) => fleets::services("freeze", written, known, problems),
         };
         let both = name.zip(when);
         freezes.extend(both.map(|(name, when)| Freeze { name, when, services }));

@@ -7,8 +7,8 @@ use super::business;
 use crate::config::place::{At, Place};
 use crate::config::problem::{Fault, Problems};
 use crate::config::{raw, units};
-use crate::delivery::catalogue::{ErrorRate, Guardrails, Latency, Resources};
-use crate::delivery::units::Ppm;
+use tidegate_delivery::judge::guardrails::{ErrorRate, Guardrails, Latency, Resources};
+use tidegate_delivery::units::Ppm;
 
 /// `base`, with what is written in its place.
 pub(super) fn resolve(

@@ -10,7 +10,7 @@ use super::once::Once;
 use crate::config::place::At;
 use crate::config::problem::{Fault, Problems};
 use crate::config::{raw, units};
-use crate::delivery::hook::{Hook, MAX_RETRIES, MAX_TIMEOUT, Moment, SecretRef};
+use tidegate_delivery::model::hook::{Hook, MAX_RETRIES, MAX_TIMEOUT, Moment, SecretRef};
 
 /// How long one answer may take unless the file says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(10);

@@ -18,11 +18,12 @@ use std::path::{Path, PathBuf};
 
 use super::place::At;
 use super::problem::{Fault, Problem, Problems};
-use super::{Config, Mesh, raw, units};
-use crate::delivery::catalogue::Guardrails;
-use crate::delivery::names::NameError;
-use crate::delivery::plan::Plan;
-use crate::delivery::units::Ppm;
+use super::{Config, raw, units};
+use tidegate_delivery::judge::guardrails::Guardrails;
+use tidegate_delivery::model::plan::Plan;
+use tidegate_delivery::names::NameError;
+use tidegate_delivery::units::Ppm;
+use tidegate_xds::mesh::Mesh;
 
 /// Where the journal lives unless the file says otherwise.
 const DATA_DIR: &str = "data";
@@ -45,7 +46,8 @@ pub(super) fn resolve(root: &raw::Root, base: &Path) -> Result<Config, Vec<Probl
     let services = services::resolve(&root.services, &guardrails, base, &mut problems);
     let notifications = notifications::resolve(&root.notifications, root, base, &mut problems);
     let certified = root.listen.as_ref().is_some_and(|listen| listen.tls.is_some());
-    let fleets = fleets::resolve(&root.fleets, &root.services, certified, &mut problems);
+    let (fleets, identities) =
+        fleets::resolve(&root.fleets, &root.services, certified, &mut problems);
     let known: Vec<&str> = root.services.get().iter().map(|raw| raw.name.get().as_str()).collect();
     let freezes = gates::freezes(&root.freeze, &known, &mut problems);
     let flags = root
@@ -57,6 +59,7 @@ pub(super) fn resolve(root: &raw::Root, base: &Path) -> Result<Config, Vec<Probl
         listen,
         data_dir: base.join(root.data_dir.clone().unwrap_or_else(|| PathBuf::from(DATA_DIR))),
         mesh: Mesh::new(wasm, fleets),
+        identities,
         services,
         freezes,
         false_rollback,

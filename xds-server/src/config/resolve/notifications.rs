@@ -1,5 +1,6 @@
 //! Who is told about releases.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,8 +10,9 @@ use super::once::Once;
 use crate::config::place::At;
 use crate::config::problem::{Fault, Problems};
 use crate::config::suggest::suggest;
-use crate::config::{NoticeLevel, Receiver, ReceiverKind, ReceiverUrl, Services, raw, units};
+use crate::config::{NoticeLevel, Receiver, ReceiverKind, ReceiverUrl, raw, units};
 use crate::effects::notify::template;
+use tidegate_delivery::names::Services;
 
 /// Most receivers: each reads the journal by itself.
 const MAX_RECEIVERS: usize = 20;
@@ -102,7 +104,7 @@ fn services(written: Option<&[At<String>]>, root: &raw::Root, problems: &mut Pro
         return Services::All;
     }
     let known = || root.services.get().iter().map(|service| service.name.get().as_str());
-    let mut named = Vec::new();
+    let mut named = BTreeSet::new();
     for at in written {
         if known().any(|name| name == at.get()) {
             named.extend(problems.take(at.place(), name(at)));

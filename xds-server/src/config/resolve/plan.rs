@@ -6,12 +6,12 @@ use super::gates;
 use crate::config::place::At;
 use crate::config::problem::Problems;
 use crate::config::{raw, units};
-use crate::delivery::health::HealthCheck;
-use crate::delivery::plan::{
+use tidegate_delivery::model::plan::HealthCheck;
+use tidegate_delivery::model::plan::{
     OnFail, Plan, Quorum, ROLLBACK_WINDOW, SmokeTest, Step, Strategy, is_path,
 };
-use crate::delivery::requires::Requires;
-use crate::delivery::units::Ppm;
+use tidegate_delivery::model::requires::Requires;
+use tidegate_delivery::units::Ppm;
 
 /// A canary's shares unless the file says otherwise: ADR-005's.
 const STEPS: [u32; 5] = [5, 10, 25, 50, 100];

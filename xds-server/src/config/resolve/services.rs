@@ -11,11 +11,12 @@ use crate::config::place::{At, Place};
 use crate::config::problem::{Fault, Problems};
 use crate::config::suggest::suggest;
 use crate::config::{raw, units};
-use crate::delivery::catalogue::{
-    Endpoint, Environment, Environments, Guardrails, ServiceSpec, VersionSpec,
+use tidegate_delivery::judge::guardrails::Guardrails;
+use tidegate_delivery::model::catalogue::{
+    Endpoint, Environment, Environments, ServiceSpec, VersionSpec,
 };
-use crate::delivery::names::{ServiceName, VersionName};
-use crate::delivery::plan::Plan;
+use tidegate_delivery::model::plan::Plan;
+use tidegate_delivery::names::{ServiceName, VersionName};
 
 /// The services, defaults filled in.
 pub(super) fn resolve(

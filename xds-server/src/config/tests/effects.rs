@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::{NoticeLevel, ReceiverKind, ReceiverUrl};
-use crate::delivery::hook::SecretRef;
+use tidegate_delivery::model::hook::SecretRef;
 
 const HOOKS: &str = r#"    hooks:
       - {name: queues, on: rolled_back, url: "https://hooks.local/queues", secret_env: HOOK_SECRET}

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::*;
-use crate::delivery::freeze::{Scope, Window};
-use crate::delivery::plan::{OnFail, ROLLBACK_WINDOW};
+use tidegate_delivery::model::freeze::Window;
+use tidegate_delivery::model::plan::{OnFail, ROLLBACK_WINDOW};
+use tidegate_delivery::names::Services;
 
 const MISTAKES: &[Mistake] = &[
     (
@@ -112,10 +113,10 @@ fn what_holds_releases_is_read() {
         text.replace("min_requests: 7}", "min_requests: 7, on_fail: freeze, rollback_window: 2d}");
     let config = check(&text, Path::new("")).unwrap();
     let [nights, year_end] = config.freezes.as_slice() else { panic!("two freezes") };
-    assert_eq!(nights.services, Scope::All);
+    assert_eq!(nights.services, Services::All);
     assert!(matches!(&nights.when, Window::Weekly { days, .. } if days.len() == 2));
     assert!(matches!(year_end.when, Window::Once { start, end } if start < end));
-    assert!(matches!(&year_end.services, Scope::Named(names) if names.len() == 1));
+    assert!(matches!(&year_end.services, Services::Named(names) if names.len() == 1));
     let plan = &config.services[0].plan;
     assert_eq!(plan.requires.checks.len(), 2);
     assert_eq!(plan.requires.approvals.as_ref().map(|gate| gate.count), Some(2));

@@ -9,8 +9,8 @@ use tracing::{info, warn};
 use super::Writer;
 use crate::clock::SkewLog;
 use crate::controller::{CommandError, Origin, Parts, StartError, View};
-use crate::delivery::command::{Command, Refusal};
 use crate::journal::{self, Record, Replayed};
+use tidegate_delivery::model::command::{Command, Refusal};
 
 impl Writer {
     /// Replays the journal, applies the configuration and publishes what follows.
@@ -28,6 +28,7 @@ impl Writer {
             figures: Arc::default(),
             seq: 0,
             kept: 0,
+            mesh: parts.mesh,
             serial: 0,
             skew: SkewLog::default(),
             halted: None,
@@ -51,7 +52,7 @@ impl Writer {
         {
             writer.configure(&Command::ReplaceFlags(flags))?;
         }
-        writer.serial = writer.sidecars.publish(&writer.state);
+        writer.serial = writer.sidecars.publish(&writer.mesh, &writer.state);
         for release in Arc::clone(&writer.state).running() {
             writer.begin_epoch(&release.id);
         }

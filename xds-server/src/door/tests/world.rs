@@ -28,18 +28,18 @@ use tonic::{Status, Streaming};
 
 use super::ca::{Ca, Pair};
 use crate::clock::Clock;
-use crate::delivery::units::Timestamp;
+use crate::counters::Counters;
 use crate::door::access::Access;
 use crate::door::refusals::{Reason, Refusals};
 use crate::door::tls::reload::{Certificates, TlsStats};
 use crate::door::{Door, Limits};
 use crate::telemetry::Telemetry;
 use crate::telemetry::grpc::{FilterConfigs, Reports};
-use crate::xds::counters::Counters;
 use crate::xds::fleet::Ledger;
-use crate::xds::kind::Kind;
-use crate::xds::resources::{FleetSnapshot, Resource, SnapshotSet};
 use crate::xds::serve::{XdsServer, transport};
+use tidegate_delivery::units::Timestamp;
+use tidegate_xds::kind::Kind;
+use tidegate_xds::resources::{FleetSnapshot, Resource, SnapshotSet};
 
 /// How long a busy machine may take for anything.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);

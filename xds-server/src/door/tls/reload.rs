@@ -12,7 +12,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tracing::{error, info};
 
 use super::files::{Contents, TlsError, TlsFiles};
-use crate::xds::counters::Counter;
+use crate::counters::Counter;
 
 /// How often they are read.
 pub const PERIOD: Duration = Duration::from_secs(5);

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::key::KeyError;
-use crate::delivery::units::Timestamp;
+use tidegate_delivery::units::Timestamp;
 
 /// How long the server is given for one answer.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -6,9 +6,9 @@ use hickory_proto::dnssec::DnsSecError;
 use hickory_proto::rr::rdata::tsig::TsigAlgorithm as Algorithm;
 use hickory_proto::rr::{Name, TSigner};
 
-use crate::delivery::dns::{Tsig, TsigAlgorithm};
-use crate::delivery::hook::SecretRef;
 use crate::effects::secret::{self, SecretError};
+use tidegate_delivery::model::dns::{Tsig, TsigAlgorithm};
+use tidegate_delivery::model::hook::SecretRef;
 
 /// By how many seconds the server's clock may differ: what RFC 8945 recommends.
 const FUDGE: u16 = 300;

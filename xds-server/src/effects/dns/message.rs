@@ -10,7 +10,7 @@ use hickory_proto::rr::rdata::{A, AAAA, CNAME};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 
 use super::exchange::{Connection, DnsError};
-use crate::delivery::dns::{Dns, RecordSet};
+use tidegate_delivery::model::dns::{Dns, RecordSet};
 
 /// The types of records that are ours at the name. Others there are left alone.
 const OURS: [RecordType; 3] = [RecordType::A, RecordType::AAAA, RecordType::CNAME];

@@ -8,8 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::delivery::dns::{Tsig, TsigAlgorithm};
-use crate::delivery::units::Timestamp;
+use tidegate_delivery::model::dns::{Tsig, TsigAlgorithm};
+use tidegate_delivery::units::Timestamp;
 
 fn dns(server: std::net::SocketAddr) -> Dns {
     Dns {

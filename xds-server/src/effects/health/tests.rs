@@ -9,9 +9,9 @@ use tokio::net::TcpListener;
 
 use super::{run, *};
 use crate::controller::fakes::{World, anne, until};
-use crate::delivery::catalogue::VersionSpec;
-use crate::delivery::fixtures::*;
-use crate::delivery::release::Phase;
+use tidegate_delivery::fixtures::*;
+use tidegate_delivery::model::catalogue::VersionSpec;
+use tidegate_delivery::model::release::Phase;
 
 const HASTE: Interval =
     Interval { every: Duration::from_millis(1), timeout: Duration::from_secs(60) };

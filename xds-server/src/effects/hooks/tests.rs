@@ -7,12 +7,12 @@ use tokio::task::JoinHandle;
 use super::{run, *};
 use crate::controller::fakes::{World, anne, until};
 use crate::controller::{Parts, View, spawn};
-use crate::delivery::command::ReleaseCommand;
-use crate::delivery::fixtures::*;
-use crate::delivery::hook::{CallEnd, Hook, SecretRef};
-use crate::delivery::release::Phase;
 use crate::effects::fakes::{Fake, Got, HASTE, Mood, outbound};
 use crate::effects::signature;
+use tidegate_delivery::fixtures::*;
+use tidegate_delivery::model::command::ReleaseCommand;
+use tidegate_delivery::model::hook::{CallEnd, Hook, SecretRef};
+use tidegate_delivery::model::release::Phase;
 
 fn hook(fake: &Fake, on: Moment) -> Hook {
     Hook {

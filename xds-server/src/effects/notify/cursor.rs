@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::quiet::Quiet;
-use crate::delivery::names::ReceiverName;
+use tidegate_delivery::names::ReceiverName;
 
 /// How far a receiver came.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

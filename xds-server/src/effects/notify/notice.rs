@@ -4,13 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use super::quiet::Subject;
 use crate::config::NoticeLevel;
-use crate::delivery::event::Event;
-use crate::delivery::names::{ReleaseId, ServiceName};
-use crate::delivery::progress::{Convergence, Refused};
-use crate::delivery::release::RollbackCause;
-use crate::delivery::units::{Ppm, Timestamp};
 use crate::journal::Record;
-use crate::judge::{Finding, Level};
+use tidegate_delivery::judge::{Finding, Level};
+use tidegate_delivery::model::event::Event;
+use tidegate_delivery::model::progress::{Convergence, Refused};
+use tidegate_delivery::model::release::RollbackCause;
+use tidegate_delivery::names::{ReleaseId, ServiceName};
+use tidegate_delivery::units::{Ppm, Timestamp};
 
 /// One thing to tell. Its JSON is in the receivers' cursors, while it waits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::notice::{Mark, Notice};
 use crate::config::NoticeLevel;
-use crate::delivery::names::ReleaseId;
-use crate::delivery::units::Timestamp;
+use tidegate_delivery::names::ReleaseId;
+use tidegate_delivery::units::Timestamp;
 
 /// How often a subject's changes are told within the quiet time. Then the newest waits for its end.
 const CHANGES: usize = 4;
@@ -126,7 +126,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::delivery::fixtures::name;
+    use tidegate_delivery::fixtures::name;
 
     const QUIET: Duration = Duration::from_secs(300);
 

@@ -18,11 +18,11 @@ use super::stats::{Counts, count};
 use super::template::{self, Words};
 use crate::config::{Receiver, ReceiverKind, ReceiverUrl};
 use crate::controller::{CommandError, View};
-use crate::delivery::event::Event;
-use crate::delivery::names::ReleaseId;
-use crate::delivery::state::ServiceState;
 use crate::effects::outbound::{Post, PostError};
 use crate::effects::secret;
+use tidegate_delivery::model::event::Event;
+use tidegate_delivery::model::state::ServiceState;
+use tidegate_delivery::names::ReleaseId;
 
 /// Records that are read at a time.
 const PAGE: usize = 200;

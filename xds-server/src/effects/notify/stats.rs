@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use crate::config::Receiver;
-use crate::delivery::names::ReceiverName;
+use tidegate_delivery::names::ReceiverName;
 
 /// Counts of every receiver.
 #[derive(Debug, Default)]

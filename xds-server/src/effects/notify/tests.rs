@@ -5,13 +5,14 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::config::{NoticeLevel, ReceiverKind, ReceiverUrl, Services};
+use crate::config::{NoticeLevel, ReceiverKind, ReceiverUrl};
 use crate::controller::fakes::{World, anne, until};
-use crate::delivery::command::{Command, ReleaseCommand};
-use crate::delivery::fixtures::*;
-use crate::delivery::group::Member;
-use crate::delivery::units::Timestamp;
 use crate::effects::fakes::{Fake, Got, HASTE, Mood, outbound};
+use tidegate_delivery::fixtures::*;
+use tidegate_delivery::model::command::{Command, ReleaseCommand};
+use tidegate_delivery::model::group::Member;
+use tidegate_delivery::names::Services;
+use tidegate_delivery::units::Timestamp;
 
 fn receiver(called: &str, fake: &Fake) -> Receiver {
     Receiver {
@@ -82,7 +83,10 @@ async fn each_is_told_what_it_wants_to_know_and_a_dead_one_blocks_nobody() {
             ..receiver("some", &some)
         },
         receiver("dead", &dead),
-        Receiver { services: Services::Named(vec![name("product")]), ..receiver("other", &dead) },
+        Receiver {
+            services: Services::Named(std::iter::once(name("product")).collect()),
+            ..receiver("other", &dead)
+        },
     ];
     let handle = lagging().start();
     let (stats, _task) = run(&handle, dir.path(), &receivers);
@@ -180,7 +184,7 @@ async fn sidecars_that_refuse_are_told_of_and_so_is_their_recovery() {
 async fn what_is_about_several_services_is_told_to_all() {
     let dir = tempfile::tempdir().unwrap();
     let fake = Fake::start(&[Mood::Answer(200)]).await;
-    let only = Services::Named(vec![name("product")]);
+    let only = Services::Named(std::iter::once(name("product")).collect());
     let receivers = [Receiver { services: only, ..receiver("team", &fake) }];
     let handle = lagging().start();
     let (_, _task) = run(&handle, dir.path(), &receivers);

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use super::probe::Way;
-use crate::config::{Listener, Mesh, PreviewKey, Purpose};
-use crate::delivery::names::{ServiceName, VersionName};
+use tidegate_delivery::names::{ServiceName, VersionName};
+use tidegate_xds::mesh::{Listener, Mesh, PreviewKey, Purpose};
 
 /// The preview listeners that there are, and what opens them.
 #[derive(Debug, Clone)]

@@ -10,11 +10,11 @@ use tidegate_core::config::VERSION_HEADER;
 use tokio::time::sleep;
 use tracing::warn;
 
-use crate::config::PreviewKey;
-use crate::delivery::catalogue::Endpoint;
-use crate::delivery::names::VersionName;
-use crate::delivery::plan::SmokeTest;
-use crate::xds::resources::{NOT_HERE, PREVIEW_HEADER};
+use tidegate_delivery::model::catalogue::Endpoint;
+use tidegate_delivery::model::plan::SmokeTest;
+use tidegate_delivery::names::VersionName;
+use tidegate_xds::mesh::PreviewKey;
+use tidegate_xds::resources::{NOT_HERE, PREVIEW_HEADER};
 
 /// How long a candidate is given.
 #[derive(Debug, Clone, Copy)]

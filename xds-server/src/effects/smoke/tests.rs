@@ -11,13 +11,14 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::{run, *};
-use crate::config::{Fleet, Listener, Mesh, PreviewKey, Purpose, Services};
 use crate::controller::fakes::{World, anne, until};
-use crate::delivery::catalogue::Environment;
-use crate::delivery::command::ReleaseCommand;
-use crate::delivery::fixtures::*;
-use crate::delivery::release::RollbackCause;
-use crate::xds::resources::{NOT_HERE, PREVIEW_HEADER};
+use tidegate_delivery::fixtures::*;
+use tidegate_delivery::model::catalogue::Environment;
+use tidegate_delivery::model::command::ReleaseCommand;
+use tidegate_delivery::model::release::RollbackCause;
+use tidegate_delivery::names::Services;
+use tidegate_xds::mesh::{Fleet, Listener, Mesh, PreviewKey, Purpose};
+use tidegate_xds::resources::{NOT_HERE, PREVIEW_HEADER};
 
 /// Quick to try again; an answer that never comes is never given up.
 const HASTE: Patience =
@@ -88,9 +89,9 @@ fn preview_at(port: u16) -> Previews {
         services: Services::All,
         purpose: Purpose::Preview,
     };
-    let fleet = Fleet { name: name("edge"), identities: Vec::new(), listeners: vec![listener] };
+    let fleet = Fleet { name: name("edge"), listeners: vec![listener] };
     let dir = tempfile::tempdir().unwrap();
-    let preview_key = PreviewKey::of(dir.path()).unwrap();
+    let preview_key = crate::config::preview_key(dir.path()).unwrap();
     Previews::of_mesh(&Mesh { preview_key, ..Mesh::new("filter.wasm".to_owned(), vec![fleet]) })
 }
 

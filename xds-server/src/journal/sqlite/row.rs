@@ -4,7 +4,7 @@ use rusqlite::{Connection, Row, params};
 
 use super::super::chain::{Content, Hash, Head};
 use super::super::{Broken, JournalError, Record, Written};
-use crate::delivery::units::Timestamp;
+use tidegate_delivery::units::Timestamp;
 
 pub(super) const COLUMNS: &str = "seq, at, actor, reason, event, previous, hash";
 /// A page of records ends early once their events have so many bytes: a flag document may have a million.

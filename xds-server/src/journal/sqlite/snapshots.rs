@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::super::JournalError;
 use super::super::chain::{Hash, Head};
 use super::super::snapshot::{Kept, Snapshot, Unusable};
-use crate::delivery::units::Timestamp;
+use tidegate_delivery::units::Timestamp;
 
 /// So many are left in the file: if the newest is unusable, the one before it may be usable.
 const LEFT: u64 = 2;

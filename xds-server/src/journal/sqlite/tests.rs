@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use super::row::PAGE_BYTES;
 use super::*;
-use crate::delivery::event::Event;
+use tidegate_delivery::model::event::Event;
 
 fn record(key: &str) -> NewRecord {
     NewRecord {

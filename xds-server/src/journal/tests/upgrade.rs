@@ -1,8 +1,8 @@
 //! Journals that earlier versions wrote are opened, verified and folded as they were meant.
 
 use super::*;
-use crate::delivery::release::{Phase, RollbackCause};
-use crate::figures::{Bucket, Window};
+use tidegate_delivery::figures::{Bucket, Window};
+use tidegate_delivery::model::release::{Phase, RollbackCause};
 
 /// Written by the first tidegate, with releases, rollbacks and flags.
 const FORMAT_1: &str = include_str!("../../../testdata/journal-1.sql");

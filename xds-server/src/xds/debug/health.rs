@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-use crate::xds::resources::SnapshotSet;
+use tidegate_xds::resources::SnapshotSet;
 
 /// Whether the port serves, now and whenever that changes.
 #[derive(Debug, Clone)]

@@ -20,11 +20,11 @@ use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 
 use super::fleet::Ledger;
-use super::resources::SnapshotSet;
 use super::serve;
 use health::{Health, Standing};
 pub use reflection::Error as ReflectionError;
 use status::ClientStatus;
+use tidegate_xds::resources::SnapshotSet;
 
 /// Longest request that is read, in bytes: the name of a service, or a few matchers.
 const MAX_REQUEST: usize = 64 * 1024;

@@ -21,10 +21,10 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::access::allowed;
 use super::matcher::Matchers;
-use crate::delivery::units::Timestamp;
 use crate::xds::fleet::{Ledger, Nack, NodeStatus, TypeReport};
-use crate::xds::kind::Kind;
-use crate::xds::protocol::{Holding, HoldingState};
+use tidegate_delivery::units::Timestamp;
+use tidegate_xds::kind::Kind;
+use tidegate_xds::protocol::{Holding, HoldingState};
 
 /// Largest answer, in bytes: what clients take without being told to take more.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;

@@ -35,14 +35,14 @@ use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse
 
 use super::status::ClientStatus;
 use crate::clock::Clock;
-use crate::delivery::units::Timestamp;
+use crate::counters::Counters;
 use crate::door::access::Access;
-use crate::xds::counters::Counters;
 use crate::xds::fleet::Ledger;
-use crate::xds::kind::Kind;
-use crate::xds::protocol::HoldingState;
-use crate::xds::resources::{FleetSnapshot, Resource, SnapshotSet};
 use crate::xds::serve::{XdsServer, transport};
+use tidegate_delivery::units::Timestamp;
+use tidegate_xds::kind::Kind;
+use tidegate_xds::protocol::HoldingState;
+use tidegate_xds::resources::{FleetSnapshot, Resource, SnapshotSet};
 
 /// How long a busy machine may take for anything.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use crate::delivery::units::Timestamp;
-use crate::xds::kind::{Kind, Mode};
-use crate::xds::protocol::{Event, Holding};
+use tidegate_delivery::units::Timestamp;
+use tidegate_xds::kind::{Kind, Mode};
+use tidegate_xds::protocol::{Event, Holding};
 
 /// How many may ask one stream at a time.
 pub(super) const INQUIRIES: usize = 4;

@@ -15,10 +15,10 @@ use super::node::{Node, NodeStatus, Stream};
 use super::tally::{Standing, Tally};
 use super::times::Times;
 use crate::clock::Clock;
-use crate::delivery::names::FleetName;
-use crate::delivery::progress::{AckTimes, Convergence, MAX_NAMED, Refused};
-use crate::xds::kind::{Kind, Mode};
-use crate::xds::protocol::{Event, Holding};
+use tidegate_delivery::model::progress::{AckTimes, Convergence, MAX_NAMED, Refused};
+use tidegate_delivery::names::FleetName;
+use tidegate_xds::kind::{Kind, Mode};
+use tidegate_xds::protocol::{Event, Holding};
 
 /// How many sidecars that left are remembered. Node ids are the clients' own words: without a
 /// bound they could fill the memory.

@@ -8,10 +8,10 @@ use tokio::sync::mpsc;
 
 use super::inspect::Inquiry;
 use super::tally::Standing;
-use crate::delivery::names::FleetName;
-use crate::delivery::units::Timestamp;
-use crate::xds::kind::{Kind, Mode};
-use crate::xds::protocol::Event;
+use tidegate_delivery::names::FleetName;
+use tidegate_delivery::units::Timestamp;
+use tidegate_xds::kind::{Kind, Mode};
+use tidegate_xds::protocol::Event;
 
 /// A sidecar as an operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

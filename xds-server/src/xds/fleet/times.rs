@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 
 use tidegate_core::histogram::Histogram;
 
-use crate::delivery::progress::AckTimes;
-use crate::delivery::units::Timestamp;
+use tidegate_delivery::model::progress::AckTimes;
+use tidegate_delivery::units::Timestamp;
 
 /// Publications that are remembered. A release asks only after that of its step, and the newest
 /// are what an operator looks at.

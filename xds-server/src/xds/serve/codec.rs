@@ -9,8 +9,8 @@ use tonic::Status;
 use tonic::codec::{BufferSettings, DecodeBuf, EncodeBuf};
 
 use super::wire::Wire;
-use crate::xds::protocol::Response;
-use crate::xds::resources::Resource;
+use tidegate_xds::protocol::Response;
+use tidegate_xds::resources::Resource;
 
 /// Where a stream's buffers begin, and are sent at once. Both stay for the life of a stream, and
 /// most streams are idle: tonic's own 8 kB each would be most of what a stream costs.

@@ -1,6 +1,6 @@
 //! xDS over gRPC: ADS, and each type on a service of its own, state of the world and delta.
 //!
-//! Every stream is one task (`stream`) that owns one [`super::protocol::Session`]; the rest here
+//! Every stream is one task (`stream`) that owns one [`tidegate_xds::protocol::Session`]; the rest here
 //! only translates: `rpc` says which path leads to which, `wire` and `codec` turn words into bytes
 //! that all streams share. Nothing is queued for a stream: it looks at the newest
 //! snapshot when it can send. `admission` says when a newcomer's turn is, `aging` when a stream ends.
@@ -24,11 +24,11 @@ use tonic::transport::Server;
 
 use self::admission::Admission;
 use self::aging::Ages;
-use super::counters::Counters;
 use super::fleet::Ledger;
-use super::resources::SnapshotSet;
+use crate::counters::Counters;
 use crate::door::access::Access;
 use crate::door::quota::Quota;
+use tidegate_xds::resources::SnapshotSet;
 
 /// Most streams at once, and of one client. Each costs some ten kilobytes.
 const MAX_STREAMS: (usize, usize) = (20_000, 10_000);

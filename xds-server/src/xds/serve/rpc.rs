@@ -17,8 +17,8 @@ use super::Hub;
 use super::codec::Codec;
 use super::stream::{Replies, open};
 use super::wire::Wire;
-use crate::xds::kind::Kind;
-use crate::xds::protocol::{self, Delta, Scope, Sotw};
+use tidegate_xds::kind::Kind;
+use tidegate_xds::protocol::{self, Delta, Scope, Sotw};
 
 /// Every service, by its name on the wire, and what its methods are named after.
 const SERVICES: [(&str, &str, Scope); 6] = [

@@ -14,13 +14,13 @@ use super::Hub;
 use super::admission::{Closed, Turn};
 use super::aging::Lifetime;
 use super::wire::Wire;
-use crate::delivery::names::FleetName;
+use crate::counters::Counters;
 use crate::door::peer::Peer;
 use crate::door::refusals::Reason;
-use crate::xds::counters::Counters;
 use crate::xds::fleet::Connection;
-use crate::xds::protocol::{Event, Refusal, Response, Scope, Session};
-use crate::xds::resources::{FleetSnapshot, SnapshotSet};
+use tidegate_delivery::names::FleetName;
+use tidegate_xds::protocol::{Event, Refusal, Response, Scope, Session};
+use tidegate_xds::resources::{FleetSnapshot, SnapshotSet};
 
 /// How long a client may take to say who it is.
 const FIRST_REQUEST: Duration = Duration::from_secs(10);

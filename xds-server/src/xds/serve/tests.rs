@@ -25,14 +25,14 @@ use super::admission::Admission;
 use super::aging::Ages;
 use super::{Hub, XdsServer, transport};
 use crate::clock::Clock;
-use crate::delivery::units::Timestamp;
+use crate::counters::Counters;
 use crate::door::access::Access;
 use crate::door::quota::Quota;
 use crate::door::refusals::Reason;
-use crate::xds::counters::Counters;
 use crate::xds::fleet::Ledger;
-use crate::xds::kind::Kind;
-use crate::xds::resources::{FleetSnapshot, Resource, SnapshotSet};
+use tidegate_delivery::units::Timestamp;
+use tidegate_xds::kind::Kind;
+use tidegate_xds::resources::{FleetSnapshot, Resource, SnapshotSet};
 
 /// How long a busy machine may take for anything.
 const PATIENCE: Duration = Duration::from_secs(60);

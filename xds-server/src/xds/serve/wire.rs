@@ -6,10 +6,10 @@ use tidegate_proto::envoy::envoy::config::core::v3::Node;
 use tidegate_proto::envoy::envoy::service::discovery::v3 as envoy;
 
 use super::field::Field;
-use crate::xds::protocol::{
+use tidegate_xds::protocol::{
     Delta, DeltaNames, Dialect, Refusal, Request, Response, Scope, Sotw, SotwNames,
 };
-use crate::xds::resources::Resource;
+use tidegate_xds::resources::Resource;
 
 /// A dialect's messages.
 pub trait Wire: Dialect {
@@ -110,7 +110,7 @@ mod tests {
     use tidegate_proto::envoy::google::protobuf::Any;
 
     use super::*;
-    use crate::xds::kind::Kind;
+    use tidegate_xds::kind::Kind;
 
     /// Any response; names and contents may be empty, and long enough for lengths of three bytes.
     fn responses() -> impl Strategy<Value = Response> {

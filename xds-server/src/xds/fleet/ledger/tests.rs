@@ -1,6 +1,6 @@
 use super::*;
-use crate::delivery::units::Timestamp;
-use crate::xds::kind::Kind;
+use tidegate_delivery::units::Timestamp;
+use tidegate_xds::kind::Kind;
 
 fn ledger() -> Arc<Ledger> {
     Ledger::new(Clock::new(|| Timestamp(7)))

@@ -10,7 +10,7 @@ use super::super::aging::Ages;
 use super::super::transport;
 use super::{Server, clusters, set};
 use crate::door::quota::Client;
-use crate::xds::kind::Kind;
+use tidegate_xds::kind::Kind;
 
 /// Streams that are old when they begin.
 const BRIEF: Ages = Ages { old: Duration::ZERO, spread: Duration::ZERO };

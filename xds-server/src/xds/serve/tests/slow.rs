@@ -10,8 +10,8 @@ use tokio::net::TcpStream;
 
 use super::super::transport_that_waits;
 use super::{Server, clusters, node, set};
-use crate::xds::kind::Kind;
-use crate::xds::resources::{FleetSnapshot, Resource, SnapshotSet};
+use tidegate_xds::kind::Kind;
+use tidegate_xds::resources::{FleetSnapshot, Resource, SnapshotSet};
 
 /// What has resources here: enough responses to fill every place on the way to the client.
 const KINDS: [Kind; 5] =

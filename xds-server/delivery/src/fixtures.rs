@@ -1,0 +1,230 @@
+//! The services that tests release.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::judge::guardrails::Guardrails;
+use crate::judge::{Evidence, Finding, Guardrail, Level, Verdict};
+use crate::model::catalogue::{Endpoint, Environment, Environments, ServiceSpec, VersionSpec};
+use crate::model::command::{Asker, Command, Outcome, Refusal, ReleaseCommand};
+use crate::model::configuration::{Source, Version};
+use crate::model::dns::Dns;
+use crate::model::event::Event;
+use crate::model::freeze::Freeze;
+use crate::model::hook::{Hook, Moment};
+use crate::model::plan::{OnFail, Plan, Quorum, ROLLBACK_WINDOW, SmokeTest, Step, Strategy};
+use crate::model::progress::{Convergence, Observation, Progress, Refused};
+use crate::model::release::Release;
+use crate::model::requires::{Approvals, Requires};
+use crate::model::state::State;
+use crate::reducer::{Sight, decide_command, decide_progress};
+use crate::units::{Ppm, Timestamp};
+
+/// A name of whichever kind is wanted.
+pub fn name<T: FromStr>(name: &str) -> T
+where
+    T::Err: std::fmt::Debug,
+{
+    name.parse().unwrap()
+}
+
+/// One endpoint, at that port.
+pub fn at(port: u16) -> Vec<Endpoint> {
+    vec![Endpoint { host: "127.0.0.1".to_owned(), port }]
+}
+
+pub fn version(port: u16, environment: Option<Environment>) -> VersionSpec {
+    VersionSpec { endpoints: at(port), environment }
+}
+
+/// Steps of ten seconds and ten requests each, watched for a minute.
+pub fn canary(percents: &[u32]) -> Plan {
+    let step = |percent: &u32| Step {
+        weight: Ppm::percent(*percent),
+        time: Duration::from_secs(10),
+        min_requests: 10,
+        approval: None,
+    };
+    Plan {
+        strategy: Strategy::Canary,
+        steps: percents.iter().map(step).collect(),
+        watch: Duration::from_secs(60),
+        smoke_tests: Vec::new(),
+        health: None,
+        convergence: Quorum::default(),
+        requires: Requires::default(),
+        on_fail: OnFail::default(),
+        rollback_window: ROLLBACK_WINDOW,
+    }
+}
+
+pub fn blue_green() -> Plan {
+    Plan {
+        strategy: Strategy::BlueGreen,
+        smoke_tests: vec![SmokeTest { path: "/healthz".to_owned(), expect: 200 }],
+        ..canary(&[100])
+    }
+}
+
+/// A canary service: v1 serves, v2 is there.
+pub fn order() -> ServiceSpec {
+    ServiceSpec {
+        name: name("order"),
+        hosts: vec!["order.local".to_owned()],
+        identity: Vec::new(),
+        versions: BTreeMap::from([
+            (name("v1"), version(9101, None)),
+            (name("v2"), version(9102, None)),
+        ]),
+        stable: name("v1"),
+        environments: None,
+        plan: canary(&[5, 50, 100]),
+        guardrails: Guardrails::default(),
+        hooks: Vec::new(),
+        dns: None,
+    }
+}
+
+/// The same, with gates: a check, two managers before all, and one before its second step.
+pub fn gated_order() -> ServiceSpec {
+    let gate =
+        |count| Some(Approvals { count, role: name("manager"), expire: Duration::from_secs(3600) });
+    let mut spec = order();
+    spec.plan.requires = Requires { checks: BTreeSet::from([name("tests")]), approvals: gate(2) };
+    spec.plan.steps[1].approval = gate(1);
+    spec
+}
+
+/// A blue/green service: v1 serves in blue, green is empty.
+pub fn product() -> ServiceSpec {
+    ServiceSpec {
+        name: name("product"),
+        hosts: vec!["product.local".to_owned()],
+        versions: BTreeMap::from([(name("v1"), version(9201, Some(Environment::Blue)))]),
+        environments: Some(Environments { blue: at(9201), green: at(9202) }),
+        plan: blue_green(),
+        ..order()
+    }
+}
+
+pub fn hook(called: &str, on: Moment, blocking: bool) -> Hook {
+    Hook {
+        name: name(called),
+        on,
+        url: "http://127.0.0.1/".to_owned(),
+        timeout: Duration::from_secs(1),
+        retries: 0,
+        secret: None,
+        blocking,
+    }
+}
+
+/// The name that follows `product`.
+pub fn dns() -> Dns {
+    Dns {
+        zone: "example.org.".to_owned(),
+        name: "product.example.org.".to_owned(),
+        server: "127.0.0.1:53".parse().unwrap(),
+        ttl: Duration::from_secs(30),
+        tsig: None,
+        records: None,
+    }
+}
+
+pub fn start(service: &str, version: &str) -> Command {
+    Command::StartRelease {
+        service: name(service),
+        version: name(version),
+        plan: None,
+        commit: None,
+    }
+}
+
+pub fn verb(release: &str, verb: ReleaseCommand) -> Command {
+    Command::Release(name(release), verb)
+}
+
+/// Somebody who asks.
+pub const fn asker(actor: &str, at: Timestamp) -> Asker<'_> {
+    Asker { actor, reason: None, at }
+}
+
+/// Decides and folds a command of Anne's.
+pub fn run(state: &mut State, now: Timestamp, command: &Command) -> Result<Outcome, Refusal> {
+    run_as(state, &asker("anne", now), command)
+}
+
+/// Decides and folds a command.
+pub fn run_as(state: &mut State, asker: &Asker<'_>, command: &Command) -> Result<Outcome, Refusal> {
+    let now = asker.at;
+    let (events, outcome) = decide_command(state, asker, command)?;
+    for event in &events {
+        state.apply(now, event).unwrap();
+    }
+    Ok(outcome)
+}
+
+/// The state after both services were declared.
+pub fn declared() -> State {
+    let mut state = State::default();
+    let catalogue = configuration(vec![order(), product()], Vec::new());
+    run(&mut state, Timestamp(0), &catalogue).unwrap();
+    state
+}
+
+/// A configuration of these. All have one hash: what is in it makes the difference.
+pub fn configuration(services: Vec<ServiceSpec>, freezes: Vec<Freeze>) -> Command {
+    let version = Version { hash: "of a test".to_owned(), source: Source::File };
+    Command::ApplyConfiguration { version, services, freezes }
+}
+
+/// The newest release of a service.
+pub fn newest<'a>(state: &'a State, service: &str) -> &'a Release {
+    state.services[service].release.as_ref().unwrap()
+}
+
+pub fn requests(requests: u64) -> Evidence {
+    Evidence { requests, ..Evidence::default() }
+}
+
+/// What follows from what is seen of the release of a service that runs.
+pub fn progress(
+    state: &State,
+    service: &str,
+    now: Timestamp,
+    seen: &Observation,
+) -> (Vec<Event>, Progress) {
+    let service = &state.services[service];
+    let release = service.release.as_ref().unwrap();
+    let (events, mut progress) = decide_progress(&[Sight { state, service, release, now, seen }]);
+    (events, progress.remove(0))
+}
+
+/// All is well, and every sidecar has it.
+pub fn healthy(candidate: u64) -> Observation {
+    Observation {
+        verdict: Verdict::Healthy,
+        candidate: requests(candidate),
+        stable: requests(1000),
+        convergence: Convergence { acked: 2, connected: 2, ..Convergence::default() },
+        unheard: Duration::ZERO,
+    }
+}
+
+/// What a sidecar said when it refused its routes.
+pub fn refused() -> Refused {
+    let message = "no such cluster".to_owned();
+    Refused { node: "edge-2".to_owned(), kind: "route", message }
+}
+
+pub fn finding(level: Level) -> Finding {
+    Finding {
+        guardrail: Guardrail::ErrorRate,
+        level,
+        limit: "5%".to_owned(),
+        bad: 60,
+        requests: 1000,
+        window_ms: None,
+    }
+}

@@ -1,0 +1,54 @@
+//! DNS records: what events of the DNS updater and of the catalogue change.
+
+use crate::model::dns::{Dns, DnsState, Following, Published, RecordSet};
+use crate::model::release::{Phase, Release};
+use crate::model::state::ServiceState;
+use crate::units::Timestamp;
+
+impl Release {
+    /// The candidate has all traffic: the records are to follow it.
+    pub(crate) fn expect_dns(&mut self, dns: Option<&Dns>) {
+        self.dns = dns.map(|dns| Following {
+            name: dns.name.clone(),
+            ttl: dns.ttl,
+            verified_at: None,
+            error: None,
+        });
+    }
+}
+
+impl ServiceState {
+    /// The server answers with these records.
+    pub(crate) fn publish_dns(&mut self, at: Timestamp, records: &RecordSet) {
+        let expected = self.wanted_records().as_ref() == Some(records);
+        self.dns =
+            DnsState { published: Some(Published { records: records.clone(), at }), error: None };
+        let Some(release) = self.release.as_mut().filter(|it| it.is_running() && expected) else {
+            return;
+        };
+        let Some(following) = &mut release.dns else { return };
+        following.error = None;
+        following.verified_at = Some(at);
+        if let Phase::Watching { since } = release.phase {
+            let since = release.watched_since(since);
+            release.phase = Phase::Watching { since };
+        }
+    }
+
+    /// The records are not as they should be.
+    pub(crate) fn fail_dns(&mut self, error: &str) {
+        self.dns.error = Some(error.to_owned());
+        let release = self.release.as_mut().filter(|release| release.is_running());
+        if let Some(following) = release.and_then(|release| release.dns.as_mut()) {
+            following.error = Some(error.to_owned());
+        }
+    }
+
+    /// What is no longer declared is not waited for.
+    pub(crate) fn forget_undeclared_dns(&mut self) {
+        if self.spec.dns.is_none() {
+            self.dns = DnsState::default();
+            self.release.iter_mut().for_each(|release| release.dns = None);
+        }
+    }
+}

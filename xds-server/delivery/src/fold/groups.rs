@@ -1,0 +1,38 @@
+//! Release groups: created with their releases, and dropped once a member is no longer the newest of its service.
+
+use crate::model::group::Group;
+use crate::model::misfit::Misfit;
+use crate::model::release::Phase;
+use crate::model::state::State;
+use crate::names::{GroupName, ReleaseId};
+
+impl State {
+    /// A group of releases that began just now. An ended one of that name is forgotten.
+    pub(crate) fn found(&mut self, name: &GroupName, members: &[ReleaseId]) -> Result<(), Misfit> {
+        for id in members {
+            let release = self.release(id).ok_or_else(|| Misfit::NoRelease(id.clone()))?;
+            let begins = matches!(release.phase, Phase::Preparing { .. });
+            if !begins || self.group_of(id).is_some() {
+                return Err(Misfit::Phase(id.clone()));
+            }
+        }
+        if let Some((_, runs)) =
+            self.groups.get(name).and_then(|it| self.members(it).find(|it| it.1.is_running()))
+        {
+            return Err(Misfit::Runs(runs.id.clone()));
+        }
+        self.groups.insert(name.clone(), Group { members: members.to_vec() });
+        Ok(())
+    }
+
+    /// Forgets groups of which a member is no more the newest release of its service: they have
+    /// ended, and cannot go back together any more.
+    pub(crate) fn forget_groups(&mut self) {
+        let services = &self.services;
+        let is_newest = |id: &ReleaseId| {
+            let newest = services.values().filter_map(|it| it.release.as_ref());
+            newest.into_iter().any(|release| release.id == *id)
+        };
+        self.groups.retain(|_, group| group.members.iter().all(is_newest));
+    }
+}

@@ -1,0 +1,300 @@
+//! From counts to a verdict: ADR-005's ceilings, with a minimum of evidence.
+
+use std::time::Duration;
+
+use super::ceiling::{is_beyond_chance, is_exceeded};
+use super::trail::{Trail, Window};
+use super::{Above, Busy, Evidence, Finding, Guardrail, Level, Verdict};
+use crate::judge::guardrails::{Guardrails, Latency, Resources};
+use crate::units::{Ppm, Timestamp};
+
+/// What the candidate's counts say of its release now.
+#[must_use]
+pub fn assess(guardrails: &Guardrails, candidate: &Trail, now: Timestamp) -> Verdict {
+    let limits = limits(guardrails);
+    let mut findings: Vec<Finding> = Vec::new();
+    for limit in &limits {
+        // Limits come worst first: of each guardrail the worst one that is broken is enough.
+        if findings.iter().any(|finding| finding.guardrail == limit.guardrail) {
+            continue;
+        }
+        findings.extend(limit.broken_by(candidate, now, guardrails.min_requests));
+    }
+    if let Some(worst) = findings.iter().position(|finding| finding.level == Level::Rollback) {
+        return Verdict::RollBack { finding: findings.swap_remove(worst) };
+    }
+    if !findings.is_empty() {
+        return Verdict::Alert { findings };
+    }
+    match guardrails.min_requests.saturating_sub(candidate.since_start().requests) {
+        0 => Verdict::Healthy,
+        missing => Verdict::InsufficientData { missing },
+    }
+}
+
+/// One limit, as a ceiling on the share of what counts against it.
+struct Limit {
+    guardrail: Guardrail,
+    level: Level,
+    ceiling: Ppm,
+    /// What counts against it, and out of how many.
+    count: Count,
+    shown: String,
+}
+
+/// What was said of one resource.
+type Resource = fn(&Busy) -> Above;
+
+/// What a limit looks at.
+enum Count {
+    Requests(fn(&Evidence) -> u64),
+    Busy(Resource, fn(Above) -> u64),
+    Business(usize),
+}
+
+impl Count {
+    fn of(&self, evidence: &Evidence) -> (u64, u64) {
+        match self {
+            Self::Requests(bad) => (bad(evidence), evidence.requests),
+            Self::Busy(resource, bad) => {
+                let above = resource(&evidence.busy);
+                (bad(above), above.samples)
+            }
+            Self::Business(rule) => {
+                let share = evidence.business.of(*rule);
+                (share.bad, share.requests)
+            }
+        }
+    }
+}
+
+/// All limits; those of one guardrail follow each other, worst first.
+fn limits(guardrails: &Guardrails) -> Vec<Limit> {
+    let errors = |level, ceiling: Ppm| Limit {
+        guardrail: Guardrail::ErrorRate,
+        level,
+        ceiling,
+        count: Count::Requests(|evidence| evidence.errors),
+        shown: ceiling.to_string(),
+    };
+    let Latency { quantile, warning, critical, rollback } = guardrails.latency;
+    // The p-quantile is above a limit exactly when more than 1 − p of the requests are.
+    let slow = |level, limit: Duration, bad| Limit {
+        guardrail: Guardrail::Latency,
+        level,
+        ceiling: quantile.complement(),
+        count: Count::Requests(bad),
+        shown: format!("{} {limit:?}", shown(quantile)),
+    };
+    let mut limits = vec![
+        errors(Level::Rollback, guardrails.error_rate.rollback),
+        errors(Level::Critical, guardrails.error_rate.alert),
+        slow(Level::Rollback, rollback, |evidence| evidence.slow.rollback),
+        slow(Level::Critical, critical, |evidence| evidence.slow.critical),
+        slow(Level::Warning, warning, |evidence| evidence.slow.warning),
+    ];
+    let resources: [(_, Resource); 3] = [
+        (Guardrail::Cpu, |busy| busy.cpu),
+        (Guardrail::Memory, |busy| busy.memory),
+        (Guardrail::Disk, |busy| busy.disk),
+    ];
+    for (guardrail, of) in resources {
+        let Resources { quantile, warning, critical } = guardrails.resources;
+        let busy = |level, limit: Ppm, bad| Limit {
+            guardrail: guardrail.clone(),
+            level,
+            ceiling: quantile.complement(),
+            count: Count::Busy(of, bad),
+            shown: format!("{} {limit}", shown(quantile)),
+        };
+        limits.push(busy(Level::Critical, critical, |above| above.critical));
+        limits.push(busy(Level::Warning, warning, |above| above.warning));
+    }
+    // The record has a person decide here: an alert holds the release, and nothing more.
+    limits.extend(guardrails.business.iter().enumerate().map(|(place, metric)| Limit {
+        guardrail: Guardrail::Business(metric.name.clone()),
+        level: Level::Critical,
+        ceiling: metric.at_least.complement(),
+        count: Count::Business(place),
+        shown: metric.at_least.complement().to_string(),
+    }));
+    limits
+}
+
+/// `p99`.
+fn shown(quantile: Ppm) -> String {
+    format!("p{}", f64::from(quantile.parts()) / 10_000.0)
+}
+
+impl Limit {
+    fn broken_by(&self, candidate: &Trail, now: Timestamp, enough: u64) -> Option<Finding> {
+        let step = self.count.of(&candidate.since_start());
+        let recent = candidate.recent(now).map(|Window { span, evidence }| {
+            (self.count.of(&evidence), u64::try_from(span.as_millis()).ok())
+        });
+        if let Count::Busy(..) = self.count {
+            // How busy somebody is is a matter of now. Where too little is said of it now, what was
+            // said before stands: silence is no recovery.
+            let [.., (lately, span)] = recent;
+            let (samples, span) = if lately.1 < enough { (step, None) } else { (lately, span) };
+            let (bad, all) = samples;
+            let broken = is_exceeded(bad, all, self.ceiling, enough)
+                || is_beyond_chance(bad, all, self.ceiling);
+            return broken.then(|| self.finding(samples, span));
+        }
+        if is_exceeded(step.0, step.1, self.ceiling, enough) {
+            return Some(self.finding(step, None));
+        }
+        recent.into_iter().find_map(|(counts, span)| {
+            let (bad, all) = counts;
+            is_beyond_chance(bad, all, self.ceiling).then(|| self.finding(counts, span))
+        })
+    }
+
+    fn finding(&self, (bad, requests): (u64, u64), window_ms: Option<u64>) -> Finding {
+        Finding {
+            guardrail: self.guardrail.clone(),
+            level: self.level,
+            limit: self.shown.clone(),
+            bad,
+            requests,
+            window_ms,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_core::config::{AnswerMatch, RequestMatch};
+
+    use super::*;
+    use crate::judge::guardrails::BusinessMetric;
+    use crate::judge::{Share, Slow};
+
+    fn evidence(requests: u64, errors: u64) -> Evidence {
+        Evidence { requests, errors, ..Evidence::default() }
+    }
+
+    fn slow(requests: u64, warning: u64, critical: u64, rollback: u64) -> Evidence {
+        Evidence { requests, slow: Slow { warning, critical, rollback }, ..Evidence::default() }
+    }
+
+    fn busy(samples: u64, warning: u64, critical: u64) -> Evidence {
+        let disk = Above { samples, warning, critical };
+        Evidence { busy: Busy { disk, ..Busy::default() }, ..evidence(10_000, 0) }
+    }
+
+    /// All of it counted long ago, so that only the step's total speaks.
+    fn judged(evidence: Evidence) -> Verdict {
+        judged_by(&Guardrails::default(), evidence)
+    }
+
+    fn judged_by(guardrails: &Guardrails, evidence: Evidence) -> Verdict {
+        let mut trail = Trail::begin(Timestamp(0), Evidence::default());
+        trail.observe(Timestamp(1_000), evidence);
+        trail.observe(Timestamp(100_000), evidence);
+        assess(guardrails, &trail, Timestamp(200_000))
+    }
+
+    fn level(verdict: &Verdict) -> Option<Level> {
+        match verdict {
+            Verdict::RollBack { finding } => Some(finding.level),
+            Verdict::Alert { findings } => findings.iter().map(|finding| finding.level).max(),
+            Verdict::Healthy | Verdict::InsufficientData { .. } => None,
+        }
+    }
+
+    #[test]
+    fn the_records_ceilings() {
+        let cases = [
+            (evidence(1_000, 10), None),
+            (evidence(1_000, 11), Some(Level::Critical)),
+            (evidence(1_000, 50), Some(Level::Critical)),
+            (evidence(1_000, 51), Some(Level::Rollback)),
+            (slow(1_000, 10, 0, 0), None),
+            (slow(1_000, 11, 0, 0), Some(Level::Warning)),
+            (slow(1_000, 900, 11, 0), Some(Level::Critical)),
+            (slow(1_000, 900, 900, 11), Some(Level::Rollback)),
+            // More than one answer in ten came from an instance that was that busy.
+            (busy(1_000, 100, 0), None),
+            (busy(1_000, 101, 100), Some(Level::Warning)),
+            (busy(1_000, 101, 101), Some(Level::Critical)),
+        ];
+        for (candidate, expected) in cases {
+            assert_eq!(level(&judged(candidate)), expected, "{candidate:?}");
+        }
+    }
+
+    #[test]
+    fn a_resource_recovers_when_it_says_so_and_not_by_silence() {
+        let mut trail = Trail::begin(Timestamp(0), Evidence::default());
+        trail.observe(Timestamp(1_000), busy(1_000, 1_000, 0));
+        let at = |trail: &Trail, now| level(&assess(&Guardrails::default(), trail, now));
+        assert_eq!(at(&trail, Timestamp(1_000)), Some(Level::Warning));
+        trail.observe(Timestamp(100_000), busy(1_000, 1_000, 0));
+        assert_eq!(at(&trail, Timestamp(100_000)), Some(Level::Warning), "nothing was said since");
+        trail.observe(Timestamp(101_000), busy(1_200, 1_000, 0));
+        assert_eq!(at(&trail, Timestamp(101_000)), None);
+    }
+
+    #[test]
+    fn a_bad_business_metric_alerts_and_leaves_the_decision_to_people() {
+        let order_success = BusinessMetric {
+            name: "order_success".parse().unwrap(),
+            of: RequestMatch::default(),
+            good: AnswerMatch { status: (200, 299), header: None },
+            at_least: Ppm::percent(95),
+        };
+        let guardrails = Guardrails { business: vec![order_success], ..Guardrails::default() };
+        let of = |requests, bad| {
+            let business = [Share { requests, bad }].into_iter().collect();
+            judged_by(&guardrails, Evidence { business, ..evidence(10_000, 0) })
+        };
+        assert_eq!(of(1_000, 50), Verdict::Healthy);
+        let Verdict::Alert { findings } = of(1_000, 1_000) else { panic!("no alert") };
+        let [finding] = findings.as_slice() else { panic!("{findings:?}") };
+        assert_eq!(finding.level, Level::Critical);
+        assert_eq!(finding.guardrail.to_string(), "share of bad `order_success`");
+        assert_eq!((finding.limit.as_str(), finding.bad), ("5%", 1_000));
+    }
+
+    #[test]
+    fn no_data_is_no_evidence() {
+        assert_eq!(
+            judged(Evidence::default()),
+            Verdict::InsufficientData { missing: Guardrails::default().min_requests }
+        );
+    }
+
+    #[test]
+    fn both_guardrails_may_alert_together() {
+        let Verdict::Alert { findings } = judged(Evidence { errors: 11, ..slow(1_000, 11, 0, 0) })
+        else {
+            panic!("no alert");
+        };
+        assert_eq!(findings.len(), 2);
+    }
+
+    #[test]
+    fn a_finding_says_its_limit_as_configured() {
+        let Verdict::RollBack { finding } = judged(slow(100, 50, 50, 50)) else {
+            panic!("no rollback");
+        };
+        assert_eq!(finding.limit, "p99 10s");
+        assert_eq!(finding.window_ms, None);
+    }
+
+    #[test]
+    fn a_version_that_breaks_late_is_found_in_the_last_second() {
+        let mut trail = Trail::begin(Timestamp(0), Evidence::default());
+        for tenth in 1..=3_000 {
+            trail.observe(Timestamp(tenth * 100), evidence(tenth * 5, 0));
+        }
+        trail.observe(Timestamp(300_250), evidence(15_013, 13));
+        let verdict = assess(&Guardrails::default(), &trail, Timestamp(300_250));
+        let Verdict::RollBack { finding } = verdict else {
+            panic!("{verdict:?}");
+        };
+        assert_eq!((finding.bad, finding.window_ms), (13, Some(1_000)));
+    }
+}

@@ -1,0 +1,125 @@
+//! The promises that can be broken, by name.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::{MetricName, NameError};
+
+/// What stands before a business metric's name.
+const BUSINESS: &str = "business/";
+
+/// A promise that can be broken. Written as one word, because it is a key in JSON.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Guardrail {
+    /// The share of failed requests: `error_rate`.
+    ErrorRate,
+    /// One quantile of the response time: `latency`.
+    Latency,
+    /// Use of CPU: `cpu`.
+    Cpu,
+    /// Use of memory: `memory`.
+    Memory,
+    /// Use of the disk: `disk`.
+    Disk,
+    /// A business metric: `business/NAME`.
+    Business(MetricName),
+}
+
+/// No guardrail is called that.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GuardrailError {
+    /// Not one of the words.
+    #[error("`{0}` is no guardrail: error_rate, latency, cpu, memory, disk or business/NAME")]
+    Unknown(String),
+    /// A business metric that cannot be called that.
+    #[error(transparent)]
+    Name(#[from] NameError),
+}
+
+impl From<Guardrail> for String {
+    fn from(guardrail: Guardrail) -> Self {
+        match guardrail {
+            Guardrail::ErrorRate => "error_rate".to_owned(),
+            Guardrail::Latency => "latency".to_owned(),
+            Guardrail::Cpu => "cpu".to_owned(),
+            Guardrail::Memory => "memory".to_owned(),
+            Guardrail::Disk => "disk".to_owned(),
+            Guardrail::Business(name) => format!("{BUSINESS}{name}"),
+        }
+    }
+}
+
+impl FromStr for Guardrail {
+    type Err = GuardrailError;
+
+    fn from_str(word: &str) -> Result<Self, GuardrailError> {
+        Ok(match word {
+            "error_rate" => Self::ErrorRate,
+            "latency" => Self::Latency,
+            "cpu" => Self::Cpu,
+            "memory" => Self::Memory,
+            "disk" => Self::Disk,
+            other => match other.strip_prefix(BUSINESS) {
+                Some(name) => Self::Business(name.parse()?),
+                None => {
+                    let word = other.chars().take(40).collect();
+                    return Err(GuardrailError::Unknown(word));
+                }
+            },
+        })
+    }
+}
+
+impl TryFrom<String> for Guardrail {
+    type Error = GuardrailError;
+
+    fn try_from(word: String) -> Result<Self, GuardrailError> {
+        word.parse()
+    }
+}
+
+/// For people.
+impl fmt::Display for Guardrail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ErrorRate => f.write_str("error rate"),
+            Self::Latency => f.write_str("latency"),
+            Self::Cpu => f.write_str("use of CPU"),
+            Self::Memory => f.write_str("use of memory"),
+            Self::Disk => f.write_str("use of disk"),
+            Self::Business(name) => write!(f, "share of bad `{name}`"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn each_is_a_key_in_json_and_comes_back() {
+        let all = [
+            Guardrail::ErrorRate,
+            Guardrail::Latency,
+            Guardrail::Cpu,
+            Guardrail::Memory,
+            Guardrail::Disk,
+            Guardrail::Business("order_success".parse().unwrap()),
+        ];
+        let map: BTreeMap<_, _> = all.into_iter().zip(0..).collect();
+        let json = serde_json::to_string(&map).unwrap();
+        assert_eq!(
+            json,
+            r#"{"error_rate":0,"latency":1,"cpu":2,"memory":3,"disk":4,"business/order_success":5}"#
+        );
+        assert_eq!(serde_json::from_str::<BTreeMap<Guardrail, i32>>(&json).unwrap(), map);
+        for word in ["", "business", "business/", "business/a b", "errors"] {
+            assert!(word.parse::<Guardrail>().is_err(), "{word}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The judge, pure: what the counts say of a release now.
+//!
+//! The words are here; [`assess`] turns counts into them, [`ceiling`] is the test behind it,
+//! and [`trail`] keeps the recent past, so that a version that breaks late is found as fast.
+
+pub mod assess;
+pub mod ceiling;
+mod evidence;
+mod guardrail;
+pub mod guardrails;
+pub mod trail;
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::evidence::{Above, Business, Busy, Evidence, Share, Slow};
+pub use self::guardrail::{Guardrail, GuardrailError};
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Somebody should know.
+    Warning,
+    /// Somebody should look now.
+    Critical,
+    /// The release goes back.
+    Rollback,
+}
+
+/// A limit that was crossed, with the numbers that show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Which guardrail.
+    pub guardrail: Guardrail,
+    /// At which of its limits.
+    pub level: Level,
+    /// The limit, as configured: `5%`, `p99 10s`.
+    pub limit: String,
+    /// Requests that count against it; for a resource, answers that said how busy it was.
+    pub bad: u64,
+    /// Out of how many.
+    pub requests: u64,
+    /// Counted over the last so many milliseconds; absent: since the step began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_ms: Option<u64>,
+}
+
+/// What the judge says of a release now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub enum Verdict {
+    /// Every promise is kept, on enough evidence.
+    Healthy,
+    /// Nothing is wrong so far, but too little was seen to say so.
+    InsufficientData {
+        /// How many more requests are needed.
+        missing: u64,
+    },
+    /// Limits are crossed that somebody should know of.
+    Alert {
+        /// One a guardrail, the worst of each.
+        findings: Vec<Finding>,
+    },
+    /// The release must go back.
+    RollBack {
+        /// Why.
+        finding: Finding,
+    },
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+            Self::Rollback => "rollback",
+        })
+    }
+}
+
+/// With the numbers: `latency above p99 2s: 8 of 90 requests in 5s`.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { guardrail, level: _, limit, bad, requests, window_ms } = self;
+        write!(f, "{guardrail} above {limit}: {bad} of {requests} requests")?;
+        match window_ms.map(Duration::from_millis) {
+            Some(window) => write!(f, " in {}", humantime::format_duration(window)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Healthy => f.write_str("healthy"),
+            Self::InsufficientData { missing } => write!(f, "needs {missing} more requests"),
+            Self::Alert { findings } => {
+                let alerts: Vec<String> =
+                    findings.iter().map(|it| format!("{}: {it}", it.level)).collect();
+                f.write_str(&alerts.join("; "))
+            }
+            Self::RollBack { finding } => write!(f, "rolls back: {finding}"),
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! What the operator declared: services, where their versions run, and what is promised of them.
+//!
+//! This is the resolved form, with every default filled in; `config` makes it from the YAML.
+
+use crate::judge::guardrails::Guardrails;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use tidegate_core::config::IdentitySource;
+
+use crate::model::dns::Dns;
+use crate::model::hook::{Hook, MAX_HOOKS};
+use crate::model::plan::{Plan, PlanError};
+use crate::names::{ServiceName, VersionName};
+
+/// Most endpoints that a version may have.
+pub const MAX_ENDPOINTS: usize = 1000;
+/// Most versions that a service may have at a time: each is a cluster in every sidecar.
+pub const MAX_VERSIONS: usize = 200;
+
+/// One service as declared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceSpec {
+    /// Its name.
+    pub name: ServiceName,
+    /// The `Host` values that lead to it: lower case, no port.
+    pub hosts: Vec<String>,
+    /// Where a user's identity is found; the first that is present counts.
+    pub identity: Vec<IdentitySource>,
+    /// The versions that are deployed now. For blue/green: at most one in each environment.
+    pub versions: BTreeMap<VersionName, VersionSpec>,
+    /// The version that serves before any release was made.
+    pub stable: VersionName,
+    /// Blue/green services: the two places where a version can be deployed.
+    pub environments: Option<Environments>,
+    /// How a release of it goes, unless the release brings its own plan.
+    pub plan: Plan,
+    /// What a release must keep.
+    pub guardrails: Guardrails,
+    /// Whom its releases tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<Hook>,
+    /// The name that follows its active environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<Dns>,
+}
+
+/// Where one version runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionSpec {
+    /// At least one.
+    pub endpoints: Vec<Endpoint>,
+    /// The environment that holds it, for blue/green services.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<Environment>,
+}
+
+/// `host:port`. An IP address is served by EDS; a DNS name is resolved by Envoy itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// IP address or DNS name.
+    pub host: String,
+    /// 1 to 65535.
+    pub port: u16,
+}
+
+/// One of the two places of a blue/green service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Environment {
+    /// The one that blue/green services usually start on.
+    Blue,
+    /// The other.
+    Green,
+}
+
+impl Environment {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Blue, Self::Green];
+
+    /// The opposite environment.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Blue => Self::Green,
+            Self::Green => Self::Blue,
+        }
+    }
+}
+
+impl fmt::Display for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Blue => "blue",
+            Self::Green => "green",
+        })
+    }
+}
+
+/// The endpoints of both environments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Environments {
+    /// Blue's.
+    pub blue: Vec<Endpoint>,
+    /// Green's.
+    pub green: Vec<Endpoint>,
+}
+
+impl Environments {
+    /// The endpoints of one environment.
+    #[must_use]
+    pub fn endpoints(&self, environment: Environment) -> &[Endpoint] {
+        match environment {
+            Environment::Blue => &self.blue,
+            Environment::Green => &self.green,
+        }
+    }
+}
+
+/// Why a service, or a version of it, cannot be as it was declared.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SpecError {
+    /// Stable is none of the versions.
+    #[error("its stable version `{0}` is not among its versions")]
+    UnknownStable(VersionName),
+    /// One environment, two versions.
+    #[error("its versions `{first}` and `{second}` are both in {environment}")]
+    SharedEnvironment {
+        /// The environment.
+        environment: Environment,
+        /// One version in it.
+        first: VersionName,
+        /// The other.
+        second: VersionName,
+    },
+    /// More than every sidecar should hold.
+    #[error(
+        "a service may have at most {MAX_VERSIONS} versions: deploy over the name of one that no longer serves"
+    )]
+    TooManyVersions,
+    /// Nowhere to run, or in too many places.
+    #[error("version `{0}` needs 1 to {MAX_ENDPOINTS} endpoints")]
+    Endpoints(VersionName),
+    /// Nothing that Envoy could connect to.
+    #[error(
+        "`{host}:{port}` is no endpoint: it must be an IP address or a DNS name, and a port from 1 to 65535"
+    )]
+    BadEndpoint {
+        /// The refused host's beginning.
+        host: String,
+        /// Its port.
+        port: u16,
+    },
+    /// A blue/green service's version that is in neither environment.
+    #[error("version `{0}` needs an environment, blue or green, because its service has both")]
+    NoEnvironment(VersionName),
+    /// An environment where there is none.
+    #[error("version `{0}` is in an environment, but its service has none")]
+    StrayEnvironment(VersionName),
+    /// More than anybody reads.
+    #[error("a service may have at most {MAX_HOOKS} hooks")]
+    TooManyHooks,
+    /// Records that would have nothing to follow.
+    #[error("only a service with environments has DNS records that follow the active one")]
+    StrayDns,
+    /// The plan cannot be followed.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+}
+
+impl ServiceSpec {
+    /// Checks what the engine relies on.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        if !self.versions.contains_key(&self.stable) {
+            return Err(SpecError::UnknownStable(self.stable.clone()));
+        }
+        if self.versions.len() > MAX_VERSIONS {
+            return Err(SpecError::TooManyVersions);
+        }
+        if self.hooks.len() > MAX_HOOKS {
+            return Err(SpecError::TooManyHooks);
+        }
+        if self.dns.is_some() && self.environments.is_none() {
+            return Err(SpecError::StrayDns);
+        }
+        let mut taken = BTreeMap::new();
+        for (name, version) in &self.versions {
+            version.validate(name, self.environments.is_some())?;
+            let Some(environment) = version.environment else {
+                continue;
+            };
+            if let Some(first) = taken.insert(environment, name) {
+                return Err(SpecError::SharedEnvironment {
+                    environment,
+                    first: first.clone(),
+                    second: name.clone(),
+                });
+            }
+        }
+        Ok(self.plan.validate()?)
+    }
+}
+
+impl VersionSpec {
+    /// Checks one version of a service that has environments, or has none.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn validate(&self, name: &VersionName, environments: bool) -> Result<(), SpecError> {
+        if !(1..=MAX_ENDPOINTS).contains(&self.endpoints.len()) {
+            return Err(SpecError::Endpoints(name.clone()));
+        }
+        match (environments, self.environment) {
+            (true, None) => Err(SpecError::NoEnvironment(name.clone())),
+            (false, Some(_)) => Err(SpecError::StrayEnvironment(name.clone())),
+            _ => self.endpoints.iter().try_for_each(Endpoint::validate),
+        }
+    }
+}
+
+/// `host:port`; an IPv6 address in brackets.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
+}
+
+impl Endpoint {
+    fn validate(&self) -> Result<(), SpecError> {
+        let dns = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        let named = (1..=253).contains(&self.host.len()) && self.host.bytes().all(dns);
+        let known = named || self.host.parse::<std::net::IpAddr>().is_ok();
+        if known && self.port != 0 {
+            return Ok(());
+        }
+        Err(SpecError::BadEndpoint { host: self.host.chars().take(60).collect(), port: self.port })
+    }
+}

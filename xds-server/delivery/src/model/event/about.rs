@@ -1,0 +1,222 @@
+//! What an event is called, and what it is about.
+
+use super::Event;
+use crate::names::{ReleaseId, ServiceName};
+
+impl Event {
+    /// What happened, in one word: the tag of its JSON.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::CatalogueApplied { .. } => "catalogue_applied",
+            Self::ConfigurationApplied { .. } => "configuration_applied",
+            Self::VersionRegistered { .. } => "version_registered",
+            Self::ReleaseStarted { .. } => "release_started",
+            Self::HealthSeen { .. } => "health_seen",
+            Self::GroupStarted { .. } => "group_started",
+            Self::SmokeTestsPassed { .. } => "smoke_tests_passed",
+            Self::StepEntered { .. } => "step_entered",
+            Self::StepConverged { .. } => "step_converged",
+            Self::Paused { .. } => "paused",
+            Self::Resumed { .. } => "resumed",
+            Self::AlertRaised { .. } => "alert_raised",
+            Self::AlertCleared { .. } => "alert_cleared",
+            Self::Held { .. } => "held",
+            Self::Approved { .. } => "approved",
+            Self::CheckReported { .. } => "check_reported",
+            Self::SignalRaised { .. } => "signal_raised",
+            Self::SignalCleared { .. } => "signal_cleared",
+            Self::VersionQuarantined { .. } => "version_quarantined",
+            Self::QuarantineLifted { .. } => "quarantine_lifted",
+            Self::FreezesApplied { .. } => "freezes_applied",
+            Self::LineStopped { .. } => "line_stopped",
+            Self::LineStarted { .. } => "line_started",
+            Self::RollbackWindowClosed { .. } => "rollback_window_closed",
+            Self::RolledBack { .. } => "rolled_back",
+            Self::Completed { .. } => "completed",
+            Self::StableRestored { .. } => "stable_restored",
+            Self::HookSucceeded { .. } => "hook_succeeded",
+            Self::HookFailed { .. } => "hook_failed",
+            Self::DnsFollowed { .. } => "dns_followed",
+            Self::DnsFailed { .. } => "dns_failed",
+            Self::FlagsReplaced { .. } => "flags_replaced",
+            Self::FlagSet { .. } => "flag_set",
+            Self::FlagDeleted { .. } => "flag_deleted",
+        }
+    }
+
+    /// The service that it is about, by name: also one that is no longer declared.
+    #[must_use]
+    pub fn service(&self) -> Option<&str> {
+        match self.about() {
+            About::Service(service) => Some(service.as_str()),
+            // A release's id is that of its service and a number.
+            About::Release(id) => id.as_str().rsplit_once('.').map(|(service, _)| service),
+            About::Neither => None,
+        }
+    }
+
+    /// The flag that it is about.
+    #[must_use]
+    pub fn flag(&self) -> Option<&str> {
+        match self {
+            Self::FlagSet { key, .. } | Self::FlagDeleted { key } => Some(key),
+            _ => None,
+        }
+    }
+
+    /// The release that it is about.
+    #[must_use]
+    pub const fn release(&self) -> Option<&ReleaseId> {
+        match self.about() {
+            About::Release(id) => Some(id),
+            About::Service(_) | About::Neither => None,
+        }
+    }
+
+    /// Every kind is named here, so that a new one cannot be forgotten.
+    const fn about(&self) -> About<'_> {
+        match self {
+            Self::ReleaseStarted { id, .. }
+            | Self::HealthSeen { id, .. }
+            | Self::SmokeTestsPassed { id }
+            | Self::StepEntered { id, .. }
+            | Self::StepConverged { id, .. }
+            | Self::Paused { id }
+            | Self::Resumed { id }
+            | Self::AlertRaised { id, .. }
+            | Self::AlertCleared { id, .. }
+            | Self::Held { id, .. }
+            | Self::Approved { id, .. }
+            | Self::RolledBack { id, .. }
+            | Self::HookSucceeded { id, .. }
+            | Self::HookFailed { id, .. }
+            | Self::Completed { id, .. } => About::Release(id),
+            Self::VersionRegistered { service, .. }
+            | Self::CheckReported { service, .. }
+            | Self::SignalRaised { service, .. }
+            | Self::SignalCleared { service, .. }
+            | Self::VersionQuarantined { service, .. }
+            | Self::QuarantineLifted { service, .. }
+            | Self::LineStopped { service: Some(service), .. }
+            | Self::LineStarted { service: Some(service) }
+            | Self::RollbackWindowClosed { service, .. }
+            | Self::StableRestored { service, .. }
+            | Self::DnsFollowed { service, .. }
+            | Self::DnsFailed { service, .. } => About::Service(service),
+            Self::CatalogueApplied { .. }
+            | Self::ConfigurationApplied { .. }
+            | Self::GroupStarted { .. }
+            | Self::FreezesApplied { .. }
+            | Self::LineStopped { service: None, .. }
+            | Self::LineStarted { service: None }
+            | Self::FlagsReplaced { .. }
+            | Self::FlagSet { .. }
+            | Self::FlagDeleted { .. } => About::Neither,
+        }
+    }
+}
+
+/// What an event is about, as narrow as it says.
+enum About<'a> {
+    Release(&'a ReleaseId),
+    Service(&'a ServiceName),
+    Neither,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::model::release::RollbackCause;
+
+    /// The members of all kinds: each takes its own.
+    const MEMBERS: &str = r#"{
+        "id": "shop.order.7", "service": "shop.order", "version": "v2", "by": "anne",
+        "candidate": "v2", "stable": "v1", "step": 0, "weight": 50000, "more": 0, "unwell": [],
+        "plan": {"strategy": "canary", "steps": [], "watch": 60000},
+        "finding": {
+            "guardrail": "error_rate", "level": "rollback", "limit": "5%", "bad": 6, "requests": 99
+        },
+        "guardrail": "error_rate", "check": "tests", "result": {"passed": true}, "signal": "orders",
+        "approval": {"by": "anne", "role": "manager", "step": 0, "until": 1},
+        "hook": "chat", "attempts": 1, "error": "refused", "records": {"addresses": ["10.0.0.1"]},
+        "spec": {"endpoints": [{"host": "10.0.0.1", "port": 80}]}, "services": [], "freezes": [],
+        "hash": "00", "source": "file", "members": [], "key": "beta", "flags": {}, "definition": {}
+    }"#;
+
+    fn event(kind: &str) -> Event {
+        let mut members: Value = serde_json::from_str(MEMBERS).unwrap();
+        members["event"] = kind.into();
+        let event: Event = serde_json::from_value(members).unwrap();
+        assert_eq!(event.kind(), kind);
+        event
+    }
+
+    #[test]
+    fn whatever_is_about_a_service_says_which() {
+        for kind in [
+            "version_registered",
+            "check_reported",
+            "signal_raised",
+            "signal_cleared",
+            "version_quarantined",
+            "quarantine_lifted",
+            "line_stopped",
+            "line_started",
+            "rollback_window_closed",
+            "stable_restored",
+            "dns_followed",
+            "dns_failed",
+        ] {
+            let event = event(kind);
+            assert_eq!((event.service(), event.release()), (Some("shop.order"), None), "{kind}");
+        }
+    }
+
+    #[test]
+    fn whatever_is_about_a_release_is_about_its_service() {
+        let id: ReleaseId = "shop.order.7".parse().unwrap();
+        let kinds = [
+            "release_started",
+            "health_seen",
+            "smoke_tests_passed",
+            "step_entered",
+            "step_converged",
+            "paused",
+            "resumed",
+            "alert_raised",
+            "alert_cleared",
+            "held",
+            "approved",
+            "completed",
+            "hook_succeeded",
+            "hook_failed",
+        ];
+        // Its `cause` is written otherwise than that of `stable_restored`.
+        let back = Event::RolledBack { id: id.clone(), cause: RollbackCause::Operator };
+        for event in kinds.into_iter().map(event).chain([back]) {
+            let about = (event.service(), event.release());
+            assert_eq!(about, (Some("shop.order"), Some(&id)), "{}", event.kind());
+        }
+    }
+
+    #[test]
+    fn what_is_about_all_names_no_service() {
+        let kinds = [
+            "catalogue_applied",
+            "configuration_applied",
+            "group_started",
+            "freezes_applied",
+            "flags_replaced",
+            "flag_set",
+            "flag_deleted",
+        ];
+        let stopped = Event::LineStopped { service: None, by: "anne".to_owned(), reason: None };
+        let line = [stopped, Event::LineStarted { service: None }];
+        for event in kinds.into_iter().map(event).chain(line) {
+            assert_eq!((event.service(), event.release()), (None, None), "{}", event.kind());
+        }
+    }
+}

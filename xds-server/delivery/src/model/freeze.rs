@@ -1,0 +1,233 @@
+//! Times in which no release goes forward, and the line that anybody may stop. Neither holds a
+//! rollback, and neither changes the state: they decide only whether something is decided.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use jiff::Zoned;
+use jiff::civil::{Time, Weekday};
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+use serde::{Deserialize, Serialize};
+
+use crate::model::state::{ServiceState, State};
+use crate::model::words::because;
+use crate::names::{FreezeName, Services};
+use crate::units::Timestamp;
+
+/// Most freezes that can be declared.
+pub const MAX_FREEZES: usize = 100;
+
+/// The time zones that were built in: what a machine has on its disk must not change a decision.
+static TIME_ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
+
+/// A time in which no release goes forward.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Freeze {
+    /// Its name.
+    pub name: FreezeName,
+    /// When.
+    pub when: Window,
+    /// The services that it holds.
+    pub services: Services,
+}
+
+/// When a freeze is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Window {
+    /// On some days of each week.
+    Weekly {
+        /// The days on which it begins.
+        days: BTreeSet<Day>,
+        /// When it begins on each of them.
+        from: Time,
+        /// When it ends: on the same day, or, if that is no later, on the next.
+        to: Time,
+        /// Whose days and hours: a name of the IANA time zone database.
+        time_zone: String,
+    },
+    /// Once.
+    Once {
+        /// From then on.
+        start: Timestamp,
+        /// Until then.
+        end: Timestamp,
+    },
+}
+
+/// A day of the week.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "a day of the week is what it is called")]
+pub enum Day {
+    Mon,
+    Tue,
+    Wed,
+    Thu,
+    Fri,
+    Sat,
+    Sun,
+}
+
+/// That somebody stopped the line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stop {
+    /// Since when.
+    pub since: Timestamp,
+    /// Who.
+    pub by: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A time zone that is not known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no time zone")]
+pub struct UnknownZone(pub String);
+
+/// The time zone of a name, such as `Europe/Berlin`.
+///
+/// # Errors
+/// When there is none of that name.
+pub fn time_zone(name: &str) -> Result<TimeZone, UnknownZone> {
+    TIME_ZONES.get(name).map_err(|_| UnknownZone(name.chars().take(60).collect()))
+}
+
+impl Window {
+    /// When it ends, if it is now.
+    fn ends(&self, now: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Once { start, end } => (*start <= now && now < *end).then_some(*end),
+            Self::Weekly { days, from, to, time_zone } => {
+                // Both were checked when it was declared.
+                let zone = self::time_zone(time_zone).ok()?;
+                let at = jiff::Timestamp::from_millisecond(i64::try_from(now.0).ok()?).ok()?;
+                let today = at.to_zoned(zone.clone()).date();
+                let begun = [Some(today), today.yesterday().ok()].into_iter().flatten();
+                let windows = begun.filter(|day| days.contains(&Day::of(day.weekday())));
+                let ends = windows.filter_map(|day| {
+                    let last = if to > from { day } else { day.tomorrow().ok()? };
+                    let start = day.to_datetime(*from).to_zoned(zone.clone()).ok()?;
+                    let end = last.to_datetime(*to).to_zoned(zone.clone()).ok()?;
+                    (start.timestamp() <= at && at < end.timestamp()).then(|| stamp(&end))
+                });
+                ends.max()
+            }
+        }
+    }
+}
+
+fn stamp(at: &Zoned) -> Timestamp {
+    Timestamp(u64::try_from(at.timestamp().as_millisecond()).unwrap_or(0))
+}
+
+impl Day {
+    const fn of(day: Weekday) -> Self {
+        match day {
+            Weekday::Monday => Self::Mon,
+            Weekday::Tuesday => Self::Tue,
+            Weekday::Wednesday => Self::Wed,
+            Weekday::Thursday => Self::Thu,
+            Weekday::Friday => Self::Fri,
+            Weekday::Saturday => Self::Sat,
+            Weekday::Sunday => Self::Sun,
+        }
+    }
+}
+
+impl State {
+    /// What keeps releases of a service from going forward now, in plain words: stopped lines
+    /// and freezes.
+    #[must_use]
+    pub fn closed(&self, service: &ServiceState, now: Timestamp) -> Vec<String> {
+        let name = &service.spec.name;
+        let everywhere = self.stopped.as_ref().map(|stop| ("the line".to_owned(), stop));
+        let here = service.stopped.as_ref().map(|stop| (format!("the line of `{name}`"), stop));
+        let stops = everywhere.into_iter().chain(here).map(|(line, stop)| {
+            let why = because(stop.reason.as_deref());
+            format!("{line} to go, which {} stopped{why}", stop.by)
+        });
+        let freezes = self.freezes.iter().filter(|it| it.services.include(name));
+        let freezes = freezes.filter_map(|it| {
+            let end = it.when.ends(now)?;
+            Some(format!("the freeze `{}` to end, {end}", it.name))
+        });
+        stops.chain(freezes).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::name;
+
+    fn at(time: &str) -> Timestamp {
+        let time: jiff::Timestamp = time.parse().unwrap();
+        Timestamp(u64::try_from(time.as_millisecond()).unwrap())
+    }
+
+    fn weekly(days: &[Day], from: &str, to: &str, time_zone: &str) -> Window {
+        Window::Weekly {
+            days: days.iter().copied().collect(),
+            from: from.parse().unwrap(),
+            to: to.parse().unwrap(),
+            time_zone: time_zone.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_weekly_window_goes_over_midnight_in_its_own_time_zone() {
+        let nights = weekly(&[Day::Sat, Day::Sun], "18:00", "08:00", "Europe/Berlin");
+        // The 21st of November 2026 is a Saturday; Berlin is an hour ahead of UTC.
+        for (now, ends) in [
+            ("2026-11-21T16:59:59Z", None),
+            ("2026-11-21T17:00:00Z", Some("2026-11-22T07:00:00Z")),
+            ("2026-11-22T06:59:59Z", Some("2026-11-22T07:00:00Z")),
+            ("2026-11-22T07:00:00Z", None),
+            ("2026-11-23T06:59:59Z", Some("2026-11-23T07:00:00Z")),
+            ("2026-11-23T17:00:00Z", None),
+            ("2026-11-20T23:00:00Z", None),
+        ] {
+            assert_eq!(nights.ends(at(now)), ends.map(at), "{now}");
+        }
+    }
+
+    #[test]
+    fn a_day_is_as_long_as_its_clocks_make_it() {
+        let day = weekly(&[Day::Sun], "00:00", "00:00", "Europe/Berlin");
+        // Summer time ends on the 25th of October 2026: the day has 25 hours.
+        let end = Some(at("2026-10-25T23:00:00Z"));
+        assert_eq!(day.ends(at("2026-10-24T21:59:59Z")), None);
+        assert_eq!(day.ends(at("2026-10-24T22:00:00Z")), end);
+        assert_eq!(day.ends(at("2026-10-25T22:59:59Z")), end);
+        assert_eq!(day.ends(at("2026-10-25T23:00:00Z")), None);
+    }
+
+    #[test]
+    fn a_single_window_is_from_its_start_to_before_its_end() {
+        let once = Window::Once { start: Timestamp(10), end: Timestamp(20) };
+        for (now, is) in [(9, false), (10, true), (19, true), (20, false)] {
+            assert_eq!(once.ends(Timestamp(now)).is_some(), is, "{now}");
+        }
+    }
+
+    #[test]
+    fn a_time_zone_must_be_one() {
+        assert!(time_zone("Europe/Berlin").is_ok());
+        assert_eq!(time_zone("Europe/Bielefeld"), Err(UnknownZone("Europe/Bielefeld".to_owned())));
+    }
+
+    #[test]
+    fn it_is_read_back_as_it_was_written() {
+        for when in [
+            weekly(&[Day::Mon, Day::Fri], "18:00", "08:30", "UTC"),
+            Window::Once { start: Timestamp(1), end: Timestamp(2) },
+        ] {
+            let services = Services::Named(BTreeSet::from([name("order")]));
+            let freeze = Freeze { name: name("night"), when, services };
+            let json = serde_json::to_string(&freeze).unwrap();
+            assert_eq!(serde_json::from_str::<Freeze>(&json).unwrap(), freeze, "{json}");
+        }
+    }
+}

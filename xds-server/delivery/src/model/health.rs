@@ -1,0 +1,88 @@
+//! Whether the candidate's instances are well before it gets any traffic.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::plan::HealthCheck;
+use crate::model::release::{Phase, Release};
+
+/// Most instances that are named; of the others there is the number.
+pub const MAX_NAMED: usize = 5;
+/// Most of what is wrong with one that the journal keeps, in characters.
+const MAX_WHY: usize = 200;
+
+/// What was found of the candidate's instances last.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// Instances that are not well: the first few, by name.
+    pub unwell: Vec<Unwell>,
+    /// How many others are not.
+    pub more: u32,
+}
+
+/// One instance that is not well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unwell {
+    /// `host:port`.
+    pub endpoint: String,
+    /// What is wrong.
+    pub why: String,
+}
+
+impl Unwell {
+    /// What is wrong with an instance, in no more words than the journal keeps.
+    #[must_use]
+    pub fn new(endpoint: String, why: &str) -> Self {
+        Self { endpoint, why: why.chars().take(MAX_WHY).collect() }
+    }
+}
+
+impl Health {
+    /// Of all that are not well.
+    #[must_use]
+    pub fn of(mut unwell: Vec<Unwell>) -> Self {
+        let more = unwell.len().saturating_sub(MAX_NAMED);
+        unwell.truncate(MAX_NAMED);
+        Self { unwell, more: u32::try_from(more).unwrap_or(u32::MAX) }
+    }
+
+    /// Whether all are well.
+    #[must_use]
+    pub const fn is_well(&self) -> bool {
+        self.unwell.is_empty()
+    }
+}
+
+/// As the end of "its instances to be well: …".
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, Unwell { endpoint, why }) in self.unwell.iter().enumerate() {
+            let comma = if number == 0 { "" } else { ", " };
+            write!(f, "{comma}{endpoint} ({why})")?;
+        }
+        if self.more > 0 {
+            write!(f, " and {} more", self.more)?;
+        }
+        Ok(())
+    }
+}
+
+impl Release {
+    /// What is to be asked of its candidate's instances now, if anything.
+    #[must_use]
+    pub fn health_check(&self) -> Option<&HealthCheck> {
+        self.plan.health.as_ref().filter(|_| matches!(self.phase, Phase::Preparing { .. }))
+    }
+
+    /// Why their health holds it, if it does.
+    #[must_use]
+    pub fn held_by_health(&self) -> Option<String> {
+        self.health_check()?;
+        match &self.health {
+            None => Some("the first look at its instances' health".to_owned()),
+            Some(health) if health.is_well() => None,
+            Some(health) => Some(format!("its instances to be well: {health}")),
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The data of delivery, and what makes it valid. Nothing here changes a state or decides anything.
+
+pub mod catalogue;
+pub mod checks;
+pub mod command;
+pub mod commit;
+pub mod configuration;
+pub mod dns;
+pub mod event;
+pub mod freeze;
+pub mod group;
+pub mod health;
+pub mod hook;
+pub mod machine;
+pub mod misfit;
+pub mod plan;
+pub mod progress;
+pub mod release;
+pub mod requires;
+pub mod signals;
+pub mod state;
+pub(crate) mod words;

@@ -1,0 +1,221 @@
+//! Names that are checked once, where they enter, and trusted from then on.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Longest name that is accepted, in bytes: a DNS label.
+pub const MAX_LEN: usize = 63;
+
+/// Why a name was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Nothing there.
+    #[error("a {0} needs a name")]
+    Empty(&'static str),
+    /// More than [`MAX_LEN`] bytes.
+    #[error("{kind} `{name}…` is longer than {MAX_LEN} bytes")]
+    TooLong {
+        /// What was to be named.
+        kind: &'static str,
+        /// The name's beginning.
+        name: String,
+    },
+    /// A character that a cluster name, a metric label or a URL path would have to escape.
+    #[error(
+        "{kind} `{name}` may hold only letters, digits, `-`, `_` and `.`, and must begin with a letter or digit"
+    )]
+    BadCharacter {
+        /// What was to be named.
+        kind: &'static str,
+        /// The refused name.
+        name: String,
+    },
+}
+
+fn check(kind: &'static str, name: &str) -> Result<(), NameError> {
+    if name.is_empty() {
+        return Err(NameError::Empty(kind));
+    }
+    if name.len() > MAX_LEN {
+        let name = name.chars().take(20).collect();
+        return Err(NameError::TooLong { kind, name });
+    }
+    let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    let starts_well = name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+    if !starts_well || !name.bytes().all(inner) {
+        return Err(NameError::BadCharacter { kind, name: name.to_owned() });
+    }
+    Ok(())
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident, $kind:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $type(std::sync::Arc<str>);
+
+        impl $type {
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = NameError;
+
+            fn from_str(name: &str) -> Result<Self, NameError> {
+                check($kind, name)?;
+                Ok(Self(name.into()))
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = NameError;
+
+            fn try_from(name: String) -> Result<Self, NameError> {
+                name.parse()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(name: $type) -> Self {
+                name.0.as_ref().to_owned()
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl AsRef<str> for $type {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $type {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+name!(
+    /// What callers ask for: `order`.
+    ServiceName,
+    "service"
+);
+name!(
+    /// A business metric of a service: `order_success`.
+    MetricName,
+    "business metric"
+);
+name!(
+    /// A named set of endpoints that serve a service: `v2`.
+    VersionName,
+    "version"
+);
+name!(
+    /// The sidecars that share one configuration, matched on Envoy's `node.cluster`.
+    FleetName,
+    "fleet"
+);
+name!(
+    /// One thing that CI checks of a version: `tests`.
+    CheckName,
+    "check"
+);
+name!(
+    /// What somebody is when they approve: `release-manager`.
+    RoleName,
+    "role"
+);
+name!(
+    /// One thing that a team or a scanner says of a version: `order-success`.
+    SignalName,
+    "signal"
+);
+name!(
+    /// A time in which nothing goes forward: `year-end`.
+    FreezeName,
+    "freeze"
+);
+name!(
+    /// Releases of several services that go together: `checkout`.
+    GroupName,
+    "release group"
+);
+name!(
+    /// Somebody whom a service tells about its releases: `update-cache`.
+    HookName,
+    "hook"
+);
+name!(
+    /// Somebody who is told about all releases: `team`.
+    ReceiverName,
+    "notification"
+);
+name!(
+    /// One release of one service: `order.7` is the seventh of `order`. Also the salt of its buckets.
+    ReleaseId,
+    "release"
+);
+
+/// A selection of services.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Services {
+    /// Every service, also those that are added later.
+    All,
+    /// These.
+    Named(BTreeSet<ServiceName>),
+}
+
+impl Services {
+    /// Whether a service is selected.
+    #[must_use]
+    pub fn include(&self, service: &ServiceName) -> bool {
+        match self {
+            Self::All => true,
+            Self::Named(names) => names.contains(service),
+        }
+    }
+}
+
+impl ReleaseId {
+    /// The id of a service's `number`th release.
+    ///
+    /// # Errors
+    /// When the service's name leaves no room for the number.
+    pub fn of(service: &ServiceName, number: u64) -> Result<Self, NameError> {
+        format!("{service}.{number}").parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepts_what_operators_write() {
+        for name in ["order", "v2", "2026.11.23-rc_1", "A"] {
+            assert_eq!(name.parse::<VersionName>().unwrap().as_str(), name);
+        }
+    }
+
+    #[test]
+    fn refuses_what_would_need_escaping() {
+        for name in ["", "-v", ".v", "a/b", "a b", "a\n", "ä", &"x".repeat(MAX_LEN + 1)] {
+            assert!(name.parse::<VersionName>().is_err(), "{name:?}");
+        }
+    }
+}

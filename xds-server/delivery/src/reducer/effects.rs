@@ -1,0 +1,82 @@
+//! What became of a release's effects outside the sidecars: instances that were looked at, hooks that
+//! were told, DNS that followed.
+//! None of it moves traffic.
+
+use super::{Decision, done, so_already};
+use crate::model::command::Refusal;
+use crate::model::dns::RecordSet;
+use crate::model::event::Event;
+use crate::model::health::Health;
+use crate::model::hook::MAX_FAILURE;
+use crate::model::state::{ServiceState, State};
+use crate::names::{HookName, ReleaseId};
+
+pub(super) fn hook_ended(
+    state: &State,
+    id: &ReleaseId,
+    hook: &HookName,
+    attempts: u32,
+    result: &Result<(), String>,
+) -> Result<Decision, Refusal> {
+    let teller = id.as_str().rsplit_once('.').and_then(|(service, _)| state.services.get(service));
+    let service = teller.ok_or_else(|| Refusal::UnknownRelease(id.to_string()))?;
+    if service.due_call(id, hook).is_none() {
+        return Ok(so_already(Some(id), format!("release `{id}` has not to tell hook `{hook}`")));
+    }
+    let (id, hook) = (id.clone(), hook.clone());
+    let (event, message) = match result {
+        Ok(()) => {
+            let message = format!("hook `{hook}` was told of release `{id}`");
+            (Event::HookSucceeded { id: id.clone(), hook, attempts }, message)
+        }
+        Err(error) => {
+            let error = clip(error);
+            let message = format!("hook `{hook}` could not be told of release `{id}`: {error}");
+            (Event::HookFailed { id: id.clone(), hook, attempts, error }, message)
+        }
+    };
+    Ok(done(Some(&id), vec![event], message))
+}
+
+pub(super) fn health(state: &State, id: &ReleaseId, health: &Health) -> Result<Decision, Refusal> {
+    let release = state.release(id).ok_or_else(|| Refusal::UnknownRelease(id.to_string()))?;
+    if release.health_check().is_none() || release.health.as_ref() == Some(health) {
+        return Ok(so_already(Some(id), format!("release `{id}`: nothing new of its instances")));
+    }
+    let message = match health.is_well() {
+        true => format!("release `{id}`: its instances are well"),
+        false => format!("release `{id}`: its instances are not well: {health}"),
+    };
+    let event = Event::HealthSeen { id: id.clone(), health: health.clone() };
+    Ok(done(Some(id), vec![event], message))
+}
+
+pub(super) fn dns_checked(
+    service: &ServiceState,
+    result: &Result<RecordSet, String>,
+) -> Result<Decision, Refusal> {
+    let name = service.spec.name.clone();
+    let wanted = service.wanted_records();
+    Ok(match result {
+        Ok(records) if wanted.as_ref() != Some(records) => {
+            so_already(None, format!("the records of `{name}` should be others by now"))
+        }
+        Ok(records) => {
+            let message = format!("the records of `{name}` are {records}");
+            let event = Event::DnsFollowed { service: name, records: records.clone() };
+            done(None, vec![event], message)
+        }
+        Err(error) => {
+            let error = clip(error);
+            if service.spec.dns.is_none() || service.dns.error.as_ref() == Some(&error) {
+                return Ok(so_already(None, format!("the records of `{name}`: {error}")));
+            }
+            let message = format!("the records of `{name}` could not be updated: {error}");
+            done(None, vec![Event::DnsFailed { service: name, error }], message)
+        }
+    })
+}
+
+fn clip(error: &str) -> String {
+    error.chars().take(MAX_FAILURE).collect()
+}

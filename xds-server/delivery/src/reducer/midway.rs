@@ -1,0 +1,199 @@
+//! What of a service stays as it is while a release of it runs: whatever its evidence is about,
+//! and whatever says who is served by which version.
+
+use crate::model::catalogue::ServiceSpec;
+use crate::model::command::Refusal;
+use crate::model::release::Release;
+use crate::model::state::{ServiceState, State};
+
+/// Checks a catalogue against every release that runs. What was not edited cannot be wrong:
+/// what was deployed and released since outlives it.
+pub(super) fn check(state: &State, services: &[ServiceSpec]) -> Result<(), Refusal> {
+    for service in state.services.values() {
+        let Some(release) = service.running() else { continue };
+        let name = &service.spec.name;
+        let before = state.declared.get(name).unwrap_or(&service.spec);
+        let now = services.iter().find(|spec| spec.name == *name);
+        if now == Some(before) {
+            continue;
+        }
+        if let Some(what) = edited(service, release, before, now) {
+            return Err(Refusal::MidRelease {
+                service: name.clone(),
+                release: release.id.clone(),
+                what,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn edited(
+    service: &ServiceState,
+    release: &Release,
+    before: &ServiceSpec,
+    now: Option<&ServiceSpec>,
+) -> Option<String> {
+    let Some(now) = now else {
+        return Some("its place among the services".to_owned());
+    };
+    for (what, same) in [
+        ("its environments", before.environments == now.environments),
+        ("its `identity`", before.identity == now.identity),
+        ("its `dns`", before.dns == now.dns),
+        ("its business metrics", before.guardrails.business == now.guardrails.business),
+    ] {
+        if !same {
+            return Some(what.to_owned());
+        }
+    }
+    let compared = [&release.stable, &release.candidate];
+    let mut compared = compared.into_iter();
+    if let Some(name) = compared.find(|name| {
+        let (before, now) = (before.versions.get(*name), now.versions.get(*name));
+        // To write down what was registered before changes nothing.
+        before != now && (now.is_none() || now != service.spec.versions.get(*name))
+    }) {
+        return Some(format!("its version `{name}`"));
+    }
+    let mut edited = now.versions.iter().filter(|(name, spec)| {
+        before.versions.get(*name) != Some(*spec) && service.displaced_by(name, spec).is_err()
+    });
+    edited.next().map(|(name, _)| format!("the environment that its version `{name}` would take"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::*;
+    use crate::model::catalogue::{Environment, Environments};
+    use crate::model::command::Command;
+    use crate::model::configuration::{Source, Version};
+    use crate::model::event::Event;
+    use crate::reducer::decide_command;
+    use crate::units::{Ppm, Timestamp};
+
+    fn configuration(hash: &str, services: Vec<ServiceSpec>) -> Command {
+        let version = Version { hash: hash.to_owned(), source: Source::File };
+        Command::ApplyConfiguration { version, services, freezes: Vec::new() }
+    }
+
+    /// Both services, with `order` released to v2 and `product` to its green environment.
+    fn running() -> State {
+        let mut state = declared();
+        let deployed = Command::RegisterVersion {
+            service: name("product"),
+            version: name("v2"),
+            spec: version(9202, Some(Environment::Green)),
+        };
+        for command in [deployed, start("order", "v2"), start("product", "v2")] {
+            run(&mut state, Timestamp(0), &command).unwrap();
+        }
+        state
+    }
+
+    fn edit(mut spec: ServiceSpec, edit: impl FnOnce(&mut ServiceSpec)) -> ServiceSpec {
+        edit(&mut spec);
+        spec
+    }
+
+    #[test]
+    fn what_a_release_is_about_does_not_change_under_it() {
+        let user = serde_json::from_value(serde_json::json!([{"header": "x-user-id"}])).unwrap();
+        let moved = |it: &mut ServiceSpec, name: &str| {
+            it.versions.get_mut(name).unwrap().endpoints = at(9999);
+        };
+        let cases = [
+            (vec![product()], "`order.1`", "its place"),
+            (vec![edit(order(), |it| it.identity = user), product()], "`order.1`", "`identity`"),
+            (vec![edit(order(), |it| moved(it, "v1")), product()], "`order.1`", "`v1`"),
+            (vec![edit(order(), |it| moved(it, "v2")), product()], "`order.1`", "`v2`"),
+            (
+                vec![edit(order(), |it| drop(it.versions.remove("v2"))), product()],
+                "`order.1`",
+                "`v2`",
+            ),
+            (
+                vec![
+                    order(),
+                    edit(product(), |it| {
+                        it.environments = None;
+                        it.versions = [(name("v1"), version(9201, None))].into();
+                    }),
+                ],
+                "`product.1`",
+                "environments",
+            ),
+            (
+                vec![
+                    order(),
+                    edit(product(), |it| {
+                        it.environments = Some(Environments { blue: at(9201), green: at(9999) });
+                    }),
+                ],
+                "`product.1`",
+                "environments",
+            ),
+            (
+                vec![
+                    order(),
+                    edit(product(), |it| {
+                        let green = version(9202, Some(Environment::Green));
+                        it.versions.insert(name("v3"), green);
+                    }),
+                ],
+                "`product.1`",
+                "`v3`",
+            ),
+        ];
+        for (services, release, what) in cases {
+            let mut state = running();
+            let before = state.clone();
+            // A good edit beside it is not applied either.
+            let mut services = services;
+            services.push(ServiceSpec { name: name("search"), ..order() });
+            let refusal = run(&mut state, Timestamp(1), &configuration("new", services));
+            let refusal = refusal.unwrap_err();
+            assert!(matches!(refusal, Refusal::MidRelease { .. }), "{refusal:?}");
+            let told = refusal.to_string();
+            assert!(told.contains(release) && told.contains(what), "{told}");
+            assert_eq!(state, before);
+        }
+    }
+
+    #[test]
+    fn the_rest_changes_and_a_running_release_keeps_its_plan() {
+        let mut state = running();
+        let mut edited = order();
+        edited.hosts.push("orders.local".to_owned());
+        edited.plan = canary(&[100]);
+        edited.guardrails.error_rate.rollback = Ppm::percent(2);
+        edited.versions.insert(name("v3"), version(9103, None));
+        let mut written = product();
+        written.versions.insert(name("v2"), version(9202, Some(Environment::Green)));
+        let search = ServiceSpec { name: name("search"), ..order() };
+        let command = configuration("new", vec![edited, written, search]);
+        assert!(run(&mut state, Timestamp(7), &command).unwrap().changed);
+        assert_eq!(newest(&state, "order").plan, canary(&[5, 50, 100]));
+        let spec = &state.services["order"].spec;
+        assert_eq!(spec.plan, canary(&[100]));
+        assert_eq!(spec.guardrails.error_rate.rollback, Ppm::percent(2));
+        assert!(spec.versions.contains_key("v3") && state.services.contains_key("search"));
+        let applied = state.configuration.as_ref().unwrap();
+        assert_eq!((applied.version.hash.as_str(), applied.at), ("new", Timestamp(7)));
+        assert!(!run(&mut state, Timestamp(8), &command).unwrap().changed);
+    }
+
+    #[test]
+    fn another_text_that_means_the_same_is_another_configuration() {
+        let mut state = declared();
+        for hash in ["one", "two"] {
+            let command = configuration(hash, vec![order(), product()]);
+            let asker = asker("anne", Timestamp(0));
+            let (events, _) = decide_command(&state, &asker, &command).unwrap();
+            let kinds: Vec<_> = events.iter().map(Event::kind).collect();
+            assert_eq!(kinds, ["configuration_applied"]);
+            assert!(run(&mut state, Timestamp(0), &command).unwrap().changed);
+        }
+    }
+}

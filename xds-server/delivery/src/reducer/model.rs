@@ -1,0 +1,364 @@
+//! Whatever operators, CI, sidecars and crashes do in whatever order, these things hold.
+
+mod groups;
+mod moves;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use self::moves::{GROUP, Move, SERVICES, hooked_order, moves, named_product};
+use super::*;
+use crate::fixtures::*;
+use crate::judge::Verdict;
+use crate::model::catalogue::Environment;
+use crate::model::command::ReleaseCommand;
+use crate::model::hook::{Call, CallEnd};
+use crate::model::machine::{PhaseName, TRANSITIONS, Transition};
+use crate::model::plan::OnFail;
+use crate::model::progress::{Convergence, Observation, Progress};
+use crate::model::release::{Phase, RollbackCause};
+use crate::model::signals::{Signal, SignalKind, SignalStatus};
+use crate::units::{Ppm, Timestamp};
+
+/// The live state beside everything that was journaled, as its JSON.
+#[derive(Clone)]
+struct Model {
+    state: State,
+    now: Timestamp,
+    journal: Vec<(Timestamp, String)>,
+    ids: Vec<ReleaseId>,
+}
+
+/// Where every release is: what a transition is a change of.
+fn places(state: &State) -> BTreeMap<ReleaseId, (PhaseName, Option<usize>)> {
+    let releases = state.services.values().filter_map(|service| service.release.as_ref());
+    releases.map(|it| (it.id.clone(), (it.phase.name(), it.step()))).collect()
+}
+
+fn forward(event: &Event) -> bool {
+    matches!(event, Event::StepEntered { .. } | Event::Completed { .. })
+}
+
+/// Whether a release goes back by what is seen of it.
+fn breaks(sight: &Sight<'_>) -> bool {
+    let broken = matches!(sight.seen.verdict, Verdict::RollBack { .. });
+    broken && sight.release.plan.on_fail == OnFail::Rollback
+}
+
+impl Model {
+    fn commit(&mut self, events: &[Event]) {
+        for event in events {
+            let before = places(&self.state);
+            self.state.apply(self.now, event).unwrap();
+            self.check_transition(event, &before);
+            let json = serde_json::to_string(event).unwrap();
+            self.journal.push((self.now, json));
+            if let Event::ReleaseStarted { id, .. } = event {
+                assert!(!self.ids.contains(id), "{id} twice");
+                self.ids.push(id.clone());
+            }
+        }
+    }
+
+    /// Whatever moved did so by a way of the table.
+    fn check_transition(
+        &self,
+        event: &Event,
+        before: &BTreeMap<ReleaseId, (PhaseName, Option<usize>)>,
+    ) {
+        for (id, place) in places(&self.state) {
+            let was = before.get(&id);
+            if was == Some(&place) {
+                continue;
+            }
+            let from = was.map(|was| was.0);
+            let way = Transition { from, event: event.kind(), to: place.0 };
+            assert!(TRANSITIONS.contains(&way), "{way:?}");
+        }
+    }
+
+    fn ask(&mut self, actor: &str, command: &Command) {
+        // A refusal is as good an answer as any; that it changes nothing is what matters here.
+        let asker = asker(actor, self.now);
+        if let Ok((events, outcome)) = decide_command(&self.state, &asker, command) {
+            assert_eq!(events.is_empty(), !outcome.changed, "{outcome:?}");
+            for id in events.iter().filter(|it| forward(it)).filter_map(Event::release) {
+                self.check_permitted(id);
+            }
+            self.commit(&events);
+        }
+    }
+
+    /// Nothing goes forward against what others have to say.
+    fn check_permitted(&self, id: &ReleaseId) {
+        let service = self.state.service_of(id).unwrap();
+        assert_eq!(self.state.closed(service, self.now), [""; 0]);
+        let release = service.running().unwrap();
+        for check in &release.plan.requires.checks {
+            assert!(service.checks.result(&release.candidate, check).unwrap().passed);
+        }
+        let starter = release.started_by.as_ref().unwrap();
+        let theirs = release.approvals.iter().any(|it| it.by == *starter);
+        assert!(!theirs, "approved by who started it");
+        if release.next_step() == Some(0)
+            && let Some(gate) = &release.plan.requires.approvals
+        {
+            assert_eq!(gate.missing(&release.approvals, 0, self.now), 0);
+        }
+    }
+
+    /// Of each service something else is seen, in the order of [`SERVICES`].
+    fn see(&mut self, seen: &[Observation; 2]) {
+        let before = self.state.clone();
+        for team in before.teams() {
+            let sights: Vec<_> = team
+                .iter()
+                .map(|&(service, release)| {
+                    let place = SERVICES.iter().position(|it| *it == release.service.as_str());
+                    let seen = &seen[place.unwrap()];
+                    Sight { state: &before, service, release, now: self.now, seen }
+                })
+                .collect();
+            let (events, progress) = decide_progress(&sights);
+            let goes_back = sights.iter().any(breaks);
+            for (sight, progress) in sights.iter().zip(&progress) {
+                self.check_look(sight, &events, progress, goes_back);
+            }
+            self.commit(&events);
+        }
+        let closed: Vec<_> = self
+            .state
+            .services
+            .values()
+            .filter_map(|service| decide_window(service, self.now))
+            .collect();
+        self.commit(&closed);
+    }
+
+    /// What followed for one release, when any of those that go with it goes back or not.
+    fn check_look(
+        &self,
+        sight: &Sight<'_>,
+        events: &[Event],
+        progress: &Progress,
+        goes_back: bool,
+    ) {
+        let Sight { release, seen, .. } = sight;
+        let own: Vec<_> = events.iter().filter(|it| it.release() == Some(&release.id)).collect();
+        let cause = match own.as_slice() {
+            [Event::RolledBack { cause, .. }] => Some(cause),
+            _ => None,
+        };
+        assert_eq!(goes_back, cause.is_some());
+        let by_itself = matches!(cause, Some(RollbackCause::Guardrail { .. }));
+        assert_eq!(breaks(sight), by_itself);
+        let moves = own.iter().any(|it| forward(it));
+        assert_eq!(moves, progress.waiting_for.is_empty() && !goes_back);
+        let broken = matches!(seen.verdict, Verdict::RollBack { .. });
+        assert!(!moves || !broken || !release.overruled.is_empty(), "nobody overruled it");
+        let Convergence { acked, connected, refusing, .. } = seen.convergence;
+        assert!(!moves || refusing == 0, "a refusal holds");
+        assert!(!moves || release.converged || acked == connected, "who lags holds a beginning");
+        let begins = own.iter().any(|it| matches!(it, Event::StepConverged { .. }));
+        assert!(!begins || acked == connected && connected > 0, "a step begins with everybody");
+        assert!(
+            !begins || !moves && !release.converged,
+            "a step begins once, and has then to last"
+        );
+        if moves {
+            self.check_permitted(&release.id);
+        }
+    }
+
+    /// Whatever happened, there is a way on: with everything lifted, reported and approved, every
+    /// release that runs comes to its end.
+    fn check_ends(&self) {
+        let mut model = self.clone();
+        model.ask("anne", &Command::StartLine(None));
+        let services = model.state.declared.values().cloned().collect();
+        model.ask("anne", &configuration(services, Vec::new()));
+        for service in SERVICES {
+            model.ask("anne", &Command::StartLine(Some(name(service))));
+        }
+        let running: Vec<_> = model.state.running().cloned().collect();
+        for release in &running {
+            let (service, version) = (release.service.clone(), release.candidate.clone());
+            for check in release.plan.requires.checks.clone() {
+                let (service, version) = (service.clone(), version.clone());
+                let passed = true;
+                let report = Command::ReportCheck { service, version, check, passed, url: None };
+                model.ask("ci", &report);
+            }
+            let (kind, status) = (SignalKind::Business, SignalStatus::Ok);
+            let signal = Signal { kind, version, name: name("orders"), status };
+            model.ask("team", &Command::Signal { service, signal });
+            model.ask(
+                "tests",
+                &Command::SmokeTested { release: release.id.clone(), result: Ok(()) },
+            );
+        }
+        for _ in 0..20 {
+            for release in &running {
+                let all = |command| match model.state.group_of(&release.id) {
+                    Some((group, _)) => Command::Group(group.clone(), command),
+                    None => Command::Release(release.id.clone(), command),
+                };
+                let approve = all(ReleaseCommand::Approve { role: name("manager") });
+                let resume = all(ReleaseCommand::Resume);
+                // A hook that was given up is the one thing that only a person goes past.
+                let failed = |call: &Call| matches!(call.end, CallEnd::Failed { .. });
+                let given_up = model.state.release(&release.id);
+                let given_up = given_up.filter(|it| it.calls.iter().any(failed));
+                let onwards = given_up.map(|_| all(ReleaseCommand::Promote { all: false }));
+                for who in ["dora", "emil", "fred"] {
+                    model.ask(who, &approve);
+                }
+                model.ask("anne", &resume);
+                if let Some(onwards) = onwards {
+                    model.ask("anne", &onwards);
+                }
+                model.end_hooks(release.service.as_str(), &Ok(()));
+                model.check_dns(release.service.as_str(), true);
+            }
+            model.now = model.now.after(Duration::from_secs(60));
+            model.see(&[healthy(10), healthy(10)]);
+        }
+        assert_eq!(model.state.running().count(), 0, "stuck: {:#?}", model.state);
+    }
+
+    fn end_hooks(&mut self, service: &str, result: &Result<(), String>) {
+        let due = self.state.services.get(service).into_iter().flat_map(|it| it.due_calls());
+        for call in due.cloned().collect::<Vec<_>>() {
+            let (release, hook, result) = (call.release, call.hook.name, result.clone());
+            self.ask("hooks", &Command::HookEnded { release, hook, attempts: 1, result });
+        }
+    }
+
+    fn check_dns(&mut self, service: &str, well: bool) {
+        // What is confirmed is told again only when it had to be repaired.
+        let state = self.state.services.get(service).filter(|it| it.dns_unconfirmed());
+        if let Some(records) = state.and_then(ServiceState::wanted_records) {
+            let result = if well { Ok(records) } else { Err("no connection".to_owned()) };
+            self.ask("dns", &Command::DnsChecked { service: name(service), result });
+        }
+    }
+
+    fn folded(&self) -> State {
+        let mut state = State::default();
+        for (at, json) in &self.journal {
+            let event: Event = serde_json::from_str(json).unwrap();
+            state.apply(*at, &event).unwrap();
+        }
+        state
+    }
+
+    fn step(&mut self, next: Move) {
+        let newest = |state: &State, service: &str| {
+            let release = state.services.get(service)?.release.as_ref()?;
+            Some(release.id.clone())
+        };
+        match next {
+            Move::Ask(actor, command) => self.ask(actor, &command),
+            Move::Verb(actor, service, verb) => {
+                if let Some(id) = newest(&self.state, service) {
+                    self.ask(actor, &Command::Release(id, verb));
+                }
+            }
+            Move::Smoke(service, result) => {
+                if let Some(release) = newest(&self.state, service) {
+                    self.ask("tests", &Command::SmokeTested { release, result });
+                }
+            }
+            Move::Hooks(service, result) => self.end_hooks(service, &result),
+            Move::Dns(service, well) => self.check_dns(service, well),
+            Move::See(seen) => self.see(&seen),
+            Move::Group(actor, verb) => self.ask(actor, &Command::Group(name(GROUP), verb)),
+            Move::Wait(time) => self.now = self.now.after(time),
+            Move::Crash => self.state = self.folded(),
+        }
+    }
+
+    /// A snapshot is the state, to the byte.
+    fn check_snapshot(&self) {
+        let json = serde_json::to_string(&self.state).unwrap();
+        let kept: State = serde_json::from_str(&json).unwrap();
+        assert_eq!(kept, self.state);
+        assert_eq!(serde_json::to_string(&kept).unwrap(), json);
+    }
+
+    /// What always holds.
+    fn check(&self) {
+        for service in self.state.services.values() {
+            let versions = &service.spec.versions;
+            assert!(versions.contains_key(&service.stable), "stable is gone");
+            assert_ne!(service.previous.as_ref(), Some(&service.stable));
+            if let Some(previous) = &service.previous {
+                assert!(versions.contains_key(previous), "previous is gone");
+            }
+            for environment in Environment::ALL {
+                let held = |it: &&crate::model::catalogue::VersionSpec| {
+                    it.environment == Some(environment)
+                };
+                assert!(versions.values().filter(held).count() <= 1, "{environment}");
+            }
+            let Some(release) = &service.release else {
+                continue;
+            };
+            self.check_release(release);
+        }
+        self.check_groups();
+    }
+
+    fn check_release(&self, release: &crate::model::release::Release) {
+        let service = &self.state.services[&release.service];
+        let planned = release.plan.steps.iter().map(|step| step.weight);
+        let weights: Vec<_> = planned.chain([Ppm::ZERO]).collect();
+        assert!(weights.contains(&release.weight()), "outside the plan");
+
+        let rollback = Command::Release(release.id.clone(), ReleaseCommand::Rollback);
+        let decision = decide_command(&self.state, &asker("anne", self.now), &rollback);
+        if release.is_running() {
+            let is_unsafe = service.quarantined.contains_key(&release.candidate);
+            assert!(!is_unsafe, "a quarantined version is released");
+            assert!(service.spec.versions.contains_key(&release.candidate));
+            assert_eq!(service.stable, release.stable);
+            let (events, _) = decision.unwrap();
+            let mut after = self.state.clone();
+            for event in &events {
+                after.apply(self.now, event).unwrap();
+            }
+            let after = &after.services[&release.service];
+            assert_eq!(after.split().candidate, None);
+            assert_eq!(after.stable, release.stable);
+            let cause = RollbackCause::Operator;
+            let at = self.now;
+            assert_eq!(after.release.as_ref().unwrap().phase, Phase::RolledBack { at, cause });
+        } else if matches!(release.phase, Phase::Completed { .. }) {
+            assert_eq!(decision.is_ok(), service.previous.is_some());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn nothing_gets_stuck_or_lost(moves in moves()) {
+        let mut model = Model {
+            state: State::default(),
+            now: Timestamp(1_000_000),
+            journal: Vec::new(),
+            ids: Vec::new(),
+        };
+        model.ask("anne", &configuration(vec![hooked_order(), named_product()], Vec::new()));
+        for next in moves {
+            model.step(next);
+            model.check();
+            assert_eq!(model.folded(), model.state);
+        }
+        model.check_ends();
+        model.check_snapshot();
+    }
+}

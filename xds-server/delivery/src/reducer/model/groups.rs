@@ -1,0 +1,49 @@
+//! What holds of releases that go together.
+
+use super::*;
+use crate::model::group::Group;
+use crate::model::release::Release;
+
+impl Model {
+    pub(super) fn check_groups(&self) {
+        let mut grouped: Vec<&ReleaseId> = Vec::new();
+        for (called, group) in &self.state.groups {
+            assert!(group.members.iter().all(|it| !grouped.contains(&it)), "in two groups");
+            grouped.extend(&group.members);
+            let members: Vec<_> = self.state.members(group).map(|(_, it)| it).collect();
+            assert!(members.len() == group.members.len() && members.len() > 1, "{called}");
+            if members.iter().any(|it| it.is_running()) {
+                self.check_together(&members);
+                self.check_way_back(group, &members);
+            }
+        }
+    }
+
+    /// Nobody is elsewhere, and nobody goes alone.
+    fn check_together(&self, members: &[&Release]) {
+        let place = |release: &Release| (release.phase.name(), release.step());
+        assert!(members.iter().all(|it| place(it) == place(members[0])), "{members:#?}");
+        for verb in [ReleaseCommand::Promote { all: true }, ReleaseCommand::Pause] {
+            let alone = Command::Release(members[0].id.clone(), verb);
+            let decided = decide_command(&self.state, &asker("anne", self.now), &alone);
+            assert!(decided.is_err(), "{decided:?}");
+        }
+    }
+
+    /// Whoever is taken back takes back all, in one append, and so does the whole group.
+    fn check_way_back(&self, group: &Group, members: &[&Release]) {
+        let one = Command::Release(members[1].id.clone(), ReleaseCommand::Rollback);
+        let called = self.state.group_of(&members[0].id).unwrap().0.clone();
+        let all = Command::Group(called, ReleaseCommand::Rollback);
+        for command in [one, all] {
+            let decided = decide_command(&self.state, &asker("anne", self.now), &command);
+            let (events, _) = decided.unwrap();
+            assert!(events.iter().all(|it| matches!(it, Event::RolledBack { .. })), "{events:?}");
+            let mut back: Vec<_> = events.iter().filter_map(Event::release).collect();
+            back.sort();
+            let mut wanted: Vec<_> = group.members.iter().collect();
+            wanted.sort();
+            assert_eq!(back, wanted);
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! What may happen, at random.
+
+use crate::names::Services;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use crate::fixtures::*;
+use crate::judge::{Level, Verdict};
+use crate::model::catalogue::{Environment, ServiceSpec};
+use crate::model::command::{Command, ReleaseCommand};
+use crate::model::freeze::{Freeze, Window};
+use crate::model::group::Member;
+use crate::model::hook::Moment;
+use crate::model::plan::{OnFail, Plan};
+use crate::model::progress::{Convergence, Observation};
+use crate::model::signals::{Signal, SignalKind, SignalStatus};
+use crate::names::ServiceName;
+use crate::units::Timestamp;
+
+#[expect(clippy::large_enum_variant, reason = "there are some hundreds at a time, in a test")]
+#[derive(Debug, Clone)]
+pub(super) enum Move {
+    Ask(&'static str, Command),
+    Verb(&'static str, &'static str, ReleaseCommand),
+    Smoke(&'static str, Result<(), String>),
+    /// What an operator asks of the group.
+    Group(&'static str, ReleaseCommand),
+    /// Every hook of a service that is due comes to its end.
+    Hooks(&'static str, Result<(), String>),
+    /// The DNS server of a service was asked: it answers as it should, or not at all.
+    Dns(&'static str, bool),
+    See([Observation; 2]),
+    Wait(Duration),
+    /// Starts anew from the journal.
+    Crash,
+}
+
+pub(super) const SERVICES: [&str; 2] = ["order", "product"];
+
+pub(super) const GROUP: &str = "checkout";
+
+fn service() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(&SERVICES)
+}
+
+fn actor() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["anne", "bob", "eve"])
+}
+
+fn version_name() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["v1", "v2", "v3", "v4"])
+}
+
+/// Its releases wait for a hook at 100 %.
+pub(super) fn hooked_order() -> ServiceSpec {
+    ServiceSpec { hooks: vec![hook("index", Moment::Switched, true)], ..order() }
+}
+
+/// Its releases wait for DNS at 100 %.
+pub(super) fn named_product() -> ServiceSpec {
+    ServiceSpec { dns: Some(dns()), ..product() }
+}
+
+fn catalogue() -> impl Strategy<Value = Vec<ServiceSpec>> {
+    let order =
+        (version_name(), 9000..9003u16, any::<bool>()).prop_map(|(declared, port, gated)| {
+            let mut spec = if gated { gated_order() } else { hooked_order() };
+            spec.versions.insert(name(declared), version(port, None));
+            spec
+        });
+    let product = (prop::option::of((version_name(), 0..2u16)), any::<bool>()).prop_map(
+        |(green, canary_instead)| {
+            let mut spec = named_product();
+            if canary_instead {
+                spec.environments = None;
+                spec.dns = None;
+                spec.versions.values_mut().for_each(|it| it.environment = None);
+            } else if let Some((green, port)) = green.filter(|(green, _)| *green != "v1") {
+                let environments = spec.environments.as_mut().unwrap();
+                environments.green = at(9202 + port);
+                let there = version(9202 + port, Some(Environment::Green));
+                spec.versions.insert(name(green), there);
+            }
+            spec
+        },
+    );
+    (prop::option::weighted(0.8, order), prop::option::weighted(0.8, product))
+        .prop_map(|(order, product)| order.into_iter().chain(product).collect())
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let environment = prop::option::of(prop::sample::select(&Environment::ALL));
+    let plan = prop::option::of(prop::sample::select(vec![
+        canary(&[0, 1, 100]),
+        canary(&[5, 5, 100]),
+        canary(&[100]),
+        canary(&[50]),
+        blue_green(),
+        Plan { on_fail: OnFail::Freeze, ..canary(&[5, 50, 100]) },
+        Plan { rollback_window: Duration::from_secs(50), ..gated_order().plan },
+    ]));
+    prop_oneof![
+        2 => (catalogue(), freezes()).prop_map(|(services, freezes)| configuration(services, freezes)),
+        2 => (service(), version_name(), 9000..9003u16, environment).prop_map(
+            |(service, version_name, port, environment)| Command::RegisterVersion {
+                service: name(service),
+                version: name(version_name),
+                spec: version(port, environment),
+            }
+        ),
+        4 => (service(), version_name(), plan).prop_map(|(service, version, plan)| {
+            Command::StartRelease { service: name(service), version: name(version), plan, commit: None }
+        }),
+        4 => (version_name(), version_name(), group_plan()).prop_map(|(order, product, plan)| {
+            let member = |service, version| Member { service: name(service), version: name(version), commit: None };
+            let members = vec![member("order", order), member("product", product)];
+            Command::StartGroup { group: name(GROUP), members, plan }
+        }),
+        2 => (service(), version_name(), any::<bool>()).prop_map(|(service, version, passed)| {
+            let (service, version) = (name(service), name(version));
+            Command::ReportCheck { service, version, check: name("tests"), passed, url: None }
+        }),
+        2 => (service(), signal()).prop_map(|(service, signal)| {
+            Command::Signal { service: name(service), signal }
+        }),
+        2 => (service(), version_name()).prop_map(|(service, version)| {
+            Command::Unquarantine { service: name(service), version: name(version) }
+        }),
+        1 => line().prop_map(Command::StopLine),
+        3 => line().prop_map(Command::StartLine),
+        1 => Just(Command::SetFlag { key: "f".to_owned(), definition: serde_json::json!({"x": 0.1}) }),
+        1 => Just(Command::DeleteFlag { key: "f".to_owned() }),
+    ]
+}
+
+/// Mostly one for all: those of the services differ in their steps.
+fn group_plan() -> impl Strategy<Value = Option<Plan>> {
+    prop::sample::select(vec![
+        Some(canary(&[5, 50, 100])),
+        Some(canary(&[100])),
+        Some(blue_green()),
+        Some(Plan { on_fail: OnFail::Freeze, ..canary(&[5, 100]) }),
+        None,
+    ])
+}
+
+fn signal() -> impl Strategy<Value = Signal> {
+    let kind = prop_oneof![1 => Just(SignalKind::Security), 2 => Just(SignalKind::Business)];
+    let status = prop_oneof![1 => Just(SignalStatus::Bad), 2 => Just(SignalStatus::Ok)];
+    (kind, version_name(), status).prop_map(|(kind, version, status)| Signal {
+        kind,
+        version: name(version),
+        name: name("orders"),
+        status,
+    })
+}
+
+fn line() -> impl Strategy<Value = Option<ServiceName>> {
+    prop::option::of(service().prop_map(name))
+}
+
+/// None, or one that begins soon and ends soon after.
+fn freezes() -> impl Strategy<Value = Vec<Freeze>> {
+    let once = (1_000_000..1_500_000u64, 1..200_000u64).prop_map(|(start, length)| Freeze {
+        name: name("soon"),
+        when: Window::Once { start: Timestamp(start), end: Timestamp(start + length) },
+        services: Services::All,
+    });
+    prop::collection::vec(once, 0..2)
+}
+
+fn verb_of() -> impl Strategy<Value = ReleaseCommand> {
+    prop_oneof![
+        4 => any::<bool>().prop_map(|all| ReleaseCommand::Promote { all }),
+        2 => Just(ReleaseCommand::Pause),
+        2 => Just(ReleaseCommand::Resume),
+        4 => Just(ReleaseCommand::Approve { role: name("manager") }),
+        1 => Just(ReleaseCommand::Abort),
+        1 => Just(ReleaseCommand::Rollback),
+    ]
+}
+
+fn observation() -> impl Strategy<Value = Observation> {
+    let verdict = prop_oneof![
+        20 => Just(Verdict::Healthy),
+        2 => Just(Verdict::InsufficientData { missing: 5 }),
+        2 => Just(Verdict::Alert { findings: vec![finding(Level::Warning)] }),
+        1 => Just(Verdict::Alert { findings: vec![finding(Level::Critical)] }),
+        1 => Just(Verdict::RollBack { finding: finding(Level::Rollback) }),
+    ];
+    let candidate = prop_oneof![1 => 0..10u64, 4 => Just(10)];
+    let unheard = prop_oneof![4 => Just(Duration::ZERO), 1 => Just(Duration::from_secs(3))];
+    (verdict, candidate, convergence(), unheard).prop_map(
+        |(verdict, candidate, convergence, unheard)| Observation {
+            verdict,
+            convergence,
+            unheard,
+            ..healthy(candidate)
+        },
+    )
+}
+
+/// All have it, one lags, one refuses, or nobody is connected.
+fn convergence() -> impl Strategy<Value = Convergence> {
+    let of = |acked, refusing, connected| {
+        let refused = (0..refusing).map(|_| refused()).collect();
+        Convergence { acked, refusing, connected, refused, ..Convergence::default() }
+    };
+    prop_oneof![8 => Just(of(2, 0, 2)), 1 => Just(of(1, 0, 2)), 1 => Just(of(1, 1, 2)), 1 => Just(of(0, 0, 0))]
+}
+
+pub(super) fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let smoke = prop_oneof![3 => Just(Ok(())), 1 => Just(Err("503".to_owned()))];
+    let ended = prop_oneof![3 => Just(Ok(())), 1 => Just(Err("500".to_owned()))];
+    let one = prop_oneof![
+        3 => (actor(), command()).prop_map(|(actor, command)| Move::Ask(actor, command)),
+        4 => (actor(), service(), verb_of())
+            .prop_map(|(actor, service, verb)| Move::Verb(actor, service, verb)),
+        2 => (service(), smoke).prop_map(|(service, result)| Move::Smoke(service, result)),
+        3 => (actor(), verb_of()).prop_map(|(actor, verb)| Move::Group(actor, verb)),
+        2 => (service(), ended).prop_map(|(service, result)| Move::Hooks(service, result)),
+        2 => (service(), any::<bool>()).prop_map(|(service, well)| Move::Dns(service, well)),
+        10 => [observation(), observation()].prop_map(Move::See),
+        4 => (0..100u64).prop_map(|seconds| Move::Wait(Duration::from_secs(seconds))),
+        1 => Just(Move::Crash),
+    ];
+    prop::collection::vec(one, 1..100)
+}

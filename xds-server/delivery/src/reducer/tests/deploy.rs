@@ -1,0 +1,117 @@
+//! Deployments, environments, smoke tests, flags.
+
+use super::super::*;
+use super::World;
+use crate::fixtures::*;
+use crate::model::catalogue::Environment;
+use crate::model::command::ReleaseCommand::{Abort, Pause, Promote};
+use crate::model::release::{Phase, RollbackCause};
+use crate::units::Ppm;
+
+#[test]
+fn blue_green_deploys_to_the_inactive_environment_tests_it_and_switches() {
+    let mut world = World::new();
+    world.ask(&start("product", "v2")).unwrap();
+    let service = &world.0.services["product"];
+    assert_eq!(
+        service.spec.versions[&name::<crate::names::VersionName>("v2")],
+        version(9202, Some(Environment::Green))
+    );
+    let waits_for = world.see("product", 10, &healthy(0));
+    assert_eq!(waits_for, ["its smoke tests"]);
+    let refusal = world.ask(&verb("product.1", Promote { all: true })).unwrap_err();
+    assert!(refusal.to_string().contains("smoke tests"), "{refusal}");
+
+    let passed = Command::SmokeTested { release: name("product.1"), result: Ok(()) };
+    assert!(world.ask(&passed).unwrap().changed);
+    assert!(!world.ask(&passed).unwrap().changed);
+    world.see("product", 0, &healthy(0));
+    assert_eq!(world.weight("product"), Ppm::ALL);
+    world.see("product", 60, &healthy(10));
+
+    // The next one displaces v1 from blue, and with it the way back to v1.
+    world.ask(&start("product", "v3")).unwrap();
+    let service = &world.0.services["product"];
+    assert_eq!(service.occupant(Environment::Blue), Some(&name("v3")));
+    assert_eq!(service.previous, None);
+    world.ask(&verb("product.2", Abort)).unwrap();
+    assert_eq!(world.0.services["product"].stable, name("v2"));
+}
+
+#[test]
+fn a_failed_smoke_test_rolls_back_even_what_is_held() {
+    let mut world = World::new();
+    world.ask(&start("product", "v2")).unwrap();
+    world.ask(&verb("product.1", Pause)).unwrap();
+    let failed =
+        Command::SmokeTested { release: name("product.1"), result: Err("503".repeat(1000)) };
+    world.ask(&failed).unwrap();
+    let Phase::RolledBack { cause, .. } = &newest(&world.0, "product").phase else {
+        panic!("{:?}", newest(&world.0, "product").phase);
+    };
+    let RollbackCause::SmokeTest { failure } = cause else {
+        panic!("{cause:?}");
+    };
+    assert_eq!(failure.len(), 500);
+}
+
+#[test]
+fn what_serves_is_not_displaced_or_moved() {
+    let mut world = World::new();
+    let register = |version_name: &str, environment| Command::RegisterVersion {
+        service: name("product"),
+        version: name(version_name),
+        spec: version(9999, environment),
+    };
+    let mut refusal = |command| world.ask(&command).unwrap_err();
+    let blue = Some(Environment::Blue);
+    let green = Some(Environment::Green);
+    for (command, says) in [
+        (register("v2", blue), "blue holds `v1`, which is in use"),
+        (register("v1", green), "in use in blue and cannot move"),
+        (register("v2", None), "needs an environment"),
+    ] {
+        let said = refusal(command).to_string();
+        assert!(said.contains(says), "{said}");
+    }
+    world.ask(&start("product", "v2")).unwrap();
+    let refusal = world.ask(&register("v3", green)).unwrap_err();
+    assert!(matches!(refusal, Refusal::AlreadyRunning { .. }));
+}
+
+#[test]
+fn refuses_endpoints_that_are_none() {
+    let mut world = World::new();
+    for (host, port) in [("", 80), ("a b", 80), ("a/b", 80), ("::g", 80), ("a", 0)] {
+        let mut spec = version(port, None);
+        spec.endpoints[0].host = host.to_owned();
+        let command =
+            Command::RegisterVersion { service: name("order"), version: name("v3"), spec };
+        assert!(world.ask(&command).is_err(), "{host}:{port}");
+    }
+}
+
+#[test]
+fn flags_are_kept_whole() {
+    let mut world = World::new();
+    let document = serde_json::json!({"flags": {"a": {"x": 1}}, "$evaluators": {"e": {}}});
+    let replace = Command::ReplaceFlags(document);
+    assert!(world.ask(&replace).unwrap().changed);
+    assert!(!world.ask(&replace).unwrap().changed);
+    assert!(world.0.evaluators.contains_key("e"));
+    let set = Command::SetFlag { key: "b".to_owned(), definition: serde_json::json!({}) };
+    assert!(world.ask(&set).unwrap().changed);
+    assert!(!world.ask(&set).unwrap().changed);
+    let delete = Command::DeleteFlag { key: "a".to_owned() };
+    world.ask(&delete).unwrap();
+    assert!(matches!(world.ask(&delete), Err(Refusal::UnknownFlag(_))));
+    assert_eq!(world.0.flags.keys().collect::<Vec<_>>(), ["b"]);
+    for bad in [
+        serde_json::json!([]),
+        serde_json::json!({"flags": 1}),
+        serde_json::json!({"flags": {}, "$evaluators": 1}),
+        serde_json::json!({"flags": {"": {}}}),
+    ] {
+        assert!(world.ask(&Command::ReplaceFlags(bad)).is_err());
+    }
+}

@@ -1,0 +1,143 @@
+//! Hooks and DNS: when they are due, what they hold, and that they never hold a rollback.
+
+use super::super::*;
+use super::World;
+use crate::fixtures::*;
+use crate::model::catalogue::Environment;
+use crate::model::command::ReleaseCommand::{Abort, Promote, Rollback};
+use crate::model::dns::RecordSet;
+use crate::model::hook::{Hook, Moment};
+use crate::model::release::Phase;
+use crate::units::Timestamp;
+
+/// `product` with these hooks, and with a name that follows it; v2 is in green.
+fn world(hooks: Vec<Hook>) -> World {
+    let mut spec = product();
+    spec.hooks = hooks;
+    spec.versions.insert(name("v2"), version(9202, Some(Environment::Green)));
+    if let Some(green) = spec.versions.get_mut("v2") {
+        green.endpoints[0].host = "192.0.2.2".to_owned();
+    }
+    spec.plan.smoke_tests.clear();
+    spec.dns = Some(dns());
+    let mut world = World::new();
+    world.ask(&configuration(vec![order(), spec], Vec::new())).unwrap();
+    world
+}
+
+/// `product` at 100 % since second 0.
+fn switched(hooks: Vec<Hook>) -> World {
+    let mut world = world(hooks);
+    world.ask(&start("product", "v2")).unwrap();
+    world.ask(&verb("product.1", Promote { all: true })).unwrap();
+    assert!(matches!(newest(&world.0, "product").phase, Phase::Watching { .. }));
+    world
+}
+
+fn answers(address: &str) -> Command {
+    let records = RecordSet::Addresses([address.parse().unwrap()].into());
+    Command::DnsChecked { service: name("product"), result: Ok(records) }
+}
+
+fn ended(hook: &str, result: Result<(), String>) -> Command {
+    Command::HookEnded { release: name("product.1"), hook: name(hook), attempts: 1, result }
+}
+
+fn due(world: &World) -> Vec<String> {
+    world.0.services["product"].due_calls().map(|call| call.hook.name.to_string()).collect()
+}
+
+#[test]
+fn a_hook_is_due_once_with_its_moment_and_until_it_is_over() {
+    let all = [Moment::Started, Moment::Switched, Moment::Completed, Moment::RolledBack];
+    let names = ["started", "switched", "completed", "back"];
+    let hooks = names.iter().zip(all).map(|(name, on)| hook(name, on, false)).collect();
+    let mut world = world(hooks);
+    assert_eq!(due(&world), [""; 0]);
+    world.ask(&start("product", "v2")).unwrap();
+    assert_eq!(due(&world), ["started"]);
+    world.ask(&verb("product.1", Promote { all: true })).unwrap();
+    world.ask(&verb("product.1", Promote { all: false })).unwrap();
+    assert_eq!(due(&world), ["started", "switched", "completed"]);
+    assert!(world.ask(&ended("switched", Ok(()))).unwrap().changed);
+    assert!(!world.ask(&ended("switched", Err("late".to_owned()))).unwrap().changed);
+    world.ask(&verb("product.1", Rollback)).unwrap();
+    assert_eq!(due(&world), ["started", "completed", "back"]);
+    world.ask(&start("product", "v2")).unwrap();
+    assert_eq!(due(&world), ["started", "completed", "back", "started"]);
+    assert!(world.ask(&ended("back", Err("no".to_owned()))).unwrap().changed);
+    assert_eq!(due(&world), ["started", "completed", "started"]);
+    let nobody = Command::HookEnded {
+        release: name("nobody.1"),
+        hook: name("back"),
+        attempts: 1,
+        result: Ok(()),
+    };
+    assert!(world.ask(&nobody).is_err());
+}
+
+#[test]
+fn a_blocking_hook_holds_completion_and_never_a_rollback() {
+    let mut world = switched(vec![hook("index", Moment::Switched, true)]);
+    world.ask(&answers("192.0.2.2")).unwrap();
+    let waits = world.see("product", 1000, &healthy(10));
+    assert_eq!(waits, ["hook `index`"]);
+    world.ask(&ended("index", Err("it answered 500".to_owned()))).unwrap();
+    let waits = world.see("product", 0, &healthy(10));
+    assert!(waits[0].ends_with("hook `index` failed: it answered 500"), "{waits:?}");
+    assert!(matches!(newest(&world.0, "product").phase, Phase::Watching { .. }));
+    world.ask(&verb("product.1", Rollback)).unwrap();
+    assert!(matches!(newest(&world.0, "product").phase, Phase::RolledBack { .. }));
+
+    let mut world = switched(vec![hook("index", Moment::Switched, true)]);
+    world.ask(&answers("192.0.2.2")).unwrap();
+    world.see("product", 1000, &healthy(10));
+    world.ask(&ended("index", Ok(()))).unwrap();
+    world.see("product", 0, &healthy(10));
+    assert!(matches!(newest(&world.0, "product").phase, Phase::Completed { .. }));
+}
+
+#[test]
+fn the_watch_begins_when_dns_has_followed_and_old_answers_have_run_out() {
+    let mut world = switched(Vec::new());
+    let waits = world.see("product", 500, &healthy(10));
+    assert_eq!(waits, ["DNS: the server to answer for `product.example.org.` with v2"]);
+    let failed = Err("no connection".to_owned());
+    let checked = Command::DnsChecked { service: name("product"), result: failed };
+    assert!(world.ask(&checked).unwrap().changed);
+    assert!(!world.ask(&checked).unwrap().changed, "the same is not journaled again");
+    let waits = world.see("product", 0, &healthy(10));
+    assert!(waits[0].ends_with("could not be updated: no connection"), "{waits:?}");
+
+    assert!(world.ask(&answers("192.0.2.2")).unwrap().changed);
+    let waits = world.see("product", 29, &healthy(10));
+    let old = "DNS: old answers for `product.example.org.` to run out, 1 s more";
+    assert_eq!(waits, [old, "time: 60 s more"]);
+    assert_eq!(world.see("product", 60, &healthy(10)), ["time: 1 s more"]);
+    world.see("product", 1, &healthy(10));
+    assert!(matches!(newest(&world.0, "product").phase, Phase::Completed { .. }));
+}
+
+#[test]
+fn what_the_server_answered_before_a_rollback_is_not_believed_after_it() {
+    let mut world = switched(Vec::new());
+    let wanted = |world: &World| world.0.services["product"].wanted_records().unwrap().to_string();
+    assert_eq!(wanted(&world), "192.0.2.2");
+    world.ask(&verb("product.1", Rollback)).unwrap();
+    assert_eq!(wanted(&world), "127.0.0.1");
+    assert!(!world.ask(&answers("192.0.2.2")).unwrap().changed);
+    assert!(world.0.services["product"].dns_unconfirmed());
+    assert!(world.ask(&answers("127.0.0.1")).unwrap().changed);
+    assert!(!world.0.services["product"].dns_unconfirmed());
+}
+
+#[test]
+fn below_100_percent_dns_stays_where_it_was() {
+    let mut world = world(Vec::new());
+    world.ask(&start("product", "v2")).unwrap();
+    let wanted = world.0.services["product"].wanted_records().unwrap();
+    assert_eq!(wanted.to_string(), "127.0.0.1");
+    world.ask(&verb("product.1", Abort)).unwrap();
+    assert_eq!(newest(&world.0, "product").dns, None);
+    assert_eq!(world.now(), Timestamp(0));
+}

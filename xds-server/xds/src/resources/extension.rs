@@ -1,0 +1,112 @@
+//! ECDS: the filter, with all that it needs to know: services, salts and routing flags.
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+use tidegate_core::config::{
+    BusinessRule, FilterConfig, INTERVAL_IDLE_MS, INTERVAL_RELEASING_MS, ReportConfig,
+    ServiceConfig,
+};
+use tidegate_proto::envoy::envoy::config::core::v3 as core;
+use tidegate_proto::envoy::envoy::extensions::filters::http::wasm::v3::Wasm;
+use tidegate_proto::envoy::envoy::extensions::wasm::v3 as wasm;
+use tidegate_proto::envoy::google::protobuf::StringValue;
+
+use super::build::Service;
+use super::resource::hex;
+use super::{Resource, names, pack};
+use crate::kind::Kind;
+use crate::mesh::Mesh;
+use tidegate_delivery::judge::guardrails::BusinessMetric;
+use tidegate_delivery::model::state::State;
+use tidegate_delivery::names::FleetName;
+
+/// The filter's resource. It always exists: taking it from a listener that names it would fail
+/// that listener's requests.
+pub(super) fn filter(mesh: &Mesh, config: &FilterConfig) -> Resource {
+    let configuration = StringValue { value: json!(config).to_string() };
+    let plugin = wasm::PluginConfig {
+        name: names::FILTER.to_owned(),
+        root_id: names::FILTER.to_owned(),
+        vm: Some(wasm::plugin_config::Vm::VmConfig(wasm::VmConfig {
+            vm_id: names::FILTER.to_owned(),
+            runtime: "envoy.wasm.runtime.v8".to_owned(),
+            code: Some(core::AsyncDataSource {
+                specifier: Some(core::async_data_source::Specifier::Local(core::DataSource {
+                    specifier: Some(core::data_source::Specifier::Filename(mesh.wasm.clone())),
+                    ..Default::default()
+                })),
+            }),
+            ..Default::default()
+        })),
+        configuration: Some(pack(&configuration)),
+        // A broken filter is skipped: its requests have no bucket and go to stable.
+        failure_policy: wasm::FailurePolicy::FailOpen.into(),
+        ..Default::default()
+    };
+    let message = core::TypedExtensionConfig {
+        name: names::FILTER.to_owned(),
+        typed_config: Some(pack(&Wasm { config: Some(plugin) })),
+    };
+    Resource::encode(Kind::Extension, names::FILTER, &message, Vec::new())
+}
+
+/// What the filter is told. Its version is the hash of the rest, so that a report says by it
+/// exactly what the filter knew.
+pub(super) fn config(fleet: &FleetName, services: &[Service<'_>], state: &State) -> FilterConfig {
+    let busy = services.iter().any(|(_, service)| service.running().is_some());
+    let mut config = FilterConfig {
+        version: String::new(),
+        fleet: fleet.to_string(),
+        report: ReportConfig {
+            cluster: names::CONTROL_PLANE_CLUSTER.to_owned(),
+            interval_ms: if busy { INTERVAL_RELEASING_MS } else { INTERVAL_IDLE_MS },
+        },
+        standalone: false,
+        services: services.iter().map(|service| of_service(*service)).collect(),
+        flags: routing_flags(services, state),
+    };
+    config.version = hex(&Sha256::digest(json!(config).to_string())).into();
+    config
+}
+
+fn of_service((name, service): Service<'_>) -> ServiceConfig {
+    // The salt changes only when the next release starts, at 0 %: nobody is moved by it.
+    let salt = service.release.as_ref().map_or(name.as_str(), |release| release.id.as_str());
+    ServiceConfig {
+        name: name.to_string(),
+        hosts: service.spec.hosts.clone(),
+        identity: service.spec.identity.clone(),
+        salt: salt.to_owned(),
+        release: service.running().map(|release| release.id.to_string()).unwrap_or_default(),
+        versions: service.pinnable().map(ToString::to_string).collect(),
+        business: service.spec.guardrails.business.iter().map(rule).collect(),
+    }
+}
+
+/// What must be is the judge's business; the filter only counts.
+fn rule(metric: &BusinessMetric) -> BusinessRule {
+    BusinessRule { name: metric.name.to_string(), of: metric.of.clone(), good: metric.good.clone() }
+}
+
+/// The flags whose `metadata.service` names one of the services. Others are evaluated elsewhere,
+/// and a sidecar need not hear of them.
+fn routing_flags(services: &[Service<'_>], state: &State) -> Value {
+    let routes = |flag: &Value| {
+        let service = flag.get("metadata").and_then(|meta| meta.get("service"));
+        service
+            .and_then(Value::as_str)
+            .is_some_and(|service| services.iter().any(|(name, _)| name.as_str() == service))
+    };
+    let flags: Map<String, Value> = state
+        .flags
+        .iter()
+        .filter(|(_, flag)| routes(flag))
+        .map(|(key, flag)| (key.clone(), flag.clone()))
+        .collect();
+    let mut document = Map::new();
+    if !flags.is_empty() && !state.evaluators.is_empty() {
+        document.insert("$evaluators".to_owned(), state.evaluators.clone().into());
+    }
+    document.insert("flags".to_owned(), flags.into());
+    document.into()
+}

@@ -1,0 +1,185 @@
+//! Snapshots: all that one fleet, and all that every fleet, is to have at one time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tidegate_core::config::FilterConfig;
+
+use super::resource::{Name, Resource, version_of};
+use crate::kind::Kind;
+use tidegate_delivery::names::FleetName;
+
+/// All resources of one kind, by name.
+#[derive(Debug)]
+pub struct Collection {
+    version: Box<str>,
+    by_name: BTreeMap<Name, Arc<Resource>>,
+}
+
+impl Collection {
+    fn new(resources: impl Iterator<Item = Arc<Resource>>) -> Self {
+        let by_name: BTreeMap<_, _> =
+            resources.map(|resource| (Arc::clone(resource.name()), resource)).collect();
+        let version = version_of(by_name.values().map(|resource| &**resource));
+        Self { version, by_name }
+    }
+
+    /// The hash of all of it.
+    #[must_use]
+    pub const fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The resource of one name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Arc<Resource>> {
+        self.by_name.get(name)
+    }
+
+    /// A name as the resource of that name has it, so that thousands of streams that know it share
+    /// its bytes.
+    #[must_use]
+    pub fn share(&self, name: &str) -> Name {
+        self.by_name.get_key_value(name).map_or_else(|| name.into(), |(known, _)| Arc::clone(known))
+    }
+
+    /// Every name, ascending.
+    pub fn names(&self) -> impl Iterator<Item = &Name> {
+        self.by_name.keys()
+    }
+
+    /// True if there is nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+}
+
+/// What one fleet is to have, as of one publication.
+#[derive(Debug)]
+pub struct FleetSnapshot {
+    fleet: FleetName,
+    serial: u64,
+    clusters: Arc<Collection>,
+    endpoints: Arc<Collection>,
+    listeners: Arc<Collection>,
+    extensions: Arc<Collection>,
+    routes: Arc<Collection>,
+    /// Stands for the kinds that there is nothing of.
+    nothing: Arc<Collection>,
+    /// What the extension says to the filter, for sidecars that take nothing by xDS.
+    filter_config: Option<Arc<FilterConfig>>,
+}
+
+impl FleetSnapshot {
+    /// A snapshot of these resources. Collections that are the same in `previous` are shared with
+    /// it, so that a stream sees by one pointer that nothing changed.
+    #[must_use]
+    pub fn new(
+        fleet: FleetName,
+        serial: u64,
+        resources: &[Arc<Resource>],
+        previous: Option<&Self>,
+    ) -> Self {
+        let collect = |kind: Kind| {
+            let of_kind = resources.iter().filter(|resource| resource.kind() == kind);
+            let collection = Collection::new(of_kind.cloned());
+            previous
+                .map(|previous| previous.collection(kind))
+                .filter(|known| known.version == collection.version)
+                .map_or_else(|| Arc::new(collection), Arc::clone)
+        };
+        Self {
+            fleet,
+            serial,
+            clusters: collect(Kind::Cluster),
+            endpoints: collect(Kind::Endpoint),
+            listeners: collect(Kind::Listener),
+            extensions: collect(Kind::Extension),
+            routes: collect(Kind::Route),
+            nothing: collect(Kind::ScopedRoute),
+            filter_config: None,
+        }
+    }
+
+    /// The same, for a fleet whose filters are told this.
+    #[must_use]
+    pub fn with_filter_config(self, config: FilterConfig) -> Self {
+        Self { filter_config: Some(Arc::new(config)), ..self }
+    }
+
+    /// What the fleet's filters are told.
+    #[must_use]
+    pub const fn filter_config(&self) -> Option<&Arc<FilterConfig>> {
+        self.filter_config.as_ref()
+    }
+
+    /// The fleet that it is for.
+    #[must_use]
+    pub const fn fleet(&self) -> &FleetName {
+        &self.fleet
+    }
+
+    /// The publication that it belongs to.
+    #[must_use]
+    pub const fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// All resources of one kind.
+    #[must_use]
+    pub const fn collection(&self, kind: Kind) -> &Arc<Collection> {
+        match kind {
+            Kind::Cluster => &self.clusters,
+            Kind::Endpoint => &self.endpoints,
+            Kind::Listener => &self.listeners,
+            Kind::Extension => &self.extensions,
+            Kind::Route => &self.routes,
+            Kind::ScopedRoute | Kind::VirtualHost | Kind::Secret | Kind::Runtime => &self.nothing,
+        }
+    }
+
+    /// True if no client would see a difference. Holds for snapshots that were built one after
+    /// the other, because those share what did not change.
+    #[must_use]
+    pub fn shares_all_with(&self, other: &Self) -> bool {
+        Kind::ALL.into_iter().all(|kind| Arc::ptr_eq(self.collection(kind), other.collection(kind)))
+    }
+}
+
+/// What every fleet is to have, as of one publication.
+#[derive(Debug)]
+pub struct SnapshotSet {
+    serial: u64,
+    fleets: BTreeMap<FleetName, Arc<FleetSnapshot>>,
+}
+
+impl SnapshotSet {
+    /// The snapshots of one publication.
+    #[must_use]
+    pub fn new(serial: u64, snapshots: impl IntoIterator<Item = FleetSnapshot>) -> Self {
+        let fleets = snapshots
+            .into_iter()
+            .map(|snapshot| (snapshot.fleet.clone(), Arc::new(snapshot)))
+            .collect();
+        Self { serial, fleets }
+    }
+
+    /// The publication's number; it grows by one whenever any content changed.
+    #[must_use]
+    pub const fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// How many fleets there are.
+    #[must_use]
+    pub(super) fn len(&self) -> usize {
+        self.fleets.len()
+    }
+
+    /// The snapshot of the fleet that Envoy's `node.cluster` names.
+    #[must_use]
+    pub fn fleet(&self, name: &str) -> Option<&Arc<FleetSnapshot>> {
+        self.fleets.get(name)
+    }
+}

@@ -1,0 +1,124 @@
+//! States in few words.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::mesh::{Fleet, Listener, Mesh, Purpose};
+use tidegate_delivery::judge::guardrails::Guardrails;
+use tidegate_delivery::model::catalogue::{Endpoint, ServiceSpec, VersionSpec};
+use tidegate_delivery::model::plan::{OnFail, Plan, Quorum, Step, Strategy};
+use tidegate_delivery::model::release::{Phase, Release};
+use tidegate_delivery::model::requires::Requires;
+use tidegate_delivery::model::state::{ServiceState, State};
+use tidegate_delivery::names::ReleaseId;
+use tidegate_delivery::names::Services;
+use tidegate_delivery::units::{Ppm, Timestamp};
+
+/// A service with these versions, each on an address of its own.
+pub(super) fn service(name: &str, versions: &[&str], stable: &str) -> ServiceState {
+    let version = |(port, version): (u16, &&str)| {
+        let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port };
+        let spec = VersionSpec { endpoints: vec![endpoint], environment: None };
+        (version.parse().unwrap(), spec)
+    };
+    ServiceState::new(ServiceSpec {
+        name: name.parse().unwrap(),
+        hosts: vec![format!("{name}.local")],
+        identity: Vec::new(),
+        versions: (9000..).zip(versions).map(version).collect(),
+        stable: stable.parse().unwrap(),
+        environments: None,
+        plan: plan(Ppm::ALL),
+        guardrails: Guardrails::default(),
+        hooks: Vec::new(),
+        dns: None,
+    })
+}
+
+fn plan(weight: Ppm) -> Plan {
+    Plan {
+        strategy: Strategy::Canary,
+        steps: vec![Step { weight, time: Duration::ZERO, min_requests: 0, approval: None }],
+        watch: Duration::ZERO,
+        smoke_tests: Vec::new(),
+        health: None,
+        convergence: Quorum::default(),
+        requires: Requires::default(),
+        on_fail: OnFail::default(),
+        rollback_window: Duration::ZERO,
+    }
+}
+
+/// The same service while its `number`th release is at a weight.
+pub(super) fn releasing(
+    service: ServiceState,
+    number: u64,
+    candidate: &str,
+    weight: Ppm,
+) -> ServiceState {
+    let release = Release {
+        id: ReleaseId::of(&service.spec.name, number).unwrap(),
+        service: service.spec.name.clone(),
+        candidate: candidate.parse().unwrap(),
+        stable: service.stable.clone(),
+        plan: plan(weight),
+        started_at: Timestamp(0),
+        started_by: None,
+        phase: Phase::Stepping { step: 0, since: Timestamp(0) },
+        paused_at: None,
+        converged: true,
+        alerts: Default::default(),
+        held: None,
+        overruled: Default::default(),
+        approvals: Vec::new(),
+        calls: Vec::new(),
+        dns: None,
+        health: None,
+    };
+    ServiceState { release: Some(release), releases: number, ..service }
+}
+
+/// The same service after its release is over.
+pub(super) fn completed(mut service: ServiceState) -> ServiceState {
+    let release = service.release.as_mut().unwrap();
+    release.phase = Phase::Completed { at: Timestamp(1) };
+    service.stable = release.candidate.clone();
+    service
+}
+
+/// These services, and no flags.
+pub(super) fn state(services: &[ServiceState]) -> State {
+    let services = services.iter();
+    State {
+        services: services.map(|service| (service.spec.name.clone(), service.clone())).collect(),
+        ..State::default()
+    }
+}
+
+/// A flag that routes requests of a service.
+pub(super) fn routing_flag(service: &str) -> serde_json::Value {
+    json!({
+        "state": "ENABLED", "variants": {"on": "v2"}, "defaultVariant": "on",
+        "metadata": {"service": service}
+    })
+}
+
+/// The fleet `demo` with one listener, `ingress`, for these services.
+pub(super) fn mesh(services: Services) -> Mesh {
+    let listener = Listener {
+        name: "ingress".to_owned(),
+        address: "127.0.0.1:10000".parse().unwrap(),
+        services,
+        purpose: Purpose::Traffic,
+    };
+    let fleet = Fleet { name: "demo".parse().unwrap(), listeners: vec![listener] };
+    Mesh::new("/filter.wasm".to_owned(), vec![fleet])
+}
+
+/// A fleet of a mesh that brings its own listeners.
+pub(super) fn mesh_without_listeners() -> Mesh {
+    let mut mesh = mesh(Services::All);
+    mesh.fleets[0].listeners.clear();
+    mesh
+}

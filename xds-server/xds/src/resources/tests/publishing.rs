@@ -1,0 +1,177 @@
+//! Snapshots, and what they share.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::fixtures::*;
+use crate::kind::Kind;
+use crate::mesh::{Fleet, Mesh};
+use crate::resources::{FleetSnapshot, Need, SnapshotCache};
+use tidegate_delivery::model::state::State;
+use tidegate_delivery::names::Services;
+use tidegate_delivery::units::Ppm;
+
+fn newest(publisher: &SnapshotCache) -> Arc<FleetSnapshot> {
+    let set = publisher.latest();
+    Arc::clone(set.fleet("demo").unwrap())
+}
+
+fn names(snapshot: &FleetSnapshot, kind: Kind) -> Vec<String> {
+    let names = snapshot.collection(kind).names();
+    names.map(ToString::to_string).collect()
+}
+
+fn publisher(state: &State) -> SnapshotCache {
+    SnapshotCache::new(&mesh(Services::All), state)
+}
+
+fn publish(cache: &mut SnapshotCache, state: &State) -> u64 {
+    cache.update(&mesh(Services::All), state);
+    cache.latest().serial()
+}
+
+#[test]
+fn there_is_a_snapshot_from_the_start() {
+    let publisher = publisher(&state(&[service("order", &["v1"], "v1")]));
+    let snapshot = newest(&publisher);
+    assert_eq!(snapshot.serial(), 1);
+    assert_eq!(names(&snapshot, Kind::Cluster), ["order/v1"]);
+    assert_eq!(names(&snapshot, Kind::Endpoint), ["order/v1"]);
+    assert_eq!(names(&snapshot, Kind::Listener), ["ingress"]);
+    assert_eq!(names(&snapshot, Kind::Extension), ["tidegate"]);
+    assert_eq!(names(&snapshot, Kind::Route), ["demo/ingress", "service/order"]);
+}
+
+#[test]
+fn a_fleet_that_goes_is_a_publication() {
+    let state = state(&[service("order", &["v1"], "v1")]);
+    let mut publisher = publisher(&state);
+    let no_fleets = Mesh::new("filter.wasm".to_owned(), Vec::new());
+    assert!(publisher.update(&no_fleets, &state));
+    assert_eq!(publisher.latest().serial(), 2);
+    assert!(publisher.latest().fleet("demo").is_none());
+    assert!(!publisher.update(&no_fleets, &state));
+}
+
+#[test]
+fn the_same_state_is_no_publication() {
+    let order = service("order", &["v1", "v2"], "v1");
+    let mut publisher = publisher(&state(std::slice::from_ref(&order)));
+    assert_eq!(publish(&mut publisher, &state(std::slice::from_ref(&order))), 1);
+    let running = releasing(order, 1, "v2", Ppm::percent(5));
+    assert_eq!(publish(&mut publisher, &state(&[running])), 2);
+}
+
+/// A weight moves one route configuration of each listener and of the service; all else is the
+/// same memory.
+#[test]
+fn what_did_not_change_is_shared() {
+    let user = service("user", &["v1"], "v1");
+    let order = service("order", &["v1", "v2"], "v1");
+    let at = |weight| {
+        let order = releasing(order.clone(), 1, "v2", Ppm::percent(weight));
+        state(&[user.clone(), order])
+    };
+    let mut publisher = publisher(&at(5));
+    let before = newest(&publisher);
+    publish(&mut publisher, &at(10));
+    let after = newest(&publisher);
+    for kind in Kind::ALL {
+        let same = Arc::ptr_eq(before.collection(kind), after.collection(kind));
+        assert_eq!(same, kind != Kind::Route, "{kind}");
+    }
+    let route = |snapshot: &FleetSnapshot, name| {
+        Arc::clone(snapshot.collection(Kind::Route).get(name).unwrap())
+    };
+    let user = (route(&before, "service/user"), route(&after, "service/user"));
+    assert!(Arc::ptr_eq(&user.0, &user.1));
+    let order = (route(&before, "service/order"), route(&after, "service/order"));
+    assert_ne!(order.0.version(), order.1.version());
+}
+
+/// Checklist line 54: a fleet is told of the services that its listeners lead to, and no others.
+#[test]
+fn a_fleet_sees_its_own_services() {
+    let services = Services::Named(std::iter::once("order".parse().unwrap()).collect());
+    let both = [service("order", &["v1"], "v1"), service("user", &["v1"], "v1")];
+    let publisher = SnapshotCache::new(&mesh(services), &state(&both));
+    let snapshot = newest(&publisher);
+    assert_eq!(names(&snapshot, Kind::Cluster), ["order/v1"]);
+    assert_eq!(names(&snapshot, Kind::Route), ["demo/ingress", "service/order"]);
+}
+
+/// Fleets share what is the same for both.
+#[test]
+fn fleets_share_resources() {
+    let ours = mesh(Services::All);
+    let theirs = Fleet { name: "edge".parse().unwrap(), ..ours.fleets[0].clone() };
+    let both = Mesh { fleets: vec![ours.fleets[0].clone(), theirs], ..ours };
+    let publisher = SnapshotCache::new(&both, &state(&[service("order", &["v1"], "v1")]));
+    let set = Arc::clone(publisher.latest());
+    let cluster = |fleet| {
+        let snapshot = set.fleet(fleet).unwrap();
+        Arc::clone(snapshot.collection(Kind::Cluster).get("order/v1").unwrap())
+    };
+    assert!(Arc::ptr_eq(&cluster("demo"), &cluster("edge")));
+}
+
+/// Any state: services with some of three versions, perhaps in a release, perhaps with a stable
+/// version or a candidate that is not deployed.
+fn any_state() -> impl Strategy<Value = State> {
+    let versions = prop::sample::subsequence(vec!["v1", "v2", "v3"], 0..=3);
+    let version = || prop::sample::select(vec!["v1", "v2", "v3"]);
+    let release = prop::option::of((version(), 0..=1_000_000_u32));
+    let one = (versions, version(), release);
+    prop::collection::vec(one, 0..4).prop_map(|services| {
+        let made = ["order", "user", "payment", "product"].into_iter().zip(services);
+        let made: Vec<_> = made
+            .map(|(name, (versions, stable, release))| {
+                let made = service(name, &versions, stable);
+                match release {
+                    Some((candidate, parts)) => {
+                        releasing(made, 1, candidate, Ppm::new(parts).unwrap())
+                    }
+                    None => made,
+                }
+            })
+            .collect();
+        state(&made)
+    })
+}
+
+proptest! {
+    /// Checklist line 40: whatever the state, nothing in a snapshot names what is not there.
+    #[test]
+    fn nothing_names_what_is_not_there(state in any_state(), own_listeners in any::<bool>()) {
+        let mesh = if own_listeners { mesh(Services::All) } else { mesh_without_listeners() };
+        let snapshot = newest(&SnapshotCache::new(&mesh, &state));
+        let mut named: BTreeSet<Need> = BTreeSet::new();
+        for kind in Kind::ALL {
+            let collection = snapshot.collection(kind);
+            for name in collection.names() {
+                named.extend(collection.get(name).unwrap().needs().iter().cloned());
+            }
+        }
+        for need in &named {
+            let collection = snapshot.collection(need.kind);
+            prop_assert!(collection.get(&need.name).is_some(), "{:?}", need);
+        }
+        // And endpoints are of clusters that want them.
+        for name in snapshot.collection(Kind::Endpoint).names() {
+            let need = Need { kind: Kind::Endpoint, name: Arc::clone(name) };
+            prop_assert!(named.contains(&need), "{:?}", need);
+        }
+    }
+
+    /// Checklist line 57: a version is the hash of its content, the same in every process.
+    #[test]
+    fn the_same_state_has_the_same_versions(state in any_state()) {
+        let one = newest(&publisher(&state));
+        let two = newest(&publisher(&state));
+        for kind in Kind::ALL {
+            prop_assert_eq!(one.collection(kind).version(), two.collection(kind).version());
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Clusters, endpoints, listeners and the filter.
+
+use prost::Message as _;
+use serde_json::{Value, json};
+use tidegate_core::config::FilterConfig;
+use tidegate_proto::envoy::envoy::config::cluster::v3 as cds;
+use tidegate_proto::envoy::envoy::config::core::v3 as core;
+use tidegate_proto::envoy::envoy::config::endpoint::v3 as eds;
+use tidegate_proto::envoy::envoy::config::listener::v3 as lds;
+use tidegate_proto::envoy::envoy::extensions::filters::http::wasm::v3::Wasm;
+use tidegate_proto::envoy::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
+use tidegate_proto::envoy::envoy::extensions::wasm::v3 as wasm;
+use tidegate_proto::envoy::google::protobuf::StringValue;
+
+use super::fixtures::*;
+use crate::kind::Kind;
+use crate::resources::build::build;
+use crate::resources::{CONTROL_PLANE_CLUSTER, Resource, cluster, endpoint, extension, listener};
+use tidegate_delivery::model::state::State;
+use tidegate_delivery::names::Services;
+use tidegate_delivery::units::Ppm;
+
+#[test]
+fn addresses_are_served_by_eds_and_names_are_left_to_envoy() {
+    let mut order = service("order", &["v1"], "v1");
+    let (name, version) = (order.spec.name.clone(), order.stable.clone());
+    let spec = order.spec.versions.get_mut(&version).unwrap();
+    let eds = cluster::cluster(&name, &version, spec);
+    assert_eq!(eds.needs().len(), 1);
+    let endpoints = endpoint::endpoints(&name, &version, spec).unwrap();
+    assert_eq!(endpoints.name(), eds.name());
+    assert_eq!(*endpoints.name(), eds.needs()[0].name);
+
+    spec.endpoints[0].host = "order-v1.internal".to_owned();
+    let dns = cluster::cluster(&name, &version, spec);
+    assert_eq!(dns.needs(), []);
+    assert!(endpoint::endpoints(&name, &version, spec).is_none());
+    let message = cds::Cluster::decode(dns.value().clone()).unwrap();
+    assert_eq!(message.name, "order/v1");
+    assert!(message.load_assignment.is_some());
+}
+
+/// Retries and outlier detection would hide from the judge what a version does.
+#[test]
+fn clusters_hide_no_errors() {
+    let order = service("order", &["v1"], "v1");
+    let spec = &order.spec.versions[&order.stable];
+    let cluster = cluster::cluster(&order.spec.name, &order.stable, spec);
+    let message = cds::Cluster::decode(cluster.value().clone()).unwrap();
+    assert!(message.outlier_detection.is_none());
+    assert!(message.health_checks.is_empty());
+}
+
+fn manager() -> hcm::HttpConnectionManager {
+    let mesh = mesh(Services::All);
+    let fleet = &mesh.fleets[0];
+    let resource = listener::listener(&fleet.name, &fleet.listeners[0]);
+    let message = lds::Listener::decode(resource.value().clone()).unwrap();
+    let filter = message.filter_chains[0].filters[0].clone();
+    let Some(lds::filter::ConfigType::TypedConfig(any)) = filter.config_type else {
+        panic!("{filter:?}");
+    };
+    hcm::HttpConnectionManager::decode(any.value.as_slice()).unwrap()
+}
+
+/// A client must not choose its version or its bucket, not even while the filter is down.
+#[test]
+fn listeners_strip_our_headers_before_routing() {
+    let mutations = manager().early_header_mutation_extensions;
+    let text =
+        String::from_utf8_lossy(&mutations[0].typed_config.as_ref().unwrap().value).to_string();
+    for header in ["x-tidegate-version", "x-tidegate-bucket"] {
+        assert!(text.contains(header), "{header} in {text:?}");
+    }
+}
+
+#[test]
+fn listeners_start_without_the_filter_if_they_must() {
+    let filters = manager().http_filters;
+    let names: Vec<&str> = filters.iter().map(|filter| filter.name.as_str()).collect();
+    assert_eq!(names, ["tidegate", "envoy.filters.http.router"]);
+    let Some(hcm::http_filter::ConfigType::ConfigDiscovery(source)) = &filters[0].config_type
+    else {
+        panic!("{filters:?}");
+    };
+    let default = source.default_config.as_ref().unwrap();
+    assert!(source.type_urls.contains(&default.type_url));
+    assert!(default.value.is_empty(), "no rules: everything passes");
+    let wait = source.config_source.as_ref().unwrap().initial_fetch_timeout;
+    assert!(wait.unwrap().seconds < 15);
+}
+
+fn plugin(resource: &Resource) -> (wasm::PluginConfig, FilterConfig) {
+    let message = core::TypedExtensionConfig::decode(resource.value().clone()).unwrap();
+    let any = message.typed_config.unwrap();
+    let plugin = Wasm::decode(any.value.as_slice()).unwrap().config.unwrap();
+    let configuration = plugin.configuration.as_ref().unwrap();
+    let json = StringValue::decode(configuration.value.as_slice()).unwrap().value;
+    (plugin, serde_json::from_str(&json).unwrap())
+}
+
+fn filter_of(state: &State) -> FilterConfig {
+    let mesh = mesh(Services::All);
+    let services: Vec<_> = state.services.iter().collect();
+    let resource =
+        extension::filter(&mesh, &extension::config(&mesh.fleets[0].name, &services, state));
+    plugin(&resource).1
+}
+
+/// Checklist line 37: the filter exists for every fleet, even one without services.
+#[test]
+fn there_is_always_a_filter() {
+    for mesh in [mesh(Services::All), mesh_without_listeners()] {
+        let mut filters = 0;
+        build(&mesh, &mesh.fleets[0], &State::default(), |resource| {
+            filters += u32::from(&**resource.name() == "tidegate");
+            resource.into()
+        });
+        assert_eq!(filters, 1);
+    }
+}
+
+#[test]
+fn the_filter_fails_open_and_knows_where_to_report() {
+    let mesh = mesh(Services::All);
+    let resource =
+        extension::filter(&mesh, &extension::config(&mesh.fleets[0].name, &[], &State::default()));
+    let (plugin, config) = plugin(&resource);
+    assert_eq!(plugin.failure_policy(), wasm::FailurePolicy::FailOpen);
+    assert_eq!(config.report.cluster, CONTROL_PLANE_CLUSTER);
+}
+
+/// Envoy takes a callout's target as a protobuf message first, and as a name only if it is none.
+#[test]
+fn the_control_planes_name_is_no_message() {
+    let bytes = CONTROL_PLANE_CLUSTER.as_bytes();
+    assert!(core::GrpcService::decode(bytes).is_err());
+}
+
+#[test]
+fn the_version_is_the_hash_of_the_rest() {
+    let before = filter_of(&state(&[service("order", &["v1"], "v1")]));
+    let same = filter_of(&state(&[service("order", &["v1"], "v1")]));
+    let other = filter_of(&state(&[service("order", &["v1", "v2"], "v1")]));
+    assert_eq!(before, same);
+    assert_ne!(before.version, other.version);
+    assert_eq!(before.version.len(), 32);
+}
+
+/// Users stay where they are: the salt changes only when the next release starts, at 0 %.
+#[test]
+fn the_salt_changes_only_when_a_release_starts() {
+    let order = service("order", &["v1", "v2"], "v1");
+    let salts = |service| {
+        let config = filter_of(&state(&[service]));
+        (config.services[0].salt.clone(), config.services[0].release.clone())
+    };
+    assert_eq!(salts(order.clone()), ("order".to_owned(), String::new()));
+    let at_1 = releasing(order.clone(), 1, "v2", Ppm::percent(1));
+    let at_50 = releasing(order.clone(), 1, "v2", Ppm::percent(50));
+    assert_eq!(salts(at_1), ("order.1".to_owned(), "order.1".to_owned()));
+    assert_eq!(salts(at_50.clone()), ("order.1".to_owned(), "order.1".to_owned()));
+    assert_eq!(salts(completed(at_50)), ("order.1".to_owned(), String::new()));
+    let next = releasing(order, 2, "v2", Ppm::ZERO);
+    assert_eq!(salts(next).0, "order.2");
+}
+
+#[test]
+fn reports_are_frequent_while_a_release_runs() {
+    let order = service("order", &["v1", "v2"], "v1");
+    let running = releasing(order.clone(), 1, "v2", Ppm::ZERO);
+    assert_eq!(filter_of(&state(&[order])).report.interval_ms, 5000);
+    assert_eq!(filter_of(&state(std::slice::from_ref(&running))).report.interval_ms, 250);
+    assert_eq!(filter_of(&state(&[completed(running)])).report.interval_ms, 5000);
+}
+
+#[test]
+fn only_routing_flags_of_its_services_reach_a_sidecar() {
+    let mut state = state(&[service("order", &["v1", "v2"], "v1")]);
+    state.evaluators.insert("rule".to_owned(), json!({}));
+    assert_eq!(filter_of(&state).flags, json!({"flags": {}}));
+    state.flags.insert("ours".to_owned(), routing_flag("order"));
+    state.flags.insert("another's".to_owned(), routing_flag("user"));
+    state.flags.insert("plain".to_owned(), json!({"state": "ENABLED"}));
+    let flags = filter_of(&state).flags;
+    let expected: Value =
+        json!({"flags": {"ours": routing_flag("order")}, "$evaluators": {"rule": {}}});
+    assert_eq!(flags, expected);
+}
+
+/// Where Envoys bring their own listeners, gRPC clients find one for each service; elsewhere not.
+#[test]
+fn grpc_clients_find_a_listener_named_after_the_service() {
+    let order = state(&[service("order", &["v1"], "v1")]);
+    let listeners = |mesh: &crate::mesh::Mesh| {
+        let (all, _) = build(mesh, &mesh.fleets[0], &order, std::sync::Arc::new);
+        let of_kind = all.into_iter().filter(|resource| resource.kind() == Kind::Listener);
+        of_kind.collect::<Vec<_>>()
+    };
+    let ours = listeners(&mesh(Services::All));
+    assert_eq!(ours.iter().map(|listener| &**listener.name()).collect::<Vec<_>>(), ["ingress"]);
+
+    let foreign = listeners(&mesh_without_listeners());
+    assert_eq!(foreign.iter().map(|listener| &**listener.name()).collect::<Vec<_>>(), ["order"]);
+    assert!(foreign[0].needs().is_empty());
+    let message = lds::Listener::decode(foreign[0].value().clone()).unwrap();
+    assert!(message.address.is_none() && message.filter_chains.is_empty());
+    let manager = message.api_listener.unwrap().api_listener.unwrap();
+    let manager = hcm::HttpConnectionManager::decode(&*manager.value).unwrap();
+    let Some(hcm::http_connection_manager::RouteSpecifier::Rds(rds)) = manager.route_specifier
+    else {
+        panic!("no RDS");
+    };
+    assert_eq!(rds.route_config_name, "grpc/order");
+    assert_eq!(manager.http_filters.len(), 1, "gRPC cannot run our filter");
+}
+
+/// gRPC passes over endpoints whose place has no name or no weight.
+#[test]
+fn endpoints_are_in_a_place_that_has_a_weight() {
+    let order = service("order", &["v1"], "v1");
+    let spec = &order.spec.versions[&order.stable];
+    let resource = endpoint::endpoints(&order.spec.name, &order.stable, spec).unwrap();
+    let message = eds::ClusterLoadAssignment::decode(resource.value().clone()).unwrap();
+    assert!(message.endpoints[0].locality.is_some());
+    assert_eq!(message.endpoints[0].load_balancing_weight.unwrap().value, 1);
+}
