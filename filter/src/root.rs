@@ -51,7 +51,7 @@ impl Setup {
     }
 
     fn in_force(&self) -> InForce<'_> {
-        InForce { fleet: &self.fleet, config_version: &self.version, wants_config: self.standalone }
+        InForce { fleet: &self.fleet, config_version: &self.version, config_requested: self.standalone }
     }
 }
 

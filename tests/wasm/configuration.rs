@@ -104,7 +104,7 @@ fn a_standalone_filter_takes_its_configuration_from_the_reply() {
 
     vm.tick_after(root, 1000).unwrap();
     let call = vm.world().take_calls().remove(0);
-    assert!(call.report().unwrap().wants_config);
+    assert!(call.report().unwrap().config_requested);
     vm.answer(root, call.token, reply(&second.to_string())).unwrap();
     assert_eq!(vm.world().tick_period, Some(100));
     let done = vm.exchange(root, exchange(&[("x-user-id", b"u")])).unwrap();
@@ -125,7 +125,7 @@ fn behind_our_own_xds_a_reply_changes_nothing() {
     let (mut vm, root) = configured(1);
     vm.tick_after(root, 1000).unwrap();
     let call = vm.world().take_calls().remove(0);
-    assert!(!call.report().unwrap().wants_config);
+    assert!(!call.report().unwrap().config_requested);
     let mut other = config();
     other["services"][0]["salt"] = json!("other");
     let answer =

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use crate::config::{AnswerMatch, BusinessRule, RequestMatch};
+use crate::config::{ResponseMatch, BusinessRule, RequestMatch};
 
 /// What a rule may ask of a finished request. Each answer costs a call out of the sandbox.
 pub trait Finished {
@@ -39,7 +39,7 @@ fn has_path(path: &[u8], wanted: &str) -> bool {
     }
 }
 
-fn ended_well(good: &AnswerMatch, request: &impl Finished) -> bool {
+fn ended_well(good: &ResponseMatch, request: &impl Finished) -> bool {
     let status = u16::try_from(request.status()).unwrap_or_default();
     range(&good.status).contains(&status)
         && good.header.as_ref().is_none_or(|header| {
@@ -87,7 +87,7 @@ mod tests {
         BusinessRule {
             name: "order_success".to_owned(),
             of: RequestMatch { method: Some("POST".to_owned()), path: Some(path.to_owned()) },
-            good: AnswerMatch { status: (200, 299), header },
+            good: ResponseMatch { status: (200, 299), header },
         }
     }
 

@@ -82,7 +82,7 @@ pub struct BusinessRule {
     /// The requests that it is about.
     pub of: RequestMatch,
     /// How those end well.
-    pub good: AnswerMatch,
+    pub good: ResponseMatch,
 }
 
 /// A choice of requests: all that is named must fit.
@@ -98,7 +98,7 @@ pub struct RequestMatch {
 /// A choice of answers: all that is named must fit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct AnswerMatch {
+pub struct ResponseMatch {
     /// The first and the last status that is good.
     pub status: (u16, u16),
     /// A response header and the value that it must have.

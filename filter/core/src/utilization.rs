@@ -9,11 +9,11 @@ const LEN: usize = 102;
 
 /// Samples of one resource's use. Takes no memory until there is one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Utilization {
+pub struct UtilizationHistogram {
     counts: Option<Box<[u64; LEN]>>,
 }
 
-impl Utilization {
+impl UtilizationHistogram {
     /// Takes a sample: a fraction, `1.0` is all that there is.
     pub fn record(&mut self, fraction: f64) {
         if let Some(count) = self.buckets().get_mut(index(fraction)) {
@@ -67,13 +67,13 @@ fn index(fraction: f64) -> usize {
     ((fraction * 100.0 + 1e-9) as usize).min(LEN - 1)
 }
 
-impl From<&Utilization> for Option<Message> {
-    fn from(utilization: &Utilization) -> Self {
+impl From<&UtilizationHistogram> for Option<Message> {
+    fn from(utilization: &UtilizationHistogram) -> Self {
         utilization.counts.as_ref().map(|counts| sparse::write(counts.as_slice()))
     }
 }
 
-impl TryFrom<&Message> for Utilization {
+impl TryFrom<&Message> for UtilizationHistogram {
     type Error = HistogramError;
 
     fn try_from(message: &Message) -> Result<Self, HistogramError> {
@@ -89,8 +89,8 @@ mod tests {
 
     use super::*;
 
-    fn of(fractions: &[f64]) -> Utilization {
-        let mut utilization = Utilization::default();
+    fn of(fractions: &[f64]) -> UtilizationHistogram {
+        let mut utilization = UtilizationHistogram::default();
         fractions.iter().for_each(|fraction| utilization.record(*fraction));
         utilization
     }
@@ -113,7 +113,7 @@ mod tests {
         ) {
             let mut sum = of(&a);
             let message = Option::<Message>::from(&sum).unwrap();
-            prop_assert_eq!(&Utilization::try_from(&message).unwrap(), &sum);
+            prop_assert_eq!(&UtilizationHistogram::try_from(&message).unwrap(), &sum);
             sum.merge(&of(&b));
             prop_assert_eq!(sum, of(&[a, b].concat()));
         }

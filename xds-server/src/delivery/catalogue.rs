@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tidegate_core::config::{AnswerMatch, IdentitySource, RequestMatch};
+use tidegate_core::config::{ResponseMatch, IdentitySource, RequestMatch};
 
 use super::dns::Dns;
 use super::hook::{Hook, MAX_HOOKS};
@@ -185,7 +185,7 @@ pub struct BusinessMetric {
     /// The requests that it is about.
     pub of: RequestMatch,
     /// How those end well.
-    pub good: AnswerMatch,
+    pub good: ResponseMatch,
     /// The least share that does. Below it somebody is told, and the release is held.
     pub at_least: Ppm,
 }

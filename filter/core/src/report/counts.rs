@@ -3,7 +3,7 @@
 use tidegate_proto::report::v1::{BusinessCounts, VersionCounts};
 
 use super::{Key, Seen};
-use crate::{histogram::Histogram, load::Load, outcome::Outcome, utilization::Utilization};
+use crate::{histogram::Histogram, load::Load, outcome::Outcome, utilization::UtilizationHistogram};
 
 /// Versions counted apart between two reports. A sidecar that meets more of them is misconfigured,
 /// and must not eat its Envoy's memory.
@@ -24,9 +24,9 @@ struct Entry {
     client_errors: u64,
     cancelled: u64,
     latency: Histogram,
-    cpu: Utilization,
-    memory: Utilization,
-    disk: Utilization,
+    cpu: UtilizationHistogram,
+    memory: UtilizationHistogram,
+    disk: UtilizationHistogram,
     business: Vec<BusinessCounts>,
 }
 
@@ -40,9 +40,9 @@ impl Entry {
             client_errors: 0,
             cancelled: 0,
             latency: Histogram::default(),
-            cpu: Utilization::default(),
-            memory: Utilization::default(),
-            disk: Utilization::default(),
+            cpu: UtilizationHistogram::default(),
+            memory: UtilizationHistogram::default(),
+            disk: UtilizationHistogram::default(),
             business: Vec::new(),
         }
     }

@@ -43,7 +43,7 @@ pub struct InForce<'a> {
     /// [`FilterConfig::version`](crate::config::FilterConfig::version).
     pub config_version: &'a str,
     /// [`FilterConfig::standalone`](crate::config::FilterConfig::standalone).
-    pub wants_config: bool,
+    pub config_requested: bool,
 }
 
 /// The version that a finished request is counted for.
@@ -226,7 +226,7 @@ impl Reporter {
             sequence: self.last_sequence,
             config_version: in_force.config_version.to_owned(),
             counts,
-            wants_config: in_force.wants_config,
+            config_requested: in_force.config_requested,
             dropped,
         };
         Sealed {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const IN_FORCE: InForce<'_> = InForce { fleet: "demo", config_version: "c1", wants_config: false };
+const IN_FORCE: InForce<'_> = InForce { fleet: "demo", config_version: "c1", config_requested: false };
 const ORDER_V1: Key<'_> = Key { service: "order", version: "v1", release: "" };
 const ORDER_V2: Key<'_> = Key { service: "order", version: "v2", release: "r1" };
 
