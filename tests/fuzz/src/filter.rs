@@ -47,7 +47,7 @@ pub(crate) fn config(data: &[u8]) {
             let headers = halves.next().unwrap_or_default();
             decide(&router, headers);
             if let Ok(cluster) = std::str::from_utf8(headers) {
-                let _ = router.served(cluster);
+                let _ = router.version_of_cluster(cluster);
             }
         }
         Err(error) => assert!(!error.to_string().is_empty()),
