@@ -107,7 +107,8 @@ fn bytes(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Option<Ve
     match call(&raw mut data, &raw mut size) {
         OK if data.is_null() => Ok(None),
         // SAFETY: by the ABI the host allocated these `size` bytes with the module's allocation
-        // export (`proxy_wasm::allocator`, an exact boxed slice) and passes ownership to the module.
+        // export (`proxy_wasm::allocator`, an exact boxed slice) and passes ownership to the
+        // module.
         OK => Ok(Some(unsafe { Vec::from_raw_parts(data, size, size) })),
         NOT_FOUND => Ok(None),
         other => Err(HostError(other)),
@@ -203,9 +204,9 @@ pub(crate) fn random() -> Result<[u8; 16], HostError> {
 
 /// Sends a report and returns the token of the gRPC call.
 ///
-/// The SDK's function panics on `BadArgument`, which Envoy returns for an upstream that parses as an
-/// invalid `GrpcService`. The router rejects cluster names that parse as protobuf, so this status
-/// cannot occur. An unknown cluster is an ordinary error.
+/// The SDK's function panics on `BadArgument`, which Envoy returns for an upstream that parses as
+/// an invalid `GrpcService`. The router rejects cluster names that parse as protobuf, so this
+/// status cannot occur. An unknown cluster is an ordinary error.
 pub(crate) fn report(cluster: &str, message: &[u8], timeout: Duration) -> Result<u32, HostError> {
     const SERVICE: &str = "tidegate.report.v1.ReportService";
     const METHOD: &str = "Report";

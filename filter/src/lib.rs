@@ -1,8 +1,8 @@
 //! Tidegate's Envoy filter: a proxy-wasm shell around `tidegate-core`.
 //!
 //! Each Envoy thread runs its own VM. A VM has a root context for each configuration that still has
-//! requests in flight, and an HTTP context for each request. Counts belong to the VM rather than to a
-//! root, so they survive configuration changes.
+//! requests in flight, and an HTTP context for each request. Counts belong to the VM rather than to
+//! a root, so they survive configuration changes.
 //!
 //! The module is built for `wasm32-unknown-unknown`, on which the core's golden vectors run too. It
 //! is smaller than a WASI module and imports one WASI function, see [`host::random`].

@@ -15,8 +15,8 @@ struct Node {
     id: String,
 }
 
-/// Reads the node id and draws the instance number. Without a valid node id, one is derived from the
-/// instance number, so that the requests are counted.
+/// Reads the node id and draws the instance number. Without a valid node id, one is derived from
+/// the instance number, so that the requests are counted.
 pub(crate) fn reporter_id() -> ReporterId {
     let instance = u64::from_le_bytes(first_half(random()));
     let node = host::property(property::NODE).ok().flatten();
@@ -32,7 +32,8 @@ pub(crate) fn reporter_id() -> ReporterId {
 pub(crate) fn random() -> [u8; 16] {
     host::random().unwrap_or_else(|_| {
         let nanos = host::now().unwrap_or_default().as_nanos();
-        // Multiplication by an odd number is a permutation, so different times yield different bytes.
+        // Multiplication by an odd number is a permutation, so different times yield different
+        // bytes.
         nanos.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_le_bytes()
     })
 }

@@ -1,5 +1,5 @@
-//! HTTP context: routes one request by headers, adds the identity cookie to its response, and counts
-//! its outcome.
+//! HTTP context: routes one request by headers, adds the identity cookie to its response, and
+//! counts its outcome.
 
 use std::{rc::Rc, time::Duration};
 
@@ -182,7 +182,8 @@ fn integer(path: &str) -> Result<Option<u64>, HostError> {
     Ok(bytes.and_then(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?))))
 }
 
-/// Logs the error of a host call. The request continues; without the headers it is routed to stable.
+/// Logs the error of a host call. The request continues; without the headers it is routed to
+/// stable.
 fn log_error<T>(result: Result<T, HostError>) -> Option<T> {
     result.inspect_err(|error| log::warn(format_args!("a host call failed: {error}"))).ok()
 }

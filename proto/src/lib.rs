@@ -1,7 +1,7 @@
 //! Protobuf messages: Tidegate's report RPC, and the Envoy API.
 //!
-//! With `default-features = false` the crate contains only the report messages, without gRPC and the
-//! Envoy API. The filter links this form.
+//! With `default-features = false` the crate contains only the report messages, without gRPC and
+//! the Envoy API. The filter links this form.
 #![forbid(unsafe_code)]
 
 /// The report RPC of the filter.
@@ -20,8 +20,8 @@ pub mod adapter {
     include!(concat!(env!("OUT_DIR"), "/adapter.rs"));
 }
 
-/// The encoded file descriptor set of the report RPC, for gRPC reflection. Envoy's API is not in it,
-/// because the envoy-types crate ships no descriptors.
+/// The encoded file descriptor set of the report RPC, for gRPC reflection. Envoy's API is not in
+/// it, because the envoy-types crate ships no descriptors.
 #[cfg(feature = "server")]
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 

@@ -47,9 +47,11 @@ async fn a_real_envoy_serves_the_backends_and_tells_what_it_did() {
             .unwrap();
     envoy.ready().await.unwrap();
 
-    let load =
-        LoadGenerator::start(&LoadConfig { rate: 200.0, ..LoadConfig::new(vec![ingress], "order.local") })
-            .unwrap();
+    let load = LoadGenerator::start(&LoadConfig {
+        rate: 200.0,
+        ..LoadConfig::new(vec![ingress], "order.local")
+    })
+    .unwrap();
     wait::until("answers", wait::PATIENCE, async || (load.snapshot().finished > 100).then_some(()))
         .await
         .unwrap();

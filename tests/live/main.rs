@@ -11,7 +11,7 @@ use reqwest::StatusCode;
 use serde_json::Value;
 use tidegate_demo_app::faults::Faults;
 use tidegate_demo_app::load::LoadConfig;
-use tidegate_demo_app::service::{ServiceVersion, Service};
+use tidegate_demo_app::service::{Service, ServiceVersion};
 use tidegate_tests::story::{Operator, Phase, Traffic};
 use tidegate_tests::wait::{PATIENCE, until};
 use tidegate_tests::world_config::Knobs;

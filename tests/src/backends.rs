@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result};
 use tidegate_demo_app::faults::Faults;
-use tidegate_demo_app::service::{ServiceVersion, Service};
+use tidegate_demo_app::service::{Service, ServiceVersion};
 
 /// Released from one environment to the other, at once.
 pub const BLUE_GREEN: [&str; 3] = ["user", "product", "notification"];

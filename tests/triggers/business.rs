@@ -18,8 +18,10 @@ async fn declined_payments_hold_the_release_for_a_person_to_decide() {
 async fn declines() -> Result<()> {
     let _alone = ONE_WORLD.lock().await;
     let (world, load) = in_mid_canary(PAID).await?;
-    let outcome =
-        |outcome: &str| FaultSettings { outcome: Some(outcome.to_owned()), ..FaultSettings::default() };
+    let outcome = |outcome: &str| FaultSettings {
+        outcome: Some(outcome.to_owned()),
+        ..FaultSettings::default()
+    };
     break_candidate(&world, outcome("declined"))?;
     let held = until_alert(&world, "business/payment_success", "critical").await?;
     let waits = waiting_for(&held);

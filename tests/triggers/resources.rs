@@ -1,7 +1,7 @@
 //! Resource usage above 80 %: warning; above 95 %: critical. The version says it by ORCA.
 
 use anyhow::Result;
-use tidegate_demo_app::faults::{OrcaLoad, FaultSettings};
+use tidegate_demo_app::faults::{FaultSettings, OrcaLoad};
 use tidegate_tests::sight::{at, until_release, waiting_for};
 
 use super::{ONE_WORLD, break_candidate, in_mid_canary, stands, until_alert};

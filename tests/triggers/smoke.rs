@@ -1,7 +1,7 @@
 //! A smoke test that fails before the switch: no client ever sees the candidate.
 
 use anyhow::{Context, Result};
-use tidegate_demo_app::faults::{Faults, FaultSettings};
+use tidegate_demo_app::faults::{FaultSettings, Faults};
 use tidegate_tests::sight::{at, traffic, until_release};
 use tidegate_tests::story::Operator;
 use tidegate_tests::world_config::Knobs;

@@ -1,14 +1,14 @@
 //! Maps a user to a bucket, the number that decides on which side of a traffic split the user is.
 //!
-//! Sidecars, server and flagd's `fractional` must compute the same hash. It is therefore implemented here and pinned by
-//! golden vectors (`testdata/buckets.json`), natively and in WASM.
+//! Sidecars, server and flagd's `fractional` must compute the same hash. It is therefore
+//! implemented here and pinned by golden vectors (`testdata/buckets.json`), natively and in WASM.
 
 use crate::config::BUCKETS;
 
 /// The bucket, `0..BUCKETS`, of an identity under a salt.
 ///
-/// A zero byte separates salt and identity, so (`ab`, `c`) and (`a`, `bc`) differ. [`scale`] makes all buckets equally
-/// likely, up to one part in 4294.
+/// A zero byte separates salt and identity, so (`ab`, `c`) and (`a`, `bc`) differ. [`scale`] makes
+/// all buckets equally likely, up to one part in 4294.
 #[must_use]
 pub fn bucket(salt: &[u8], identity: &[u8]) -> u32 {
     let mut hash = Murmur3::default();
@@ -25,8 +25,8 @@ pub const fn scale(hash: u32, total: u32) -> u32 {
     ((hash as u64 * total as u64) >> 32) as u32
 }
 
-/// Incremental `MurmurHash3_x86_32` with seed 0 (Austin Appleby's smhasher, public domain), the hash of flagd's
-/// `fractional`.
+/// Incremental `MurmurHash3_x86_32` with seed 0 (Austin Appleby's smhasher, public domain), the
+/// hash of flagd's `fractional`.
 #[derive(Debug, Default, Clone)]
 pub struct Murmur3 {
     hash: u32,
@@ -100,8 +100,8 @@ mod tests {
             prop_assert!(bucket(&salt, &identity) < BUCKETS);
         }
 
-        /// With the candidate listed first, a higher weight moves users only towards it, and only as many as the weight
-        /// asks for.
+        /// With the candidate listed first, a higher weight moves users only towards it, and only
+        /// as many as the weight asks for.
         #[test]
         fn a_higher_weight_moves_users_only_to_the_candidate(weights in prop::collection::vec(0..=BUCKETS, 1..6)) {
             let mut weights = weights;
@@ -122,7 +122,8 @@ mod tests {
         }
     }
 
-    /// Envoy's `WeightedCluster` with `header_name`: the value modulo the total weight, compared in listed order.
+    /// Envoy's `WeightedCluster` with `header_name`: the value modulo the total weight, compared in
+    /// listed order.
     fn envoy_picks_candidate(header: u32, candidate: u32) -> bool {
         let weights = [candidate, BUCKETS - candidate];
         let value = header % weights.iter().sum::<u32>();
@@ -137,7 +138,8 @@ mod tests {
             let bucket = bucket(b"salt", user.to_string().as_bytes());
             below[bucket as usize / 100_000] += 1;
         }
-        // Binomial(100 000, 0.1) has a standard deviation of 95. The users are fixed, so the test is deterministic.
+        // Binomial(100 000, 0.1) has a standard deviation of 95. The users are fixed, so the test
+        // is deterministic.
         assert!(below.iter().all(|&n| n.abs_diff(users / 10) < 400), "{below:?}");
     }
 }

@@ -1,10 +1,12 @@
-//! Evaluates business metrics: whether a finished request is one that a rule counts, and whether it is a good one.
+//! Evaluates business metrics: whether a finished request is one that a rule counts, and whether it
+//! is a good one.
 
 use std::ops::RangeInclusive;
 
 use crate::config::{BusinessRule, RequestMatch, ResponseMatch};
 
-/// A finished request, as rules read it. Each header costs a host call, so implementations should not prefetch.
+/// A finished request, as rules read it. Each header costs a host call, so implementations should
+/// not prefetch.
 pub trait FinishedRequest {
     /// The first value of a request header; pseudo-headers have their colon.
     fn request_header(&self, name: &str) -> Option<Vec<u8>>;

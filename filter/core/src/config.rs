@@ -1,25 +1,28 @@
-//! The filter's configuration: the JSON in the ECDS resource `tidegate`, or in the `pluginConfig` of an Istio
-//! `WasmPlugin`. The server writes it, the filter reads it.
+//! The filter's configuration: the JSON in the ECDS resource `tidegate`, or in the `pluginConfig`
+//! of an Istio `WasmPlugin`. The server writes it, the filter reads it.
 //!
-//! Fields that are unknown here are ignored at every level, so that a filter accepts the configuration of a newer server.
-//! A field may therefore be added only if a filter that ignores it still routes and counts correctly.
+//! Fields that are unknown here are ignored at every level, so that a filter accepts the
+//! configuration of a newer server. A field may therefore be added only if a filter that ignores it
+//! still routes and counts correctly.
 
 use serde::{Deserialize, Serialize};
 
 /// Request header that pins a request to one version. The filter removes it from client requests.
 pub const VERSION_HEADER: &str = "x-tidegate-version";
-/// Request header with the user's bucket, the `header_name` of Envoy's weighted clusters. The filter removes it from
-/// client requests.
+/// Request header with the user's bucket, the `header_name` of Envoy's weighted clusters. The
+/// filter removes it from client requests.
 pub const BUCKET_HEADER: &str = "x-tidegate-bucket";
 /// Cookie with the generated identity of users without one.
 pub const IDENTITY_COOKIE: &str = "tidegate-id";
-/// Number of buckets, and the total of the weights of stable and candidate: one bucket is one part per million.
+/// Number of buckets, and the total of the weights of stable and candidate: one bucket is one part
+/// per million.
 pub const BUCKETS: u32 = 1_000_000;
 
 /// Limit of business metrics per service: each request of the service evaluates all of them.
 pub const MAX_BUSINESS_RULES: usize = 4;
 
-/// Milliseconds between reports while a release runs, short enough to detect a bad version within a second.
+/// Milliseconds between reports while a release runs, short enough to detect a bad version within a
+/// second.
 pub const INTERVAL_RELEASING_MS: u32 = 250;
 /// Milliseconds between reports otherwise.
 pub const INTERVAL_IDLE_MS: u32 = 5_000;
@@ -33,7 +36,8 @@ pub struct FilterConfig {
     pub fleet: String,
     /// Destination and interval of reports.
     pub report: ReportConfig,
-    /// True where Tidegate is not the mesh's xDS server: updates arrive in report responses instead of ECDS.
+    /// True where Tidegate is not the mesh's xDS server: updates arrive in report responses instead
+    /// of ECDS.
     #[serde(default)]
     pub standalone: bool,
     /// Services whose requests the filter routes and counts.

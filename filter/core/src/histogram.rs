@@ -1,8 +1,9 @@
-//! Histogram of request durations with logarithmic buckets. Addition is exact and commutative, so histograms of sidecars,
-//! threads and intervals can be merged in any order.
+//! Histogram of request durations with logarithmic buckets. Addition is exact and commutative, so
+//! histograms of sidecars, threads and intervals can be merged in any order.
 //!
-//! Each octave from 64 µs to 134 s is divided into eight buckets of equal width, so the middle of a bucket is within
-//! 6.25 % of every value in it. One bucket at each end holds faster and slower requests.
+//! Each octave from 64 µs to 134 s is divided into eight buckets of equal width, so the middle of a
+//! bucket is within 6.25 % of every value in it. One bucket at each end holds faster and slower
+//! requests.
 
 use std::time::Duration;
 
@@ -52,8 +53,9 @@ impl Histogram {
         self.counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
-    /// A lower bound of the requests that took at least `limit`: the buckets whose lower bound is at or above it. It never
-    /// exceeds the true count, and may miss requests up to one bucket's width (12.5 %) above the limit.
+    /// A lower bound of the requests that took at least `limit`: the buckets whose lower bound is
+    /// at or above it. It never exceeds the true count, and may miss requests up to one bucket's
+    /// width (12.5 %) above the limit.
     #[must_use]
     pub fn count_above(&self, limit: Duration) -> u64 {
         self.counts
@@ -63,8 +65,8 @@ impl Histogram {
             .fold(0, |sum, (_, count)| sum.saturating_add(*count))
     }
 
-    /// The quantile `q` (`0.0..=1.0`), as the middle of its bucket, or the lower bound of the last bucket. `None` without
-    /// requests.
+    /// The quantile `q` (`0.0..=1.0`), as the middle of its bucket, or the lower bound of the last
+    /// bucket. `None` without requests.
     #[must_use]
     pub fn quantile(&self, q: f64) -> Option<Duration> {
         let total = self.total();

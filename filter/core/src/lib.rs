@@ -1,7 +1,8 @@
-//! Computations that sidecar and server must agree on: buckets, flag rules, business metrics, histograms, reports.
+//! Computations that sidecar and server must agree on: buckets, flag rules, business metrics,
+//! histograms, reports.
 //!
-//! No function does I/O, reads a clock or draws random numbers: time and randomness are arguments. The golden vectors of
-//! `tests/wasm.rs` therefore hold natively and in WASM.
+//! No function does I/O, reads a clock or draws random numbers: time and randomness are arguments.
+//! The golden vectors of `tests/wasm.rs` therefore hold natively and in WASM.
 
 #![forbid(unsafe_code)]
 

@@ -96,7 +96,8 @@ impl OrcaLoad {
         load
     }
 
-    /// An `OrcaLoadReport` does not distinguish a CPU or memory utilization of 0 from an absent one.
+    /// An `OrcaLoadReport` does not distinguish a CPU or memory utilization of 0 from an absent
+    /// one.
     fn from_report(report: OrcaLoadReport) -> Self {
         let disk = report.utilization.get(DISK).or_else(|| report.named_metrics.get(DISK_METRIC));
         Self {

@@ -1,7 +1,7 @@
 //! Classifies a finished request by its effect on the version that served it.
 //!
-//! The judge compares versions. Responses that Envoy generates without the version (a rate limit, an injected fault, a
-//! denied authorization, a missing route) are therefore not counted.
+//! The judge compares versions. Responses that Envoy generates without the version (a rate limit,
+//! an injected fault, a denied authorization, a missing route) are therefore not counted.
 
 /// Outcome of a request, attributed to the version that served it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +75,8 @@ pub const fn classify(response: ResponseInfo) -> Option<Outcome> {
         return Some(Outcome::Cancelled);
     }
     Some(match (code, grpc_status) {
-        // No response although the client stayed: the upstream reset, timed out or refused the connection.
+        // No response although the client stayed: the upstream reset, timed out or refused the
+        // connection.
         (0, _) => Outcome::Error,
         (400.., _) => Outcome::ClientError,
         (_, Some(status)) => classify_grpc(status),

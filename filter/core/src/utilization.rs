@@ -37,8 +37,8 @@ impl UtilizationHistogram {
         self.counts().iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
-    /// A lower bound of the samples above `limit_ppm`, in parts per million. It never counts a sample at or below the
-    /// limit, and may miss samples up to one percentage point above it.
+    /// A lower bound of the samples above `limit_ppm`, in parts per million. It never counts a
+    /// sample at or below the limit, and may miss samples up to one percentage point above it.
     #[must_use]
     pub fn count_above(&self, limit_ppm: u32) -> u64 {
         let above = |percent: u64| percent * 10_000 > u64::from(limit_ppm);

@@ -94,7 +94,8 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Runs `run` with `step` appended to the path. On an error the path keeps the error's location.
+    /// Runs `run` with `step` appended to the path. On an error the path keeps the error's
+    /// location.
     fn within<T>(&mut self, step: &str, run: impl FnOnce(&mut Self) -> Compiled<T>) -> Compiled<T> {
         let length = self.path.len();
         self.path.push_str(step);

@@ -29,8 +29,8 @@ impl AttributePath {
 
 /// The context in which a flag is evaluated.
 pub trait EvaluationContext {
-    /// Value of an attribute; [`Value::Null`] if it is absent. `id` is meant for contexts that resolve
-    /// the names of a flag set in advance, `path` for all others.
+    /// Value of an attribute; [`Value::Null`] if it is absent. `id` is meant for contexts that
+    /// resolve the names of a flag set in advance, `path` for all others.
     fn attribute(&self, id: AttributeId, path: &AttributePath) -> Value<'_>;
 
     /// Seconds since 1970. Called only for rules that use `$flagd.timestamp`.

@@ -89,7 +89,8 @@ impl FlagSet {
         self.flags.iter().map(|(key, flag)| (key.as_str(), flag))
     }
 
-    /// The attributes that rules read. An [`AttributeId`](super::AttributeId) is an index into them.
+    /// The attributes that rules read. An [`AttributeId`](super::AttributeId) is an index into
+    /// them.
     #[must_use]
     pub fn attributes(&self) -> &[AttributePath] {
         &self.attributes

@@ -1,4 +1,5 @@
-//! Builds and retransmits reports to the control plane: at-least-once delivery, exactly-once counts.
+//! Builds and retransmits reports to the control plane: at-least-once delivery, exactly-once
+//! counts.
 //!
 //! A [`Reporter`] does no I/O. The caller must
 //! - call [`Reporter::poll`] every [`Reporter::tick_period`] and send the bytes that it returns;
@@ -85,7 +86,8 @@ impl RequestRecord<'_> {
 
 /// Counts requests, and builds and retransmits the reports of one filter instance.
 ///
-/// `now` is the time since any fixed moment. If the clock steps back, the next report is due at once.
+/// `now` is the time since any fixed moment. If the clock steps back, the next report is due at
+/// once.
 #[derive(Debug)]
 pub struct Reporter {
     id: ReporterId,

@@ -62,8 +62,8 @@ fn validate_global(config: &FilterConfig) -> Result<(), RouterError> {
     if !INTERVAL_MS.contains(&config.report.interval_ms) {
         return Err(RouterError::Interval(config.report.interval_ms));
     }
-    // Envoy parses the upstream of a gRPC call as a serialized `GrpcService` first, and treats it as
-    // a cluster name only if that fails.
+    // Envoy parses the upstream of a gRPC call as a serialized `GrpcService` first, and treats it
+    // as a cluster name only if that fails.
     if <() as prost::Message>::decode(config.report.cluster.as_bytes()).is_ok() {
         return Err(RouterError::ReportCluster(config.report.cluster.clone()));
     }

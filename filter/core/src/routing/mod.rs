@@ -85,7 +85,8 @@ impl Router {
     /// Parses and compiles a configuration in its wire format.
     ///
     /// # Errors
-    /// If it is too large, not the JSON of a [`FilterConfig`], or invalid as in [`Router::compile`].
+    /// If it is too large, not the JSON of a [`FilterConfig`], or invalid as in
+    /// [`Router::compile`].
     pub fn parse(json: &[u8]) -> Result<(FilterConfig, Self), RouterError> {
         if json.len() > MAX_CONFIG_BYTES {
             return Err(RouterError::TooLarge { limit: MAX_CONFIG_BYTES });
