@@ -1,4 +1,4 @@
-//! Compiles our own messages. protox is a protobuf compiler in Rust, so nobody needs `protoc`.
+//! Compiles the messages with protox, a protobuf compiler in Rust, so that no `protoc` is needed.
 
 use std::path::Path;
 

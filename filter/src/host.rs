@@ -1,46 +1,46 @@
-//! The calls out of the sandbox, each with a `Result`.
+//! Bindings of the proxy-wasm host calls that return a `Result`.
 //!
-//! The SDK's own wrappers panic on any status they do not expect, and a panic kills the VM of a
-//! whole Envoy thread. Here every status is an answer. The one exception is [`report`]: replies to
-//! gRPC calls reach only callers that the SDK knows of.
+//! The SDK's wrappers panic on unexpected statuses, and a panic kills the VM of the Envoy thread.
+//! These bindings return every status. The exception is [`report`], which must use the SDK because
+//! the SDK dispatches gRPC responses only to calls that it made itself.
 #![expect(unsafe_code, reason = "this module is the boundary to the host")]
 
 use std::{ptr, time::Duration};
 
 use thiserror::Error;
 
-/// A status other than "ok" and "not found".
+/// A proxy-wasm status other than `Ok` and `NotFound`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("host status {0}")]
 pub(crate) struct HostError(u32);
 
-/// Header maps, by their numbers in the ABI.
+/// `proxy_map_type` of the ABI.
 #[derive(Debug, Clone, Copy)]
-enum Map {
+enum HeaderMap {
     RequestHeaders = 0,
     ResponseHeaders = 2,
     ResponseTrailers = 3,
 }
 
-/// Buffers, by their numbers in the ABI.
+/// `proxy_buffer_type` of the ABI.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Buffer {
-    /// The message that answered a gRPC call.
+    /// The response message of a gRPC call.
     GrpcMessage = 5,
-    /// The configuration of the plugin.
+    /// The plugin configuration.
     Configuration = 7,
 }
 
-/// Log levels, by their numbers in the ABI.
+/// `proxy_log_level` of the ABI.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Level {
+pub(crate) enum LogLevel {
     Info = 2,
     Warn = 3,
     Error = 4,
     Critical = 5,
 }
 
-/// Properties of a request or of Envoy, as the ABI spells their paths.
+/// Paths of Envoy's attributes, with the ABI's separator, a zero byte.
 pub(crate) mod property {
     pub(crate) const NODE: &str = "xds\0node";
     pub(crate) const CLUSTER: &str = "xds\0cluster_name";
@@ -100,27 +100,28 @@ const fn check(status: u32) -> Result<(), HostError> {
     }
 }
 
-/// Calls a function that hands out bytes. "Not found" and a null pointer are `None`.
+/// Calls a host function that returns bytes. `NotFound` and a null pointer are `None`.
 fn bytes(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Option<Vec<u8>>, HostError> {
     let mut data = ptr::null_mut();
     let mut size = 0;
     match call(&raw mut data, &raw mut size) {
         OK if data.is_null() => Ok(None),
-        // SAFETY: by the ABI the host took these `size` bytes from our allocation export
-        // (`proxy_wasm::allocator`, an exact boxed slice), filled them, and left them to us.
+        // SAFETY: by the ABI the host allocated these `size` bytes with the module's allocation
+        // export (`proxy_wasm::allocator`, an exact boxed slice) and passes ownership to the
+        // module.
         OK => Ok(Some(unsafe { Vec::from_raw_parts(data, size, size) })),
         NOT_FOUND => Ok(None),
         other => Err(HostError(other)),
     }
 }
 
-/// Writes a line to Envoy's log. A log that cannot be written has nowhere to say so.
-pub(crate) fn log(level: Level, text: &str) {
+/// Writes a line to Envoy's log. Errors are ignored, as there is nowhere to report them.
+pub(crate) fn log(level: LogLevel, text: &str) {
     // SAFETY: pointer and size are of one live string, which the host only reads.
     let _ = unsafe { proxy_log(level as u32, text.as_ptr(), text.len()) };
 }
 
-/// The time since 1970.
+/// Time since 1970.
 pub(crate) fn now() -> Result<Duration, HostError> {
     let mut nanos = 0;
     // SAFETY: the host writes one u64 to a live u64.
@@ -128,7 +129,7 @@ pub(crate) fn now() -> Result<Duration, HostError> {
     Ok(Duration::from_nanos(nanos))
 }
 
-/// Has the current root ticked this often.
+/// Sets the tick period of the current root context.
 pub(crate) fn set_tick_period(period: Duration) -> Result<(), HostError> {
     let millis = u32::try_from(period.as_millis()).unwrap_or(u32::MAX);
     // SAFETY: only a number is passed.
@@ -143,57 +144,57 @@ pub(crate) fn buffer(buffer: Buffer, limit: usize) -> Result<Option<Vec<u8>>, Ho
 
 /// The first value of a request header.
 pub(crate) fn request_header(name: &str) -> Result<Option<Vec<u8>>, HostError> {
-    header(Map::RequestHeaders, name)
+    header(HeaderMap::RequestHeaders, name)
 }
 
-/// The first value of a response header. Only once there is a response.
+/// The first value of a response header. An error if there is no response yet.
 pub(crate) fn response_header(name: &str) -> Result<Option<Vec<u8>>, HostError> {
-    header(Map::ResponseHeaders, name)
+    header(HeaderMap::ResponseHeaders, name)
 }
 
-/// The first value of a response trailer. Only once there are trailers.
+/// The first value of a response trailer. An error if there are no trailers yet.
 pub(crate) fn response_trailer(name: &str) -> Result<Option<Vec<u8>>, HostError> {
-    header(Map::ResponseTrailers, name)
+    header(HeaderMap::ResponseTrailers, name)
 }
 
-fn header(map: Map, name: &str) -> Result<Option<Vec<u8>>, HostError> {
+fn header(map: HeaderMap, name: &str) -> Result<Option<Vec<u8>>, HostError> {
     // SAFETY: the name outlives the call; `bytes` passes two live out-pointers.
     bytes(|data, size| unsafe {
         proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), data, size)
     })
 }
 
-/// Removes all values of a request header. Only while request headers are being processed.
+/// Removes all values of a request header. Valid only in the request headers callback.
 pub(crate) fn remove_request_header(name: &str) -> Result<(), HostError> {
-    let map = Map::RequestHeaders as u32;
+    let map = HeaderMap::RequestHeaders as u32;
     // SAFETY: the host only reads the name, which outlives the call.
     check(unsafe { proxy_remove_header_map_value(map, name.as_ptr(), name.len()) })
 }
 
-/// Adds a request header. Only while request headers are being processed.
+/// Adds a request header. Valid only in the request headers callback.
 pub(crate) fn add_request_header(name: &str, value: &str) -> Result<(), HostError> {
-    add_header(Map::RequestHeaders, name, value)
+    add_header(HeaderMap::RequestHeaders, name, value)
 }
 
-/// Adds a response header. Only while response headers are being processed.
+/// Adds a response header. Valid only in the response headers callback.
 pub(crate) fn add_response_header(name: &str, value: &str) -> Result<(), HostError> {
-    add_header(Map::ResponseHeaders, name, value)
+    add_header(HeaderMap::ResponseHeaders, name, value)
 }
 
-fn add_header(map: Map, name: &str, value: &str) -> Result<(), HostError> {
+fn add_header(map: HeaderMap, name: &str, value: &str) -> Result<(), HostError> {
     let (name, name_size) = (name.as_ptr(), name.len());
     let (value, value_size) = (value.as_ptr(), value.len());
     // SAFETY: the host only reads both strings, which outlive the call.
     check(unsafe { proxy_add_header_map_value(map as u32, name, name_size, value, value_size) })
 }
 
-/// A property, by one of the paths of [`property`].
+/// An attribute of Envoy, by a path of the module [`property`].
 pub(crate) fn property(path: &str) -> Result<Option<Vec<u8>>, HostError> {
     // SAFETY: the path outlives the call; `bytes` passes two live out-pointers.
     bytes(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) })
 }
 
-/// Random bytes. A WASI call: proxies offer it to every module, whatever its target.
+/// Random bytes, from WASI's `random_get`, which proxies offer to modules of any target.
 pub(crate) fn random() -> Result<[u8; 16], HostError> {
     let mut bytes = [0; 16];
     // SAFETY: the host writes as many bytes as the live array has.
@@ -201,12 +202,11 @@ pub(crate) fn random() -> Result<[u8; 16], HostError> {
     Ok(bytes)
 }
 
-/// Sends a report, and returns the token that its answer will bear.
+/// Sends a report and returns the token of the gRPC call.
 ///
-/// This is the SDK's function, because the SDK hands on only answers to calls that it made. It would
-/// panic on "bad argument", which Envoy returns for an upstream that parses as a broken
-/// `GrpcService`; the router has refused cluster names that parse as protobuf at all. An unknown or
-/// unreachable cluster is an error like any other.
+/// The SDK's function panics on `BadArgument`, which Envoy returns for an upstream that parses as
+/// an invalid `GrpcService`. The router rejects cluster names that parse as protobuf, so this
+/// status cannot occur. An unknown cluster is an ordinary error.
 pub(crate) fn report(cluster: &str, message: &[u8], timeout: Duration) -> Result<u32, HostError> {
     const SERVICE: &str = "tidegate.report.v1.ReportService";
     const METHOD: &str = "Report";

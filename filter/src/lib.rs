@@ -1,13 +1,13 @@
-//! Tidegate's filter in Envoy: a thin proxy-wasm shell around `tidegate-core`.
+//! Tidegate's Envoy filter: a proxy-wasm shell around `tidegate-core`.
 //!
-//! Each Envoy thread has its own VM. In it live one or more roots (one for each configuration that
-//! still has requests in flight) and a context for each request. What is counted belongs to the VM,
-//! not to a root, so that it outlives changes of configuration.
+//! Each Envoy thread runs its own VM. A VM has a root context for each configuration that still has
+//! requests in flight, and an HTTP context for each request. Counts belong to the VM rather than to
+//! a root, so they survive configuration changes.
 //!
-//! The module is built for `wasm32-unknown-unknown`: smaller than for WASI, with one import beyond
-//! the proxy's own ([`host::random`]), and the very target that the core's golden vectors run on.
+//! The module is built for `wasm32-unknown-unknown`, on which the core's golden vectors run too. It
+//! is smaller than a WASI module and imports one WASI function, see [`host::random`].
 
-#![expect(missing_docs, reason = "the SDK's macro exports a function without any")]
+#![expect(missing_docs, reason = "the SDK's macro exports an undocumented function")]
 
 mod host;
 mod log;

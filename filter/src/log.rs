@@ -1,61 +1,62 @@
-//! Lines in Envoy's log, and not too many of them.
+//! Envoy's log, with rate-limited warnings.
 
 use std::{cell::RefCell, fmt::Display, panic, time::Duration};
 
-use crate::host::{self, Level};
+use crate::host::{self, LogLevel};
 
-/// Between two lines about trouble that may recur at every request or report.
-const QUIET: Duration = Duration::from_secs(10);
+/// Minimum interval between two warnings of a VM.
+const WARN_INTERVAL: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
 struct Throttle {
     last: Option<Duration>,
-    unsaid: u64,
+    suppressed: u64,
 }
 
 thread_local! {
     static THROTTLE: RefCell<Throttle> = RefCell::default();
 }
 
-/// Something an operator wants to know once.
+/// Logs an event that occurs rarely.
 pub(crate) fn info(message: impl Display) {
-    host::log(Level::Info, &message.to_string());
+    host::log(LogLevel::Info, &message.to_string());
 }
 
-/// Something an operator must act upon.
+/// Logs an error that an operator must act upon.
 pub(crate) fn error(message: impl Display) {
-    host::log(Level::Error, &message.to_string());
+    host::log(LogLevel::Error, &message.to_string());
 }
 
-/// Trouble that may recur: one line in ten seconds, which tells how many were left out.
-pub(crate) fn trouble(message: impl Display) {
+/// Logs a warning that may recur with every request or report: at most one line per
+/// [`WARN_INTERVAL`], with the number of suppressed ones.
+pub(crate) fn warn(message: impl Display) {
     let now = host::now().unwrap_or_default();
     THROTTLE.with(|throttle| {
         let Ok(mut throttle) = throttle.try_borrow_mut() else {
             return;
         };
-        let quiet = throttle
+        let throttled = throttle
             .last
             .and_then(|last| now.checked_sub(last))
-            .is_some_and(|passed| passed < QUIET);
-        if quiet {
-            throttle.unsaid = throttle.unsaid.saturating_add(1);
+            .is_some_and(|elapsed| elapsed < WARN_INTERVAL);
+        if throttled {
+            throttle.suppressed = throttle.suppressed.saturating_add(1);
             return;
         }
-        let unsaid = std::mem::take(&mut throttle.unsaid);
+        let suppressed = std::mem::take(&mut throttle.suppressed);
         throttle.last = Some(now);
-        let line = if unsaid == 0 {
+        let line = if suppressed == 0 {
             message.to_string()
         } else {
-            format!("{message} ({unsaid} such lines left out)")
+            format!("{message} ({suppressed} warnings suppressed)")
         };
-        host::log(Level::Warn, &line);
+        host::log(LogLevel::Warn, &line);
     });
 }
 
-/// Should a panic happen after all, Envoy's log says where.
+/// Installs a panic hook that logs message and location.
 pub(crate) fn report_panics() {
     panic::set_hook(Box::new(|panic| {
-        host::log(Level::Critical, &panic.to_string());
+        host::log(LogLevel::Critical, &panic.to_string());
     }));
 }

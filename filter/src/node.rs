@@ -1,24 +1,23 @@
-//! Who we are: the Envoy that this VM runs in, and the VM within it.
+//! Identity of the reporter (Envoy node and filter instance), and random numbers.
 
 use prost::Message as _;
-use tidegate_core::report::Reporting;
+use tidegate_core::report::ReporterId;
 
 use crate::host::{self, property};
 
-/// The longest node id that reports may bear.
+/// Limit of `node_id` in reports, in bytes.
 const MAX_NODE_ID: usize = 256;
 
-/// The one field we want of `envoy.config.core.v3.Node`; unknown fields are skipped.
+/// The fields of `envoy.config.core.v3.Node` that are read.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Node {
     #[prost(string, tag = "1")]
     id: String,
 }
 
-/// Reads the node's id, and draws the number of this instance.
-///
-/// An Envoy without a usable id reports under its instance's number: its requests count all the same.
-pub(crate) fn identify() -> Reporting {
+/// Reads the node id and draws the instance number. Without a valid node id, one is derived from
+/// the instance number, so that the requests are counted.
+pub(crate) fn reporter_id() -> ReporterId {
     let instance = u64::from_le_bytes(first_half(random()));
     let node = host::property(property::NODE).ok().flatten();
     let node_id = node
@@ -26,14 +25,15 @@ pub(crate) fn identify() -> Reporting {
         .map(|node| node.id)
         .filter(|id| (1..=MAX_NODE_ID).contains(&id.len()))
         .unwrap_or_else(|| format!("unnamed-{instance:016x}"));
-    Reporting { node_id, instance }
+    ReporterId { node_id, instance }
 }
 
-/// Random bytes; the clock's, spread by a hash, if the host has none to give.
+/// Random bytes. If the host call fails, they are derived from the clock.
 pub(crate) fn random() -> [u8; 16] {
     host::random().unwrap_or_else(|_| {
         let nanos = host::now().unwrap_or_default().as_nanos();
-        // An odd multiplier only permutes, so different times stay different.
+        // Multiplication by an odd number is a permutation, so different times yield different
+        // bytes.
         nanos.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_le_bytes()
     })
 }

@@ -1,4 +1,5 @@
-//! One configuration in force: it makes the contexts of requests, and drives the VM's reports.
+//! Root context: holds one configuration, creates the contexts of requests, and sends the VM's
+//! reports on ticks.
 
 use std::rc::Rc;
 
@@ -7,7 +8,7 @@ use proxy_wasm::{
     types::ContextType,
 };
 use tidegate_core::{
-    report::InForce,
+    report::ActiveConfig,
     routing::{MAX_CONFIG_BYTES, Router, RouterError},
 };
 
@@ -18,17 +19,16 @@ use crate::{
     vm,
 };
 
-/// Answers to reports may carry a configuration, and little else.
-const MAX_ANSWER_BYTES: usize = MAX_CONFIG_BYTES + 4096;
+/// Limit of a report response, which may contain a configuration.
+const MAX_RESPONSE_BYTES: usize = MAX_CONFIG_BYTES + 4096;
 
-/// A root context.
 pub(crate) struct Root {
     id: u32,
-    setup: Option<Setup>,
+    config: Option<CompiledConfig>,
 }
 
-/// What remains of a configuration once it is compiled.
-struct Setup {
+/// The parts of a configuration that are needed after compilation.
+struct CompiledConfig {
     router: Rc<Router>,
     version: String,
     fleet: String,
@@ -37,7 +37,7 @@ struct Setup {
     standalone: bool,
 }
 
-impl Setup {
+impl CompiledConfig {
     fn parse(json: &[u8]) -> Result<Self, RouterError> {
         let (config, router) = Router::parse(json)?;
         Ok(Self {
@@ -50,53 +50,59 @@ impl Setup {
         })
     }
 
-    fn in_force(&self) -> InForce<'_> {
-        InForce { fleet: &self.fleet, config_version: &self.version, wants_config: self.standalone }
+    fn active_config(&self) -> ActiveConfig<'_> {
+        ActiveConfig {
+            fleet: &self.fleet,
+            config_version: &self.version,
+            config_requested: self.standalone,
+        }
     }
 }
 
 impl Root {
     pub(crate) const fn new(id: u32) -> Self {
-        Self { id, setup: None }
+        Self { id, config: None }
     }
 
-    /// Ticks as often as the reporter wants to be asked.
+    /// Applies the reporter's tick period to this root.
     fn set_tick_period(&self) {
         let Some(period) = vm::with(|vm| vm.tick_period()) else {
             return;
         };
         if let Err(error) = host::set_tick_period(period) {
-            log::trouble(format_args!("cannot set the tick period: {error}"));
+            log::warn(format_args!("cannot set the tick period: {error}"));
         }
     }
 
-    /// Takes a configuration that came with the answer to a report.
-    fn replace(&mut self, json: &str) {
-        match Setup::parse(json.as_bytes()) {
-            Ok(setup) => {
-                log::info(format_args!("configuration {} in force", setup.version));
-                self.setup = Some(setup);
+    /// Activates a configuration from a report response. An invalid one is logged and ignored.
+    fn replace_config(&mut self, json: &str) {
+        match CompiledConfig::parse(json.as_bytes()) {
+            Ok(config) => {
+                log::info(format_args!("configuration {} active", config.version));
+                self.config = Some(config);
             }
-            Err(error) => log::trouble(format_args!("keeping the old configuration: {error}")),
+            Err(error) => {
+                log::warn(format_args!("configuration in a report response rejected: {error}"));
+            }
         }
     }
 }
 
 impl Context for Root {
     fn on_done(&mut self) -> bool {
-        vm::with(|vm| vm.retired(self.id));
+        vm::with(|vm| vm.on_root_done(self.id));
         true
     }
 
     fn on_grpc_call_response(&mut self, token: u32, status: u32, _: usize) {
         if status == 0 {
-            let message = host::buffer(Buffer::GrpcMessage, MAX_ANSWER_BYTES);
-            let config = vm::with(|vm| vm.answered(token, message)).flatten();
+            let message = host::buffer(Buffer::GrpcMessage, MAX_RESPONSE_BYTES);
+            let config = vm::with(|vm| vm.on_response(token, message)).flatten();
             if let Some(config) = config.filter(|_| self.is_standalone()) {
-                self.replace(&config);
+                self.replace_config(&config);
             }
         } else {
-            vm::with(|vm| vm.refused(token, status));
+            vm::with(|vm| vm.on_error_status(token, status));
         }
         self.set_tick_period();
     }
@@ -104,7 +110,7 @@ impl Context for Root {
 
 impl Root {
     fn is_standalone(&self) -> bool {
-        self.setup.as_ref().is_some_and(|setup| setup.standalone)
+        self.config.as_ref().is_some_and(|config| config.standalone)
     }
 }
 
@@ -114,8 +120,8 @@ impl RootContext for Root {
         true
     }
 
-    /// Refusing is the only way to have Envoy keep the configuration it has. Envoy also asks a VM
-    /// that it throws away afterwards, so nothing is sent from here.
+    /// Returning false makes Envoy keep its current configuration. Envoy also calls this in canary
+    /// VMs, which it discards afterwards, so no report is sent from here.
     fn on_configure(&mut self, _: usize) -> bool {
         let json = match host::buffer(Buffer::Configuration, MAX_CONFIG_BYTES + 1) {
             Ok(json) => json.unwrap_or_default(),
@@ -124,34 +130,35 @@ impl RootContext for Root {
                 return false;
             }
         };
-        match Setup::parse(&json) {
-            Ok(setup) => {
-                vm::with(|vm| vm.configured(self.id, setup.interval_ms));
-                self.setup = Some(setup);
+        match CompiledConfig::parse(&json) {
+            Ok(config) => {
+                vm::with(|vm| vm.on_root_configured(self.id, config.interval_ms));
+                self.config = Some(config);
                 self.set_tick_period();
                 true
             }
             Err(error) => {
-                log::error(format_args!("configuration refused: {error}"));
+                log::error(format_args!("configuration rejected: {error}"));
                 false
             }
         }
     }
 
     fn on_tick(&mut self) {
-        let Some(setup) = &self.setup else {
+        let Some(config) = &self.config else {
             return;
         };
         vm::with(|vm| {
-            if vm.is_driven_by(self.id) {
-                vm.drive(self.id, &setup.report_cluster, setup.in_force());
+            if vm.is_active_root(self.id) {
+                vm.send_due_report(self.id, &config.report_cluster, config.active_config());
             }
         });
     }
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        // The SDK panics on `None`; without a configuration the stream only strips our headers.
-        let router = self.setup.as_ref().map(|setup| Rc::clone(&setup.router));
+        // The SDK panics on `None`. Without a configuration the stream only removes Tidegate's
+        // headers from the request.
+        let router = self.config.as_ref().map(|config| Rc::clone(&config.router));
         Some(Box::new(Stream::new(router)))
     }
 

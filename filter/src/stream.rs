@@ -1,4 +1,5 @@
-//! One request: its headers on the way in, its cookie on the way out, its outcome at the end.
+//! HTTP context: routes one request by headers, adds the identity cookie to its response, and
+//! counts its outcome.
 
 use std::{rc::Rc, time::Duration};
 
@@ -7,11 +8,11 @@ use proxy_wasm::{
     types::Action,
 };
 use tidegate_core::{
-    business::{self, Finished},
+    business::{self, FinishedRequest},
     config::{BUCKET_HEADER, VERSION_HEADER},
-    load::{self, Load},
+    orca::{self, OrcaLoad},
     outcome::{self, classify},
-    report::{Key, Seen},
+    report::{RequestRecord, VersionKey},
     routing::{GeneratedIdentity, Request, Router},
 };
 
@@ -20,25 +21,24 @@ use crate::{
     log, node, vm,
 };
 
-/// The context of one request.
 pub(crate) struct Stream {
-    /// The configuration that the request was decided by; later ones do not change it.
+    /// The configuration at the start of the request. It is used until the request ends.
     router: Option<Rc<Router>>,
-    /// False if a filter before us answered: then no version had a part in it.
+    /// False if an earlier filter responded, so that no version served the request.
     reached: bool,
     generated: Option<GeneratedIdentity>,
 }
 
-/// The request headers in the phase that may read and write them.
+/// The current request, in the request headers callback.
 struct HostRequest;
 
 impl Request for HostRequest {
     fn header(&self, name: &str) -> Option<Vec<u8>> {
-        or_trouble(host::request_header(name)).flatten()
+        log_error(host::request_header(name)).flatten()
     }
 
     fn unix_seconds(&self) -> u64 {
-        or_trouble(host::now()).unwrap_or_default().as_secs()
+        log_error(host::now()).unwrap_or_default().as_secs()
     }
 
     fn random(&self) -> [u8; 16] {
@@ -51,7 +51,7 @@ impl Stream {
         Self { router, reached: false, generated: None }
     }
 
-    /// Routes the request by headers of ours, which nobody else may set.
+    /// Removes Tidegate's headers from the request, and sets them by the routing decision.
     fn route(&mut self) -> Result<(), HostError> {
         let stripped = host::remove_request_header(VERSION_HEADER);
         host::remove_request_header(BUCKET_HEADER).and(stripped)?;
@@ -66,45 +66,46 @@ impl Stream {
         Ok(())
     }
 
-    /// Counts the request for the version that really served it.
+    /// Counts the request for the version of its upstream cluster.
     fn count(&self) -> Result<(), HostError> {
         let Some(router) = self.router.as_ref().filter(|_| self.reached) else {
             return Ok(());
         };
         let cluster = host::property(property::CLUSTER)?.unwrap_or_default();
-        let Some(served) =
-            std::str::from_utf8(&cluster).ok().and_then(|cluster| router.served(cluster))
+        let Some(served) = std::str::from_utf8(&cluster)
+            .ok()
+            .and_then(|cluster| router.version_of_cluster(cluster))
         else {
             return Ok(());
         };
         let code = integer(property::CODE)?.unwrap_or_default();
         let is_grpc = is_grpc(code)?;
-        let finished = outcome::Finished {
+        let response = outcome::ResponseInfo {
             code,
             flags: integer(property::FLAGS)?.unwrap_or_default(),
             grpc_status: if is_grpc { integer(property::GRPC_STATUS)? } else { None },
         };
-        let Some(outcome) = classify(finished) else {
+        let Some(outcome) = classify(response) else {
             return Ok(());
         };
         let duration = integer(property::DURATION)?.unwrap_or_default();
-        let key = Key {
+        let key = VersionKey {
             service: router.service_name(served.service),
             version: served.version,
             release: router.release(served.service),
         };
-        let answer = Answer { status: code, is_grpc };
+        let finished = FinishedStream { status: code, is_grpc };
         let rules = router.business(served.service).iter();
-        let seen = Seen {
+        let record = RequestRecord {
             outcome,
             duration: Duration::from_nanos(duration),
-            // Nobody judges it at other times.
-            load: if key.release.is_empty() { Load::default() } else { answer.load() },
+            // The judge evaluates load only during a release.
+            load: if key.release.is_empty() { OrcaLoad::default() } else { finished.load() },
             business: rules
-                .filter_map(|rule| Some((rule.name.as_str(), business::judge(rule, &answer)?)))
+                .filter_map(|rule| Some((rule.name.as_str(), business::evaluate(rule, &finished)?)))
                 .collect(),
         };
-        vm::with(|vm| vm.record(key, &seen));
+        vm::with(|vm| vm.record(key, &record));
         Ok(())
     }
 }
@@ -114,50 +115,50 @@ impl Context for Stream {}
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         self.reached = true;
-        or_trouble(self.route());
+        log_error(self.route());
         Action::Continue
     }
 
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
         if let Some(identity) = self.generated.take() {
-            or_trouble(host::add_response_header("set-cookie", &identity.set_cookie()));
+            log_error(host::add_response_header("set-cookie", &identity.set_cookie()));
         }
         Action::Continue
     }
 
     fn on_log(&mut self) {
-        or_trouble(self.count());
+        log_error(self.count());
     }
 }
 
-/// A finished request, in the phase that may read all of it.
-struct Answer {
+/// The current request, in the log callback, where all headers can be read.
+struct FinishedStream {
     status: u64,
     is_grpc: bool,
 }
 
-impl Answer {
-    /// Without a response there are no headers to ask for, and asking would be an error.
-    fn load(&self) -> Load {
+impl FinishedStream {
+    /// The load report of the response. Without a response, reading its headers would be an error.
+    fn load(&self) -> OrcaLoad {
         if self.status == 0 {
-            return Load::default();
+            return OrcaLoad::default();
         }
-        if let Some(report) = or_trouble(host::response_header(load::HEADER)).flatten() {
-            return Load::from_header(&report);
+        if let Some(report) = log_error(host::response_header(orca::HEADER)).flatten() {
+            return OrcaLoad::from_header(&report);
         }
         let read = if self.is_grpc { host::response_trailer } else { host::response_header };
-        let binary = or_trouble(read(load::BINARY_HEADER)).flatten();
-        binary.map(|report| Load::from_binary_header(&report)).unwrap_or_default()
+        let binary = log_error(read(orca::BINARY_HEADER)).flatten();
+        binary.map(|report| OrcaLoad::from_binary_header(&report)).unwrap_or_default()
     }
 }
 
-impl Finished for Answer {
+impl FinishedRequest for FinishedStream {
     fn request_header(&self, name: &str) -> Option<Vec<u8>> {
-        or_trouble(host::request_header(name)).flatten()
+        log_error(host::request_header(name)).flatten()
     }
 
     fn response_header(&self, name: &str) -> Option<Vec<u8>> {
-        (self.status != 0).then(|| or_trouble(host::response_header(name)).flatten()).flatten()
+        (self.status != 0).then(|| log_error(host::response_header(name)).flatten()).flatten()
     }
 
     fn status(&self) -> u64 {
@@ -165,8 +166,8 @@ impl Finished for Answer {
     }
 }
 
-/// Envoy makes up a gRPC status for every request, so the request itself must say that it is gRPC.
-/// One that failed by HTTP has no other status.
+/// Whether the request is gRPC with HTTP status 200. Envoy derives `response.grpc_status` for every
+/// request, so the content type decides.
 fn is_grpc(code: u64) -> Result<bool, HostError> {
     if code != 200 {
         return Ok(false);
@@ -175,13 +176,14 @@ fn is_grpc(code: u64) -> Result<bool, HostError> {
     Ok(content_type.starts_with(b"application/grpc"))
 }
 
-/// A property that is a number: eight bytes, little endian.
+/// A numeric attribute: eight bytes, little endian.
 fn integer(path: &str) -> Result<Option<u64>, HostError> {
     let bytes = host::property(path)?;
     Ok(bytes.and_then(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?))))
 }
 
-/// A host call that fails must not fail the request: traffic flows, to stable.
-fn or_trouble<T>(result: Result<T, HostError>) -> Option<T> {
-    result.inspect_err(|error| log::trouble(format_args!("a host call failed: {error}"))).ok()
+/// Logs the error of a host call. The request continues; without the headers it is routed to
+/// stable.
+fn log_error<T>(result: Result<T, HostError>) -> Option<T> {
+    result.inspect_err(|error| log::warn(format_args!("a host call failed: {error}"))).ok()
 }

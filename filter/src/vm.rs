@@ -1,33 +1,32 @@
-//! What belongs to the VM, hence to one Envoy thread: its reporter, and the roots that share it.
+//! State of a VM, hence of one Envoy thread: the reporter, and the root contexts that share it.
 //!
-//! A new configuration comes as a new root beside the old one, in the same VM. Counts carry over
-//! because they are kept here, and only the newest root that still lives drives the reporter.
+//! Envoy delivers a new configuration as a new root in the same VM, beside the old one. The counts
+//! survive because they are kept here. Only the newest existing root sends reports.
 
 use std::{cell::RefCell, time::Duration};
 
-use tidegate_core::report::{InForce, Key, Reporter, Seen};
+use tidegate_core::report::{ActiveConfig, Reporter, RequestRecord, VersionKey};
 
 use crate::{
     host::{self, HostError},
     log, node,
 };
 
-/// How long the control plane may take to answer a report.
+/// Deadline of the report RPC.
 const DEADLINE: Duration = Duration::from_secs(2);
-/// gRPC's status for a request that no repetition will make right.
+/// gRPC status of a permanently rejected report.
 const INVALID_ARGUMENT: u32 = 3;
 
 thread_local! {
     static VM: RefCell<Option<Vm>> = const { RefCell::new(None) };
 }
 
-/// The state of one VM.
 pub(crate) struct Vm {
     reporter: Reporter,
-    /// Living roots, the newest last.
+    /// Existing roots, the newest last.
     roots: Vec<u32>,
     call: Option<Call>,
-    /// Whether the last report got through, to tell when that changes.
+    /// Whether the last report was delivered, to log recovery once.
     healthy: bool,
 }
 
@@ -37,7 +36,8 @@ struct Call {
     token: u32,
 }
 
-/// Runs with the VM's state. `None` if it is in use already, which the host's contract rules out.
+/// Calls `run` with the VM's state. `None` if the state is borrowed already, which would need a
+/// reentrant callback.
 pub(crate) fn with<T>(run: impl FnOnce(&mut Vm) -> T) -> Option<T> {
     VM.with(|vm| {
         let mut vm = vm.try_borrow_mut().ok()?;
@@ -48,58 +48,63 @@ pub(crate) fn with<T>(run: impl FnOnce(&mut Vm) -> T) -> Option<T> {
 impl Vm {
     fn new() -> Self {
         Self {
-            reporter: Reporter::new(node::identify()),
+            reporter: Reporter::new(node::reporter_id()),
             roots: Vec::new(),
             call: None,
             healthy: true,
         }
     }
 
-    /// A root took up a configuration that wants reports this often.
-    pub(crate) fn configured(&mut self, root: u32, interval_ms: u32) {
+    /// A root has activated a configuration with this report interval.
+    pub(crate) fn on_root_configured(&mut self, root: u32, interval_ms: u32) {
         self.roots.retain(|&other| other != root);
         self.roots.push(root);
         self.reporter.set_interval(interval_ms);
     }
 
-    /// A root is about to go. Its call goes with it, without an answer.
-    pub(crate) fn retired(&mut self, root: u32) {
+    /// A root is being deleted. Envoy cancels its calls without a callback.
+    pub(crate) fn on_root_done(&mut self, root: u32) {
         self.roots.retain(|&other| other != root);
         if self.call.take_if(|call| call.root == root).is_some() {
-            self.reporter.failed(now());
+            self.reporter.on_failure(now());
         }
     }
 
-    pub(crate) fn is_driven_by(&self, root: u32) -> bool {
+    pub(crate) fn is_active_root(&self, root: u32) -> bool {
         self.roots.last() == Some(&root)
     }
 
     pub(crate) fn tick_period(&self) -> Duration {
-        self.reporter.tick()
+        self.reporter.tick_period()
     }
 
-    pub(crate) fn record(&mut self, key: Key<'_>, seen: &Seen<'_>) {
+    pub(crate) fn record(&mut self, key: VersionKey<'_>, seen: &RequestRecord<'_>) {
         self.reporter.record(key, seen);
     }
 
     /// Sends a report if one is due.
-    pub(crate) fn drive(&mut self, root: u32, cluster: &str, in_force: InForce<'_>) {
+    pub(crate) fn send_due_report(
+        &mut self,
+        root: u32,
+        cluster: &str,
+        active_config: ActiveConfig<'_>,
+    ) {
         let now = now();
-        let Some(message) = self.reporter.poll(now, in_force) else {
+        let Some(message) = self.reporter.poll(now, active_config) else {
             return;
         };
         match host::report(cluster, message, DEADLINE) {
             Ok(token) => self.call = Some(Call { root, token }),
             Err(error) => {
                 self.call = None;
-                self.reporter.failed(now);
-                self.unhealthy(&format!("cannot report to cluster `{cluster}`: {error}"));
+                self.reporter.on_failure(now);
+                self.set_unhealthy(&format!("cannot report to cluster `{cluster}`: {error}"));
             }
         }
     }
 
-    /// The report was answered; returns the configuration that came along.
-    pub(crate) fn answered(
+    /// Handles the response to a report. Returns the configuration in it, if any.
+    pub(crate) fn on_response(
         &mut self,
         token: u32,
         message: Result<Option<Vec<u8>>, HostError>,
@@ -108,45 +113,45 @@ impl Vm {
         let bytes = match message {
             Ok(bytes) => bytes.unwrap_or_default(),
             Err(error) => {
-                self.reporter.failed(now());
-                self.unhealthy(&format!("cannot read the answer to a report: {error}"));
+                self.reporter.on_failure(now());
+                self.set_unhealthy(&format!("cannot read a report response: {error}"));
                 return None;
             }
         };
-        match self.reporter.answered(&bytes, now()) {
+        match self.reporter.on_response(&bytes, now()) {
             Ok(config) => {
                 if !std::mem::replace(&mut self.healthy, true) {
-                    log::info("reports are getting through again");
+                    log::info("report delivery recovered");
                 }
                 config
             }
             Err(error) => {
-                self.unhealthy(&format!("the answer to a report is malformed: {error}"));
+                self.set_unhealthy(&format!("malformed report response: {error}"));
                 None
             }
         }
     }
 
-    /// The report got an error for an answer.
-    pub(crate) fn refused(&mut self, token: u32, status: u32) {
+    /// Handles a gRPC error status.
+    pub(crate) fn on_error_status(&mut self, token: u32, status: u32) {
         if self.call.take_if(|call| call.token == token).is_none() {
             return;
         }
         if status == INVALID_ARGUMENT {
-            self.reporter.refused(now());
+            self.reporter.on_rejected(now());
         } else {
-            self.reporter.failed(now());
+            self.reporter.on_failure(now());
         }
-        self.unhealthy(&format!("a report failed with gRPC status {status}"));
+        self.set_unhealthy(&format!("a report failed with gRPC status {status}"));
     }
 
-    fn unhealthy(&mut self, message: &str) {
+    fn set_unhealthy(&mut self, message: &str) {
         self.healthy = false;
-        log::trouble(message);
+        log::warn(message);
     }
 }
 
-/// A host without a clock gets its reports sent at every tick.
+/// The host's clock; zero if it fails.
 fn now() -> Duration {
     host::now().unwrap_or_default()
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tidegate_demo_app::load::{Load, LoadConfig};
+use tidegate_demo_app::load::{LoadConfig, LoadGenerator};
 use tidegate_tests::backends::Backends;
 use tidegate_tests::envoy::{Envoy, EnvoyOptions};
 use tidegate_tests::process::Process;
@@ -47,9 +47,11 @@ async fn a_real_envoy_serves_the_backends_and_tells_what_it_did() {
             .unwrap();
     envoy.ready().await.unwrap();
 
-    let load =
-        Load::start(&LoadConfig { rate: 200.0, ..LoadConfig::new(vec![ingress], "order.local") })
-            .unwrap();
+    let load = LoadGenerator::start(&LoadConfig {
+        rate: 200.0,
+        ..LoadConfig::new(vec![ingress], "order.local")
+    })
+    .unwrap();
     wait::until("answers", wait::PATIENCE, async || (load.snapshot().finished > 100).then_some(()))
         .await
         .unwrap();

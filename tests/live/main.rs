@@ -11,7 +11,7 @@ use reqwest::StatusCode;
 use serde_json::Value;
 use tidegate_demo_app::faults::Faults;
 use tidegate_demo_app::load::LoadConfig;
-use tidegate_demo_app::service::{Identity, Service};
+use tidegate_demo_app::service::{Service, ServiceVersion};
 use tidegate_tests::story::{Operator, Phase, Traffic};
 use tidegate_tests::wait::{PATIENCE, until};
 use tidegate_tests::world_config::Knobs;
@@ -78,7 +78,7 @@ async fn until_taken(world: &World, file: &File, sidecars: usize) -> Result<()> 
 }
 
 async fn search(version: &str) -> Result<Service> {
-    let identity = Identity { service: "search".to_owned(), version: version.to_owned() };
+    let identity = ServiceVersion { service: "search".to_owned(), version: version.to_owned() };
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     Ok(Service::start(identity, anywhere, Faults::default()).await?)
 }

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result};
 use tidegate_demo_app::faults::Faults;
-use tidegate_demo_app::service::{Identity, Service};
+use tidegate_demo_app::service::{Service, ServiceVersion};
 
 /// Released from one environment to the other, at once.
 pub const BLUE_GREEN: [&str; 3] = ["user", "product", "notification"];
@@ -35,7 +35,7 @@ impl Backends {
         for service in names() {
             for version in VERSIONS {
                 let identity =
-                    Identity { service: service.to_owned(), version: version.to_owned() };
+                    ServiceVersion { service: service.to_owned(), version: version.to_owned() };
                 let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
                 services.insert(
                     format!("{service}/{version}"),

@@ -1,7 +1,7 @@
 //! A critical business metric: somebody is told, the release waits, and one word puts it back.
 
 use anyhow::Result;
-use tidegate_demo_app::faults::Settings;
+use tidegate_demo_app::faults::FaultSettings;
 use tidegate_tests::sight::{at, release, until_release, waiting_for};
 use tidegate_tests::story::Operator;
 
@@ -18,8 +18,10 @@ async fn declined_payments_hold_the_release_for_a_person_to_decide() {
 async fn declines() -> Result<()> {
     let _alone = ONE_WORLD.lock().await;
     let (world, load) = in_mid_canary(PAID).await?;
-    let outcome =
-        |outcome: &str| Settings { outcome: Some(outcome.to_owned()), ..Settings::default() };
+    let outcome = |outcome: &str| FaultSettings {
+        outcome: Some(outcome.to_owned()),
+        ..FaultSettings::default()
+    };
     break_candidate(&world, outcome("declined"))?;
     let held = until_alert(&world, "business/payment_success", "critical").await?;
     let waits = waiting_for(&held);

@@ -1,7 +1,7 @@
 //! Error rate above 1 %: somebody is told, and the release waits.
 
 use anyhow::Result;
-use tidegate_demo_app::faults::Settings;
+use tidegate_demo_app::faults::FaultSettings;
 use tidegate_tests::sight::waiting_for;
 
 use super::{ONE_WORLD, break_candidate, in_mid_canary, recovers, until_alert};
@@ -14,7 +14,7 @@ async fn above_one_per_cent_alerts_and_holds_until_it_is_over() {
 async fn alerts() -> Result<()> {
     let _alone = ONE_WORLD.lock().await;
     let (world, load) = in_mid_canary("{error_rate: {alert: 1%, rollback: 50%}}").await?;
-    break_candidate(&world, Settings { error_share: 0.1, ..Settings::default() })?;
+    break_candidate(&world, FaultSettings { error_share: 0.1, ..FaultSettings::default() })?;
     let held = until_alert(&world, "error_rate", "critical").await?;
     assert!(waiting_for(&held).contains("the error rate to fall below 1%"), "{held:#}");
     recovers(&world).await?;

@@ -2,7 +2,7 @@
 //! wait ten seconds for an answer.
 
 use anyhow::Result;
-use tidegate_demo_app::faults::{Latency, Settings};
+use tidegate_demo_app::faults::{FaultSettings, Latency};
 use tidegate_tests::sight::{at, until_release, waiting_for};
 
 use super::{ONE_WORLD, break_candidate, in_mid_canary, stands, until_alert};
@@ -17,9 +17,9 @@ async fn a_slow_version_warns_then_alerts_then_goes_back() {
 async fn slows() -> Result<()> {
     let _alone = ONE_WORLD.lock().await;
     let (world, load) = in_mid_canary(LIMITS).await?;
-    let taking = |millis: f64| Settings {
+    let taking = |millis: f64| FaultSettings {
         latency: Some(Latency { median_ms: millis, p99_ms: millis }),
-        ..Settings::default()
+        ..FaultSettings::default()
     };
     break_candidate(&world, taking(350.0))?;
     let warned = until_alert(&world, "latency", "warning").await?;

@@ -10,7 +10,7 @@ mod smoke;
 
 use anyhow::Result;
 use serde_json::Value;
-use tidegate_demo_app::faults::{Faults, Settings};
+use tidegate_demo_app::faults::{FaultSettings, Faults};
 use tidegate_tests::sight::{at, traffic, until_release};
 use tidegate_tests::story::{Operator, Traffic};
 use tidegate_tests::world_config::Knobs;
@@ -47,14 +47,14 @@ fn stands(release: &Value, guardrail: &str, level: &str) -> bool {
 }
 
 /// Has payment's candidate do this.
-fn break_candidate(world: &World, settings: Settings) -> Result<()> {
+fn break_candidate(world: &World, settings: FaultSettings) -> Result<()> {
     world.backends.get("payment", "v2")?.set_faults(Faults::try_from(settings)?);
     Ok(())
 }
 
 /// Has it do no wrong any more, and waits until the release is complete by itself.
 async fn recovers(world: &World) -> Result<()> {
-    break_candidate(world, Settings::default())?;
+    break_candidate(world, FaultSettings::default())?;
     until_release(world, "payment", |it| at(it, "/phase") == "completed").await?;
     Ok(())
 }

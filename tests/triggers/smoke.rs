@@ -1,7 +1,7 @@
 //! A smoke test that fails before the switch: no client ever sees the candidate.
 
 use anyhow::{Context, Result};
-use tidegate_demo_app::faults::{Faults, Settings};
+use tidegate_demo_app::faults::{FaultSettings, Faults};
 use tidegate_tests::sight::{at, traffic, until_release};
 use tidegate_tests::story::Operator;
 use tidegate_tests::world_config::Knobs;
@@ -21,7 +21,7 @@ async fn fails() -> Result<()> {
     let operator = Operator::new(&world.control);
     let load = traffic(&world, "product").await?;
     let candidate = world.backends.get("product", "v2")?;
-    let broken = Settings { error_share: 1.0, healthz: true, ..Settings::default() };
+    let broken = FaultSettings { error_share: 1.0, healthz: true, ..FaultSettings::default() };
     candidate.set_faults(Faults::try_from(broken)?);
     operator.run(&["release", "start", "product", "--version", "v2"]).await?;
     let back = until_release(&world, "product", |it| at(it, "/phase") == "rolled_back").await?;

@@ -1,6 +1,7 @@
-//! The filter's real `.wasm`, in a host that behaves as badly as a host can.
+//! The filter's release `.wasm` in a proxy-wasm host with injectable faults.
 //!
-//! Needs the module: `make build` leaves it where it is looked for; `TIDEGATE_FILTER_WASM` names another.
+//! The module is read from `dist/tidegate_filter.wasm` (`make build`), or from
+//! `TIDEGATE_FILTER_WASM`.
 
 #![allow(
     clippy::unwrap_used,

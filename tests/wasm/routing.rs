@@ -1,4 +1,4 @@
-//! Requests: what the filter strips, adds and leaves alone.
+//! Requests: the headers that the filter removes, adds and leaves unchanged.
 
 use tidegate_core::bucket::bucket;
 
@@ -25,7 +25,7 @@ fn a_user_gets_the_bucket_that_the_server_computes() {
 }
 
 #[test]
-fn clients_cannot_choose_by_our_headers() {
+fn clients_cannot_set_tidegates_headers() {
     let (mut vm, root) = configured(1);
     let forged: &[(&str, &[u8])] =
         &[(BUCKET, b"0"), (BUCKET, b"1"), (VERSION, b"v2"), ("x-user-id", b"u1")];
@@ -35,7 +35,7 @@ fn clients_cannot_choose_by_our_headers() {
 }
 
 #[test]
-fn our_headers_are_stripped_from_everybodys_requests() {
+fn tidegates_headers_are_removed_from_requests_of_other_hosts() {
     let (mut vm, root) = configured(1);
     let mut other = exchange(&[(BUCKET, b"0"), (VERSION, b"v2")]);
     other.headers[0].1 = b"elsewhere".to_vec();
@@ -59,7 +59,7 @@ fn a_flag_pins_a_version() {
 }
 
 #[test]
-fn of_a_repeated_header_the_first_value_counts() {
+fn the_first_value_of_a_repeated_header_is_used() {
     let (mut vm, root) = configured(1);
     let done =
         vm.exchange(root, exchange(&[("x-user-id", b"first"), ("x-user-id", b"second")])).unwrap();
@@ -67,7 +67,7 @@ fn of_a_repeated_header_the_first_value_counts() {
 }
 
 #[test]
-fn users_without_identity_are_given_one_that_lasts() {
+fn users_without_identity_get_a_cookie_that_is_read_back() {
     let (mut vm, root) = configured(1);
     let first = vm.exchange(root, exchange(&[])).unwrap();
     let cookie = first.response.iter().find(|(name, _)| name == "set-cookie");
@@ -92,10 +92,10 @@ fn requests_without_any_header_pass() {
 }
 
 #[test]
-fn a_root_without_configuration_still_strips() {
+fn a_root_without_configuration_removes_tidegates_headers() {
     let mut vm = vm(1);
     assert_eq!(vm.root("{").unwrap(), None);
-    // Envoy makes no streams of a refused root; one that was never configured is the nearest thing.
+    // Envoy creates no streams on a rejected root, so the test uses one without configuration.
     let root = vm.unconfigured_root().unwrap();
     let done = vm.exchange(root, exchange(&[(BUCKET, b"0")])).unwrap();
     assert_eq!(done.request.len(), 1, "{:?}", done.request);
@@ -109,13 +109,13 @@ fn a_request_costs_few_host_calls() {
     idle["services"][0]["business"] = serde_json::json!([]);
     let idle = vm.root(&idle.to_string()).unwrap().unwrap();
     let mut cost = |root| {
-        vm.world().counts.clear();
+        vm.host().counts.clear();
         vm.exchange(root, exchange(&[("x-user-id", b"u1")])).unwrap();
-        vm.world().counts.values().sum::<u64>()
+        vm.host().counts.values().sum::<u64>()
     };
-    // Two strips, three reads (host, user, the flag's header), one write; then four properties and
-    // the content type.
+    // Two removals, three reads (host, user, the flag's header), one write; then four attributes
+    // and the content type.
     assert_eq!(cost(idle), 11);
-    // And two headers that may hold the load, and the method that a business metric is about.
+    // Also the two load report headers, and the method of the business metric.
     assert_eq!(cost(releasing), 14);
 }

@@ -1,8 +1,8 @@
-//! What all tests of the filter share.
+//! Shared helpers of the filter's tests.
 
 use std::sync::LazyLock;
 
-use crate::host::{Exchange, Exchanged, Filter, Finish, ReportServer, Vm};
+use crate::host::{Completion, Exchange, ExchangeResult, Filter, ReportServer, Vm};
 use prost::Message as _;
 use serde_json::{Value, json};
 
@@ -32,45 +32,48 @@ pub(crate) fn config() -> Value {
     })
 }
 
-/// A bare VM.
+/// A VM without configuration.
 pub(crate) fn vm(seed: u64) -> Vm {
     FILTER.vm(seed).unwrap()
 }
 
-/// A VM with a root that runs [`config`].
+/// A VM with a root that is configured with [`config`].
 pub(crate) fn configured(seed: u64) -> (Vm, u32) {
     let mut vm = vm(seed);
     // `envoy.config.core.v3.Node{id: "edge-1", cluster: "demo"}`
     let node = b"\x0a\x06edge-1\x12\x04demo".to_vec();
-    vm.world().properties.insert("xds.node".to_owned(), node);
+    vm.host().properties.insert("xds.node".to_owned(), node);
     let root = vm.root(&config().to_string()).unwrap().unwrap();
     (vm, root)
 }
 
-/// An ordinary request of one user, served by order/v1.
+/// A request to order.local with further headers, served by order/v1 with status 200.
 pub(crate) fn exchange(headers: &[(&str, &[u8])]) -> Exchange {
     let authority: (&str, &[u8]) = (":authority", b"order.local");
     let headers = [&[authority], headers].concat();
     Exchange {
         headers: headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect(),
-        finish: Finish {
+        completion: Completion {
             cluster: Some("order/v1".to_owned()),
             code: 200,
             millis: 5,
-            ..Finish::default()
+            ..Completion::default()
         },
         reaches_filter: true,
     }
 }
 
-/// An ordinary request that ends in a certain way.
-pub(crate) fn ending(finish: Finish) -> Exchange {
-    let cluster = finish.cluster.or_else(|| Some("order/v1".to_owned()));
-    Exchange { finish: Finish { cluster, ..finish }, ..exchange(&[("x-user-id", b"u1")]) }
+/// A request of user u1 with this completion.
+pub(crate) fn exchange_with(completion: Completion) -> Exchange {
+    let cluster = completion.cluster.or_else(|| Some("order/v1".to_owned()));
+    Exchange {
+        completion: Completion { cluster, ..completion },
+        ..exchange(&[("x-user-id", b"u1")])
+    }
 }
 
 /// All values of a request header after the filter.
-pub(crate) fn values(exchanged: &Exchanged, name: &str) -> Vec<String> {
+pub(crate) fn values(exchanged: &ExchangeResult, name: &str) -> Vec<String> {
     exchanged
         .request
         .iter()
@@ -79,13 +82,13 @@ pub(crate) fn values(exchanged: &Exchanged, name: &str) -> Vec<String> {
         .collect()
 }
 
-/// Lets the VM report until it has nothing left to say.
-pub(crate) fn settle(vm: &mut Vm, root: u32, server: &mut ReportServer) {
+/// Ticks until all counts are reported and acknowledged.
+pub(crate) fn flush_reports(vm: &mut Vm, root: u32, server: &mut ReportServer) {
     for _ in 0..3 {
         vm.tick_after(root, 10_000).unwrap();
-        for call in vm.world().take_calls() {
-            let answer = server.receive(&call.report().unwrap());
-            vm.answer(root, call.token, answer.encode_to_vec()).unwrap();
+        for call in vm.host().take_calls() {
+            let response = server.receive(&call.report().unwrap());
+            vm.respond(root, call.token, response.encode_to_vec()).unwrap();
         }
     }
 }

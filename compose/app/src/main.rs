@@ -1,4 +1,4 @@
-//! `tidegate-demo-app serve` is one version of a demo service; `tidegate-demo-app load` is the traffic.
+//! `tidegate-demo-app serve` runs one version of a demo service; `tidegate-demo-app load` generates traffic.
 
 use std::convert::Infallible;
 use std::io::{self, Write, stdout};
@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tidegate_demo_app::faults::Faults;
-use tidegate_demo_app::load::{Failure, Load, LoadConfig, LoadHandle};
-use tidegate_demo_app::service::{Identity, Service};
+use tidegate_demo_app::load::{Failure, LoadConfig, LoadGenerator};
+use tidegate_demo_app::service::{Service, ServiceVersion};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The demo's service and its load generator.
@@ -22,58 +22,58 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve: any path says who answered; GET and PUT /faults read and set what is wrong; /healthz says all is well.
+    /// Serve one version of a service. GET and PUT /faults read and replace the injected faults; /healthz is the health check; any other path answers with service and version.
     Serve(Serve),
-    /// Ask at a constant rate, whatever the answers do; show every failure; exit 1 if there was one.
+    /// Send requests at a constant rate (open loop), print every failure, and exit with 1 if there was one.
     Load(LoadArgs),
 }
 
 #[derive(Args)]
 struct Serve {
-    /// What callers ask for.
+    /// Service name, sent in x-service.
     #[arg(long)]
     service: String,
-    /// Which version of it this is.
+    /// Version name, sent in x-version.
     #[arg(long = "version")]
-    release: String,
-    /// Where to listen; port 0 takes a free one.
+    service_version: String,
+    /// Address to listen on; port 0 takes a free port.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Faults from the start, as JSON: {"error_share": 0.2, "latency": {"median_ms": 20, "p99_ms": 80}}.
+    /// Initial faults, as JSON: {"error_share": 0.2, "latency": {"median_ms": 20, "p99_ms": 80}}.
     #[arg(long, value_parser = parse_faults, default_value = "{}")]
     faults: Faults,
 }
 
 #[derive(Args)]
 struct LoadArgs {
-    /// Whom to ask; give it several times to take turns.
+    /// Address to send requests to; repeat it to send to several in turn.
     #[arg(long = "target", required = true)]
     targets: Vec<SocketAddr>,
-    /// The host to ask for.
+    /// Host header of every request.
     #[arg(long)]
     host: String,
-    /// The path to ask for.
+    /// Path of every request.
     #[arg(long, default_value = "/")]
     path: String,
     /// Requests per second.
     #[arg(long, default_value_t = 100.0)]
     rate: f64,
-    /// How many users take turns; 0 sends no user header.
+    /// Number of users to send requests as, in turn; 0 sends no user header.
     #[arg(long, default_value_t = 1000)]
     users: u64,
-    /// The header that carries the user.
+    /// Header that carries the user.
     #[arg(long, default_value = "x-user-id")]
     user_header: String,
-    /// A header on every request, as name=value; give it several times for several.
+    /// Header to add to every request, as name=value; may be repeated.
     #[arg(long = "header", value_parser = parse_header)]
     headers: Vec<(String, String)>,
-    /// How long a request may take.
+    /// Request timeout.
     #[arg(long, value_parser = humantime::parse_duration, default_value = "15s")]
     timeout: Duration,
-    /// How long to go on; without it, until interrupted.
+    /// How long to send requests; by default until interrupted.
     #[arg(long, value_parser = humantime::parse_duration)]
     duration: Option<Duration>,
-    /// How to print the report.
+    /// Format of the report.
     #[arg(short, long, default_value = "table")]
     output: Output,
 }
@@ -93,21 +93,15 @@ async fn main() -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(args: Serve) -> anyhow::Result<ExitCode> {
-    let identity = Identity { service: args.service, version: args.release };
-    let service = Service::start(identity.clone(), args.listen, args.faults).await?;
-    writeln!(
-        stdout(),
-        "{} {} listens on {}",
-        identity.service,
-        identity.version,
-        service.address()
-    )?;
+    let name = ServiceVersion { service: args.service, version: args.service_version };
+    let service = Service::start(name.clone(), args.listen, args.faults).await?;
+    writeln!(stdout(), "{} {} listens on {}", name.service, name.version, service.address())?;
     interrupted().await?;
     Ok(ExitCode::SUCCESS)
 }
 
 async fn load(args: LoadArgs) -> anyhow::Result<ExitCode> {
-    let load = Load::start(&LoadConfig {
+    let load = LoadGenerator::start(&LoadConfig {
         path: args.path,
         rate: args.rate,
         users: args.users,
@@ -119,7 +113,7 @@ async fn load(args: LoadArgs) -> anyhow::Result<ExitCode> {
     let mut shown = 0;
     tokio::select! {
         failed = show_failures(&load, &mut shown), if args.output == Output::Table => match failed? {},
-        ended = ending(args.duration) => ended?,
+        ended = run_time(args.duration) => ended?,
     }
     let report = load.stop().await;
     match args.output {
@@ -132,8 +126,8 @@ async fn load(args: LoadArgs) -> anyhow::Result<ExitCode> {
     Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Shows failures as they come, and counts them in `shown`.
-async fn show_failures(load: &LoadHandle, shown: &mut usize) -> io::Result<Infallible> {
+/// Prints failures as they occur, and counts the printed ones in `shown`.
+async fn show_failures(load: &LoadGenerator, shown: &mut usize) -> io::Result<Infallible> {
     loop {
         tokio::time::sleep(Duration::from_millis(200)).await;
         let failures = load.failures_from(*shown);
@@ -147,8 +141,8 @@ fn print_lines(failures: &[Failure]) -> io::Result<()> {
     failures.iter().try_for_each(|failure| writeln!(out, "{failure}"))
 }
 
-/// Waits until the time is up, or somebody has had enough.
-async fn ending(duration: Option<Duration>) -> anyhow::Result<()> {
+/// Waits for the end of the duration, or for an interrupt.
+async fn run_time(duration: Option<Duration>) -> anyhow::Result<()> {
     let Some(duration) = duration else {
         return interrupted().await;
     };
@@ -158,7 +152,7 @@ async fn ending(duration: Option<Duration>) -> anyhow::Result<()> {
     }
 }
 
-/// Waits for Ctrl-C, or for the stop signal of a container.
+/// Waits for SIGINT (Ctrl-C) or SIGTERM (a container's stop signal).
 async fn interrupted() -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {

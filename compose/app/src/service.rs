@@ -1,5 +1,7 @@
-//! The demo service: any path answers who it is; `/healthz` says it is well; `/faults` reads and sets what is wrong
-//! with it. It speaks HTTP/1.1 on hyper itself, because a fault must be able to reset the connection under a request.
+//! The demo service. `GET` or `PUT /faults` reads or replaces the injected faults, `/healthz` is the health check, and
+//! any other path answers with service and version.
+//!
+//! It uses hyper's HTTP/1.1 connection directly, because an injected reset needs the TCP stream under the request.
 
 use std::convert::Infallible;
 use std::io;
@@ -23,103 +25,92 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::faults::{Fate, Faults};
+use crate::faults::{Action, Faults};
 
-/// Connections served at once; more wait in the kernel's queue.
+/// Connections served at once; further ones wait in the kernel's accept queue.
 const MAX_CONNECTIONS: usize = 4096;
-/// The most one request's head, and one `PUT /faults`, may take.
+/// Limit of a request head, and of the body of `PUT /faults`, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
-/// How long `PUT /faults` may take to send its body.
-const BODY_TIME: Duration = Duration::from_secs(5);
+/// Timeout for reading the body of `PUT /faults`.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Who a service says it is.
+/// The service and version that responses name, for example `order` and `v2`.
 #[derive(Clone, Debug)]
-pub struct Identity {
-    /// What callers ask for: `order`.
+pub struct ServiceVersion {
     pub service: String,
-    /// Which version of it answers: `v2`.
     pub version: String,
 }
-
-/// Why a service did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// The name cannot stand in a response header.
-    #[error("{0:?} cannot be the value of a header")]
+    #[error("{0:?} is not a valid header value")]
     Name(String),
-    /// The address is taken, or not ours.
     #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// The address asked for.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
+    Listen { address: SocketAddr, source: io::Error },
 }
 
-/// A running service. Dropping it closes its listener and every connection, as a crash would.
+/// A running service. Dropping it aborts the listener and every connection, as a crash would.
 #[derive(Debug)]
 pub struct Service {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    state: Arc<State>,
     accepting: JoinHandle<Infallible>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    identity: Identity,
+struct State {
+    name: ServiceVersion,
     headers: [(&'static str, HeaderValue); 2],
     faults: RwLock<Faults>,
     requests: AtomicU64,
 }
 
-/// The fault that is no answer: the connection that carries the request must be reset.
+/// Error of the hyper service that makes [`serve`] reset the connection instead of responding.
 #[derive(Debug, Error)]
-#[error("this request's connection is to be reset")]
+#[error("an injected fault resets the connection")]
 struct Reset;
 
 impl Service {
     /// Starts serving on `address`; port 0 takes a free one.
     ///
     /// # Errors
-    /// If a name cannot stand in a header, or the address cannot be listened on.
+    /// If a name is not a valid header value, or the address cannot be bound.
     pub async fn start(
-        identity: Identity,
+        name: ServiceVersion,
         address: SocketAddr,
         faults: Faults,
     ) -> Result<Self, StartError> {
         let header =
             |text: &str| HeaderValue::from_str(text).map_err(|_| StartError::Name(text.to_owned()));
         let headers =
-            [("x-service", header(&identity.service)?), ("x-version", header(&identity.version)?)];
-        let refused = |source| StartError::Listen { address, source };
-        let listener = TcpListener::bind(address).await.map_err(refused)?;
-        let address = listener.local_addr().map_err(refused)?;
-        let shared = Arc::new(Shared {
-            identity,
+            [("x-service", header(&name.service)?), ("x-version", header(&name.version)?)];
+        let listen_error = |source| StartError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(listen_error)?;
+        let address = listener.local_addr().map_err(listen_error)?;
+        let state = Arc::new(State {
+            name,
             headers,
             faults: RwLock::new(faults),
             requests: AtomicU64::new(0),
         });
-        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
-        Ok(Self { address, shared, accepting })
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&state)));
+        Ok(Self { address, state, accepting })
     }
 
-    /// Where it listens.
+    /// The bound address, with the port that the system chose for port 0.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Replaces its faults; requests that are waiting keep the fate they drew.
+    /// Replaces the faults. Requests that are being delayed keep the action drawn before.
     pub fn set_faults(&self, faults: Faults) {
-        *self.shared.faults.write() = faults;
+        *self.state.faults.write() = faults;
     }
 
-    /// How many requests reached it, health checks and fault settings not counted.
+    /// Requests received, without `/healthz` and `/faults`.
     #[must_use]
     pub fn requests(&self) -> u64 {
-        self.shared.requests.load(Ordering::Relaxed)
+        self.state.requests.load(Ordering::Relaxed)
     }
 }
 
@@ -129,8 +120,8 @@ impl Drop for Service {
     }
 }
 
-/// Accepts for ever. The connections live in this task's set, so they end with it.
-async fn accept(listener: TcpListener, shared: Arc<Shared>) -> Infallible {
+/// Accept loop. The connection tasks belong to its `JoinSet`, so aborting the loop ends them.
+async fn accept(listener: TcpListener, state: Arc<State>) -> Infallible {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
@@ -138,75 +129,81 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) -> Infallible {
         let slot = Arc::clone(&slots).acquire_owned().await;
         match listener.accept().await {
             Ok((stream, _)) => {
-                let shared = Arc::clone(&shared);
+                let state = Arc::clone(&state);
                 connections.spawn(async move {
-                    serve(stream, shared).await;
+                    serve(stream, state).await;
                     drop(slot);
                 });
             }
-            // Out of file descriptors, or the peer left at once: neither is helped by trying again in a tight loop.
+            // Out of file descriptors, or the peer has closed already. The pause keeps the loop from spinning.
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }
 }
 
-/// Serves one connection to its end.
+/// Serves one connection until the peer closes it.
 ///
-/// An idle one is kept for as long as the peer wants: if we closed it, we could do so just as the peer sends a request,
-/// and that request would fail through no fault of the peer's.
-async fn serve(stream: TcpStream, shared: Arc<Shared>) {
-    // Best effort: without it small answers wait for acknowledgements, which costs time but no correctness.
+/// There is no idle timeout: closing an idle connection can race with a request and fail it.
+async fn serve(stream: TcpStream, state: Arc<State>) {
+    // Best effort: without TCP_NODELAY small responses wait for ACKs, which costs latency only.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| answer(Arc::clone(&shared), request));
+    let service = service_fn(move |request| handle(Arc::clone(&state), request));
     let mut connection = http1::Builder::new()
         .max_buf_size(MAX_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = (&mut connection).await
         && std::error::Error::source(&error).is_some_and(<dyn std::error::Error>::is::<Reset>)
     {
-        // Closing with no time to linger makes the kernel send RST instead of FIN. Should the option be refused, the
-        // peer sees an early close, which fails its request all the same.
+        // With SO_LINGER 0 the kernel sends RST instead of FIN. If setting it fails, the peer sees an early close, which
+        // fails its request as well.
         let _ = connection.into_parts().io.into_inner().set_zero_linger();
     }
 }
 
-async fn answer(
-    shared: Arc<Shared>,
+async fn handle(
+    state: Arc<State>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Reset> {
     match request.uri().path() {
-        "/faults" => Ok(shared.faults(request).await),
-        "/healthz" if !shared.faults.read().reach_healthz() => {
-            Ok(shared.reply(StatusCode::OK, &json!({"status": "ok"})))
+        "/faults" => Ok(state.faults(request).await),
+        "/healthz" if !state.faults.read().apply_to_healthz() => {
+            Ok(state.json(StatusCode::OK, &json!({"status": "ok"})))
         }
-        "/healthz" => shared.suffer("/healthz", &json!({"status": "ok"})).await,
+        "/healthz" => state.respond_with_faults("/healthz", &json!({"status": "ok"})).await,
         path => {
-            shared.requests.fetch_add(1, Ordering::Relaxed);
-            let Identity { service, version } = &shared.identity;
-            shared
-                .suffer(path, &json!({"service": service, "version": version, "path": path}))
+            state.requests.fetch_add(1, Ordering::Relaxed);
+            let ServiceVersion { service, version } = &state.name;
+            state
+                .respond_with_faults(
+                    path,
+                    &json!({"service": service, "version": version, "path": path}),
+                )
                 .await
         }
     }
 }
 
-impl Shared {
-    /// Answers `body`, unless the faults decide otherwise.
-    async fn suffer(&self, path: &str, body: &Value) -> Result<Response<Full<Bytes>>, Reset> {
-        let (delay, fate) = self.faults.read().draw(&mut rand::rng());
+impl State {
+    /// Responds with `body` after the injected delay, unless the drawn action is a failure.
+    async fn respond_with_faults(
+        &self,
+        path: &str,
+        body: &Value,
+    ) -> Result<Response<Full<Bytes>>, Reset> {
+        let (delay, action) = self.faults.read().draw(&mut rand::rng());
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
-        let mut response = match fate {
-            Fate::Served => self.reply(StatusCode::OK, body),
-            Fate::Failed(status) => {
+        let mut response = match action {
+            Action::Serve => self.json(StatusCode::OK, body),
+            Action::Fail(status) => {
                 let status =
                     StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                self.problem(status, &format!("{path} fails because a fault is set"))
+                self.problem(status, &format!("injected fault on {path}"))
             }
-            Fate::Reset => return Err(Reset),
+            Action::Reset => return Err(Reset),
         };
-        response.headers_mut().extend(self.faults.read().sayings());
+        response.headers_mut().extend(self.faults.read().response_headers());
         Ok(response)
     }
 
@@ -219,29 +216,29 @@ impl Shared {
                 Err(reason) => return self.problem(StatusCode::BAD_REQUEST, &reason),
             },
             _ => {
-                let mut refusal = self.problem(StatusCode::METHOD_NOT_ALLOWED, "use GET or PUT");
-                refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, PUT"));
-                return refusal;
+                let mut response = self.problem(StatusCode::METHOD_NOT_ALLOWED, "use GET or PUT");
+                response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, PUT"));
+                return response;
             }
         }
         let faults = self.faults.read().clone();
         serde_json::to_value(faults).map_or_else(
             |error| self.problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
-            |body| self.reply(StatusCode::OK, &body),
+            |body| self.json(StatusCode::OK, &body),
         )
     }
 
-    fn reply(&self, status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
-        self.signed(status, "application/json", body)
+    fn json(&self, status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
+        self.response(status, "application/json", body)
     }
 
     fn problem(&self, status: StatusCode, detail: &str) -> Response<Full<Bytes>> {
         let body = json!({"title": status.canonical_reason(), "status": status.as_u16(), "detail": detail});
-        self.signed(status, "application/problem+json", &body)
+        self.response(status, "application/problem+json", &body)
     }
 
-    /// Every answer says which version gave it, errors first of all.
-    fn signed(
+    /// Every response, also an error, carries `x-service` and `x-version`.
+    fn response(
         &self,
         status: StatusCode,
         kind: &'static str,
@@ -258,15 +255,16 @@ impl Shared {
     }
 }
 
-/// Reads faults from a body that may be long, slow or senseless; the error is for the sender.
+/// Reads faults from a request body, bounded in size and time. The error text is returned to the client.
 async fn read_faults<B>(body: B) -> Result<Faults, String>
 where
     B: Body<Data = Bytes, Error = hyper::Error>,
 {
-    let collected = tokio::time::timeout(BODY_TIME, Limited::new(body, MAX_BYTES).collect()).await;
+    let collected =
+        tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BYTES).collect()).await;
     let bytes = collected
-        .map_err(|_| format!("the body did not arrive within {} s", BODY_TIME.as_secs()))?
-        .map_err(|error| format!("the body could not be read: {error}"))?
+        .map_err(|_| format!("the body did not arrive within {} s", BODY_TIMEOUT.as_secs()))?
+        .map_err(|error| format!("cannot read the body: {error}"))?
         .to_bytes();
     serde_json::from_slice(&bytes).map_err(|error| error.to_string())
 }

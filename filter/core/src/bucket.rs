@@ -1,14 +1,14 @@
-//! From a user to a bucket: the one number that decides on which side of a split a user is.
+//! Maps a user to a bucket, the number that decides on which side of a traffic split the user is.
 //!
-//! Sidecars, the server and flagd's `fractional` must agree on it for ever, so the hash is written
-//! out here and pinned by golden vectors (`testdata/buckets.json`), natively and in WASM.
+//! Sidecars, server and flagd's `fractional` must compute the same hash. It is therefore
+//! implemented here and pinned by golden vectors (`testdata/buckets.json`), natively and in WASM.
 
 use crate::config::BUCKETS;
 
-/// The bucket, `0..BUCKETS`, of a user among the users of one salt.
+/// The bucket, `0..BUCKETS`, of an identity under a salt.
 ///
-/// The zero byte keeps (`ab`, `c`) and (`a`, `bc`) apart. Scaling by multiplication instead of a
-/// remainder keeps every bucket equally likely to one part in 4294.
+/// A zero byte separates salt and identity, so (`ab`, `c`) and (`a`, `bc`) differ. [`scale`] makes
+/// all buckets equally likely, up to one part in 4294.
 #[must_use]
 pub fn bucket(salt: &[u8], identity: &[u8]) -> u32 {
     let mut hash = Murmur3::default();
@@ -18,26 +18,25 @@ pub fn bucket(salt: &[u8], identity: &[u8]) -> u32 {
     scale(hash.finish(), BUCKETS)
 }
 
-/// Maps a hash to `0..total`, evenly.
+/// Maps a hash to `0..total`, evenly: `hash * total / 2^32`.
 #[must_use]
 pub const fn scale(hash: u32, total: u32) -> u32 {
-    // Below `total`, for `hash` is below 2^32.
+    // Below `total`, because `hash` is below 2^32.
     ((hash as u64 * total as u64) >> 32) as u32
 }
 
-/// MurmurHash3 x86 32-bit with seed 0, fed in parts so that nothing need be joined in memory.
-///
-/// Austin Appleby's public-domain hash (smhasher, `MurmurHash3_x86_32`); flagd's rules prescribe it.
+/// Incremental `MurmurHash3_x86_32` with seed 0 (Austin Appleby's smhasher, public domain), the
+/// hash of flagd's `fractional`.
 #[derive(Debug, Default, Clone)]
 pub struct Murmur3 {
     hash: u32,
-    /// Up to three bytes that do not fill a word yet, lowest first.
+    /// Up to three bytes of an incomplete word, lowest first.
     tail: u32,
     length: u32,
 }
 
 impl Murmur3 {
-    /// Appends bytes to what is hashed.
+    /// Appends bytes to the input.
     pub fn update(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             let shift = (self.length % 4) * 8;
@@ -52,7 +51,7 @@ impl Murmur3 {
         }
     }
 
-    /// The hash of everything fed so far.
+    /// The hash of the input so far.
     #[must_use]
     pub const fn finish(&self) -> u32 {
         // mix_word(0) is 0, so an empty tail changes nothing.
@@ -91,7 +90,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn cutting_the_input_changes_nothing(input: Vec<u8>, at: prop::sample::Index) {
+        fn the_hash_does_not_depend_on_how_the_input_is_split(input: Vec<u8>, at: prop::sample::Index) {
             let (head, rest) = input.split_at(at.index(input.len() + 1));
             prop_assert_eq!(hash(&[head, rest]), hash(&[&input]));
         }
@@ -101,10 +100,10 @@ mod tests {
             prop_assert!(bucket(&salt, &identity) < BUCKETS);
         }
 
-        /// With the candidate listed first, raising its weight moves users towards it only, and no
-        /// further than the weight says.
+        /// With the candidate listed first, a higher weight moves users only towards it, and only
+        /// as many as the weight asks for.
         #[test]
-        fn a_ramp_moves_users_one_way(weights in prop::collection::vec(0..=BUCKETS, 1..6)) {
+        fn a_higher_weight_moves_users_only_to_the_candidate(weights in prop::collection::vec(0..=BUCKETS, 1..6)) {
             let mut weights = weights;
             weights.sort_unstable();
             let users = 2000;
@@ -123,7 +122,8 @@ mod tests {
         }
     }
 
-    /// `WeightedCluster` with `header_name`: the value modulo the sum, walked through in order.
+    /// Envoy's `WeightedCluster` with `header_name`: the value modulo the total weight, compared in
+    /// listed order.
     fn envoy_picks_candidate(header: u32, candidate: u32) -> bool {
         let weights = [candidate, BUCKETS - candidate];
         let value = header % weights.iter().sum::<u32>();
@@ -131,14 +131,15 @@ mod tests {
     }
 
     #[test]
-    fn users_spread_evenly() {
+    fn users_are_distributed_evenly() {
         let users = 100_000_u32;
         let mut below = [0_u32; 10];
         for user in 0..users {
             let bucket = bucket(b"salt", user.to_string().as_bytes());
             below[bucket as usize / 100_000] += 1;
         }
-        // Binomial(100 000, 0.1): standard deviation 95. Deterministic, so never flaky.
+        // Binomial(100 000, 0.1) has a standard deviation of 95. The users are fixed, so the test
+        // is deterministic.
         assert!(below.iter().all(|&n| n.abs_diff(users / 10) < 400), "{below:?}");
     }
 }

@@ -1,11 +1,13 @@
-//! Business metrics: which requests one is about, and which of them ended well.
+//! Evaluates business metrics: whether a finished request is one that a rule counts, and whether it
+//! is a good one.
 
 use std::ops::RangeInclusive;
 
-use crate::config::{AnswerMatch, BusinessRule, RequestMatch};
+use crate::config::{BusinessRule, RequestMatch, ResponseMatch};
 
-/// What a rule may ask of a finished request. Each answer costs a call out of the sandbox.
-pub trait Finished {
+/// A finished request, as rules read it. Each header costs a host call, so implementations should
+/// not prefetch.
+pub trait FinishedRequest {
     /// The first value of a request header; pseudo-headers have their colon.
     fn request_header(&self, name: &str) -> Option<Vec<u8>>;
     /// The first value of a response header.
@@ -14,32 +16,32 @@ pub trait Finished {
     fn status(&self) -> u64;
 }
 
-/// Whether a request ended well by a rule; `None` if the rule is not about it.
+/// Whether a request is good by the rule; `None` if the rule does not count it.
 #[must_use]
-pub fn judge(rule: &BusinessRule, request: &impl Finished) -> Option<bool> {
-    is_about(&rule.of, request).then(|| ended_well(&rule.good, request))
+pub fn evaluate(rule: &BusinessRule, request: &impl FinishedRequest) -> Option<bool> {
+    matches_request(&rule.of, request).then(|| matches_response(&rule.good, request))
 }
 
-fn is_about(of: &RequestMatch, request: &impl Finished) -> bool {
+fn matches_request(of: &RequestMatch, request: &impl FinishedRequest) -> bool {
     let method = of.method.as_ref().is_none_or(|method| {
         request.request_header(":method").is_some_and(|it| it == method.as_bytes())
     });
     method
-        && of.path.as_ref().is_none_or(|wanted| {
-            request.request_header(":path").is_some_and(|path| has_path(&path, wanted))
+        && of.path.as_ref().is_none_or(|pattern| {
+            request.request_header(":path").is_some_and(|path| matches_path(&path, pattern))
         })
 }
 
-/// A path that ends with `*` stands for all that begin like it. The query does not count.
-fn has_path(path: &[u8], wanted: &str) -> bool {
+/// Compares the path without its query. A pattern that ends with `*` matches by prefix.
+fn matches_path(path: &[u8], pattern: &str) -> bool {
     let path = path.split(|byte| *byte == b'?').next().unwrap_or(path);
-    match wanted.strip_suffix('*') {
-        Some(beginning) => path.starts_with(beginning.as_bytes()),
-        None => path == wanted.as_bytes(),
+    match pattern.strip_suffix('*') {
+        Some(prefix) => path.starts_with(prefix.as_bytes()),
+        None => path == pattern.as_bytes(),
     }
 }
 
-fn ended_well(good: &AnswerMatch, request: &impl Finished) -> bool {
+fn matches_response(good: &ResponseMatch, request: &impl FinishedRequest) -> bool {
     let status = u16::try_from(request.status()).unwrap_or_default();
     range(&good.status).contains(&status)
         && good.header.as_ref().is_none_or(|header| {
@@ -63,7 +65,7 @@ mod tests {
         outcome: Option<&'static str>,
     }
 
-    impl Finished for Order {
+    impl FinishedRequest for Order {
         fn request_header(&self, name: &str) -> Option<Vec<u8>> {
             match name {
                 ":method" => Some(self.method.into()),
@@ -87,7 +89,7 @@ mod tests {
         BusinessRule {
             name: "order_success".to_owned(),
             of: RequestMatch { method: Some("POST".to_owned()), path: Some(path.to_owned()) },
-            good: AnswerMatch { status: (200, 299), header },
+            good: ResponseMatch { status: (200, 299), header },
         }
     }
 
@@ -95,22 +97,22 @@ mod tests {
         Order { method: "POST", path: "/orders?x=1", status: 201, outcome: Some("placed") };
 
     #[test]
-    fn a_rule_is_about_what_it_names() {
+    fn a_rule_counts_requests_by_method_and_path() {
         let rule = rule("/orders", false);
-        assert_eq!(judge(&rule, &PLACED), Some(true));
-        assert_eq!(judge(&rule, &Order { method: "GET", ..PLACED }), None);
-        assert_eq!(judge(&rule, &Order { path: "/orders/7", ..PLACED }), None);
+        assert_eq!(evaluate(&rule, &PLACED), Some(true));
+        assert_eq!(evaluate(&rule, &Order { method: "GET", ..PLACED }), None);
+        assert_eq!(evaluate(&rule, &Order { path: "/orders/7", ..PLACED }), None);
         assert_eq!(
-            judge(&self::rule("/orders/*", false), &Order { path: "/orders/7", ..PLACED }),
+            evaluate(&self::rule("/orders/*", false), &Order { path: "/orders/7", ..PLACED }),
             Some(true)
         );
-        assert_eq!(judge(&self::rule("/orders/*", false), &PLACED), None);
+        assert_eq!(evaluate(&self::rule("/orders/*", false), &PLACED), None);
     }
 
     #[test]
-    fn it_ends_well_by_status_and_header() {
+    fn a_request_is_good_by_status_and_header() {
         let rule = rule("/orders", true);
-        assert_eq!(judge(&rule, &PLACED), Some(true));
+        assert_eq!(evaluate(&rule, &PLACED), Some(true));
         for bad in [
             Order { status: 402, ..PLACED },
             Order { status: 0, ..PLACED },
@@ -118,7 +120,7 @@ mod tests {
             Order { outcome: Some("out-of-stock"), ..PLACED },
             Order { outcome: None, ..PLACED },
         ] {
-            assert_eq!(judge(&rule, &bad), Some(false));
+            assert_eq!(evaluate(&rule, &bad), Some(false));
         }
     }
 }

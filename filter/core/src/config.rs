@@ -1,69 +1,74 @@
-//! What the control plane tells a sidecar's filter: the JSON inside the ECDS resource `tidegate`
-//! (or a WasmPlugin's `pluginConfig`). Written by the server, read by the filter, so it lives here.
+//! The filter's configuration: the JSON in the ECDS resource `tidegate`, or in the `pluginConfig`
+//! of an Istio `WasmPlugin`. The server writes it, the filter reads it.
+//!
+//! Fields that are unknown here are ignored at every level, so that a filter accepts the
+//! configuration of a newer server. A field may therefore be added only if a filter that ignores it
+//! still routes and counts correctly.
 
 use serde::{Deserialize, Serialize};
 
-/// Request header that pins a request to one version. Only the filter may set it.
+/// Request header that pins a request to one version. The filter removes it from client requests.
 pub const VERSION_HEADER: &str = "x-tidegate-version";
-/// Request header with the user's bucket, read by Envoy's weighted clusters. Only the filter may set it.
+/// Request header with the user's bucket, the `header_name` of Envoy's weighted clusters. The
+/// filter removes it from client requests.
 pub const BUCKET_HEADER: &str = "x-tidegate-bucket";
-/// Name and value of the cookie that gives an identity to users who brought none.
+/// Cookie with the generated identity of users without one.
 pub const IDENTITY_COOKIE: &str = "tidegate-id";
-/// Buckets, and the sum of every pair of weights: one bucket is one part per million.
+/// Number of buckets, and the total of the weights of stable and candidate: one bucket is one part
+/// per million.
 pub const BUCKETS: u32 = 1_000_000;
 
-/// Most business metrics of a service: each costs every request of it a look.
+/// Limit of business metrics per service: each request of the service evaluates all of them.
 pub const MAX_BUSINESS_RULES: usize = 4;
 
-/// Milliseconds between reports while a release runs: a bad version is to be seen within a second.
+/// Milliseconds between reports while a release runs, short enough to detect a bad version within a
+/// second.
 pub const INTERVAL_RELEASING_MS: u32 = 250;
 /// Milliseconds between reports otherwise.
 pub const INTERVAL_IDLE_MS: u32 = 5_000;
 
-/// The whole of what one sidecar's filter needs to know.
+/// Configuration of one sidecar's filter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct FilterConfig {
-    /// Hash of everything below; every report names it.
+    /// Hash of the other fields. Reports carry it as `config_version`.
     pub version: String,
-    /// The fleet that this configuration was made for.
+    /// Name of the fleet.
     pub fleet: String,
-    /// Where and how often to report.
+    /// Destination and interval of reports.
     pub report: ReportConfig,
-    /// True where Tidegate is not the mesh's xDS server: newer configuration comes on report replies.
+    /// True where Tidegate is not the mesh's xDS server: updates arrive in report responses instead
+    /// of ECDS.
     #[serde(default)]
     pub standalone: bool,
-    /// The services whose requests this sidecar routes.
+    /// Services whose requests the filter routes and counts.
     pub services: Vec<ServiceConfig>,
-    /// Routing flags, in flagd's own format: `{"flags": {KEY: …}, "$evaluators": …}`.
+    /// Routing flags in flagd's format: `{"flags": {KEY: …}, "$evaluators": …}`.
     #[serde(default)]
     pub flags: serde_json::Value,
 }
 
-/// Where and how often a filter instance reports.
+/// Destination and interval of reports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ReportConfig {
-    /// Envoy cluster that leads to the control plane.
+    /// Envoy cluster of the control plane.
     pub cluster: String,
-    /// Milliseconds between reports until a reply says otherwise.
+    /// Initial milliseconds between reports; each response may change it.
     pub interval_ms: u32,
 }
 
-/// One service, as a sidecar's filter needs it.
+/// One service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ServiceConfig {
-    /// The service's name; its clusters are `NAME/VERSION`.
+    /// Name. Its clusters are called `NAME/VERSION`.
     pub name: String,
-    /// `Host` values that belong to it, without port, lower case.
+    /// `Host` values, lower case and without port.
     pub hosts: Vec<String>,
-    /// Where the user's identity is found; the first that is present counts.
+    /// Sources of the user's identity. The first that is present and not empty is used.
     #[serde(default)]
     pub identity: Vec<IdentitySource>,
-    /// Mixed into every bucket, so that not the same users meet every canary.
+    /// Salt of the bucket hash, so that canaries of different services reach different users first.
     pub salt: String,
-    /// The release that runs now, or empty.
+    /// Id of the running release, or empty.
     #[serde(default)]
     pub release: String,
     /// Versions that a flag may pin.
@@ -73,49 +78,45 @@ pub struct ServiceConfig {
     pub business: Vec<BusinessRule>,
 }
 
-/// A business metric: the share of certain requests that ended well.
+/// A business metric: the share of good requests among those that match.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct BusinessRule {
-    /// Its name.
+    /// Name of the metric.
     pub name: String,
-    /// The requests that it is about.
+    /// The requests that are counted.
     pub of: RequestMatch,
-    /// How those end well.
-    pub good: AnswerMatch,
+    /// The responses that make a counted request a good one.
+    pub good: ResponseMatch,
 }
 
-/// A choice of requests: all that is named must fit.
+/// Matches requests. All fields that are set must match.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct RequestMatch {
-    /// The method, in capitals.
+    /// Method in upper case.
     pub method: Option<String>,
-    /// The path without query; with `*` at its end, what paths begin with.
+    /// Path without query. With `*` at the end it is a prefix.
     pub path: Option<String>,
 }
 
-/// A choice of answers: all that is named must fit.
+/// Matches responses. All fields that are set must match.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AnswerMatch {
-    /// The first and the last status that is good.
+pub struct ResponseMatch {
+    /// First and last matching status.
     pub status: (u16, u16),
-    /// A response header and the value that it must have.
+    /// A response header and its required value.
     pub header: Option<HeaderMatch>,
 }
 
-/// A header and its value.
+/// A header with an exact value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct HeaderMatch {
-    /// Lower case.
+    /// Name in lower case.
     pub name: String,
-    /// The whole value.
+    /// The complete value.
     pub value: String,
 }
 
-/// One place where a request may carry its user's identity.
+/// A source of the user's identity in a request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IdentitySource {

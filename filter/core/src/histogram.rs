@@ -1,8 +1,9 @@
-//! Request durations in logarithmic buckets: small enough to send four times a second, and exact
-//! under addition, so that sidecars, threads and moments can be summed in any order.
+//! Histogram of request durations with logarithmic buckets. Addition is exact and commutative, so
+//! histograms of sidecars, threads and intervals can be merged in any order.
 //!
-//! Each octave from 64 µs to 134 s is cut into eight buckets of equal width, so a bucket's middle
-//! is within 6.25 % of every value in it. Faster and slower requests share one bucket at each end.
+//! Each octave from 64 µs to 134 s is divided into eight buckets of equal width, so the middle of a
+//! bucket is within 6.25 % of every value in it. One bucket at each end holds faster and slower
+//! requests.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ const FIRST_OCTAVE: u32 = 6; // 2^6 µs = 64 µs
 const LAST_OCTAVE: u32 = 27; // 2^27 µs = 134 s
 const PER_OCTAVE_BITS: u32 = 3;
 const PER_OCTAVE: usize = 1 << PER_OCTAVE_BITS;
-/// Buckets of a histogram: one below 64 µs, eight an octave, one from 134 s up.
+/// Number of buckets: one below 64 µs, eight per octave, one from 134 s up.
 pub const LEN: usize = 2 + (LAST_OCTAVE - FIRST_OCTAVE) as usize * PER_OCTAVE;
 
 /// Counts of request durations.
@@ -52,9 +53,9 @@ impl Histogram {
         self.counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
-    /// Requests that surely took at least `limit`: only buckets that lie wholly at or above it, so a
-    /// guardrail never blames a version for rounding. Up to one bucket's width (12.5 %) above the
-    /// limit may be missed.
+    /// A lower bound of the requests that took at least `limit`: the buckets whose lower bound is
+    /// at or above it. It never exceeds the true count, and may miss requests up to one bucket's
+    /// width (12.5 %) above the limit.
     #[must_use]
     pub fn count_above(&self, limit: Duration) -> u64 {
         self.counts
@@ -64,8 +65,8 @@ impl Histogram {
             .fold(0, |sum, (_, count)| sum.saturating_add(*count))
     }
 
-    /// The duration that a share `q` (`0.0..=1.0`) of the requests did not exceed, as the middle of
-    /// its bucket; `None` without requests. The last bucket answers with its lower bound.
+    /// The quantile `q` (`0.0..=1.0`), as the middle of its bucket, or the lower bound of the last
+    /// bucket. `None` without requests.
     #[must_use]
     pub fn quantile(&self, q: f64) -> Option<Duration> {
         let total = self.total();
@@ -79,10 +80,10 @@ impl Histogram {
             reason = "a float cast saturates and q is clamped; a rank off by 2^-53 is the same bucket"
         )]
         let rank = ((total as f64 * q.clamp(0.0, 1.0)).ceil() as u64).max(1);
-        let mut seen = 0_u64;
+        let mut cumulative = 0_u64;
         for (bucket, count) in self.counts.iter().enumerate() {
-            seen = seen.saturating_add(*count);
-            if seen >= rank {
+            cumulative = cumulative.saturating_add(*count);
+            if cumulative >= rank {
                 return Some(middle(bucket));
             }
         }
@@ -92,7 +93,7 @@ impl Histogram {
 
 impl From<&Histogram> for Message {
     fn from(histogram: &Histogram) -> Self {
-        sparse::write(histogram.counts.as_slice())
+        sparse::encode(histogram.counts.as_slice())
     }
 }
 
@@ -101,12 +102,12 @@ impl TryFrom<&Message> for Histogram {
 
     fn try_from(message: &Message) -> Result<Self, HistogramError> {
         let mut histogram = Self::default();
-        sparse::read(message, histogram.counts.as_mut_slice())?;
+        sparse::decode(message, histogram.counts.as_mut_slice())?;
         Ok(histogram)
     }
 }
 
-/// The bucket of a duration: octave and the three bits below the leading one.
+/// The bucket of a duration: its octave, and the three bits below the leading one.
 fn index(micros: u64) -> usize {
     let Some(octave) = micros.checked_ilog2().filter(|&o| o >= FIRST_OCTAVE) else {
         return 0;
@@ -118,7 +119,7 @@ fn index(micros: u64) -> usize {
     1 + (octave - FIRST_OCTAVE) as usize * PER_OCTAVE + usize::try_from(part).unwrap_or_default()
 }
 
-/// The least duration that falls into a bucket.
+/// The shortest duration of a bucket.
 fn lower_bound(bucket: usize) -> Duration {
     let Some(above) = bucket.checked_sub(1) else {
         return Duration::ZERO;
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_where_the_documentation_says() {
+    fn bucket_bounds_are_as_documented() {
         assert_eq!(LEN, 170);
         assert_eq!(index(0), 0);
         assert_eq!(index(63), 0);
@@ -179,16 +180,16 @@ mod tests {
     }
 
     #[test]
-    fn refuses_hostile_messages() {
-        let refused = |index: &[u32], count: &[u64]| {
+    fn malformed_messages_are_rejected() {
+        let rejected = |index: &[u32], count: &[u64]| {
             Histogram::try_from(&Message { index: index.to_vec(), count: count.to_vec() })
                 .unwrap_err()
         };
-        assert_eq!(refused(&[1], &[]), HistogramError::Lengths { indexes: 1, counts: 0 });
-        assert_eq!(refused(&[2, 2], &[1, 1]), HistogramError::Order(2));
-        assert_eq!(refused(&[2, 1], &[1, 1]), HistogramError::Order(1));
-        assert_eq!(refused(&[170], &[1]), HistogramError::Range { index: 170, buckets: LEN });
-        assert_eq!(refused(&[0, 1], &[u64::MAX, 1]), HistogramError::Overflow);
+        assert_eq!(rejected(&[1], &[]), HistogramError::Lengths { indexes: 1, counts: 0 });
+        assert_eq!(rejected(&[2, 2], &[1, 1]), HistogramError::Order(2));
+        assert_eq!(rejected(&[2, 1], &[1, 1]), HistogramError::Order(1));
+        assert_eq!(rejected(&[170], &[1]), HistogramError::Range { index: 170, buckets: LEN });
+        assert_eq!(rejected(&[0, 1], &[u64::MAX, 1]), HistogramError::Overflow);
     }
 
     proptest! {
@@ -218,21 +219,21 @@ mod tests {
         }
 
         #[test]
-        fn survives_the_wire(values in prop::collection::vec(0..1_u64 << 30, 0..50)) {
+        fn encoding_round_trips(values in prop::collection::vec(0..1_u64 << 30, 0..50)) {
             let histogram = of(&values);
             prop_assert_eq!(Histogram::try_from(&Message::from(&histogram)).unwrap(), histogram);
         }
 
         #[test]
-        fn never_counts_a_request_that_was_within_the_limit(
+        fn count_above_never_counts_a_request_within_the_limit(
             values in prop::collection::vec(0..1_u64 << 28, 0..50),
             limit in 0..1_u64 << 28,
         ) {
             let counted = of(&values).count_above(Duration::from_micros(limit));
-            let truly = values.iter().filter(|&&v| v >= limit).count() as u64;
-            let surely = values.iter().filter(|&&v| v as f64 >= limit as f64 * 1.125 + 64.0).count() as u64;
-            prop_assert!(counted <= truly);
-            if limit <= 1 << 26 { prop_assert!(counted >= surely); }
+            let exact = values.iter().filter(|&&v| v >= limit).count() as u64;
+            let lower = values.iter().filter(|&&v| v as f64 >= limit as f64 * 1.125 + 64.0).count() as u64;
+            prop_assert!(counted <= exact);
+            if limit <= 1 << 26 { prop_assert!(counted >= lower); }
         }
     }
 }

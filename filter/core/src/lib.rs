@@ -1,8 +1,9 @@
-//! What sidecar and server must compute alike: buckets, flag rules, business metrics, histograms,
-//! reports.
+//! Computations that sidecar and server must agree on: buckets, flag rules, business metrics,
+//! histograms, reports.
 //!
-//! Nothing here does I/O, reads a clock or draws a random number, so the same vectors pass
-//! natively and in WASM.
+//! No function does I/O, reads a clock or draws random numbers: time and randomness are arguments.
+//! The golden vectors of `tests/wasm.rs` therefore hold natively and in WASM.
+
 #![forbid(unsafe_code)]
 
 pub mod bucket;
@@ -10,7 +11,7 @@ pub mod business;
 pub mod config;
 pub mod flags;
 pub mod histogram;
-pub mod load;
+pub mod orca;
 pub mod outcome;
 pub mod report;
 pub mod routing;

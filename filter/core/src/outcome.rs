@@ -1,29 +1,29 @@
-//! What became of a request, as far as the version that served it is to blame.
+//! Classifies a finished request by its effect on the version that served it.
 //!
-//! The judge compares versions, so what the version did not do (a rate limit, an injected fault, a
-//! denied authorisation, a missing route) must not count for or against it.
+//! The judge compares versions. Responses that Envoy generates without the version (a rate limit,
+//! an injected fault, a denied authorization, a missing route) are therefore not counted.
 
-/// What one finished request says about the version that served it.
+/// Outcome of a request, attributed to the version that served it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Answered, with any status below 400.
+    /// A status below 400, and gRPC status OK for gRPC.
     Success,
-    /// The version failed it: HTTP 5xx, no response at all, or a gRPC status that blames the server.
+    /// HTTP 5xx, no response, or a gRPC status that OpenTelemetry counts as a server error.
     Error,
-    /// The caller's fault: HTTP 4xx, or a gRPC status that blames the request.
+    /// HTTP 4xx, or a gRPC status caused by the request.
     ClientError,
-    /// The client gave up before it had the whole answer.
+    /// The client disconnected before the response was complete.
     Cancelled,
 }
 
-/// What Envoy knows of a finished request.
+/// Envoy's attributes of a finished request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Finished {
-    /// HTTP status; 0 if there was no response.
+pub struct ResponseInfo {
+    /// `response.code`; 0 without a response.
     pub code: u64,
-    /// Envoy's `response.flags`: one bit for each core response flag.
+    /// `response.flags`: one bit for each core response flag.
     pub flags: u64,
-    /// gRPC status of a gRPC request that was answered with HTTP 200.
+    /// `response.grpc_status`, only for gRPC requests with HTTP status 200.
     pub grpc_status: Option<u64>,
 }
 
@@ -44,8 +44,8 @@ mod flag {
     pub(super) const OVERLOAD_MANAGER: u64 = 1 << 25;
     pub(super) const DOWNSTREAM_RESET: u64 = 1 << 28;
 
-    /// Decided by Envoy, before or instead of the version.
-    pub(super) const NOT_THE_VERSION: u64 = NO_ROUTE
+    /// Envoy responded before or instead of the version.
+    pub(super) const DECIDED_BY_ENVOY: u64 = NO_ROUTE
         | DELAY_INJECTED
         | FAULT_INJECTED
         | RATE_LIMITED
@@ -56,26 +56,27 @@ mod flag {
         | NO_FILTER_CONFIG
         | NO_CLUSTER
         | OVERLOAD_MANAGER;
-    pub(super) const CLIENT_LEFT: u64 =
+    pub(super) const CLIENT_DISCONNECTED: u64 =
         DOWNSTREAM_TERMINATED | DOWNSTREAM_PROTOCOL_ERROR | DOWNSTREAM_RESET;
 }
 
-/// The outcome of a request, or `None` if the version had no part in it.
+/// The outcome of a request, or `None` if Envoy responded without the version.
 #[must_use]
-pub const fn classify(finished: Finished) -> Option<Outcome> {
-    let Finished { code, flags, grpc_status } = finished;
-    if flags & flag::NOT_THE_VERSION != 0 {
+pub const fn classify(response: ResponseInfo) -> Option<Outcome> {
+    let ResponseInfo { code, flags, grpc_status } = response;
+    if flags & flag::DECIDED_BY_ENVOY != 0 {
         return None;
     }
-    // A 5xx that had begun is the version's failure even if the client then left.
+    // A 5xx counts as an error also if the client disconnects during the response.
     if code >= 500 {
         return Some(Outcome::Error);
     }
-    if flags & flag::CLIENT_LEFT != 0 {
+    if flags & flag::CLIENT_DISCONNECTED != 0 {
         return Some(Outcome::Cancelled);
     }
     Some(match (code, grpc_status) {
-        // No response, nobody left: reset, timed out or refused by the version.
+        // No response although the client stayed: the upstream reset, timed out or refused the
+        // connection.
         (0, _) => Outcome::Error,
         (400.., _) => Outcome::ClientError,
         (_, Some(status)) => classify_grpc(status),
@@ -83,7 +84,7 @@ pub const fn classify(finished: Finished) -> Option<Outcome> {
     })
 }
 
-/// gRPC's own statuses; which of them blame the server is OpenTelemetry's convention.
+/// Classifies gRPC statuses by OpenTelemetry's convention for server spans.
 const fn classify_grpc(status: u64) -> Outcome {
     match status {
         0 => Outcome::Success,
@@ -91,8 +92,8 @@ const fn classify_grpc(status: u64) -> Outcome {
         // INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, PERMISSION_DENIED, RESOURCE_EXHAUSTED,
         // FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE, UNAUTHENTICATED
         3 | 5..=11 | 16 => Outcome::ClientError,
-        // UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS, and what is
-        // no gRPC status at all
+        // UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS, and values
+        // that are not gRPC statuses
         _ => Outcome::Error,
     }
 }
@@ -102,11 +103,11 @@ mod tests {
     use super::*;
 
     fn outcome(code: u64, flags: u64, grpc_status: Option<u64>) -> Option<Outcome> {
-        classify(Finished { code, flags, grpc_status })
+        classify(ResponseInfo { code, flags, grpc_status })
     }
 
     #[test]
-    fn http_status_decides() {
+    fn http_statuses_are_classified() {
         assert_eq!(outcome(200, 0, None), Some(Outcome::Success));
         assert_eq!(outcome(304, 0, None), Some(Outcome::Success));
         assert_eq!(outcome(404, 0, None), Some(Outcome::ClientError));
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_without_healthy_endpoints_failed() {
+    fn a_version_without_healthy_endpoints_is_an_error() {
         let no_healthy_upstream = 1 << 1;
         let connection_failure = 1 << 5;
         assert_eq!(outcome(503, no_healthy_upstream, None), Some(Outcome::Error));
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_envoy_decided_is_not_counted() {
+    fn responses_generated_by_envoy_are_not_counted() {
         for flags in [
             flag::NO_ROUTE,
             flag::FAULT_INJECTED,
@@ -138,14 +139,14 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_left_blames_nobody_unless_the_version_had_failed() {
+    fn a_client_disconnect_is_cancelled_unless_the_status_is_5xx() {
         assert_eq!(outcome(0, flag::DOWNSTREAM_TERMINATED, None), Some(Outcome::Cancelled));
         assert_eq!(outcome(200, flag::DOWNSTREAM_RESET, None), Some(Outcome::Cancelled));
         assert_eq!(outcome(500, flag::DOWNSTREAM_TERMINATED, None), Some(Outcome::Error));
     }
 
     #[test]
-    fn grpc_status_decides_behind_http_200() {
+    fn grpc_statuses_are_classified_behind_http_200() {
         assert_eq!(outcome(200, 0, Some(0)), Some(Outcome::Success));
         assert_eq!(outcome(200, 0, Some(1)), Some(Outcome::Cancelled));
         for status in [3, 5, 6, 7, 8, 9, 10, 11, 16] {

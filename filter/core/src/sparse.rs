@@ -1,12 +1,12 @@
-//! Bucket counts as they travel: only the buckets that hold something.
+//! Sparse encoding of bucket counts: only buckets that are not empty.
 
 use thiserror::Error;
 use tidegate_proto::report::v1::Histogram as Message;
 
-/// Why a histogram from the network was refused.
+/// A malformed histogram message.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum HistogramError {
-    /// The two lists of the message must be of equal length.
+    /// `index` and `count` differ in length.
     #[error("{indexes} bucket indexes but {counts} counts")]
     Lengths {
         /// Length of `index`.
@@ -14,24 +14,23 @@ pub enum HistogramError {
         /// Length of `count`.
         counts: usize,
     },
-    /// Indexes must rise, so that no bucket comes twice.
-    #[error("bucket index {0} does not rise")]
+    /// Indexes must be strictly ascending.
+    #[error("bucket index {0} is not above the one before it")]
     Order(u32),
-    /// There are only so many buckets.
+    /// An index beyond the last bucket.
     #[error("bucket index {index} is out of range (there are {buckets} buckets)")]
     Range {
-        /// The refused index.
+        /// The index.
         index: u32,
-        /// How many there are.
+        /// Number of buckets.
         buckets: usize,
     },
-    /// The counts sum to more than a `u64` holds.
+    /// The sum of the counts exceeds `u64`.
     #[error("the counts overflow")]
     Overflow,
 }
 
-/// The buckets that hold something.
-pub(crate) fn write(counts: &[u64]) -> Message {
+pub(crate) fn encode(counts: &[u64]) -> Message {
     let mut message = Message::default();
     for (index, &count) in (0..).zip(counts) {
         if count > 0 {
@@ -42,8 +41,8 @@ pub(crate) fn write(counts: &[u64]) -> Message {
     message
 }
 
-/// Fills empty buckets with what a message says.
-pub(crate) fn read(message: &Message, counts: &mut [u64]) -> Result<(), HistogramError> {
+/// Decodes a message into `counts`, which must be all zero.
+pub(crate) fn decode(message: &Message, counts: &mut [u64]) -> Result<(), HistogramError> {
     if message.index.len() != message.count.len() {
         return Err(HistogramError::Lengths {
             indexes: message.index.len(),

@@ -1,27 +1,27 @@
-//! How busy instances said they were: samples in whole percents, exact under addition.
+//! Histogram of an instance's resource utilization, in whole percent. Addition is exact.
 
 use tidegate_proto::report::v1::Histogram as Message;
 
 use crate::sparse::{self, HistogramError};
 
-/// One bucket for each whole percent, and one for all that is above 100.
+/// One bucket for each whole percent from 0 to 100, and one for everything above.
 const LEN: usize = 102;
 
-/// Samples of one resource's use. Takes no memory until there is one.
+/// Utilization samples of one resource. Allocates on the first sample.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Utilization {
+pub struct UtilizationHistogram {
     counts: Option<Box<[u64; LEN]>>,
 }
 
-impl Utilization {
-    /// Takes a sample: a fraction, `1.0` is all that there is.
+impl UtilizationHistogram {
+    /// Records a sample; `1.0` is the full capacity.
     pub fn record(&mut self, fraction: f64) {
         if let Some(count) = self.buckets().get_mut(index(fraction)) {
             *count = count.saturating_add(1);
         }
     }
 
-    /// Adds another's samples to this one's.
+    /// Adds another histogram's samples to this one's.
     pub fn merge(&mut self, other: &Self) {
         let Some(theirs) = &other.counts else {
             return;
@@ -31,14 +31,14 @@ impl Utilization {
         }
     }
 
-    /// Samples taken.
+    /// Samples recorded.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.counts().iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
-    /// Samples that surely were above a limit, in parts per million: up to one percent above it may
-    /// be missed, and nothing at it or below is blamed.
+    /// A lower bound of the samples above `limit_ppm`, in parts per million. It never counts a
+    /// sample at or below the limit, and may miss samples up to one percentage point above it.
     #[must_use]
     pub fn count_above(&self, limit_ppm: u32) -> u64 {
         let above = |percent: u64| percent * 10_000 > u64::from(limit_ppm);
@@ -60,25 +60,25 @@ impl Utilization {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a float cast saturates, and the result is cut to the buckets there are"
+    reason = "a float cast saturates, and the result is clamped to the last bucket"
 )]
 fn index(fraction: f64) -> usize {
-    // `0.29 * 100.0` is a hair below 29.
+    // The tolerance makes up for `0.29 * 100.0` being slightly below 29.
     ((fraction * 100.0 + 1e-9) as usize).min(LEN - 1)
 }
 
-impl From<&Utilization> for Option<Message> {
-    fn from(utilization: &Utilization) -> Self {
-        utilization.counts.as_ref().map(|counts| sparse::write(counts.as_slice()))
+impl From<&UtilizationHistogram> for Option<Message> {
+    fn from(utilization: &UtilizationHistogram) -> Self {
+        utilization.counts.as_ref().map(|counts| sparse::encode(counts.as_slice()))
     }
 }
 
-impl TryFrom<&Message> for Utilization {
+impl TryFrom<&Message> for UtilizationHistogram {
     type Error = HistogramError;
 
     fn try_from(message: &Message) -> Result<Self, HistogramError> {
         let mut utilization = Self::default();
-        sparse::read(message, utilization.buckets().as_mut_slice())?;
+        sparse::decode(message, utilization.buckets().as_mut_slice())?;
         Ok(utilization)
     }
 }
@@ -89,14 +89,14 @@ mod tests {
 
     use super::*;
 
-    fn of(fractions: &[f64]) -> Utilization {
-        let mut utilization = Utilization::default();
+    fn of(fractions: &[f64]) -> UtilizationHistogram {
+        let mut utilization = UtilizationHistogram::default();
         fractions.iter().for_each(|fraction| utilization.record(*fraction));
         utilization
     }
 
     #[test]
-    fn only_what_is_surely_above_counts() {
+    fn count_above_excludes_samples_at_the_limit() {
         let samples = of(&[0.0, 0.29, 0.8, 0.809, 0.81, 0.95, 1.0, 1.7, f64::NAN, -3.0]);
         assert_eq!(samples.total(), 10);
         assert_eq!(samples.count_above(800_000), 4);
@@ -107,13 +107,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn survives_the_wire_and_adds_up(
+        fn encoding_round_trips_and_merging_adds_up(
             a in prop::collection::vec(0.0..1.5_f64, 1..50),
             b in prop::collection::vec(0.0..1.5_f64, 0..50),
         ) {
             let mut sum = of(&a);
             let message = Option::<Message>::from(&sum).unwrap();
-            prop_assert_eq!(&Utilization::try_from(&message).unwrap(), &sum);
+            prop_assert_eq!(&UtilizationHistogram::try_from(&message).unwrap(), &sum);
             sum.merge(&of(&b));
             prop_assert_eq!(sum, of(&[a, b].concat()));
         }

@@ -1,8 +1,8 @@
-//! Golden vectors, checked natively and in WASM: server and sidecar must never drift apart, and
-//! `usize` is half as wide over there.
+//! Golden vectors, checked natively and in WASM, where `usize` has 32 bits: server and sidecar must
+//! compute the same values.
 //!
-//! The same functions run under `cargo test` and under
-//! `cargo test -p tidegate-core --target wasm32-unknown-unknown`.
+//! Run them with `cargo test -p tidegate-core`, with and without
+//! `--target wasm32-unknown-unknown`.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the filter reads in the sidecar: its configuration, and the headers of every request.
+//! Fuzz targets of the filter: its configuration, and the headers of requests.
 
 use std::sync::LazyLock;
 
@@ -6,10 +6,10 @@ use serde_json::json;
 use tidegate_core::config::{BUCKETS, FilterConfig};
 use tidegate_core::routing::{Request, Router};
 
-/// A request whose headers are lines, `name: value`.
-struct Lines<'a>(&'a [u8]);
+/// A request whose headers are lines of the form `name=value`.
+struct HeaderLines<'a>(&'a [u8]);
 
-impl Request for Lines<'_> {
+impl Request for HeaderLines<'_> {
     fn header(&self, name: &str) -> Option<Vec<u8>> {
         self.0.split(|byte| *byte == b'\n').find_map(|line| {
             let value = line.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
@@ -27,7 +27,7 @@ impl Request for Lines<'_> {
 }
 
 fn decide(router: &Router, headers: &[u8]) {
-    let Some(decision) = router.decide(&Lines(headers)) else {
+    let Some(decision) = router.decide(&HeaderLines(headers)) else {
         return;
     };
     assert!(decision.bucket < BUCKETS);
@@ -38,7 +38,7 @@ fn decide(router: &Router, headers: &[u8]) {
     let _ = router.release(decision.service);
 }
 
-/// Compiles a configuration; after a zero byte may come a request that it decides.
+/// Compiles a configuration. An optional request for it follows after a zero byte.
 pub(crate) fn config(data: &[u8]) {
     let mut halves = data.splitn(2, |byte| *byte == 0);
     let config = halves.next().unwrap_or_default();
@@ -47,14 +47,14 @@ pub(crate) fn config(data: &[u8]) {
             let headers = halves.next().unwrap_or_default();
             decide(&router, headers);
             if let Ok(cluster) = std::str::from_utf8(headers) {
-                let _ = router.served(cluster);
+                let _ = router.version_of_cluster(cluster);
             }
         }
         Err(error) => assert!(!error.to_string().is_empty()),
     }
 }
 
-/// A router that looks at everything that it can look at.
+/// A router whose rules read every kind of attribute.
 static ROUTER: LazyLock<Router> = LazyLock::new(|| {
     let config: FilterConfig = serde_json::from_value(json!({
         "version": "1", "fleet": "demo",
@@ -87,7 +87,7 @@ static ROUTER: LazyLock<Router> = LazyLock::new(|| {
     Router::compile(&config).expect("the configuration compiles")
 });
 
-/// Decides a request.
+/// Decides a request with [`ROUTER`].
 pub(crate) fn request(data: &[u8]) {
     decide(&ROUTER, data);
 }

@@ -1,4 +1,4 @@
-//! Reports, from the bytes of the request to the sums.
+//! Fuzz target of report intake: decoding, validation and counting.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use crate::world;
 
-/// Takes a report in, and once more: a repeat must count for nothing.
+/// Takes in a report and its retransmission, which must not be counted.
 pub(crate) fn report(data: &[u8]) {
     let Ok(request) = ReportRequest::decode(data) else {
         return;
@@ -32,5 +32,5 @@ pub(crate) fn report(data: &[u8]) {
     let once = telemetry.totals(&service);
     let again = telemetry.take_in(report, Timestamp(2)).expect("there is room");
     assert_eq!(again, sequence);
-    assert_eq!(telemetry.totals(&service), once, "a repeat was counted");
+    assert_eq!(telemetry.totals(&service), once, "a retransmission was counted");
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use tidegate_demo_app::load::{Load, LoadConfig, LoadHandle};
+use tidegate_demo_app::load::{LoadConfig, LoadGenerator};
 use tidegate_tests::backends;
 use tidegate_tests::story::{self, Chapter, Narrator};
 use tidegate_tests::{World, WorldOptions};
@@ -60,7 +60,7 @@ async fn tell(options: &Options) -> Result<World> {
     .await?;
     narrator.say("ready; a steady load runs on all six services from here to the end\n");
     let steady = backends::names()
-        .map(|service| Ok((service, Load::start(&steady(&world, service))?)))
+        .map(|service| Ok((service, LoadGenerator::start(&steady(&world, service))?)))
         .collect::<Result<Vec<_>>>()?;
     let chapters = story::tell(&mut world, &narrator).await?;
     let caused = close(&chapters, steady).await?;
@@ -74,7 +74,7 @@ fn steady(world: &World, service: &str) -> LoadConfig {
 
 /// The closing table. Returns how many requests failed that no faulty version answered.
 #[expect(clippy::print_stdout, reason = "the table is what the demo is run for")]
-async fn close(chapters: &[Chapter], steady: Vec<(&'static str, LoadHandle)>) -> Result<u64> {
+async fn close(chapters: &[Chapter], steady: Vec<(&'static str, LoadGenerator)>) -> Result<u64> {
     println!("  {:<62} {:>9} {:>16}", "CHAPTER", "REQUESTS", "FAILED BY US");
     let mut caused = 0;
     for (letter, chapter) in ('a'..).zip(chapters) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use tidegate_demo_app::load::{Load, LoadConfig, LoadHandle, LoadReport, Snapshot};
+use tidegate_demo_app::load::{LoadConfig, LoadGenerator, LoadReport, Snapshot};
 
 use crate::World;
 use crate::wait::{PATIENCE, until};
@@ -12,7 +12,7 @@ use crate::wait::{PATIENCE, until};
 #[derive(Debug)]
 pub struct Traffic {
     /// The running load.
-    pub load: LoadHandle,
+    pub load: LoadGenerator,
     service: String,
 }
 
@@ -37,7 +37,7 @@ impl Traffic {
     /// # Errors
     /// If nobody answers.
     pub async fn with(service: &str, config: &LoadConfig) -> Result<Self> {
-        let load = Load::start(config)?;
+        let load = LoadGenerator::start(config)?;
         let traffic = Self { load, service: service.to_owned() };
         traffic.until("the first answer", |seen| (seen.finished > 0).then_some(())).await?;
         Ok(traffic)

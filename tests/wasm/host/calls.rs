@@ -1,13 +1,13 @@
-//! The host functions that the filter imports, with the statuses that Envoy answers.
+//! The host functions that the filter imports, with the statuses that Envoy returns.
 
 use wasmtime::{Caller, Extern, Linker, Memory, Result, format_err};
 
 use super::{
-    Call, Phase, Status, World,
-    world::{Fault, LogLine},
+    Call, HostState, Phase, Status,
+    state::{Fault, LogLine},
 };
 
-type Host<'a> = Caller<'a, World>;
+type Host<'a> = Caller<'a, HostState>;
 
 const GRPC_MESSAGE: u32 = 5;
 const PLUGIN_CONFIGURATION: u32 = 7;
@@ -15,8 +15,8 @@ const REQUEST_HEADERS: u32 = 0;
 const RESPONSE_HEADERS: u32 = 2;
 const RESPONSE_TRAILERS: u32 = 3;
 
-/// Defines all functions. Their names stand once, so that faults and counts know them all.
-pub(super) fn link(linker: &mut Linker<World>) -> Result<()> {
+/// Defines all functions. The macro adds fault injection and call counting to each of them.
+pub(super) fn link(linker: &mut Linker<HostState>) -> Result<()> {
     macro_rules! define {
         ($($module:literal $name:ident($($argument:ident),*);)*) => {$(
             linker.func_wrap(
@@ -83,7 +83,7 @@ fn proxy_get_buffer_bytes(
         _ => return Ok(Status::NotFound),
     };
     let bytes: Vec<u8> = bytes.iter().skip(start as usize).take(max as usize).copied().collect();
-    give(host, &bytes, data, size)
+    return_bytes(host, &bytes, data, size)
 }
 
 fn proxy_get_header_map_value(
@@ -95,23 +95,23 @@ fn proxy_get_header_map_value(
     size: u32,
 ) -> Result<Status> {
     let name = text(host, name, name_size)?;
-    let world = host.data();
-    let headers = match (map, world.phase) {
-        (REQUEST_HEADERS, Phase::RequestHeaders | Phase::Log) => &world.request_headers,
-        (RESPONSE_HEADERS, Phase::ResponseHeaders | Phase::Log) => &world.response_headers,
-        (RESPONSE_TRAILERS, Phase::Log) if !world.response_trailers.is_empty() => {
-            &world.response_trailers
+    let state = host.data();
+    let headers = match (map, state.phase) {
+        (REQUEST_HEADERS, Phase::RequestHeaders | Phase::Log) => &state.request_headers,
+        (RESPONSE_HEADERS, Phase::ResponseHeaders | Phase::Log) => &state.response_headers,
+        (RESPONSE_TRAILERS, Phase::Log) if !state.response_trailers.is_empty() => {
+            &state.response_trailers
         }
-        // In the last phase a map that is not there is one without the header.
+        // In the log phase a missing map behaves like an empty one.
         (RESPONSE_TRAILERS, Phase::Log) => return Ok(Status::NotFound),
         _ => return Ok(Status::BadArgument),
     };
-    // Like Envoy, only the first value of a repeated header.
+    // As in Envoy, only the first value of a repeated header.
     let Some((_, value)) = headers.iter().find(|(known, _)| *known == name) else {
         return Ok(Status::NotFound);
     };
     let value = value.clone();
-    give(host, &value, data, size)
+    return_bytes(host, &value, data, size)
 }
 
 fn proxy_add_header_map_value(
@@ -124,7 +124,7 @@ fn proxy_add_header_map_value(
 ) -> Result<Status> {
     let name = text(host, name, name_size)?;
     let value = read(host, value, value_size)?;
-    Ok(change(host.data_mut(), map, |headers| headers.push((name, value))))
+    Ok(change_map(host.data_mut(), map, |headers| headers.push((name, value))))
 }
 
 fn proxy_remove_header_map_value(
@@ -134,7 +134,7 @@ fn proxy_remove_header_map_value(
     name_size: u32,
 ) -> Result<Status> {
     let name = text(host, name, name_size)?;
-    Ok(change(host.data_mut(), map, |headers| {
+    Ok(change_map(host.data_mut(), map, |headers| {
         headers.retain(|(known, _)| *known != name);
     }))
 }
@@ -148,7 +148,7 @@ fn proxy_get_property(
 ) -> Result<Status> {
     let path = read(host, path, path_size)?;
     match host.data().property(&path).map(<[u8]>::to_vec) {
-        Some(value) => give(host, &value, data, size),
+        Some(value) => return_bytes(host, &value, data, size),
         None => Ok(Status::NotFound),
     }
 }
@@ -175,7 +175,7 @@ fn proxy_grpc_call(
     token: u32,
 ) -> Result<Status> {
     let cluster = text(host, upstream, upstream_size)?;
-    // Envoy tries to read the upstream as a serialised message before it takes it for a name.
+    // Envoy parses the upstream as a serialized message before it treats it as a cluster name.
     if <() as prost::Message>::decode(cluster.as_bytes()).is_ok() {
         return Ok(Status::BadArgument);
     }
@@ -204,11 +204,15 @@ fn random_get(host: &mut Host<'_>, buffer: u32, size: u32) -> Result<Status> {
     write(host, buffer, &bytes)
 }
 
-/// Changes a header map, if this is its phase.
-fn change(world: &mut World, map: u32, change: impl FnOnce(&mut Vec<(String, Vec<u8>)>)) -> Status {
-    match (map, world.phase) {
-        (REQUEST_HEADERS, Phase::RequestHeaders) => change(&mut world.request_headers),
-        (RESPONSE_HEADERS, Phase::ResponseHeaders) => change(&mut world.response_headers),
+/// Changes a header map; `BadArgument` outside the phase in which it is writable.
+fn change_map(
+    state: &mut HostState,
+    map: u32,
+    change: impl FnOnce(&mut Vec<(String, Vec<u8>)>),
+) -> Status {
+    match (map, state.phase) {
+        (REQUEST_HEADERS, Phase::RequestHeaders) => change(&mut state.request_headers),
+        (RESPONSE_HEADERS, Phase::ResponseHeaders) => change(&mut state.response_headers),
         _ => return Status::BadArgument,
     }
     Status::Ok
@@ -235,8 +239,8 @@ fn write(host: &mut Host<'_>, at: u32, bytes: &[u8]) -> Result<Status> {
     Ok(Status::Ok)
 }
 
-/// Hands out bytes in memory that the VM allocates. Nothing is a null pointer, as in Envoy.
-fn give(host: &mut Host<'_>, bytes: &[u8], data: u32, size: u32) -> Result<Status> {
+/// Copies bytes into memory allocated by the VM. As in Envoy, no bytes are a null pointer.
+fn return_bytes(host: &mut Host<'_>, bytes: &[u8], data: u32, size: u32) -> Result<Status> {
     let length = u32::try_from(bytes.len())?;
     let at = if bytes.is_empty() {
         0

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tidegate_core::histogram::Histogram;
-use tidegate_core::utilization::Utilization;
+use tidegate_core::utilization::UtilizationHistogram;
 
 use super::intake::Entry;
 use tidegate_delivery::judge::guardrails::{Guardrails, Latency, Resources};
@@ -38,11 +38,11 @@ pub struct Counts {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Loads {
     /// CPU.
-    pub cpu: Utilization,
+    pub cpu: UtilizationHistogram,
     /// Memory.
-    pub memory: Utilization,
+    pub memory: UtilizationHistogram,
     /// Disk.
-    pub disk: Utilization,
+    pub disk: UtilizationHistogram,
 }
 
 impl Counts {
@@ -88,7 +88,7 @@ impl Counts {
     }
 }
 
-fn above(utilization: &Utilization, limits: &Resources) -> Above {
+fn above(utilization: &UtilizationHistogram, limits: &Resources) -> Above {
     Above {
         samples: utilization.total(),
         warning: utilization.count_above(limits.warning.parts()),

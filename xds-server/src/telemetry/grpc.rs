@@ -44,7 +44,7 @@ impl<F: FilterConfigs> Reports<F> {
 
     /// The configuration for a sidecar that wants it, if the one that it runs is old.
     fn newer_config(&self, request: &ReportRequest) -> Option<String> {
-        if !request.wants_config {
+        if !request.config_requested {
             return None;
         }
         let config = self.configs.of(&request.fleet)?;
@@ -120,7 +120,7 @@ mod tests {
     }
 
     /// The configuration that comes with the answer to a first report.
-    async fn answered(fleet: &str, wants_config: bool, has: &str) -> Option<FilterConfig> {
+    async fn answered(fleet: &str, config_requested: bool, has: &str) -> Option<FilterConfig> {
         let telemetry = Arc::new(Telemetry::new(Arc::new(Notify::new())));
         let reports = Reports::new(telemetry, One, anybody(), Clock::system());
         let request = ReportRequest {
@@ -128,7 +128,7 @@ mod tests {
             fleet: fleet.into(),
             sequence: 1,
             config_version: has.into(),
-            wants_config,
+            config_requested,
             ..ReportRequest::default()
         };
         let answer = reports.report(Request::new(request)).await.unwrap().into_inner();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tidegate_core::histogram::{Histogram, HistogramError};
-use tidegate_core::utilization::Utilization;
+use tidegate_core::utilization::UtilizationHistogram;
 use tidegate_proto::report::v1::{
     BusinessCounts, Histogram as Sparse, ReportRequest, VersionCounts,
 };
@@ -186,9 +186,9 @@ fn entry((index, counts): (usize, VersionCounts)) -> Result<Entry, Malformed> {
     let samples = Samples { index, requests };
     let latency = samples.of("latency", counts.latency.as_ref(), Histogram::total)?;
     let load = Loads {
-        cpu: samples.of("cpu", counts.cpu.as_ref(), Utilization::total)?,
-        memory: samples.of("memory", counts.memory.as_ref(), Utilization::total)?,
-        disk: samples.of("disk", counts.disk.as_ref(), Utilization::total)?,
+        cpu: samples.of("cpu", counts.cpu.as_ref(), UtilizationHistogram::total)?,
+        memory: samples.of("memory", counts.memory.as_ref(), UtilizationHistogram::total)?,
+        disk: samples.of("disk", counts.disk.as_ref(), UtilizationHistogram::total)?,
     };
     let business = samples.business(&counts.business)?;
     Ok(Entry {

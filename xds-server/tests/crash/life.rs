@@ -80,7 +80,7 @@ pub(crate) async fn live(
     let newest = Sqlite::open(&data).unwrap().head().seq;
     notify::begin(&data, &notifications, newest).unwrap();
     let parts = Parts {
-        mesh: Mesh::new("filter.wasm".to_owned(), Vec::new()),
+        mesh: mesh.clone(),
         journal: Box::new(Mortal::open(&data, &outside.fuse, sent)),
         sidecars: Box::new(Willing(Arc::clone(sent))),
         counts: Box::new(counted.clone()),

@@ -1,6 +1,6 @@
-//! An open-loop load: requests leave on the clock, however slow the answers are, and latency counts from the moment a
-//! request was due. A generator that waits for answers slows down with the thing it measures and hides the very
-//! stalls one looks for.
+//! An open-loop load generator: requests are sent on a fixed schedule, independent of the response time, and latency is
+//! measured from the moment a request was due. A closed loop would slow down together with the system under test and
+//! hide its stalls (coordinated omission).
 
 mod client;
 mod config;
@@ -25,13 +25,9 @@ use self::client::Sender;
 use self::schedule::Schedule;
 use self::stats::Stats;
 
-/// How a load is started: [`Load::start`].
+/// A running load generator. Dropping it stops it and discards its counts.
 #[derive(Debug)]
-pub struct Load;
-
-/// A running load. Dropping it stops it and forgets what it counted.
-#[derive(Debug)]
-pub struct LoadHandle {
+pub struct LoadGenerator {
     run: Arc<Run>,
     scheduling: JoinHandle<Infallible>,
 }
@@ -46,12 +42,12 @@ struct Run {
     sender: Sender,
 }
 
-impl Load {
-    /// Starts asking, at once and until stopped.
+impl LoadGenerator {
+    /// Starts sending requests, until [`stop`](Self::stop).
     ///
     /// # Errors
-    /// If the configuration cannot be turned into requests.
-    pub fn start(config: &LoadConfig) -> Result<LoadHandle, ConfigError> {
+    /// If the configuration is invalid.
+    pub fn start(config: &LoadConfig) -> Result<Self, ConfigError> {
         let sender = Sender::new(config)?;
         let schedule = Schedule::new(config.rate, config.targets.len(), config.users)?;
         let run = Arc::new(Run {
@@ -62,66 +58,69 @@ impl Load {
             stats: Mutex::new(Stats::new(config.track_users)),
             sender,
         });
-        let scheduling = tokio::spawn(send_on_time(Arc::clone(&run), schedule));
-        Ok(LoadHandle { run, scheduling })
+        let scheduling = tokio::spawn(send_on_schedule(Arc::clone(&run), schedule));
+        Ok(Self { run, scheduling })
     }
-}
 
-impl LoadHandle {
-    /// What has been counted so far.
+    /// The counts so far.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.run.stats.lock().snapshot(self.run.sent.load(Ordering::Relaxed))
     }
 
-    /// The failures that are kept, from the `seen`-th on: for showing each of them once.
+    /// The stored failures from index `seen` on. Only the first 10 000 are stored.
     #[must_use]
     pub fn failures_from(&self, seen: usize) -> Vec<Failure> {
         self.run.stats.lock().failures_from(seen)
     }
 
-    /// Which versions answered each user since this was last called, and how often; empty unless users are tracked.
+    /// Responses by user and version since the last call; empty unless [`LoadConfig::track_users`] is set.
     ///
-    /// A request counts by the time it was due, so that one sent before a weight changed never counts as after it.
+    /// A request belongs to the interval in which it was due: a request that was due before a weight change never counts
+    /// as one after it.
     #[must_use]
     pub fn take_users(&self) -> HashMap<u64, HashMap<String, u64>> {
         self.run.stats.lock().take_users(Instant::now())
     }
 
-    /// Sends no more, waits for the answers that are outstanding (at most one request's timeout), and reports.
+    /// Stops sending, waits for the outstanding responses (at most one request timeout), and returns the report.
     pub async fn stop(mut self) -> LoadReport {
         self.scheduling.abort();
-        // It may be at work this moment, on another thread: only when it is gone may the slots be taken from it.
+        // The aborted task may still run on another thread. Slots may be taken only after it has ended.
         let _aborted = (&mut self.scheduling).await;
-        // When every slot is free again, every request has been counted. The semaphore is never closed.
+        // All slots are free once every request has been counted. The semaphore is never closed.
         let _all = self.run.slots.acquire_many(self.run.max_in_flight).await;
-        let took = self.run.started.elapsed();
-        self.run.stats.lock().report(self.run.sent.load(Ordering::Relaxed), took)
+        let elapsed = self.run.started.elapsed();
+        self.run.stats.lock().report(self.run.sent.load(Ordering::Relaxed), elapsed)
     }
 }
 
-impl Drop for LoadHandle {
+impl Drop for LoadGenerator {
     fn drop(&mut self) {
         self.scheduling.abort();
     }
 }
 
-/// Sends each request when it is due. The only thing that can hold it up is the machine: a request that finds no free
-/// slot is counted as failed rather than sent late.
-async fn send_on_time(run: Arc<Run>, mut schedule: Schedule) -> Infallible {
+/// Sends each request when it is due. Without a free slot the request counts as failed instead of being sent late.
+async fn send_on_schedule(run: Arc<Run>, mut schedule: Schedule) -> Infallible {
     loop {
-        let arrival = schedule.next_arrival();
-        let due = run.started + arrival.due;
+        let scheduled = schedule.next_request();
+        let due = run.started + scheduled.due;
         tokio::time::sleep_until(due).await;
         run.sent.fetch_add(1, Ordering::Relaxed);
         let Ok(slot) = Arc::clone(&run.slots).try_acquire_owned() else {
-            run.stats.lock().record(&arrival, due, Instant::now(), Err(stats::Cause::NotSent));
+            run.stats.lock().record(
+                &scheduled,
+                due,
+                Instant::now(),
+                Err(stats::RequestError::NotSent),
+            );
             continue;
         };
         let run = Arc::clone(&run);
         tokio::spawn(async move {
-            let answer = run.sender.send(&arrival).await;
-            run.stats.lock().record(&arrival, due, Instant::now(), answer);
+            let result = run.sender.send(&scheduled).await;
+            run.stats.lock().record(&scheduled, due, Instant::now(), result);
             drop(slot);
         });
     }

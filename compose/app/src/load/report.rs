@@ -1,4 +1,4 @@
-//! What a load tells its owner: counts at one moment, each failure, and the whole run as a table or as JSON.
+//! Results of a load generator: counts at one moment, single failures, and the report of the whole run.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,81 +11,69 @@ use tokio::time::Instant;
 pub struct Failure {
     /// When it was due, in seconds from the start of the load.
     pub due_s: f64,
-    /// How long it took to fail.
+    /// Seconds from due to failure.
     pub took_s: f64,
-    /// Which target it went to, by its place in the list.
+    /// Index into [`LoadConfig::targets`](super::LoadConfig::targets).
     pub target: usize,
-    /// Its status, if it got an answer.
+    /// HTTP status; `None` without a response.
     pub status: Option<u16>,
-    /// Who answered; `None`: no version did.
+    /// The version that responded; `None` for Envoy's local replies and without a response.
     pub version: Option<String>,
-    /// Envoy's response flags, if `x-response-flags` carries them.
+    /// Envoy's response flags, if the response has `x-response-flags`.
     pub flags: Option<String>,
-    /// What the answer or the network said.
+    /// Beginning of the response body, or the error of the connection.
     pub detail: String,
 }
 
-/// Counts at one moment; take two to learn what happened between.
+/// Counts since the start, at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// Requests that were due, whether or not they have been answered.
+    /// Requests that were due, finished or not.
     pub sent: u64,
-    /// Requests that are over.
     pub finished: u64,
-    /// Those of them that failed, in whatever way.
+    /// Finished requests without a 1xx, 2xx or 3xx response.
     pub failed: u64,
-    /// Per version that answered; `-` stands for requests that no version answered.
+    /// By the version that responded; `-` for requests without a response of a version.
     pub versions: BTreeMap<String, VersionSnapshot>,
 }
-
-/// What one version did.
 #[derive(Clone, Copy, Debug)]
 pub struct VersionSnapshot {
-    /// Requests it ended, well or badly.
+    /// Requests finished, failed ones included.
     pub finished: u64,
-    /// Those that failed.
     pub failed: u64,
-    /// When its first answer arrived.
+    /// Time of the first response.
     pub first: Instant,
-    /// When its last answer arrived, until now.
+    /// Time of the latest response.
     pub last: Instant,
-    /// When its first failure arrived.
+    /// Time of the first failure.
     pub first_failed: Option<Instant>,
 }
 
-/// The whole run.
+/// Report of the whole run.
 #[derive(Clone, Debug, Serialize)]
 pub struct LoadReport {
-    /// How long it ran.
     pub duration_s: f64,
     /// Requests that were due.
     pub sent: u64,
-    /// Requests that failed, in whatever way.
     pub failed: u64,
-    /// Requests by status class: `2xx`, …, `timeout`, `broken`, `not sent`.
+    /// Requests by status class: `2xx`, …, `timeout`, `connection error`, `not sent`.
     pub outcomes: BTreeMap<String, u64>,
-    /// Per version; `-` stands for requests that no version answered.
+    /// By the version that responded; `-` for requests without a response of a version.
     pub versions: BTreeMap<String, VersionReport>,
-    /// The first failures, each with its circumstances.
+    /// The first 10 000 failures.
     pub failures: Vec<Failure>,
 }
 
-/// One version over the whole run. Latencies count from the moment a request was due.
+/// One version over the whole run. Latencies are measured from the moment a request was due.
 #[derive(Clone, Debug, Serialize)]
 pub struct VersionReport {
-    /// Requests it ended.
     pub finished: u64,
-    /// Those that failed.
     pub failed: u64,
-    /// Its share of all requests that are over.
+    /// Fraction, 0 to 1, of all finished requests.
     pub share: f64,
-    /// Median latency.
     pub p50_ms: f64,
-    /// 90th percentile.
     pub p90_ms: f64,
-    /// 99th percentile.
     pub p99_ms: f64,
-    /// The slowest.
     pub max_ms: f64,
 }
 
@@ -96,7 +84,7 @@ impl VersionSnapshot {
 }
 
 impl Snapshot {
-    /// How many requests a version ended, well or badly.
+    /// Requests that a version finished, failed ones included.
     #[must_use]
     pub fn finished_by(&self, version: &str) -> u64 {
         self.versions.get(version).map_or(0, |counts| counts.finished)
@@ -112,7 +100,7 @@ impl fmt::Display for Failure {
         )?;
         match self.status {
             Some(status) => write!(f, "status {status}")?,
-            None => write!(f, "no answer")?,
+            None => write!(f, "no response")?,
         }
         if let Some(version) = &self.version {
             write!(f, " by {version}")?;
@@ -120,7 +108,7 @@ impl fmt::Display for Failure {
         if let Some(flags) = &self.flags {
             write!(f, " flags {flags}")?;
         }
-        // The answer's own words must not be able to redraw the terminal.
+        // Control characters of the response body must not reach the terminal.
         write!(f, ": {}", self.detail.replace(char::is_control, " "))
     }
 }

@@ -1,13 +1,13 @@
-//! When each request is due, who asks, and whom: a pure function of its number, so it cannot drift.
+//! Due time, user and target of each request: a pure function of the request's number, hence without drift.
 
 use std::time::Duration;
 
 use super::ConfigError;
 
-/// The fastest rate one task can keep.
+/// Requests per second that one task can sustain.
 const MAX_RATE: f64 = 100_000.0;
 
-/// The arrivals of a load, in order.
+/// The requests of a load generator, in order.
 #[derive(Debug)]
 pub(super) struct Schedule {
     rate: f64,
@@ -16,14 +16,14 @@ pub(super) struct Schedule {
     next: u64,
 }
 
-/// One request to come.
+/// A request that is not sent yet.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Arrival {
-    /// When it is due, counted from the start of the load.
+pub(super) struct ScheduledRequest {
+    /// Due time since the start of the load generator.
     pub(super) due: Duration,
-    /// Which target it goes to.
+    /// Index into the targets.
     pub(super) target: usize,
-    /// Who asks, if users are played.
+    /// `None` without users.
     pub(super) user: Option<u64>,
 }
 
@@ -38,9 +38,9 @@ impl Schedule {
         Ok(Self { rate, targets: targets as u64, users, next: 0 })
     }
 
-    /// The next request. It is due by its own number rather than a period after the last one, so a late wake-up delays
-    /// nothing that follows.
-    pub(super) fn next_arrival(&mut self) -> Arrival {
+    /// The next request. Its due time is computed from its number, not from the last wake-up, so a late wake-up does not
+    /// delay the following requests.
+    pub(super) fn next_request(&mut self) -> ScheduledRequest {
         let number = self.next;
         self.next += 1;
         #[expect(
@@ -53,9 +53,9 @@ impl Schedule {
             reason = "below `targets`, which came from a usize"
         )]
         let target = (number % self.targets) as usize;
-        // A user asks each target in turn before the next user does: whether the targets agree on a user is a question.
+        // Each user sends to every target before the next user does, so that tests can compare the targets' routing.
         let user = (number / self.targets).checked_rem(self.users);
-        Arrival { due, target, user }
+        ScheduledRequest { due, target, user }
     }
 }
 
@@ -66,31 +66,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rate_holds_and_never_drifts() {
+    fn the_schedule_keeps_the_rate_without_drift() {
         let mut schedule = Schedule::new(300.0, 1, 0).unwrap();
-        let last = (0..=3_000_000).map(|_| schedule.next_arrival()).last().unwrap();
+        let last = (0..=3_000_000).map(|_| schedule.next_request()).last().unwrap();
         assert_eq!(last.due, Duration::from_secs(10_000));
     }
 
     #[test]
-    fn every_user_visits_every_target() {
+    fn every_user_sends_to_every_target() {
         for (targets, users) in [(2, 10), (3, 9), (1, 4), (4, 1)] {
             let mut schedule = Schedule::new(1.0, targets, users).unwrap();
             let pairs: HashSet<_> = (0..targets as u64 * users)
-                .map(|_| schedule.next_arrival())
-                .map(|arrival| (arrival.user.unwrap(), arrival.target))
+                .map(|_| schedule.next_request())
+                .map(|scheduled| (scheduled.user.unwrap(), scheduled.target))
                 .collect();
             assert_eq!(pairs.len() as u64, targets as u64 * users);
         }
     }
 
     #[test]
-    fn no_users_means_no_user() {
-        assert_eq!(Schedule::new(1.0, 1, 0).unwrap().next_arrival().user, None);
+    fn without_users_requests_have_no_user() {
+        assert_eq!(Schedule::new(1.0, 1, 0).unwrap().next_request().user, None);
     }
 
     #[test]
-    fn a_clock_that_cannot_be_kept_is_refused() {
+    fn rates_out_of_range_and_empty_targets_are_rejected() {
         for rate in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e6] {
             assert!(matches!(Schedule::new(rate, 1, 1), Err(ConfigError::Rate(_))), "{rate}");
         }

@@ -1,4 +1,4 @@
-//! What came back, and from whom: totals are exact, lists and tables are bounded, whatever the other side sends.
+//! Counts of responses by version. Totals are exact; lists and tables are bounded against arbitrary responses.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -7,32 +7,32 @@ use hdrhistogram::Histogram;
 use tokio::time::Instant;
 
 use super::report::{Failure, LoadReport, Snapshot, VersionReport, VersionSnapshot};
-use super::schedule::Arrival;
+use super::schedule::ScheduledRequest;
 
-/// Failures kept with their circumstances; the total goes on counting.
-const KEPT_FAILURES: usize = 10_000;
-/// Versions told apart. A version is a header, and a header can be anything.
+/// Failures stored with details. The total has no limit.
+const MAX_FAILURES: usize = 10_000;
+/// Versions counted separately. `x-version` may have any value.
 const MAX_VERSIONS: usize = 32;
-/// The name under which further versions are counted.
+/// Key for the versions beyond [`MAX_VERSIONS`].
 const OTHER: &str = "other";
-/// The name of the version of an answer that names none: it was Envoy's, or there was no answer.
-const NOBODY: &str = "-";
+/// Key for responses without `x-version` (Envoy's local replies) and for requests without a response.
+const NO_VERSION: &str = "-";
 
-/// An answer that arrived whole.
+/// A complete response.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct ResponseInfo {
     pub(super) status: u16,
     pub(super) version: Option<String>,
     pub(super) flags: Option<String>,
-    /// Kept of an answer that is an error: what it said.
+    /// Beginning of the body of a 4xx or 5xx response; `None` for other statuses.
     pub(super) detail: Option<String>,
 }
 
-/// Why there was no answer.
+/// A request without a complete response.
 #[derive(Debug)]
-pub(super) enum Cause {
+pub(super) enum RequestError {
     TimedOut,
-    Broken(String),
+    Connection(String),
     NotSent,
 }
 
@@ -43,14 +43,14 @@ pub(super) struct Stats {
     outcomes: BTreeMap<&'static str, u64>,
     versions: BTreeMap<String, (VersionSnapshot, Histogram<u64>)>,
     failures: Vec<Failure>,
-    users: Option<Users>,
+    users: Option<UserCounts>,
 }
 
-/// Who was answered by which version, for requests due since a moment.
+/// Responses by user and version, for requests due at or after `since`.
 #[derive(Debug)]
-struct Users {
+struct UserCounts {
     since: Instant,
-    seen: HashMap<u64, HashMap<String, u64>>,
+    counts: HashMap<u64, HashMap<String, u64>>,
 }
 
 impl Stats {
@@ -61,34 +61,35 @@ impl Stats {
             outcomes: BTreeMap::new(),
             versions: BTreeMap::new(),
             failures: Vec::new(),
-            users: track_users.then(|| Users { since: Instant::now(), seen: HashMap::new() }),
+            users: track_users
+                .then(|| UserCounts { since: Instant::now(), counts: HashMap::new() }),
         }
     }
 
     pub(super) fn record(
         &mut self,
-        arrival: &Arrival,
+        scheduled: &ScheduledRequest,
         due: Instant,
         now: Instant,
-        answer: Result<Answer, Cause>,
+        result: Result<ResponseInfo, RequestError>,
     ) {
-        let took = now.saturating_duration_since(due);
-        let version = answer.as_ref().ok().and_then(|answer| answer.version.clone());
-        let outcome = outcome(&answer);
-        let failure = failure(answer).map(|(status, flags, detail)| Failure {
-            due_s: arrival.due.as_secs_f64(),
-            took_s: took.as_secs_f64(),
-            target: arrival.target,
+        let elapsed = now.saturating_duration_since(due);
+        let version = result.as_ref().ok().and_then(|response| response.version.clone());
+        let outcome = outcome(&result);
+        let failure = failure(result).map(|(status, flags, detail)| Failure {
+            due_s: scheduled.due.as_secs_f64(),
+            took_s: elapsed.as_secs_f64(),
+            target: scheduled.target,
             status,
             version: version.clone(),
             flags,
             detail,
         });
-        let name = self.admit(version.as_deref().unwrap_or(NOBODY));
-        if let (Some(users), Some(user)) = (&mut self.users, arrival.user)
+        let name = self.version_key(version.as_deref().unwrap_or(NO_VERSION));
+        if let (Some(users), Some(user)) = (&mut self.users, scheduled.user)
             && due >= users.since
         {
-            *users.seen.entry(user).or_default().entry(name.clone()).or_default() += 1;
+            *users.counts.entry(user).or_default().entry(name.clone()).or_default() += 1;
         }
         self.finished += 1;
         *self.outcomes.entry(outcome).or_default() += 1;
@@ -98,21 +99,21 @@ impl Stats {
             .or_insert_with(|| (VersionSnapshot::new(now), new_histogram()));
         counts.finished += 1;
         counts.last = now;
-        latency.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        latency.saturating_record(u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX));
         if let Some(failure) = failure {
             self.failed += 1;
             counts.failed += 1;
             counts.first_failed.get_or_insert(now);
-            if self.failures.len() < KEPT_FAILURES {
+            if self.failures.len() < MAX_FAILURES {
                 self.failures.push(failure);
             }
         }
     }
 
-    /// The name to count under: its own, as long as there is room for another.
-    fn admit(&self, version: &str) -> String {
-        let room = self.versions.len() < MAX_VERSIONS || self.versions.contains_key(version);
-        if room { version } else { OTHER }.to_owned()
+    /// The key to count a version under: [`OTHER`] once [`MAX_VERSIONS`] others are known.
+    fn version_key(&self, version: &str) -> String {
+        let separate = self.versions.len() < MAX_VERSIONS || self.versions.contains_key(version);
+        if separate { version } else { OTHER }.to_owned()
     }
 
     pub(super) fn snapshot(&self, sent: u64) -> Snapshot {
@@ -130,10 +131,10 @@ impl Stats {
             return HashMap::new();
         };
         users.since = now;
-        std::mem::take(&mut users.seen)
+        std::mem::take(&mut users.counts)
     }
 
-    pub(super) fn report(&mut self, sent: u64, took: Duration) -> LoadReport {
+    pub(super) fn report(&mut self, sent: u64, elapsed: Duration) -> LoadReport {
         let finished = self.finished;
         let version = |(counts, latency): &(VersionSnapshot, Histogram<u64>)| VersionReport {
             finished: counts.finished,
@@ -145,7 +146,7 @@ impl Stats {
             max_ms: millis(latency.max()),
         };
         LoadReport {
-            duration_s: took.as_secs_f64(),
+            duration_s: elapsed.as_secs_f64(),
             sent,
             failed: self.failed,
             outcomes: self
@@ -163,42 +164,44 @@ impl Stats {
     }
 }
 
-fn outcome(answer: &Result<Answer, Cause>) -> &'static str {
-    match answer {
-        Ok(answer) => match answer.status {
+fn outcome(result: &Result<ResponseInfo, RequestError>) -> &'static str {
+    match result {
+        Ok(response) => match response.status {
             ..200 => "1xx",
             200..300 => "2xx",
             300..400 => "3xx",
             400..500 => "4xx",
             500.. => "5xx",
         },
-        Err(Cause::TimedOut) => "timeout",
-        Err(Cause::Broken(_)) => "broken",
-        Err(Cause::NotSent) => "not sent",
+        Err(RequestError::TimedOut) => "timeout",
+        Err(RequestError::Connection(_)) => "connection error",
+        Err(RequestError::NotSent) => "not sent",
     }
 }
 
-/// Status, flags and words of a request that failed.
-fn failure(answer: Result<Answer, Cause>) -> Option<(Option<u16>, Option<String>, String)> {
-    match answer {
-        Ok(Answer { status, flags, detail, .. }) => {
+/// Status, response flags and detail of a failed request.
+fn failure(
+    result: Result<ResponseInfo, RequestError>,
+) -> Option<(Option<u16>, Option<String>, String)> {
+    match result {
+        Ok(ResponseInfo { status, flags, detail, .. }) => {
             detail.map(|detail| (Some(status), flags, detail))
         }
-        Err(Cause::TimedOut) => Some((None, None, "no answer in time".to_owned())),
-        Err(Cause::Broken(why)) => Some((None, None, why)),
-        Err(Cause::NotSent) => {
-            Some((None, None, "not sent: too many requests were outstanding".to_owned()))
+        Err(RequestError::TimedOut) => Some((None, None, "timeout".to_owned())),
+        Err(RequestError::Connection(why)) => Some((None, None, why)),
+        Err(RequestError::NotSent) => {
+            Some((None, None, "not sent: max_in_flight requests were outstanding".to_owned()))
         }
     }
 }
 
-/// Microseconds to three digits, up to an hour.
-#[expect(clippy::expect_used, reason = "the bounds are constants, and legal")]
+/// Microseconds with three significant digits, up to an hour.
+#[expect(clippy::expect_used, reason = "the bounds are valid constants")]
 fn new_histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 3_600_000_000, 3).expect("1 < 3.6e9, 3 digits")
 }
 
-#[expect(clippy::cast_precision_loss, reason = "for reading, not for reckoning")]
+#[expect(clippy::cast_precision_loss, reason = "display only")]
 fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
@@ -211,30 +214,36 @@ fn millis(micros: u64) -> f64 {
 mod tests {
     use super::*;
 
-    const TOOK: Duration = Duration::from_millis(20);
+    const ELAPSED: Duration = Duration::from_millis(20);
 
-    fn record(stats: &mut Stats, user: u64, due: Instant, answer: Result<Answer, Cause>) {
-        let arrival = Arrival { due: Duration::from_secs(1), target: 0, user: Some(user) };
-        stats.record(&arrival, due, due + TOOK, answer);
+    fn record(
+        stats: &mut Stats,
+        user: u64,
+        due: Instant,
+        result: Result<ResponseInfo, RequestError>,
+    ) {
+        let scheduled =
+            ScheduledRequest { due: Duration::from_secs(1), target: 0, user: Some(user) };
+        stats.record(&scheduled, due, due + ELAPSED, result);
     }
 
-    fn answer(status: u16, version: &str) -> Result<Answer, Cause> {
+    fn response(status: u16, version: &str) -> Result<ResponseInfo, RequestError> {
         let detail = (status >= 400).then(|| "because".to_owned());
-        Ok(Answer { status, version: Some(version.to_owned()), flags: None, detail })
+        Ok(ResponseInfo { status, version: Some(version.to_owned()), flags: None, detail })
     }
 
     #[test]
-    fn a_failure_counts_against_the_version_that_answered_or_against_nobody() {
+    fn a_failure_counts_for_the_version_that_responded_or_for_none() {
         let (mut stats, now) = (Stats::new(false), Instant::now());
-        record(&mut stats, 1, now, answer(200, "v1"));
-        record(&mut stats, 1, now, answer(503, "v2"));
-        record(&mut stats, 1, now, Err(Cause::TimedOut));
-        record(&mut stats, 1, now, Err(Cause::NotSent));
+        record(&mut stats, 1, now, response(200, "v1"));
+        record(&mut stats, 1, now, response(503, "v2"));
+        record(&mut stats, 1, now, Err(RequestError::TimedOut));
+        record(&mut stats, 1, now, Err(RequestError::NotSent));
         let snapshot = stats.snapshot(4);
         assert_eq!((snapshot.finished, snapshot.failed), (4, 3));
         let failed = |name: &str| snapshot.versions[name].failed;
-        assert_eq!((failed("v1"), failed("v2"), failed(NOBODY)), (0, 1, 2));
-        assert_eq!(snapshot.versions["v2"].first_failed, Some(now + TOOK));
+        assert_eq!((failed("v1"), failed("v2"), failed(NO_VERSION)), (0, 1, 2));
+        assert_eq!(snapshot.versions["v2"].first_failed, Some(now + ELAPSED));
 
         let report = stats.report(4, Duration::from_secs(2));
         assert_eq!(report.outcomes["5xx"], 1);
@@ -249,25 +258,25 @@ mod tests {
     #[test]
     fn lists_are_bounded_and_totals_are_not() {
         let (mut stats, now) = (Stats::new(false), Instant::now());
-        for number in 0..KEPT_FAILURES + 5 {
-            record(&mut stats, 1, now, answer(500, &format!("version-{number}")));
+        for number in 0..MAX_FAILURES + 5 {
+            record(&mut stats, 1, now, response(500, &format!("version-{number}")));
         }
         let snapshot = stats.snapshot(0);
-        assert_eq!(snapshot.failed, KEPT_FAILURES as u64 + 5);
+        assert_eq!(snapshot.failed, MAX_FAILURES as u64 + 5);
         assert_eq!(snapshot.versions.len(), MAX_VERSIONS + 1);
-        assert_eq!(snapshot.versions[OTHER].finished, (KEPT_FAILURES + 5 - MAX_VERSIONS) as u64);
-        assert_eq!(stats.failures_from(KEPT_FAILURES - 1).len(), 1);
-        assert!(stats.failures_from(KEPT_FAILURES + 1).is_empty());
+        assert_eq!(snapshot.versions[OTHER].finished, (MAX_FAILURES + 5 - MAX_VERSIONS) as u64);
+        assert_eq!(stats.failures_from(MAX_FAILURES - 1).len(), 1);
+        assert!(stats.failures_from(MAX_FAILURES + 1).is_empty());
     }
 
     #[test]
-    fn a_window_of_users_holds_only_requests_that_were_due_in_it() {
+    fn user_counts_hold_only_requests_that_were_due_since_the_last_take() {
         let mut stats = Stats::new(true);
         let boundary = Instant::now() + Duration::from_secs(1);
         stats.take_users(boundary);
-        record(&mut stats, 7, boundary - TOOK, answer(200, "v1"));
-        record(&mut stats, 7, boundary, answer(200, "v2"));
-        let users = stats.take_users(boundary + TOOK);
+        record(&mut stats, 7, boundary - ELAPSED, response(200, "v1"));
+        record(&mut stats, 7, boundary, response(200, "v2"));
+        let users = stats.take_users(boundary + ELAPSED);
         assert_eq!(users[&7], HashMap::from([("v2".to_owned(), 1)]));
         assert!(stats.take_users(boundary).is_empty());
     }

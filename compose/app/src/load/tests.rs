@@ -1,17 +1,17 @@
-//! The load against a real service on loopback: what the service did is what the load must have seen.
+//! The load generator against the demo service on loopback.
 
 use std::time::Duration;
 
 use super::*;
 use crate::faults::Faults;
-use crate::service::{Identity, Service};
+use crate::service::{Service, ServiceVersion};
 
 async fn service(version: &str, faults: Faults) -> Service {
-    let identity = Identity { service: "order".to_owned(), version: version.to_owned() };
-    Service::start(identity, "127.0.0.1:0".parse().unwrap(), faults).await.unwrap()
+    let name = ServiceVersion { service: "order".to_owned(), version: version.to_owned() };
+    Service::start(name, "127.0.0.1:0".parse().unwrap(), faults).await.unwrap()
 }
 
-async fn after(load: &LoadHandle, requests: u64) {
+async fn until_finished(load: &LoadGenerator, requests: u64) {
     while load.snapshot().finished < requests {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -28,11 +28,11 @@ fn config(services: &[&Service]) -> LoadConfig {
 }
 
 #[tokio::test]
-async fn counts_who_answered_over_several_targets() {
+async fn responses_are_counted_by_version_over_several_targets() {
     let (one, two) =
         (service("v1", Faults::default()).await, service("v2", Faults::default()).await);
-    let load = Load::start(&config(&[&one, &two])).unwrap();
-    after(&load, 100).await;
+    let load = LoadGenerator::start(&config(&[&one, &two])).unwrap();
+    until_finished(&load, 100).await;
     let users = load.take_users();
     let report = load.stop().await;
     assert_eq!(report.failed, 0, "{:?}", report.failures);
@@ -46,16 +46,16 @@ async fn counts_who_answered_over_several_targets() {
 }
 
 #[tokio::test]
-async fn failures_name_the_version_and_resets_name_nobody() {
+async fn failures_name_the_version_and_resets_name_none() {
     let service = service("v2", Faults::errors(1.0, 502).unwrap()).await;
-    let load = Load::start(&config(&[&service])).unwrap();
-    after(&load, 20).await;
+    let load = LoadGenerator::start(&config(&[&service])).unwrap();
+    until_finished(&load, 20).await;
     let failures = load.failures_from(0);
     assert!(
         failures.iter().all(|one| one.status == Some(502) && one.version.as_deref() == Some("v2")),
         "{failures:?}"
     );
-    let seen = load.snapshot().failed;
+    let before = load.snapshot().failed;
     service.set_faults(serde_json::from_str(r#"{"reset_share": 1}"#).unwrap());
     while !load.snapshot().versions.contains_key("-") {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -65,7 +65,7 @@ async fn failures_name_the_version_and_resets_name_nobody() {
     let reset = report
         .failures
         .iter()
-        .skip(usize::try_from(seen).unwrap())
+        .skip(usize::try_from(before).unwrap())
         .find(|one| one.version.is_none())
         .unwrap();
     assert!(reset.detail.contains("reset"), "{reset}");
@@ -73,11 +73,11 @@ async fn failures_name_the_version_and_resets_name_nobody() {
 }
 
 #[tokio::test]
-async fn slow_answers_slow_no_request_down_and_the_wait_counts() {
+async fn slow_responses_delay_no_request_and_count_from_the_due_time() {
     let service = service("v1", Faults::slow(300.0, 300.0).unwrap()).await;
-    let load = Load::start(&config(&[&service])).unwrap();
-    // A closed loop would have sent one request per connection by the time the first answer is here.
-    after(&load, 1).await;
+    let load = LoadGenerator::start(&config(&[&service])).unwrap();
+    // A closed loop would have sent one request per connection before the first response.
+    until_finished(&load, 1).await;
     assert!(load.snapshot().sent > 100, "{:?}", load.snapshot());
     let report = load.stop().await;
     assert_eq!(report.failed, 0);
@@ -85,12 +85,13 @@ async fn slow_answers_slow_no_request_down_and_the_wait_counts() {
 }
 
 #[tokio::test]
-async fn what_has_no_slot_fails_unsent_and_what_hangs_times_out() {
+async fn requests_without_a_slot_fail_unsent_and_slow_ones_time_out() {
     let service = service("v1", Faults::slow(60_000.0, 60_000.0).unwrap()).await;
     let timeout = Duration::from_millis(200);
     let load =
-        Load::start(&LoadConfig { max_in_flight: 2, timeout, ..config(&[&service]) }).unwrap();
-    after(&load, 20).await;
+        LoadGenerator::start(&LoadConfig { max_in_flight: 2, timeout, ..config(&[&service]) })
+            .unwrap();
+    until_finished(&load, 20).await;
     let report = load.stop().await;
     assert!(report.outcomes["not sent"] > 0);
     assert!(report.outcomes["timeout"] >= 2);
@@ -98,9 +99,9 @@ async fn what_has_no_slot_fails_unsent_and_what_hangs_times_out() {
 }
 
 #[tokio::test]
-async fn refuses_what_cannot_be_sent() {
+async fn invalid_configurations_are_rejected() {
     let target = vec!["127.0.0.1:1".parse().unwrap()];
-    for (config, says) in [
+    for (config, reason) in [
         (LoadConfig::new(target.clone(), "a\nb"), "host"),
         (
             LoadConfig { path: "no slash".to_owned(), ..LoadConfig::new(target.clone(), "a") },
@@ -114,7 +115,7 @@ async fn refuses_what_cannot_be_sent() {
         (LoadConfig::new(Vec::new(), "a"), "target"),
         (LoadConfig { rate: 0.0, ..LoadConfig::new(target, "a") }, "rate"),
     ] {
-        let error = Load::start(&config).unwrap_err().to_string();
-        assert!(error.contains(says), "{error}");
+        let error = LoadGenerator::start(&config).unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
     }
 }

@@ -1,11 +1,11 @@
-//! From JsonLogic to [`Rule`]: every mistake is found here, with its place, and none at a request.
+//! Compiles JsonLogic into [`Rule`]. All errors are found here; evaluation cannot fail.
 
 use serde_json::{Map, Value as Json};
 
 use super::{
     context::{AttributeId, AttributePath},
     definition::MAX_BYTES,
-    error::Problem,
+    error::FlagErrorKind,
     rule::{Comparison, Fractional, Rule},
     value::Value,
     version::{self, VersionOperator},
@@ -26,11 +26,11 @@ pub(super) struct Compiler<'a> {
     /// Bytes of constants so far.
     constants: usize,
     depth: usize,
-    /// Where we are, for errors.
+    /// Location of the current node, for errors.
     path: String,
 }
 
-type Compiled<T = Rule> = Result<T, Problem>;
+type Compiled<T = Rule> = Result<T, FlagErrorKind>;
 
 impl<'a> Compiler<'a> {
     pub(super) fn new(evaluators: Option<&'a Map<String, Json>>) -> Self {
@@ -48,31 +48,31 @@ impl<'a> Compiler<'a> {
         self.attributes
     }
 
-    /// Compiles one rule; an error comes with its place beneath `path`.
+    /// Compiles one rule. An error carries its location, which begins with `path`.
     pub(super) fn compile(
         &mut self,
         json: &'a Json,
         path: &str,
-    ) -> Result<Rule, (String, Problem)> {
+    ) -> Result<Rule, (String, FlagErrorKind)> {
         path.clone_into(&mut self.path);
         self.depth = 0;
-        self.rule(json).map_err(|problem| (std::mem::take(&mut self.path), problem))
+        self.rule(json).map_err(|kind| (std::mem::take(&mut self.path), kind))
     }
 
     fn rule(&mut self, json: &'a Json) -> Compiled {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
-            return Err(Problem::TooManyNodes { limit: MAX_NODES });
+            return Err(FlagErrorKind::TooManyNodes { limit: MAX_NODES });
         }
         match json {
             Json::Object(object) => {
                 let mut entries = object.iter();
                 let (Some((operator, arguments)), None) = (entries.next(), entries.next()) else {
-                    return Err(Problem::RuleShape(object.len()));
+                    return Err(FlagErrorKind::RuleShape(object.len()));
                 };
                 self.depth += 1;
                 if self.depth > MAX_DEPTH {
-                    return Err(Problem::TooDeep { limit: MAX_DEPTH });
+                    return Err(FlagErrorKind::TooDeep { limit: MAX_DEPTH });
                 }
                 let rule = self.within(&format!(".{operator}"), |compiler| {
                     compiler.operation(operator, arguments)
@@ -81,20 +81,21 @@ impl<'a> Compiler<'a> {
                 Ok(rule)
             }
             Json::Array(items) if items.iter().any(|item| item.is_object() || item.is_array()) => {
-                Err(Problem::ComputedList)
+                Err(FlagErrorKind::ComputedList)
             }
             plain => {
-                // A `$ref` copies what it refers to: many of them must not multiply a large list.
+                // A `$ref` copies the evaluator, so many references can multiply a large list.
                 self.constants += size(plain);
                 if self.constants > MAX_BYTES {
-                    return Err(Problem::TooLarge { limit: MAX_BYTES });
+                    return Err(FlagErrorKind::TooLarge { limit: MAX_BYTES });
                 }
                 Ok(Rule::Constant(plain.clone()))
             }
         }
     }
 
-    /// Takes one step down the path. On an error the path stays where the error is.
+    /// Runs `run` with `step` appended to the path. On an error the path keeps the error's
+    /// location.
     fn within<T>(&mut self, step: &str, run: impl FnOnce(&mut Self) -> Compiled<T>) -> Compiled<T> {
         let length = self.path.len();
         self.path.push_str(step);
@@ -104,7 +105,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn operation(&mut self, operator: &'a str, arguments: &'a Json) -> Compiled {
-        // JsonLogic lets a single argument stand without its list.
+        // JsonLogic allows a single argument without a list.
         let list = match arguments {
             Json::Array(list) => list.as_slice(),
             single => std::slice::from_ref(single),
@@ -127,7 +128,10 @@ impl<'a> Compiler<'a> {
             "starts_with" => Rule::StartsWith(self.pair(operator, list)?),
             "ends_with" => Rule::EndsWith(self.pair(operator, list)?),
             unknown => {
-                return Err(Problem::Operator { operator: unknown.to_owned(), known: OPERATORS });
+                return Err(FlagErrorKind::Operator {
+                    operator: unknown.to_owned(),
+                    known: OPERATORS,
+                });
             }
         })
     }
@@ -156,7 +160,8 @@ impl<'a> Compiler<'a> {
         expected: &'static str,
     ) -> Compiled<[Rule; N]> {
         let found = list.len();
-        let wrong_count = |_| Problem::Arguments { operator: operator.to_owned(), expected, found };
+        let wrong_count =
+            |_| FlagErrorKind::Arguments { operator: operator.to_owned(), expected, found };
         if found != N {
             return Err(wrong_count(Vec::new()));
         }
@@ -176,17 +181,17 @@ impl<'a> Compiler<'a> {
         let (name, default) = match list {
             [Json::String(name)] => (name, None),
             [Json::String(name), default] => (name, Some(default)),
-            [other] | [other, _] => return Err(Problem::Attribute(other.to_string())),
+            [other] | [other, _] => return Err(FlagErrorKind::Attribute(other.to_string())),
             _ => {
-                return Err(Problem::Arguments {
+                return Err(FlagErrorKind::Arguments {
                     operator: "var".to_owned(),
-                    expected: "a name and perhaps a default",
+                    expected: "a name and optionally a default",
                     found: list.len(),
                 });
             }
         };
         match name.as_str() {
-            "" => Err(Problem::Attribute(name.clone())),
+            "" => Err(FlagErrorKind::Attribute(name.clone())),
             "$flagd.flagKey" => Ok(Rule::FlagKey),
             "$flagd.timestamp" => Ok(Rule::Timestamp),
             name => {
@@ -208,14 +213,14 @@ impl<'a> Compiler<'a> {
 
     fn reference(&mut self, list: &'a [Json]) -> Compiled {
         let [Json::String(name)] = list else {
-            return Err(Problem::Arguments {
+            return Err(FlagErrorKind::Arguments {
                 operator: "$ref".to_owned(),
                 expected: "the name of an evaluator",
                 found: list.len(),
             });
         };
         let evaluator = self.evaluators.and_then(|all| all.get(name));
-        let evaluator = evaluator.ok_or_else(|| Problem::Reference(name.clone()))?;
+        let evaluator = evaluator.ok_or_else(|| FlagErrorKind::Reference(name.clone()))?;
         self.within(&format!("({name})"), |compiler| compiler.rule(evaluator))
     }
 
@@ -232,20 +237,20 @@ impl<'a> Compiler<'a> {
 
     fn semantic_version(&mut self, list: &'a [Json]) -> Compiled {
         let [left, Json::String(symbol), right] = list else {
-            return Err(Problem::Arguments {
+            return Err(FlagErrorKind::Arguments {
                 operator: "sem_ver".to_owned(),
                 expected: "a version, an operator and a version",
                 found: list.len(),
             });
         };
         let operator = VersionOperator::parse(symbol)
-            .ok_or_else(|| Problem::VersionOperator(symbol.clone()))?;
+            .ok_or_else(|| FlagErrorKind::VersionOperator(symbol.clone()))?;
         let sides = Box::new([self.argument(0, left)?, self.argument(2, right)?]);
         for side in sides.iter() {
             if let Rule::Constant(json) = side {
                 let valid = json.as_str().is_some_and(|v| version::parse(v).is_some());
                 if !valid {
-                    return Err(Problem::Version(json.to_string()));
+                    return Err(FlagErrorKind::Version(json.to_string()));
                 }
             }
         }
@@ -260,12 +265,14 @@ impl<'a> Compiler<'a> {
         let mut ends = Vec::with_capacity(shares.len());
         let mut total = 0_u64;
         for (index, share) in (first..).zip(shares) {
-            let answer = self.within(&format!("[{index}]"), |compiler| {
-                let (answer, weight) = match share.as_array().map(Vec::as_slice) {
-                    Some([answer]) => (answer, 1),
-                    Some([answer, weight]) => (answer, whole(weight).ok_or(Problem::Weights)?),
+            let result = self.within(&format!("[{index}]"), |compiler| {
+                let (result, weight) = match share.as_array().map(Vec::as_slice) {
+                    Some([result]) => (result, 1),
+                    Some([result, weight]) => {
+                        (result, whole(weight).ok_or(FlagErrorKind::Weights)?)
+                    }
                     _ => {
-                        return Err(Problem::Arguments {
+                        return Err(FlagErrorKind::Arguments {
                             operator: "fractional".to_owned(),
                             expected: "lists of a variant and its weight",
                             found: share.as_array().map_or(1, Vec::len),
@@ -273,24 +280,24 @@ impl<'a> Compiler<'a> {
                     }
                 };
                 total = total.saturating_add(weight);
-                compiler.argument(0, answer)
+                compiler.argument(0, result)
             })?;
-            let end = u32::try_from(total).map_err(|_| Problem::Weights)?;
-            ends.push((end, answer));
+            let end = u32::try_from(total).map_err(|_| FlagErrorKind::Weights)?;
+            ends.push((end, result));
         }
         if !(1..=MAX_WEIGHT).contains(&total) {
-            return Err(Problem::Weights);
+            return Err(FlagErrorKind::Weights);
         }
         Ok(Rule::Fractional(Fractional {
             by,
             shares: ends,
-            total: u32::try_from(total).map_err(|_| Problem::Weights)?,
+            total: u32::try_from(total).map_err(|_| FlagErrorKind::Weights)?,
             targeting_key: self.attribute(TARGETING_KEY),
         }))
     }
 }
 
-/// About how many bytes of text a constant is.
+/// Approximate size of a constant, in bytes.
 fn size(plain: &Json) -> usize {
     match plain {
         Json::String(text) => text.len(),
@@ -299,7 +306,7 @@ fn size(plain: &Json) -> usize {
     }
 }
 
-/// A whole number, also if it is written with a decimal point, as JavaScript does.
+/// A whole number, also in the notation `1.0`, which JavaScript does not distinguish from `1`.
 fn whole(json: &Json) -> Option<u64> {
     match Value::from(json) {
         #[expect(

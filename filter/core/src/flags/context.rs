@@ -1,15 +1,14 @@
-//! Where rules find the attributes of a user or a request.
+//! Evaluation contexts: the attributes that rules read.
 
 use serde_json::Value as Json;
 
 use super::value::Value;
 
-/// Number of an attribute within its [`FlagSet`](super::FlagSet): an index into
-/// [`attributes`](super::FlagSet::attributes).
+/// Index of an attribute in [`FlagSet::attributes`](super::FlagSet::attributes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttributeId(pub usize);
 
-/// The name of an attribute, as rules write it: `targetingKey`, `headers.x-beta`.
+/// Name of an attribute, such as `targetingKey` or `headers.x-beta`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttributePath {
     name: String,
@@ -21,35 +20,35 @@ impl AttributePath {
         Self { name: name.to_owned(), segments: name.split('.').map(str::to_owned).collect() }
     }
 
-    /// The whole name.
+    /// The full name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.name
     }
 }
 
-/// What a rule is evaluated for.
-pub trait Context {
-    /// The attribute's value, [`Value::Null`] if there is none. Contexts that know their flag set
-    /// beforehand resolve names once and use the number.
+/// The context in which a flag is evaluated.
+pub trait EvaluationContext {
+    /// Value of an attribute; [`Value::Null`] if it is absent. `id` is meant for contexts that
+    /// resolve the names of a flag set in advance, `path` for all others.
     fn attribute(&self, id: AttributeId, path: &AttributePath) -> Value<'_>;
 
-    /// Seconds since 1970, for `$flagd.timestamp`; asked only by rules that use it.
+    /// Seconds since 1970. Called only for rules that use `$flagd.timestamp`.
     fn unix_seconds(&self) -> u64;
 }
 
-/// An evaluation context as OpenFeature clients send it.
+/// An OpenFeature evaluation context in JSON.
 #[derive(Debug, Clone, Copy)]
 pub struct JsonContext<'a> {
-    /// The attributes, an object.
+    /// An object.
     pub attributes: &'a Json,
     /// Seconds since 1970.
     pub unix_seconds: u64,
 }
 
-impl Context for JsonContext<'_> {
+impl EvaluationContext for JsonContext<'_> {
     fn attribute(&self, _: AttributeId, path: &AttributePath) -> Value<'_> {
-        // A key that itself holds dots is found first, as in flagd's own contexts.
+        // As in flagd, a key that contains dots takes precedence over a path.
         if let Some(found) = self.attributes.get(path.as_str()) {
             return Value::from(found);
         }

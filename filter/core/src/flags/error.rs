@@ -1,23 +1,23 @@
-//! What can be wrong with a flag definition: which flag, where in it, and the way out.
+//! Errors in flag definitions, with their location and a suggested fix.
 
 use thiserror::Error;
 
-/// A definition that was refused. Nothing of it takes effect.
+/// An invalid definition. It is rejected as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{path}: {problem}")]
+#[error("{path}: {kind}")]
 pub struct FlagError {
-    /// The flag at fault, if it is one flag's.
+    /// Key of the invalid flag; `None` if the error is outside the flags.
     pub flag: Option<String>,
-    /// Where in the document, as in `flags.beta.targeting.if[0]`.
+    /// Location in the document, such as `flags.beta.targeting.if[0]`.
     pub path: String,
-    /// What is wrong there.
-    pub problem: Problem,
+    /// The error at this location.
+    pub kind: FlagErrorKind,
 }
 
-/// What is wrong at one place of a definition.
+/// The kinds of [`FlagError`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[expect(missing_docs, reason = "each variant's message is its documentation")]
-pub enum Problem {
+pub enum FlagErrorKind {
     #[error("more than {limit} bytes, `$ref`s included; shorten lists or remove old flags")]
     TooLarge { limit: usize },
     #[error("not JSON: {0}")]
@@ -30,30 +30,28 @@ pub enum Problem {
     TooManyFlags { limit: usize },
     #[error("more than {limit} rule nodes in all, `$ref`s included; simplify the rules")]
     TooManyNodes { limit: usize },
-    #[error("rules nest deeper than {limit}; flatten them, and see that no `$ref` leads to itself")]
+    #[error("rules nest deeper than {limit}; flatten them, and check for `$ref` cycles")]
     TooDeep { limit: usize },
     #[error("state `{0}` is unknown; use ENABLED or DISABLED")]
     State(String),
-    #[error(
-        "names variant `{0}`, which `variants` does not have; add it there or name one that is"
-    )]
+    #[error("variant `{0}` is not in `variants`; add it there or use one of those")]
     UnknownVariant(String),
     #[error("operator `{operator}` is unknown; use one of {known}")]
     Operator { operator: String, known: &'static str },
-    #[error("a rule is an object with exactly one key, its operator, but this one has {0}")]
+    #[error("a rule is an object with exactly one key, its operator, but this one has {0} keys")]
     RuleShape(usize),
     #[error("`{operator}` takes {expected}, but has {found}")]
     Arguments { operator: String, expected: &'static str, found: usize },
-    #[error("a list may hold rules only as the second argument of `in`; write plain values here")]
+    #[error("a list may contain rules only as the second argument of `in`; use plain values here")]
     ComputedList,
     #[error("evaluator `{0}` does not exist; define it under `$evaluators`")]
     Reference(String),
-    #[error("`{0}` is no attribute; name one, as in {{\"var\": \"targetingKey\"}}")]
+    #[error("`{0}` is not an attribute; use a name, as in {{\"var\": \"targetingKey\"}}")]
     Attribute(String),
-    #[error("weights must be whole numbers of at least 0, and sum to between 1 and 2147483647")]
+    #[error("weights must be whole numbers from 0, with a total from 1 to 2147483647")]
     Weights,
-    #[error("`{0}` compares no versions; use =, !=, <, <=, >, >=, ~ or ^")]
+    #[error("`{0}` is not a version operator; use =, !=, <, <=, >, >=, ~ or ^")]
     VersionOperator(String),
-    #[error("`{0}` is no semantic version; write it as in 1.4.2")]
+    #[error("`{0}` is not a semantic version; use the form 1.4.2")]
     Version(String),
 }

@@ -1,8 +1,9 @@
-//! Feature flags in flagd's own format, compiled once and evaluated without allocating.
+//! Feature flags in flagd's format, compiled once and evaluated without allocation (except `cat`).
 //!
-//! A definition is parsed into a [`FlagSet`]: every rule becomes a small tree whose attributes are
-//! numbered, so that a sidecar resolves names (`headers.x-beta`) when it is configured, not while a
-//! request waits. Server and sidecar run this same code, hence they agree.
+//! [`FlagSet`] is a compiled definition. Each targeting rule is a tree, and attributes
+//! (`headers.x-beta`) are numbered across all rules, so that a caller can resolve their names when
+//! it is configured instead of at every evaluation. Server and sidecar use the same code and
+//! therefore agree.
 
 mod compile;
 mod context;
@@ -12,32 +13,32 @@ mod rule;
 mod value;
 mod version;
 
-pub use context::{AttributeId, AttributePath, Context, JsonContext};
+pub use context::{AttributeId, AttributePath, EvaluationContext, JsonContext};
 pub use definition::{Flag, FlagSet};
-pub use error::{FlagError, Problem};
+pub use error::{FlagError, FlagErrorKind};
 pub use value::Value;
 
 use serde_json::{Map, Value as Json};
 
-/// Why a flag has the value it has, in OpenFeature's words.
+/// Reason of a resolved value, as defined by OpenFeature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// The flag has no rule.
+    /// The flag has no targeting rule.
     Static,
-    /// A rule chose.
+    /// The rule selected the variant.
     TargetingMatch,
-    /// A rule chose by a pseudo-random split of users.
+    /// The rule selected the variant by a pseudo-random split.
     Split,
-    /// The rule had no answer for this user.
+    /// The rule evaluated to null, so the default variant is used.
     Default,
-    /// The flag is switched off.
+    /// The flag is disabled.
     Disabled,
-    /// The rule's answer names no variant.
+    /// The rule evaluated to something that is not the name of a variant.
     Error,
 }
 
 impl Reason {
-    /// As OpenFeature spells it.
+    /// OpenFeature's name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -51,16 +52,16 @@ impl Reason {
     }
 }
 
-/// A flag's answer for one user.
+/// Result of evaluating a flag.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Evaluation<'a> {
-    /// The variant's value; `None` leaves it to the caller's own default.
+pub struct FlagEvaluation<'a> {
+    /// Value of the variant. For `None` the caller uses its own default.
     pub value: Option<&'a Json>,
-    /// The variant's name.
+    /// Name of the variant.
     pub variant: Option<&'a str>,
-    /// How the answer came about.
+    /// How the value was resolved.
     pub reason: Reason,
-    /// The flag's metadata, with that of its set beneath.
+    /// Metadata of the set, overridden by that of the flag.
     pub metadata: &'a Map<String, Json>,
 }
 

@@ -1,18 +1,18 @@
-//! Compiled rules, and what they evaluate to.
+//! Compiled rules and their evaluation.
 
 use std::{borrow::Cow, cell::Cell, cmp::Ordering};
 
 use serde_json::Value as Json;
 
 use super::{
-    context::{AttributeId, AttributePath, Context},
+    context::{AttributeId, AttributePath, EvaluationContext},
     value::Value,
     version::VersionOperator,
 };
 use crate::bucket::{Murmur3, scale};
 
-/// One node of a compiled rule. Trees are bounded in depth and size when they are compiled, so that
-/// evaluation may recurse.
+/// A node of a compiled rule. The compiler bounds depth and size of the tree, so evaluation may
+/// recurse.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Rule {
     Constant(Json),
@@ -22,7 +22,7 @@ pub(super) enum Rule {
     },
     FlagKey,
     Timestamp,
-    /// Condition, answer, condition, answer … and perhaps a last answer.
+    /// Condition, result, condition, result …, and optionally a final result.
     If(Vec<Self>),
     And(Vec<Self>),
     Or(Vec<Self>),
@@ -38,7 +38,7 @@ pub(super) enum Rule {
         sides: Box<[Self; 3]>,
     },
     In(Box<[Self; 2]>),
-    /// `in` with a list that itself holds rules.
+    /// `in` with a list that contains rules.
     InAny {
         needle: Box<Self>,
         items: Vec<Self>,
@@ -65,35 +65,38 @@ pub(super) enum Comparison {
     GreaterOrEqual,
 }
 
-/// A split of users by weight. Listed order matters: a user stays where he is while boundaries
-/// before him do not move.
+/// flagd's `fractional`: a split of users by weight. Shares are intervals in listed order, so a
+/// change of weights moves only users next to a moved boundary.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Fractional {
-    /// What users are told apart by; flag key and targeting key if it is absent or null.
+    /// The value that is hashed. If it is absent or null, flag key and targeting key are.
     pub(super) by: Option<Box<Rule>>,
-    /// Where each answer's share ends, and the answer.
+    /// Exclusive upper end of each share, ascending, and its result.
     pub(super) shares: Vec<(u32, Rule)>,
     pub(super) total: u32,
     pub(super) targeting_key: AttributeId,
 }
 
-/// All that one evaluation looks at.
-pub(super) struct Scope<'a, C: ?Sized> {
+/// Inputs of one evaluation.
+pub(super) struct EvaluationScope<'a, C: ?Sized> {
     pub(super) context: &'a C,
     pub(super) attributes: &'a [AttributePath],
     pub(super) flag_key: &'a str,
-    /// Set once a split took part in the answer.
+    /// Set when a `fractional` selects a share.
     pub(super) split: Cell<bool>,
 }
 
-impl<'a, C: Context + ?Sized> Scope<'a, C> {
+impl<'a, C: EvaluationContext + ?Sized> EvaluationScope<'a, C> {
     fn attribute(&self, id: AttributeId) -> Value<'a> {
         self.attributes.get(id.0).map_or(Value::Null, |path| self.context.attribute(id, path))
     }
 }
 
 impl Rule {
-    pub(super) fn evaluate<'a, C: Context + ?Sized>(&'a self, scope: &Scope<'a, C>) -> Value<'a> {
+    pub(super) fn evaluate<'a, C: EvaluationContext + ?Sized>(
+        &'a self,
+        scope: &EvaluationScope<'a, C>,
+    ) -> Value<'a> {
         match self {
             Self::Constant(json) => Value::from(json),
             Self::Attribute { id, default } => match (scope.attribute(*id), default) {
@@ -146,24 +149,27 @@ impl Rule {
     }
 }
 
-fn evaluate_if<'a, C: Context + ?Sized>(branches: &'a [Rule], scope: &Scope<'a, C>) -> Value<'a> {
+fn evaluate_if<'a, C: EvaluationContext + ?Sized>(
+    branches: &'a [Rule],
+    scope: &EvaluationScope<'a, C>,
+) -> Value<'a> {
     let mut rest = branches;
     loop {
         match rest {
             [] => return Value::Null,
             [last] => return last.evaluate(scope),
-            [condition, answer, ..] if condition.evaluate(scope).is_truthy() => {
-                return answer.evaluate(scope);
+            [condition, result, ..] if condition.evaluate(scope).is_truthy() => {
+                return result.evaluate(scope);
             }
             [_, _, others @ ..] => rest = others,
         }
     }
 }
 
-/// The first value that ends the search, else the last one: how `and` and `or` answer.
-fn last_until<'a, C: Context + ?Sized>(
+/// The first value for which `ends` holds, else the last value: the semantics of `and` and `or`.
+fn last_until<'a, C: EvaluationContext + ?Sized>(
     rules: &'a [Rule],
-    scope: &Scope<'a, C>,
+    scope: &EvaluationScope<'a, C>,
     ends: impl Fn(&Value<'a>) -> bool,
 ) -> Value<'a> {
     let mut value = Value::Null;
@@ -176,10 +182,10 @@ fn last_until<'a, C: Context + ?Sized>(
     value
 }
 
-/// A test on two strings; false if either is none.
-fn texts<'a, C: Context + ?Sized>(
+/// A test on two strings; false if either side is not a string.
+fn texts<'a, C: EvaluationContext + ?Sized>(
     sides: &'a [Rule; 2],
-    scope: &Scope<'a, C>,
+    scope: &EvaluationScope<'a, C>,
     test: impl Fn(&str, &str) -> bool,
 ) -> Value<'a> {
     let [left, right] = sides;
@@ -204,7 +210,7 @@ impl Comparison {
         })
     }
 
-    /// Whether it orders its sides, so that a third one makes sense: `low < middle < high`.
+    /// Whether it accepts a third side: `low < middle < high`.
     pub(super) const fn is_order(self) -> bool {
         matches!(self, Self::Less | Self::LessOrEqual | Self::Greater | Self::GreaterOrEqual)
     }
@@ -224,7 +230,10 @@ impl Comparison {
 }
 
 impl Fractional {
-    fn evaluate<'a, C: Context + ?Sized>(&'a self, scope: &Scope<'a, C>) -> Value<'a> {
+    fn evaluate<'a, C: EvaluationContext + ?Sized>(
+        &'a self,
+        scope: &EvaluationScope<'a, C>,
+    ) -> Value<'a> {
         let mut hash = Murmur3::default();
         match self.by.as_ref().map(|by| by.evaluate(scope)) {
             Some(Value::Text(text)) => hash.update(text.as_bytes()),
@@ -240,6 +249,6 @@ impl Fractional {
         let at = scale(hash.finish(), self.total);
         let share = self.shares.iter().find(|(end, _)| at < *end);
         scope.split.set(true);
-        share.map_or(Value::Null, |(_, answer)| answer.evaluate(scope))
+        share.map_or(Value::Null, |(_, result)| result.evaluate(scope))
     }
 }

@@ -33,10 +33,10 @@ fn holds(condition: Json, context: Json) -> bool {
     variant.as_deref() == Some("yes")
 }
 
-fn problem(rule: Json) -> (String, Problem) {
+fn kind(rule: Json) -> (String, FlagErrorKind) {
     let error = set(&rule).unwrap_err();
     assert_eq!(error.flag.as_deref(), Some("f"));
-    (error.path, error.problem)
+    (error.path, error.kind)
 }
 
 #[test]
@@ -85,14 +85,14 @@ fn operators_follow_json_logic() {
 }
 
 #[test]
-fn a_key_with_dots_is_found_before_a_path() {
+fn a_key_with_dots_takes_precedence_over_a_path() {
     let condition = json!({"==": [{"var": "a.b"}, 1]});
     assert!(holds(condition.clone(), json!({"a.b": 1, "a": {"b": 2}})));
     assert!(holds(condition, json!({"a": {"b": 1}})));
 }
 
 #[test]
-fn reasons_tell_how_the_answer_came_about() {
+fn reasons_follow_openfeature() {
     let none = json!({});
     let answer = |rule| variant_of(&rule, &none);
     let named = |name: &str, reason| (Some(name.to_owned()), reason);
@@ -107,13 +107,13 @@ fn reasons_tell_how_the_answer_came_about() {
         answer(json!({"fractional": ["user", ["yes", 1], ["no", 0]]})),
         named("yes", Reason::Split)
     );
-    // Without a key to split by there is no answer.
+    // Without a key to hash, `fractional` is null.
     assert_eq!(answer(json!({"fractional": [["yes"], ["no"]]})), named("no", Reason::Default));
     assert_eq!(answer(json!({"fractional": [7, ["yes"], ["no"]]})), named("no", Reason::Default));
 }
 
 #[test]
-fn disabled_flags_and_flags_without_default_leave_it_to_the_caller() {
+fn disabled_flags_and_flags_without_default_have_no_value() {
     let set = FlagSet::parse(
         r#"{"metadata": {"owner": "a", "team": "t"}, "flags": {
             "off": {"state": "DISABLED", "variants": {"x": 1}, "defaultVariant": "x"},
@@ -132,37 +132,37 @@ fn disabled_flags_and_flags_without_default_leave_it_to_the_caller() {
 }
 
 #[test]
-fn errors_name_the_place_and_the_way_out() {
-    let (path, found) = problem(json!({"if": [{"==": [{"vra": "x"}, 1]}, "yes"]}));
+fn errors_carry_kind_and_location() {
+    let (path, found) = kind(json!({"if": [{"==": [{"vra": "x"}, 1]}, "yes"]}));
     assert_eq!(path, "flags.f.targeting.if[0].==[0].vra");
-    assert!(matches!(found, Problem::Operator { operator, .. } if operator == "vra"));
+    assert!(matches!(found, FlagErrorKind::Operator { operator, .. } if operator == "vra"));
 
-    let (path, found) = problem(json!({"if": [{"in": [1, 2], "or": []}]}));
-    assert_eq!((path.as_str(), found), ("flags.f.targeting.if[0]", Problem::RuleShape(2)));
+    let (path, found) = kind(json!({"if": [{"in": [1, 2], "or": []}]}));
+    assert_eq!((path.as_str(), found), ("flags.f.targeting.if[0]", FlagErrorKind::RuleShape(2)));
 
-    let (path, found) = problem(json!({"fractional": [["yes", 1], ["no", 0.5]]}));
-    assert_eq!((path.as_str(), found), ("flags.f.targeting.fractional[1]", Problem::Weights));
+    let (path, found) = kind(json!({"fractional": [["yes", 1], ["no", 0.5]]}));
+    assert_eq!((path.as_str(), found), ("flags.f.targeting.fractional[1]", FlagErrorKind::Weights));
 
-    assert!(matches!(problem(json!({"fractional": [["yes", 0]]})).1, Problem::Weights));
-    assert!(matches!(problem(json!({"fractional": [["yes", -1]]})).1, Problem::Weights));
+    assert!(matches!(kind(json!({"fractional": [["yes", 0]]})).1, FlagErrorKind::Weights));
+    assert!(matches!(kind(json!({"fractional": [["yes", -1]]})).1, FlagErrorKind::Weights));
     assert!(matches!(
-        problem(json!({"fractional": [["yes", 2_147_483_647], ["no", 2_147_483_647]]})).1,
-        Problem::Weights
+        kind(json!({"fractional": [["yes", 2_147_483_647], ["no", 2_147_483_647]]})).1,
+        FlagErrorKind::Weights
     ));
-    assert!(matches!(problem(json!({"fractional": []})).1, Problem::Weights));
-    assert!(matches!(problem(json!({"==": [1]})).1, Problem::Arguments { found: 1, .. }));
-    assert!(matches!(problem(json!({"var": ""})).1, Problem::Attribute(_)));
-    assert!(matches!(problem(json!({"var": 1})).1, Problem::Attribute(_)));
-    assert!(matches!(problem(json!({"$ref": "nope"})).1, Problem::Reference(_)));
-    assert!(matches!(problem(json!({"$ref": "loop"})).1, Problem::TooDeep { .. }));
-    assert!(matches!(problem(json!({"if": [[{"var": "x"}]]})).1, Problem::ComputedList));
+    assert!(matches!(kind(json!({"fractional": []})).1, FlagErrorKind::Weights));
+    assert!(matches!(kind(json!({"==": [1]})).1, FlagErrorKind::Arguments { found: 1, .. }));
+    assert!(matches!(kind(json!({"var": ""})).1, FlagErrorKind::Attribute(_)));
+    assert!(matches!(kind(json!({"var": 1})).1, FlagErrorKind::Attribute(_)));
+    assert!(matches!(kind(json!({"$ref": "nope"})).1, FlagErrorKind::Reference(_)));
+    assert!(matches!(kind(json!({"$ref": "loop"})).1, FlagErrorKind::TooDeep { .. }));
+    assert!(matches!(kind(json!({"if": [[{"var": "x"}]]})).1, FlagErrorKind::ComputedList));
     assert!(matches!(
-        problem(json!({"sem_ver": [{"var": "v"}, "=~", "1.0.0"]})).1,
-        Problem::VersionOperator(_)
+        kind(json!({"sem_ver": [{"var": "v"}, "=~", "1.0.0"]})).1,
+        FlagErrorKind::VersionOperator(_)
     ));
     assert!(matches!(
-        problem(json!({"sem_ver": [{"var": "v"}, "=", "one"]})).1,
-        Problem::Version(_)
+        kind(json!({"sem_ver": [{"var": "v"}, "=", "one"]})).1,
+        FlagErrorKind::Version(_)
     ));
 }
 
@@ -170,28 +170,28 @@ fn errors_name_the_place_and_the_way_out() {
 fn definitions_must_be_complete() {
     let error = |text: &str| {
         let error = FlagSet::parse(text).unwrap_err();
-        (error.path, error.problem)
+        (error.path, error.kind)
     };
-    assert!(matches!(error("{"), (_, Problem::Json(_))));
-    assert!(matches!(error("[]"), (path, Problem::Type { .. }) if path == "$"));
-    assert!(matches!(error("{}"), (path, Problem::Missing(_)) if path == "flags"));
+    assert!(matches!(error("{"), (_, FlagErrorKind::Json(_))));
+    assert!(matches!(error("[]"), (path, FlagErrorKind::Type { .. }) if path == "$"));
+    assert!(matches!(error("{}"), (path, FlagErrorKind::Missing(_)) if path == "flags"));
     assert!(matches!(
         error(r#"{"flags": {"f": {"state": "ENABLED"}}}"#),
-        (path, Problem::Missing(_)) if path == "flags.f.variants"
+        (path, FlagErrorKind::Missing(_)) if path == "flags.f.variants"
     ));
     assert!(matches!(
         error(r#"{"flags": {"f": {"variants": {}}}}"#),
-        (path, Problem::Missing(_)) if path == "flags.f.variants"
+        (path, FlagErrorKind::Missing(_)) if path == "flags.f.variants"
     ));
     assert!(matches!(
         error(r#"{"flags": {"f": {"state": "ON", "variants": {"a": 1}}}}"#),
-        (path, Problem::State(_)) if path == "flags.f.state"
+        (path, FlagErrorKind::State(_)) if path == "flags.f.state"
     ));
     assert!(matches!(
         error(r#"{"flags": {"f": {"variants": {"a": 1}, "defaultVariant": "b"}}}"#),
-        (path, Problem::UnknownVariant(_)) if path == "flags.f.defaultVariant"
+        (path, FlagErrorKind::UnknownVariant(_)) if path == "flags.f.defaultVariant"
     ));
-    assert!(matches!(error(&" ".repeat(1 << 21)), (_, Problem::TooLarge { .. })));
+    assert!(matches!(error(&" ".repeat(1 << 21)), (_, FlagErrorKind::TooLarge { .. })));
     assert_eq!(FlagSet::parse("null").unwrap(), FlagSet::default());
 }
 
@@ -199,12 +199,12 @@ fn definitions_must_be_complete() {
 fn definitions_are_bounded() {
     let nested = |levels| (0..levels).fold(json!(true), |rule, _| json!({"!": rule}));
     assert!(set(&nested(32)).is_ok());
-    assert!(matches!(problem(nested(33)).1, Problem::TooDeep { limit: 32 }));
+    assert!(matches!(kind(nested(33)).1, FlagErrorKind::TooDeep { limit: 32 }));
 
     let wide = json!({"or": vec![json!(1); 10_001]});
-    assert!(matches!(problem(wide).1, Problem::TooManyNodes { .. }));
+    assert!(matches!(kind(wide).1, FlagErrorKind::TooManyNodes { .. }));
 
-    // References that double at each level: small to write, exponential to expand.
+    // References that double at each level expand exponentially.
     let mut evaluators = serde_json::Map::new();
     evaluators.insert("e0".into(), json!(true));
     for level in 1..25 {
@@ -215,9 +215,12 @@ fn definitions_are_bounded() {
         "f": {"variants": {"a": 1}, "targeting": {"$ref": "e24"}},
     }});
     let error = FlagSet::from_json(&bomb).unwrap_err();
-    assert!(matches!(error.problem, Problem::TooManyNodes { .. } | Problem::TooDeep { .. }));
+    assert!(matches!(
+        error.kind,
+        FlagErrorKind::TooManyNodes { .. } | FlagErrorKind::TooDeep { .. }
+    ));
 
-    // A large list, referred to often.
+    // Many references to a large list.
     let list: Vec<_> = (0..10_000).map(|n| json!(n)).collect();
     let bomb = json!({
         "$evaluators": {"big": {"in": [{"var": "x"}, list]}},
@@ -227,12 +230,12 @@ fn definitions_are_bounded() {
         }},
     });
     let error = FlagSet::from_json(&bomb).unwrap_err();
-    assert!(matches!(error.problem, Problem::TooLarge { .. }), "{error}");
+    assert!(matches!(error.kind, FlagErrorKind::TooLarge { .. }), "{error}");
 
     let flags: serde_json::Map<_, _> =
         (0..1001).map(|n| (format!("f{n}"), json!({"variants": {"a": 1}}))).collect();
     let error = FlagSet::from_json(&json!({ "flags": flags })).unwrap_err();
-    assert!(matches!(error.problem, Problem::TooManyFlags { .. }));
+    assert!(matches!(error.kind, FlagErrorKind::TooManyFlags { .. }));
 }
 
 #[test]
@@ -283,9 +286,9 @@ fn any_json() -> impl Strategy<Value = Json> {
 }
 
 proptest! {
-    /// Whatever a rule says and a context holds, there is an error or an answer, never a panic.
+    /// Arbitrary rules and contexts end in an error or a value, never in a panic.
     #[test]
-    fn hostile_rules_and_contexts_are_survived(rule in any_json(), context in any_json()) {
+    fn arbitrary_rules_and_contexts_do_not_panic(rule in any_json(), context in any_json()) {
         if let Ok(set) = set(&rule) {
             let context = JsonContext { attributes: &context, unix_seconds: 0 };
             prop_assert!(set.evaluate("f", &context).is_some());
@@ -293,7 +296,7 @@ proptest! {
     }
 
     #[test]
-    fn shares_are_as_wide_as_their_weights(weights in prop::collection::vec(0_u32..100, 1..6)) {
+    fn fractional_shares_match_their_weights(weights in prop::collection::vec(0_u32..100, 1..6)) {
         prop_assume!(weights.iter().sum::<u32>() > 0);
         let variants: serde_json::Map<_, _> =
             (0..weights.len()).map(|n| (n.to_string(), json!(n))).collect();
@@ -303,19 +306,19 @@ proptest! {
             "variants": variants, "targeting": {"fractional": shares},
         }}})).unwrap();
         let users = 3000_usize;
-        let mut got = vec![0_usize; weights.len()];
+        let mut counts = vec![0_usize; weights.len()];
         for user in 0..users {
             let context = json!({"targetingKey": format!("u{user}")});
             let context = JsonContext { attributes: &context, unix_seconds: 0 };
             let value = set.evaluate("f", &context).unwrap().value.unwrap();
-            got[usize::try_from(value.as_u64().unwrap()).unwrap()] += 1;
+            counts[usize::try_from(value.as_u64().unwrap()).unwrap()] += 1;
         }
         let total: u32 = weights.iter().sum();
-        for (got, weight) in got.iter().zip(&weights) {
+        for (count, weight) in counts.iter().zip(&weights) {
             let expected = f64::from(*weight) / f64::from(total) * users as f64;
             // Six standard deviations of a fair coin over 3000 users.
-            prop_assert!((*got as f64 - expected).abs() < 165.0, "{got} {expected}");
-            prop_assert!(*weight > 0 || *got == 0);
+            prop_assert!((*count as f64 - expected).abs() < 165.0, "{count} {expected}");
+            prop_assert!(*weight > 0 || *count == 0);
         }
     }
 }

@@ -1,23 +1,23 @@
-//! Values that rules compute with, and JsonLogic's rules of comparing them, which are JavaScript's.
+//! Values of rules, with JsonLogic's (JavaScript's) comparisons.
 
 use std::{borrow::Cow, cmp::Ordering};
 
 use serde_json::Value as Json;
 
-/// A value during evaluation: borrowed from the rule or the user's context wherever it can be.
+/// A value during evaluation, borrowed from the rule or the context where possible.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value<'a> {
-    /// Nothing, or an attribute that the context lacks.
+    /// Null, or an absent attribute.
     Null,
-    /// True or false.
+    /// A boolean.
     Bool(bool),
-    /// Any number.
+    /// A number.
     Number(f64),
-    /// A string; owned only if a rule put it together.
+    /// A string; owned only as the result of `cat`.
     Text(Cow<'a, str>),
-    /// A list of plain values, to look something up in.
+    /// A list of plain values, for `in`.
     Items(&'a [Json]),
-    /// An object: it can be there or not, and nothing else.
+    /// An object. Rules can only test whether it is present.
     Object,
 }
 
@@ -41,7 +41,7 @@ impl<'a> From<&'a Json> for Value<'a> {
 }
 
 impl Value<'_> {
-    /// Whether a condition of this value holds.
+    /// Truthiness, as in JavaScript (an empty list is falsy, as in JsonLogic).
     #[must_use]
     pub fn is_truthy(&self) -> bool {
         match self {
@@ -54,7 +54,7 @@ impl Value<'_> {
         }
     }
 
-    /// Equal in type and value (`===`). Lists and objects equal nothing.
+    /// `===`: equal in type and value. Lists and objects are never equal.
     #[must_use]
     pub fn strictly_equals(&self, other: &Self) -> bool {
         match (self, other) {
@@ -66,7 +66,7 @@ impl Value<'_> {
         }
     }
 
-    /// Equal once numbers, truth values and strings of digits are taken alike (`==`).
+    /// `==`: equal after conversion to numbers, unless both are strings.
     #[must_use]
     pub fn loosely_equals(&self, other: &Self) -> bool {
         match (self, other) {
@@ -77,7 +77,7 @@ impl Value<'_> {
         }
     }
 
-    /// Strings by their bytes, all else as numbers; `None` if there is no order.
+    /// Order of strings by bytes, of other values as numbers; `None` if they are not comparable.
     #[must_use]
     pub fn order(&self, other: &Self) -> Option<Ordering> {
         match (self, other) {
@@ -86,7 +86,7 @@ impl Value<'_> {
         }
     }
 
-    /// Whether a string holds this one, or a list this value.
+    /// `in`: whether a string contains this string, or a list this value.
     #[must_use]
     pub fn is_in(&self, haystack: &Self) -> bool {
         match (haystack, self) {
@@ -98,7 +98,7 @@ impl Value<'_> {
         }
     }
 
-    /// Appends the value as text, as `cat` joins it.
+    /// Appends the value as text, for `cat`.
     pub(super) fn append_to(&self, out: &mut String) {
         match self {
             Self::Null | Self::Items(_) | Self::Object => {}

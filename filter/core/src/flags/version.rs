@@ -1,4 +1,4 @@
-//! `sem_ver`: comparing semantic versions as flagd does.
+//! flagd's `sem_ver`: comparison of semantic versions.
 
 use std::cmp::Ordering;
 
@@ -32,7 +32,7 @@ impl VersionOperator {
         })
     }
 
-    /// Whether the comparison holds; never if one side is no version.
+    /// Whether the comparison holds; false if a side is not a version.
     pub(super) fn holds(self, left: &str, right: &str) -> bool {
         let (Some(left), Some(right)) = (parse(left), parse(right)) else {
             return false;
@@ -51,7 +51,7 @@ impl VersionOperator {
     }
 }
 
-/// Versions may start with `v` and leave out trailing zeros: `v1`, `1.2`.
+/// Parses a version. A leading `v` and omitted trailing zeros are accepted: `v1`, `1.2`.
 pub(super) fn parse(text: &str) -> Option<Version> {
     let text = text.strip_prefix('v').unwrap_or(text);
     if let Ok(version) = Version::parse(text) {

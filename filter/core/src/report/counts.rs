@@ -1,19 +1,22 @@
-//! What was counted since the last report was sealed.
+//! Counts since the last report was built.
 
 use tidegate_proto::report::v1::{BusinessCounts, VersionCounts};
 
-use super::{Key, Seen};
-use crate::{histogram::Histogram, load::Load, outcome::Outcome, utilization::Utilization};
+use super::{RequestRecord, VersionKey};
+use crate::{
+    histogram::Histogram, orca::OrcaLoad, outcome::Outcome, utilization::UtilizationHistogram,
+};
 
-/// Versions counted apart between two reports. A sidecar that meets more of them is misconfigured,
-/// and must not eat its Envoy's memory.
-const MAX_KEYS: usize = 512;
-/// Business rules counted apart for one version. A service has few, and may get others now and then.
+/// Limit of versions counted between two reports. It bounds the memory of a sidecar that is
+/// misconfigured or routes to arbitrary clusters.
+const MAX_VERSIONS: usize = 512;
+/// Limit of business rules counted per version. A service has at most four at a time, but a
+/// configuration change may replace them between two reports.
 const MAX_RULES: usize = 16;
 
-/// Counts by version, ascending by key.
+/// Entries ascending by key.
 #[derive(Debug, Default)]
-pub(super) struct Counts(Vec<Entry>);
+pub(super) struct CountsByVersion(Vec<Entry>);
 
 #[derive(Debug)]
 struct Entry {
@@ -24,14 +27,14 @@ struct Entry {
     client_errors: u64,
     cancelled: u64,
     latency: Histogram,
-    cpu: Utilization,
-    memory: Utilization,
-    disk: Utilization,
+    cpu: UtilizationHistogram,
+    memory: UtilizationHistogram,
+    disk: UtilizationHistogram,
     business: Vec<BusinessCounts>,
 }
 
 impl Entry {
-    fn new(key: Key<'_>) -> Self {
+    fn new(key: VersionKey<'_>) -> Self {
         Self {
             service: key.service.into(),
             version: key.version.into(),
@@ -40,20 +43,20 @@ impl Entry {
             client_errors: 0,
             cancelled: 0,
             latency: Histogram::default(),
-            cpu: Utilization::default(),
-            memory: Utilization::default(),
-            disk: Utilization::default(),
+            cpu: UtilizationHistogram::default(),
+            memory: UtilizationHistogram::default(),
+            disk: UtilizationHistogram::default(),
             business: Vec::new(),
         }
     }
 
-    fn key(&self) -> Key<'_> {
-        Key { service: &self.service, version: &self.version, release: &self.release }
+    fn key(&self) -> VersionKey<'_> {
+        VersionKey { service: &self.service, version: &self.version, release: &self.release }
     }
 
-    fn add(&mut self, seen: &Seen<'_>) {
-        match seen.outcome {
-            // How long a client waited before it left says nothing about the answer's latency.
+    fn add(&mut self, request: &RequestRecord<'_>) {
+        match request.outcome {
+            // The time until the client disconnects is not a latency of the version.
             Outcome::Cancelled => {
                 self.cancelled += 1;
                 return;
@@ -62,46 +65,45 @@ impl Entry {
             Outcome::ClientError => self.client_errors += 1,
             Outcome::Success => {}
         }
-        self.latency.record(seen.duration);
-        let Load { cpu, memory, disk } = seen.load;
-        for (samples, said) in
+        self.latency.record(request.duration);
+        let OrcaLoad { cpu, memory, disk } = request.load;
+        for (samples, sample) in
             [(&mut self.cpu, cpu), (&mut self.memory, memory), (&mut self.disk, disk)]
         {
-            if let Some(fraction) = said {
+            if let Some(fraction) = sample {
                 samples.record(fraction);
             }
         }
-        for (rule, ended_well) in &seen.business {
-            self.count_business(rule, *ended_well);
+        for (rule, good) in &request.business {
+            self.count_business(rule, *good);
         }
     }
 
-    fn count_business(&mut self, rule: &str, ended_well: bool) {
-        let known = self.business.iter().position(|counts| counts.rule == rule);
-        if known.is_none() && self.business.len() < MAX_RULES {
+    fn count_business(&mut self, rule: &str, good: bool) {
+        let existing = self.business.iter().any(|counts| counts.rule == rule);
+        if !existing && self.business.len() < MAX_RULES {
             self.business.push(BusinessCounts { rule: rule.to_owned(), ..Default::default() });
         }
-        let at = known.unwrap_or(self.business.len().saturating_sub(1));
-        if let Some(counts) = self.business.get_mut(at).filter(|counts| counts.rule == rule) {
+        if let Some(counts) = self.business.iter_mut().find(|counts| counts.rule == rule) {
             counts.requests += 1;
-            counts.bad += u64::from(!ended_well);
+            counts.bad += u64::from(!good);
         }
     }
 }
 
-impl Counts {
-    /// Counts a request; false if there is no room for its version.
-    pub(super) fn record(&mut self, key: Key<'_>, seen: &Seen<'_>) -> bool {
+impl CountsByVersion {
+    /// Counts a request; false if its version is new and the limit of versions is reached.
+    pub(super) fn record(&mut self, key: VersionKey<'_>, request: &RequestRecord<'_>) -> bool {
         let at = match self.0.binary_search_by(|entry| entry.key().cmp(&key)) {
             Ok(at) => at,
-            Err(_) if self.0.len() >= MAX_KEYS => return false,
+            Err(_) if self.0.len() >= MAX_VERSIONS => return false,
             Err(at) => {
                 self.0.insert(at, Entry::new(key));
                 at
             }
         };
         if let Some(entry) = self.0.get_mut(at) {
-            entry.add(seen);
+            entry.add(request);
         }
         true
     }
@@ -110,7 +112,7 @@ impl Counts {
         self.0.is_empty()
     }
 
-    /// Hands out all counts, and how many requests they stand for, and starts anew.
+    /// Takes all counts, and the number of requests in them.
     pub(super) fn take(&mut self) -> (Vec<VersionCounts>, u64) {
         let mut total = 0_u64;
         let counts = self.0.drain(..).map(|entry| {

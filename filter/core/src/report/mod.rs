@@ -1,8 +1,14 @@
-//! Telling the control plane what was counted: at least once on the wire, exactly once in the sums.
+//! Builds and retransmits reports to the control plane: at-least-once delivery, exactly-once
+//! counts.
 //!
-//! A [`Reporter`] does no I/O. It says when a report is due and gives its bytes; whoever drives it
-//! says what became of them. One report is in flight at a time, and the same bytes under the same
-//! number are sent again until that number is acknowledged.
+//! A [`Reporter`] does no I/O. The caller must
+//! - call [`Reporter::poll`] every [`Reporter::tick_period`] and send the bytes that it returns;
+//! - report the result of each call with exactly one of [`Reporter::on_response`],
+//!   [`Reporter::on_failure`] and [`Reporter::on_rejected`].
+//!
+//! One report is in flight at a time. The same bytes with the same sequence number are sent again
+//! until the control plane acknowledges the number, so it can count each (instance, sequence) once.
+//! Requests that finish meanwhile are counted for the next report.
 
 mod counts;
 
@@ -11,110 +17,112 @@ use std::{ops::RangeInclusive, time::Duration};
 use prost::{DecodeError, Message as _};
 use tidegate_proto::report::v1::{ReportRequest, ReportResponse};
 
-use self::counts::Counts;
-use crate::{load::Load, outcome::Outcome};
+use self::counts::CountsByVersion;
+use crate::{orca::OrcaLoad, outcome::Outcome};
 
-/// The report intervals that may be asked for, in milliseconds.
+/// Range of the report interval, in milliseconds.
 pub const INTERVAL_MS: RangeInclusive<u32> = 50..=60_000;
-/// Without counts a report still says every so often that the sidecar is there.
+/// Interval of reports without counts.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// A call that was neither answered nor failed by then is given up. Calls have a shorter deadline
-/// of their own; this is for hosts that forget to tell.
-const LOST: Duration = Duration::from_secs(10);
-/// How long to wait after a first failure; doubled with each further one, up to `RETRY_MAX`.
+/// A call without a result counts as failed after this time. The gRPC deadline is shorter; this
+/// handles hosts that drop the callback.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Delay after the first failure. It doubles with each further one, up to `RETRY_MAX`.
 const RETRY_MIN: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(4);
 const TICK_MAX: Duration = Duration::from_secs(1);
 
-/// Who reports: one filter instance of one Envoy.
+/// Identity of a filter instance. Each Envoy thread runs its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reporting {
+pub struct ReporterId {
     /// Envoy's `node.id`.
     pub node_id: String,
-    /// Random number that tells the instances of a node apart.
+    /// Random number, unique among the instances of a node.
     pub instance: u64,
 }
 
-/// What a report says of the configuration in force when it is sealed.
+/// The fields of a report that come from the active configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InForce<'a> {
+pub struct ActiveConfig<'a> {
     /// [`FilterConfig::fleet`](crate::config::FilterConfig::fleet).
     pub fleet: &'a str,
     /// [`FilterConfig::version`](crate::config::FilterConfig::version).
     pub config_version: &'a str,
     /// [`FilterConfig::standalone`](crate::config::FilterConfig::standalone).
-    pub wants_config: bool,
+    pub config_requested: bool,
 }
 
-/// The version that a finished request is counted for.
+/// Key under which a finished request is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Key<'a> {
-    /// The service.
+pub struct VersionKey<'a> {
+    /// Name of the service.
     pub service: &'a str,
-    /// The version that really served.
+    /// The version that served the request.
     pub version: &'a str,
-    /// The release that ran when the request was decided, or empty.
+    /// The release that was running when the request was routed, or empty.
     pub release: &'a str,
 }
 
-/// What is counted of a finished request.
+/// A finished request, as it is counted.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Seen<'a> {
-    /// What became of it.
+pub struct RequestRecord<'a> {
+    /// Outcome, attributed to the version.
     pub outcome: Outcome,
-    /// How long it took.
+    /// Total duration of the request.
     pub duration: Duration,
-    /// How busy the instance that answered said it was.
-    pub load: Load,
-    /// The business rules that it falls under, and whether it ended well by each.
+    /// Load report of the instance that responded.
+    pub load: OrcaLoad,
+    /// The business rules that match the request, and whether it is good by each.
     pub business: Vec<(&'a str, bool)>,
 }
 
-impl Seen<'_> {
-    /// An outcome and a duration, and nothing else.
+impl RequestRecord<'_> {
+    /// A record without load report and business rules.
     #[must_use]
     pub fn new(outcome: Outcome, duration: Duration) -> Self {
-        Self { outcome, duration, load: Load::default(), business: Vec::new() }
+        Self { outcome, duration, load: OrcaLoad::default(), business: Vec::new() }
     }
 }
 
-/// Counts requests and drives their way to the control plane.
+/// Counts requests, and builds and retransmits the reports of one filter instance.
 ///
-/// Times are durations since any fixed moment. Should the clock jump back, what waits is due at once.
+/// `now` is the time since any fixed moment. If the clock steps back, the next report is due at
+/// once.
 #[derive(Debug)]
 pub struct Reporter {
-    reporting: Reporting,
-    open: Counts,
-    /// Requests given up that no report told of yet.
+    id: ReporterId,
+    /// Counts for the next report.
+    counts: CountsByVersion,
+    /// Requests dropped since the last report was built.
     dropped: u64,
-    sealed: Option<Sealed>,
+    pending: Option<PendingReport>,
     last_sequence: u64,
     interval: Duration,
     in_flight: bool,
-    /// Failures since the last acknowledgement.
+    /// Consecutive failures.
     failures: u32,
-    /// When the last attempt began, or failed.
+    /// Time when the last attempt began, or failed.
     last_attempt: Option<Duration>,
 }
 
-/// A report whose bytes no longer change.
+/// A report that is built and not acknowledged yet. Its bytes do not change.
 #[derive(Debug)]
-struct Sealed {
+struct PendingReport {
     sequence: u64,
     bytes: Vec<u8>,
-    /// What would be lost with it.
+    /// Requests counted in it, dropped ones included.
     requests: u64,
 }
 
 impl Reporter {
-    /// A reporter that has counted nothing yet.
+    /// A reporter without counts, whose first report is due at once.
     #[must_use]
-    pub fn new(reporting: Reporting) -> Self {
+    pub fn new(id: ReporterId) -> Self {
         Self {
-            reporting,
-            open: Counts::default(),
+            id,
+            counts: CountsByVersion::default(),
             dropped: 0,
-            sealed: None,
+            pending: None,
             last_sequence: 0,
             interval: HEARTBEAT,
             in_flight: false,
@@ -124,56 +132,60 @@ impl Reporter {
     }
 
     /// Counts a finished request.
-    pub fn record(&mut self, key: Key<'_>, seen: &Seen<'_>) {
-        if !self.open.record(key, seen) {
+    pub fn record(&mut self, key: VersionKey<'_>, request: &RequestRecord<'_>) {
+        if !self.counts.record(key, request) {
             self.dropped = self.dropped.saturating_add(1);
         }
     }
 
-    /// Changes the interval, in milliseconds; out of bounds it is clamped.
+    /// Sets the interval in milliseconds, clamped to [`INTERVAL_MS`].
     pub fn set_interval(&mut self, millis: u32) {
         let millis = millis.clamp(*INTERVAL_MS.start(), *INTERVAL_MS.end());
         self.interval = Duration::from_millis(millis.into());
     }
 
-    /// How often [`poll`](Self::poll) should be called.
+    /// The period at which the caller must call [`poll`](Self::poll).
     #[must_use]
-    pub fn tick(&self) -> Duration {
+    pub fn tick_period(&self) -> Duration {
         self.interval.min(TICK_MAX)
     }
 
-    /// The bytes of a [`ReportRequest`] to send now, if one is due. Counts as in flight from then on.
-    pub fn poll(&mut self, now: Duration, in_force: InForce<'_>) -> Option<&[u8]> {
+    /// The encoded [`ReportRequest`] to send now, if one is due. It is in flight from then on.
+    pub fn poll(&mut self, now: Duration, active: ActiveConfig<'_>) -> Option<&[u8]> {
         if self.in_flight {
-            if !self.has_passed(LOST, now) {
+            if !self.has_elapsed(CALL_TIMEOUT, now) {
                 return None;
             }
-            self.failed(now);
+            self.on_failure(now);
         }
-        if !self.has_passed(self.wait(), now) {
+        if !self.has_elapsed(self.delay(), now) {
             return None;
         }
-        if self.sealed.is_none() {
-            self.sealed = Some(self.seal(in_force));
+        if self.pending.is_none() {
+            self.pending = Some(self.build_report(active));
         }
         self.in_flight = true;
         self.last_attempt = Some(now);
-        self.sealed.as_ref().map(|sealed| sealed.bytes.as_slice())
+        self.pending.as_ref().map(|pending| pending.bytes.as_slice())
     }
 
-    /// The call was answered with these bytes. Returns the newer configuration that came with it.
+    /// Handles the response to the call. Returns the configuration in it, if any.
     ///
     /// # Errors
-    /// If they are no [`ReportResponse`]; the report will be sent again.
-    pub fn answered(&mut self, bytes: &[u8], now: Duration) -> Result<Option<String>, DecodeError> {
-        let response = ReportResponse::decode(bytes).inspect_err(|_| self.failed(now))?;
+    /// If the bytes are not a [`ReportResponse`]. The call then counts as failed.
+    pub fn on_response(
+        &mut self,
+        bytes: &[u8],
+        now: Duration,
+    ) -> Result<Option<String>, DecodeError> {
+        let response = ReportResponse::decode(bytes).inspect_err(|_| self.on_failure(now))?;
         if response.interval_ms != 0 {
             self.set_interval(response.interval_ms);
         }
-        match &self.sealed {
-            Some(sealed) if response.acknowledged < sealed.sequence => self.failed(now),
+        match &self.pending {
+            Some(pending) if response.acknowledged < pending.sequence => self.on_failure(now),
             _ => {
-                self.sealed = None;
+                self.pending = None;
                 self.in_flight = false;
                 self.failures = 0;
             }
@@ -181,55 +193,56 @@ impl Reporter {
         Ok(response.config)
     }
 
-    /// The call failed or could not begin: the same report is sent again later.
-    pub fn failed(&mut self, now: Duration) {
+    /// Handles a failed call, or one that could not be started: schedules a retransmission.
+    pub fn on_failure(&mut self, now: Duration) {
         self.in_flight = false;
         self.failures = self.failures.saturating_add(1);
         self.last_attempt = Some(now);
     }
 
-    /// The control plane will never take this report, and has counted nothing of it: give it up, or
-    /// no later one would get through.
-    pub fn refused(&mut self, now: Duration) {
-        if let Some(sealed) = self.sealed.take() {
-            self.dropped = self.dropped.saturating_add(sealed.requests);
+    /// Handles a permanent rejection (INVALID_ARGUMENT): drops the report, which would otherwise
+    /// block all later ones. The next report carries its requests as `dropped`.
+    pub fn on_rejected(&mut self, now: Duration) {
+        if let Some(pending) = self.pending.take() {
+            self.dropped = self.dropped.saturating_add(pending.requests);
         }
-        self.failed(now);
+        self.on_failure(now);
     }
 
-    fn wait(&self) -> Duration {
+    fn delay(&self) -> Duration {
         if self.failures > 0 {
             let doubled = RETRY_MIN.saturating_mul(1 << (self.failures - 1).min(8));
             doubled.min(RETRY_MAX).max(self.interval)
-        } else if self.open.is_empty() && self.dropped == 0 {
+        } else if self.counts.is_empty() && self.dropped == 0 {
             HEARTBEAT.max(self.interval)
         } else {
             self.interval
         }
     }
 
-    /// Ticks come a little early or late: half a tick early is on time.
-    fn has_passed(&self, wait: Duration, now: Duration) -> bool {
+    /// Whether `delay` has elapsed since the last attempt. Ticks jitter, so half a period early
+    /// counts as elapsed.
+    fn has_elapsed(&self, delay: Duration, now: Duration) -> bool {
         self.last_attempt.is_none_or(|since| {
-            now.checked_sub(since).is_none_or(|passed| passed + self.tick() / 2 >= wait)
+            now.checked_sub(since).is_none_or(|elapsed| elapsed + self.tick_period() / 2 >= delay)
         })
     }
 
-    fn seal(&mut self, in_force: InForce<'_>) -> Sealed {
+    fn build_report(&mut self, active: ActiveConfig<'_>) -> PendingReport {
         self.last_sequence += 1;
         let dropped = std::mem::take(&mut self.dropped);
-        let (counts, requests) = self.open.take();
+        let (counts, requests) = self.counts.take();
         let request = ReportRequest {
-            node_id: self.reporting.node_id.clone(),
-            fleet: in_force.fleet.to_owned(),
-            instance: self.reporting.instance,
+            node_id: self.id.node_id.clone(),
+            fleet: active.fleet.to_owned(),
+            instance: self.id.instance,
             sequence: self.last_sequence,
-            config_version: in_force.config_version.to_owned(),
+            config_version: active.config_version.to_owned(),
             counts,
-            wants_config: in_force.wants_config,
+            config_requested: active.config_requested,
             dropped,
         };
-        Sealed {
+        PendingReport {
             sequence: self.last_sequence,
             bytes: request.encode_to_vec(),
             requests: requests.saturating_add(dropped),

@@ -1,12 +1,12 @@
-//! From a [`FilterConfig`] to a [`Router`]: validation, look-up tables, header numbers.
+//! Compiles a [`FilterConfig`] into a [`Router`]: validation, lookup tables, header slots.
 
 use serde_json::Value as Json;
 
 use super::{
     Router, Service, ServiceIndex,
     error::RouterError,
-    identity::Source,
-    request::{Attribute, HeaderSlot},
+    identity::IdentityLookup,
+    request::{Attribute, HeaderSlot, without_port},
 };
 use crate::{
     config::{
@@ -21,7 +21,7 @@ const MAX_NAME: usize = 256;
 const MAX_SERVICES: usize = 4096;
 
 pub(super) fn router(config: &FilterConfig) -> Result<Router, RouterError> {
-    validate_top(config)?;
+    validate_global(config)?;
     let mut headers = HeaderList::default();
     let flags = FlagSet::from_json(&config.flags)?;
     let mut services = Vec::with_capacity(config.services.len());
@@ -37,17 +37,17 @@ pub(super) fn router(config: &FilterConfig) -> Result<Router, RouterError> {
             salt: service.salt.as_str().into(),
             release: service.release.as_str().into(),
             versions: service.versions.iter().map(|v| v.as_str().into()).collect(),
-            identity: sources(&service.identity, &mut headers)?,
+            identity: identity_lookups(&service.identity, &mut headers)?,
             flags: routing_flags(&flags, &service.name),
             business: service.business.clone(),
         });
     }
     names.sort();
     hosts.sort();
-    if let Some(name) = repeated(&names) {
+    if let Some(name) = find_duplicate(&names) {
         return Err(RouterError::DuplicateService(name));
     }
-    if let Some(host) = repeated(&hosts) {
+    if let Some(host) = find_duplicate(&hosts) {
         return Err(RouterError::DuplicateHost(host));
     }
     let attributes =
@@ -55,14 +55,15 @@ pub(super) fn router(config: &FilterConfig) -> Result<Router, RouterError> {
     Ok(Router { services, hosts, names, flags, attributes, headers: headers.0 })
 }
 
-fn validate_top(config: &FilterConfig) -> Result<(), RouterError> {
-    named("version", &config.version)?;
-    named("fleet", &config.fleet)?;
-    named("report.cluster", &config.report.cluster)?;
+fn validate_global(config: &FilterConfig) -> Result<(), RouterError> {
+    validate_length("version", &config.version)?;
+    validate_length("fleet", &config.fleet)?;
+    validate_length("report.cluster", &config.report.cluster)?;
     if !INTERVAL_MS.contains(&config.report.interval_ms) {
         return Err(RouterError::Interval(config.report.interval_ms));
     }
-    // Envoy takes the upstream of a gRPC call for a serialised message first and for a name second.
+    // Envoy parses the upstream of a gRPC call as a serialized `GrpcService` first, and treats it
+    // as a cluster name only if that fails.
     if <() as prost::Message>::decode(config.report.cluster.as_bytes()).is_ok() {
         return Err(RouterError::ReportCluster(config.report.cluster.clone()));
     }
@@ -73,19 +74,19 @@ fn validate_top(config: &FilterConfig) -> Result<(), RouterError> {
 }
 
 fn validate_service(service: &ServiceConfig) -> Result<(), RouterError> {
-    named("service name", &service.name)?;
+    validate_length("service name", &service.name)?;
     if service.name.contains(['/', '|']) {
         return Err(RouterError::ServiceName(service.name.clone()));
     }
     for version in &service.versions {
-        named(&format!("version of `{}`", service.name), version)?;
+        validate_length(&format!("version of `{}`", service.name), version)?;
         if !is_header_value(version) {
             return Err(RouterError::Version(version.clone()));
         }
     }
     for host in &service.hosts {
-        named(&format!("host of `{}`", service.name), host)?;
-        let has_port = super::without_port(host.as_bytes()).len() != host.len();
+        validate_length(&format!("host of `{}`", service.name), host)?;
+        let has_port = without_port(host.as_bytes()).len() != host.len();
         if has_port || host.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(RouterError::Host(host.clone()));
         }
@@ -106,7 +107,7 @@ fn validate_service(service: &ServiceConfig) -> Result<(), RouterError> {
 }
 
 fn validate_rule(rule: &BusinessRule) -> Result<(), RouterError> {
-    named("business rule", &rule.name)?;
+    validate_length("business rule", &rule.name)?;
     match &rule.good.header {
         Some(header) if !is_token(&header.name) => {
             Err(RouterError::HeaderName(header.name.clone()))
@@ -115,35 +116,36 @@ fn validate_rule(rule: &BusinessRule) -> Result<(), RouterError> {
     }
 }
 
-fn named(field: &str, value: &str) -> Result<(), RouterError> {
+fn validate_length(field: &str, value: &str) -> Result<(), RouterError> {
     if (1..=MAX_NAME).contains(&value.len()) {
         return Ok(());
     }
     Err(RouterError::Length { field: field.to_owned(), limit: MAX_NAME })
 }
 
-fn repeated(sorted: &[(Box<str>, ServiceIndex)]) -> Option<String> {
+fn find_duplicate(sorted: &[(Box<str>, ServiceIndex)]) -> Option<String> {
     sorted.windows(2).find_map(|pair| match pair {
         [(a, _), (b, _)] if a == b => Some(a.to_string()),
         _ => None,
     })
 }
 
-fn sources(
+fn identity_lookups(
     configured: &[IdentitySource],
     headers: &mut HeaderList,
-) -> Result<Vec<Source>, RouterError> {
+) -> Result<Vec<IdentityLookup>, RouterError> {
     let own_cookie = IdentitySource::Cookie(IDENTITY_COOKIE.to_owned());
     configured
         .iter()
         .chain([&own_cookie])
         .map(|source| match source {
             IdentitySource::Header(name) if is_token(name) => {
-                Ok(Source::Header(headers.slot(&name.to_ascii_lowercase())))
+                Ok(IdentityLookup::Header(headers.slot(&name.to_ascii_lowercase())))
             }
-            IdentitySource::Cookie(name) if is_token(name) => {
-                Ok(Source::Cookie { header: headers.slot("cookie"), name: name.as_str().into() })
-            }
+            IdentitySource::Cookie(name) if is_token(name) => Ok(IdentityLookup::Cookie {
+                header: headers.slot("cookie"),
+                name: name.as_str().into(),
+            }),
             IdentitySource::Header(name) | IdentitySource::Cookie(name) => {
                 Err(RouterError::HeaderName(name.clone()))
             }
@@ -151,7 +153,8 @@ fn sources(
         .collect()
 }
 
-/// The flags that may pin a service: those that name it and whose values are strings.
+/// Keys of the flags that may pin a version of a service: enabled, with the service in their
+/// metadata, and with only strings (or null) as values.
 fn routing_flags(flags: &FlagSet, service: &str) -> Vec<Box<str>> {
     let pins = |flag: &Flag| {
         flag.is_enabled()
@@ -177,11 +180,11 @@ fn attribute(name: &str, headers: &mut HeaderList) -> Attribute {
     }
 }
 
-/// The headers that decisions need, each once.
+/// The distinct headers that decisions need.
 struct HeaderList(Vec<Box<str>>);
 
 impl Default for HeaderList {
-    /// `:authority` comes first, see [`HeaderSlot::AUTHORITY`].
+    /// `:authority` is first, see [`HeaderSlot::AUTHORITY`].
     fn default() -> Self {
         Self(vec![":authority".into()])
     }
@@ -197,7 +200,7 @@ impl HeaderList {
     }
 }
 
-/// An RFC 9110 token: what header and cookie names are made of.
+/// Whether a name is an RFC 9110 token, as header and cookie names must be.
 fn is_token(name: &str) -> bool {
     (1..=MAX_NAME).contains(&name.len())
         && name
@@ -205,7 +208,7 @@ fn is_token(name: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
-/// Visible ASCII: what may stand in the version header without being misread.
+/// Whether a value is visible ASCII, which is unambiguous in the version header.
 fn is_header_value(value: &str) -> bool {
     value.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -1,38 +1,30 @@
-//! Who the user of a request is: what splits and rules tell users apart by.
+//! Determines the user of a request, for bucketing and flag rules.
 
-use super::request::{HeaderSlot, Headers, Request};
+use super::request::{HeaderSlot, Headers, Request, cookie};
 use crate::config::IDENTITY_COOKIE;
 
-/// One place of a request to look for an identity, its header looked up beforehand.
+/// A compiled [`IdentitySource`](crate::config::IdentitySource).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum IdentityLookup {
     Header(HeaderSlot),
     Cookie { header: HeaderSlot, name: Box<str> },
 }
 
 /// The identity of a request: the first source that is present and not empty.
 pub(super) fn find<'h, R: Request + ?Sized>(
-    sources: &[Source],
+    sources: &[IdentityLookup],
     headers: &'h Headers<'_, R>,
 ) -> Option<&'h [u8]> {
     sources
         .iter()
         .filter_map(|source| match source {
-            Source::Header(slot) => headers.get(*slot),
-            Source::Cookie { header, name } => cookie(headers.get(*header)?, name),
+            IdentityLookup::Header(slot) => headers.get(*slot),
+            IdentityLookup::Cookie { header, name } => cookie(headers.get(*header)?, name),
         })
         .find(|identity| !identity.is_empty())
 }
 
-/// The value of the first cookie of that name.
-pub(super) fn cookie<'h>(header: &'h [u8], name: &str) -> Option<&'h [u8]> {
-    header.split(|&byte| byte == b';').find_map(|pair| {
-        let value = pair.trim_ascii().strip_prefix(name.as_bytes())?;
-        value.strip_prefix(b"=")
-    })
-}
-
-/// An identity for a user who brought none, kept by a cookie from then on.
+/// Identity generated for a user without one, stored in the cookie [`IDENTITY_COOKIE`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GeneratedIdentity(String);
 
@@ -47,7 +39,7 @@ impl GeneratedIdentity {
         &self.0
     }
 
-    /// The `Set-Cookie` value that makes it last: a year, for the whole site, out of reach of scripts.
+    /// The `Set-Cookie` value: valid for a year and the whole site, not readable by scripts.
     #[must_use]
     pub fn set_cookie(&self) -> String {
         let id = &self.0;

@@ -1,7 +1,8 @@
-//! Which service a request asks for, which user it belongs to, and where that user is to go.
+//! Routing decisions: determines the service and the user of a request, the user's bucket, and the
+//! version that a flag pins.
 //!
-//! A [`Router`] is compiled from a [`FilterConfig`] when a sidecar is configured and never changes.
-//! All names are looked up then; at a request only bytes are compared.
+//! A [`Router`] is compiled from a [`FilterConfig`] once and is immutable. Names are resolved at
+//! compile time; a decision only compares bytes.
 
 mod compile;
 mod error;
@@ -19,15 +20,15 @@ use crate::{
     config::{BusinessRule, FilterConfig},
     flags::FlagSet,
     routing::{
-        identity::Source,
-        request::{Attribute, FlagContext, HeaderSlot, Headers},
+        identity::IdentityLookup,
+        request::{Attribute, FlagContext, HeaderSlot, Headers, without_port},
     },
 };
 
-/// The largest configuration that is read.
+/// Limit of the size of a configuration, in bytes.
 pub const MAX_CONFIG_BYTES: usize = 4 << 20;
 
-/// Everything a sidecar's filter decides by.
+/// A compiled configuration.
 #[derive(Debug)]
 pub struct Router {
     services: Vec<Service>,
@@ -36,13 +37,13 @@ pub struct Router {
     /// Service name to service, ascending.
     names: Vec<(Box<str>, ServiceIndex)>,
     flags: FlagSet,
-    /// How each of `flags.attributes()` is found in a request.
+    /// How each of `flags.attributes()` is read from a request.
     attributes: Vec<Attribute>,
-    /// The request headers that some rule or identity needs.
+    /// The request headers that decisions read; [`HeaderSlot`] is an index into them.
     headers: Vec<Box<str>>,
 }
 
-/// Number of a service within its [`Router`].
+/// Index of a service within its [`Router`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ServiceIndex(usize);
 
@@ -52,39 +53,40 @@ struct Service {
     salt: Box<str>,
     release: Box<str>,
     versions: Vec<Box<str>>,
-    identity: Vec<Source>,
-    /// Keys of the flags that may pin this service, ascending.
+    identity: Vec<IdentityLookup>,
+    /// Keys of the flags that may pin a version of this service, ascending.
     flags: Vec<Box<str>>,
     business: Vec<BusinessRule>,
 }
 
-/// What to do with one request.
+/// Routing decision for one request.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Decision<'r> {
-    /// The service that was asked for.
+pub struct RouteDecision<'r> {
+    /// The service of the request's host.
     pub service: ServiceIndex,
-    /// The user's bucket, for the bucket header.
+    /// Value of the bucket header.
     pub bucket: u32,
-    /// The version that a flag pins the user to, for the version header.
+    /// The version that a flag pins, the value of the version header.
     pub pin: Option<&'r str>,
-    /// Set if the user brought no identity: the response must hand it out.
+    /// Set for a user without identity. The filter must add its `Set-Cookie` to the response.
     pub generated: Option<GeneratedIdentity>,
 }
 
-/// The cluster that served a request, taken apart.
+/// Service and version of an Envoy cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Served<'a> {
-    /// The service it belongs to.
+pub struct ClusterVersion<'a> {
+    /// The service.
     pub service: ServiceIndex,
-    /// The version that served.
+    /// Name of the version.
     pub version: &'a str,
 }
 
 impl Router {
-    /// Reads and compiles a configuration as it comes over the wire.
+    /// Parses and compiles a configuration in its wire format.
     ///
     /// # Errors
-    /// If it is too large, no JSON of a [`FilterConfig`], or invalid as in [`Router::compile`].
+    /// If it is too large, not the JSON of a [`FilterConfig`], or invalid as in
+    /// [`Router::compile`].
     pub fn parse(json: &[u8]) -> Result<(FilterConfig, Self), RouterError> {
         if json.len() > MAX_CONFIG_BYTES {
             return Err(RouterError::TooLarge { limit: MAX_CONFIG_BYTES });
@@ -98,23 +100,23 @@ impl Router {
     /// Compiles a configuration.
     ///
     /// # Errors
-    /// If anything in it is invalid; nothing is ignored silently.
+    /// If any value is invalid. Invalid values are never skipped.
     pub fn compile(config: &FilterConfig) -> Result<Self, RouterError> {
         compile::router(config)
     }
 
-    /// The request headers that decisions may read, pseudo-headers included.
+    /// The request headers that decisions may read, including pseudo-headers.
     pub fn needed_headers(&self) -> impl Iterator<Item = &str> {
         self.headers.iter().map(AsRef::as_ref)
     }
 
-    /// Decides where a request goes; `None` if it asks for none of our services.
-    pub fn decide<R: Request + ?Sized>(&self, request: &R) -> Option<Decision<'_>> {
+    /// Decides where a request goes; `None` if its host belongs to no service.
+    pub fn decide<R: Request + ?Sized>(&self, request: &R) -> Option<RouteDecision<'_>> {
         let headers = Headers::new(request, &self.headers);
         let index = self.service_of_host(headers.get(HeaderSlot::AUTHORITY)?)?;
         let service = self.services.get(index.0)?;
-        let brought = identity::find(&service.identity, &headers);
-        let (identity, generated) = match brought {
+        let identity = identity::find(&service.identity, &headers);
+        let (identity, generated) = match identity {
             Some(identity) => (Cow::Borrowed(identity), None),
             None => {
                 let generated = GeneratedIdentity::new(request.random());
@@ -122,7 +124,7 @@ impl Router {
                 (Cow::Owned(bytes), Some(generated))
             }
         };
-        Some(Decision {
+        Some(RouteDecision {
             service: index,
             bucket: bucket(service.salt.as_bytes(), &identity),
             pin: self.pin(service, &identity, &headers),
@@ -142,7 +144,7 @@ impl Router {
         let context = FlagContext {
             attributes: &self.attributes,
             headers,
-            // Rules compare text: to them, an identity that is none does not exist.
+            // Rules compare text: an identity that is not UTF-8 is absent for them.
             identity: std::str::from_utf8(identity).ok(),
         };
         service.flags.iter().find_map(|key| {
@@ -152,20 +154,20 @@ impl Router {
         })
     }
 
-    /// The service and version behind an Envoy cluster name: ours is `SERVICE/VERSION`, Istio's
-    /// `outbound|PORT|SUBSET|HOST`. `None` for clusters that are no version of our services.
+    /// Service and version of an Envoy cluster name, `SERVICE/VERSION` or Istio's
+    /// `outbound|PORT|SUBSET|HOST`. `None` for clusters of unknown services or without a version.
     #[must_use]
-    pub fn served<'a>(&self, cluster: &'a str) -> Option<Served<'a>> {
+    pub fn version_of_cluster<'a>(&self, cluster: &'a str) -> Option<ClusterVersion<'a>> {
         if let Some(istio) = cluster.strip_prefix("outbound|") {
             let mut parts = istio.splitn(3, '|');
             let (_port, version, host) = (parts.next()?, parts.next()?, parts.next()?);
             let service = self.service_of_host(host.as_bytes())?;
-            return (!version.is_empty()).then_some(Served { service, version });
+            return (!version.is_empty()).then_some(ClusterVersion { service, version });
         }
         let (name, version) = cluster.split_once('/')?;
         let at = self.names.binary_search_by(|(known, _)| known.as_ref().cmp(name));
         let (_, service) = self.names.get(at.ok()?)?;
-        (!version.is_empty()).then_some(Served { service: *service, version })
+        (!version.is_empty()).then_some(ClusterVersion { service: *service, version })
     }
 
     /// A service's name.
@@ -174,7 +176,7 @@ impl Router {
         self.services.get(service.0).map_or("", |s| &s.name)
     }
 
-    /// The release that runs for a service, or empty.
+    /// Id of the release that runs for a service, or empty.
     #[must_use]
     pub fn release(&self, service: ServiceIndex) -> &str {
         self.services.get(service.0).map_or("", |s| &s.release)
@@ -193,17 +195,6 @@ impl Router {
             known.bytes().cmp(asked)
         });
         self.hosts.get(at.ok()?).map(|(_, service)| *service)
-    }
-}
-
-/// A host without its port; IPv6 addresses keep their brackets.
-fn without_port(host: &[u8]) -> &[u8] {
-    match host.iter().rposition(|&byte| byte == b':') {
-        Some(colon) => match host.split_at(colon) {
-            (name, [_, port @ ..]) if port.iter().all(u8::is_ascii_digit) => name,
-            _ => host,
-        },
-        None => host,
     }
 }
 

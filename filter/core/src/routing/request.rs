@@ -1,31 +1,30 @@
-//! A request as the router sees it: headers fetched at most once, and only those that are needed.
+//! Request access for the router: headers are read lazily and at most once.
 
 use std::cell::OnceCell;
 
-use super::identity::cookie;
-use crate::flags::{AttributeId, AttributePath, Context, Value};
+use crate::flags::{AttributeId, AttributePath, EvaluationContext, Value};
 
-/// What a decision may ask for. Each answer costs a call out of the sandbox, so nothing is asked
-/// for before it is needed.
+/// Inputs of a routing decision. Each method is a host call in the filter; the router calls it only
+/// when it needs the value.
 pub trait Request {
-    /// The first value of a request header; pseudo-headers have their colon.
+    /// The first value of a request header; names of pseudo-headers start with a colon.
     fn header(&self, name: &str) -> Option<Vec<u8>>;
     /// Seconds since 1970.
     fn unix_seconds(&self) -> u64;
-    /// Random bytes, for the identity of a user who brought none.
+    /// Random bytes for a [`GeneratedIdentity`](super::GeneratedIdentity).
     fn random(&self) -> [u8; 16];
 }
 
-/// Number of a header within the router's list.
+/// Index into the router's list of headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct HeaderSlot(pub(super) usize);
 
 impl HeaderSlot {
-    /// The host is needed by every decision, so it is first in every list.
+    /// `:authority`. Every decision needs it, so it is first in every list.
     pub(super) const AUTHORITY: Self = Self(0);
 }
 
-/// The headers of one request, each fetched when it is first asked for.
+/// Headers of one request, each cached on first access.
 pub(super) struct Headers<'a, R: ?Sized> {
     request: &'a R,
     names: &'a [Box<str>],
@@ -44,7 +43,26 @@ impl<'a, R: Request + ?Sized> Headers<'a, R> {
     }
 }
 
-/// How an attribute that rules name is found in a request.
+/// The value of the first cookie with this name in a `Cookie` header.
+pub(super) fn cookie<'h>(header: &'h [u8], name: &str) -> Option<&'h [u8]> {
+    header.split(|&byte| byte == b';').find_map(|pair| {
+        let value = pair.trim_ascii().strip_prefix(name.as_bytes())?;
+        value.strip_prefix(b"=")
+    })
+}
+
+/// Removes the port of a host. IPv6 addresses keep their brackets.
+pub(super) fn without_port(host: &[u8]) -> &[u8] {
+    match host.iter().rposition(|&byte| byte == b':') {
+        Some(colon) => match host.split_at(colon) {
+            (name, [_, port @ ..]) if port.iter().all(u8::is_ascii_digit) => name,
+            _ => host,
+        },
+        None => host,
+    }
+}
+
+/// How an attribute of the flag rules is read from a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Attribute {
     Identity,
@@ -53,16 +71,16 @@ pub(super) enum Attribute {
         header: HeaderSlot,
         name: Box<str>,
     },
-    /// The path without its query.
+    /// The path without query.
     Path(HeaderSlot),
-    /// The host without its port.
+    /// The host without port.
     Host,
-    /// A request has no such attribute.
+    /// An attribute that requests do not have.
     Absent,
 }
 
-/// The request as rules see it: `targetingKey`, `headers.NAME`, `cookies.NAME`, `host`, `path` and
-/// `method`. Values that are not UTF-8 do not exist for rules.
+/// Evaluation context of a request: `targetingKey`, `headers.NAME`, `cookies.NAME`, `host`, `path`
+/// and `method`. Values that are not UTF-8 are absent.
 pub(super) struct FlagContext<'a, R: ?Sized> {
     pub(super) attributes: &'a [Attribute],
     pub(super) headers: &'a Headers<'a, R>,
@@ -79,14 +97,14 @@ impl<R: Request + ?Sized> FlagContext<'_, R> {
                 let path = self.headers.get(*slot)?;
                 path.split(|&byte| byte == b'?').next()?
             }
-            Attribute::Host => super::without_port(self.headers.get(HeaderSlot::AUTHORITY)?),
+            Attribute::Host => without_port(self.headers.get(HeaderSlot::AUTHORITY)?),
             Attribute::Absent => return None,
         };
         std::str::from_utf8(bytes).ok()
     }
 }
 
-impl<R: Request + ?Sized> Context for FlagContext<'_, R> {
+impl<R: Request + ?Sized> EvaluationContext for FlagContext<'_, R> {
     fn attribute(&self, id: AttributeId, _: &AttributePath) -> Value<'_> {
         let attribute = self.attributes.get(id.0);
         attribute.and_then(|attribute| self.find(attribute)).map_or(Value::Null, Value::from)

@@ -6,16 +6,16 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::{bucket::bucket, config::IdentitySource};
 
-/// A request made of a few headers, which notes what it is asked for.
+/// A request that records which headers are read.
 #[derive(Default)]
-struct Fake {
+struct FakeRequest {
     headers: BTreeMap<&'static str, Vec<u8>>,
-    asked: RefCell<Vec<String>>,
+    read: RefCell<Vec<String>>,
 }
 
-impl Request for Fake {
+impl Request for FakeRequest {
     fn header(&self, name: &str) -> Option<Vec<u8>> {
-        self.asked.borrow_mut().push(name.to_owned());
+        self.read.borrow_mut().push(name.to_owned());
         self.headers.get(name).cloned()
     }
 
@@ -28,10 +28,10 @@ impl Request for Fake {
     }
 }
 
-fn request(headers: &[(&'static str, &[u8])]) -> Fake {
-    Fake {
+fn request(headers: &[(&'static str, &[u8])]) -> FakeRequest {
+    FakeRequest {
         headers: headers.iter().map(|(k, v)| (*k, v.to_vec())).collect(),
-        asked: RefCell::default(),
+        read: RefCell::default(),
     }
 }
 
@@ -77,14 +77,14 @@ fn router(config: &Json) -> Result<Router, RouterError> {
     Router::parse(config.to_string().as_bytes()).map(|(_, router)| router)
 }
 
-fn refused(change: impl FnOnce(&mut Json)) -> RouterError {
+fn rejected(change: impl FnOnce(&mut Json)) -> RouterError {
     let mut config = config();
     change(&mut config);
     router(&config).unwrap_err()
 }
 
 #[test]
-fn hosts_are_found_in_any_case_and_with_any_port() {
+fn hosts_match_in_any_case_and_with_any_port() {
     let router = router(&config()).unwrap();
     let service = |host: &[u8]| {
         let decision = router.decide(&request(&[(":authority", host)]));
@@ -100,14 +100,14 @@ fn hosts_are_found_in_any_case_and_with_any_port() {
 }
 
 #[test]
-fn addresses_keep_their_brackets() {
+fn ipv6_addresses_keep_their_brackets() {
     assert_eq!(without_port(b"[::1]:80"), b"[::1]");
     assert_eq!(without_port(b"[::1]"), b"[::1]");
     assert_eq!(without_port(b"127.0.0.1:80"), b"127.0.0.1");
 }
 
 #[test]
-fn the_first_identity_present_counts() {
+fn the_first_identity_that_is_not_empty_is_used() {
     let router = router(&config()).unwrap();
     let bucket_of = |headers: &[(&'static str, &[u8])]| {
         let mut headers = headers.to_vec();
@@ -128,7 +128,7 @@ fn the_first_identity_present_counts() {
 }
 
 #[test]
-fn a_generated_identity_lasts() {
+fn a_generated_identity_is_read_back_from_its_cookie() {
     let router = router(&config()).unwrap();
     let decision = router.decide(&request(&[(":authority", b"product.local")])).unwrap();
     let cookie = decision.generated.unwrap().set_cookie();
@@ -146,7 +146,7 @@ fn a_generated_identity_lasts() {
 }
 
 #[test]
-fn the_first_flag_that_names_a_version_pins() {
+fn the_first_flag_with_an_existing_version_pins_it() {
     let router = router(&config()).unwrap();
     let pin = |headers: &[(&'static str, &[u8])]| {
         let mut headers = headers.to_vec();
@@ -176,30 +176,30 @@ fn only_needed_headers_are_read_and_each_once() {
 
     let other = request(&[(":authority", b"elsewhere")]);
     assert_eq!(router.decide(&other), None);
-    assert_eq!(*other.asked.borrow(), [":authority"]);
+    assert_eq!(*other.read.borrow(), [":authority"]);
 
     let plain = request(&[(":authority", b"product.local"), ("cookie", b"tidegate-id=t")]);
     router.decide(&plain).unwrap();
-    assert_eq!(*plain.asked.borrow(), [":authority", "cookie"]);
+    assert_eq!(*plain.read.borrow(), [":authority", "cookie"]);
 
     let full = request(&[(":authority", b"order.local"), (":path", b"/legacy")]);
     router.decide(&full).unwrap();
-    let mut asked = full.asked.borrow().clone();
-    asked.sort();
-    asked.dedup();
-    assert_eq!(asked.len(), full.asked.borrow().len(), "{asked:?}");
+    let mut read = full.read.borrow().clone();
+    read.sort();
+    read.dedup();
+    assert_eq!(read.len(), full.read.borrow().len(), "{read:?}");
 }
 
 #[test]
-fn clusters_tell_who_served() {
+fn cluster_names_are_parsed_into_service_and_version() {
     let router = router(&config()).unwrap();
-    let served = |cluster| {
-        let served = router.served(cluster)?;
+    let version_of = |cluster| {
+        let served = router.version_of_cluster(cluster)?;
         Some((router.service_name(served.service), served.version))
     };
-    assert_eq!(served("order/v2"), Some(("order", "v2")));
-    assert_eq!(served("product/green"), Some(("product", "green")));
-    assert_eq!(served("outbound|80|v2|order.mesh.svc.cluster.local"), Some(("order", "v2")));
+    assert_eq!(version_of("order/v2"), Some(("order", "v2")));
+    assert_eq!(version_of("product/green"), Some(("product", "green")));
+    assert_eq!(version_of("outbound|80|v2|order.mesh.svc.cluster.local"), Some(("order", "v2")));
     for other in [
         "",
         "order",
@@ -212,64 +212,69 @@ fn clusters_tell_who_served() {
         "outbound|80",
         "inbound|80|v2|order.local",
     ] {
-        assert_eq!(served(other), None, "{other}");
+        assert_eq!(version_of(other), None, "{other}");
     }
-    let order = router.served("order/v1").unwrap().service;
+    let order = router.version_of_cluster("order/v1").unwrap().service;
     assert_eq!(router.release(order), "r7");
 }
 
 #[test]
-fn invalid_configurations_are_refused() {
+fn invalid_configurations_are_rejected() {
     let json = |text: &[u8]| Router::parse(text).unwrap_err();
     assert!(matches!(json(b"{"), RouterError::Json(_)));
     assert!(matches!(json(b"\xff"), RouterError::Json(_)));
     assert!(matches!(json(b"{}"), RouterError::Json(_)));
     assert!(matches!(json(&vec![b' '; (4 << 20) + 1]), RouterError::TooLarge { .. }));
-    assert!(matches!(refused(|c| c["extra"] = json!(1)), RouterError::Json(_)));
-    assert!(matches!(refused(|c| c["version"] = json!("")), RouterError::Length { .. }));
-    assert!(matches!(refused(|c| c["fleet"] = json!("x".repeat(257))), RouterError::Length { .. }));
+    assert!(matches!(rejected(|c| c["version"] = json!("")), RouterError::Length { .. }));
     assert!(matches!(
-        refused(|c| c["report"]["interval_ms"] = json!(49)),
+        rejected(|c| c["fleet"] = json!("x".repeat(257))),
+        RouterError::Length { .. }
+    ));
+    assert!(matches!(
+        rejected(|c| c["report"]["interval_ms"] = json!(49)),
         RouterError::Interval(49)
     ));
     for cluster in ["envoy", "edge1", "mesh1", "model", "analytics", "xa"] {
         assert!(
             matches!(
-                refused(|c| c["report"]["cluster"] = json!(cluster)),
+                rejected(|c| c["report"]["cluster"] = json!(cluster)),
                 RouterError::ReportCluster(_)
             ),
             "{cluster}"
         );
     }
     assert!(matches!(
-        refused(|c| c["services"][1]["name"] = json!("order")),
+        rejected(|c| c["services"][1]["name"] = json!("order")),
         RouterError::DuplicateService(_)
     ));
     assert!(matches!(
-        refused(|c| c["services"][1]["hosts"] = json!(["order.local"])),
+        rejected(|c| c["services"][1]["hosts"] = json!(["order.local"])),
         RouterError::DuplicateHost(_)
     ));
     assert!(matches!(
-        refused(|c| c["services"][0]["hosts"] = json!(["order.local:80"])),
+        rejected(|c| c["services"][0]["hosts"] = json!(["order.local:80"])),
         RouterError::Host(_)
     ));
     assert!(matches!(
-        refused(|c| c["services"][0]["hosts"] = json!(["Order.local"])),
+        rejected(|c| c["services"][0]["hosts"] = json!(["Order.local"])),
         RouterError::Host(_)
     ));
     assert!(matches!(
-        refused(|c| c["services"][0]["name"] = json!("a/b")),
+        rejected(|c| c["services"][0]["name"] = json!("a/b")),
         RouterError::ServiceName(_)
     ));
     assert!(matches!(
-        refused(|c| c["services"][0]["versions"] = json!(["v 1"])),
+        rejected(|c| c["services"][0]["versions"] = json!(["v 1"])),
         RouterError::Version(_)
     ));
     assert!(matches!(
-        refused(|c| c["services"][0]["identity"] = json!([{"header": "x user"}])),
+        rejected(|c| c["services"][0]["identity"] = json!([{"header": "x user"}])),
         RouterError::HeaderName(_)
     ));
-    assert!(matches!(refused(|c| c["flags"] = json!({"flags": {"f": {}}})), RouterError::Flags(_)));
+    assert!(matches!(
+        rejected(|c| c["flags"] = json!({"flags": {"f": {}}})),
+        RouterError::Flags(_)
+    ));
     for good in ["tidegate", "control-plane", "xds_cluster", "outbound|18000||ctl.ns"] {
         let mut config = config();
         config["report"]["cluster"] = json!(good);
@@ -278,7 +283,31 @@ fn invalid_configurations_are_refused() {
 }
 
 #[test]
-fn the_configuration_keeps_its_shape_on_the_wire() {
+fn unknown_fields_are_ignored_at_every_level() {
+    let mut newer = config();
+    newer["services"][0]["business"] = json!([{
+        "name": "order_success",
+        "of": {"method": "POST", "future": 1},
+        "good": {
+            "status": [200, 299],
+            "header": {"name": "x-outcome", "value": "placed", "future": 1},
+            "future": 1,
+        },
+        "future": 1,
+    }]);
+    for at in ["", "/report", "/services/0", "/flags", "/flags/flags/1-beta"] {
+        newer.pointer_mut(at).unwrap()["future"] = json!({"nested": [1]});
+    }
+    let (parsed, router) = Router::parse(newer.to_string().as_bytes()).unwrap();
+    assert_eq!(parsed.version, "c1");
+    let beta = request(&[(":authority", b"order.local"), ("x-beta", b"yes")]);
+    let decision = router.decide(&beta).unwrap();
+    assert_eq!(decision.pin, Some("v2"));
+    assert_eq!(router.business(decision.service)[0].good.status, (200, 299));
+}
+
+#[test]
+fn the_configuration_round_trips() {
     let (config, _) = Router::parse(config().to_string().as_bytes()).unwrap();
     assert_eq!(
         config.services[0].identity,
@@ -290,7 +319,7 @@ fn the_configuration_keeps_its_shape_on_the_wire() {
 
 proptest! {
     #[test]
-    fn hostile_requests_are_survived(
+    fn arbitrary_requests_do_not_panic(
         host: Vec<u8>, cookie: Vec<u8>, user: Vec<u8>, beta: Vec<u8>, path: Vec<u8>, ours: bool,
     ) {
         let router = router(&config()).unwrap();
@@ -305,8 +334,8 @@ proptest! {
     }
 
     #[test]
-    fn hostile_cluster_names_are_survived(name: String) {
+    fn arbitrary_cluster_names_do_not_panic(name: String) {
         let router = router(&config()).unwrap();
-        prop_assert!(router.served(&name).is_none_or(|served| !served.version.is_empty()));
+        prop_assert!(router.version_of_cluster(&name).is_none_or(|served| !served.version.is_empty()));
     }
 }

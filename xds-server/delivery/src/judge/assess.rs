@@ -165,7 +165,7 @@ impl Limit {
 
 #[cfg(test)]
 mod tests {
-    use tidegate_core::config::{AnswerMatch, RequestMatch};
+    use tidegate_core::config::{ResponseMatch, RequestMatch};
 
     use super::*;
     use crate::judge::guardrails::BusinessMetric;
@@ -242,7 +242,7 @@ mod tests {
         let order_success = BusinessMetric {
             name: "order_success".parse().unwrap(),
             of: RequestMatch::default(),
-            good: AnswerMatch { status: (200, 299), header: None },
+            good: ResponseMatch { status: (200, 299), header: None },
             at_least: Ppm::percent(95),
         };
         let guardrails = Guardrails { business: vec![order_success], ..Guardrails::default() };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tidegate_core::config::{AnswerMatch, RequestMatch};
+use tidegate_core::config::{ResponseMatch, RequestMatch};
 
 use crate::names::MetricName;
 use crate::units::{Ppm, millis};
@@ -74,7 +74,7 @@ pub struct BusinessMetric {
     /// The requests that it is about.
     pub of: RequestMatch,
     /// How those end well.
-    pub good: AnswerMatch,
+    pub good: ResponseMatch,
     /// The least share that does. Below it somebody is told, and the release is held.
     pub at_least: Ppm,
 }

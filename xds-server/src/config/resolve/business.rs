@@ -1,6 +1,6 @@
 //! Business metrics: which requests each is about, and how they end well.
 
-use tidegate_core::config::{AnswerMatch, HeaderMatch, MAX_BUSINESS_RULES, RequestMatch};
+use tidegate_core::config::{ResponseMatch, HeaderMatch, MAX_BUSINESS_RULES, RequestMatch};
 
 use super::name;
 use super::once::Once;
@@ -37,7 +37,7 @@ pub(super) fn resolve(
             method: take(raw.of.method.as_ref(), method, problems),
             path: take(raw.of.path.as_ref(), path, problems),
         };
-        let good = AnswerMatch {
+        let good = ResponseMatch {
             status: take(raw.good.status.as_ref(), status, problems).unwrap_or(GOOD),
             header: raw.good.header.as_ref().and_then(|raw| header(raw, problems)),
         };

@@ -1,10 +1,10 @@
-//! The proxy around a VM: its clock, its requests, its log, and its ways to refuse a call.
+//! State of the host: clock, current request, log, gRPC calls and the injected fault.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Call, Finish};
+use super::{Call, Completion};
 
-/// What a host call answers.
+/// Result of a host call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Status {
@@ -20,7 +20,7 @@ pub(crate) enum Status {
 }
 
 impl Status {
-    /// Every status that is no success.
+    /// All statuses except `Ok`.
     pub(crate) const FAILURES: [Self; 8] = [
         Self::NotFound,
         Self::BadArgument,
@@ -33,72 +33,64 @@ impl Status {
     ];
 }
 
-/// The part of a request's life that the VM is called for: header maps exist only in theirs.
+/// Phase of the current callback. Header maps are available only in their phases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// No request: configuration, tick, gRPC answer.
+    /// No request: configuration, tick, gRPC response.
     None,
     /// Request headers are readable and writable.
     RequestHeaders,
-    /// Response headers are; request headers are gone.
+    /// Only response headers are readable and writable.
     ResponseHeaders,
-    /// All headers are readable, none writable, and the outcome is known.
+    /// All headers and attributes are readable, none is writable.
     Log,
 }
 
-/// A call that is to fail, whatever it asks for.
+/// A host call that always fails.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fault {
     /// Name of the import.
     pub(crate) function: &'static str,
-    /// What it answers.
     pub(crate) status: Status,
 }
 
-/// A line of the proxy's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LogLine {
     /// 0 trace … 5 critical.
     pub(crate) level: u32,
-    /// What was said.
     pub(crate) text: String,
 }
 
-/// Everything outside a VM.
+/// State of the host around one VM.
 #[derive(Debug)]
-pub(crate) struct World {
-    /// The plugin configuration.
+pub(crate) struct HostState {
+    /// Plugin configuration.
     pub(crate) configuration: String,
-    /// The current phase.
     pub(crate) phase: Phase,
     /// Headers of the current request.
     pub(crate) request_headers: Vec<(String, Vec<u8>)>,
-    /// Headers of the current response.
     pub(crate) response_headers: Vec<(String, Vec<u8>)>,
-    /// Trailers of the current response.
     pub(crate) response_trailers: Vec<(String, Vec<u8>)>,
-    /// Properties, by their paths joined by dots.
+    /// Attributes, by paths joined with dots.
     pub(crate) properties: BTreeMap<String, Vec<u8>>,
-    /// Names of the clusters that gRPC calls may go to.
+    /// Clusters that gRPC calls can reach.
     pub(crate) clusters: BTreeSet<String>,
-    /// gRPC calls not taken by the test yet.
+    /// gRPC calls that the test has not taken yet.
     pub(crate) calls: Vec<Call>,
-    /// The message that answers a gRPC call.
+    /// Response message of the current gRPC callback.
     pub(crate) grpc_message: Vec<u8>,
-    /// The proxy's log.
     pub(crate) logs: Vec<LogLine>,
-    /// The tick period asked for last, in milliseconds.
+    /// Tick period in milliseconds.
     pub(crate) tick_period: Option<u32>,
-    /// The call that is to fail.
     pub(crate) fault: Option<Fault>,
-    /// How often each host function was called.
+    /// Number of calls by host function.
     pub(crate) counts: BTreeMap<&'static str, u64>,
     now_nanos: u64,
     random: u64,
     next_token: u32,
 }
 
-impl World {
+impl HostState {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             configuration: String::new(),
@@ -120,12 +112,12 @@ impl World {
         }
     }
 
-    /// Lets time pass.
-    pub(crate) const fn pass(&mut self, millis: u64) {
+    /// Advances the clock.
+    pub(crate) const fn advance(&mut self, millis: u64) {
         self.now_nanos += millis * 1_000_000;
     }
 
-    /// Takes the gRPC calls made since the last time.
+    /// Takes the gRPC calls since the last take.
     pub(crate) fn take_calls(&mut self) -> Vec<Call> {
         std::mem::take(&mut self.calls)
     }
@@ -139,7 +131,7 @@ impl World {
         self.next_token
     }
 
-    /// `SplitMix64`: enough to tell the VMs of a test apart, and the same in every run.
+    /// `SplitMix64`: deterministic, and different for VMs with different seeds.
     pub(super) const fn next_random(&mut self) -> u64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.random ^ (self.random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -147,12 +139,12 @@ impl World {
         mixed ^ (mixed >> 31)
     }
 
-    pub(super) fn finish(&mut self, finish: &Finish) {
-        if finish.code == 0 {
+    pub(super) fn complete(&mut self, completion: &Completion) {
+        if completion.code == 0 {
             self.response_headers.clear();
         }
-        self.response_headers.extend(finish.answer.iter().cloned());
-        self.response_trailers.clone_from(&finish.trailers);
+        self.response_headers.extend(completion.response_headers.iter().cloned());
+        self.response_trailers.clone_from(&completion.trailers);
         let mut set = |name: &str, value: Option<Vec<u8>>| match value {
             Some(value) => {
                 self.properties.insert(name.to_owned(), value);
@@ -162,20 +154,20 @@ impl World {
             }
         };
         let number = |value: u64| Some(value.to_le_bytes().to_vec());
-        let code = (finish.code != 0).then_some(finish.code);
+        let code = (completion.code != 0).then_some(completion.code);
         set("response.code", code.and_then(number));
-        set("response.flags", number(finish.flags));
-        set("response.grpc_status", finish.grpc_status.and_then(number));
-        set("request.duration", number(finish.millis * 1_000_000));
-        let cluster = finish.cluster.as_ref().map(|name| name.clone().into_bytes());
+        set("response.flags", number(completion.flags));
+        set("response.grpc_status", completion.grpc_status.and_then(number));
+        set("request.duration", number(completion.millis * 1_000_000));
+        let cluster = completion.cluster.as_ref().map(|name| name.clone().into_bytes());
         set("xds.cluster_name", cluster);
     }
 
-    /// A property, if the current phase knows it.
+    /// An attribute, if it is available in the current phase.
     pub(super) fn property(&self, path: &[u8]) -> Option<&[u8]> {
         let path = String::from_utf8_lossy(path).replace('\0', ".");
-        let of_the_end = path.starts_with("response.") || path == "request.duration";
-        if of_the_end && self.phase != Phase::Log {
+        let final_only = path.starts_with("response.") || path == "request.duration";
+        if final_only && self.phase != Phase::Log {
             return None;
         }
         self.properties.get(&path).map(Vec::as_slice)

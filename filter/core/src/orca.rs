@@ -1,9 +1,9 @@
-//! How busy an instance says it is: ORCA load reports, as they come with an answer.
+//! Parses ORCA load reports in response headers: the utilization of the instance that responded.
 //!
-//! The formats are Envoy's (`source/common/orca/orca_parser.h`): the header `endpoint-load-metrics`
-//! with `TEXT `, `JSON ` or `BIN ` before the report, or `endpoint-load-metrics-bin` with a
-//! `xds.data.orca.v3.OrcaLoadReport` in base64. ORCA has no field for disks: the utilisation named
-//! `disk` counts, or the named metric `disk_utilization`.
+//! The formats are those of Envoy's `source/common/orca/orca_parser.h`: the header
+//! `endpoint-load-metrics` with the prefix `TEXT `, `JSON ` or `BIN `, or the header
+//! `endpoint-load-metrics-bin` with a base64 `xds.data.orca.v3.OrcaLoadReport`. ORCA has no disk
+//! field; the entry `disk` of `utilization` is used, else the named metric `disk_utilization`.
 
 use std::collections::HashMap;
 
@@ -13,13 +13,13 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use prost::Message;
 use serde::Deserialize;
 
-/// The header with a report in any format.
+/// Header with a report in any of the three prefixed formats.
 pub const HEADER: &str = "endpoint-load-metrics";
-/// The header, or trailer of a gRPC answer, with a binary report.
+/// Response header, or gRPC response trailer, with a binary report.
 pub const BINARY_HEADER: &str = "endpoint-load-metrics-bin";
-/// Longest report that is read, in bytes.
-const MAX_BYTES: usize = 4096;
-/// gRPC sends base64 without padding, everybody else with it.
+/// Longest header value that is parsed, in bytes.
+const MAX_HEADER_BYTES: usize = 4096;
+/// gRPC omits the base64 padding, other senders include it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(Indifferent),
@@ -27,11 +27,11 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 const DISK: &str = "disk";
 const DISK_METRIC: &str = "disk_utilization";
 
-/// What an instance said of itself, as fractions of what it has. What it did not say is absent, and
-/// so is what cannot be.
+/// Utilization of an instance, as fractions of its capacity. Values that are not reported or not
+/// valid are `None`.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Load {
-    /// CPU.
+pub struct OrcaLoad {
+    /// CPU; may exceed 1.
     pub cpu: Option<f64>,
     /// Memory.
     pub memory: Option<f64>,
@@ -39,10 +39,10 @@ pub struct Load {
     pub disk: Option<f64>,
 }
 
-/// The parts of an `OrcaLoadReport` that are read.
+/// The fields of `xds.data.orca.v3.OrcaLoadReport` that are read.
 #[derive(Clone, PartialEq, Message, Deserialize)]
 #[serde(default)]
-struct Report {
+struct OrcaLoadReport {
     #[prost(double, tag = "1")]
     #[serde(alias = "cpuUtilization")]
     cpu_utilization: f64,
@@ -56,11 +56,11 @@ struct Report {
     named_metrics: HashMap<String, f64>,
 }
 
-impl Load {
-    /// Reads the value of [`HEADER`]. Whatever is no report says nothing.
+impl OrcaLoad {
+    /// Parses the value of [`HEADER`]. A malformed report yields no values.
     #[must_use]
     pub fn from_header(value: &[u8]) -> Self {
-        let Some((format, report)) = bounded(value).and_then(|it| it.split_once(' ')) else {
+        let Some((format, report)) = as_text(value).and_then(|it| it.split_once(' ')) else {
             return Self::default();
         };
         match format {
@@ -71,48 +71,49 @@ impl Load {
         }
     }
 
-    /// Reads the value of [`BINARY_HEADER`].
+    /// Parses the value of [`BINARY_HEADER`]. A malformed report yields no values.
     #[must_use]
     pub fn from_binary_header(value: &[u8]) -> Self {
-        bounded(value).map(Self::from_base64).unwrap_or_default()
+        as_text(value).map(Self::from_base64).unwrap_or_default()
     }
 
     fn from_base64(text: &str) -> Self {
         let bytes = BASE64.decode(text).unwrap_or_default();
-        Report::decode(bytes.as_slice()).map(Self::from_report).unwrap_or_default()
+        OrcaLoadReport::decode(bytes.as_slice()).map(Self::from_report).unwrap_or_default()
     }
 
     fn from_text(text: &str) -> Self {
         let mut load = Self::default();
         for (name, value) in text.split(',').filter_map(|pair| pair.split_once(['=', ':'])) {
-            let said = value.trim().parse().ok().and_then(sane);
+            let fraction = value.trim().parse().ok().and_then(valid_fraction);
             match name.trim() {
-                "cpu_utilization" => load.cpu = said,
-                "mem_utilization" => load.memory = said,
-                "utilization.disk" | "named_metrics.disk_utilization" => load.disk = said,
+                "cpu_utilization" => load.cpu = fraction,
+                "mem_utilization" => load.memory = fraction,
+                "utilization.disk" | "named_metrics.disk_utilization" => load.disk = fraction,
                 _ => {}
             }
         }
         load
     }
 
-    /// In protobuf, 0 is what was not said.
-    fn from_report(report: Report) -> Self {
+    /// An `OrcaLoadReport` does not distinguish a CPU or memory utilization of 0 from an absent
+    /// one.
+    fn from_report(report: OrcaLoadReport) -> Self {
         let disk = report.utilization.get(DISK).or_else(|| report.named_metrics.get(DISK_METRIC));
         Self {
-            cpu: sane(report.cpu_utilization).filter(|cpu| *cpu > 0.0),
-            memory: sane(report.mem_utilization).filter(|memory| *memory > 0.0),
-            disk: disk.copied().and_then(sane),
+            cpu: valid_fraction(report.cpu_utilization).filter(|cpu| *cpu > 0.0),
+            memory: valid_fraction(report.mem_utilization).filter(|memory| *memory > 0.0),
+            disk: disk.copied().and_then(valid_fraction),
         }
     }
 }
 
-fn bounded(value: &[u8]) -> Option<&str> {
-    std::str::from_utf8(value).ok().filter(|value| value.len() <= MAX_BYTES)
+fn as_text(value: &[u8]) -> Option<&str> {
+    std::str::from_utf8(value).ok().filter(|value| value.len() <= MAX_HEADER_BYTES)
 }
 
-/// CPU may be above 1: the instance uses more than its share.
-fn sane(fraction: f64) -> Option<f64> {
+/// Accepts fractions above 1: an instance may use more CPU than its share.
+fn valid_fraction(fraction: f64) -> Option<f64> {
     (fraction.is_finite() && fraction >= 0.0).then_some(fraction)
 }
 
@@ -120,11 +121,11 @@ fn sane(fraction: f64) -> Option<f64> {
 mod tests {
     use super::*;
 
-    const BUSY: Load = Load { cpu: Some(0.8), memory: Some(0.5), disk: Some(0.25) };
+    const EXPECTED: OrcaLoad = OrcaLoad { cpu: Some(0.8), memory: Some(0.5), disk: Some(0.25) };
 
     #[test]
-    fn every_format_says_the_same() {
-        let report = Report {
+    fn all_formats_yield_the_same_values() {
+        let report = OrcaLoadReport {
             cpu_utilization: 0.8,
             mem_utilization: 0.5,
             utilization: HashMap::from([("disk".to_owned(), 0.25)]),
@@ -139,16 +140,20 @@ mod tests {
             format!("BIN {base64}"),
         ];
         for header in headers {
-            assert_eq!(Load::from_header(header.as_bytes()), BUSY, "{header}");
+            assert_eq!(OrcaLoad::from_header(header.as_bytes()), EXPECTED, "{header}");
         }
-        assert_eq!(Load::from_binary_header(base64.as_bytes()), BUSY);
+        assert_eq!(OrcaLoad::from_binary_header(base64.as_bytes()), EXPECTED);
         let unpadded = base64.trim_end_matches('=');
-        assert_eq!(Load::from_binary_header(unpadded.as_bytes()), BUSY, "as gRPC sends it");
+        assert_eq!(
+            OrcaLoad::from_binary_header(unpadded.as_bytes()),
+            EXPECTED,
+            "without padding, as in gRPC"
+        );
     }
 
     #[test]
-    fn what_is_no_report_says_nothing() {
-        let long = format!("TEXT cpu_utilization=0.8,{}", "x".repeat(MAX_BYTES));
+    fn malformed_reports_yield_no_values() {
+        let long = format!("TEXT cpu_utilization=0.8,{}", "x".repeat(MAX_HEADER_BYTES));
         for header in [
             "",
             "TEXT",
@@ -163,14 +168,18 @@ mod tests {
             "XML <cpu/>",
             &long,
         ] {
-            assert_eq!(Load::from_header(header.as_bytes()), Load::default(), "{header:.60}");
+            assert_eq!(
+                OrcaLoad::from_header(header.as_bytes()),
+                OrcaLoad::default(),
+                "{header:.60}"
+            );
         }
-        assert_eq!(Load::from_header(b"TEXT \xff=1"), Load::default());
-        assert_eq!(Load::from_binary_header(b"\0"), Load::default());
+        assert_eq!(OrcaLoad::from_header(b"TEXT \xff=1"), OrcaLoad::default());
+        assert_eq!(OrcaLoad::from_binary_header(b"\0"), OrcaLoad::default());
     }
 
     #[test]
-    fn an_idle_instance_that_says_so_is_heard() {
-        assert_eq!(Load::from_header(b"TEXT cpu_utilization=0").cpu, Some(0.0));
+    fn a_text_report_of_zero_is_a_value() {
+        assert_eq!(OrcaLoad::from_header(b"TEXT cpu_utilization=0").cpu, Some(0.0));
     }
 }
