@@ -11,7 +11,7 @@ use tidegate::clock::Clock;
 use tidegate::counters::Counters;
 use tidegate::door::access::Access;
 use tidegate::xds::adapter::{RawResources, Stamped};
-use tidegate::xds::fleet::Ledger;
+use tidegate::xds::fleet::AckTracker;
 use tidegate::xds::serve::{XdsServer, transport};
 use tidegate_proto::adapter::adapter_client::AdapterClient;
 use tidegate_proto::adapter::adapter_server::AdapterServer;
@@ -33,7 +33,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// One server.
 pub(crate) struct World {
     pub(crate) channel: Channel,
-    ledger: Arc<Ledger>,
+    ack_tracker: Arc<AckTracker>,
     counters: Arc<Counters>,
     snapshots: watch::Receiver<Arc<SnapshotSet>>,
     server: JoinHandle<Result<(), tonic::transport::Error>>,
@@ -49,11 +49,11 @@ impl World {
     pub(crate) async fn start() -> Result<Self> {
         let raw = RawResources::new([NODE.parse()?]);
         let snapshots = raw.subscribe();
-        let ledger = Ledger::new(Clock::system());
+        let ack_tracker = AckTracker::new(Clock::system());
         let counters = Arc::new(Counters::default());
         let xds = XdsServer::new(
             snapshots.clone(),
-            Arc::clone(&ledger),
+            Arc::clone(&ack_tracker),
             Arc::clone(&counters),
             Arc::new(Access::for_anybody(Arc::default())),
         );
@@ -66,7 +66,7 @@ impl World {
             transport().add_routes(routes).serve_with_incoming(incoming).await
         });
         let channel = Channel::from_shared(format!("http://{address}"))?.connect().await?;
-        Ok(Self { channel, ledger, counters, snapshots, server })
+        Ok(Self { channel, ack_tracker, counters, snapshots, server })
     }
 
     fn adapter(&self) -> AdapterClient<Channel> {
@@ -120,7 +120,7 @@ impl World {
     ) -> Result<()> {
         until("the server is done", async || {
             let serial = self.snapshots.borrow().serial();
-            let state = self.ledger.convergence(serial);
+            let state = self.ack_tracker.convergence(serial);
             let mut known = state.connected == 1 && state.acked == 1;
             for (kind, names) in &wanted {
                 let held = self.wanted(*kind).await;
@@ -138,7 +138,7 @@ impl World {
         let Ok(fleet) = NODE.parse() else {
             return Vec::new();
         };
-        let inspection = self.ledger.inspect(&fleet, NODE).await;
+        let inspection = self.ack_tracker.inspect(&fleet, NODE).await;
         let types = inspection.streams.into_iter().flat_map(|stream| stream.types);
         let of_kind = types.filter(|(of, _)| *of == kind).flat_map(|(_, report)| report.holdings);
         of_kind.map(|holding| holding.name.to_string()).collect()

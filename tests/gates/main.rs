@@ -177,7 +177,7 @@ async fn bad_business_holds_a_release_and_a_word_takes_it_back() {
 async fn an_approval_opens_a_step_and_a_plan_may_hold_what_breaks() {
     let _alone = ONE_WORLD.lock().await;
     let gated = "{canary: {steps: [{weight: 5%, approval: release-manager}, 100%], step_time: 5m, watch: 1s, \
-                 min_requests: 10, on_fail: freeze}}";
+                 min_requests: 10, on_fail: pause}}";
     let world = world(gated, None).await.unwrap();
     let operator = Operator::new(&world.control);
     let traffic = Traffic::start(&world, "order", RATE, USERS).await.unwrap();

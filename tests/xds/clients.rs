@@ -65,7 +65,8 @@ async fn runs_what_is_published(version: &'static str, mode: Mode, streams: Stre
         let alone = dump::static_ports(&own.config_dump().await, "order/v1");
         assert_eq!(alone, [u64::from(v1.port())], "a cluster that takes its endpoints alone");
     }
-    let refused: Vec<_> = control.ledger.nodes().into_iter().map(|node| node.refused).collect();
+    let refused: Vec<_> =
+        control.ack_tracker.nodes().into_iter().map(|node| node.refused).collect();
     assert!(refused.iter().all(|refused| refused.is_empty()), "{refused:?}");
 }
 

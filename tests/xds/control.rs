@@ -9,7 +9,7 @@ use tidegate::clock::Clock;
 use tidegate::config::{Fleet, Listener, Mesh, Purpose, Services};
 use tidegate::counters::Counters;
 use tidegate::door::access::Access;
-use tidegate::xds::fleet::Ledger;
+use tidegate::xds::fleet::AckTracker;
 use tidegate::xds::publisher::Publisher;
 use tidegate::xds::serve::{XdsServer, transport};
 use tidegate_delivery::model::state::State;
@@ -28,7 +28,7 @@ const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
 /// A running xDS server. Dropping it is as good as killing it: its streams break.
 pub(crate) struct Control {
     pub(crate) address: SocketAddr,
-    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) ack_tracker: Arc<AckTracker>,
     mesh: Mesh,
     publisher: Publisher,
     runtime: Option<Runtime>,
@@ -58,10 +58,10 @@ impl Control {
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let publisher = Publisher::new(&mesh, state);
-        let ledger = Ledger::new(Clock::new(|| Timestamp(0)));
+        let ack_tracker = AckTracker::new(Clock::new(|| Timestamp(0)));
         let server = XdsServer::new(
             publisher.subscribe(),
-            Arc::clone(&ledger),
+            Arc::clone(&ack_tracker),
             Arc::new(Counters::default()),
             Arc::new(Access::for_anybody(Arc::default())),
         );
@@ -71,7 +71,7 @@ impl Control {
             let routes = transport().add_routes(server.routes());
             routes.serve_with_incoming(TcpListenerStream::new(incoming)).await
         });
-        Self { address, ledger, mesh, publisher, runtime: Some(runtime) }
+        Self { address, ack_tracker, mesh, publisher, runtime: Some(runtime) }
     }
 
     /// What a fleet is to have now.
@@ -88,11 +88,11 @@ impl Control {
 
     /// Waits until `envoys` are connected and have all of a publication.
     pub(crate) async fn converged(&self, serial: u64, envoys: u32) {
-        let mut changes = self.ledger.changes();
+        let mut changes = self.ack_tracker.changes();
         let done = async {
             loop {
                 // A refusal is an answer too.
-                let mut nodes = self.ledger.nodes();
+                let mut nodes = self.ack_tracker.nodes();
                 nodes.retain(|node| node.connected);
                 let answered = nodes.iter().all(|node| node.synced >= serial);
                 if nodes.len() >= envoys as usize && answered {
@@ -102,7 +102,7 @@ impl Control {
             }
         };
         if tokio::time::timeout(PATIENCE, done).await.is_err() {
-            panic!("no convergence on {serial}: {:#?}", self.ledger.nodes());
+            panic!("no convergence on {serial}: {:#?}", self.ack_tracker.nodes());
         }
     }
 }

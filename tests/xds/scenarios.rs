@@ -64,7 +64,7 @@ async fn traffic_follows_the_state(mode: Mode) {
         assert_eq!(answer.as_deref(), Ok("v1"), "a client must not choose by {name}");
     }
 
-    let refused = control.ledger.nodes().remove(0).refused;
+    let refused = control.ack_tracker.nodes().remove(0).refused;
     let kinds: Vec<Kind> = refused.keys().copied().collect();
     assert_eq!(kinds, [Kind::Extension], "{refused:?}\n{}", envoy.log());
 

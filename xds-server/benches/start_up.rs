@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tidegate::config::Config;
 use tidegate::journal::{Folded, Journal, NewRecord, Sqlite, resume};
-use tidegate_delivery::model::command::{Asker, Command, ReleaseCommand};
+use tidegate_delivery::model::command::{Command, CommandContext, ReleaseCommand};
 use tidegate_delivery::model::configuration::{Source, Version};
 use tidegate_delivery::names::{ReleaseId, ServiceName};
 use tidegate_delivery::reducer::decide_command;
@@ -49,9 +49,9 @@ fn write(directory: &Path, records: u64) -> Outcome<u64> {
     let mut journal = Sqlite::open(directory)?;
     let mut folded = Folded::default();
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../envoy/tidegate.yaml");
-    let Config { hash, services, freezes, .. } = tidegate::config::load(&example)?;
+    let Config { hash, services, freeze_windows, .. } = tidegate::config::load(&example)?;
     let version = Version { hash, source: Source::File };
-    let mut commands = vec![Command::ApplyConfiguration { version, services, freezes }];
+    let mut commands = vec![Command::ApplyConfiguration { version, services, freeze_windows }];
     let order: ServiceName = "order".parse()?;
     let (mut seq, mut number, mut kept) = (0, 0, 0);
     while seq < records {
@@ -59,8 +59,8 @@ fn write(directory: &Path, records: u64) -> Outcome<u64> {
         while batch.len() < 1000 {
             for command in commands.drain(..) {
                 let at = Timestamp((seq + batch.len() as u64) * 1000);
-                let asker = Asker { actor: "bench", reason: None, at };
-                let (events, _) = decide_command(&folded.state, &asker, &command)?;
+                let command_context = CommandContext { actor: "bench", reason: None, at };
+                let (events, _) = decide_command(&folded.state, &command_context, &command)?;
                 for event in events {
                     let at = Timestamp((seq + batch.len() as u64) * 1000);
                     folded.state.apply(at, &event)?;

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use serde_json::json;
 use tidegate::config::{self, Config};
-use tidegate_delivery::model::command::{Asker, Command, Outcome, Refusal};
+use tidegate_delivery::model::command::{Command, CommandContext, Outcome, Refusal};
 use tidegate_delivery::model::event::Event;
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::reducer::decide_command;
@@ -80,7 +80,8 @@ pub(crate) static LATER: LazyLock<State> = LazyLock::new(|| {
 /// Decides and folds, as the controller does.
 pub(crate) fn obey(state: &mut State, actor: &str, command: &Command) -> Result<Outcome, Refusal> {
     let at = Timestamp(2);
-    let (events, outcome) = decide_command(state, &Asker { actor, reason: None, at }, command)?;
+    let (events, outcome) =
+        decide_command(state, &CommandContext { actor, reason: None, at }, command)?;
     for event in events {
         state.apply(at, &event).expect("what was decided folds");
     }

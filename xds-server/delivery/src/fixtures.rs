@@ -7,18 +7,20 @@ use std::time::Duration;
 use crate::judge::guardrails::Guardrails;
 use crate::judge::{Evidence, Finding, Guardrail, Level, Verdict};
 use crate::model::catalogue::{Endpoint, Environment, Environments, ServiceSpec, VersionSpec};
-use crate::model::command::{Asker, Command, Outcome, Refusal, ReleaseCommand};
+use crate::model::command::{Command, CommandContext, Outcome, Refusal, ReleaseCommand};
 use crate::model::configuration::{Source, Version};
 use crate::model::dns::Dns;
 use crate::model::event::Event;
-use crate::model::freeze::Freeze;
+use crate::model::freeze::FreezeWindow;
 use crate::model::hook::{Hook, Moment};
-use crate::model::plan::{OnFail, Plan, Quorum, ROLLBACK_WINDOW, SmokeTest, Step, Strategy};
+use crate::model::plan::{
+    ConvergenceThreshold, OnFail, Plan, ROLLBACK_WINDOW, SmokeTest, Step, Strategy,
+};
 use crate::model::progress::{Convergence, Observation, Progress, Refused};
 use crate::model::release::Release;
-use crate::model::requires::{Approvals, Requires};
+use crate::model::requirements::{Approvals, Requirements};
 use crate::model::state::State;
-use crate::reducer::{Sight, decide_command, decide_progress};
+use crate::reducer::{ReleaseContext, decide_command, decide_progress};
 use crate::units::{Ppm, Timestamp};
 
 /// A name of whichever kind is wanted.
@@ -52,8 +54,8 @@ pub fn canary(percents: &[u32]) -> Plan {
         watch: Duration::from_secs(60),
         smoke_tests: Vec::new(),
         health: None,
-        convergence: Quorum::default(),
-        requires: Requires::default(),
+        convergence: ConvergenceThreshold::default(),
+        requires: Requirements::default(),
         on_fail: OnFail::default(),
         rollback_window: ROLLBACK_WINDOW,
     }
@@ -87,11 +89,12 @@ pub fn order() -> ServiceSpec {
 }
 
 /// The same, with gates: a check, two managers before all, and one before its second step.
-pub fn gated_order() -> ServiceSpec {
+pub fn order_with_requirements() -> ServiceSpec {
     let gate =
         |count| Some(Approvals { count, role: name("manager"), expire: Duration::from_secs(3600) });
     let mut spec = order();
-    spec.plan.requires = Requires { checks: BTreeSet::from([name("tests")]), approvals: gate(2) };
+    spec.plan.requires =
+        Requirements { checks: BTreeSet::from([name("tests")]), approvals: gate(2) };
     spec.plan.steps[1].approval = gate(1);
     spec
 }
@@ -146,19 +149,23 @@ pub fn verb(release: &str, verb: ReleaseCommand) -> Command {
 }
 
 /// Somebody who asks.
-pub const fn asker(actor: &str, at: Timestamp) -> Asker<'_> {
-    Asker { actor, reason: None, at }
+pub const fn command_context(actor: &str, at: Timestamp) -> CommandContext<'_> {
+    CommandContext { actor, reason: None, at }
 }
 
 /// Decides and folds a command of Anne's.
 pub fn run(state: &mut State, now: Timestamp, command: &Command) -> Result<Outcome, Refusal> {
-    run_as(state, &asker("anne", now), command)
+    run_as(state, &command_context("anne", now), command)
 }
 
 /// Decides and folds a command.
-pub fn run_as(state: &mut State, asker: &Asker<'_>, command: &Command) -> Result<Outcome, Refusal> {
-    let now = asker.at;
-    let (events, outcome) = decide_command(state, asker, command)?;
+pub fn run_as(
+    state: &mut State,
+    command_context: &CommandContext<'_>,
+    command: &Command,
+) -> Result<Outcome, Refusal> {
+    let now = command_context.at;
+    let (events, outcome) = decide_command(state, command_context, command)?;
     for event in &events {
         state.apply(now, event).unwrap();
     }
@@ -174,9 +181,9 @@ pub fn declared() -> State {
 }
 
 /// A configuration of these. All have one hash: what is in it makes the difference.
-pub fn configuration(services: Vec<ServiceSpec>, freezes: Vec<Freeze>) -> Command {
+pub fn configuration(services: Vec<ServiceSpec>, freeze_windows: Vec<FreezeWindow>) -> Command {
     let version = Version { hash: "of a test".to_owned(), source: Source::File };
-    Command::ApplyConfiguration { version, services, freezes }
+    Command::ApplyConfiguration { version, services, freeze_windows }
 }
 
 /// The newest release of a service.
@@ -197,7 +204,8 @@ pub fn progress(
 ) -> (Vec<Event>, Progress) {
     let service = &state.services[service];
     let release = service.release.as_ref().unwrap();
-    let (events, mut progress) = decide_progress(&[Sight { state, service, release, now, seen }]);
+    let (events, mut progress) =
+        decide_progress(&[ReleaseContext { state, service, release, now, seen }]);
     (events, progress.remove(0))
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::views::{PhaseName, has_all};
+use super::views::{PhaseKind, has_all};
 use crate::controller::View;
 use crate::journal::Record;
 use crate::xds::fleet::NodeStatus;
@@ -31,7 +31,7 @@ pub struct Explanation {
     /// The release.
     pub release: ReleaseId,
     /// Where it is.
-    pub phase: PhaseName,
+    pub phase: PhaseKind,
     /// The whole of it in plain words, line by line.
     pub text: Vec<String>,
     /// What it waits for; empty if for nothing.
@@ -272,13 +272,13 @@ fn is_about(event: &Event, release: &Release) -> bool {
         | Event::QuarantineLifted { service, version, .. } => {
             *service == release.service && *version == release.candidate
         }
-        Event::LineStopped { service, .. } | Event::LineStarted { service } => {
+        Event::DeploymentsFrozen { service, .. } | Event::DeploymentsUnfrozen { service } => {
             service.as_ref().is_none_or(|service| *service == release.service)
         }
         Event::StableRestored { service, .. } | Event::RollbackWindowClosed { service, .. } => {
             *service == release.service
         }
-        Event::FreezesApplied { .. } => true,
+        Event::FreezeWindowsApplied { .. } => true,
         Event::GroupStarted { members, .. } => members.contains(&release.id),
         _ => event.release() == Some(&release.id),
     }

@@ -13,7 +13,7 @@ use super::origin::Given;
 use super::problem::Problem;
 use super::services::find;
 use tidegate_delivery::model::command::{Command, Outcome};
-use tidegate_delivery::model::freeze::{Freeze, Stop};
+use tidegate_delivery::model::freeze::{FreezeWindow, Stop};
 use tidegate_delivery::names::ServiceName;
 
 pub(super) fn routes() -> Router<Api> {
@@ -28,7 +28,7 @@ pub struct Line {
     /// The services whose own line is stopped.
     pub services: BTreeMap<ServiceName, Stop>,
     /// The times in which nothing goes forward.
-    pub freezes: Vec<Freeze>,
+    pub freeze_windows: Vec<FreezeWindow>,
     /// What each held service waits for now, in plain words.
     pub closed: BTreeMap<ServiceName, Vec<String>>,
 }
@@ -39,7 +39,7 @@ async fn show(State(api): State<Api>) -> Json<Line> {
     let mut line = Line {
         stopped: state.stopped.clone(),
         services: BTreeMap::new(),
-        freezes: state.freezes.clone(),
+        freeze_windows: state.freeze_windows.clone(),
         closed: BTreeMap::new(),
     };
     for (name, service) in &state.services {
@@ -66,14 +66,14 @@ async fn stop(
     State(api): State<Api>,
     OptionalBody(which): OptionalBody<Which>,
 ) -> Result<Json<Outcome>, Problem> {
-    ask(api, which, Command::StopLine).await
+    ask(api, which, Command::FreezeDeployments).await
 }
 
 async fn start(
     State(api): State<Api>,
     OptionalBody(which): OptionalBody<Which>,
 ) -> Result<Json<Outcome>, Problem> {
-    ask(api, which, Command::StartLine).await
+    ask(api, which, Command::UnfreezeDeployments).await
 }
 
 async fn ask(

@@ -21,7 +21,7 @@ use tokio::sync::Mutex;
 use super::Api;
 use super::backend::Backend;
 use super::problem::Problem;
-use super::views::{self, PhaseName};
+use super::views::{self, PhaseKind};
 use crate::controller::View;
 use tidegate_delivery::model::event::Event;
 use tidegate_delivery::model::hook::CallEnd;
@@ -102,7 +102,7 @@ fn the_state(view: &View, registry: &mut Registry) {
         number(view.halted.is_some().into()),
     );
     let phases: Family<OfPhase, Gauge> = Family::default();
-    for phase in PhaseName::ALL {
+    for phase in PhaseKind::ALL {
         // So that a phase without releases is 0, not absent.
         drop(phases.get_or_create(&OfPhase { phase: phase.as_str() }));
     }

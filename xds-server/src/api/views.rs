@@ -20,12 +20,12 @@ use tidegate_delivery::judge::{Evidence, Finding, Guardrail, Level, Verdict};
 use tidegate_delivery::model::catalogue::{Environment, VersionSpec};
 use tidegate_delivery::model::checks::CheckResult;
 use tidegate_delivery::model::freeze::Stop;
-pub use tidegate_delivery::model::machine::PhaseName;
+pub use tidegate_delivery::model::phases::PhaseKind;
 use tidegate_delivery::model::plan::{Plan, Strategy};
 use tidegate_delivery::model::progress::Progress;
 use tidegate_delivery::model::release::{Phase, Release, RollbackCause};
-use tidegate_delivery::model::requires::Approval;
-use tidegate_delivery::model::signals::Objection;
+use tidegate_delivery::model::requirements::Approval;
+use tidegate_delivery::model::signals::ActiveSignal;
 use tidegate_delivery::model::state::ServiceState;
 use tidegate_delivery::names::{CheckName, GroupName, ReleaseId, ServiceName, VersionName};
 use tidegate_delivery::units::{Ppm, Timestamp};
@@ -56,7 +56,7 @@ pub struct Service {
     pub previous_until: Option<Timestamp>,
     /// The versions that must not be released, and why.
     #[serde(default)]
-    pub quarantined: BTreeMap<VersionName, Objection>,
+    pub quarantined: BTreeMap<VersionName, ActiveSignal>,
     /// That its line is stopped.
     #[serde(default)]
     pub stopped: Option<Stop>,
@@ -114,7 +114,7 @@ pub struct ReleaseView {
     /// The version that serves until then.
     pub stable: VersionName,
     /// Where it is.
-    pub phase: PhaseName,
+    pub phase: PhaseKind,
     /// Since when, in milliseconds since the Unix epoch.
     pub since: Timestamp,
     /// The plan's step, counted from 1; absent before the first and after the end.
@@ -151,7 +151,7 @@ pub struct ReleaseView {
     pub approvals: Vec<Approval>,
     /// The business signals that stand against the candidate.
     #[serde(default)]
-    pub signals: Vec<Objection>,
+    pub signals: Vec<ActiveSignal>,
     /// The hooks that it told or has to tell.
     #[serde(default)]
     pub hooks: Vec<HookCall>,
@@ -265,7 +265,7 @@ impl ReleaseView {
 }
 
 /// Where a release is, and since when.
-pub(super) const fn phase(release: &Release) -> (PhaseName, Timestamp) {
+pub(super) const fn phase(release: &Release) -> (PhaseKind, Timestamp) {
     let since = match release.phase {
         Phase::Preparing { since, .. }
         | Phase::Stepping { since, .. }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate::api::views::{PhaseName, ProgressView, ReleaseView, Service};
+use tidegate::api::views::{PhaseKind, ProgressView, ReleaseView, Service};
 use tidegate_delivery::judge::Verdict;
 use tidegate_delivery::units::Ppm;
 
@@ -12,7 +12,7 @@ pub(super) const NONE: &str = "-";
 /// Where it is: `step 2/5`, `watching`, `paused at step 2/5`.
 pub(super) fn phase(release: &ReleaseView) -> String {
     let phase = match (release.phase, release.step) {
-        (PhaseName::Stepping, Some(step)) => format!("step {step}/{}", release.steps),
+        (PhaseKind::Stepping, Some(step)) => format!("step {step}/{}", release.steps),
         (phase, _) => phase.as_str().replace('_', " "),
     };
     match (&release.held, release.paused) {

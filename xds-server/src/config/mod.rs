@@ -32,7 +32,7 @@ pub use units::endpoint;
 use crate::door::access::Fleets as Identities;
 use crate::door::tls::files::TlsFiles;
 use tidegate_delivery::model::catalogue::ServiceSpec;
-use tidegate_delivery::model::freeze::Freeze;
+use tidegate_delivery::model::freeze::FreezeWindow;
 use tidegate_delivery::model::hook::SecretRef;
 use tidegate_delivery::model::plan::Plan;
 use tidegate_delivery::names::{ReceiverName, Services};
@@ -121,7 +121,7 @@ pub struct Config {
     /// The services, defaults filled in.
     pub services: Vec<ServiceSpec>,
     /// The times in which nothing goes forward.
-    pub freezes: Vec<Freeze>,
+    pub freeze_windows: Vec<FreezeWindow>,
     /// The bound on P(rolling back a release that is no worse), kept for the sequential judge.
     pub false_rollback: Ppm,
     /// Who is told about releases.

@@ -17,7 +17,7 @@ pub(super) use self::effects::{
     Aliases, Dns, Hook, Moment, Notification, NotificationKind, NotificationLevel, Records, Tsig,
     TsigAlgorithm,
 };
-pub(super) use self::gates::{Approvals, Freeze, Requires};
+pub(super) use self::gates::{Approvals, FreezeWindow, Requirements};
 pub(super) use self::guardrails::{
     BusinessHeader, BusinessMetric, ErrorRate, Guardrails, Latency, Resources,
 };
@@ -44,7 +44,7 @@ pub(super) struct Root {
     pub(super) services: At<Vec<Service>>,
     /// Times in which no release goes forward. Rollbacks are as free as ever.
     #[serde(default)]
-    pub(super) freeze: Vec<Freeze>,
+    pub(super) freeze: Vec<FreezeWindow>,
     /// Who is told about releases.
     #[serde(default)]
     pub(super) notifications: Vec<Notification>,
@@ -155,7 +155,7 @@ pub(super) struct Service {
     /// What a release must keep, where it differs from the defaults.
     pub(super) guardrails: Option<Guardrails>,
     /// What others must have said before a release gets traffic, whatever plan it brings along.
-    pub(super) requires: Option<Requires>,
+    pub(super) requires: Option<Requirements>,
     /// Whom its releases tell.
     #[serde(default)]
     pub(super) hooks: Vec<Hook>,
@@ -250,7 +250,7 @@ pub(super) enum OnFail {
     /// Everything goes back to stable.
     Rollback,
     /// The release is held where it is, and a person decides.
-    Freeze,
+    Pause,
 }
 
 /// Who must have a step before its time and its evidence begin.

@@ -80,7 +80,7 @@ impl World {
             version: Version { hash: "first".to_owned(), source: Source::File },
             mesh: self.mesh(),
             services: vec![order(), product()],
-            freezes: Vec::new(),
+            freeze_windows: Vec::new(),
             flags: None,
             wake: Arc::clone(&self.wake),
         }

@@ -10,7 +10,7 @@ use crate::journal::{JournalError, Record};
 use tidegate_delivery::model::catalogue::ServiceSpec;
 use tidegate_delivery::model::command::{Command, Outcome, Refusal};
 use tidegate_delivery::model::configuration::Version;
-use tidegate_delivery::model::freeze::Freeze;
+use tidegate_delivery::model::freeze::FreezeWindow;
 use tidegate_delivery::model::misfit::FoldError;
 use tidegate_xds::mesh::Mesh;
 
@@ -77,7 +77,7 @@ pub struct Configuration {
     /// Its services.
     pub services: Vec<ServiceSpec>,
     /// Its times in which nothing goes forward.
-    pub freezes: Vec<Freeze>,
+    pub freeze_windows: Vec<FreezeWindow>,
     /// Its fleets and their listeners.
     pub mesh: Mesh,
 }
@@ -86,8 +86,8 @@ impl Configuration {
     /// What is asked of the reducer, and the mesh.
     #[must_use]
     pub fn split(self) -> (Command, Mesh) {
-        let Self { version, services, freezes, mesh } = self;
-        (Command::ApplyConfiguration { version, services, freezes }, mesh)
+        let Self { version, services, freeze_windows, mesh } = self;
+        (Command::ApplyConfiguration { version, services, freeze_windows }, mesh)
     }
 }
 

@@ -29,7 +29,7 @@ use tidegate_delivery::judge::Evidence;
 use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::model::catalogue::ServiceSpec;
 use tidegate_delivery::model::configuration::Version;
-use tidegate_delivery::model::freeze::Freeze;
+use tidegate_delivery::model::freeze::FreezeWindow;
 use tidegate_delivery::model::progress::Convergence;
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
@@ -82,7 +82,7 @@ pub struct Parts {
     /// The configuration's services.
     pub services: Vec<ServiceSpec>,
     /// The configuration's times in which nothing goes forward.
-    pub freezes: Vec<Freeze>,
+    pub freeze_windows: Vec<FreezeWindow>,
     /// The configuration's flags: taken while there are no others.
     pub flags: Option<serde_json::Value>,
     /// Notified when there are new counts, or sidecars that acknowledged something.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::{Counts, Sidecars};
 use tidegate_delivery::judge::assess::assess;
 use tidegate_delivery::judge::guardrails::Guardrails;
-use tidegate_delivery::judge::trail::Trail;
+use tidegate_delivery::judge::windows::EvidenceWindows;
 use tidegate_delivery::judge::{Evidence, Verdict};
 use tidegate_delivery::model::progress::Observation;
 use tidegate_delivery::model::release::Release;
@@ -31,10 +31,10 @@ pub(super) struct Tally {
 #[derive(Debug)]
 pub(super) struct Epoch {
     serial: u64,
-    candidate: Trail,
-    stable: Trail,
+    candidate: EvidenceWindows,
+    stable: EvidenceWindows,
     /// The candidate since the release began, or since this process did.
-    whole: Trail,
+    whole: EvidenceWindows,
 }
 
 impl Tally {
@@ -50,18 +50,20 @@ impl Epoch {
     pub(super) fn begin(serial: u64, now: Timestamp, counted: Tally, before: Option<Self>) -> Self {
         Self {
             serial,
-            candidate: Trail::begin(now, counted.candidate),
-            stable: Trail::begin(now, counted.stable),
-            whole: before
-                .map_or_else(|| Trail::begin(now, counted.candidate), |before| before.whole),
+            candidate: EvidenceWindows::begin(now, counted.candidate),
+            stable: EvidenceWindows::begin(now, counted.stable),
+            whole: before.map_or_else(
+                || EvidenceWindows::begin(now, counted.candidate),
+                |before| before.whole,
+            ),
         }
     }
 
     /// The sidecars have the step: what they counted before is no evidence of it. The whole release
     /// goes on, and with it the judge's sight of what was bad from the first moment.
     pub(super) fn restart(&mut self, now: Timestamp, counted: Tally) {
-        self.candidate = Trail::begin(now, counted.candidate);
-        self.stable = Trail::begin(now, counted.stable);
+        self.candidate = EvidenceWindows::begin(now, counted.candidate);
+        self.stable = EvidenceWindows::begin(now, counted.stable);
     }
 
     /// Takes in what is counted now, and says what is seen of the release since the step began,

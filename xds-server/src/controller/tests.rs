@@ -10,7 +10,7 @@ use crate::journal::{Head, NewRecord, Sqlite};
 use tidegate_delivery::fixtures::*;
 use tidegate_delivery::model::command::{Command, Refusal, ReleaseCommand};
 use tidegate_delivery::model::event::Event;
-use tidegate_delivery::model::freeze::{Freeze, Window};
+use tidegate_delivery::model::freeze::{FreezeWindow, Window};
 use tidegate_delivery::model::release::{Phase, RollbackCause};
 use tidegate_delivery::names::Services;
 use tidegate_delivery::units::{Ppm, Timestamp};
@@ -323,12 +323,12 @@ async fn what_holds_releases_outlives_a_crash_and_a_window_closes_by_itself() {
     let directory = tempfile::tempdir().unwrap();
     let handle = world.start_in(directory.path());
     stepping(&handle).await;
-    handle.submit(Command::StopLine(None), anne()).await.unwrap();
+    handle.submit(Command::FreezeDeployments(None), anne()).await.unwrap();
     handle.stop().await;
     let handle = world.start_in(directory.path());
     let waits = "the line to go, which anne stopped: friday";
     until(&handle, |view| waits_for(view).iter().any(|it| it == waits)).await;
-    handle.submit(Command::StartLine(None), anne()).await.unwrap();
+    handle.submit(Command::UnfreezeDeployments(None), anne()).await.unwrap();
     for all in [true, false] {
         let promote = verb("order.1", ReleaseCommand::Promote { all });
         handle.submit(promote, anne()).await.unwrap();
@@ -344,14 +344,14 @@ async fn what_holds_releases_outlives_a_crash_and_a_window_closes_by_itself() {
 async fn a_freeze_of_the_configuration_is_written_once_and_ends_by_itself() {
     let world = World::default();
     let directory = tempfile::tempdir().unwrap();
-    let freeze = Freeze {
+    let freeze = FreezeWindow {
         name: name("morning"),
         when: Window::Once { start: Timestamp(0), end: Timestamp(60_000) },
         services: Services::All,
     };
     let start_frozen = || {
         let journal = Box::new(crate::journal::Sqlite::open(directory.path()).unwrap());
-        spawn(Parts { freezes: vec![freeze.clone()], ..world.parts(journal) }).unwrap()
+        spawn(Parts { freeze_windows: vec![freeze.clone()], ..world.parts(journal) }).unwrap()
     };
     let handle = start_frozen();
     handle.submit(start("order", "v2"), anne()).await.unwrap();
@@ -359,7 +359,8 @@ async fn a_freeze_of_the_configuration_is_written_once_and_ends_by_itself() {
     handle.stop().await;
     let handle = start_frozen();
     let events = handle.events(0, 100).await.unwrap();
-    let applied = |it: &&crate::journal::Record| it.event.event().kind() == "freezes_applied";
+    let applied =
+        |it: &&crate::journal::Record| it.event.event().kind() == "freeze_windows_applied";
     assert_eq!(events.iter().filter(applied).count(), 1);
     world.pass(Duration::from_secs(60));
     until(&handle, |view| weighs(view, 5)).await;

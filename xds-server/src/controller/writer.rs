@@ -17,14 +17,16 @@ use super::{Counts, Sidecars, log};
 use crate::clock::{Clock, SkewLog};
 use crate::journal::{Folded, Journal, NewRecord, Record};
 use tidegate_delivery::figures::Figures;
-use tidegate_delivery::model::command::{Asker, Command, Outcome};
+use tidegate_delivery::model::command::{Command, CommandContext, Outcome};
 use tidegate_delivery::model::event::Event;
-use tidegate_delivery::model::group::Teammate;
+use tidegate_delivery::model::group::GroupedRelease;
 use tidegate_delivery::model::progress::{Observation, Progress};
 use tidegate_delivery::model::release::Release;
 use tidegate_delivery::model::state::{ServiceState, State};
 use tidegate_delivery::names::ReleaseId;
-use tidegate_delivery::reducer::{Sight, decide_command, decide_progress, decide_window};
+use tidegate_delivery::reducer::{
+    ReleaseContext, close_expired_window, decide_command, decide_progress,
+};
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::mesh::Mesh;
 
@@ -114,8 +116,8 @@ impl Writer {
     ) -> Result<Outcome, CommandError> {
         let now = self.clock.now();
         let Origin { actor, reason } = origin;
-        let asker = Asker { actor, reason: reason.as_deref(), at: now };
-        let (events, outcome) = decide_command(&self.state, &asker, command)?;
+        let command_context = CommandContext { actor, reason: reason.as_deref(), at: now };
+        let (events, outcome) = decide_command(&self.state, &command_context, command)?;
         self.commit(now, events, origin, mesh)?;
         Ok(outcome)
     }
@@ -141,7 +143,7 @@ impl Writer {
                 // A failure halts it, for all to see, and the next look decides again.
                 self.commit(now, events, &origin, None).ok();
             }
-            let closed = before.services.values().filter_map(|it| decide_window(it, now));
+            let closed = before.services.values().filter_map(|it| close_expired_window(it, now));
             for event in closed {
                 self.commit(now, vec![event], &origin, None).ok();
             }
@@ -156,7 +158,7 @@ impl Writer {
     fn look(
         &mut self,
         state: &State,
-        team: &[Teammate<'_>],
+        team: &[GroupedRelease<'_>],
         now: Timestamp,
     ) -> (Vec<Event>, Vec<Progress>) {
         let seen: Vec<_> =
@@ -164,7 +166,13 @@ impl Writer {
         let sights: Vec<_> = team
             .iter()
             .zip(&seen)
-            .map(|(&(service, release), seen)| Sight { state, service, release, now, seen })
+            .map(|(&(service, release), seen)| ReleaseContext {
+                state,
+                service,
+                release,
+                now,
+                seen,
+            })
             .collect();
         decide_progress(&sights)
     }

@@ -62,8 +62,8 @@ fn wanted(state: &State) -> BTreeMap<ServiceName, Wanted> {
     let of = |(name, service): (&ServiceName, &ServiceState)| {
         let wanted = Wanted {
             dns: service.spec.dns.clone()?,
-            records: service.wanted_records(),
-            unconfirmed: service.dns_unconfirmed(),
+            records: service.desired_records(),
+            unconfirmed: service.dns_update_pending(),
         };
         Some((name.clone(), wanted))
     };

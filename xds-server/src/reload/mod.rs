@@ -26,7 +26,7 @@ use crate::config::{self, Config, Receiver};
 use crate::controller::{Configuration, Handle, Origin};
 use crate::door::access::Access;
 use crate::effects::smoke::Previews;
-use tidegate_delivery::model::command::{Asker, Outcome};
+use tidegate_delivery::model::command::{CommandContext, Outcome};
 use tidegate_delivery::model::configuration::{Source, Version};
 use tidegate_delivery::reducer::decide_command;
 use tidegate_xds::mesh::PreviewKey;
@@ -120,8 +120,9 @@ impl Reloader {
         let (command, _) = configuration(&config, Source::Api).split();
         let state = Arc::clone(&self.controller.view().borrow().state);
         let Origin { actor, reason } = origin;
-        let asker = Asker { actor, reason: reason.as_deref(), at: self.clock.now() };
-        let (_, outcome) = decide_command(&state, &asker, &command)?;
+        let command_context =
+            CommandContext { actor, reason: reason.as_deref(), at: self.clock.now() };
+        let (_, outcome) = decide_command(&state, &command_context, &command)?;
         let message = format!("nothing is changed yet; applied, {}", outcome.message);
         Ok(Outcome { message, ..outcome })
     }
@@ -152,7 +153,7 @@ fn configuration(config: &Config, source: Source) -> Configuration {
     Configuration {
         version: Version { hash: config.hash.clone(), source },
         services: config.services.clone(),
-        freezes: config.freezes.clone(),
+        freeze_windows: config.freeze_windows.clone(),
         mesh: config.mesh.clone(),
     }
 }

@@ -8,7 +8,7 @@ use tidegate_core::utilization::UtilizationHistogram;
 
 use super::intake::Entry;
 use tidegate_delivery::judge::guardrails::{Guardrails, Latency, Resources};
-use tidegate_delivery::judge::{Above, Busy, Evidence, Share, Slow};
+use tidegate_delivery::judge::{Evidence, ResourceSamples, ResourceUse, Share, SlowRequests};
 use tidegate_delivery::model::catalogue::ServiceSpec;
 use tidegate_delivery::names::{MetricName, ReleaseId, VersionName};
 
@@ -71,12 +71,12 @@ impl Counts {
         Evidence {
             requests: self.requests,
             errors: self.errors,
-            slow: Slow {
+            slow: SlowRequests {
                 warning: self.latency.count_above(warning),
                 critical: self.latency.count_above(critical),
                 rollback: self.latency.count_above(rollback),
             },
-            busy: Busy {
+            busy: ResourceUse {
                 cpu: above(&self.load.cpu, &guardrails.resources),
                 memory: above(&self.load.memory, &guardrails.resources),
                 disk: above(&self.load.disk, &guardrails.resources),
@@ -88,8 +88,8 @@ impl Counts {
     }
 }
 
-fn above(utilization: &UtilizationHistogram, limits: &Resources) -> Above {
-    Above {
+fn above(utilization: &UtilizationHistogram, limits: &Resources) -> ResourceSamples {
+    ResourceSamples {
         samples: utilization.total(),
         warning: utilization.count_above(limits.warning.parts()),
         critical: utilization.count_above(limits.critical.parts()),
@@ -225,6 +225,6 @@ mod tests {
             &"v2".parse().unwrap(),
             &Guardrails::default(),
         );
-        assert_eq!(seen.slow, Slow { warning: 3, critical: 3, rollback: 3 });
+        assert_eq!(seen.slow, SlowRequests { warning: 3, critical: 3, rollback: 3 });
     }
 }

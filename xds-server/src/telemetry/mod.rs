@@ -5,9 +5,9 @@
 
 pub mod counts;
 pub mod grpc;
-mod hearing;
 pub mod intake;
 mod pace;
+mod report_coverage;
 pub mod sessions;
 
 use std::collections::BTreeMap;
@@ -20,9 +20,9 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use counts::{Counts, ServiceCounts};
-use hearing::Hearing;
 use intake::Report;
 use pace::Pace;
+use report_coverage::ReportCoverage;
 use sessions::{Arrival, Full, Sessions};
 use tidegate_delivery::judge::Evidence;
 use tidegate_delivery::judge::guardrails::Guardrails;
@@ -36,7 +36,7 @@ pub struct Telemetry {
     services: DashMap<ServiceName, ServiceCounts>,
     sessions: Sessions,
     pace: Mutex<Pace>,
-    hearing: Mutex<Hearing>,
+    report_coverage: Mutex<ReportCoverage>,
     arrived: Arc<Notify>,
     /// How reports fared, for `/metrics`.
     pub stats: IntakeStats,
@@ -65,7 +65,7 @@ impl Telemetry {
             services: DashMap::new(),
             sessions: Sessions::default(),
             pace: Mutex::default(),
-            hearing: Mutex::default(),
+            report_coverage: Mutex::default(),
             arrived,
             stats: IntakeStats::default(),
         }
@@ -92,7 +92,7 @@ impl Telemetry {
             self.sessions.arrive(report.sender, report.sequence, now).inspect_err(|_| {
                 self.stats.refused.fetch_add(1, Ordering::Relaxed);
             })?;
-        self.hearing.lock().note(now);
+        self.report_coverage.lock().note(now);
         if let Arrival::Repeated { acknowledged } = arrival {
             self.stats.repeated.fetch_add(1, Ordering::Relaxed);
             return Ok(acknowledged);
@@ -124,7 +124,7 @@ impl Telemetry {
     /// How long reports have come without a silence.
     #[must_use]
     pub fn unbroken(&self, now: Timestamp) -> Duration {
-        self.hearing.lock().unbroken(now)
+        self.report_coverage.lock().unbroken(now)
     }
 
     /// How long a sidecar should wait before its next report.

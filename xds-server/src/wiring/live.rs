@@ -17,7 +17,7 @@ use tidegate::journal::{Record, Scrub};
 use tidegate::reload::{FileStatus, ReloadError, Reloader};
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::counts::Counts;
-use tidegate::xds::fleet::{Inspection, Ledger, NodeStatus};
+use tidegate::xds::fleet::{AckTracker, Inspection, NodeStatus};
 use tidegate_delivery::model::command::{Command, Outcome};
 use tidegate_delivery::model::configuration::Source;
 use tidegate_delivery::names::{FleetName, ServiceName, VersionName};
@@ -32,7 +32,7 @@ pub(super) struct Live {
     pub(super) reloader: Arc<Reloader>,
     pub(super) file: watch::Receiver<FileStatus>,
     pub(super) telemetry: Arc<Telemetry>,
-    pub(super) ledger: Arc<Ledger>,
+    pub(super) ack_tracker: Arc<AckTracker>,
     pub(super) counters: Arc<Counters>,
     pub(super) door: Arc<Door>,
     /// `None`: the door speaks plaintext.
@@ -76,11 +76,11 @@ impl Backend for Live {
     }
 
     fn nodes(&self) -> Vec<NodeStatus> {
-        self.ledger.nodes()
+        self.ack_tracker.nodes()
     }
 
     fn inspect<'a>(&'a self, fleet: &'a FleetName, node: &'a str) -> BoxFuture<'a, Inspection> {
-        self.ledger.inspect(fleet, node).boxed()
+        self.ack_tracker.inspect(fleet, node).boxed()
     }
 
     fn damage(&self) -> Option<String> {
@@ -101,6 +101,6 @@ impl Backend for Live {
             metrics::of_tls(tls, registry);
         }
         metrics::of_notifications(&self.told, self.controller.view().borrow().seq, registry);
-        metrics::of_convergence(self.ledger.newest_times(), registry);
+        metrics::of_convergence(self.ack_tracker.newest_times(), registry);
     }
 }

@@ -33,7 +33,7 @@ use tidegate::reload::{self, Follower, Outlets, Reloader};
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::grpc::Reports;
 use tidegate::xds::debug;
-use tidegate::xds::fleet::Ledger;
+use tidegate::xds::fleet::AckTracker;
 use tidegate::xds::publisher::Publisher;
 use tidegate::xds::serve::{XdsServer, transport};
 use tidegate_delivery::model::configuration::{Source, Version};
@@ -117,7 +117,7 @@ pub(crate) async fn run(
     let clock = Clock::system();
     let wake = Arc::new(Notify::new());
     let telemetry = Arc::new(Telemetry::new(Arc::clone(&wake)));
-    let ledger = Ledger::new(clock.clone());
+    let ack_tracker = AckTracker::new(clock.clone());
     let counters = Arc::new(Counters::default());
     // Nobody is served before the controller has published what the journal says.
     if config.mesh.has_previews() {
@@ -128,8 +128,11 @@ pub(crate) async fn run(
     let (receivers, told_whom) = watch::channel(config.notifications.clone());
     let publisher = Publisher::new(&config.mesh, &State::default());
     let snapshots = publisher.subscribe();
-    let sidecars =
-        XdsSidecars { publisher, ledger: Arc::clone(&ledger), telemetry: Arc::clone(&telemetry) };
+    let sidecars = XdsSidecars {
+        publisher,
+        ack_tracker: Arc::clone(&ack_tracker),
+        telemetry: Arc::clone(&telemetry),
+    };
     let journal = Sqlite::open(&config.data_dir)?;
     let trusted = journal.trusted();
     let newest = journal.head().seq;
@@ -147,7 +150,7 @@ pub(crate) async fn run(
         version: Version { hash: config.hash.clone(), source: Source::File },
         mesh: config.mesh.clone(),
         services: config.services.clone(),
-        freezes: config.freezes.clone(),
+        freeze_windows: config.freeze_windows.clone(),
         flags: config.flags.clone(),
         wake: Arc::clone(&wake),
     })?;
@@ -160,12 +163,12 @@ pub(crate) async fn run(
     );
     let xds = XdsServer::new(
         snapshots.clone(),
-        Arc::clone(&ledger),
+        Arc::clone(&ack_tracker),
         Arc::clone(&counters),
         Arc::clone(&entrance.access),
     );
     let routes = xds.routes().add_service(ReportServiceServer::new(reports));
-    let routes = debug::add_to(routes, snapshots, xds.draining(), Arc::clone(&ledger))?;
+    let routes = debug::add_to(routes, snapshots, xds.draining(), Arc::clone(&ack_tracker))?;
     let scrub = Scrub::begin(config.data_dir.clone(), trusted).map_err(ServeError::Scrub)?;
     let notifier = Notifier {
         controller: controller.clone(),
@@ -187,7 +190,7 @@ pub(crate) async fn run(
         reloader,
         file: follower.status(),
         telemetry,
-        ledger: Arc::clone(&ledger),
+        ack_tracker: Arc::clone(&ack_tracker),
         counters,
         door: Arc::clone(&entrance.door),
         tls: entrance.certificates.as_ref().map(Certificates::stats),
@@ -207,7 +210,7 @@ pub(crate) async fn run(
         },
         () = follower.follow(reload::PERIOD, &file.reread) => Err(ServeError::Controller),
         () = effects => Err(ServeError::Controller),
-        () = wake_on_change(&ledger, &wake) => Err(ServeError::Controller),
+        () = wake_on_change(&ack_tracker, &wake) => Err(ServeError::Controller),
     };
     // Last: whoever was told that something is done must find it in the journal.
     controller.stop().await;
@@ -296,8 +299,8 @@ async fn effects(notifier: Notifier, receivers: watch::Receiver<Vec<Receiver>>) 
 
 /// The controller looks again when a sidecar came, went, or acknowledged something: at once for the first of them,
 /// and then after a breath, because one push to a fleet is acknowledged by thousands.
-async fn wake_on_change(ledger: &Ledger, wake: &Notify) {
-    let mut changes = ledger.changes();
+async fn wake_on_change(ack_tracker: &AckTracker, wake: &Notify) {
+    let mut changes = ack_tracker.changes();
     while changes.changed().await.is_ok() {
         wake.notify_one();
         tokio::time::sleep(BREATH).await;

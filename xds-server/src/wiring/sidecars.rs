@@ -7,7 +7,7 @@ use tidegate::config;
 use tidegate::controller::{Counts, Sidecars};
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::grpc::FilterConfigs;
-use tidegate::xds::fleet::Ledger;
+use tidegate::xds::fleet::AckTracker;
 use tidegate::xds::publisher::Publisher;
 use tidegate_core::config::FilterConfig;
 use tidegate_delivery::judge::Evidence;
@@ -23,7 +23,7 @@ use tokio::sync::watch;
 /// Publishes by xDS, and knows from the ledger who has what.
 pub(super) struct XdsSidecars {
     pub(super) publisher: Publisher,
-    pub(super) ledger: Arc<Ledger>,
+    pub(super) ack_tracker: Arc<AckTracker>,
     pub(super) telemetry: Arc<Telemetry>,
 }
 
@@ -33,12 +33,12 @@ impl Sidecars for XdsSidecars {
         self.telemetry.follow(state);
         // Before: a sidecar may have it before this returns.
         let last = self.publisher.subscribe().borrow().serial();
-        self.ledger.publishing(last.saturating_add(1));
+        self.ack_tracker.publishing(last.saturating_add(1));
         self.publisher.publish(mesh, state)
     }
 
     fn convergence(&self, serial: u64) -> Convergence {
-        self.ledger.convergence(serial)
+        self.ack_tracker.convergence(serial)
     }
 }
 

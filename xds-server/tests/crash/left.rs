@@ -92,7 +92,7 @@ fn effect(event: &Event) -> Option<String> {
         Event::HookSucceeded { hook, .. } | Event::HookFailed { hook, .. } => {
             Some(format!("{kind} {hook}"))
         }
-        Event::DnsFollowed { records, .. } => Some(format!("{kind} {records}")),
+        Event::DnsUpdated { records, .. } => Some(format!("{kind} {records}")),
         Event::DnsFailed { .. } => Some(kind.to_owned()),
         _ => None,
     }

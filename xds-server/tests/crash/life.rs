@@ -75,7 +75,9 @@ pub(crate) async fn live(
 ) -> End {
     let config = config::check(&story.config(outside), dir);
     let config = config.unwrap_or_else(|problems| panic!("{problems:?}"));
-    let Config { hash, data_dir: data, mesh, services, freezes, notifications, flags, .. } = config;
+    let Config {
+        hash, data_dir: data, mesh, services, freeze_windows, notifications, flags, ..
+    } = config;
     let (clock, counted) = (outside.clock(), Counted::default());
     let newest = Sqlite::open(&data).unwrap().head().seq;
     notify::begin(&data, &notifications, newest).unwrap();
@@ -86,7 +88,7 @@ pub(crate) async fn live(
         counts: Box::new(counted.clone()),
         clock: clock.clone(),
         services,
-        freezes,
+        freeze_windows,
         flags,
         version: Version { hash, source: Source::File },
         wake: Arc::default(),
@@ -199,7 +201,7 @@ fn is_settled(service: &ServiceState) -> bool {
         untested || (release.step().is_some() && !release.converged)
     };
     let called = service.due_calls().next().is_none();
-    called && !service.dns_unconfirmed() && !service.running().is_some_and(moves)
+    called && !service.dns_update_pending() && !service.running().is_some_and(moves)
 }
 
 /// What versions did in this life: the next begins with nothing.

@@ -67,7 +67,7 @@ fn redeclare(service: &mut ServiceState, before: Option<&ServiceSpec>, now: &Ser
         !undeclared || service.in_use(name)
     });
     service.spec = ServiceSpec { versions, ..now.clone() };
-    service.forget_undeclared_dns();
+    service.drop_undeclared_dns();
     readdress(service, before.and_then(|it| it.environments.as_ref()));
     for (name, spec) in &now.versions {
         if declared_before(name) != Some(spec) {
@@ -76,7 +76,7 @@ fn redeclare(service: &mut ServiceState, before: Option<&ServiceSpec>, now: &Ser
             let _kept = service.place(name, spec);
         }
     }
-    service.forget_what_is_gone();
+    service.drop_missing_versions();
 }
 
 /// What was deployed into an environment follows the environment's endpoints.

@@ -1,6 +1,6 @@
 //! DNS records: what events of the DNS updater and of the catalogue change.
 
-use crate::model::dns::{Dns, DnsState, Following, Published, RecordSet};
+use crate::model::dns::{Dns, DnsProgress, DnsState, Published, RecordSet};
 use crate::model::release::{Phase, Release};
 use crate::model::state::ServiceState;
 use crate::units::Timestamp;
@@ -8,7 +8,7 @@ use crate::units::Timestamp;
 impl Release {
     /// The candidate has all traffic: the records are to follow it.
     pub(crate) fn expect_dns(&mut self, dns: Option<&Dns>) {
-        self.dns = dns.map(|dns| Following {
+        self.dns = dns.map(|dns| DnsProgress {
             name: dns.name.clone(),
             ttl: dns.ttl,
             verified_at: None,
@@ -20,7 +20,7 @@ impl Release {
 impl ServiceState {
     /// The server answers with these records.
     pub(crate) fn publish_dns(&mut self, at: Timestamp, records: &RecordSet) {
-        let expected = self.wanted_records().as_ref() == Some(records);
+        let expected = self.desired_records().as_ref() == Some(records);
         self.dns =
             DnsState { published: Some(Published { records: records.clone(), at }), error: None };
         let Some(release) = self.release.as_mut().filter(|it| it.is_running() && expected) else {
@@ -30,7 +30,7 @@ impl ServiceState {
         following.error = None;
         following.verified_at = Some(at);
         if let Phase::Watching { since } = release.phase {
-            let since = release.watched_since(since);
+            let since = release.watch_begins_at(since);
             release.phase = Phase::Watching { since };
         }
     }
@@ -45,7 +45,7 @@ impl ServiceState {
     }
 
     /// What is no longer declared is not waited for.
-    pub(crate) fn forget_undeclared_dns(&mut self) {
+    pub(crate) fn drop_undeclared_dns(&mut self) {
         if self.spec.dns.is_none() {
             self.dns = DnsState::default();
             self.release.iter_mut().for_each(|release| release.dns = None);

@@ -27,7 +27,7 @@ impl State {
 
     /// Forgets groups of which a member is no more the newest release of its service: they have
     /// ended, and cannot go back together any more.
-    pub(crate) fn forget_groups(&mut self) {
+    pub(crate) fn drop_stale_groups(&mut self) {
         let services = &self.services;
         let is_newest = |id: &ReleaseId| {
             let newest = services.values().filter_map(|it| it.release.as_ref());

@@ -9,7 +9,7 @@ use crate::units::Timestamp;
 
 impl Release {
     /// A moment has come: whoever wants to know of it is to be told.
-    pub(crate) fn ring(&mut self, hooks: &[Hook], on: Moment, at: Timestamp) {
+    pub(crate) fn enqueue_calls(&mut self, hooks: &[Hook], on: Moment, at: Timestamp) {
         let (from, to) = match on {
             Moment::RolledBack => (&self.candidate, &self.stable),
             Moment::Started | Moment::Switched | Moment::Completed => {
@@ -52,7 +52,7 @@ impl ServiceState {
     }
 
     /// A release makes room for the next: what it still has to tell is kept.
-    pub(crate) fn keep_due_calls(&mut self) {
+    pub(crate) fn retain_due_calls(&mut self) {
         let calls = self.release.iter_mut().flat_map(|release| release.calls.drain(..));
         self.left_calls.extend(calls.filter(Call::is_due));
     }

@@ -20,7 +20,7 @@ use crate::model::freeze::Stop;
 use crate::model::hook::{CallEnd, Moment};
 use crate::model::plan::Plan;
 use crate::model::release::{Phase, Release, RollbackCause};
-use crate::model::signals::Objection;
+use crate::model::signals::ActiveSignal;
 use crate::model::state::{ServiceState, State};
 use crate::names::{ReleaseId, ServiceName, VersionName};
 use crate::units::{Ppm, Timestamp};
@@ -38,7 +38,7 @@ impl State {
         match event {
             Event::CatalogueApplied { services } => {
                 self.declare(services)?;
-                self.forget_groups();
+                self.drop_stale_groups();
             }
             Event::ConfigurationApplied { version } => {
                 self.configuration = Some(Applied { version: version.clone(), at });
@@ -50,9 +50,9 @@ impl State {
                 let service = self.service_mut(service)?;
                 let release = service.start(at, id, candidate, stable, plan)?;
                 release.started_by.clone_from(by);
-                self.forget_groups();
+                self.drop_stale_groups();
             }
-            Event::HealthSeen { id, health } => {
+            Event::HealthChanged { id, health } => {
                 self.running_mut(id)?.health = Some(health.clone());
             }
             Event::GroupStarted { id, members } => self.found(id, members)?,
@@ -82,7 +82,7 @@ impl State {
             }
             Event::SignalRaised { service, version, signal, reason } => {
                 let reason = reason.clone();
-                let objection = Objection { signal: signal.clone(), since: at, reason };
+                let objection = ActiveSignal { signal: signal.clone(), since: at, reason };
                 self.service_mut(service)?.signals.raise(version, objection);
             }
             Event::SignalCleared { service, version, signal } => {
@@ -90,21 +90,23 @@ impl State {
             }
             Event::VersionQuarantined { service, version, signal, reason } => {
                 let reason = reason.clone();
-                let objection = Objection { signal: signal.clone(), since: at, reason };
+                let objection = ActiveSignal { signal: signal.clone(), since: at, reason };
                 self.service_mut(service)?.quarantined.insert(version.clone(), objection);
             }
             Event::QuarantineLifted { service, version } => {
                 let lifted = self.service_mut(service)?.quarantined.remove(version);
                 lifted.ok_or_else(|| Misfit::NoVersion(version.clone()))?;
             }
-            Event::FreezesApplied { freezes } => self.freezes.clone_from(freezes),
-            Event::LineStopped { service, by, reason } => {
-                let stop = Stop { since: at, by: by.clone(), reason: reason.clone() };
-                *self.line_mut(service.as_ref())? = Some(stop);
+            Event::FreezeWindowsApplied { freeze_windows } => {
+                self.freeze_windows.clone_from(freeze_windows)
             }
-            Event::LineStarted { service } => *self.line_mut(service.as_ref())? = None,
+            Event::DeploymentsFrozen { service, by, reason } => {
+                let stop = Stop { since: at, by: by.clone(), reason: reason.clone() };
+                *self.freeze_mut(service.as_ref())? = Some(stop);
+            }
+            Event::DeploymentsUnfrozen { service } => *self.freeze_mut(service.as_ref())? = None,
             Event::RollbackWindowClosed { service, version } => {
-                self.service_mut(service)?.let_go(version)?;
+                self.service_mut(service)?.close_rollback_window(version)?;
             }
             Event::RolledBack { id, cause } => {
                 let phase = Phase::RolledBack { at, cause: cause.clone() };
@@ -116,13 +118,13 @@ impl State {
             }
             Event::HookSucceeded { id, hook, attempts } => {
                 let end = CallEnd::Succeeded { at, attempts: *attempts };
-                self.teller_mut(id)?.end_call(id, hook, end)?;
+                self.calling_service_mut(id)?.end_call(id, hook, end)?;
             }
             Event::HookFailed { id, hook, attempts, error } => {
                 let end = CallEnd::Failed { at, attempts: *attempts, error: error.clone() };
-                self.teller_mut(id)?.end_call(id, hook, end)?;
+                self.calling_service_mut(id)?.end_call(id, hook, end)?;
             }
-            Event::DnsFollowed { service, records } => {
+            Event::DnsUpdated { service, records } => {
                 self.service_mut(service)?.publish_dns(at, records);
             }
             Event::DnsFailed { service, error } => self.service_mut(service)?.fail_dns(error),
@@ -142,7 +144,7 @@ impl State {
     }
 
     /// Where it stands that the line of a service, or of all, is stopped.
-    fn line_mut(&mut self, service: Option<&ServiceName>) -> Result<&mut Option<Stop>, Misfit> {
+    fn freeze_mut(&mut self, service: Option<&ServiceName>) -> Result<&mut Option<Stop>, Misfit> {
         Ok(match service {
             Some(name) => &mut self.service_mut(name)?.stopped,
             None => &mut self.stopped,
@@ -154,7 +156,7 @@ impl State {
     }
 
     /// The service that a release was of, be it the newest or not.
-    fn teller_mut(&mut self, id: &ReleaseId) -> Result<&mut ServiceState, Misfit> {
+    fn calling_service_mut(&mut self, id: &ReleaseId) -> Result<&mut ServiceState, Misfit> {
         let service = id.as_str().rsplit_once('.').map(|(service, _)| service);
         service
             .and_then(|service| self.services.get_mut(service))
@@ -200,7 +202,7 @@ impl ServiceState {
         }
         plan.validate()?;
         self.releases = number;
-        self.keep_due_calls();
+        self.retain_due_calls();
         let mut release = Release {
             id: id.clone(),
             service: self.spec.name.clone(),
@@ -220,7 +222,7 @@ impl ServiceState {
             dns: None,
             health: None,
         };
-        release.ring(&self.spec.hooks, Moment::Started, at);
+        release.enqueue_calls(&self.spec.hooks, Moment::Started, at);
         Ok(self.release.insert(release))
     }
 
@@ -234,7 +236,7 @@ impl ServiceState {
         let release = self.release.as_mut().ok_or_else(|| Misfit::NoRelease(id.clone()))?;
         release.enter(at, step, weight)?;
         if weight == Ppm::ALL {
-            release.ring(&self.spec.hooks, Moment::Switched, at);
+            release.enqueue_calls(&self.spec.hooks, Moment::Switched, at);
             release.expect_dns(self.spec.dns.as_ref());
         }
         Ok(())
@@ -243,7 +245,7 @@ impl ServiceState {
     fn go_back(&mut self, at: Timestamp, id: &ReleaseId, phase: Phase) -> Result<(), Misfit> {
         let release = self.release.as_mut().ok_or_else(|| Misfit::NoRelease(id.clone()))?;
         release.end(phase);
-        release.ring(&self.spec.hooks, Moment::RolledBack, at);
+        release.enqueue_calls(&self.spec.hooks, Moment::RolledBack, at);
         Ok(())
     }
 
@@ -253,13 +255,13 @@ impl ServiceState {
         let release = watched.ok_or_else(|| Misfit::Phase(id.clone()))?;
         release.end(Phase::Completed { at });
         self.previous_until = Some(at.after(release.plan.rollback_window));
-        release.ring(&self.spec.hooks, Moment::Completed, at);
+        release.enqueue_calls(&self.spec.hooks, Moment::Completed, at);
         let old = std::mem::replace(&mut self.stable, release.candidate.clone());
         self.previous = Some(old);
         Ok(())
     }
 
-    fn let_go(&mut self, version: &VersionName) -> Result<(), Misfit> {
+    fn close_rollback_window(&mut self, version: &VersionName) -> Result<(), Misfit> {
         let kept = self.previous.take_if(|kept| kept == version);
         self.previous_until = None;
         kept.map(drop).ok_or_else(|| Misfit::NoVersion(version.clone()))
@@ -286,7 +288,7 @@ impl ServiceState {
         {
             let cause = cause.clone();
             release.end(Phase::RolledBack { at, cause });
-            release.ring(&self.spec.hooks, Moment::RolledBack, at);
+            release.enqueue_calls(&self.spec.hooks, Moment::RolledBack, at);
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ impl ServiceState {
             self.spec.versions.remove(&displaced);
         }
         self.spec.versions.insert(version.clone(), spec.clone());
-        self.forget_what_is_gone();
+        self.drop_missing_versions();
         Ok(())
     }
 
@@ -54,7 +54,7 @@ impl ServiceState {
 
     /// `previous` is a promise that one push brings it back: it must still run. Of what does not
     /// run, nothing can be wrong.
-    pub(crate) fn forget_what_is_gone(&mut self) {
+    pub(crate) fn drop_missing_versions(&mut self) {
         let versions = &self.spec.versions;
         self.previous = self.previous.take().filter(|it| versions.contains_key(it));
         self.previous_until = self.previous_until.filter(|_| self.previous.is_some());

@@ -3,7 +3,7 @@
 use crate::judge::{Finding, Level};
 use crate::model::misfit::Misfit;
 use crate::model::release::{Phase, Release};
-use crate::model::requires::Approval;
+use crate::model::requirements::Approval;
 use crate::units::{Ppm, Timestamp};
 
 impl Release {
@@ -32,10 +32,10 @@ impl Release {
         if self.converged || self.step() != Some(entered) {
             return Err(Misfit::Phase(self.id.clone()));
         }
-        let watched_since = self.watched_since(at);
+        let watch_begins_at = self.watch_begins_at(at);
         match &mut self.phase {
             Phase::Stepping { since, .. } => *since = at,
-            Phase::Watching { since } => *since = watched_since,
+            Phase::Watching { since } => *since = watch_begins_at,
             _ => {}
         }
         self.converged = true;

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use super::ceiling::{is_beyond_chance, is_exceeded};
-use super::trail::{Trail, Window};
-use super::{Above, Busy, Evidence, Finding, Guardrail, Level, Verdict};
+use super::sequential_test::{exceeds_threshold_sequentially, is_exceeded};
+use super::windows::{EvidenceWindows, Window};
+use super::{Evidence, Finding, Guardrail, Level, ResourceSamples, ResourceUse, Verdict};
 use crate::judge::guardrails::{Guardrails, Latency, Resources};
 use crate::units::{Ppm, Timestamp};
 
 /// What the candidate's counts say of its release now.
 #[must_use]
-pub fn assess(guardrails: &Guardrails, candidate: &Trail, now: Timestamp) -> Verdict {
+pub fn assess(guardrails: &Guardrails, candidate: &EvidenceWindows, now: Timestamp) -> Verdict {
     let limits = limits(guardrails);
     let mut findings: Vec<Finding> = Vec::new();
     for limit in &limits {
@@ -43,12 +43,12 @@ struct Limit {
 }
 
 /// What was said of one resource.
-type Resource = fn(&Busy) -> Above;
+type Resource = fn(&ResourceUse) -> ResourceSamples;
 
 /// What a limit looks at.
 enum Count {
     Requests(fn(&Evidence) -> u64),
-    Busy(Resource, fn(Above) -> u64),
+    ResourceUse(Resource, fn(ResourceSamples) -> u64),
     Business(usize),
 }
 
@@ -56,7 +56,7 @@ impl Count {
     fn of(&self, evidence: &Evidence) -> (u64, u64) {
         match self {
             Self::Requests(bad) => (bad(evidence), evidence.requests),
-            Self::Busy(resource, bad) => {
+            Self::ResourceUse(resource, bad) => {
                 let above = resource(&evidence.busy);
                 (bad(above), above.samples)
             }
@@ -104,7 +104,7 @@ fn limits(guardrails: &Guardrails) -> Vec<Limit> {
             guardrail: guardrail.clone(),
             level,
             ceiling: quantile.complement(),
-            count: Count::Busy(of, bad),
+            count: Count::ResourceUse(of, bad),
             shown: format!("{} {limit}", shown(quantile)),
         };
         limits.push(busy(Level::Critical, critical, |above| above.critical));
@@ -127,19 +127,24 @@ fn shown(quantile: Ppm) -> String {
 }
 
 impl Limit {
-    fn broken_by(&self, candidate: &Trail, now: Timestamp, enough: u64) -> Option<Finding> {
+    fn broken_by(
+        &self,
+        candidate: &EvidenceWindows,
+        now: Timestamp,
+        enough: u64,
+    ) -> Option<Finding> {
         let step = self.count.of(&candidate.since_start());
         let recent = candidate.recent(now).map(|Window { span, evidence }| {
             (self.count.of(&evidence), u64::try_from(span.as_millis()).ok())
         });
-        if let Count::Busy(..) = self.count {
+        if let Count::ResourceUse(..) = self.count {
             // How busy somebody is is a matter of now. Where too little is said of it now, what was
             // said before stands: silence is no recovery.
             let [.., (lately, span)] = recent;
             let (samples, span) = if lately.1 < enough { (step, None) } else { (lately, span) };
             let (bad, all) = samples;
             let broken = is_exceeded(bad, all, self.ceiling, enough)
-                || is_beyond_chance(bad, all, self.ceiling);
+                || exceeds_threshold_sequentially(bad, all, self.ceiling);
             return broken.then(|| self.finding(samples, span));
         }
         if is_exceeded(step.0, step.1, self.ceiling, enough) {
@@ -147,7 +152,8 @@ impl Limit {
         }
         recent.into_iter().find_map(|(counts, span)| {
             let (bad, all) = counts;
-            is_beyond_chance(bad, all, self.ceiling).then(|| self.finding(counts, span))
+            exceeds_threshold_sequentially(bad, all, self.ceiling)
+                .then(|| self.finding(counts, span))
         })
     }
 
@@ -165,23 +171,27 @@ impl Limit {
 
 #[cfg(test)]
 mod tests {
-    use tidegate_core::config::{ResponseMatch, RequestMatch};
+    use tidegate_core::config::{RequestMatch, ResponseMatch};
 
     use super::*;
     use crate::judge::guardrails::BusinessMetric;
-    use crate::judge::{Share, Slow};
+    use crate::judge::{Share, SlowRequests};
 
     fn evidence(requests: u64, errors: u64) -> Evidence {
         Evidence { requests, errors, ..Evidence::default() }
     }
 
     fn slow(requests: u64, warning: u64, critical: u64, rollback: u64) -> Evidence {
-        Evidence { requests, slow: Slow { warning, critical, rollback }, ..Evidence::default() }
+        Evidence {
+            requests,
+            slow: SlowRequests { warning, critical, rollback },
+            ..Evidence::default()
+        }
     }
 
     fn busy(samples: u64, warning: u64, critical: u64) -> Evidence {
-        let disk = Above { samples, warning, critical };
-        Evidence { busy: Busy { disk, ..Busy::default() }, ..evidence(10_000, 0) }
+        let disk = ResourceSamples { samples, warning, critical };
+        Evidence { busy: ResourceUse { disk, ..ResourceUse::default() }, ..evidence(10_000, 0) }
     }
 
     /// All of it counted long ago, so that only the step's total speaks.
@@ -190,7 +200,7 @@ mod tests {
     }
 
     fn judged_by(guardrails: &Guardrails, evidence: Evidence) -> Verdict {
-        let mut trail = Trail::begin(Timestamp(0), Evidence::default());
+        let mut trail = EvidenceWindows::begin(Timestamp(0), Evidence::default());
         trail.observe(Timestamp(1_000), evidence);
         trail.observe(Timestamp(100_000), evidence);
         assess(guardrails, &trail, Timestamp(200_000))
@@ -227,9 +237,9 @@ mod tests {
 
     #[test]
     fn a_resource_recovers_when_it_says_so_and_not_by_silence() {
-        let mut trail = Trail::begin(Timestamp(0), Evidence::default());
+        let mut trail = EvidenceWindows::begin(Timestamp(0), Evidence::default());
         trail.observe(Timestamp(1_000), busy(1_000, 1_000, 0));
-        let at = |trail: &Trail, now| level(&assess(&Guardrails::default(), trail, now));
+        let at = |trail: &EvidenceWindows, now| level(&assess(&Guardrails::default(), trail, now));
         assert_eq!(at(&trail, Timestamp(1_000)), Some(Level::Warning));
         trail.observe(Timestamp(100_000), busy(1_000, 1_000, 0));
         assert_eq!(at(&trail, Timestamp(100_000)), Some(Level::Warning), "nothing was said since");
@@ -286,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_version_that_breaks_late_is_found_in_the_last_second() {
-        let mut trail = Trail::begin(Timestamp(0), Evidence::default());
+        let mut trail = EvidenceWindows::begin(Timestamp(0), Evidence::default());
         for tenth in 1..=3_000 {
             trail.observe(Timestamp(tenth * 100), evidence(tenth * 5, 0));
         }

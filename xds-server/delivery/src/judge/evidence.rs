@@ -11,10 +11,10 @@ pub struct Evidence {
     /// Failed ones among them.
     pub errors: u64,
     /// Those certainly slower than the latency guardrail's three limits.
-    pub slow: Slow,
+    pub slow: SlowRequests,
     /// How busy its instances said they were.
-    #[serde(default, skip_serializing_if = "Busy::is_nothing")]
-    pub busy: Busy,
+    #[serde(default, skip_serializing_if = "ResourceUse::is_nothing")]
+    pub busy: ResourceUse,
     /// Its business metrics, in the order of the service's rules.
     #[serde(default, skip_serializing_if = "Business::is_nothing")]
     pub business: Business,
@@ -22,7 +22,7 @@ pub struct Evidence {
 
 /// Requests certainly slower than each limit of a latency guardrail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Slow {
+pub struct SlowRequests {
     /// Slower than the warning limit.
     pub warning: u64,
     /// Slower than the critical limit.
@@ -33,23 +33,23 @@ pub struct Slow {
 
 /// Answers that came with a word of how busy the instance was, by resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Busy {
+pub struct ResourceUse {
     /// CPU.
-    pub cpu: Above,
+    pub cpu: ResourceSamples,
     /// Memory.
-    pub memory: Above,
+    pub memory: ResourceSamples,
     /// Disk.
-    pub disk: Above,
+    pub disk: ResourceSamples,
 }
 
 /// Samples of one resource, and those certainly above each limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Above {
+pub struct ResourceSamples {
     /// All.
     pub samples: u64,
-    /// Above the warning limit.
+    /// ResourceSamples the warning limit.
     pub warning: u64,
-    /// Above the critical limit.
+    /// ResourceSamples the critical limit.
     pub critical: u64,
 }
 
@@ -74,12 +74,12 @@ impl Evidence {
         Self {
             requests: self.requests.saturating_sub(earlier.requests),
             errors: self.errors.saturating_sub(earlier.errors),
-            slow: Slow {
+            slow: SlowRequests {
                 warning: self.slow.warning.saturating_sub(earlier.slow.warning),
                 critical: self.slow.critical.saturating_sub(earlier.slow.critical),
                 rollback: self.slow.rollback.saturating_sub(earlier.slow.rollback),
             },
-            busy: Busy {
+            busy: ResourceUse {
                 cpu: self.busy.cpu.since(earlier.busy.cpu),
                 memory: self.busy.memory.since(earlier.busy.memory),
                 disk: self.busy.disk.since(earlier.busy.disk),
@@ -89,13 +89,13 @@ impl Evidence {
     }
 }
 
-impl Busy {
+impl ResourceUse {
     fn is_nothing(&self) -> bool {
         *self == Self::default()
     }
 }
 
-impl Above {
+impl ResourceSamples {
     const fn since(self, earlier: Self) -> Self {
         Self {
             samples: self.samples.saturating_sub(earlier.samples),
@@ -162,16 +162,16 @@ mod tests {
     #[test]
     fn what_came_since_is_the_difference_of_every_count() {
         let share = |requests, bad| Share { requests, bad };
-        let above = |samples, warning| Above { samples, warning, critical: 0 };
+        let above = |samples, warning| ResourceSamples { samples, warning, critical: 0 };
         let earlier = Evidence {
             requests: 10,
-            busy: Busy { cpu: above(4, 1), ..Busy::default() },
+            busy: ResourceUse { cpu: above(4, 1), ..ResourceUse::default() },
             business: [share(5, 1)].into_iter().collect(),
             ..Evidence::default()
         };
         let later = Evidence {
             requests: 25,
-            busy: Busy { cpu: above(9, 4), ..Busy::default() },
+            busy: ResourceUse { cpu: above(9, 4), ..ResourceUse::default() },
             business: [share(12, 3), share(1, 0)].into_iter().collect(),
             ..Evidence::default()
         };

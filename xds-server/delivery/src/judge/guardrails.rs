@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tidegate_core::config::{ResponseMatch, RequestMatch};
+use tidegate_core::config::{RequestMatch, ResponseMatch};
 
 use crate::names::MetricName;
 use crate::units::{Ppm, millis};
@@ -28,9 +28,9 @@ pub struct Guardrails {
 /// Limits on the share of failed requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorRate {
-    /// Above this somebody is told.
+    /// ResourceSamples this somebody is told.
     pub alert: Ppm,
-    /// Above this the release goes back.
+    /// ResourceSamples this the release goes back.
     pub rollback: Ppm,
 }
 
@@ -39,13 +39,13 @@ pub struct ErrorRate {
 pub struct Latency {
     /// Which quantile: 990000 is the 99th percentile.
     pub quantile: Ppm,
-    /// Above this: a warning.
+    /// ResourceSamples this: a warning.
     #[serde(with = "millis")]
     pub warning: Duration,
-    /// Above this: a critical alert.
+    /// ResourceSamples this: a critical alert.
     #[serde(with = "millis")]
     pub critical: Duration,
-    /// Above this the release goes back.
+    /// ResourceSamples this the release goes back.
     #[serde(with = "millis")]
     pub rollback: Duration,
 }
@@ -56,9 +56,9 @@ pub struct Resources {
     /// Which quantile of what answers say: at 900000, more than one in ten must be above a limit.
     #[serde(default = "p90")]
     pub quantile: Ppm,
-    /// Above this: a warning.
+    /// ResourceSamples this: a warning.
     pub warning: Ppm,
-    /// Above this: a critical alert.
+    /// ResourceSamples this: a critical alert.
     pub critical: Ppm,
 }
 

@@ -4,18 +4,18 @@
 //! and [`trail`] keeps the recent past, so that a version that breaks late is found as fast.
 
 pub mod assess;
-pub mod ceiling;
 mod evidence;
 mod guardrail;
 pub mod guardrails;
-pub mod trail;
+pub mod sequential_test;
+pub mod windows;
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::evidence::{Above, Business, Busy, Evidence, Share, Slow};
+pub use self::evidence::{Business, Evidence, ResourceSamples, ResourceUse, Share, SlowRequests};
 pub use self::guardrail::{Guardrail, GuardrailError};
 
 /// How bad a finding is.

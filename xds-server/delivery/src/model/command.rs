@@ -6,7 +6,7 @@ use crate::model::catalogue::{ServiceSpec, VersionSpec};
 use crate::model::commit::Commit;
 use crate::model::configuration::Version;
 use crate::model::dns::RecordSet;
-use crate::model::freeze::Freeze;
+use crate::model::freeze::FreezeWindow;
 use crate::model::group::Member;
 use crate::model::health::Health;
 use crate::model::plan::Plan;
@@ -20,7 +20,7 @@ use crate::units::Timestamp;
 /// Who asks for something, and when. What a command means can depend on both: nobody approves
 /// their own release, and no approval is good for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Asker<'a> {
+pub struct CommandContext<'a> {
     /// Who.
     pub actor: &'a str,
     /// Why, if they say.
@@ -39,7 +39,7 @@ pub enum Command {
         /// Its services.
         services: Vec<ServiceSpec>,
         /// Its times in which nothing goes forward.
-        freezes: Vec<Freeze>,
+        freeze_windows: Vec<FreezeWindow>,
     },
     /// A version was deployed.
     RegisterVersion {
@@ -102,9 +102,9 @@ pub enum Command {
         version: VersionName,
     },
     /// Hold every release of a service, or of all, from going forward.
-    StopLine(Option<ServiceName>),
+    FreezeDeployments(Option<ServiceName>),
     /// Let them go forward again.
-    StartLine(Option<ServiceName>),
+    UnfreezeDeployments(Option<ServiceName>),
     /// The instances of a candidate being prepared were looked at. Said by the effects.
     HealthChecked {
         /// Which release.

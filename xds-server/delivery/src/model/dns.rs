@@ -113,7 +113,7 @@ pub struct Published {
 
 /// How far the records have followed a release to 100 %.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Following {
+pub struct DnsProgress {
     /// The name that follows.
     pub name: String,
     /// How long others may keep the old answer.
@@ -125,21 +125,21 @@ pub struct Following {
     pub error: Option<String>,
 }
 
-impl Following {
+impl DnsProgress {
     /// From then on nobody can have the old answer any more.
     #[must_use]
-    pub fn everywhere_at(&self) -> Option<Timestamp> {
+    pub fn caches_expired_at(&self) -> Option<Timestamp> {
         self.verified_at.map(|at| at.after(self.ttl))
     }
 }
 
 impl Release {
     /// What is still missing until DNS has followed, in plain words.
-    pub(crate) fn held_by_dns(&self, now: Timestamp) -> Option<String> {
+    pub(crate) fn dns_blocker(&self, now: Timestamp) -> Option<String> {
         let following =
             self.dns.as_ref().filter(|_| matches!(self.phase, Phase::Watching { .. }))?;
-        let Following { name, error, .. } = following;
-        match (following.everywhere_at(), error) {
+        let DnsProgress { name, error, .. } = following;
+        match (following.caches_expired_at(), error) {
             (None, None) => {
                 Some(format!("DNS: the server to answer for `{name}` with {}", self.candidate))
             }
@@ -154,8 +154,8 @@ impl Release {
     }
 
     /// When a watch that began then really begins: who asks DNS comes only once it has followed.
-    pub(crate) fn watched_since(&self, begun: Timestamp) -> Timestamp {
-        let everywhere = self.dns.as_ref().and_then(Following::everywhere_at);
+    pub(crate) fn watch_begins_at(&self, begun: Timestamp) -> Timestamp {
+        let everywhere = self.dns.as_ref().and_then(DnsProgress::caches_expired_at);
         everywhere.map_or(begun, |everywhere| everywhere.max(begun))
     }
 }
@@ -170,7 +170,7 @@ impl ServiceState {
     /// The records that the service's name should have now; none if it has no name, or none can be
     /// made of its endpoints.
     #[must_use]
-    pub fn wanted_records(&self) -> Option<RecordSet> {
+    pub fn desired_records(&self) -> Option<RecordSet> {
         let dns = self.spec.dns.as_ref()?;
         if let Some(records) = &dns.records {
             return Some(match self.active()? {
@@ -187,8 +187,8 @@ impl ServiceState {
 
     /// Whether it is still to be said that the server answers as it should.
     #[must_use]
-    pub fn dns_unconfirmed(&self) -> bool {
-        let Some(wanted) = self.wanted_records() else { return false };
+    pub fn dns_update_pending(&self) -> bool {
+        let Some(wanted) = self.desired_records() else { return false };
         let following = self.running().and_then(|release| release.dns.as_ref());
         following.is_some_and(|it| it.verified_at.is_none())
             || self.dns.error.is_some()

@@ -11,11 +11,11 @@ use crate::model::checks::CheckResult;
 use crate::model::commit::Commit;
 use crate::model::configuration::Version;
 use crate::model::dns::RecordSet;
-use crate::model::freeze::Freeze;
+use crate::model::freeze::FreezeWindow;
 use crate::model::health::Health;
 use crate::model::plan::Plan;
 use crate::model::release::RollbackCause;
-use crate::model::requires::Approval;
+use crate::model::requirements::Approval;
 use crate::names::{
     CheckName, GroupName, HookName, ReleaseId, ServiceName, SignalName, VersionName,
 };
@@ -67,7 +67,7 @@ pub enum Event {
         commit: Option<Commit>,
     },
     /// The candidate's instances were looked at, and are otherwise than at the last look.
-    HealthSeen {
+    HealthChanged {
         /// Which release.
         id: ReleaseId,
         /// What was found.
@@ -195,12 +195,12 @@ pub enum Event {
         version: VersionName,
     },
     /// The times in which nothing goes forward, as they are from now on.
-    FreezesApplied {
+    FreezeWindowsApplied {
         /// Every one.
-        freezes: Vec<Freeze>,
+        freeze_windows: Vec<FreezeWindow>,
     },
     /// Nothing of a service, or of all, goes forward from now on.
-    LineStopped {
+    DeploymentsFrozen {
         /// Of which service; absent: of all.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         service: Option<ServiceName>,
@@ -211,7 +211,7 @@ pub enum Event {
         reason: Option<String>,
     },
     /// It goes forward again.
-    LineStarted {
+    DeploymentsUnfrozen {
         /// Of which service; absent: of all.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         service: Option<ServiceName>,
@@ -269,7 +269,7 @@ pub enum Event {
         error: String,
     },
     /// A service's DNS server was seen to answer with the records of the active environment.
-    DnsFollowed {
+    DnsUpdated {
         /// Which service.
         service: ServiceName,
         /// The records.

@@ -22,7 +22,7 @@ static TIME_ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::
 
 /// A time in which no release goes forward.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Freeze {
+pub struct FreezeWindow {
     /// Its name.
     pub name: FreezeName,
     /// When.
@@ -148,12 +148,12 @@ impl State {
             let why = because(stop.reason.as_deref());
             format!("{line} to go, which {} stopped{why}", stop.by)
         });
-        let freezes = self.freezes.iter().filter(|it| it.services.include(name));
-        let freezes = freezes.filter_map(|it| {
+        let freeze_windows = self.freeze_windows.iter().filter(|it| it.services.include(name));
+        let freeze_windows = freeze_windows.filter_map(|it| {
             let end = it.when.ends(now)?;
             Some(format!("the freeze `{}` to end, {end}", it.name))
         });
-        stops.chain(freezes).collect()
+        stops.chain(freeze_windows).collect()
     }
 }
 
@@ -225,9 +225,9 @@ mod tests {
             Window::Once { start: Timestamp(1), end: Timestamp(2) },
         ] {
             let services = Services::Named(BTreeSet::from([name("order")]));
-            let freeze = Freeze { name: name("night"), when, services };
+            let freeze = FreezeWindow { name: name("night"), when, services };
             let json = serde_json::to_string(&freeze).unwrap();
-            assert_eq!(serde_json::from_str::<Freeze>(&json).unwrap(), freeze, "{json}");
+            assert_eq!(serde_json::from_str::<FreezeWindow>(&json).unwrap(), freeze, "{json}");
         }
     }
 }

@@ -30,7 +30,7 @@ pub struct Group {
 }
 
 /// A release and its service.
-pub type Teammate<'a> = (&'a ServiceState, &'a Release);
+pub type GroupedRelease<'a> = (&'a ServiceState, &'a Release);
 
 impl State {
     /// The group that a release belongs to.
@@ -40,7 +40,7 @@ impl State {
     }
 
     /// The releases of a group, each with its service.
-    pub fn members<'a>(&'a self, group: &'a Group) -> impl Iterator<Item = Teammate<'a>> {
+    pub fn members<'a>(&'a self, group: &'a Group) -> impl Iterator<Item = GroupedRelease<'a>> {
         group.members.iter().filter_map(|id| {
             let service = self.service_of(id)?;
             Some((service, service.release.as_ref()?))
@@ -49,7 +49,7 @@ impl State {
 
     /// All that goes with a release: its group, or it alone.
     #[must_use]
-    pub fn team(&self, id: &ReleaseId) -> Vec<Teammate<'_>> {
+    pub fn team(&self, id: &ReleaseId) -> Vec<GroupedRelease<'_>> {
         match self.group_of(id) {
             Some((_, group)) => self.members(group).collect(),
             None => {
@@ -60,7 +60,7 @@ impl State {
     }
 
     /// Everything that runs, what goes together together.
-    pub fn teams(&self) -> impl Iterator<Item = Vec<Teammate<'_>>> {
+    pub fn teams(&self) -> impl Iterator<Item = Vec<GroupedRelease<'_>>> {
         let leads = |id: &ReleaseId| {
             self.group_of(id).is_none_or(|(_, group)| group.members.first() == Some(id))
         };

@@ -16,21 +16,21 @@ const MAX_WHY: usize = 200;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
     /// Instances that are not well: the first few, by name.
-    pub unwell: Vec<Unwell>,
+    pub unhealthy: Vec<UnhealthyInstance>,
     /// How many others are not.
     pub more: u32,
 }
 
 /// One instance that is not well.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unwell {
+pub struct UnhealthyInstance {
     /// `host:port`.
     pub endpoint: String,
     /// What is wrong.
     pub why: String,
 }
 
-impl Unwell {
+impl UnhealthyInstance {
     /// What is wrong with an instance, in no more words than the journal keeps.
     #[must_use]
     pub fn new(endpoint: String, why: &str) -> Self {
@@ -41,23 +41,23 @@ impl Unwell {
 impl Health {
     /// Of all that are not well.
     #[must_use]
-    pub fn of(mut unwell: Vec<Unwell>) -> Self {
-        let more = unwell.len().saturating_sub(MAX_NAMED);
-        unwell.truncate(MAX_NAMED);
-        Self { unwell, more: u32::try_from(more).unwrap_or(u32::MAX) }
+    pub fn of(mut unhealthy: Vec<UnhealthyInstance>) -> Self {
+        let more = unhealthy.len().saturating_sub(MAX_NAMED);
+        unhealthy.truncate(MAX_NAMED);
+        Self { unhealthy, more: u32::try_from(more).unwrap_or(u32::MAX) }
     }
 
     /// Whether all are well.
     #[must_use]
-    pub const fn is_well(&self) -> bool {
-        self.unwell.is_empty()
+    pub const fn is_healthy(&self) -> bool {
+        self.unhealthy.is_empty()
     }
 }
 
 /// As the end of "its instances to be well: …".
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, Unwell { endpoint, why }) in self.unwell.iter().enumerate() {
+        for (number, UnhealthyInstance { endpoint, why }) in self.unhealthy.iter().enumerate() {
             let comma = if number == 0 { "" } else { ", " };
             write!(f, "{comma}{endpoint} ({why})")?;
         }
@@ -77,11 +77,11 @@ impl Release {
 
     /// Why their health holds it, if it does.
     #[must_use]
-    pub fn held_by_health(&self) -> Option<String> {
+    pub fn health_blocker(&self) -> Option<String> {
         self.health_check()?;
         match &self.health {
             None => Some("the first look at its instances' health".to_owned()),
-            Some(health) if health.is_well() => None,
+            Some(health) if health.is_healthy() => None,
             Some(health) => Some(format!("its instances to be well: {health}")),
         }
     }

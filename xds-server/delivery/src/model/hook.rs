@@ -151,7 +151,7 @@ impl Call {
 
 impl Release {
     /// The hooks that hold it, in plain words.
-    pub(crate) fn held_by_hooks(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn hook_blockers(&self) -> impl Iterator<Item = String> {
         self.calls.iter().filter_map(Call::hold)
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::requires::{Approvals, MAX_APPROVALS, Requires};
+use crate::model::requirements::{Approvals, MAX_APPROVALS, Requirements};
 use crate::units::{Ppm, millis};
 
 /// Most steps that a plan may have: beyond it nobody reads them any more.
@@ -32,11 +32,11 @@ pub struct Plan {
     pub health: Option<HealthCheck>,
     /// Who must have a step before it begins to count.
     #[serde(default)]
-    pub convergence: Quorum,
+    pub convergence: ConvergenceThreshold,
     /// What others must have said before it gets traffic: always the service's own, so that
     /// a release that brings its plan along cannot ask for less.
-    #[serde(default, skip_serializing_if = "Requires::is_empty")]
-    pub requires: Requires,
+    #[serde(default, skip_serializing_if = "Requirements::is_empty")]
+    pub requires: Requirements,
     /// What a broken guardrail does.
     #[serde(default)]
     pub on_fail: OnFail,
@@ -61,19 +61,19 @@ pub enum OnFail {
     Rollback,
     /// It is held at the weight where it is, and a person decides: for versions from which
     /// there is no simple way back, such as after a change of a database's schema.
-    Freeze,
+    Pause,
 }
 
 /// How many of the connected sidecars must have a step before its time and its evidence begin.
 /// One that refuses its configuration holds the release all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Quorum {
+pub struct ConvergenceThreshold {
     /// Their share. All, unless somebody says otherwise.
     pub share: Ppm,
 }
 
-impl Default for Quorum {
+impl Default for ConvergenceThreshold {
     fn default() -> Self {
         Self { share: Ppm::ALL }
     }
@@ -270,8 +270,8 @@ mod tests {
             watch: Duration::ZERO,
             smoke_tests: Vec::new(),
             health: None,
-            convergence: Quorum::default(),
-            requires: Requires::default(),
+            convergence: ConvergenceThreshold::default(),
+            requires: Requirements::default(),
             on_fail: OnFail::default(),
             rollback_window: ROLLBACK_WINDOW,
         }

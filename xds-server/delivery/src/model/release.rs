@@ -6,11 +6,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::judge::{Finding, Guardrail, Level};
-use crate::model::dns::Following;
+use crate::model::dns::DnsProgress;
 use crate::model::health::Health;
 use crate::model::hook::Call;
 use crate::model::plan::Plan;
-use crate::model::requires::Approval;
+use crate::model::requirements::Approval;
 use crate::model::words::because;
 use crate::names::{ReleaseId, ServiceName, SignalName, VersionName};
 use crate::units::{Ppm, Timestamp};
@@ -59,7 +59,7 @@ pub struct Release {
     pub health: Option<Health>,
     /// How far DNS has followed it, once it was at 100 %.
     #[serde(default)]
-    pub dns: Option<Following>,
+    pub dns: Option<DnsProgress>,
 }
 
 /// Where a release is. Only the reducer's events move it.

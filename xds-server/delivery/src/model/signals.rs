@@ -48,7 +48,7 @@ pub struct Signal {
 
 /// Why something stands against a version, and since when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Objection {
+pub struct ActiveSignal {
     /// The signal that said so.
     pub signal: SignalName,
     /// Since when.
@@ -61,11 +61,11 @@ pub struct Objection {
 /// The business signals that stand, by version and name.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Signals(BTreeMap<VersionName, BTreeMap<SignalName, Objection>>);
+pub struct Signals(BTreeMap<VersionName, BTreeMap<SignalName, ActiveSignal>>);
 
 impl Signals {
     /// What stands against a version.
-    pub fn against(&self, version: &VersionName) -> impl Iterator<Item = &Objection> {
+    pub fn against(&self, version: &VersionName) -> impl Iterator<Item = &ActiveSignal> {
         self.0.get(version).into_iter().flat_map(BTreeMap::values)
     }
 
@@ -75,7 +75,7 @@ impl Signals {
         self.0.get(version).is_some_and(|signals| signals.contains_key(signal))
     }
 
-    pub(crate) fn raise(&mut self, version: &VersionName, objection: Objection) {
+    pub(crate) fn raise(&mut self, version: &VersionName, objection: ActiveSignal) {
         let signals = self.0.entry(version.clone()).or_default();
         signals.insert(objection.signal.clone(), objection);
     }

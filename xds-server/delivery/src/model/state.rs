@@ -8,11 +8,11 @@ use crate::model::catalogue::{Environment, ServiceSpec};
 use crate::model::checks::Checks;
 use crate::model::configuration::Applied;
 use crate::model::dns::DnsState;
-use crate::model::freeze::{Freeze, Stop};
+use crate::model::freeze::{FreezeWindow, Stop};
 use crate::model::group::Group;
 use crate::model::hook::Call;
 use crate::model::release::Release;
-use crate::model::signals::{Objection, Signals};
+use crate::model::signals::{ActiveSignal, Signals};
 use crate::names::{GroupName, ReleaseId, ServiceName, VersionName};
 use crate::units::{Ppm, Timestamp};
 
@@ -38,7 +38,7 @@ pub struct State {
     pub configuration: Option<Applied>,
     /// The times in which nothing goes forward, as they were last declared.
     #[serde(default)]
-    pub freezes: Vec<Freeze>,
+    pub freeze_windows: Vec<FreezeWindow>,
     /// That the line of all services is stopped.
     #[serde(default)]
     pub stopped: Option<Stop>,
@@ -93,7 +93,7 @@ pub struct ServiceState {
     pub signals: Signals,
     /// The versions that must not be released, and why.
     #[serde(default)]
-    pub quarantined: BTreeMap<VersionName, Objection>,
+    pub quarantined: BTreeMap<VersionName, ActiveSignal>,
     /// That its line is stopped.
     #[serde(default)]
     pub stopped: Option<Stop>,

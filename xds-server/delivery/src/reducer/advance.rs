@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::permits;
+use super::requirements;
 use crate::judge::{Finding, Verdict};
 use crate::model::event::{Event, StepEvidence};
 use crate::model::plan::{OnFail, Step};
@@ -14,12 +14,12 @@ use crate::model::words::because;
 use crate::units::{Ppm, Timestamp};
 
 /// What a step waits for in the moment when the sidecars have it: what was counted before is no
-/// evidence of it, so nothing else can follow from the same look.
+/// evidence of it, so nothing else can follow from the same evaluation.
 const BEGINS: &str = "its step to begin";
 
 /// What a running release is looked at with.
 #[derive(Debug, Clone, Copy)]
-pub struct Sight<'a> {
+pub struct ReleaseContext<'a> {
     /// All that was decided.
     pub state: &'a State,
     /// The service that is released.
@@ -32,59 +32,63 @@ pub struct Sight<'a> {
     pub seen: &'a Observation,
 }
 
-/// What one look at a release says, before those that it goes together with are asked.
+/// What one evaluation at a release says, before those that it goes together with are asked.
 #[derive(Debug)]
-pub(super) struct Look {
+pub(super) struct Evaluation {
     /// What is so, whatever the others do.
     pub(super) events: Vec<Event>,
     /// Where it would go.
-    pub(super) way: Way,
+    pub(super) transition: Transition,
     /// What is seen of it, and what it waits for.
     pub(super) progress: Progress,
 }
 
 /// Where a release would go.
 #[derive(Debug)]
-pub(super) enum Way {
+pub(super) enum Transition {
     /// Something holds it.
-    Stay,
+    Hold,
     /// Its gate is open.
-    On(Box<Event>),
+    Advance(Box<Event>),
     /// It must go back.
-    Back(RollbackCause),
+    RollBack(RollbackCause),
 }
 
 /// Looks at one running release.
-pub(super) fn look(sight: &Sight<'_>) -> Look {
-    let Sight { release, now, seen, .. } = *sight;
+pub(super) fn evaluate(context: &ReleaseContext<'_>) -> Evaluation {
+    let ReleaseContext { release, now, seen, .. } = *context;
     let Some(gate) = Gate::of(release) else {
         let progress = progress(seen, Vec::new(), Duration::ZERO);
-        return Look { events: Vec::new(), way: Way::Stay, progress };
+        return Evaluation { events: Vec::new(), transition: Transition::Hold, progress };
     };
     if let Some(finding) = broken(release, &seen.verdict) {
         let (id, finding) = (release.id.clone(), finding.clone());
         if release.plan.on_fail == OnFail::Rollback {
-            let way = Way::Back(RollbackCause::Guardrail { finding });
+            let transition = Transition::RollBack(RollbackCause::Guardrail { finding });
             let progress = progress(seen, Vec::new(), Duration::ZERO);
-            return Look { events: Vec::new(), way, progress };
+            return Evaluation { events: Vec::new(), transition, progress };
         }
         let progress = progress(seen, vec![a_decision(&finding)], gate.time);
-        return Look { events: vec![Event::Held { id, finding }], way: Way::Stay, progress };
+        return Evaluation {
+            events: vec![Event::Held { id, finding }],
+            transition: Transition::Hold,
+            progress,
+        };
     }
     let mut events = alert_changes(release, &seen.verdict);
     if let Some(event) = convergence(release, seen) {
         events.push(event);
         let progress = progress(seen, vec![BEGINS.to_owned()], gate.time);
-        return Look { events, way: Way::Stay, progress };
+        return Evaluation { events, transition: Transition::Hold, progress };
     }
     let time_left = gate.time_left(release, now);
-    let waiting_for = gate.waiting_for(sight, time_left);
-    let way = if waiting_for.is_empty() {
-        Way::On(Box::new(gate.opened(release, seen)))
+    let waiting_for = gate.waiting_for(context, time_left);
+    let transition = if waiting_for.is_empty() {
+        Transition::Advance(Box::new(gate.opened(release, seen)))
     } else {
-        Way::Stay
+        Transition::Hold
     };
-    Look { events, way, progress: progress(seen, waiting_for, time_left) }
+    Evaluation { events, transition, progress: progress(seen, waiting_for, time_left) }
 }
 
 /// The guardrail that is broken, unless a person knows of it already.
@@ -174,8 +178,8 @@ impl Gate {
         self.time.saturating_sub(until.since(self.since))
     }
 
-    fn waiting_for(&self, sight: &Sight<'_>, left: Duration) -> Vec<String> {
-        let Sight { state, service, release, now, seen } = *sight;
+    fn waiting_for(&self, context: &ReleaseContext<'_>, left: Duration) -> Vec<String> {
+        let ReleaseContext { state, service, release, now, seen } = *context;
         let mut waiting = Vec::new();
         match &release.held {
             Some(finding) => waiting.push(a_decision(finding)),
@@ -184,13 +188,13 @@ impl Gate {
             }
             None => {}
         }
-        waiting.extend(permits::missing(state, service, release, now, self.next));
-        waiting.extend(release.held_by_health());
+        waiting.extend(requirements::missing(state, service, release, now, self.next));
+        waiting.extend(release.health_blocker());
         if self.untested {
             waiting.push("its smoke tests".to_owned());
         }
-        waiting.extend(release.held_by_hooks());
-        waiting.extend(release.held_by_dns(now));
+        waiting.extend(release.hook_blockers());
+        waiting.extend(release.dns_blocker(now));
         waiting.extend(sidecars(release, &seen.convergence));
         if !left.is_zero() {
             waiting.push(format!("time: {} s more", left.as_millis().div_ceil(1000)));

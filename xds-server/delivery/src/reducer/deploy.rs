@@ -1,6 +1,6 @@
 //! Deployments: what the catalogue declares and what CI registers.
 
-use super::{Decision, done, midway, so_already};
+use super::{Decision, done, mid_release, unchanged};
 use crate::fold::catalogue::by_name;
 use crate::model::catalogue::{MAX_VERSIONS, ServiceSpec, SpecError, VersionSpec};
 use crate::model::command::Refusal;
@@ -18,9 +18,9 @@ pub(super) fn catalogue(state: &State, services: &[ServiceSpec]) -> Result<Decis
     if declared.len() < services.len() {
         return Err(Refusal::Invalid("a service is declared twice: names must differ".to_owned()));
     }
-    midway::check(state, services)?;
+    mid_release::check(state, services)?;
     if declared == state.declared {
-        return Ok(so_already(None, "the catalogue is this already".to_owned()));
+        return Ok(unchanged(None, "the catalogue is this already".to_owned()));
     }
     let message = format!("the catalogue has {} services now", services.len());
     let services = services.to_vec();
@@ -37,7 +37,7 @@ pub(super) fn version(
         .map_err(|error| invalid(name, &error))?;
     if service.spec.versions.get(version) == Some(spec) {
         let message = format!("version `{version}` of `{name}` runs there already");
-        return Ok(so_already(None, message));
+        return Ok(unchanged(None, message));
     }
     let event = place(service, version, spec.clone())?;
     let message = format!("version `{version}` of `{name}` is registered");

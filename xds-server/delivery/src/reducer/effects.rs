@@ -2,7 +2,7 @@
 //! were told, DNS that followed.
 //! None of it moves traffic.
 
-use super::{Decision, done, so_already};
+use super::{Decision, done, unchanged};
 use crate::model::command::Refusal;
 use crate::model::dns::RecordSet;
 use crate::model::event::Event;
@@ -21,7 +21,7 @@ pub(super) fn hook_ended(
     let teller = id.as_str().rsplit_once('.').and_then(|(service, _)| state.services.get(service));
     let service = teller.ok_or_else(|| Refusal::UnknownRelease(id.to_string()))?;
     if service.due_call(id, hook).is_none() {
-        return Ok(so_already(Some(id), format!("release `{id}` has not to tell hook `{hook}`")));
+        return Ok(unchanged(Some(id), format!("release `{id}` has not to tell hook `{hook}`")));
     }
     let (id, hook) = (id.clone(), hook.clone());
     let (event, message) = match result {
@@ -41,13 +41,13 @@ pub(super) fn hook_ended(
 pub(super) fn health(state: &State, id: &ReleaseId, health: &Health) -> Result<Decision, Refusal> {
     let release = state.release(id).ok_or_else(|| Refusal::UnknownRelease(id.to_string()))?;
     if release.health_check().is_none() || release.health.as_ref() == Some(health) {
-        return Ok(so_already(Some(id), format!("release `{id}`: nothing new of its instances")));
+        return Ok(unchanged(Some(id), format!("release `{id}`: nothing new of its instances")));
     }
-    let message = match health.is_well() {
+    let message = match health.is_healthy() {
         true => format!("release `{id}`: its instances are well"),
         false => format!("release `{id}`: its instances are not well: {health}"),
     };
-    let event = Event::HealthSeen { id: id.clone(), health: health.clone() };
+    let event = Event::HealthChanged { id: id.clone(), health: health.clone() };
     Ok(done(Some(id), vec![event], message))
 }
 
@@ -56,20 +56,20 @@ pub(super) fn dns_checked(
     result: &Result<RecordSet, String>,
 ) -> Result<Decision, Refusal> {
     let name = service.spec.name.clone();
-    let wanted = service.wanted_records();
+    let wanted = service.desired_records();
     Ok(match result {
         Ok(records) if wanted.as_ref() != Some(records) => {
-            so_already(None, format!("the records of `{name}` should be others by now"))
+            unchanged(None, format!("the records of `{name}` should be others by now"))
         }
         Ok(records) => {
             let message = format!("the records of `{name}` are {records}");
-            let event = Event::DnsFollowed { service: name, records: records.clone() };
+            let event = Event::DnsUpdated { service: name, records: records.clone() };
             done(None, vec![event], message)
         }
         Err(error) => {
             let error = clip(error);
             if service.spec.dns.is_none() || service.dns.error.as_ref() == Some(&error) {
-                return Ok(so_already(None, format!("the records of `{name}`: {error}")));
+                return Ok(unchanged(None, format!("the records of `{name}`: {error}")));
             }
             let message = format!("the records of `{name}` could not be updated: {error}");
             done(None, vec![Event::DnsFailed { service: name, error }], message)

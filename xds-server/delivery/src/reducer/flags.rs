@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{Decision, done, so_already};
+use super::{Decision, done, unchanged};
 use crate::fold::flag_document;
 use crate::model::command::Refusal;
 use crate::model::event::Event;
@@ -22,7 +22,7 @@ pub(super) fn replace(state: &State, document: &Value) -> Result<Decision, Refus
         None => state.evaluators.is_empty(),
     };
     if same_flags && same_evaluators {
-        return Ok(so_already(None, "the flags are these already".to_owned()));
+        return Ok(unchanged(None, "the flags are these already".to_owned()));
     }
     let message = format!("{} flags replace the {} before", parts.flags.len(), state.flags.len());
     let flags = document.clone();
@@ -37,7 +37,7 @@ pub(super) fn set(state: &State, key: &str, definition: &Value) -> Result<Decisi
         )));
     }
     if state.flags.get(key) == Some(definition) {
-        return Ok(so_already(None, format!("flag `{key}` is so already")));
+        return Ok(unchanged(None, format!("flag `{key}` is so already")));
     }
     let event = Event::FlagSet { key: key.to_owned(), definition: definition.clone() };
     Ok(done(None, vec![event], format!("flag `{key}` is set")))

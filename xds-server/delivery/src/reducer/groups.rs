@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use super::deploy::running;
 use super::verbs::{rolled_back, verb_name, wrong};
-use super::{Decision, done, find, list, so_already, start, verbs};
-use crate::model::command::{Asker, Refusal, ReleaseCommand};
+use super::{Decision, done, find, list, start, unchanged, verbs};
+use crate::model::command::{CommandContext, Refusal, ReleaseCommand};
 use crate::model::event::Event;
 use crate::model::group::{Group, MAX_MEMBERS, Member};
 use crate::model::plan::Plan;
@@ -17,7 +17,7 @@ use crate::names::{GroupName, ReleaseId, VersionName};
 /// All members begin, or none.
 pub(super) fn start(
     state: &State,
-    asker: &Asker<'_>,
+    command_context: &CommandContext<'_>,
     name: &GroupName,
     members: &[Member],
     plan: Option<&Plan>,
@@ -32,7 +32,7 @@ pub(super) fn start(
         if let Some(release) = service.running() {
             return Err(running(release));
         }
-        let begun = start::begin(state, service, asker, version, plan, commit.as_ref())?;
+        let begun = start::begin(state, service, command_context, version, plan, commit.as_ref())?;
         events.extend(begun.0);
         ids.extend(begun.1.release);
         messages.push(begun.1.message);
@@ -56,7 +56,7 @@ fn so_running(
     let members = list(group.members.iter());
     if asked == known.collect() {
         let message = format!("release group `{name}` is running, with {members}");
-        return Ok(so_already(None, message));
+        return Ok(unchanged(None, message));
     }
     Err(Refusal::GroupRunning { group: name.clone(), members })
 }
@@ -95,7 +95,7 @@ fn check(
 /// that can, and approving is each member's own: who approves does so wherever it is wanted.
 pub(super) fn decide(
     state: &State,
-    asker: &Asker<'_>,
+    command_context: &CommandContext<'_>,
     name: &GroupName,
     command: &ReleaseCommand,
 ) -> Result<Decision, Refusal> {
@@ -106,7 +106,7 @@ pub(super) fn decide(
     let mut decided = Vec::new();
     let mut refused = None;
     for (service, release) in state.members(group) {
-        match verbs::alone(state, asker, service, release, command) {
+        match verbs::alone(state, command_context, service, release, command) {
             Ok(decision) => decided.push(decision),
             Err(refusal) if is_each_ones_own(command) => {
                 refused.get_or_insert(refusal);
@@ -123,7 +123,7 @@ pub(super) fn decide(
         decided.into_iter().map(|(events, outcome)| (events, outcome.message)).unzip();
     let events: Vec<_> = events.into_iter().flatten().collect();
     let message = format!("release group `{name}`: {}", messages.join("; ") + &but);
-    Ok(if events.is_empty() { so_already(None, message) } else { done(None, events, message) })
+    Ok(if events.is_empty() { unchanged(None, message) } else { done(None, events, message) })
 }
 
 /// Whether one that may not does not keep the others from it.

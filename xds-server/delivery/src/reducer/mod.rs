@@ -7,13 +7,13 @@ mod configure;
 mod deploy;
 mod effects;
 mod flags;
+mod freeze;
 mod groups;
-mod line;
-mod midway;
-mod permits;
+mod mid_release;
+mod progress;
+mod requirements;
 mod signals;
 mod start;
-mod together;
 mod verbs;
 mod window;
 
@@ -22,12 +22,12 @@ mod model;
 #[cfg(test)]
 mod tests;
 
-pub use advance::Sight;
-pub use together::decide_progress;
-pub use window::decide_window;
+pub use advance::ReleaseContext;
+pub use progress::decide_progress;
+pub use window::close_expired_window;
 
 use crate::model::checks::CheckResult;
-use crate::model::command::{Asker, Command, Outcome, Refusal};
+use crate::model::command::{Command, CommandContext, Outcome, Refusal};
 use crate::model::event::Event;
 use crate::model::state::{ServiceState, State};
 use crate::names::{ReleaseId, ServiceName};
@@ -44,37 +44,40 @@ const MAX_LISTED: usize = 20;
 /// When it is refused, with the reason and the way out. Nothing follows from it then.
 pub fn decide_command(
     state: &State,
-    asker: &Asker<'_>,
+    command_context: &CommandContext<'_>,
     command: &Command,
 ) -> Result<Decision, Refusal> {
     match command {
-        Command::ApplyConfiguration { version, services, freezes } => {
-            configure::configuration(state, version, services, freezes)
+        Command::ApplyConfiguration { version, services, freeze_windows } => {
+            configure::configuration(state, version, services, freeze_windows)
         }
         Command::RegisterVersion { service, version, spec } => {
             deploy::version(find(state, service)?, version, spec)
         }
         Command::StartRelease { service, version, plan, commit } => {
             let service = find(state, service)?;
-            start::release(state, service, asker, version, plan.as_ref(), commit.as_ref())
+            start::release(state, service, command_context, version, plan.as_ref(), commit.as_ref())
         }
         Command::StartGroup { group, members, plan } => {
-            groups::start(state, asker, group, members, plan.as_ref())
+            groups::start(state, command_context, group, members, plan.as_ref())
         }
-        Command::Release(id, command) => verbs::decide(state, asker, id, command),
-        Command::Group(group, command) => groups::decide(state, asker, group, command),
+        Command::Release(id, command) => verbs::decide(state, command_context, id, command),
+        Command::Group(group, command) => groups::decide(state, command_context, group, command),
         Command::ReportCheck { service, version, check, passed, url } => {
-            let result = CheckResult { passed: *passed, url: url.clone(), reason: reason(asker) };
+            let result =
+                CheckResult { passed: *passed, url: url.clone(), reason: reason(command_context) };
             signals::checked(find(state, service)?, version, check, result)
         }
         Command::Signal { service, signal } => {
-            signals::signal(state, find(state, service)?, asker, signal)
+            signals::signal(state, find(state, service)?, command_context, signal)
         }
         Command::Unquarantine { service, version } => {
             signals::unquarantine(find(state, service)?, version)
         }
-        Command::StopLine(service) => line::stop(state, asker, service.as_ref()),
-        Command::StartLine(service) => line::start(state, service.as_ref()),
+        Command::FreezeDeployments(service) => {
+            freeze::stop(state, command_context, service.as_ref())
+        }
+        Command::UnfreezeDeployments(service) => freeze::start(state, service.as_ref()),
         Command::HealthChecked { release, health } => effects::health(state, release, health),
         Command::SmokeTested { release, result } => verbs::smoke_tested(state, release, result),
         Command::HookEnded { release, hook, attempts, result } => {
@@ -100,8 +103,8 @@ fn find<'a>(state: &'a State, name: &ServiceName) -> Result<&'a ServiceState, Re
 const MAX_REASON: usize = 300;
 
 /// Why somebody asks, as the state keeps it.
-fn reason(asker: &Asker<'_>) -> Option<String> {
-    asker.reason.map(|reason| reason.chars().take(MAX_REASON).collect())
+fn reason(command_context: &CommandContext<'_>) -> Option<String> {
+    command_context.reason.map(|reason| reason.chars().take(MAX_REASON).collect())
 }
 
 /// Names for people: the first few, in order.
@@ -120,7 +123,7 @@ fn done(release: Option<&ReleaseId>, events: Vec<Event>, message: String) -> Dec
     (events, outcome)
 }
 
-fn so_already(release: Option<&ReleaseId>, message: String) -> Decision {
+fn unchanged(release: Option<&ReleaseId>, message: String) -> Decision {
     let outcome = Outcome { release: release.cloned(), changed: false, message };
     (Vec::new(), outcome)
 }

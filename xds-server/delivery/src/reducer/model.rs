@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use self::moves::{GROUP, Move, SERVICES, hooked_order, moves, named_product};
+use self::moves::{GROUP, Move, SERVICES, moves, named_product, order_with_hooks};
 use super::*;
 use crate::fixtures::*;
 use crate::judge::Verdict;
 use crate::model::catalogue::Environment;
 use crate::model::command::ReleaseCommand;
 use crate::model::hook::{Call, CallEnd};
-use crate::model::machine::{PhaseName, TRANSITIONS, Transition};
+use crate::model::phases::{PHASE_CHANGES, PhaseChange, PhaseKind};
 use crate::model::plan::OnFail;
 use crate::model::progress::{Convergence, Observation, Progress};
 use crate::model::release::{Phase, RollbackCause};
@@ -32,7 +32,7 @@ struct Model {
 }
 
 /// Where every release is: what a transition is a change of.
-fn places(state: &State) -> BTreeMap<ReleaseId, (PhaseName, Option<usize>)> {
+fn places(state: &State) -> BTreeMap<ReleaseId, (PhaseKind, Option<usize>)> {
     let releases = state.services.values().filter_map(|service| service.release.as_ref());
     releases.map(|it| (it.id.clone(), (it.phase.name(), it.step()))).collect()
 }
@@ -42,7 +42,7 @@ fn forward(event: &Event) -> bool {
 }
 
 /// Whether a release goes back by what is seen of it.
-fn breaks(sight: &Sight<'_>) -> bool {
+fn breaks(sight: &ReleaseContext<'_>) -> bool {
     let broken = matches!(sight.seen.verdict, Verdict::RollBack { .. });
     broken && sight.release.plan.on_fail == OnFail::Rollback
 }
@@ -66,7 +66,7 @@ impl Model {
     fn check_transition(
         &self,
         event: &Event,
-        before: &BTreeMap<ReleaseId, (PhaseName, Option<usize>)>,
+        before: &BTreeMap<ReleaseId, (PhaseKind, Option<usize>)>,
     ) {
         for (id, place) in places(&self.state) {
             let was = before.get(&id);
@@ -74,15 +74,15 @@ impl Model {
                 continue;
             }
             let from = was.map(|was| was.0);
-            let way = Transition { from, event: event.kind(), to: place.0 };
-            assert!(TRANSITIONS.contains(&way), "{way:?}");
+            let way = PhaseChange { from, event: event.kind(), to: place.0 };
+            assert!(PHASE_CHANGES.contains(&way), "{way:?}");
         }
     }
 
     fn ask(&mut self, actor: &str, command: &Command) {
         // A refusal is as good an answer as any; that it changes nothing is what matters here.
-        let asker = asker(actor, self.now);
-        if let Ok((events, outcome)) = decide_command(&self.state, &asker, command) {
+        let command_context = command_context(actor, self.now);
+        if let Ok((events, outcome)) = decide_command(&self.state, &command_context, command) {
             assert_eq!(events.is_empty(), !outcome.changed, "{outcome:?}");
             for id in events.iter().filter(|it| forward(it)).filter_map(Event::release) {
                 self.check_permitted(id);
@@ -118,7 +118,7 @@ impl Model {
                 .map(|&(service, release)| {
                     let place = SERVICES.iter().position(|it| *it == release.service.as_str());
                     let seen = &seen[place.unwrap()];
-                    Sight { state: &before, service, release, now: self.now, seen }
+                    ReleaseContext { state: &before, service, release, now: self.now, seen }
                 })
                 .collect();
             let (events, progress) = decide_progress(&sights);
@@ -132,7 +132,7 @@ impl Model {
             .state
             .services
             .values()
-            .filter_map(|service| decide_window(service, self.now))
+            .filter_map(|service| close_expired_window(service, self.now))
             .collect();
         self.commit(&closed);
     }
@@ -140,12 +140,12 @@ impl Model {
     /// What followed for one release, when any of those that go with it goes back or not.
     fn check_look(
         &self,
-        sight: &Sight<'_>,
+        sight: &ReleaseContext<'_>,
         events: &[Event],
         progress: &Progress,
         goes_back: bool,
     ) {
-        let Sight { release, seen, .. } = sight;
+        let ReleaseContext { release, seen, .. } = sight;
         let own: Vec<_> = events.iter().filter(|it| it.release() == Some(&release.id)).collect();
         let cause = match own.as_slice() {
             [Event::RolledBack { cause, .. }] => Some(cause),
@@ -176,11 +176,11 @@ impl Model {
     /// release that runs comes to its end.
     fn check_ends(&self) {
         let mut model = self.clone();
-        model.ask("anne", &Command::StartLine(None));
+        model.ask("anne", &Command::UnfreezeDeployments(None));
         let services = model.state.declared.values().cloned().collect();
         model.ask("anne", &configuration(services, Vec::new()));
         for service in SERVICES {
-            model.ask("anne", &Command::StartLine(Some(name(service))));
+            model.ask("anne", &Command::UnfreezeDeployments(Some(name(service))));
         }
         let running: Vec<_> = model.state.running().cloned().collect();
         for release in &running {
@@ -238,8 +238,8 @@ impl Model {
 
     fn check_dns(&mut self, service: &str, well: bool) {
         // What is confirmed is told again only when it had to be repaired.
-        let state = self.state.services.get(service).filter(|it| it.dns_unconfirmed());
-        if let Some(records) = state.and_then(ServiceState::wanted_records) {
+        let state = self.state.services.get(service).filter(|it| it.dns_update_pending());
+        if let Some(records) = state.and_then(ServiceState::desired_records) {
             let result = if well { Ok(records) } else { Err("no connection".to_owned()) };
             self.ask("dns", &Command::DnsChecked { service: name(service), result });
         }
@@ -318,7 +318,7 @@ impl Model {
         assert!(weights.contains(&release.weight()), "outside the plan");
 
         let rollback = Command::Release(release.id.clone(), ReleaseCommand::Rollback);
-        let decision = decide_command(&self.state, &asker("anne", self.now), &rollback);
+        let decision = decide_command(&self.state, &command_context("anne", self.now), &rollback);
         if release.is_running() {
             let is_unsafe = service.quarantined.contains_key(&release.candidate);
             assert!(!is_unsafe, "a quarantined version is released");
@@ -352,7 +352,7 @@ proptest! {
             journal: Vec::new(),
             ids: Vec::new(),
         };
-        model.ask("anne", &configuration(vec![hooked_order(), named_product()], Vec::new()));
+        model.ask("anne", &configuration(vec![order_with_hooks(), named_product()], Vec::new()));
         for next in moves {
             model.step(next);
             model.check();

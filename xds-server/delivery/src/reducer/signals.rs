@@ -1,9 +1,9 @@
 //! What CI, scanners and teams say of a version, and what follows from it.
 
 use super::verbs::rolled_back;
-use super::{Decision, done, groups, reason, so_already};
+use super::{Decision, done, groups, reason, unchanged};
 use crate::model::checks::{CheckResult, MAX_CHECKS, MAX_URL};
-use crate::model::command::{Asker, Refusal};
+use crate::model::command::{CommandContext, Refusal};
 use crate::model::event::Event;
 use crate::model::release::{Release, RollbackCause};
 use crate::model::signals::{MAX_QUARANTINED, MAX_SIGNALS, Signal, SignalKind, SignalStatus};
@@ -35,7 +35,7 @@ pub(super) fn checked(
     let found = if result.passed { "passed" } else { "failed" };
     let message = format!("check `{check}` of `{version}` {found}");
     if before == Some(&result) {
-        return Ok(so_already(release, message + ", as was reported before"));
+        return Ok(unchanged(release, message + ", as was reported before"));
     }
     let event = Event::CheckReported {
         service: service.spec.name.clone(),
@@ -49,11 +49,13 @@ pub(super) fn checked(
 pub(super) fn signal(
     state: &State,
     service: &ServiceState,
-    asker: &Asker<'_>,
+    command_context: &CommandContext<'_>,
     signal: &Signal,
 ) -> Result<Decision, Refusal> {
     match (signal.kind, signal.status) {
-        (SignalKind::Security, SignalStatus::Bad) => unsafe_version(state, service, asker, signal),
+        (SignalKind::Security, SignalStatus::Bad) => {
+            unsafe_version(state, service, command_context, signal)
+        }
         (SignalKind::Security, SignalStatus::Ok) => {
             let (name, version) = (&service.spec.name, &signal.version);
             if service.quarantined.contains_key(version) {
@@ -61,9 +63,9 @@ pub(super) fn signal(
                     "a person lifts a quarantine, no signal: tidegate version unquarantine {name} {version}"
                 )));
             }
-            Ok(so_already(None, format!("version `{version}` of `{name}` is not quarantined")))
+            Ok(unchanged(None, format!("version `{version}` of `{name}` is not quarantined")))
         }
-        (SignalKind::Business, SignalStatus::Bad) => raise(service, asker, signal),
+        (SignalKind::Business, SignalStatus::Bad) => raise(service, command_context, signal),
         (SignalKind::Business, SignalStatus::Ok) => Ok(clear(service, signal)),
     }
 }
@@ -72,7 +74,7 @@ pub(super) fn signal(
 fn unsafe_version(
     state: &State,
     service: &ServiceState,
-    asker: &Asker<'_>,
+    command_context: &CommandContext<'_>,
     signal: &Signal,
 ) -> Result<Decision, Refusal> {
     let (name, version) = (&service.spec.name, &signal.version);
@@ -84,11 +86,12 @@ fn unsafe_version(
             service: name.clone(),
             version: version.clone(),
             signal: signal.name.clone(),
-            reason: reason(asker),
+            reason: reason(command_context),
         });
     }
-    let cause = RollbackCause::Security { signal: signal.name.clone(), reason: reason(asker) };
-    let (back, release, message) = way_back(service, asker, version, &cause);
+    let cause =
+        RollbackCause::Security { signal: signal.name.clone(), reason: reason(command_context) };
+    let (back, release, message) = way_back(service, command_context, version, &cause);
     let message = if is_known || !is_full {
         format!("version `{version}` of `{name}` is quarantined; {message}")
     } else {
@@ -104,7 +107,7 @@ fn unsafe_version(
     events.extend(back);
     let release = release.map(|it| &it.id);
     Ok(if events.is_empty() {
-        so_already(release, message)
+        unchanged(release, message)
     } else {
         done(release, groups::follow(state, events), message)
     })
@@ -112,7 +115,7 @@ fn unsafe_version(
 
 fn way_back<'a>(
     service: &'a ServiceState,
-    asker: &Asker<'_>,
+    command_context: &CommandContext<'_>,
     version: &VersionName,
     cause: &RollbackCause,
 ) -> (Vec<Event>, Option<&'a Release>, String) {
@@ -124,7 +127,7 @@ fn way_back<'a>(
     if service.stable != *version {
         return (Vec::new(), None, "it serves nobody".to_owned());
     }
-    let in_time = service.previous_until.is_some_and(|until| asker.at < until);
+    let in_time = service.previous_until.is_some_and(|until| command_context.at < until);
     let safe = |it: &&VersionName| !service.quarantined.contains_key(*it);
     match service.previous.as_ref().filter(|_| in_time).filter(safe) {
         Some(previous) => {
@@ -160,7 +163,11 @@ fn way_back<'a>(
     }
 }
 
-fn raise(service: &ServiceState, asker: &Asker<'_>, signal: &Signal) -> Result<Decision, Refusal> {
+fn raise(
+    service: &ServiceState,
+    command_context: &CommandContext<'_>,
+    signal: &Signal,
+) -> Result<Decision, Refusal> {
     let (name, version) = (&service.spec.name, &signal.version);
     if !service.spec.versions.contains_key(version) {
         return Err(Refusal::UnknownVersion {
@@ -171,7 +178,7 @@ fn raise(service: &ServiceState, asker: &Asker<'_>, signal: &Signal) -> Result<D
     }
     if service.signals.stands(version, &signal.name) {
         let message = format!("the signal `{}` stands against `{version}`", signal.name);
-        return Ok(so_already(None, message));
+        return Ok(unchanged(None, message));
     }
     if service.signals.against(version).count() >= MAX_SIGNALS {
         return Err(Refusal::Invalid(format!(
@@ -182,7 +189,7 @@ fn raise(service: &ServiceState, asker: &Asker<'_>, signal: &Signal) -> Result<D
         service: name.clone(),
         version: version.clone(),
         signal: signal.name.clone(),
-        reason: reason(asker),
+        reason: reason(command_context),
     };
     let release = service.running().filter(|it| it.candidate == *version);
     let message = match release {
@@ -201,7 +208,7 @@ fn clear(service: &ServiceState, signal: &Signal) -> Decision {
     let version = &signal.version;
     if !service.signals.stands(version, &signal.name) {
         let message = format!("no signal `{}` stands against `{version}`", signal.name);
-        return so_already(None, message);
+        return unchanged(None, message);
     }
     let event = Event::SignalCleared {
         service: service.spec.name.clone(),
@@ -220,7 +227,7 @@ pub(super) fn unquarantine(
     let name = &service.spec.name;
     if !service.quarantined.contains_key(version) {
         let message = format!("version `{version}` of `{name}` is not quarantined");
-        return Ok(so_already(None, message));
+        return Ok(unchanged(None, message));
     }
     let event = Event::QuarantineLifted { service: name.clone(), version: version.clone() };
     let message = format!("version `{version}` of `{name}` may be released again");

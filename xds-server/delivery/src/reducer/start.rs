@@ -1,9 +1,9 @@
 //! The beginning of a release.
 
 use super::deploy::{invalid, place, running};
-use super::{Decision, done, list, so_already};
+use super::{Decision, done, list, unchanged};
 use crate::model::catalogue::VersionSpec;
-use crate::model::command::{Asker, Refusal};
+use crate::model::command::{CommandContext, Refusal};
 use crate::model::commit::Commit;
 use crate::model::event::Event;
 use crate::model::plan::Plan;
@@ -16,7 +16,7 @@ use crate::names::{ReleaseId, VersionName};
 pub(super) fn release(
     state: &State,
     service: &ServiceState,
-    asker: &Asker<'_>,
+    command_context: &CommandContext<'_>,
     candidate: &VersionName,
     plan: Option<&Plan>,
     commit: Option<&Commit>,
@@ -25,10 +25,10 @@ pub(super) fn release(
         Some(release) if release.candidate == *candidate => {
             let (id, weight) = (&release.id, release.weight());
             let message = format!("release `{id}` to `{candidate}` is running, at {weight}");
-            Ok(so_already(Some(id), message))
+            Ok(unchanged(Some(id), message))
         }
         Some(release) => Err(running(release)),
-        None => begin(state, service, asker, candidate, plan, commit),
+        None => begin(state, service, command_context, candidate, plan, commit),
     }
 }
 
@@ -36,7 +36,7 @@ pub(super) fn release(
 pub(super) fn begin(
     state: &State,
     service: &ServiceState,
-    asker: &Asker<'_>,
+    command_context: &CommandContext<'_>,
     candidate: &VersionName,
     plan: Option<&Plan>,
     commit: Option<&Commit>,
@@ -74,10 +74,10 @@ pub(super) fn begin(
         candidate: candidate.clone(),
         stable: service.stable.clone(),
         plan,
-        by: Some(asker.actor.to_owned()),
+        by: Some(command_context.actor.to_owned()),
         commit: commit.cloned(),
     });
-    let held = match state.closed(service, asker.at).join("; ") {
+    let held = match state.closed(service, command_context.at).join("; ") {
         closed if closed.is_empty() => String::new(),
         closed => format!(", and is held at 0%: it waits for {closed}"),
     };

@@ -1,8 +1,8 @@
 //! What operators do to a release. Rollback is always possible while there is something to go
 //! back to; no gate, pause or wait stands in its way.
 
-use super::{Decision, approve, done, groups, permits, so_already};
-use crate::model::command::{Asker, Refusal, ReleaseCommand};
+use super::{Decision, approve, done, groups, requirements, unchanged};
+use crate::model::command::{CommandContext, Refusal, ReleaseCommand};
 use crate::model::event::Event;
 use crate::model::release::{Phase, Release, RollbackCause};
 use crate::model::state::{ServiceState, State};
@@ -13,7 +13,7 @@ const MAX_FAILURE: usize = 500;
 
 pub(super) fn decide(
     state: &State,
-    asker: &Asker<'_>,
+    command_context: &CommandContext<'_>,
     id: &ReleaseId,
     command: &ReleaseCommand,
 ) -> Result<Decision, Refusal> {
@@ -21,11 +21,11 @@ pub(super) fn decide(
     match command {
         ReleaseCommand::Promote { .. } | ReleaseCommand::Pause | ReleaseCommand::Resume => {
             groups::not_alone(state, release, command)?;
-            alone(state, asker, service, release, command)
+            alone(state, command_context, service, release, command)
         }
-        ReleaseCommand::Approve { .. } => alone(state, asker, service, release, command),
+        ReleaseCommand::Approve { .. } => alone(state, command_context, service, release, command),
         ReleaseCommand::Abort | ReleaseCommand::Rollback => {
-            let (events, outcome) = alone(state, asker, service, release, command)?;
+            let (events, outcome) = alone(state, command_context, service, release, command)?;
             Ok((groups::follow(state, events), outcome))
         }
     }
@@ -34,14 +34,14 @@ pub(super) fn decide(
 /// What is asked of a release, without those that go together with it.
 pub(super) fn alone(
     state: &State,
-    asker: &Asker<'_>,
+    command_context: &CommandContext<'_>,
     service: &ServiceState,
     release: &Release,
     command: &ReleaseCommand,
 ) -> Result<Decision, Refusal> {
     match command {
-        ReleaseCommand::Promote { all } => promote(state, service, release, asker, *all),
-        ReleaseCommand::Approve { role } => approve::approve(release, asker, role),
+        ReleaseCommand::Promote { all } => promote(state, service, release, command_context, *all),
+        ReleaseCommand::Approve { role } => approve::approve(release, command_context, role),
         ReleaseCommand::Pause => pause(release),
         ReleaseCommand::Resume => resume(release),
         ReleaseCommand::Abort => abort(release),
@@ -57,7 +57,7 @@ pub(super) fn smoke_tested(
     let (_, release) = find(state, id)?;
     if !matches!(release.phase, Phase::Preparing { tested: false, .. }) {
         let message = format!("release `{id}` waits for no smoke tests");
-        return Ok(so_already(Some(id), message));
+        return Ok(unchanged(Some(id), message));
     }
     Ok(match result {
         Ok(()) => {
@@ -87,17 +87,17 @@ fn promote(
     state: &State,
     service: &ServiceState,
     release: &Release,
-    asker: &Asker<'_>,
+    command_context: &CommandContext<'_>,
     all: bool,
 ) -> Result<Decision, Refusal> {
     let id = &release.id;
     let last = release.plan.steps.len().saturating_sub(1);
     let to = if all { Some(last) } else { release.next_step() };
-    let missing = permits::missing(state, service, release, asker.at, to);
+    let missing = requirements::missing(state, service, release, command_context.at, to);
     let may_not = || format!("it waits for {}", missing.join("; "));
     match &release.phase {
         Phase::Completed { .. } => {
-            return Ok(so_already(Some(id), format!("release `{id}` is complete")));
+            return Ok(unchanged(Some(id), format!("release `{id}` is complete")));
         }
         Phase::RolledBack { .. } => {
             return Err(wrong(release, "promote", "it went back; start a new release"));
@@ -110,7 +110,7 @@ fn promote(
             let message = format!(
                 "release `{id}` is at 100% and watched; promote it without `all` to complete it now"
             );
-            return Ok(so_already(Some(id), message));
+            return Ok(unchanged(Some(id), message));
         }
         _ if !missing.is_empty() => return Err(wrong(release, "promote", &may_not())),
         Phase::Watching { .. } => {
@@ -136,7 +136,7 @@ fn pause(release: &Release) -> Result<Decision, Refusal> {
         return Err(wrong(release, "pause", "it has ended"));
     }
     if release.paused_at.is_some() {
-        return Ok(so_already(Some(id), format!("release `{id}` is held")));
+        return Ok(unchanged(Some(id), format!("release `{id}` is held")));
     }
     let event = Event::Paused { id: id.clone() };
     let message = format!("release `{id}` is held at {}", release.weight());
@@ -149,7 +149,7 @@ fn resume(release: &Release) -> Result<Decision, Refusal> {
         return Err(wrong(release, "resume", "it has ended"));
     }
     if release.paused_at.is_none() {
-        return Ok(so_already(Some(id), format!("release `{id}` is not held")));
+        return Ok(unchanged(Some(id), format!("release `{id}` is not held")));
     }
     let event = Event::Resumed { id: id.clone() };
     let against = release.held.as_ref().map_or_else(String::new, |finding| {
@@ -204,7 +204,7 @@ fn rollback(service: &ServiceState, release: &Release) -> Result<Decision, Refus
 fn go_back(release: &Release) -> Decision {
     let id = &release.id;
     if !release.is_running() {
-        return so_already(Some(id), format!("release `{id}` went back before"));
+        return unchanged(Some(id), format!("release `{id}` went back before"));
     }
     let event = rolled_back(id, RollbackCause::Operator);
     let message = format!("release `{id}` went back: `{}` serves everybody", release.stable);

@@ -7,7 +7,7 @@ use crate::units::Timestamp;
 /// Decides whether the version before a service's last release is no longer kept to go back to.
 /// While another release runs it stays: that one may fail as well.
 #[must_use]
-pub fn decide_window(service: &ServiceState, now: Timestamp) -> Option<Event> {
+pub fn close_expired_window(service: &ServiceState, now: Timestamp) -> Option<Event> {
     let over = service.previous_until.is_some_and(|until| now >= until);
     if !over || service.running().is_some() {
         return None;

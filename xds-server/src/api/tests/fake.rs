@@ -24,7 +24,7 @@ use crate::reload::{FileStatus, ReloadError};
 use crate::telemetry::counts::Counts;
 use crate::xds::fleet::{Inspection, Nack, NodeStatus, Push, StreamReport, TypeReport};
 use tidegate_delivery::judge::{Evidence, Verdict};
-use tidegate_delivery::model::command::{Asker, Command, Outcome};
+use tidegate_delivery::model::command::{Command, CommandContext, Outcome};
 use tidegate_delivery::model::configuration::{Source, Version};
 use tidegate_delivery::model::event::Event;
 use tidegate_delivery::model::progress::{AckTimes, Convergence, Observation, Progress};
@@ -131,9 +131,9 @@ impl Fake {
 }
 
 fn applied(config: config::Config) -> Command {
-    let config::Config { hash, services, freezes, .. } = config;
+    let config::Config { hash, services, freeze_windows, .. } = config;
     let version = Version { hash, source: Source::Api };
-    Command::ApplyConfiguration { version, services, freezes }
+    Command::ApplyConfiguration { version, services, freeze_windows }
 }
 
 impl Backend for Fake {
@@ -148,8 +148,9 @@ impl Backend for Fake {
             }
             let state = self.view.borrow().state.clone();
             let at = Timestamp((self.journal.lock().len() as u64 + 1) * 1000);
-            let asker = Asker { actor: &origin.actor, reason: origin.reason.as_deref(), at };
-            let (events, outcome) = decide_command(&state, &asker, &command)?;
+            let command_context =
+                CommandContext { actor: &origin.actor, reason: origin.reason.as_deref(), at };
+            let (events, outcome) = decide_command(&state, &command_context, &command)?;
             for event in events {
                 self.append(&origin.actor, origin.reason.clone(), event);
             }
@@ -170,8 +171,9 @@ impl Backend for Fake {
         async move {
             let config = config::check(&text, Path::new("")).map_err(ReloadError::Invalid)?;
             let state = self.view.borrow().state.clone();
-            let asker = Asker { actor: &origin.actor, reason: None, at: Timestamp(1) };
-            Ok(decide_command(&state, &asker, &applied(config))?.1)
+            let command_context =
+                CommandContext { actor: &origin.actor, reason: None, at: Timestamp(1) };
+            Ok(decide_command(&state, &command_context, &applied(config))?.1)
         }
         .boxed()
     }

@@ -77,7 +77,7 @@ impl DnsView {
         let published = service.dns.published.as_ref();
         Some(Self {
             name: service.spec.dns.as_ref()?.name.clone(),
-            wanted: service.wanted_records(),
+            wanted: service.desired_records(),
             published: published.map(|it| it.records.clone()),
             published_at: published.map(|it| it.at),
             error: service.dns.error.clone(),

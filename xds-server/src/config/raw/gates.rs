@@ -9,7 +9,7 @@ use super::short::Short;
 /// What others must have said before a release gets traffic.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct Requires {
+pub(in crate::config) struct Requirements {
     /// Checks that CI must have reported as passed, by name.
     #[serde(default)]
     pub(in crate::config) checks: Vec<At<String>>,
@@ -32,7 +32,7 @@ pub(in crate::config) struct Approvals {
 /// A time in which no release goes forward: on days of each week, or once.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct Freeze {
+pub(in crate::config) struct FreezeWindow {
     /// Its name.
     pub(in crate::config) name: At<String>,
     /// Weekly: the days on which it begins, `mon` to `sun`.

@@ -1,6 +1,6 @@
 //! Business metrics: which requests each is about, and how they end well.
 
-use tidegate_core::config::{ResponseMatch, HeaderMatch, MAX_BUSINESS_RULES, RequestMatch};
+use tidegate_core::config::{HeaderMatch, MAX_BUSINESS_RULES, RequestMatch, ResponseMatch};
 
 use super::name;
 use super::once::Once;

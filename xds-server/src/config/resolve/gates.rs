@@ -13,8 +13,8 @@ use crate::config::raw::gates as raw;
 use crate::config::raw::short::Short;
 use crate::config::suggest::suggest;
 use crate::config::units;
-use tidegate_delivery::model::freeze::{Day, Freeze, Window, time_zone};
-use tidegate_delivery::model::requires::{Approvals, Requires};
+use tidegate_delivery::model::freeze::{Day, FreezeWindow, Window, time_zone};
+use tidegate_delivery::model::requirements::{Approvals, Requirements};
 use tidegate_delivery::names::CheckName;
 use tidegate_delivery::names::Services;
 use tidegate_delivery::units::Timestamp;
@@ -33,9 +33,12 @@ const DAYS: [(&str, Day); 7] = [
 ];
 
 /// What a service asks for.
-pub(super) fn requires(written: Option<&raw::Requires>, problems: &mut Problems) -> Requires {
+pub(super) fn requires(
+    written: Option<&raw::Requirements>,
+    problems: &mut Problems,
+) -> Requirements {
     let Some(written) = written else {
-        return Requires::default();
+        return Requirements::default();
     };
     let mut once = Once::default();
     let mut checks = BTreeSet::new();
@@ -44,7 +47,7 @@ pub(super) fn requires(written: Option<&raw::Requires>, problems: &mut Problems)
         checks.extend(problems.take(at.place(), name::<CheckName>(at)));
     }
     let approvals = written.approvals.as_ref().and_then(|at| approvals(at, problems));
-    Requires { checks, approvals }
+    Requirements { checks, approvals }
 }
 
 /// A gate that people open.
@@ -75,13 +78,13 @@ pub(super) fn approvals(
 }
 
 /// The times in which nothing goes forward.
-pub(super) fn freezes(
-    written: &[raw::Freeze],
+pub(super) fn freeze_windows(
+    written: &[raw::FreezeWindow],
     known: &[&str],
     problems: &mut Problems,
-) -> Vec<Freeze> {
+) -> Vec<FreezeWindow> {
     let mut names = Once::default();
-    let mut freezes = Vec::new();
+    let mut freeze_windows = Vec::new();
     for raw in written {
         let place = raw.name.place();
         names.check("freeze", raw.name.get(), "", place, problems);
@@ -92,12 +95,12 @@ pub(super) fn freezes(
             Some(written) => fleets::services("freeze", written, known, problems),
         };
         let both = name.zip(when);
-        freezes.extend(both.map(|(name, when)| Freeze { name, when, services }));
+        freeze_windows.extend(both.map(|(name, when)| FreezeWindow { name, when, services }));
     }
-    freezes
+    freeze_windows
 }
 
-fn window(raw: &raw::Freeze, problems: &mut Problems) -> Option<Window> {
+fn window(raw: &raw::FreezeWindow, problems: &mut Problems) -> Option<Window> {
     let weekly = [raw.from.as_ref(), raw.to.as_ref(), raw.time_zone.as_ref()];
     match (&raw.days, &raw.start, &raw.end) {
         (Some(written), None, None) => weekly_window(raw, written, problems),
@@ -116,7 +119,7 @@ fn window(raw: &raw::Freeze, problems: &mut Problems) -> Option<Window> {
 }
 
 fn weekly_window(
-    raw: &raw::Freeze,
+    raw: &raw::FreezeWindow,
     written: &At<Vec<At<String>>>,
     problems: &mut Problems,
 ) -> Option<Window> {

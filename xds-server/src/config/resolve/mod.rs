@@ -49,7 +49,7 @@ pub(super) fn resolve(root: &raw::Root, base: &Path) -> Result<Config, Vec<Probl
     let (fleets, identities) =
         fleets::resolve(&root.fleets, &root.services, certified, &mut problems);
     let known: Vec<&str> = root.services.get().iter().map(|raw| raw.name.get().as_str()).collect();
-    let freezes = gates::freezes(&root.freeze, &known, &mut problems);
+    let freeze_windows = gates::freeze_windows(&root.freeze, &known, &mut problems);
     let flags = root
         .flags
         .as_ref()
@@ -61,7 +61,7 @@ pub(super) fn resolve(root: &raw::Root, base: &Path) -> Result<Config, Vec<Probl
         mesh: Mesh::new(wasm, fleets),
         identities,
         services,
-        freezes,
+        freeze_windows,
         false_rollback,
         notifications,
         flags,

@@ -8,9 +8,9 @@ use crate::config::problem::Problems;
 use crate::config::{raw, units};
 use tidegate_delivery::model::plan::HealthCheck;
 use tidegate_delivery::model::plan::{
-    OnFail, Plan, Quorum, ROLLBACK_WINDOW, SmokeTest, Step, Strategy, is_path,
+    ConvergenceThreshold, OnFail, Plan, ROLLBACK_WINDOW, SmokeTest, Step, Strategy, is_path,
 };
-use tidegate_delivery::model::requires::Requires;
+use tidegate_delivery::model::requirements::Requirements;
 use tidegate_delivery::units::Ppm;
 
 /// A canary's shares unless the file says otherwise: ADR-005's.
@@ -34,7 +34,7 @@ pub(super) fn resolve(strategy: &raw::Strategy, problems: &mut Problems) -> Plan
             smoke_tests: smoke_tests(&canary.smoke_tests, problems),
             health: health(canary.health.as_ref(), problems),
             convergence: quorum(&canary.convergence, problems),
-            requires: Requires::default(),
+            requires: Requirements::default(),
             on_fail: on_fail(canary.on_fail),
             rollback_window: time(canary.rollback_window.as_ref(), ROLLBACK_WINDOW, problems),
         },
@@ -50,7 +50,7 @@ pub(super) fn resolve(strategy: &raw::Strategy, problems: &mut Problems) -> Plan
             smoke_tests: smoke_tests(&blue_green.smoke_tests, problems),
             health: health(blue_green.health.as_ref(), problems),
             convergence: quorum(&blue_green.convergence, problems),
-            requires: Requires::default(),
+            requires: Requirements::default(),
             on_fail: on_fail(blue_green.on_fail),
             rollback_window: time(blue_green.rollback_window.as_ref(), ROLLBACK_WINDOW, problems),
         },
@@ -148,15 +148,15 @@ fn health(written: Option<&At<String>>, problems: &mut Problems) -> Option<Healt
 
 fn on_fail(written: Option<raw::OnFail>) -> OnFail {
     match written {
-        Some(raw::OnFail::Freeze) => OnFail::Freeze,
+        Some(raw::OnFail::Pause) => OnFail::Pause,
         Some(raw::OnFail::Rollback) | None => OnFail::Rollback,
     }
 }
 
-fn quorum(written: &raw::Convergence, problems: &mut Problems) -> Quorum {
+fn quorum(written: &raw::Convergence, problems: &mut Problems) -> ConvergenceThreshold {
     let share = written.share.as_ref();
     let share = share.and_then(|at| problems.take(at.place(), units::percent(at.get())));
-    share.map_or_else(Quorum::default, |share| Quorum { share })
+    share.map_or_else(ConvergenceThreshold::default, |share| ConvergenceThreshold { share })
 }
 
 fn smoke_tests(written: &[At<raw::SmokeTest>], problems: &mut Problems) -> Vec<SmokeTest> {

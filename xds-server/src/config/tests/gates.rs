@@ -110,9 +110,9 @@ fn what_holds_releases_is_read() {
          requires: {checks: [tests, security-scan], approvals: {count: 2, role: release-manager}}\n",
     );
     let text =
-        text.replace("min_requests: 7}", "min_requests: 7, on_fail: freeze, rollback_window: 2d}");
+        text.replace("min_requests: 7}", "min_requests: 7, on_fail: pause, rollback_window: 2d}");
     let config = check(&text, Path::new("")).unwrap();
-    let [nights, year_end] = config.freezes.as_slice() else { panic!("two freezes") };
+    let [nights, year_end] = config.freeze_windows.as_slice() else { panic!("two freezes") };
     assert_eq!(nights.services, Services::All);
     assert!(matches!(&nights.when, Window::Weekly { days, .. } if days.len() == 2));
     assert!(matches!(year_end.when, Window::Once { start, end } if start < end));
@@ -120,7 +120,7 @@ fn what_holds_releases_is_read() {
     let plan = &config.services[0].plan;
     assert_eq!(plan.requires.checks.len(), 2);
     assert_eq!(plan.requires.approvals.as_ref().map(|gate| gate.count), Some(2));
-    assert_eq!(plan.on_fail, OnFail::Freeze);
+    assert_eq!(plan.on_fail, OnFail::Pause);
     assert_eq!(plan.rollback_window, Duration::from_secs(2 * 24 * 3600));
     let usual = &config.services[1].plan;
     assert!(usual.requires.is_empty());

@@ -37,8 +37,8 @@ impl Writer {
             records,
         };
         writer.replay()?;
-        let Parts { version, services, freezes, .. } = parts;
-        match writer.configure(&Command::ApplyConfiguration { version, services, freezes }) {
+        let Parts { version, services, freeze_windows, .. } = parts;
+        match writer.configure(&Command::ApplyConfiguration { version, services, freeze_windows }) {
             // It was refused while the server ran, or was written while it did not. Either way the
             // release must go on, under the services that it began with.
             Err(StartError::Configuration(CommandError::Refused(

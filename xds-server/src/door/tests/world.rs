@@ -35,7 +35,7 @@ use crate::door::tls::reload::{Certificates, TlsStats};
 use crate::door::{Door, Limits};
 use crate::telemetry::Telemetry;
 use crate::telemetry::grpc::{FilterConfigs, Reports};
-use crate::xds::fleet::Ledger;
+use crate::xds::fleet::AckTracker;
 use crate::xds::serve::{XdsServer, transport};
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::kind::Kind;
@@ -110,7 +110,7 @@ impl World {
         let counters = Arc::new(Counters::default());
         let xds = XdsServer::new(
             snapshots.subscribe(),
-            Ledger::new(clock.clone()),
+            AckTracker::new(clock.clone()),
             counters,
             Arc::clone(&access),
         );

@@ -145,9 +145,11 @@ fn service_of(event: &Event) -> Option<ServiceName> {
         | Event::SignalCleared { service, .. }
         | Event::VersionQuarantined { service, .. }
         | Event::QuarantineLifted { service, .. }
-        | Event::DnsFollowed { service, .. }
+        | Event::DnsUpdated { service, .. }
         | Event::DnsFailed { service, .. } => Some(service.clone()),
-        Event::LineStopped { service, .. } | Event::LineStarted { service } => service.clone(),
+        Event::DeploymentsFrozen { service, .. } | Event::DeploymentsUnfrozen { service } => {
+            service.clone()
+        }
         _ => event.release()?.as_str().rsplit_once('.')?.0.parse().ok(),
     }
 }
@@ -237,12 +239,12 @@ fn said(event: &Event) -> Option<Said> {
         Event::QuarantineLifted { version, .. } => {
             Said::new(Warning, format!("{version} may be released again"), "a person said so")
         }
-        Event::LineStopped { service, by, reason } => {
+        Event::DeploymentsFrozen { service, by, reason } => {
             let why = reason.as_deref().unwrap_or("no reason was given");
             let line = line(service.as_ref());
             Said::new(Warning, format!("{line} is stopped"), format!("by {by}: {why}"))
         }
-        Event::LineStarted { service } => {
+        Event::DeploymentsUnfrozen { service } => {
             Said::new(Info, format!("{} goes again", line(service.as_ref())), "by an operator")
         }
         Event::HookFailed { id, hook, attempts, error } => Said::new(
@@ -254,7 +256,7 @@ fn said(event: &Event) -> Option<Said> {
             Said::new(Warning, "DNS does not follow", error.as_str())
                 .about(format!("{service} DNS"), Mark::Warning)
         }
-        Event::DnsFollowed { service, records } => {
+        Event::DnsUpdated { service, records } => {
             Said::new(Info, "DNS follows again", format!("it answers with {records}"))
                 .about(format!("{service} DNS"), Mark::Well)
         }

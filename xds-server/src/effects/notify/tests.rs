@@ -189,11 +189,11 @@ async fn what_is_about_several_services_is_told_to_all() {
     let handle = lagging().start();
     let (_, _task) = run(&handle, dir.path(), &receivers);
     listening(dir.path(), "team").await;
-    handle.submit(Command::StopLine(Some(name("order"))), anne()).await.unwrap();
-    handle.submit(Command::StopLine(None), anne()).await.unwrap();
-    handle.submit(Command::StartLine(None), anne()).await.unwrap();
+    handle.submit(Command::FreezeDeployments(Some(name("order"))), anne()).await.unwrap();
+    handle.submit(Command::FreezeDeployments(None), anne()).await.unwrap();
+    handle.submit(Command::UnfreezeDeployments(None), anne()).await.unwrap();
     let got = fake.calls(2).await;
-    assert_eq!(events(&got), ["line_stopped", "line_started"]);
+    assert_eq!(events(&got), ["deployments_frozen", "deployments_unfrozen"]);
     assert_eq!(got[0].body["title"], "the line of all services is stopped");
     assert!(got[0].body["service"].is_null());
 }

@@ -17,7 +17,7 @@ use tidegate_delivery::model::catalogue::Environment;
 use tidegate_delivery::model::command::ReleaseCommand;
 use tidegate_delivery::model::release::RollbackCause;
 use tidegate_delivery::names::Services;
-use tidegate_xds::mesh::{Fleet, Listener, Mesh, PreviewKey, Purpose};
+use tidegate_xds::mesh::{Fleet, Listener, Mesh, Purpose};
 use tidegate_xds::resources::{NOT_HERE, PREVIEW_HEADER};
 
 /// Quick to try again; an answer that never comes is never given up.

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 
-use super::fleet::Ledger;
+use super::fleet::AckTracker;
 use super::serve;
 use health::{Health, Standing};
 pub use reflection::Error as ReflectionError;
@@ -37,12 +37,12 @@ pub fn add_to(
     routes: Routes,
     snapshots: watch::Receiver<Arc<SnapshotSet>>,
     draining: watch::Receiver<bool>,
-    ledger: Arc<Ledger>,
+    ack_tracker: Arc<AckTracker>,
 ) -> Result<Routes, ReflectionError> {
     let standing = Standing::new(snapshots, draining.clone());
     let services = serve::service_names().chain([REPORTS.to_owned(), CLIENT_STATUS.to_owned()]);
     let health = Health::new(standing, services);
-    let status = ClientStatus::new(ledger, draining);
+    let status = ClientStatus::new(ack_tracker, draining);
     Ok(routes
         .add_service(HealthServer::new(health).max_decoding_message_size(MAX_REQUEST))
         .add_service(reflection::service()?)

@@ -21,7 +21,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::access::allowed;
 use super::matcher::Matchers;
-use crate::xds::fleet::{Ledger, Nack, NodeStatus, TypeReport};
+use crate::xds::fleet::{AckTracker, Nack, NodeStatus, TypeReport};
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::kind::Kind;
 use tidegate_xds::protocol::{Holding, HoldingState};
@@ -38,14 +38,14 @@ const TOGETHER: usize = 32;
 /// The client status service.
 #[derive(Debug, Clone)]
 pub(super) struct ClientStatus {
-    ledger: Arc<Ledger>,
+    ack_tracker: Arc<AckTracker>,
     draining: watch::Receiver<bool>,
     room: Arc<Semaphore>,
 }
 
 impl ClientStatus {
-    pub(super) fn new(ledger: Arc<Ledger>, draining: watch::Receiver<bool>) -> Self {
-        Self { ledger, draining, room: Arc::new(Semaphore::new(AT_A_TIME)) }
+    pub(super) fn new(ack_tracker: Arc<AckTracker>, draining: watch::Receiver<bool>) -> Self {
+        Self { ack_tracker, draining, room: Arc::new(Semaphore::new(AT_A_TIME)) }
     }
 
     /// Some sidecars at a time: little more is held than is answered, and those whose clients do not read
@@ -56,7 +56,7 @@ impl ClientStatus {
         let _turn = self.room.acquire().await.map_err(closed)?;
         let mut answer = ClientStatusResponse::default();
         let mut size = 0_usize;
-        let mut nodes = self.ledger.nodes();
+        let mut nodes = self.ack_tracker.nodes();
         nodes.retain(|node| node.connected && matchers.match_node(&node.node));
         let ask = |node| self.of_node(node, !request.exclude_resource_contents);
         let mut configs = stream::iter(nodes).map(ask).buffered(TOGETHER);
@@ -74,7 +74,7 @@ impl ClientStatus {
     }
 
     async fn of_node(&self, status: NodeStatus, contents: bool) -> ClientConfig {
-        let inspection = self.ledger.inspect(&status.fleet, &status.node).await;
+        let inspection = self.ack_tracker.inspect(&status.fleet, &status.node).await;
         let types = inspection.streams.into_iter().flat_map(|stream| stream.types);
         let configs = types.flat_map(|(kind, report)| {
             let nack = status.refused.get(&kind);

@@ -37,7 +37,7 @@ use super::status::ClientStatus;
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::door::access::Access;
-use crate::xds::fleet::Ledger;
+use crate::xds::fleet::AckTracker;
 use crate::xds::serve::{XdsServer, transport};
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::kind::Kind;
@@ -51,7 +51,7 @@ struct Port {
     address: SocketAddr,
     snapshots: watch::Sender<Arc<SnapshotSet>>,
     xds: XdsServer,
-    ledger: Arc<Ledger>,
+    ack_tracker: Arc<AckTracker>,
 }
 
 /// The fleet `demo` with clusters of these names and contents.
@@ -71,19 +71,19 @@ impl Port {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let snapshots = watch::Sender::new(first);
-        let ledger = Ledger::new(Clock::new(|| Timestamp(1_500)));
+        let ack_tracker = AckTracker::new(Clock::new(|| Timestamp(1_500)));
         let counters = Arc::new(Counters::default());
         let xds = XdsServer::new(
             snapshots.subscribe(),
-            Arc::clone(&ledger),
+            Arc::clone(&ack_tracker),
             counters,
             Arc::new(Access::for_anybody(Arc::default())),
         );
-        let own = (snapshots.subscribe(), xds.draining(), Arc::clone(&ledger));
+        let own = (snapshots.subscribe(), xds.draining(), Arc::clone(&ack_tracker));
         let routes = super::add_to(xds.routes(), own.0, own.1, own.2).unwrap();
         let incoming = TcpListenerStream::new(listener);
         tokio::spawn(transport().add_routes(routes).serve_with_incoming(incoming));
-        Self { address, snapshots, xds, ledger }
+        Self { address, snapshots, xds, ack_tracker }
     }
 
     async fn channel(&self) -> Channel {
@@ -115,7 +115,7 @@ impl Port {
         let mut last = None;
         let wait = async {
             loop {
-                let inspection = self.ledger.inspect(&fleet, node).await;
+                let inspection = self.ack_tracker.inspect(&fleet, node).await;
                 let stream = inspection.streams.first();
                 let report = stream.and_then(|stream| stream.types.get(&Kind::Cluster));
                 let holdings = report.map(|report| {
@@ -366,9 +366,9 @@ async fn client_status_is_bounded() {
 /// Who asks from elsewhere, or from nobody knows where, is not told.
 #[tokio::test]
 async fn client_status_is_for_this_machine() {
-    let ledger = Ledger::new(Clock::new(|| Timestamp(0)));
+    let ack_tracker = AckTracker::new(Clock::new(|| Timestamp(0)));
     let draining = watch::Sender::new(false);
-    let service = ClientStatus::new(ledger, draining.subscribe());
+    let service = ClientStatus::new(ack_tracker, draining.subscribe());
     let request = Request::new(ClientStatusRequest::default());
     let refused = service.fetch_client_status(request).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied);

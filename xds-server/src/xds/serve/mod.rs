@@ -24,7 +24,7 @@ use tonic::transport::Server;
 
 use self::admission::Admission;
 use self::aging::Ages;
-use super::fleet::Ledger;
+use super::fleet::AckTracker;
 use crate::counters::Counters;
 use crate::door::access::Access;
 use crate::door::quota::Quota;
@@ -51,7 +51,7 @@ pub struct XdsServer {
 #[derive(Debug)]
 struct Hub {
     snapshots: watch::Receiver<Arc<SnapshotSet>>,
-    ledger: Arc<Ledger>,
+    ack_tracker: Arc<AckTracker>,
     counters: Arc<Counters>,
     access: Arc<Access>,
     streams: Arc<Quota>,
@@ -66,13 +66,13 @@ impl XdsServer {
     #[must_use]
     pub fn new(
         snapshots: watch::Receiver<Arc<SnapshotSet>>,
-        ledger: Arc<Ledger>,
+        ack_tracker: Arc<AckTracker>,
         counters: Arc<Counters>,
         access: Arc<Access>,
     ) -> Self {
         let hub = Arc::new(Hub {
             snapshots,
-            ledger,
+            ack_tracker,
             counters,
             access,
             streams: Quota::new(MAX_STREAMS.0, MAX_STREAMS.1),

@@ -127,7 +127,7 @@ async fn serve<W: Wire>(
     let mut client = Client::<W> {
         scope,
         session: Session::new(scope, snapshot),
-        connection: hub.ledger.connect(fleet.clone(), id, mode),
+        connection: hub.ack_tracker.connect(fleet.clone(), id, mode),
         turn: Some(turn),
         life: Lifetime::new(hub.ages, rand::random()),
         counters: &hub.counters,

@@ -29,7 +29,7 @@ use crate::counters::Counters;
 use crate::door::access::Access;
 use crate::door::quota::Quota;
 use crate::door::refusals::Reason;
-use crate::xds::fleet::Ledger;
+use crate::xds::fleet::AckTracker;
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::kind::Kind;
 use tidegate_xds::resources::{FleetSnapshot, Resource, SnapshotSet};
@@ -76,7 +76,7 @@ impl Server {
         let snapshots = watch::Sender::new(set(1, &["a"]));
         let hub = Arc::new(Hub {
             snapshots: snapshots.subscribe(),
-            ledger: Ledger::new(Clock::new(|| Timestamp(0))),
+            ack_tracker: AckTracker::new(Clock::new(|| Timestamp(0))),
             counters: Arc::new(Counters::default()),
             access: Arc::new(Access::for_anybody(Arc::default())),
             // For one client; there would be room for others.
@@ -177,7 +177,7 @@ async fn a_sidecar_gets_what_is_published_and_its_answers_are_known() {
     let first = client.next().await.unwrap();
     assert_eq!(first.resources.len(), 1);
     client.answer(&first, None).await;
-    server.until("acked", |hub| hub.ledger.convergence(1).acked == 1).await;
+    server.until("acked", |hub| hub.ack_tracker.convergence(1).acked == 1).await;
 
     server.snapshots.send_replace(set(2, &["a", "b"]));
     let second = client.next().await.unwrap();
@@ -185,7 +185,7 @@ async fn a_sidecar_gets_what_is_published_and_its_answers_are_known() {
     // Checklist line 3: what makes a NACK is its error, though it names the newest version.
     client.answer(&second, Some("no")).await;
     server.until("nacked", |hub| hub.counters.nacks.of(Kind::Cluster).get() == 1).await;
-    let status = server.server.hub.ledger.nodes().remove(0);
+    let status = server.server.hub.ack_tracker.nodes().remove(0);
     assert_eq!(status.refused[&Kind::Cluster].message, "no");
     assert_eq!(status.acked[&Kind::Cluster], first.version_info);
     let counters = &server.server.hub.counters;
@@ -199,9 +199,9 @@ async fn a_sidecar_that_leaves_counts_no_more() {
     let server = Server::start(1).await;
     let mut client = server.open(clusters()).await;
     client.next().await.unwrap();
-    assert_eq!(server.server.hub.ledger.convergence(1).connected, 1);
+    assert_eq!(server.server.hub.ack_tracker.convergence(1).connected, 1);
     drop(client);
-    server.until("gone", |hub| hub.ledger.convergence(1).connected == 0).await;
+    server.until("gone", |hub| hub.ack_tracker.convergence(1).connected == 0).await;
     server.until("room", |hub| hub.streams.taken() == 0).await;
 }
 

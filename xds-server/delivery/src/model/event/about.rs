@@ -12,7 +12,7 @@ impl Event {
             Self::ConfigurationApplied { .. } => "configuration_applied",
             Self::VersionRegistered { .. } => "version_registered",
             Self::ReleaseStarted { .. } => "release_started",
-            Self::HealthSeen { .. } => "health_seen",
+            Self::HealthChanged { .. } => "health_changed",
             Self::GroupStarted { .. } => "group_started",
             Self::SmokeTestsPassed { .. } => "smoke_tests_passed",
             Self::StepEntered { .. } => "step_entered",
@@ -28,16 +28,16 @@ impl Event {
             Self::SignalCleared { .. } => "signal_cleared",
             Self::VersionQuarantined { .. } => "version_quarantined",
             Self::QuarantineLifted { .. } => "quarantine_lifted",
-            Self::FreezesApplied { .. } => "freezes_applied",
-            Self::LineStopped { .. } => "line_stopped",
-            Self::LineStarted { .. } => "line_started",
+            Self::FreezeWindowsApplied { .. } => "freeze_windows_applied",
+            Self::DeploymentsFrozen { .. } => "deployments_frozen",
+            Self::DeploymentsUnfrozen { .. } => "deployments_unfrozen",
             Self::RollbackWindowClosed { .. } => "rollback_window_closed",
             Self::RolledBack { .. } => "rolled_back",
             Self::Completed { .. } => "completed",
             Self::StableRestored { .. } => "stable_restored",
             Self::HookSucceeded { .. } => "hook_succeeded",
             Self::HookFailed { .. } => "hook_failed",
-            Self::DnsFollowed { .. } => "dns_followed",
+            Self::DnsUpdated { .. } => "dns_updated",
             Self::DnsFailed { .. } => "dns_failed",
             Self::FlagsReplaced { .. } => "flags_replaced",
             Self::FlagSet { .. } => "flag_set",
@@ -78,7 +78,7 @@ impl Event {
     const fn about(&self) -> About<'_> {
         match self {
             Self::ReleaseStarted { id, .. }
-            | Self::HealthSeen { id, .. }
+            | Self::HealthChanged { id, .. }
             | Self::SmokeTestsPassed { id }
             | Self::StepEntered { id, .. }
             | Self::StepConverged { id, .. }
@@ -98,18 +98,18 @@ impl Event {
             | Self::SignalCleared { service, .. }
             | Self::VersionQuarantined { service, .. }
             | Self::QuarantineLifted { service, .. }
-            | Self::LineStopped { service: Some(service), .. }
-            | Self::LineStarted { service: Some(service) }
+            | Self::DeploymentsFrozen { service: Some(service), .. }
+            | Self::DeploymentsUnfrozen { service: Some(service) }
             | Self::RollbackWindowClosed { service, .. }
             | Self::StableRestored { service, .. }
-            | Self::DnsFollowed { service, .. }
+            | Self::DnsUpdated { service, .. }
             | Self::DnsFailed { service, .. } => About::Service(service),
             Self::CatalogueApplied { .. }
             | Self::ConfigurationApplied { .. }
             | Self::GroupStarted { .. }
-            | Self::FreezesApplied { .. }
-            | Self::LineStopped { service: None, .. }
-            | Self::LineStarted { service: None }
+            | Self::FreezeWindowsApplied { .. }
+            | Self::DeploymentsFrozen { service: None, .. }
+            | Self::DeploymentsUnfrozen { service: None }
             | Self::FlagsReplaced { .. }
             | Self::FlagSet { .. }
             | Self::FlagDeleted { .. } => About::Neither,
@@ -134,7 +134,7 @@ mod tests {
     /// The members of all kinds: each takes its own.
     const MEMBERS: &str = r#"{
         "id": "shop.order.7", "service": "shop.order", "version": "v2", "by": "anne",
-        "candidate": "v2", "stable": "v1", "step": 0, "weight": 50000, "more": 0, "unwell": [],
+        "candidate": "v2", "stable": "v1", "step": 0, "weight": 50000, "more": 0, "unhealthy": [],
         "plan": {"strategy": "canary", "steps": [], "watch": 60000},
         "finding": {
             "guardrail": "error_rate", "level": "rollback", "limit": "5%", "bad": 6, "requests": 99
@@ -163,11 +163,11 @@ mod tests {
             "signal_cleared",
             "version_quarantined",
             "quarantine_lifted",
-            "line_stopped",
-            "line_started",
+            "deployments_frozen",
+            "deployments_unfrozen",
             "rollback_window_closed",
             "stable_restored",
-            "dns_followed",
+            "dns_updated",
             "dns_failed",
         ] {
             let event = event(kind);
@@ -180,7 +180,7 @@ mod tests {
         let id: ReleaseId = "shop.order.7".parse().unwrap();
         let kinds = [
             "release_started",
-            "health_seen",
+            "health_changed",
             "smoke_tests_passed",
             "step_entered",
             "step_converged",
@@ -208,13 +208,14 @@ mod tests {
             "catalogue_applied",
             "configuration_applied",
             "group_started",
-            "freezes_applied",
+            "freeze_windows_applied",
             "flags_replaced",
             "flag_set",
             "flag_deleted",
         ];
-        let stopped = Event::LineStopped { service: None, by: "anne".to_owned(), reason: None };
-        let line = [stopped, Event::LineStarted { service: None }];
+        let stopped =
+            Event::DeploymentsFrozen { service: None, by: "anne".to_owned(), reason: None };
+        let line = [stopped, Event::DeploymentsUnfrozen { service: None }];
         for event in kinds.into_iter().map(event).chain(line) {
             assert_eq!((event.service(), event.release()), (None, None), "{}", event.kind());
         }

@@ -25,7 +25,7 @@ impl Model {
         assert!(members.iter().all(|it| place(it) == place(members[0])), "{members:#?}");
         for verb in [ReleaseCommand::Promote { all: true }, ReleaseCommand::Pause] {
             let alone = Command::Release(members[0].id.clone(), verb);
-            let decided = decide_command(&self.state, &asker("anne", self.now), &alone);
+            let decided = decide_command(&self.state, &command_context("anne", self.now), &alone);
             assert!(decided.is_err(), "{decided:?}");
         }
     }
@@ -36,7 +36,7 @@ impl Model {
         let called = self.state.group_of(&members[0].id).unwrap().0.clone();
         let all = Command::Group(called, ReleaseCommand::Rollback);
         for command in [one, all] {
-            let decided = decide_command(&self.state, &asker("anne", self.now), &command);
+            let decided = decide_command(&self.state, &command_context("anne", self.now), &command);
             let (events, _) = decided.unwrap();
             assert!(events.iter().all(|it| matches!(it, Event::RolledBack { .. })), "{events:?}");
             let mut back: Vec<_> = events.iter().filter_map(Event::release).collect();

@@ -9,7 +9,7 @@ use crate::fixtures::*;
 use crate::judge::{Level, Verdict};
 use crate::model::catalogue::{Environment, ServiceSpec};
 use crate::model::command::{Command, ReleaseCommand};
-use crate::model::freeze::{Freeze, Window};
+use crate::model::freeze::{FreezeWindow, Window};
 use crate::model::group::Member;
 use crate::model::hook::Moment;
 use crate::model::plan::{OnFail, Plan};
@@ -53,7 +53,7 @@ fn version_name() -> impl Strategy<Value = &'static str> {
 }
 
 /// Its releases wait for a hook at 100 %.
-pub(super) fn hooked_order() -> ServiceSpec {
+pub(super) fn order_with_hooks() -> ServiceSpec {
     ServiceSpec { hooks: vec![hook("index", Moment::Switched, true)], ..order() }
 }
 
@@ -65,7 +65,7 @@ pub(super) fn named_product() -> ServiceSpec {
 fn catalogue() -> impl Strategy<Value = Vec<ServiceSpec>> {
     let order =
         (version_name(), 9000..9003u16, any::<bool>()).prop_map(|(declared, port, gated)| {
-            let mut spec = if gated { gated_order() } else { hooked_order() };
+            let mut spec = if gated { order_with_requirements() } else { order_with_hooks() };
             spec.versions.insert(name(declared), version(port, None));
             spec
         });
@@ -97,11 +97,11 @@ fn command() -> impl Strategy<Value = Command> {
         canary(&[100]),
         canary(&[50]),
         blue_green(),
-        Plan { on_fail: OnFail::Freeze, ..canary(&[5, 50, 100]) },
-        Plan { rollback_window: Duration::from_secs(50), ..gated_order().plan },
+        Plan { on_fail: OnFail::Pause, ..canary(&[5, 50, 100]) },
+        Plan { rollback_window: Duration::from_secs(50), ..order_with_requirements().plan },
     ]));
     prop_oneof![
-        2 => (catalogue(), freezes()).prop_map(|(services, freezes)| configuration(services, freezes)),
+        2 => (catalogue(), freeze_windows()).prop_map(|(services, freeze_windows)| configuration(services, freeze_windows)),
         2 => (service(), version_name(), 9000..9003u16, environment).prop_map(
             |(service, version_name, port, environment)| Command::RegisterVersion {
                 service: name(service),
@@ -127,8 +127,8 @@ fn command() -> impl Strategy<Value = Command> {
         2 => (service(), version_name()).prop_map(|(service, version)| {
             Command::Unquarantine { service: name(service), version: name(version) }
         }),
-        1 => line().prop_map(Command::StopLine),
-        3 => line().prop_map(Command::StartLine),
+        1 => line().prop_map(Command::FreezeDeployments),
+        3 => line().prop_map(Command::UnfreezeDeployments),
         1 => Just(Command::SetFlag { key: "f".to_owned(), definition: serde_json::json!({"x": 0.1}) }),
         1 => Just(Command::DeleteFlag { key: "f".to_owned() }),
     ]
@@ -140,7 +140,7 @@ fn group_plan() -> impl Strategy<Value = Option<Plan>> {
         Some(canary(&[5, 50, 100])),
         Some(canary(&[100])),
         Some(blue_green()),
-        Some(Plan { on_fail: OnFail::Freeze, ..canary(&[5, 100]) }),
+        Some(Plan { on_fail: OnFail::Pause, ..canary(&[5, 100]) }),
         None,
     ])
 }
@@ -161,8 +161,8 @@ fn line() -> impl Strategy<Value = Option<ServiceName>> {
 }
 
 /// None, or one that begins soon and ends soon after.
-fn freezes() -> impl Strategy<Value = Vec<Freeze>> {
-    let once = (1_000_000..1_500_000u64, 1..200_000u64).prop_map(|(start, length)| Freeze {
+fn freeze_windows() -> impl Strategy<Value = Vec<FreezeWindow>> {
+    let once = (1_000_000..1_500_000u64, 1..200_000u64).prop_map(|(start, length)| FreezeWindow {
         name: name("soon"),
         when: Window::Once { start: Timestamp(start), end: Timestamp(start + length) },
         services: Services::All,

@@ -4,7 +4,7 @@ use super::super::*;
 use super::World;
 use crate::fixtures::*;
 use crate::model::command::ReleaseCommand::{Pause, Promote, Resume, Rollback};
-use crate::model::plan::Quorum;
+use crate::model::plan::ConvergenceThreshold;
 use crate::model::progress::{Convergence, MAX_NAMED, Observation};
 use crate::model::release::Phase;
 use crate::units::Ppm;
@@ -114,7 +114,7 @@ fn a_refusal_holds_a_step_whenever_it_comes_and_never_a_rollback() {
 #[test]
 fn a_share_is_enough_if_the_plan_says_so_but_not_against_a_refusal() {
     let mut plan = canary(&[5, 100]);
-    plan.convergence = Quorum { share: Ppm::percent(50) };
+    plan.convergence = ConvergenceThreshold { share: Ppm::percent(50) };
     let command = Command::StartRelease {
         service: name("order"),
         version: name("v2"),
@@ -185,7 +185,7 @@ fn a_journal_of_before_folds_and_its_steps_begin_when_they_are_entered() {
         let event: Event = serde_json::from_value(event).unwrap();
         world.0.apply(world.now(), &event).unwrap();
     }
-    assert_eq!(newest(&world.0, "order").plan.convergence, Quorum::default());
+    assert_eq!(newest(&world.0, "order").plan.convergence, ConvergenceThreshold::default());
     assert_eq!(world.0.services["order"].stable, name("v2"));
 }
 

@@ -121,21 +121,21 @@ fn the_watch_begins_when_dns_has_followed_and_old_answers_have_run_out() {
 #[test]
 fn what_the_server_answered_before_a_rollback_is_not_believed_after_it() {
     let mut world = switched(Vec::new());
-    let wanted = |world: &World| world.0.services["product"].wanted_records().unwrap().to_string();
+    let wanted = |world: &World| world.0.services["product"].desired_records().unwrap().to_string();
     assert_eq!(wanted(&world), "192.0.2.2");
     world.ask(&verb("product.1", Rollback)).unwrap();
     assert_eq!(wanted(&world), "127.0.0.1");
     assert!(!world.ask(&answers("192.0.2.2")).unwrap().changed);
-    assert!(world.0.services["product"].dns_unconfirmed());
+    assert!(world.0.services["product"].dns_update_pending());
     assert!(world.ask(&answers("127.0.0.1")).unwrap().changed);
-    assert!(!world.0.services["product"].dns_unconfirmed());
+    assert!(!world.0.services["product"].dns_update_pending());
 }
 
 #[test]
 fn below_100_percent_dns_stays_where_it_was() {
     let mut world = world(Vec::new());
     world.ask(&start("product", "v2")).unwrap();
-    let wanted = world.0.services["product"].wanted_records().unwrap();
+    let wanted = world.0.services["product"].desired_records().unwrap();
     assert_eq!(wanted.to_string(), "127.0.0.1");
     world.ask(&verb("product.1", Abort)).unwrap();
     assert_eq!(newest(&world.0, "product").dns, None);

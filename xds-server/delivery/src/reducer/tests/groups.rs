@@ -38,7 +38,7 @@ fn look(world: &mut World, seconds: u64, seen: [&Observation; 2]) -> [Vec<String
     let sights = ["order", "product"].map(|it| &state.services[it]);
     let sights = [0, 1].map(|it| {
         let (service, seen) = (sights[it], seen[it]);
-        Sight { state, service, release: service.release.as_ref().unwrap(), now, seen }
+        ReleaseContext { state, service, release: service.release.as_ref().unwrap(), now, seen }
     });
     let (events, progress) = decide_progress(&sights);
     for event in &events {
@@ -148,11 +148,11 @@ fn nobody_goes_forward_alone_and_the_group_goes_whole() {
     assert!(order.iter().any(|it| it.contains("an operator")), "{order:?}");
     world.ask(&all(ReleaseCommand::Resume)).unwrap();
     // What one may not, none does.
-    world.ask(&Command::StopLine(Some(name("product")))).unwrap();
+    world.ask(&Command::FreezeDeployments(Some(name("product")))).unwrap();
     let said = world.ask(&all(Promote { all: true })).unwrap_err().to_string();
     assert!(said.contains("product.1"), "{said}");
     assert_eq!(weights(&world), [Ppm::percent(5); 2]);
-    world.ask(&Command::StartLine(Some(name("product")))).unwrap();
+    world.ask(&Command::UnfreezeDeployments(Some(name("product")))).unwrap();
     world.ask(&all(Promote { all: true })).unwrap();
     assert_eq!(weights(&world), [Ppm::ALL; 2]);
 }

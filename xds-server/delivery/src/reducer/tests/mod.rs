@@ -5,7 +5,7 @@ mod deploy;
 mod effects;
 mod gates;
 mod groups;
-mod permits;
+mod requirements;
 mod signals;
 mod verbs;
 
@@ -59,7 +59,7 @@ impl World {
 
     pub(super) fn ask_as(&mut self, actor: &str, command: &Command) -> Result<Outcome, Refusal> {
         let now = self.now();
-        run_as(&mut self.0, &asker(actor, now), command)
+        run_as(&mut self.0, &command_context(actor, now), command)
     }
 
     /// Lets time pass, and what is then seen decide. Says what it waits for. A step that is new

@@ -26,7 +26,7 @@ fn security() -> RollbackCause {
 fn an_unsafe_candidate_goes_back_at_once_and_is_quarantined() {
     let freezing = || {
         let mut world = World::new();
-        let plan = Some(Plan { on_fail: OnFail::Freeze, ..canary(&[5, 100]) });
+        let plan = Some(Plan { on_fail: OnFail::Pause, ..canary(&[5, 100]) });
         let command = Command::StartRelease {
             service: name("order"),
             version: name("v2"),
@@ -37,7 +37,7 @@ fn an_unsafe_candidate_goes_back_at_once_and_is_quarantined() {
         world
     };
     for mut world in [World::stepping(), World::watching(), freezing()] {
-        world.ask(&Command::StopLine(None)).unwrap();
+        world.ask(&Command::FreezeDeployments(None)).unwrap();
         let outcome = world.ask(&unsafe_version("v2")).unwrap();
         assert_eq!(outcome.release, Some(name("order.1")));
         let (at, cause) = (world.now(), security());

@@ -61,7 +61,7 @@ async fn a_client_that_does_not_read_is_closed_and_delays_nobody() {
     assert_eq!(good.next().await.unwrap().resources.len(), 2);
 
     server.until("given up", |hub| hub.counters.stuck.get() == 1).await;
-    server.until("gone", |hub| hub.ledger.convergence(2).connected == 1).await;
+    server.until("gone", |hub| hub.ack_tracker.convergence(2).connected == 1).await;
     drop(stuck);
 }
 

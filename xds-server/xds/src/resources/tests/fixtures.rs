@@ -7,9 +7,9 @@ use serde_json::json;
 use crate::mesh::{Fleet, Listener, Mesh, Purpose};
 use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::model::catalogue::{Endpoint, ServiceSpec, VersionSpec};
-use tidegate_delivery::model::plan::{OnFail, Plan, Quorum, Step, Strategy};
+use tidegate_delivery::model::plan::{ConvergenceThreshold, OnFail, Plan, Step, Strategy};
 use tidegate_delivery::model::release::{Phase, Release};
-use tidegate_delivery::model::requires::Requires;
+use tidegate_delivery::model::requirements::Requirements;
 use tidegate_delivery::model::state::{ServiceState, State};
 use tidegate_delivery::names::ReleaseId;
 use tidegate_delivery::names::Services;
@@ -43,8 +43,8 @@ fn plan(weight: Ppm) -> Plan {
         watch: Duration::ZERO,
         smoke_tests: Vec::new(),
         health: None,
-        convergence: Quorum::default(),
-        requires: Requires::default(),
+        convergence: ConvergenceThreshold::default(),
+        requires: Requirements::default(),
         on_fail: OnFail::default(),
         rollback_window: Duration::ZERO,
     }

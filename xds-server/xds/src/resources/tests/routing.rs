@@ -8,7 +8,7 @@ use super::fixtures::*;
 use crate::mesh::PreviewKey;
 use crate::resources::route::{of_grpc, of_listener, of_service};
 use crate::resources::{Resource, preview};
-use tidegate_delivery::model::signals::Objection;
+use tidegate_delivery::model::signals::ActiveSignal;
 use tidegate_delivery::model::state::ServiceState;
 use tidegate_delivery::units::{Ppm, Timestamp};
 
@@ -213,7 +213,7 @@ fn no_flag_leads_to_a_quarantined_version() {
     let mut order = service("order", &["v1", "v2"], "v1");
     assert_eq!(of_our_listener(&order)[..2], [PIN_V1, PIN_V2]);
     let (signal, reason, since) = ("scan".parse().unwrap(), None, Timestamp(0));
-    order.quarantined.insert("v2".parse().unwrap(), Objection { signal, reason, since });
+    order.quarantined.insert("v2".parse().unwrap(), ActiveSignal { signal, reason, since });
     assert!(of_our_listener(&order).iter().all(|it| !it.contains("v2")));
 }
 

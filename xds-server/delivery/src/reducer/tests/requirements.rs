@@ -9,7 +9,7 @@ use super::World;
 use crate::fixtures::*;
 use crate::judge::{Level, Verdict};
 use crate::model::command::ReleaseCommand::{self, Approve, Promote, Resume, Rollback};
-use crate::model::freeze::{Day, Freeze, Window};
+use crate::model::freeze::{Day, FreezeWindow, Window};
 use crate::model::plan::{OnFail, Plan};
 use crate::model::progress::Observation;
 use crate::model::release::Phase;
@@ -35,7 +35,7 @@ fn approve(role: &str) -> Command {
 /// `order`, whose releases need a check, two managers, and one more before 50 %.
 fn gated() -> World {
     let mut world = World::new();
-    world.ask(&configuration(vec![gated_order(), product()], Vec::new())).unwrap();
+    world.ask(&configuration(vec![order_with_requirements(), product()], Vec::new())).unwrap();
     world
 }
 
@@ -142,13 +142,13 @@ fn an_approval_is_for_one_step_and_expires() {
     assert!(refusal.contains("needs no approval"), "{refusal}");
 }
 
-fn freezing(freezes: Vec<Freeze>) -> Command {
-    configuration(vec![order(), product()], freezes)
+fn freezing(freeze_windows: Vec<FreezeWindow>) -> Command {
+    configuration(vec![order(), product()], freeze_windows)
 }
 
 #[test]
 fn a_freeze_holds_steps_and_completion_and_no_rollback() {
-    let freeze = |services| Freeze {
+    let freeze = |services| FreezeWindow {
         name: name("year-end"),
         when: Window::Once { start: Timestamp(0), end: Timestamp(100_000) },
         services,
@@ -175,7 +175,7 @@ fn a_freeze_holds_steps_and_completion_and_no_rollback() {
 #[test]
 fn a_broken_guardrail_goes_back_in_a_freeze_and_on_a_stopped_line() {
     let mut world = World::stepping();
-    world.ask(&Command::StopLine(None)).unwrap();
+    world.ask(&Command::FreezeDeployments(None)).unwrap();
     let verdict = Verdict::RollBack { finding: finding(Level::Rollback) };
     world.see("order", 0, &Observation { verdict, ..healthy(100) });
     assert!(matches!(newest(&world.0, "order").phase, Phase::RolledBack { .. }));
@@ -186,31 +186,31 @@ fn a_stopped_line_holds_one_service_or_all_and_says_who_and_why() {
     for service in [None, Some(name("order"))] {
         let mut world = World::stepping();
         let at = world.now();
-        let asker = Asker { actor: "bob", reason: Some("incident 7"), at };
-        let stop = Command::StopLine(service.clone());
-        assert!(run_as(&mut world.0, &asker, &stop).unwrap().changed);
+        let command_context = CommandContext { actor: "bob", reason: Some("incident 7"), at };
+        let stop = Command::FreezeDeployments(service.clone());
+        assert!(run_as(&mut world.0, &command_context, &stop).unwrap().changed);
         assert!(!world.ask(&stop).unwrap().changed);
         let waits = world.see("order", 10, &healthy(10));
         assert!(waits[0].ends_with("to go, which bob stopped: incident 7"), "{waits:?}");
         let begun = world.ask(&start("product", "v2")).unwrap();
         assert_eq!(begun.message.contains("held at 0%"), service.is_none(), "{begun:?}");
-        let go = Command::StartLine(service);
+        let go = Command::UnfreezeDeployments(service);
         assert!(world.ask(&go).unwrap().changed);
         assert!(!world.ask(&go).unwrap().changed);
         assert!(world.see("order", 0, &healthy(10)).is_empty());
     }
-    let refusal = World::new().ask(&Command::StopLine(Some(name("nobody")))).unwrap_err();
+    let refusal = World::new().ask(&Command::FreezeDeployments(Some(name("nobody")))).unwrap_err();
     assert!(matches!(refusal, Refusal::UnknownService { .. }));
 }
 
 #[test]
 fn freezes_that_cannot_be_are_refused() {
-    let once = |name_of: &str, start, end| Freeze {
+    let once = |name_of: &str, start, end| FreezeWindow {
         name: name(name_of),
         when: Window::Once { start: Timestamp(start), end: Timestamp(end) },
         services: Services::All,
     };
-    let weekly = |zone: &str, days: &[Day]| Freeze {
+    let weekly = |zone: &str, days: &[Day]| FreezeWindow {
         when: Window::Weekly {
             days: days.iter().copied().collect(),
             from: "18:00".parse().unwrap(),
@@ -220,13 +220,13 @@ fn freezes_that_cannot_be_are_refused() {
         ..once("night", 0, 1)
     };
     let monday = [Day::Mon];
-    for (freezes, says) in [
+    for (freeze_windows, says) in [
         (vec![once("a", 1, 1)], "ends before it starts"),
         (vec![once("a", 0, 1), once("a", 2, 3)], "declared twice"),
         (vec![weekly("Moon/Base", &monday)], "`Moon/Base` is no time zone"),
         (vec![weekly("UTC", &[])], "on no day"),
     ] {
-        let refusal = World::new().ask(&freezing(freezes)).unwrap_err().to_string();
+        let refusal = World::new().ask(&freezing(freeze_windows)).unwrap_err().to_string();
         assert!(refusal.contains(says), "{refusal}");
     }
     let mut world = World::new();
@@ -237,7 +237,7 @@ fn freezes_that_cannot_be_are_refused() {
 
 /// `order` at 5 %, with a plan that holds rather than goes back.
 fn holding() -> World {
-    let plan = Plan { on_fail: OnFail::Freeze, ..canary(&[5, 50, 100]) };
+    let plan = Plan { on_fail: OnFail::Pause, ..canary(&[5, 50, 100]) };
     let mut world = World::new();
     let command = Command::StartRelease {
         service: name("order"),
@@ -293,10 +293,10 @@ fn the_version_before_is_kept_for_the_rollback_window_and_no_longer() {
     let until = world.0.services["order"].previous_until.unwrap();
     assert_eq!(until, world.now().after(Duration::from_secs(7 * 24 * 3600)));
     let service = |world: &World| world.0.services["order"].clone();
-    assert_eq!(decide_window(&service(&world), Timestamp(until.0 - 1)), None);
-    let closed = decide_window(&service(&world), until).unwrap();
+    assert_eq!(close_expired_window(&service(&world), Timestamp(until.0 - 1)), None);
+    let closed = close_expired_window(&service(&world), until).unwrap();
     world.0.apply(until, &closed).unwrap();
-    assert_eq!(decide_window(&service(&world), until), None, "once");
+    assert_eq!(close_expired_window(&service(&world), until), None, "once");
     let refusal = world.ask(&verb("order.1", Rollback)).unwrap_err().to_string();
     assert!(refusal.contains("not kept any more; release it instead"), "{refusal}");
     assert!(world.ask(&start("order", "v1")).unwrap().changed);

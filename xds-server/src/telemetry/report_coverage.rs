@@ -9,7 +9,7 @@ const SILENCE: Duration = Duration::from_secs(6);
 
 /// Since when reports come, and when the last did.
 #[derive(Debug, Default)]
-pub(super) struct Hearing(Option<Heard>);
+pub(super) struct ReportCoverage(Option<Heard>);
 
 #[derive(Debug, Clone, Copy)]
 struct Heard {
@@ -17,7 +17,7 @@ struct Heard {
     last: Timestamp,
 }
 
-impl Hearing {
+impl ReportCoverage {
     /// Notes a report. The first after a silence begins anew: it was made before, or in it.
     pub(super) fn note(&mut self, now: Timestamp) {
         let going_on = self.0.filter(|heard| now.since(heard.last) <= SILENCE);
@@ -37,15 +37,15 @@ mod tests {
 
     #[test]
     fn a_silence_begins_anew_and_heartbeats_are_none() {
-        let mut hearing = Hearing::default();
-        assert_eq!(hearing.unbroken(Timestamp(50_000)), Duration::ZERO);
+        let mut report_coverage = ReportCoverage::default();
+        assert_eq!(report_coverage.unbroken(Timestamp(50_000)), Duration::ZERO);
         for second in [50, 55, 60] {
-            hearing.note(Timestamp(second * 1000));
+            report_coverage.note(Timestamp(second * 1000));
         }
-        assert_eq!(hearing.unbroken(Timestamp(62_000)), Duration::from_secs(12));
+        assert_eq!(report_coverage.unbroken(Timestamp(62_000)), Duration::from_secs(12));
         // A server that was stopped sees the silence late, and the old report that ends it first.
-        assert_eq!(hearing.unbroken(Timestamp(70_000)), Duration::ZERO);
-        hearing.note(Timestamp(70_000));
-        assert_eq!(hearing.unbroken(Timestamp(71_000)), Duration::from_secs(1));
+        assert_eq!(report_coverage.unbroken(Timestamp(70_000)), Duration::ZERO);
+        report_coverage.note(Timestamp(70_000));
+        assert_eq!(report_coverage.unbroken(Timestamp(71_000)), Duration::from_secs(1));
     }
 }

@@ -18,7 +18,7 @@ const SPACING: Duration = Duration::from_millis(100);
 
 /// One version's counts since a step began, and over the last [`WINDOWS`].
 #[derive(Debug, Clone)]
-pub struct Trail {
+pub struct EvidenceWindows {
     start: Evidence,
     latest: Evidence,
     /// Cumulative counts at earlier moments, oldest first; the first is at least the longest window old,
@@ -35,7 +35,7 @@ pub struct Window {
     pub evidence: Evidence,
 }
 
-impl Trail {
+impl EvidenceWindows {
     /// Begins a step at the counts that there are now.
     #[must_use]
     pub fn begin(now: Timestamp, cumulative: Evidence) -> Self {
@@ -81,8 +81,8 @@ mod tests {
     }
 
     /// 100 good requests a second for a minute, then all of them bad.
-    fn breaks_late() -> (Trail, Timestamp) {
-        let mut trail = Trail::begin(Timestamp(0), evidence(7, 3));
+    fn breaks_late() -> (EvidenceWindows, Timestamp) {
+        let mut trail = EvidenceWindows::begin(Timestamp(0), evidence(7, 3));
         let mut now = Timestamp(0);
         for tenth in 1..=600 {
             now = Timestamp(tenth * 100);
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_young_step_is_its_own_window() {
-        let mut trail = Trail::begin(Timestamp(5), evidence(10, 10));
+        let mut trail = EvidenceWindows::begin(Timestamp(5), evidence(10, 10));
         trail.observe(Timestamp(10), evidence(14, 11));
         for window in trail.recent(Timestamp(10)) {
             assert_eq!(window.evidence, evidence(4, 1));
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_steps_back_loses_nothing() {
-        let mut trail = Trail::begin(Timestamp(50_000), evidence(0, 0));
+        let mut trail = EvidenceWindows::begin(Timestamp(50_000), evidence(0, 0));
         trail.observe(Timestamp(1_000), evidence(10, 10));
         assert_eq!(trail.since_start(), evidence(10, 10));
         assert_eq!(trail.recent(Timestamp(1_000))[0].evidence, evidence(10, 10));

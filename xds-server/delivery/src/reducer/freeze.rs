@@ -2,26 +2,26 @@
 
 use std::collections::BTreeSet;
 
-use super::{Decision, done, find, reason, so_already};
-use crate::model::command::{Asker, Refusal};
+use super::{Decision, done, find, reason, unchanged};
+use crate::model::command::{CommandContext, Refusal};
 use crate::model::event::Event;
-use crate::model::freeze::{Freeze, MAX_FREEZES, Stop, Window, time_zone};
+use crate::model::freeze::{FreezeWindow, MAX_FREEZES, Stop, Window, time_zone};
 use crate::model::state::State;
 use crate::names::ServiceName;
 
 pub(super) fn stop(
     state: &State,
-    asker: &Asker<'_>,
+    command_context: &CommandContext<'_>,
     service: Option<&ServiceName>,
 ) -> Result<Decision, Refusal> {
     let line = line(service);
     if let Some(stop) = stopped(state, service)? {
-        return Ok(so_already(None, format!("{} stopped {line} before", stop.by)));
+        return Ok(unchanged(None, format!("{} stopped {line} before", stop.by)));
     }
-    let event = Event::LineStopped {
+    let event = Event::DeploymentsFrozen {
         service: service.cloned(),
-        by: asker.actor.to_owned(),
-        reason: reason(asker),
+        by: command_context.actor.to_owned(),
+        reason: reason(command_context),
     };
     let message =
         format!("{line} is stopped: no release goes forward; rollbacks are as free as ever");
@@ -31,9 +31,9 @@ pub(super) fn stop(
 pub(super) fn start(state: &State, service: Option<&ServiceName>) -> Result<Decision, Refusal> {
     let line = line(service);
     if stopped(state, service)?.is_none() {
-        return Ok(so_already(None, format!("{line} is not stopped")));
+        return Ok(unchanged(None, format!("{line} is not stopped")));
     }
-    let event = Event::LineStarted { service: service.cloned() };
+    let event = Event::DeploymentsUnfrozen { service: service.cloned() };
     Ok(done(None, vec![event], format!("{line} goes again")))
 }
 
@@ -51,16 +51,19 @@ fn line(service: Option<&ServiceName>) -> String {
     service.map_or_else(|| "the line".to_owned(), |name| format!("the line of `{name}`"))
 }
 
-pub(super) fn freezes(state: &State, freezes: &[Freeze]) -> Result<Decision, Refusal> {
-    if freezes == state.freezes {
-        return Ok(so_already(None, "the freezes are these already".to_owned()));
+pub(super) fn freeze_windows(
+    state: &State,
+    freeze_windows: &[FreezeWindow],
+) -> Result<Decision, Refusal> {
+    if freeze_windows == state.freeze_windows {
+        return Ok(unchanged(None, "the freezes are these already".to_owned()));
     }
-    if freezes.len() > MAX_FREEZES {
-        let count = freezes.len();
+    if freeze_windows.len() > MAX_FREEZES {
+        let count = freeze_windows.len();
         return Err(Refusal::Invalid(format!("{count} freezes are more than {MAX_FREEZES}")));
     }
     let mut names = BTreeSet::new();
-    for freeze in freezes {
+    for freeze in freeze_windows {
         let name = &freeze.name;
         if !names.insert(name) {
             return Err(Refusal::Invalid(format!("freeze `{name}` is declared twice")));
@@ -79,6 +82,10 @@ pub(super) fn freezes(state: &State, freezes: &[Freeze]) -> Result<Decision, Ref
             Window::Once { .. } => {}
         }
     }
-    let message = format!("there are {} freezes now", freezes.len());
-    Ok(done(None, vec![Event::FreezesApplied { freezes: freezes.to_vec() }], message))
+    let message = format!("there are {} freezes now", freeze_windows.len());
+    Ok(done(
+        None,
+        vec![Event::FreezeWindowsApplied { freeze_windows: freeze_windows.to_vec() }],
+        message,
+    ))
 }

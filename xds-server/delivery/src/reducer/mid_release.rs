@@ -75,7 +75,7 @@ mod tests {
 
     fn configuration(hash: &str, services: Vec<ServiceSpec>) -> Command {
         let version = Version { hash: hash.to_owned(), source: Source::File };
-        Command::ApplyConfiguration { version, services, freezes: Vec::new() }
+        Command::ApplyConfiguration { version, services, freeze_windows: Vec::new() }
     }
 
     /// Both services, with `order` released to v2 and `product` to its green environment.
@@ -189,8 +189,8 @@ mod tests {
         let mut state = declared();
         for hash in ["one", "two"] {
             let command = configuration(hash, vec![order(), product()]);
-            let asker = asker("anne", Timestamp(0));
-            let (events, _) = decide_command(&state, &asker, &command).unwrap();
+            let command_context = command_context("anne", Timestamp(0));
+            let (events, _) = decide_command(&state, &command_context, &command).unwrap();
             let kinds: Vec<_> = events.iter().map(Event::kind).collect();
             assert_eq!(kinds, ["configuration_applied"]);
             assert!(run(&mut state, Timestamp(0), &command).unwrap().changed);

@@ -8,7 +8,7 @@ use crate::model::release::Phase;
 /// Where a release is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum PhaseName {
+pub enum PhaseKind {
     /// 0 %: sidecars learn of the candidate, smoke tests run, checks and approvals come in.
     Preparing,
     /// On a step below 100 %.
@@ -21,7 +21,7 @@ pub enum PhaseName {
     RolledBack,
 }
 
-impl PhaseName {
+impl PhaseKind {
     /// All, in the order in which a release goes through them.
     pub const ALL: [Self; 5] =
         [Self::Preparing, Self::Stepping, Self::Watching, Self::Completed, Self::RolledBack];
@@ -42,36 +42,36 @@ impl PhaseName {
 impl Phase {
     /// Its name.
     #[must_use]
-    pub const fn name(&self) -> PhaseName {
+    pub const fn name(&self) -> PhaseKind {
         match self {
-            Self::Preparing { .. } => PhaseName::Preparing,
-            Self::Stepping { .. } => PhaseName::Stepping,
-            Self::Watching { .. } => PhaseName::Watching,
-            Self::Completed { .. } => PhaseName::Completed,
-            Self::RolledBack { .. } => PhaseName::RolledBack,
+            Self::Preparing { .. } => PhaseKind::Preparing,
+            Self::Stepping { .. } => PhaseKind::Stepping,
+            Self::Watching { .. } => PhaseKind::Watching,
+            Self::Completed { .. } => PhaseKind::Completed,
+            Self::RolledBack { .. } => PhaseKind::RolledBack,
         }
     }
 }
 
 /// One way from a state to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Transition {
+pub struct PhaseChange {
     /// From there; none: there was no release, or it had ended.
-    pub from: Option<PhaseName>,
+    pub from: Option<PhaseKind>,
     /// By this event, see [`crate::model::event::Event::kind`].
     pub event: &'static str,
     /// To there.
-    pub to: PhaseName,
+    pub to: PhaseKind,
 }
 
 /// Every way there is. All other events leave a release where it is.
-pub const TRANSITIONS: [Transition; 10] = {
-    use PhaseName::{Completed, Preparing, RolledBack, Stepping, Watching};
-    const fn way(from: PhaseName, event: &'static str, to: PhaseName) -> Transition {
-        Transition { from: Some(from), event, to }
+pub const PHASE_CHANGES: [PhaseChange; 10] = {
+    use PhaseKind::{Completed, Preparing, RolledBack, Stepping, Watching};
+    const fn way(from: PhaseKind, event: &'static str, to: PhaseKind) -> PhaseChange {
+        PhaseChange { from: Some(from), event, to }
     }
     [
-        Transition { from: None, event: "release_started", to: Preparing },
+        PhaseChange { from: None, event: "release_started", to: Preparing },
         way(Preparing, "step_entered", Stepping),
         way(Preparing, "step_entered", Watching),
         way(Stepping, "step_entered", Stepping),
@@ -87,12 +87,12 @@ pub const TRANSITIONS: [Transition; 10] = {
 /// The table as a state diagram, in Mermaid's words.
 #[must_use]
 pub fn mermaid() -> String {
-    let name = |phase: Option<PhaseName>| phase.map_or("[*]", PhaseName::as_str);
+    let name = |phase: Option<PhaseKind>| phase.map_or("[*]", PhaseKind::as_str);
     let mut lines = vec!["stateDiagram-v2".to_owned()];
     let arrow =
-        |it: &Transition| format!("    {} --> {}: {}", name(it.from), name(Some(it.to)), it.event);
-    lines.extend(TRANSITIONS.iter().map(arrow));
-    let ends = [PhaseName::Completed, PhaseName::RolledBack];
+        |it: &PhaseChange| format!("    {} --> {}: {}", name(it.from), name(Some(it.to)), it.event);
+    lines.extend(PHASE_CHANGES.iter().map(arrow));
+    let ends = [PhaseKind::Completed, PhaseKind::RolledBack];
     lines.extend(ends.map(|end| format!("    {} --> [*]", end.as_str())));
     lines.join("\n")
 }

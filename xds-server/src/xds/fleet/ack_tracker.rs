@@ -32,7 +32,7 @@ type Key = (FleetName, Arc<str>);
 
 /// Who is connected, who acknowledged what, who refused what.
 #[derive(Debug)]
-pub struct Ledger {
+pub struct AckTracker {
     nodes: DashMap<Key, Node>,
     /// Locked under a node's own lock, never the other way round.
     tally: Mutex<Tally>,
@@ -43,7 +43,7 @@ pub struct Ledger {
     clock: Clock,
 }
 
-impl Ledger {
+impl AckTracker {
     /// An empty ledger.
     #[must_use]
     pub fn new(clock: Clock) -> Arc<Self> {
@@ -72,8 +72,8 @@ impl Ledger {
         self.tally.lock().moved(before, known.standing());
         drop(known);
         self.notify();
-        let ledger = Arc::clone(self);
-        Connection { ledger, key, id, synced: 0, inquiries, exchanges: Exchanges::new(mode) }
+        let ack_tracker = Arc::clone(self);
+        Connection { ack_tracker, key, id, synced: 0, inquiries, exchanges: Exchanges::new(mode) }
     }
 
     /// Notes that a publication is about to be made, so that its way to the sidecars can be timed.
@@ -181,7 +181,7 @@ impl Ledger {
 /// One stream's entry in the ledger, for as long as the stream lives.
 #[derive(Debug)]
 pub struct Connection {
-    ledger: Arc<Ledger>,
+    ack_tracker: Arc<AckTracker>,
     key: Key,
     id: u64,
     synced: u64,
@@ -192,7 +192,7 @@ pub struct Connection {
 impl Connection {
     /// Notes that a response was handed to the client.
     pub fn pushed(&mut self, kind: Kind, version: Box<str>) {
-        self.exchanges.push(kind, version, self.ledger.clock.now());
+        self.exchanges.push(kind, version, self.ack_tracker.clock.now());
     }
 
     /// Waits until somebody asks what the client was sent.
@@ -213,9 +213,9 @@ impl Connection {
             return;
         }
         self.synced = synced;
-        let now = self.ledger.clock.now();
+        let now = self.ack_tracker.clock.now();
         let mut news = false;
-        if let Some(mut node) = self.ledger.nodes.get_mut(&self.key) {
+        if let Some(mut node) = self.ack_tracker.nodes.get_mut(&self.key) {
             let before = node.standing();
             let mut streams = node.streams.iter_mut();
             if let Some(stream) = streams.find(|stream| stream.id == self.id) {
@@ -226,19 +226,19 @@ impl Connection {
                 news |= stream.advance(synced);
             }
             if let Some((reached, since)) = node.reached() {
-                self.ledger.times.lock().record(&reached, since, now);
+                self.ack_tracker.times.lock().record(&reached, since, now);
             }
-            self.ledger.tally.lock().moved(before, node.standing());
+            self.ack_tracker.tally.lock().moved(before, node.standing());
         }
         if news {
-            self.ledger.notify();
+            self.ack_tracker.notify();
         }
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.ledger.disconnect(&self.key, self.id);
+        self.ack_tracker.disconnect(&self.key, self.id);
     }
 }
 

@@ -3,7 +3,7 @@
 //! Two rules, either suffices:
 //! 1. **At its word**: of at least `enough` requests, more than the ceiling were bad.
 //! 2. **Beyond chance**: of fewer, so many were bad that a version at the ceiling would show as
-//!    much, at any moment of its life, with a probability of at most `1 / BEYOND_CHANCE`.
+//!    much, at any moment of its life, with a probability of at most `1 / SEQUENTIAL_THRESHOLD`.
 //!
 //! The second is a sequential test, valid however often it is asked: an equal mixture of the
 //! likelihood ratios of [`ALTERNATIVES`] higher shares against the ceiling is a supermartingale
@@ -14,10 +14,10 @@
 use crate::units::Ppm;
 
 /// How unlikely chance must be: one in this many.
-pub const BEYOND_CHANCE: f64 = 1000.0;
+pub const SEQUENTIAL_THRESHOLD: f64 = 1000.0;
 
 /// With fewer requests than this, not even the second rule speaks: one client's retries come together.
-pub const LEAST_REQUESTS: u64 = 10;
+pub const MIN_SAMPLE: u64 = 10;
 
 /// Shares of bad requests that the ceiling is compared with: half way to all, a quarter, …, and all.
 const ALTERNATIVES: i32 = 8;
@@ -25,8 +25,8 @@ const ALTERNATIVES: i32 = 8;
 /// Rule 1 or rule 2: for evidence gathered since a fixed moment.
 #[must_use]
 pub fn is_exceeded(bad: u64, requests: u64, ceiling: Ppm, enough: u64) -> bool {
-    if requests < enough.max(LEAST_REQUESTS) {
-        return is_beyond_chance(bad, requests, ceiling);
+    if requests < enough.max(MIN_SAMPLE) {
+        return exceeds_threshold_sequentially(bad, requests, ceiling);
     }
     let observed = u128::from(bad) * u128::from(Ppm::ALL.parts());
     observed > u128::from(requests) * u128::from(ceiling.parts())
@@ -34,10 +34,10 @@ pub fn is_exceeded(bad: u64, requests: u64, ceiling: Ppm, enough: u64) -> bool {
 
 /// Rule 2 alone: for a window that slides, where a rate would be taken at its word too often.
 #[must_use]
-pub fn is_beyond_chance(bad: u64, requests: u64, ceiling: Ppm) -> bool {
-    requests >= LEAST_REQUESTS
+pub fn exceeds_threshold_sequentially(bad: u64, requests: u64, ceiling: Ppm) -> bool {
+    requests >= MIN_SAMPLE
         && ceiling < Ppm::ALL
-        && evidence_against(bad, requests, ceiling) >= BEYOND_CHANCE
+        && evidence_against(bad, requests, ceiling) >= SEQUENTIAL_THRESHOLD
 }
 
 /// The mixture of likelihood ratios: how much better "above the ceiling" explains what was seen.
@@ -69,8 +69,8 @@ mod tests {
 
     #[test]
     fn a_version_that_fails_everything_is_found_at_once() {
-        assert!(is_exceeded(LEAST_REQUESTS, LEAST_REQUESTS, CEILING, ENOUGH));
-        assert!(!is_exceeded(LEAST_REQUESTS - 1, LEAST_REQUESTS - 1, CEILING, ENOUGH));
+        assert!(is_exceeded(MIN_SAMPLE, MIN_SAMPLE, CEILING, ENOUGH));
+        assert!(!is_exceeded(MIN_SAMPLE - 1, MIN_SAMPLE - 1, CEILING, ENOUGH));
     }
 
     #[test]
@@ -111,7 +111,7 @@ mod tests {
                 let mut bad = 0;
                 (1..=400).any(|requests| {
                     bad += u64::from(next() < at_ceiling);
-                    is_beyond_chance(bad, requests, CEILING)
+                    exceeds_threshold_sequentially(bad, requests, CEILING)
                 })
             })
             .count();

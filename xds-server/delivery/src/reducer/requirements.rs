@@ -3,7 +3,7 @@
 
 use crate::model::checks::CheckResult;
 use crate::model::release::Release;
-use crate::model::requires::Approvals;
+use crate::model::requirements::Approvals;
 use crate::model::state::{ServiceState, State};
 use crate::model::words::because;
 use crate::names::CheckName;

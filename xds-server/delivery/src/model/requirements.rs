@@ -16,7 +16,7 @@ pub const MAX_APPROVALS: u32 = 20;
 
 /// What a service asks for before any of its releases gets traffic.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Requires {
+pub struct Requirements {
     /// Checks that must have passed, by name.
     #[serde(default)]
     pub checks: BTreeSet<CheckName>,
@@ -50,7 +50,7 @@ pub struct Approval {
     pub until: Timestamp,
 }
 
-impl Requires {
+impl Requirements {
     /// Whether nothing is asked for.
     #[must_use]
     pub fn is_empty(&self) -> bool {
