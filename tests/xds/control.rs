@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate::clock::Clock;
-use tidegate::config::{Fleet, Listener, Mesh, Purpose, Services};
 use tidegate::counters::Counters;
 use tidegate::door::access::Access;
 use tidegate::xds::fleet::AckTracker;
 use tidegate::xds::publisher::Publisher;
 use tidegate::xds::serve::{XdsServer, transport};
 use tidegate_delivery::model::state::State;
+use tidegate_delivery::names::Services;
 use tidegate_delivery::units::Timestamp;
 use tidegate_tests::binaries;
+use tidegate_xds::mesh::{Fleet, Listener, Mesh, Purpose};
 use tidegate_xds::resources::FleetSnapshot;
 use tokio::runtime::Runtime;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -126,7 +127,7 @@ fn demo(ingress: SocketAddr) -> Fleet {
 }
 
 fn fleet(name: &str, listeners: Vec<Listener>) -> Fleet {
-    Fleet { name: name.parse().unwrap(), identities: Vec::new(), listeners }
+    Fleet { name: name.parse().unwrap(), listeners }
 }
 
 /// The service `order` with these versions, and the release of `candidate` at a weight, if any.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate::config;
 use tidegate::controller::{Counts, Sidecars};
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::grpc::FilterConfigs;

@@ -21,7 +21,6 @@ use tidegate_delivery::model::release::{Phase, Release};
 use tidegate_delivery::model::state::ServiceState;
 use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
 use tidegate_delivery::units::{Ppm, Timestamp};
-use tidegate_xds::mesh::Mesh;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
