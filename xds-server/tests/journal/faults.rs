@@ -88,7 +88,7 @@ fn a_file_that_was_hit_is_refused_with_the_way_out() {
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
     let told = String::from_utf8_lossy(&output.stderr);
-    for words in ["record 4 was changed", "Restore it from a backup"] {
+    for words in ["record 3 was changed", "Restore it from a backup"] {
         assert!(told.contains(words), "no {words:?} in {told}");
     }
 }
