@@ -94,22 +94,22 @@ fn a_key_with_dots_takes_precedence_over_a_path() {
 #[test]
 fn reasons_follow_openfeature() {
     let none = json!({});
-    let answer = |rule| variant_of(&rule, &none);
+    let resolve = |rule| variant_of(&rule, &none);
     let named = |name: &str, reason| (Some(name.to_owned()), reason);
-    assert_eq!(answer(json!({})), named("no", Reason::Static));
-    assert_eq!(answer(json!({"if": [true, "yes"]})), named("yes", Reason::TargetingMatch));
-    assert_eq!(answer(json!({"if": [false, "yes"]})), named("no", Reason::Default));
-    assert_eq!(answer(json!({"==": [1, 1]})), named("true", Reason::TargetingMatch));
-    assert_eq!(answer(json!({"if": [true, 7]})), named("7", Reason::TargetingMatch));
-    assert_eq!(answer(json!({"if": [true, "maybe"]})), (None, Reason::Error));
-    assert_eq!(answer(json!({"if": [true, ["yes"]]})), (None, Reason::Error));
+    assert_eq!(resolve(json!({})), named("no", Reason::Static));
+    assert_eq!(resolve(json!({"if": [true, "yes"]})), named("yes", Reason::TargetingMatch));
+    assert_eq!(resolve(json!({"if": [false, "yes"]})), named("no", Reason::Default));
+    assert_eq!(resolve(json!({"==": [1, 1]})), named("true", Reason::TargetingMatch));
+    assert_eq!(resolve(json!({"if": [true, 7]})), named("7", Reason::TargetingMatch));
+    assert_eq!(resolve(json!({"if": [true, "maybe"]})), (None, Reason::Error));
+    assert_eq!(resolve(json!({"if": [true, ["yes"]]})), (None, Reason::Error));
     assert_eq!(
-        answer(json!({"fractional": ["user", ["yes", 1], ["no", 0]]})),
+        resolve(json!({"fractional": ["user", ["yes", 1], ["no", 0]]})),
         named("yes", Reason::Split)
     );
     // Without a key to hash, `fractional` is null.
-    assert_eq!(answer(json!({"fractional": [["yes"], ["no"]]})), named("no", Reason::Default));
-    assert_eq!(answer(json!({"fractional": [7, ["yes"], ["no"]]})), named("no", Reason::Default));
+    assert_eq!(resolve(json!({"fractional": [["yes"], ["no"]]})), named("no", Reason::Default));
+    assert_eq!(resolve(json!({"fractional": [7, ["yes"], ["no"]]})), named("no", Reason::Default));
 }
 
 #[test]

@@ -191,8 +191,8 @@ impl Router {
     fn service_of_host(&self, host: &[u8]) -> Option<ServiceIndex> {
         let host = without_port(host);
         let at = self.hosts.binary_search_by(|(known, _)| {
-            let asked = host.iter().map(u8::to_ascii_lowercase);
-            known.bytes().cmp(asked)
+            let lower = host.iter().map(u8::to_ascii_lowercase);
+            known.bytes().cmp(lower)
         });
         self.hosts.get(at.ok()?).map(|(_, service)| *service)
     }
