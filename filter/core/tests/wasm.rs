@@ -2,7 +2,7 @@
 //! `usize` is half as wide over there.
 //!
 //! The same functions run under `cargo test` and under
-//! `cargo test -p tidegate-core --target wasm32-unknown-unknown`.
+//! `cargo test -p tidegate-core --target wasm32-wasip1`.
 
 use std::time::Duration;
 
@@ -13,8 +13,6 @@ use tidegate_core::{
     histogram::Histogram,
 };
 use tidegate_proto::report::v1::Histogram as Message;
-#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
-use wasm_bindgen_test::wasm_bindgen_test as test;
 
 #[test]
 fn buckets() {
