@@ -1,90 +1,124 @@
-# Everything one does with Tidegate. `make` alone lists it.
+# All commands of Tidegate. `make` alone lists them.
 
 CARGO  ?= cargo
 BUILT  := $(or $(CARGO_TARGET_DIR),target)
 WASM_TARGET := wasm32-unknown-unknown
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 RUN_TESTS := $(CARGO) $(if $(NEXTEST),nextest run --no-tests=pass,test)
-# nextest builds the whole workspace once and chooses what to run: built package by package, what all need is
-# built again for each set of features.
+# nextest builds the whole workspace and filters what runs: a build of single packages resolves other features and
+# compiles shared dependencies again for each set.
 END_TO_END := package(tidegate-tests) and kind(test)
+NATIVE     := $(RUN_TESTS) --workspace $(if $(NEXTEST),-E 'not ($(END_TO_END))',--exclude tidegate-tests)
 
 say = @printf '\n== %s\n' '$(1)'
+# A target of the toolchain, added if it is missing.
+target = @test -d "$$(rustc --print sysroot)/lib/rustlib/$(1)" || rustup target add $(1) || { \
+  echo "The Rust target $(1) is missing and could not be added. Install rustup (https://rustup.rs), or your" >&2; \
+  echo "system's package of the standard library for $(1), for the toolchain of rust-toolchain.toml." >&2; \
+  exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help build targets demo test test-native test-wasm test-e2e conformance lint deny bench fleet fuzz fuzz-keep clean
+.PHONY: help build filter target-filter demo check test test-native test-wasm test-e2e test-matrix test-envoys \
+  test-dates conformance lint format clippy clippy-filter deny bench fleet fuzz fuzz-keep clean FORCE
 
-help: ## list what can be made
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# What a tool shares with the server is built once if both are built together.
+# Built in one command with the server, a tool shares the compiled dependencies.
 demo: TOOL := tidegate-demo
 bench: TOOL := tidegate-bench
 fleet: TOOL := tidegate-fleet
 
-build: targets ## dist/tidegate, dist/tidegate_filter.wasm and dist/tidegate-demo-app
-	$(call say,building the control plane and the demo service (the first time takes minutes))
+build: filter ## release build: dist/tidegate, dist/tidegate-demo-app and dist/tidegate_filter.wasm
+	$(call say,building the control plane and the demo service (the first build takes minutes))
 	$(CARGO) build --release -p tidegate -p tidegate-demo-app $(if $(TOOL),-p tidegate-tests \
 	  --bin tidegate --bin tidegate-demo-app --bin $(TOOL))
+	@install -m 755 $(BUILT)/release/tidegate $(BUILT)/release/tidegate-demo-app dist/
+
+filter: target-filter ## release build of the filter: dist/tidegate_filter.wasm
 	$(call say,building the filter)
 	$(CARGO) build --profile filter --target $(WASM_TARGET) -p tidegate-filter
 	@mkdir -p dist
-	@install -m 755 $(BUILT)/release/tidegate $(BUILT)/release/tidegate-demo-app dist/
 	@install -m 644 $(BUILT)/$(WASM_TARGET)/filter/tidegate_filter.wasm dist/
 
-targets: ## the WASM target of the pinned toolchain, added if it is missing
-	@test -d "$$(rustc --print sysroot)/lib/rustlib/$(WASM_TARGET)" || rustup target add $(WASM_TARGET) || { \
-	  echo "The Rust target $(WASM_TARGET) is missing and could not be added." >&2; \
-	  echo "A way out: install rustup (https://rustup.rs), or your system's package of the standard library" >&2; \
-	  echo "for $(WASM_TARGET), for the toolchain named in rust-toolchain.toml." >&2; \
-	  exit 1; }
+target-filter:
+	$(call target,$(WASM_TARGET))
 
-demo: build ## tell the whole story on real Envoys, in three minutes; KEEP=1 leaves it running
+demo: build ## the main use cases on real Envoys, about three minutes; KEEP=1 leaves everything running
 	@TIDEGATE_ENVOY="$$(envoy/get-envoy)" && export TIDEGATE_ENVOY && \
 	  exec $(BUILT)/release/tidegate-demo $(if $(KEEP),--keep)
 
-test: lint test-native test-wasm test-e2e ## everything that must hold before a merge
+check: ## the development loop: formatting, clippy, unit, property and model tests; no Envoy, no release build
+	@+MAKE='$(MAKE)' tests/tiers format clippy test-native
 
-test-native: ## unit and property tests
+test: ## everything that must pass before a merge; ends with the time of each tier
+	@+MAKE='$(MAKE)' tests/tiers lint test-native test-wasm test-e2e
+
+test-native: ## unit, property and model tests
 	$(call say,native tests)
-ifdef NEXTEST
-	$(RUN_TESTS) --workspace -E 'not ($(END_TO_END))'
-else
-	$(RUN_TESTS) --workspace --exclude tidegate-tests
+	$(NATIVE)
+ifndef NEXTEST
 	$(RUN_TESTS) -p tidegate-tests --lib --bins
 endif
 
-test-wasm: targets ## the shared core's tests as WASM, under Node
+test-wasm: target-filter ## the golden vectors of the shared core as WASM, in Node
 	$(call say,WASM tests)
 	@CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER="$$(tests/get-wasm-runner)" && \
 	  export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER && \
 	  PATH="$$PATH:$(CURDIR)/.tools/bin" $(CARGO) test -p tidegate-core --target $(WASM_TARGET)
 
-test-e2e: build ## end-to-end tests on real Envoy; ENVOY=1.36.4 chooses its version
+# The server of the development profile: the test build contains it already, and it checks for overflow.
+test-e2e: filter ## end-to-end tests on real Envoys; ENVOY=1.39.3 sets the version of those that take any
 	$(call say,end-to-end tests)
-	@TIDEGATE_ENVOY="$$(envoy/get-envoy $(if $(ENVOY),--version $(ENVOY)))" && export TIDEGATE_ENVOY && \
+ifndef NEXTEST
+	$(CARGO) build -p tidegate
+endif
+	@TIDEGATE_BIN="$(abspath $(BUILT))/debug/tidegate" && export TIDEGATE_BIN && \
+	  TIDEGATE_ENVOY="$$(envoy/get-envoy $(if $(ENVOY),--version $(ENVOY)))" && export TIDEGATE_ENVOY && \
 	  $(RUN_TESTS) $(if $(NEXTEST),--workspace -E '$(END_TO_END)',-p tidegate-tests --test '*')
 
-conformance: ## the xDS checklist: which test shows each line, or why none does
+test-matrix: ## not part of `make test`: every supported Envoy in both xDS variants, and dates that freeze deployments
+	@+MAKE='$(MAKE)' tests/tiers test-envoys test-native test-dates
+
+# The release build of the server, unlike in test-e2e.
+test-envoys: build ## every story on each supported Envoy, state of the world and delta
+	$(call say,end-to-end tests on every supported Envoy)
+	@TIDEGATE_BIN="$(CURDIR)/dist/tidegate" && export TIDEGATE_BIN && \
+	  TIDEGATE_ENVOY="$$(envoy/get-envoy)" && export TIDEGATE_ENVOY && \
+	  $(if $(NEXTEST),$(RUN_TESTS) --workspace --run-ignored all \
+	    -E '$(END_TO_END) and (binary(e2e) or binary(steady) or binary(xds_envoy))',\
+	    $(RUN_TESTS) -p tidegate-tests --test e2e --test steady --test xds_envoy -- --include-ignored)
+
+test-dates: ## the native tests at a weekend, at the end of the year, and around 29 February and daylight saving time
+	$(call say,native tests on other dates)
+	@tests/on-dates $(NATIVE)
+
+conformance: ## the xDS checklist: the test that shows each line, or why there is none
 	@$(CARGO) test --quiet -p tidegate-tests --test conformance -- --nocapture
 
-lint: targets ## formatting, clippy (native and WASM), licenses and sources of dependencies
-	$(call say,formatting)
-	$(CARGO) fmt --all -- --check
-	$(call say,clippy)
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) clippy -p tidegate-filter --target $(WASM_TARGET) -- -D warnings
+lint: format clippy clippy-filter ## formatting, clippy (native and WASM), licenses and sources of dependencies
 	$(call say,dependencies)
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(MAKE) --no-print-directory deny; \
 	else echo "skipped: cargo-deny is not installed (cargo install --locked cargo-deny)"; fi
 
-# The advisory database is fetched first and by itself, so that "no network" cannot pass for "an advisory", nor hide one.
-deny: ## what deny.toml demands of dependencies; needs cargo-deny
+format:
+	$(call say,formatting)
+	$(CARGO) fmt --all -- --check
+
+clippy:
+	$(call say,clippy)
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+clippy-filter: target-filter
+	$(CARGO) clippy -p tidegate-filter --target $(WASM_TARGET) -- -D warnings
+
+# The advisory database is fetched in a step of its own, so that a missing network is not reported as an advisory.
+deny: ## licenses, sources and advisories of dependencies, as in deny.toml; needs cargo-deny
 	$(CARGO) deny check --hide-inclusion-graph --allow duplicate bans licenses sources
 	@if $(CARGO) deny fetch db; then $(CARGO) deny check --disable-fetch advisories; \
 	else echo "skipped: advisories, because the database could not be fetched"; fi
 
-bench: build ## the numbers of the design, each beside its baseline; and the protocol's model at length
+bench: build ## the design's figures beside their baselines, and 10 000 random conversations of the protocol model
 	@TIDEGATE_ENVOY="$$(envoy/get-envoy)" && export TIDEGATE_ENVOY && $(BUILT)/release/tidegate-bench
 	$(call say,start-up after a million decisions)
 	$(CARGO) bench -p tidegate --bench start_up
@@ -94,8 +128,8 @@ bench: build ## the numbers of the design, each beside its baseline; and the pro
 fleet: build ## 9 000 simulated sidecars beside a raw broadcast; writes docs/fleet.md; FLEET='--sidecars 100' changes it
 	@exec $(BUILT)/release/tidegate-fleet $(FLEET)
 
-# Coverage comes from a pass that every LLVM has, so the pinned stable toolchain will do. With --target it is not
-# applied to build scripts. A finding is left in tests/fuzz/ and named; what was learned stays under target/fuzz/.
+# Coverage comes from a pass of LLVM itself, so that the pinned stable toolchain suffices. With --target, build scripts are
+# not instrumented. A failing input is written to tests/fuzz/; the generated corpus stays in target/fuzz/.
 FUZZ_HOST     = $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_BIN      = target/fuzz/$(FUZZ_HOST)/fuzz/tidegate-fuzz
 FUZZ_TARGETS ?= $(notdir $(wildcard tests/fuzz/corpus/*))
@@ -105,12 +139,12 @@ FUZZ_FLAGS    = -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
   -Cllvm-args=-sanitizer-coverage-trace-compares
 
 $(FUZZ_BIN): FORCE
-	$(call say,building the fuzzer: every parser that faces the network)
+	$(call say,building the fuzzer)
 	RUSTFLAGS='$(FUZZ_FLAGS)' $(CARGO) build --profile fuzz --target $(FUZZ_HOST) --target-dir target/fuzz \
 	  -p tidegate-fuzz --features libfuzzer
 FORCE:
 
-fuzz: $(FUZZ_BIN) ## look for input that breaks a parser, FUZZ_SECONDS (60) each; needs a C++ compiler
+fuzz: $(FUZZ_BIN) ## fuzz every parser of network input, FUZZ_SECONDS (60) each; needs a C++ compiler
 	@for target in $(FUZZ_TARGETS); do \
 	  printf '\n== fuzzing %s for %s s\n' $$target $(FUZZ_SECONDS); mkdir -p target/fuzz/corpus/$$target; \
 	  TIDEGATE_FUZZ=$$target $(FUZZ_BIN) target/fuzz/corpus/$$target tests/fuzz/corpus/$$target \
@@ -118,8 +152,8 @@ fuzz: $(FUZZ_BIN) ## look for input that breaks a parser, FUZZ_SECONDS (60) each
 	    -dict=tests/fuzz/words.dict -artifact_prefix=tests/fuzz/$$target- || exit 1; \
 	done
 
-# Small inputs only, and one for each branch that is reached: thousands of files would say little more.
-fuzz-keep: $(FUZZ_BIN) ## keep what the fuzzer found, as few small files, for `make test` to replay
+# Small inputs only, and one for each branch that is reached, to keep the corpus small.
+fuzz-keep: $(FUZZ_BIN) ## reduce the generated corpus to few small files in tests/fuzz/corpus, which `make test` replays
 	@for target in $(FUZZ_TARGETS); do \
 	  from=tests/fuzz/corpus/$$target; found=target/fuzz/corpus/$$target; \
 	  pool=target/fuzz/pool/$$target; kept=target/fuzz/kept/$$target; \
@@ -130,6 +164,6 @@ fuzz-keep: $(FUZZ_BIN) ## keep what the fuzzer found, as few small files, for `m
 	  rm -rf $$from && cp -r $$kept $$from || exit 1; \
 	done
 
-clean: ## remove everything that was built or fetched
+clean: ## remove all that was built or fetched
 	$(CARGO) clean
 	rm -rf dist .tools

@@ -1,5 +1,5 @@
-//! `make bench`: the figures of the design that only real Envoys under load can give.
-#![expect(clippy::print_stdout, reason = "printing figures is what a bench is for")]
+//! `make bench`: figures that need real Envoys under load.
+#![expect(clippy::print_stdout, reason = "it prints its figures")]
 
 mod rollback;
 mod weight_steps;

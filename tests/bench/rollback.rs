@@ -1,7 +1,7 @@
-//! From the first bad response to the last: how long clients meet a version that fails everything.
+//! Time from the first bad response of a version that fails every request to its last.
 //!
-//! 1000 requests a second, 5 % of them to the candidate, which then fails all. Beside it, as a baseline, what
-//! Flagger's rule (`(threshold + 1) × interval`) allows at best: 20 s, and by default: 120 s.
+//! 1000 requests per second, 5 % of them to the candidate, which begins to fail. The baseline is computed from Flagger's
+//! rule, `(threshold + 1) × interval`: 20 s with the smallest values, 120 s with the defaults.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,10 +17,10 @@ const TRIALS: u64 = 25;
 const RATE: f64 = 1000.0;
 const SERVICE: &str = "payment";
 const FLAGGER_FLOOR: Duration = Duration::from_secs(20);
-/// No answer by the bad version for this long: the one before was the last.
+/// A response is the last one if none follows for this long.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// One trial. The last bad response may come before the decision: then no other was due in between.
+/// One trial. The last bad response may precede the decision, if no other was sent in between.
 struct Trial {
     decided: Duration,
     total: Duration,
@@ -28,7 +28,7 @@ struct Trial {
 }
 
 impl Trial {
-    /// How long after the decision clients still met the bad version.
+    /// From the decision to the last bad response.
     fn enforced(&self) -> Duration {
         self.total.saturating_sub(self.decided)
     }
@@ -48,7 +48,6 @@ struct Event {
     id: String,
 }
 
-/// Measures, and prints what it found.
 pub(crate) async fn run() -> Result<()> {
     let strategy = "{canary: {steps: [5%, 100%], step_time: 1h, watch: 1h}}".to_owned();
     let knobs = Knobs { strategies: [(SERVICE.to_owned(), strategy)].into(), ..Knobs::default() };
@@ -88,7 +87,7 @@ async fn trial(world: &World, number: u64) -> Result<Trial> {
     let traffic = Traffic::start(world, SERVICE, RATE, 10_000).await?;
     operator.run(&["release", "start", SERVICE, "--version", "v2"]).await?;
     operator.until(SERVICE, |release| release.weight > 0.0 && release.converged).await?;
-    // Some good requests first, a few more each time, so that trials do not march in step with the reports.
+    // Good requests first, a different number in each trial, so that trials have different phases of the report interval.
     traffic.more(1_000 + 37 * number).await?;
     let (wall, instant) = (wall_clock()?, tokio::time::Instant::now());
     bad.set_faults(Faults::errors(1.0, 503)?);
@@ -109,7 +108,7 @@ async fn trial(world: &World, number: u64) -> Result<Trial> {
     Ok(Trial { decided, total, failed })
 }
 
-/// When the journal says that the release went back.
+/// The time of the rollback in the journal.
 async fn decided_at(world: &World, release: &str) -> Result<Duration> {
     let mut after = 0;
     loop {
@@ -119,7 +118,7 @@ async fn decided_at(world: &World, release: &str) -> Result<Duration> {
         if let Some(record) = events.iter().find(rolled_back) {
             return Ok(Duration::from_millis(record.at));
         }
-        after = events.last().context("the journal names no rollback")?.seq;
+        after = events.last().context("no rollback in the journal")?.seq;
     }
 }
 

@@ -1,5 +1,5 @@
-//! A hundred weight steps and a rollback under load: no request may fail. Beside it, in the same run and as
-//! long, the same load with nothing moving.
+//! A hundred weight steps and a rollback under load: no request may fail. The baseline, in the same run and of the same
+//! duration, is the same load without changes.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,6 @@ use tidegate_tests::{World, WorldOptions};
 const RATE: f64 = 1000.0;
 const SERVICE: &str = "order";
 
-/// Measures, and prints what it found.
 pub(crate) async fn run() -> Result<()> {
     let steps = (1..=100).map(|percent| format!("{percent}%")).collect::<Vec<_>>().join(", ");
     let strategy =
@@ -25,7 +24,7 @@ pub(crate) async fn run() -> Result<()> {
     let started = Instant::now();
     operator.run(&["release", "start", SERVICE, "--version", "v2"]).await?;
     loop {
-        // A hundred steps may take longer than one wait has patience for; any step is a sign of life.
+        // All steps may take longer than the time limit of one wait: each has its own.
         let now = operator.release(SERVICE).await?.weight;
         let moved = |release: &tidegate_tests::story::ReleaseView| release.weight > now;
         if operator.until(SERVICE, moved).await?.phase == Phase::Watching {
@@ -35,11 +34,11 @@ pub(crate) async fn run() -> Result<()> {
     operator.run(&["release", "rollback", SERVICE]).await?;
     traffic.until_only("v1", 500).await?;
     let took = started.elapsed();
-    let (moving, _) = traffic.end(None).await?;
+    let (changing, _) = traffic.end(None).await?;
 
     let traffic = Traffic::start(&world, SERVICE, RATE, 1_000).await?;
     tokio::time::sleep(took).await;
-    let (still, _) = traffic.end(None).await?;
+    let (unchanged, _) = traffic.end(None).await?;
 
     println!(
         "\nweight steps: {} Envoys, {RATE} requests/s, 100 steps and a rollback in {:.0} s",
@@ -47,12 +46,12 @@ pub(crate) async fn run() -> Result<()> {
         took.as_secs_f64()
     );
     println!("  {:<22} {:>9} {:>7} {:>9} {:>9}", "", "REQUESTS", "FAILED", "p50 ms", "p99 ms");
-    row("100 steps, a rollback", &moving);
-    row("nothing moves", &still);
+    row("100 steps, a rollback", &changing);
+    row("no changes", &unchanged);
     ensure!(
-        took > Duration::ZERO && moving.failed == 0,
+        took > Duration::ZERO && changing.failed == 0,
         "{} requests failed; the goal is 0",
-        moving.failed
+        changing.failed
     );
     Ok(())
 }

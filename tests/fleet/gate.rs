@@ -1,4 +1,4 @@
-//! Counts answers of the whole fleet, and knows when the last one was given.
+//! Counts the ACKs of the whole fleet in rounds, and records when the last of a round was sent.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -7,10 +7,10 @@ use anyhow::{Result, bail};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// How long a fleet may take for one thing. It only decides when a failed run ends.
+/// Time limit of a round, after which the run fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// One round: as many answers as there are sidecars.
+/// One round: as many ACKs as there are sidecars.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     round: AtomicU64,
@@ -20,14 +20,14 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Begins a round of so many answers.
+    /// Begins a round of so many ACKs.
     pub(crate) fn arm(&self, answers: usize) {
         *self.last.lock() = None;
         self.left.store(answers, Ordering::SeqCst);
         self.round.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Notes an answer of somebody who `answered` that round last. A second one in a round does not count.
+    /// Counts an ACK of a sidecar, once in each round: `answered` is the last round in which it was counted.
     pub(crate) fn answer(&self, answered: &mut u64) {
         let round = self.round.load(Ordering::SeqCst);
         if std::mem::replace(answered, round) == round {
@@ -40,7 +40,7 @@ impl Gate {
         }
     }
 
-    /// When the last answer of the round was given.
+    /// Waits for the last ACK of the round, and returns its time.
     pub(crate) async fn last(&self) -> Result<Instant> {
         let wait = async {
             loop {
@@ -52,7 +52,7 @@ impl Gate {
         };
         match tokio::time::timeout(PATIENCE, wait).await {
             Ok(at) => Ok(at),
-            Err(_) => bail!("{} sidecars never answered", self.left.load(Ordering::SeqCst)),
+            Err(_) => bail!("{} sidecars did not answer in time", self.left.load(Ordering::SeqCst)),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! `make fleet`: thousands of sidecars on one machine, and how fast, and at what cost, a change reaches the last of
-//! them; beside it, in the same run, what a raw tonic broadcast of the same bytes takes.
-#![expect(clippy::print_stdout, reason = "the table is what one runs it for")]
+//! `make fleet`: thousands of simulated sidecars on one machine; the time until the last has ACKed a change, and its cost;
+//! beside it, in the same run, a raw tonic broadcast of the same bytes.
+#![expect(clippy::print_stdout, reason = "it prints its tables")]
 
 mod gate;
 mod measure;
@@ -21,13 +21,13 @@ use clap::Parser;
 
 use crate::measure::{Size, Transport, measure};
 
-/// Files that a run opens beside its connections.
+/// Open files of a run other than its connections.
 const OTHER_FILES: u64 = 200;
-/// Sidecars of the runs that show how things grow with the number of services.
+/// Sidecars of the runs with more services.
 const GROWTH_SIDECARS: usize = 1000;
-/// Filter instances of a sidecar: one for each of its workers.
+/// Filter instances of a sidecar, one for each Envoy worker.
 const WORKERS: u64 = 2;
-/// A push of a thousand services is large: there are fewer of them.
+/// Runs with more services divide the number of pushes by this, because each push is large.
 const GROWTH_SHARE: usize = 4;
 
 /// Measures what a fleet of sidecars costs, beside a raw tonic server.
@@ -36,28 +36,28 @@ struct Options {
     /// Sizes of the fleet.
     #[arg(long, value_delimiter = ',', default_value = "100,1000,3000,9000")]
     sidecars: Vec<usize>,
-    /// Services of the runs that show how things grow with them.
+    /// Services of the runs with more services.
     #[arg(long, value_delimiter = ',', default_value = "100,1000")]
     services: Vec<usize>,
-    /// Weight changes for each size.
+    /// Weight changes of each run.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u8).range(1..99))]
     pushes: u8,
-    /// Streams that share a connection. Real sidecars do not share.
+    /// Streams on one connection. Real sidecars have a connection each.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=250))]
     per_connection: u8,
-    /// How they speak. With mutual TLS each sidecar has a certificate of its own.
+    /// Transports of the runs. With mTLS each sidecar has a certificate of its own.
     #[arg(long, value_delimiter = ',', default_value = "plain,mtls")]
     transports: Vec<Transport>,
-    /// Where the document goes.
+    /// The file to write.
     #[arg(long, default_value = "docs/fleet.md")]
     document: PathBuf,
-    /// Be the raw server.
+    /// Run the raw server at this address.
     #[arg(long, requires = "messages", hide = true)]
     raw: Option<SocketAddr>,
-    /// What the raw server sends.
+    /// The raw server's messages.
     #[arg(long, hide = true)]
     messages: Option<PathBuf>,
-    /// Where the raw server's certificates are, if it is to show one.
+    /// The raw server's certificates; plaintext without.
     #[arg(long, hide = true)]
     certificates: Option<PathBuf>,
 }
@@ -71,7 +71,7 @@ async fn main() -> Result<()> {
     }
     let per_connection = usize::from(options.per_connection);
     let most = options.sidecars.iter().copied().max().unwrap_or_default().max(GROWTH_SIDECARS);
-    // One end of each connection to each server is ours.
+    // The client end of each connection, to both servers.
     let needed = 2 * most.div_ceil(per_connection) as u64 + OTHER_FILES;
     ensure!(
         needed <= files,

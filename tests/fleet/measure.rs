@@ -1,4 +1,4 @@
-//! One size of fleet: both servers with as many sidecars, pushed by turns.
+//! One run: both servers with the same number of sidecars, and pushes that alternate between them.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,10 @@ use crate::sidecar::{Server, Sidecars};
 use crate::subject::{self, Raw, Tidegate};
 use crate::usage;
 
-/// How long a server may take to digest the last answers before one looks at its processor time.
-const DIGEST: Duration = Duration::from_millis(150);
+/// Pause before CPU time and memory are read, for the server to process the last ACKs.
+const SETTLE: Duration = Duration::from_millis(150);
 
-/// What to measure.
+/// The parameters of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Size {
     pub(crate) sidecars: usize,
@@ -24,41 +24,40 @@ pub(crate) struct Size {
     pub(crate) transport: Transport,
 }
 
-/// How sidecars and servers speak, the raw one too.
+/// The transport between sidecars and both servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Transport {
-    /// In the clear.
+    /// Plaintext.
     Plain,
-    /// Both show certificates.
+    /// Mutual TLS.
     Mtls,
 }
 
-/// What was measured.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) size: Size,
-    /// Length of what is pushed to each.
+    /// Bytes of a push to one sidecar.
     pub(crate) bytes: usize,
     pub(crate) tidegate: Side,
     pub(crate) raw: Side,
-    /// How often Tidegate took as long as the raw server, pair by pair, in thousandths.
+    /// Tidegate's time divided by the raw server's, for each pair of pushes; a ratio of 1 is stored as 1 s.
     pub(crate) ratios: Spread,
 }
 
-/// What was measured of one server.
+/// The results of one server.
 #[derive(Debug, Default)]
 pub(crate) struct Side {
-    /// From the command to the last answer.
+    /// From the command to the last ACK.
     pub(crate) pushes: Vec<Duration>,
-    /// Processor time of all pushes.
+    /// CPU time of all pushes.
     pub(crate) cpu: Duration,
-    /// Memory that the sidecars took, in kB.
+    /// Growth of the resident memory when the sidecars connected, in kB.
     pub(crate) memory_kb: u64,
-    /// From the first call to the last who has its routes.
+    /// From the reconnect of all sidecars until the last has its routes.
     pub(crate) storm: Duration,
 }
 
-/// Measures one size.
 pub(crate) async fn measure(size: Size) -> Result<Row> {
     let dir = tempfile::Builder::new().prefix("tidegate-fleet-").tempdir()?;
     let authority = match size.transport {
@@ -75,7 +74,7 @@ pub(crate) async fn measure(size: Size) -> Result<Row> {
     let of_theirs = connect(&raw.server, raw.process(), size, &mut theirs).await?;
 
     for round in 0..size.pushes {
-        // By turns, and each as often first: what the machine does else hits both.
+        // Alternating, and each as often first, so that other load on the machine affects both alike.
         for turn in 0..2 {
             if (round + turn) % 2 == 0 {
                 push(&of_ours, tidegate.process, &mut ours, || tidegate.push()).await?;
@@ -98,7 +97,7 @@ async fn connect(server: &Server, process: u32, size: Size, side: &mut Side) -> 
     let before = usage::memory_kb(process)?;
     let sidecars = Sidecars::start(server, size.sidecars, size.per_connection)?;
     sidecars.gate.last().await?;
-    sleep(DIGEST).await;
+    sleep(SETTLE).await;
     side.memory_kb = usage::memory_kb(process)?.saturating_sub(before);
     Ok(sidecars)
 }
@@ -115,7 +114,7 @@ async fn push<F: Future<Output = Result<()>>>(
     let (commanded, last) = tokio::join!(command(), sidecars.gate.last());
     commanded?;
     side.pushes.push(last?.duration_since(started));
-    sleep(DIGEST).await;
+    sleep(SETTLE).await;
     side.cpu += usage::cpu(process)?.saturating_sub(before);
     Ok(())
 }
@@ -130,6 +129,6 @@ async fn storm(
     let started = Instant::now();
     let sidecars = Sidecars::start(server, size.sidecars, size.per_connection)?;
     side.storm = sidecars.gate.last().await?.duration_since(started);
-    sleep(DIGEST).await;
+    sleep(SETTLE).await;
     Ok(sidecars)
 }

@@ -1,4 +1,4 @@
-//! Mutual TLS for a simulated fleet: an authority, the server's certificate, and one for each sidecar.
+//! Mutual TLS for a simulated fleet: a certificate authority, the server's certificate, and one for each sidecar.
 
 use std::fs;
 use std::io;
@@ -17,23 +17,23 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-/// Who may be of the fleet.
+/// The SPIFFE ids that the fleet accepts.
 pub(crate) const IDENTITIES: &str = "spiffe://example.org/fleet/*";
-/// Who signed both sides' certificates.
+/// File name of the authority's certificate.
 pub(crate) const CA: &str = "ca.pem";
-/// The server's certificate.
+/// File name of the server's certificate.
 pub(crate) const CERTIFICATE: &str = "server.pem";
-/// Its key.
+/// File name of the server's key.
 pub(crate) const KEY: &str = "server.key";
 
-/// Who signs the certificates of both sides, and the sidecars' ways in.
+/// The certificate authority of both sides, and a TLS client configuration for each sidecar.
 pub(crate) struct Authority {
     connectors: Vec<TlsConnector>,
     dir: PathBuf,
 }
 
 impl Authority {
-    /// A new one for so many sidecars. It leaves in a directory what a server needs: [`CA`], [`CERTIFICATE`], [`KEY`].
+    /// Signs certificates for so many sidecars, and writes those of a server to `dir`: [`CA`], [`CERTIFICATE`], [`KEY`].
     pub(crate) fn new(dir: &Path, sidecars: usize) -> Result<Self> {
         let signer = Signer::new()?;
         let (server, key) = signer.sign(SanType::IpAddress(Ipv4Addr::LOCALHOST.into()))?;
@@ -44,18 +44,18 @@ impl Authority {
         Ok(Self { connectors, dir: dir.to_owned() })
     }
 
-    /// Where the server's files are.
+    /// The directory with the server's files.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// The way in for each sidecar. It keeps its certificate and its sessions when it comes back.
+    /// One for each sidecar, with its certificate, and its TLS sessions for a reconnect.
     pub(crate) fn connectors(&self) -> &[TlsConnector] {
         &self.connectors
     }
 }
 
-/// The raw server's side: who shows no certificate of ours is not let in, and is not looked at more closely.
+/// The raw server's side: it accepts every certificate that the authority signed.
 pub(crate) fn acceptor(dir: &Path) -> Result<TlsAcceptor> {
     let provider = Arc::new(ring::default_provider());
     let mut roots = RootCertStore::empty();
@@ -101,15 +101,15 @@ impl Signer {
         Ok(Arc::new(config).into())
     }
 
-    fn sign(&self, whose: SanType) -> Result<(Certificate, KeyPair)> {
+    fn sign(&self, name: SanType) -> Result<(Certificate, KeyPair)> {
         let mut params = CertificateParams::default();
-        params.subject_alt_names.push(whose);
+        params.subject_alt_names.push(name);
         let key = KeyPair::generate()?;
         Ok((params.signed_by(&key, &self.issuer)?, key))
     }
 }
 
-/// A connection on which both sides have shown who they are.
+/// Connects, and completes the handshake.
 pub(crate) async fn connect(
     server: SocketAddr,
     connector: TlsConnector,

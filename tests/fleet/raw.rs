@@ -1,6 +1,6 @@
-//! The baseline: the least that a tonic server can do to send the same bytes to as many streams. It
-//! knows no protocol: the first request of a type is answered with that type's message, and a
-//! push is one message to everybody. It runs in a process of its own, as Tidegate does.
+//! The baseline: a minimal tonic server that sends the same bytes to as many streams. It implements no protocol: the first
+//! request for a type is answered with the message of that type, and a push is one message to every stream. Like Tidegate,
+//! it runs in a process of its own and sets TCP_NODELAY on each accepted connection.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,6 +17,7 @@ use tidegate_proto::envoy::envoy::service::discovery::v3::{
 };
 use tokio::net::TcpSocket;
 use tokio::sync::{mpsc, watch};
+use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
@@ -24,22 +25,22 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::sidecar::ROUTE;
 use crate::{mutual, secured};
 
-/// The type of a request that makes the server push.
+/// The type URL of a request that triggers a push.
 pub(crate) const PUSH: &str = "push";
 
-/// Connections that may wait to be accepted: as many as Tidegate lets.
+/// The listener's backlog, the same as Tidegate's.
 const BACKLOG: u32 = 4096;
 
 type Messages = HashMap<String, DeltaDiscoveryResponse>;
 type Replies = ReceiverStream<Result<DeltaDiscoveryResponse, Status>>;
 
-/// The messages, by type, and how often the routes were pushed.
+/// The messages, by type, and the number of pushes so far.
 struct Raw {
     messages: Arc<Messages>,
     pushes: watch::Sender<u64>,
 }
 
-/// Serves the messages of a file at an address, for ever; with the certificates of a directory, if there is one.
+/// Serves the messages of a file, by mutual TLS if there is a directory with certificates. Does not return.
 pub(crate) async fn serve(
     address: SocketAddr,
     messages: &Path,
@@ -54,14 +55,22 @@ pub(crate) async fn serve(
     }
     let raw = Raw { messages: Arc::new(messages), pushes: watch::Sender::new(0) };
     let socket = TcpSocket::new_v4()?;
-    // Thousands of connections that just ended may have used the port.
+    // The port may have connections in TIME_WAIT.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     let listener = socket.listen(BACKLOG)?;
     let service = AggregatedDiscoveryServiceServer::new(raw);
-    let server = Server::builder().tcp_nodelay(true).add_service(service);
+    let server = Server::builder().add_service(service);
     let served = match certificates {
-        None => server.serve_with_incoming(TcpListenerStream::new(listener)).await,
+        None => {
+            // `Server::tcp_nodelay` does not apply to `serve_with_incoming`.
+            let incoming = TcpListenerStream::new(listener).map(|accepted| {
+                let stream = accepted?;
+                stream.set_nodelay(true)?;
+                std::io::Result::Ok(stream)
+            });
+            server.serve_with_incoming(incoming).await
+        }
         Some(dir) => {
             let incoming = secured::incoming(listener, mutual::acceptor(dir)?);
             server.serve_with_incoming(incoming).await
@@ -89,7 +98,7 @@ impl AggregatedDiscoveryService for Raw {
         let (sender, receiver) = mpsc::channel(1);
         let (messages, pushes) = (Arc::clone(&self.messages), self.pushes.clone());
         tokio::spawn(async move {
-            // An error is a client that is gone.
+            // An error is a client that disconnected.
             converse(request.into_inner(), &sender, &messages, pushes).await.ok();
         });
         Ok(Response::new(ReceiverStream::new(receiver)))

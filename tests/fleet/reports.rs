@@ -1,5 +1,5 @@
-//! How many reports the server takes in, while a release runs: from senders that never pause, and from fleets that
-//! report when they are told to.
+//! Report intake while a release runs: from senders without pause, and from fleets that keep the interval of the
+//! server's replies.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -16,37 +16,37 @@ use crate::sidecar::FLEET;
 use crate::subject::Tidegate;
 use crate::usage;
 
-/// Connections, each of one filter instance that reports without pause, or shared by some of a fleet.
+/// Connections: each of one filter instance without pause, or shared by the instances of a fleet.
 pub(crate) const SENDERS: u64 = 64;
-/// How long one looks.
+/// Duration of a measurement.
 const TIME: Duration = Duration::from_secs(5);
-/// How long before that a fleet reports already: the interval follows what was seen over two of it.
+/// Time for the interval to settle before a measurement: the server averages over several seconds.
 const SETTLING: Duration = Duration::from_secs(10);
 
-/// What was measured.
+/// Intake from senders without pause.
 #[derive(Debug)]
 pub(crate) struct Intake {
-    /// Reports taken in.
+    /// Acknowledged reports.
     pub(crate) reports: u64,
-    /// In this time.
+    /// Duration.
     pub(crate) time: Duration,
-    /// At the cost of this much processor time of the server.
+    /// CPU time of the server.
     pub(crate) cpu: Duration,
 }
 
-/// What was measured of a fleet that reports when it is told to.
+/// Intake from a fleet that keeps the server's interval.
 #[derive(Debug)]
 pub(crate) struct Paced {
     pub(crate) instances: u64,
-    /// Reports taken in a second.
+    /// Acknowledged reports per second.
     pub(crate) rate: f64,
-    /// The server's processor time, in cores.
+    /// CPU time of the server, in cores.
     pub(crate) share: f64,
-    /// What the last reply said about the time to the next report, in milliseconds.
+    /// The interval of the last reply, in milliseconds.
     pub(crate) interval_ms: u32,
 }
 
-/// Measures it.
+/// Measures senders without pause.
 pub(crate) async fn measure() -> Result<Intake> {
     let dir = tempfile::Builder::new().prefix("tidegate-fleet-").tempdir()?;
     let tidegate = Tidegate::start(10, dir.path(), None).await?;
@@ -73,7 +73,7 @@ pub(crate) async fn measure() -> Result<Intake> {
     Ok(Intake { reports, time, cpu })
 }
 
-/// Measures a fleet of so many filter instances, each of which reports when it was told to.
+/// Measures a fleet of so many filter instances that keep the server's interval.
 pub(crate) async fn measure_paced(instances: u64) -> Result<Paced> {
     let dir = tempfile::Builder::new().prefix("tidegate-fleet-").tempdir()?;
     let tidegate = Tidegate::start(10, dir.path(), None).await?;
@@ -85,7 +85,7 @@ pub(crate) async fn measure_paced(instances: u64) -> Result<Paced> {
         let (taken, interval) = (Arc::clone(&taken), Arc::clone(&interval));
         senders.spawn(async move {
             let mut client = client;
-            // All within the first second, as filters of a fleet that is already there.
+            // First reports are spread over a second, as in a fleet that is running.
             sleep(Duration::from_millis(instance * 997 % 1000)).await;
             for sequence in 1.. {
                 let reply = client.report(report(instance, sequence)).await?.into_inner();
@@ -100,9 +100,9 @@ pub(crate) async fn measure_paced(instances: u64) -> Result<Paced> {
         let cpu = usage::cpu(tidegate.process)?;
         anyhow::Ok((Instant::now(), cpu, taken.load(Ordering::Relaxed)))
     };
-    go_on(&mut senders, SETTLING).await?;
+    run(&mut senders, SETTLING).await?;
     let (since, cpu, reports) = look()?;
-    go_on(&mut senders, TIME).await?;
+    run(&mut senders, TIME).await?;
     let (until, cpu_then, reports_then) = look()?;
     let seconds = until.duration_since(since).as_secs_f64();
     Ok(Paced {
@@ -113,15 +113,14 @@ pub(crate) async fn measure_paced(instances: u64) -> Result<Paced> {
     })
 }
 
-/// Lets senders go on for a while. One that ends has failed.
-async fn go_on(senders: &mut JoinSet<Result<()>>, time: Duration) -> Result<()> {
+/// Waits while the senders run. Fails if one ends.
+async fn run(senders: &mut JoinSet<Result<()>>, time: Duration) -> Result<()> {
     tokio::select! {
         () = sleep(time) => Ok(()),
         Some(ended) = senders.join_next() => ended?,
     }
 }
 
-/// Connections to a server.
 async fn clients(tidegate: &Tidegate) -> Result<Vec<ReportServiceClient<Channel>>> {
     let server = format!("http://{}", tidegate.server.address);
     let mut clients = Vec::new();
@@ -131,7 +130,7 @@ async fn clients(tidegate: &Tidegate) -> Result<Vec<ReportServiceClient<Channel>
     Ok(clients)
 }
 
-/// What one thread of a busy sidecar says four times a second: both versions of one service.
+/// The report of one worker of a busy sidecar: both versions of one service.
 fn report(instance: u64, sequence: u64) -> ReportRequest {
     let counts = |version: &str, release: &str, each: u64| VersionCounts {
         service: "s0".to_owned(),

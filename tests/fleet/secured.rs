@@ -1,4 +1,4 @@
-//! Connections by TLS, as tonic takes them.
+//! TLS connections for tonic.
 
 use std::io;
 use std::pin::Pin;
@@ -12,10 +12,10 @@ use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
-/// A connection whose handshake is done.
+/// A connection after its handshake.
 pub(crate) struct Secured(Box<TlsStream<TcpStream>>);
 
-/// Those who come to a listener and show a certificate. Handshakes delay nobody else.
+/// The connections of a listener that complete a TLS handshake. Each handshake has a task of its own.
 pub(crate) fn incoming(
     listener: TcpListener,
     acceptor: TlsAcceptor,
@@ -25,7 +25,7 @@ pub(crate) fn incoming(
         while let Ok((stream, _)) = listener.accept().await {
             let (sender, acceptor) = (sender.clone(), acceptor.clone());
             tokio::spawn(async move {
-                // Who fails is let go, and comes again.
+                // A client whose handshake fails connects again.
                 let Ok(()) = stream.set_nodelay(true) else { return };
                 if let Ok(stream) = acceptor.accept(stream).await {
                     sender.send(Ok(Secured(Box::new(stream)))).await.ok();

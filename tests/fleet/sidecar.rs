@@ -1,4 +1,4 @@
-//! Simulated sidecars: real gRPC streams that subscribe as Envoy does, and accept all they get.
+//! Simulated sidecars: real gRPC streams that subscribe as Envoy does, and ACK every response.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,27 +23,27 @@ use tower::service_fn;
 use crate::gate::Gate;
 use crate::mutual::{self, Authority};
 
-/// The fleet that all of them belong to, and its one listener.
+/// The fleet of all sidecars.
 pub(crate) const FLEET: &str = "fleet";
 /// The route configuration of that listener.
 const ROUTES: &str = "fleet/ingress";
 /// Delta ADS.
 const PATH: &str =
     "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
-/// How long one waits before one calls again.
+/// Pause before a reconnect.
 const RETRY: Duration = Duration::from_millis(100);
 
 const CLUSTER: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
 const ENDPOINT: &str = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
 const LISTENER: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
 const EXTENSION: &str = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";
-/// The type that a weight change is told in.
+/// The type of the push of a weight change.
 pub(crate) const ROUTE: &str = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
 
-/// The types, in the order in which Envoy asks for them.
+/// The types, in the order in which Envoy subscribes to them.
 pub(crate) const TYPES: [&str; 5] = [CLUSTER, ENDPOINT, LISTENER, EXTENSION, ROUTE];
 
-/// A delta response without the resources' contents: the machine is to be busy with the server.
+/// A delta response. The resources' contents are not decoded, to leave CPU time to the server.
 #[derive(Clone, PartialEq, Message)]
 struct Reply {
     #[prost(message, repeated, tag = "2")]
@@ -60,16 +60,16 @@ struct Named {
     name: String,
 }
 
-/// A server, and how sidecars come in.
+/// A server, and the TLS configurations of the sidecars.
 #[derive(Clone)]
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    /// One for each connection; none where nobody shows who he is.
+    /// One for each connection; empty in plaintext.
     connectors: Vec<TlsConnector>,
 }
 
 impl Server {
-    /// One that sidecars of this authority may connect to; that speaks plaintext, if there is none.
+    /// A server with certificates of this authority; in plaintext without.
     pub(crate) fn new(address: SocketAddr, authority: Option<&Authority>) -> Self {
         let connectors = authority.map(|it| it.connectors().to_vec()).unwrap_or_default();
         Self { address, connectors }
@@ -86,18 +86,18 @@ impl Server {
     }
 }
 
-/// A fleet that is connected. Dropping it breaks every connection at once.
+/// A connected fleet. Dropping it breaks every connection at once.
 #[derive(Debug)]
 pub(crate) struct Sidecars {
-    /// Counts the route configurations that were accepted.
+    /// Counts the ACKs of route configurations.
     pub(crate) gate: Arc<Gate>,
-    /// How many there are.
+    /// Number of sidecars.
     pub(crate) count: usize,
     tasks: JoinSet<()>,
 }
 
 impl Sidecars {
-    /// Connects them all at once. To be awaited: `gate.last()`, for the first routes of the last.
+    /// Connects all sidecars at once. The caller awaits `gate.last()`: then each has its first routes.
     pub(crate) fn start(server: &Server, count: usize, per_connection: usize) -> Result<Self> {
         let gate = Arc::new(Gate::default());
         gate.arm(count);
@@ -123,7 +123,7 @@ impl Sidecars {
         Ok(Self { gate, count, tasks })
     }
 
-    /// Breaks every connection, and returns when that is done.
+    /// Breaks every connection, and waits until all tasks have ended.
     pub(crate) async fn stop(mut self) {
         self.tasks.shutdown().await;
     }
@@ -142,7 +142,7 @@ async fn connect(
     endpoint.connect_with_connector(secured).await
 }
 
-/// One sidecar, which comes back whenever its stream ends.
+/// One sidecar, which reconnects whenever its stream ends.
 async fn live(id: usize, channel: Channel, gate: Arc<Gate>) {
     while converse(id, channel.clone(), &gate).await.is_err() {
         tokio::time::sleep(RETRY).await;
@@ -158,35 +158,35 @@ async fn converse(id: usize, channel: Channel, gate: &Gate) -> Result<()> {
     let call = Request::new(ReceiverStream::new(receiver));
     let mut replies: Streaming<Reply> =
         grpc.streaming(call, PathAndQuery::from_static(PATH), codec).await?.into_inner();
-    let (mut asked, mut answered) = (Asked::default(), 0);
+    let (mut subscribed, mut answered) = (Subscribed::default(), 0);
     while let Some(reply) = replies.message().await? {
         sender.send(accept(&reply.type_url, &reply.nonce)).await?;
         if reply.type_url == ROUTE {
             gate.answer(&mut answered);
         }
         let names: Vec<_> = reply.resources.iter().map(|it| it.name.as_str()).collect();
-        for request in asked.after(&reply.type_url, &names) {
+        for request in subscribed.after(&reply.type_url, &names) {
             sender.send(request).await?;
         }
     }
     bail!("the stream ended")
 }
 
-/// What was asked for already: a sidecar subscribes to the next type when it has the one before.
+/// Subscriptions so far: a sidecar subscribes to a type when it has received the one before.
 #[derive(Debug, Default)]
-pub(crate) struct Asked {
+pub(crate) struct Subscribed {
     endpoints: bool,
     listeners: bool,
     routes: bool,
 }
 
-impl Asked {
-    /// What is to be asked after a reply that holds these names.
+impl Subscribed {
+    /// The requests that follow a response with resources of these names.
     pub(crate) fn after(&mut self, type_url: &str, names: &[&str]) -> Vec<DeltaDiscoveryRequest> {
         let first = |asked: &mut bool| !std::mem::replace(asked, true);
         match type_url {
             CLUSTER if first(&mut self.endpoints) => {
-                // Clusters of services have a slash in their names, and their endpoints by EDS.
+                // The clusters of services use EDS, and have a slash in their names.
                 let names: Vec<_> =
                     names.iter().copied().filter(|name| name.contains('/')).collect();
                 vec![subscribe(ENDPOINT, &names)]
@@ -206,7 +206,7 @@ pub(crate) fn hello(id: usize) -> DeltaDiscoveryRequest {
     DeltaDiscoveryRequest { node: Some(node), ..subscribe(CLUSTER, &["*"]) }
 }
 
-/// The answer to a reply.
+/// The ACK of a response.
 pub(crate) fn accept(type_url: &str, nonce: &str) -> DeltaDiscoveryRequest {
     DeltaDiscoveryRequest {
         type_url: type_url.to_owned(),
@@ -215,7 +215,7 @@ pub(crate) fn accept(type_url: &str, nonce: &str) -> DeltaDiscoveryRequest {
     }
 }
 
-/// A first request of a type.
+/// The first request of a type.
 fn subscribe(type_url: &str, names: &[&str]) -> DeltaDiscoveryRequest {
     DeltaDiscoveryRequest {
         type_url: type_url.to_owned(),

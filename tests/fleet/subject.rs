@@ -23,12 +23,12 @@ use crate::mutual::{Authority, CA, CERTIFICATE, IDENTITIES, KEY};
 use crate::raw::PUSH;
 use crate::sidecar::{FLEET, Server, Sidecars};
 
-/// The service whose weight is moved.
+/// The service whose weight changes.
 const SERVICE: &str = "s0";
-/// Steps of its plan: most pushes of one run.
+/// Steps of its plan: the maximum of pushes in a run.
 pub(crate) const STEPS: usize = 99;
 
-/// A control plane whose release of [`SERVICE`] is on its first step, and stays until it is promoted.
+/// A control plane with a release of [`SERVICE`], which stays on its step until it is promoted.
 pub(crate) struct Tidegate {
     control: ControlPlane,
     pub(crate) server: Server,
@@ -37,7 +37,7 @@ pub(crate) struct Tidegate {
 }
 
 impl Tidegate {
-    /// One with files in `dir`, by mutual TLS if there is an authority.
+    /// Starts it with files in `dir`, with mutual TLS if there is an authority.
     pub(crate) async fn start(
         services: usize,
         dir: &Path,
@@ -47,7 +47,7 @@ impl Tidegate {
         let text = config(services, xds, api, dir, authority.is_some())?;
         let mut control = ControlPlane::start(&binaries::tidegate()?, &text, xds, api, dir).await?;
         let process = control.process()?.id();
-        // A release leaves 0 % when a sidecar has it: one is enough.
+        // A release begins its first step when a sidecar is connected.
         let server = Server::new(xds, authority);
         let first = Sidecars::start(&server, 1, 1)?;
         first.gate.last().await?;
@@ -69,7 +69,7 @@ impl Tidegate {
     }
 }
 
-/// The raw server.
+/// The raw server process.
 pub(crate) struct Raw {
     pub(crate) server: Server,
     process: Process,
@@ -77,7 +77,7 @@ pub(crate) struct Raw {
 }
 
 impl Raw {
-    /// A server of these messages, by mutual TLS if there is an authority.
+    /// Starts it with these messages, with mutual TLS if there is an authority.
     pub(crate) async fn start(
         messages: &[u8],
         dir: &Path,
@@ -99,7 +99,7 @@ impl Raw {
         let mut client = AggregatedDiscoveryServiceClient::new(server.channel().await?);
         let replies = client.delta_aggregated_resources(ReceiverStream::new(requests)).await?;
         let mut replies = replies.into_inner();
-        // The one who asks for a push is sent it as well, and must read it.
+        // The push is also sent to the stream that triggers it, which must read it.
         tokio::spawn(async move { while let Ok(Some(_)) = replies.message().await {} });
         Ok(Self { server, process, trigger })
     }
@@ -108,15 +108,15 @@ impl Raw {
         self.process.id()
     }
 
-    /// One message to everybody.
+    /// One message to every stream.
     pub(crate) async fn push(&self) -> Result<()> {
         let push = DeltaDiscoveryRequest { type_url: PUSH.to_owned(), ..Default::default() };
-        self.trigger.send(push).await.context("the raw server is gone")
+        self.trigger.send(push).await.context("the raw server ended")
     }
 }
 
-/// What a server sends to a sidecar, one message for each type, each with its length before it; and the length of the
-/// last, which is the one with the routes.
+/// The responses that a server sends to a sidecar, one for each type, length-delimited; and the length of the one with
+/// the routes.
 pub(crate) async fn messages(server: &Server) -> Result<(Vec<u8>, usize)> {
     let mut client = AggregatedDiscoveryServiceClient::new(server.channel().await?)
         .max_decoding_message_size(usize::MAX);
@@ -125,12 +125,12 @@ pub(crate) async fn messages(server: &Server) -> Result<(Vec<u8>, usize)> {
     let replies = client.delta_aggregated_resources(ReceiverStream::new(requests)).await?;
     let mut replies = replies.into_inner();
     let (mut all, mut routes) = (Vec::new(), 0);
-    let mut asked = crate::sidecar::Asked::default();
+    let mut subscribed = crate::sidecar::Subscribed::default();
     for _ in crate::sidecar::TYPES {
         let reply = replies.message().await?.context("the stream ended")?;
         sender.send(crate::sidecar::accept(&reply.type_url, &reply.nonce)).await?;
         let names: Vec<_> = reply.resources.iter().map(|it| it.name.as_str()).collect();
-        for request in asked.after(&reply.type_url, &names) {
+        for request in subscribed.after(&reply.type_url, &names) {
             sender.send(request).await?;
         }
         if reply.type_url == crate::sidecar::ROUTE {
@@ -165,7 +165,7 @@ fn config(
         dir.join("data"),
     );
     for number in 0..services {
-        // Nobody ever calls the endpoints.
+        // The endpoints do not exist: there is no traffic.
         let steps = if number == 0 { steps.as_str() } else { "50%" };
         writeln!(
             text,

@@ -1,4 +1,4 @@
-//! The document: what was measured, as tables that read well on a terminal too.
+//! The document with the results, as Markdown tables.
 
 use std::fmt::Write as _;
 
@@ -15,12 +15,11 @@ const HEAD: &str = "\
 |---:|---:|---:|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|
 ";
 
-/// The head of the tables.
 pub(crate) const fn head() -> &'static str {
     HEAD
 }
 
-/// Both servers, and how they compare.
+/// The rows of one run: both servers, and their ratio.
 pub(crate) fn rows(row: &Row) -> Result<String> {
     let size = row.size;
     let mut text = String::new();
@@ -50,7 +49,7 @@ pub(crate) fn rows(row: &Row) -> Result<String> {
     Ok(text)
 }
 
-/// What was measured of one server.
+/// The row of one server.
 fn line(text: &mut String, start: &str, name: &str, side: &Side, sidecars: usize) -> Result<()> {
     let streams = sidecars as f64;
     let cpu = side.cpu.as_secs_f64() / side.pushes.len().max(1) as f64;
@@ -73,7 +72,6 @@ fn millis(spread: &Spread) -> String {
     QUANTILES.map(one).concat()
 }
 
-/// The whole document.
 pub(crate) fn document(
     tables: &str,
     intake: &Intake,
@@ -93,23 +91,23 @@ pub(crate) fn document(
     Ok(format!(
         "# The fleet\n\n\
          Written by `make fleet` on {}. {}.\n\n\
-         Simulated sidecars, real gRPC streams (delta ADS, loopback): {how}. By **mTLS** each sidecar and\n\
-         each server, the raw one too, shows a certificate, and who comes back resumes its session if the server lets\n\
-         it. `tidegate serve` and the raw server each run in a process of their own; the sidecars of both share the machine with them. A push is one\n\
-         weight change of a release, asked for by REST: its times, in milliseconds, run from the request until the last\n\
-         sidecar has answered the new routes, journal and REST included. **raw tonic** is the baseline: a minimal tonic\n\
-         server that sends the same bytes to as many streams and waits for an answer from each. Pushes alternate\n\
-         between the two; `ratio` compares them pair by pair, so its quantiles are not the quotients of the lines above\n\
-         it. Processor time and memory are the server's alone. `reconnect`: all connections were dropped and all\n\
-         sidecars came back at once; until the last had its routes.\n\n\
+         Simulated sidecars, real gRPC streams (delta ADS, loopback): {how}. With **mTLS** each sidecar and each server, the\n\
+         raw one too, has a certificate; a sidecar that reconnects resumes its TLS session if the server permits it.\n\
+         `tidegate serve` and the raw server run in processes of their own, on the same machine as the sidecars of both.\n\
+         A push is one weight change of a release, by REST: its times, in milliseconds, run from the request until the\n\
+         last sidecar has ACKed the new routes, journal and REST included. **raw tonic** is the baseline: a minimal tonic\n\
+         server that sends the same bytes to as many streams, and waits for the ACK of each. Both servers set\n\
+         `TCP_NODELAY`. Pushes alternate between the two; `ratio` compares them pair by pair, so its quantiles are not\n\
+         the quotients of the rows above it. CPU time and memory are those of the server alone. `reconnect`: all\n\
+         connections are dropped and all sidecars reconnect at once; until the last has its routes.\n\n\
          {tables}\n\
          ## Reports\n\n\
-         {} senders without pause, two versions with a histogram in each report: **{:.0} reports a second and core**\n\
-         of the server ({} reports in {:.1} s, {:.1} s of processor time).\n\n\
-         While a release runs, a filter instance is asked for its next report in {INTERVAL_RELEASING_MS} ms, and later\n\
-         when handling reports takes more than half a core by its own reckoning. The last column is the whole process,\n\
-         which also judges. Nothing that was counted is lost, because a report holds all since the one before:\n\n\
-         | filter instances | reports a second, wanted | taken in | interval, ms | of one core |\n\
+         {} senders without pause, two versions with a histogram in each report: **{:.0} reports per second and core**\n\
+         of the server ({} reports in {:.1} s, {:.1} s of CPU time).\n\n\
+         While a release runs, the server sets the interval of a filter instance to {INTERVAL_RELEASING_MS} ms, and to more\n\
+         while it measures that report handling takes over half a core. The last column is the whole process, which also\n\
+         evaluates releases. No counts are lost, because a report contains all since the last acknowledged one:\n\n\
+         | filter instances | reports/s at the shortest interval | reports/s | interval, ms | of one core |\n\
          |---:|---:|---:|---:|---:|\n\
          {by_fleet}",
         jiff::Zoned::now().strftime("%Y-%m-%d %H:%M %Z"),

@@ -1,4 +1,4 @@
-//! What a process and the machine have used, as Linux tells it.
+//! CPU time and memory of a process, and a description of the machine, from `/proc`.
 
 use std::fs;
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// The processor time that the threads of a process have had so far. `/proc/PID/stat` says it in
-/// hundredths of a second, which is more than a small push takes; the scheduler counts nanoseconds.
+/// The CPU time of the threads of a process so far. From `schedstat`, in nanoseconds: `/proc/PID/stat` has hundredths of
+/// a second, which is more than a small push takes.
 pub(crate) fn cpu(process: u32) -> Result<Duration> {
     let mut nanos = 0;
     for thread in fs::read_dir(format!("/proc/{process}/task"))? {
-        // A thread may end while one looks.
+        // The thread may have ended.
         let Ok(text) = fs::read_to_string(thread?.path().join("schedstat")) else { continue };
         nanos += text.split(' ').next().unwrap_or_default().parse::<u64>()?;
     }
@@ -26,7 +26,7 @@ pub(crate) fn memory_kb(process: u32) -> Result<u64> {
         .context("VmRSS")
 }
 
-/// Allows as many open files as may be, and says how many that is.
+/// Raises the limit of open files to the hard limit, and returns it.
 pub(crate) fn open_files() -> Result<u64> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
@@ -37,7 +37,7 @@ pub(crate) fn open_files() -> Result<u64> {
 pub(crate) fn machine() -> Result<String> {
     let cores = std::thread::available_parallelism()?;
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    // What follows the version is the builder's own name for it.
+    // Without the suffix of the distribution.
     let kernel = kernel.trim().split('-').next().unwrap_or_default();
     let memory: u64 = field("/proc/meminfo", "MemTotal:")?.trim_end_matches(" kB").parse()?;
     Ok(format!(

@@ -1,6 +1,5 @@
-//! What must not cost a request: a hundred weight steps, a control plane that is restarted and one that
-//! is killed among them, and clusters that go together with the routes to them. On real
-//! Envoys, under a load that does not wait for answers.
+//! No request fails during a hundred weight steps, a restart and a kill of the control plane among them, nor when a cluster
+//! is removed together with the routes to it. On real Envoys, under load at a fixed rate.
 
 mod sidecars;
 
@@ -13,35 +12,36 @@ use tidegate_tests::world_config::Knobs;
 use tidegate_tests::{World, WorldOptions};
 use tokio::sync::Mutex;
 
-/// Requests a second, and users, of each of the two loads.
+/// Requests per second, and users, of each of the two loads.
 const RATE: f64 = 200.0;
 const USERS: u64 = 200;
-/// How often a cluster goes.
-const DISPLACEMENTS: usize = 4;
+/// Number of times a cluster is replaced.
+const REPLACEMENTS: usize = 4;
 
-/// Worlds share the machine's cores: under plain `cargo test` one at a time. nextest has its own limit.
+/// Worlds share the machine's cores. `cargo test` runs one at a time by this lock, nextest by its test groups.
 static ONE_WORLD: Mutex<()> = Mutex::const_new(());
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_request_fails_whatever_moves_delta() {
-    no_request_fails_whatever_moves(XdsMode::Delta).await.unwrap();
+async fn no_request_fails_during_changes_delta() {
+    no_request_fails_during_changes(XdsMode::Delta).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_request_fails_whatever_moves_sotw() {
-    no_request_fails_whatever_moves(XdsMode::Sotw).await.unwrap();
+#[ignore = "make test-matrix"]
+async fn no_request_fails_during_changes_sotw() {
+    no_request_fails_during_changes(XdsMode::Sotw).await.unwrap();
 }
 
-/// How a control plane goes.
+/// How the control plane is stopped.
 #[derive(Debug, Clone, Copy)]
 enum End {
-    /// SIGTERM: an operator's restart.
-    Asked,
+    /// SIGTERM: a restart by an operator.
+    Terminated,
     /// SIGKILL: a crash.
     Killed,
 }
 
-async fn no_request_fails_whatever_moves(mode: XdsMode) -> Result<()> {
+async fn no_request_fails_during_changes(mode: XdsMode) -> Result<()> {
     let _alone = ONE_WORLD.lock().await;
     let mut world =
         World::start(WorldOptions { mode, knobs: knobs(), ..WorldOptions::default() }).await?;
@@ -50,19 +50,19 @@ async fn no_request_fails_whatever_moves(mode: XdsMode) -> Result<()> {
 
     Operator::new(&world.control).run(&["release", "start", "order", "--version", "v2"]).await?;
     climb_to(&world, 0.33).await?;
-    comes_back(&mut world, End::Asked, &order).await?;
+    restarts(&mut world, End::Terminated, &order).await?;
     climb_to(&world, 0.66).await?;
-    comes_back(&mut world, End::Killed, &order).await?;
+    restarts(&mut world, End::Killed, &order).await?;
     climb_to(&world, 1.0).await?;
     order.until_only("v2", 2 * USERS).await?;
 
-    displaces(&world, &product).await?;
+    replaces(&world, &product).await?;
     order.end(None).await?;
     product.end(None).await?;
     Ok(())
 }
 
-/// A hundred steps, as fast as they go.
+/// A hundred steps of the shortest duration.
 fn knobs() -> Knobs {
     let steps = (1..=100).map(|percent| format!("{percent}%")).collect::<Vec<_>>().join(", ");
     let order =
@@ -73,39 +73,42 @@ fn knobs() -> Knobs {
     Knobs { strategies, ..Knobs::default() }
 }
 
-/// Waits until the candidate of `order` has this share.
+/// Waits until the candidate of `order` has at least this weight, 0 to 1.
 async fn climb_to(world: &World, share: f64) -> Result<()> {
     let operator = Operator::new(&world.control);
     let mut now = operator.release("order").await?.weight;
     while now < share {
-        // All of it may take longer than one wait has patience for; any step is a sign of life.
+        // All steps may take longer than the time limit of one wait: each has its own.
         now = operator.until("order", |release| release.weight > now).await?.weight;
     }
     Ok(())
 }
 
-/// The control plane goes and comes back. Nothing moves meanwhile, so every sidecar must keep the very
-/// configuration that it had; afterwards weights move again.
-async fn comes_back(world: &mut World, end: End, load: &Traffic) -> Result<()> {
+/// The control plane is stopped and started again while the release is paused: every sidecar keeps its configuration,
+/// byte for byte. The release is resumed afterwards.
+async fn restarts(world: &mut World, end: End, load: &Traffic) -> Result<()> {
     let operator = Operator::new(&world.control);
     operator.run(&["release", "pause", "order"]).await?;
-    sidecars::until_all_have_it(world).await?;
+    sidecars::until_synced(world).await?;
     let before = operator.release("order").await?;
     let configured = sidecars::configurations(world).await?;
 
     match end {
-        End::Asked => {
+        End::Terminated => {
             let status = world.control.terminate().await?;
             ensure!(status.success(), "the control plane stopped in {status}");
         }
         End::Killed => world.control.kill9()?,
     }
     load.more(2 * USERS).await?;
-    ensure!(sidecars::configurations(world).await? == configured, "something moved by itself");
+    ensure!(
+        sidecars::configurations(world).await? == configured,
+        "a configuration changed without a control plane"
+    );
     world.control.restart().await?;
-    sidecars::until_all_have_it(world).await?;
+    sidecars::until_synced(world).await?;
     let now = sidecars::configurations(world).await?;
-    ensure!(now == configured, "{end:?}: another configuration than before");
+    ensure!(now == configured, "{end:?}: the configuration changed");
 
     let operator = Operator::new(&world.control);
     let after = operator.release("order").await?;
@@ -115,15 +118,15 @@ async fn comes_back(world: &mut World, end: End, load: &Traffic) -> Result<()> {
     Ok(())
 }
 
-/// `product` goes from one environment to the other, and something else is deployed over the one that it
-/// left at the very moment when the release completes: its cluster goes together with the routes to it.
-async fn displaces(world: &World, load: &Traffic) -> Result<()> {
+/// A release moves `product` to the other environment. As soon as it completes, a version is deployed to the environment
+/// that it left: the old cluster is removed together with the routes to it.
+async fn replaces(world: &World, load: &Traffic) -> Result<()> {
     let operator = Operator::new(&world.control);
     let blue = world.backends.get("product", "v1")?.address().to_string();
     let green = world.backends.get("product", "v2")?.address().to_string();
     let (mut left, mut entered) = (("blue", blue), ("green", green));
     let (mut old, mut new) = ("v1".to_owned(), "v2".to_owned());
-    for round in 1..=DISPLACEMENTS {
+    for round in 1..=REPLACEMENTS {
         operator.run(&["release", "start", "product", "--version", &new]).await?;
         let switched = |it: &ReleaseView| it.phase == Phase::Watching && it.converged;
         let release = operator.until("product", switched).await?.id;

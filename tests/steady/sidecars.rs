@@ -1,32 +1,32 @@
-//! What the sidecars run.
+//! The configurations that the sidecars run.
 
 use anyhow::Result;
 use serde_json::Value;
 use tidegate_tests::World;
 use tidegate_tests::wait::{PATIENCE, until};
 
-/// Waits until every sidecar is connected and has all that is published.
-pub(crate) async fn until_all_have_it(world: &World) -> Result<()> {
-    until("every sidecar to have it", PATIENCE, async || {
+/// Waits until every sidecar is connected and has ACKed everything published.
+pub(crate) async fn until_synced(world: &World) -> Result<()> {
+    until("every sidecar to be synced", PATIENCE, async || {
         let nodes: Vec<Value> = world.control.get("nodes").await.ok()?;
-        let has_it = |node: &&Value| node["connected"] == true && node["synced"] == true;
-        (nodes.iter().filter(has_it).count() == world.sidecars.len()).then_some(())
+        let synced = |node: &&Value| node["connected"] == true && node["synced"] == true;
+        (nodes.iter().filter(synced).count() == world.sidecars.len()).then_some(())
     })
     .await
 }
 
-/// What each Envoy got over xDS, versions included; not when it got that.
+/// The config dump of each Envoy, with versions and without times.
 pub(crate) async fn configurations(world: &World) -> Result<Vec<Value>> {
     let mut all = Vec::new();
     for sidecar in &world.sidecars {
         let mut dump = sidecar.envoy.config_dump().await?;
-        forget(&mut dump, "last_updated");
+        remove(&mut dump, "last_updated");
         all.push(dump);
     }
     Ok(all)
 }
 
-/// Waits until every Envoy has one cluster and not the other.
+/// Waits until every Envoy has the cluster `there`, and not the cluster `gone`.
 pub(crate) async fn until_clusters(world: &World, there: &str, gone: &str) -> Result<()> {
     for sidecar in &world.sidecars {
         let what = format!("{} to have {there} and not {gone}", sidecar.fleet);
@@ -41,13 +41,13 @@ pub(crate) async fn until_clusters(world: &World, there: &str, gone: &str) -> Re
     Ok(())
 }
 
-fn forget(value: &mut Value, key: &str) {
+fn remove(value: &mut Value, key: &str) {
     match value {
         Value::Object(fields) => {
             fields.remove(key);
-            fields.values_mut().for_each(|field| forget(field, key));
+            fields.values_mut().for_each(|field| remove(field, key));
         }
-        Value::Array(items) => items.iter_mut().for_each(|item| forget(item, key)),
+        Value::Array(items) => items.iter_mut().for_each(|item| remove(item, key)),
         _ => {}
     }
 }

@@ -1,4 +1,4 @@
-//! A backend that says its version, and a client that sees who answers.
+//! A backend whose response body is its version, and a client that reads it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// Starts a backend that answers every request with its version. Ends with the runtime.
+/// Starts a backend that responds to every request with its version, until the runtime is dropped.
 pub(crate) async fn start(version: &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -33,8 +33,8 @@ async fn serve(mut connection: TcpStream, version: &str) -> std::io::Result<()> 
     Ok(())
 }
 
-/// Who answers a GET for `host` at `target`, or the status if it is not 200.
-pub(crate) async fn who(
+/// Sends a GET for `host` to `target`. Returns the version that responded; `Err` for a failed request or status.
+pub(crate) async fn get(
     client: &reqwest::Client,
     target: SocketAddr,
     host: &str,
@@ -50,7 +50,7 @@ pub(crate) async fn who(
     if status.is_success() { Ok(body) } else { Err(format!("{status}: {body}")) }
 }
 
-/// Steady requests, until stopped.
+/// Requests at a steady rate, until stopped.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicU64>,
@@ -58,7 +58,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Four clients that send one request after the other.
+    /// Starts four clients, each with one request at a time.
     pub(crate) fn start(target: SocketAddr, host: &'static str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let sent = Arc::new(AtomicU64::new(0));
@@ -69,7 +69,7 @@ impl Load {
                     let client = reqwest::Client::new();
                     let mut failures = Vec::new();
                     while !stop.load(Ordering::Relaxed) {
-                        failures.extend(who(&client, target, host, &[]).await.err());
+                        failures.extend(get(&client, target, host, &[]).await.err());
                         sent.fetch_add(1, Ordering::Relaxed);
                         tokio::time::sleep(Duration::from_millis(1)).await;
                     }
@@ -80,15 +80,15 @@ impl Load {
         Self { stop, sent, tasks }
     }
 
-    /// Waits until more requests were answered, so that a change is seen by some.
-    pub(crate) async fn go_on(&self, requests: u64) {
+    /// Waits until so many more requests were sent.
+    pub(crate) async fn wait_for(&self, requests: u64) {
         let until = self.sent.load(Ordering::Relaxed) + requests;
         while self.sent.load(Ordering::Relaxed) < until {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 
-    /// Ends; returns how many were sent and what failed.
+    /// Stops the clients. Returns the number of requests sent, and the errors.
     pub(crate) async fn stop(self) -> (u64, Vec<String>) {
         self.stop.store(true, Ordering::Relaxed);
         let mut failures = Vec::new();

@@ -1,4 +1,4 @@
-//! The bootstraps of real clients: every way in which an Envoy can take its configuration.
+//! Bootstraps for each way in which an Envoy can receive its configuration.
 
 use std::net::SocketAddr;
 
@@ -6,29 +6,29 @@ use tidegate_xds::kind::Mode;
 
 use super::envoy::demo_bootstrap;
 
-/// The bootstrap that `docs/meshes.md` is about.
+/// The bootstrap that `docs/meshes.md` describes.
 const OWN_LISTENER: &str = include_str!("../../envoy/own-listener.yaml");
 
-/// How the types come.
+/// How resource types are divided among xDS streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Streams {
-    /// All on one stream: ADS.
+    /// ADS: all types on one stream.
     Aggregated,
-    /// Each that the bootstrap names on a stream of its own. What Tidegate's own resources name
-    /// says ADS: there is no way to say "as you came" that Envoy understands.
+    /// A stream for each type that the bootstrap configures. Config sources inside Tidegate's resources still name ADS:
+    /// Envoy supports none that stands for the stream of the enclosing resource.
     Separate,
 }
 
-/// An Envoy with a listener of ours.
+/// The bootstrap of an Envoy with a listener from Tidegate.
 pub(crate) fn demo(mode: Mode, streams: Streams, xds: SocketAddr, admin: SocketAddr) -> String {
     let text = demo_bootstrap(mode, xds, admin);
     match streams {
         Streams::Aggregated => text,
-        Streams::Separate => swap(&text, "\"ads\": {}", &separate(mode)),
+        Streams::Separate => replace(&text, "\"ads\": {}", &separate(mode)),
     }
 }
 
-/// An Envoy with a listener of its own, at `ingress`.
+/// The bootstrap of an Envoy with a listener of its own, at `ingress`.
 pub(crate) fn own(
     mode: Mode,
     streams: Streams,
@@ -39,21 +39,25 @@ pub(crate) fn own(
     let mut text = OWN_LISTENER.to_owned();
     for (documented, here) in [(18000, xds), (9901, admin), (10000, ingress)] {
         let port = |port: u16| format!("port_value: {port}}}");
-        text = swap(&text, &port(documented), &port(here.port()));
+        text = replace(&text, &port(documented), &port(here.port()));
     }
     if mode == Mode::Sotw {
-        text = swap(&text, "api_type: DELTA_GRPC", "api_type: GRPC");
+        text = replace(&text, "api_type: DELTA_GRPC", "api_type: GRPC");
     }
     match streams {
         Streams::Aggregated => text,
         Streams::Separate => {
-            let text = swap(&text, "ads: {}", &separate(mode));
-            swap(&text, "  clusters:\n", &format!("  clusters:\n    - {}\n", endpoints_only(mode)))
+            let text = replace(&text, "ads: {}", &separate(mode));
+            replace(
+                &text,
+                "  clusters:\n",
+                &format!("  clusters:\n    - {}\n", endpoints_only(mode)),
+            )
         }
     }
 }
 
-/// A cluster of the mesh's own that takes nothing but its endpoints from Tidegate.
+/// A cluster of the mesh's own that receives only its endpoints from Tidegate.
 fn endpoints_only(mode: Mode) -> String {
     let source = format!("{{\"resource_api_version\": \"V3\", {}}}", separate(mode));
     let eds = format!("{{\"service_name\": \"order/v1\", \"eds_config\": {source}}}");
@@ -71,8 +75,8 @@ fn separate(mode: Mode) -> String {
     )
 }
 
-/// Replaces what must be there.
-fn swap(text: &str, old: &str, new: &str) -> String {
+/// Replaces `old`, which must occur.
+fn replace(text: &str, old: &str, new: &str) -> String {
     assert!(text.contains(old), "no {old} in\n{text}");
     text.replace(old, new)
 }

@@ -1,4 +1,4 @@
-//! The xDS server in this process, and the state that it publishes.
+//! The xDS server in this process, and the states that it publishes.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -6,27 +6,27 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate::clock::Clock;
-use tidegate::counters::Counters;
+use tidegate_delivery::names::Services;
+use tidegate_xds::mesh::{Fleet, Listener, Mesh, Purpose};
+use tidegate_delivery::model::state::State;
+use tidegate_delivery::units::Timestamp;
 use tidegate::door::access::Access;
+use tidegate::counters::Counters;
 use tidegate::xds::fleet::AckTracker;
 use tidegate::xds::publisher::Publisher;
-use tidegate::xds::serve::{XdsServer, transport};
-use tidegate_delivery::model::state::State;
-use tidegate_delivery::names::Services;
-use tidegate_delivery::units::Timestamp;
-use tidegate_tests::binaries;
-use tidegate_xds::mesh::{Fleet, Listener, Mesh, Purpose};
 use tidegate_xds::resources::FleetSnapshot;
+use tidegate::xds::serve::{XdsServer, transport};
+use tidegate_tests::binaries;
 use tokio::runtime::Runtime;
 use tokio_stream::wrappers::TcpListenerStream;
 
-/// How long anything may take on a busy machine before the test gives up.
+/// Time limit of each wait, for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A port that is free.
+/// Any free port.
 const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// A running xDS server. Dropping it is as good as killing it: its streams break.
+/// A running xDS server. Dropping it breaks its streams, as a kill of the process does.
 pub(crate) struct Control {
     pub(crate) address: SocketAddr,
     pub(crate) ack_tracker: Arc<AckTracker>,
@@ -36,18 +36,18 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Serves one fleet, `demo`, whose Envoys listen at `ingress` and find no filter on their disks.
+    /// Serves one fleet, `demo`, whose Envoys listen at `ingress`. The filter file does not exist.
     pub(crate) async fn start(ingress: SocketAddr, state: &State) -> Self {
         Self::start_at(ANYWHERE, ingress, state).await
     }
 
-    /// The same, at an address that was its before.
+    /// The same, at the address of an earlier server.
     pub(crate) async fn start_at(xds: SocketAddr, ingress: SocketAddr, state: &State) -> Self {
         let wasm = "/nonexistent/tidegate_filter.wasm".to_owned();
         Self::serve(xds, Mesh::new(wasm, vec![demo(ingress)]), state)
     }
 
-    /// Serves two fleets with the filter: `demo`, and `own`, whose Envoys bring their listeners.
+    /// Serves two fleets with the filter: `demo`, and `own`, whose Envoys have static listeners.
     pub(crate) fn start_with_filter(ingress: SocketAddr, state: &State) -> Self {
         let wasm = binaries::filter().unwrap().to_str().unwrap().to_owned();
         let own = fleet("own", Vec::new());
@@ -75,7 +75,7 @@ impl Control {
         Self { address, ack_tracker, mesh, publisher, runtime: Some(runtime) }
     }
 
-    /// What a fleet is to have now.
+    /// The newest snapshot of a fleet.
     pub(crate) fn published(&self, fleet: &str) -> Arc<FleetSnapshot> {
         let newest = Arc::clone(&self.publisher.subscribe().borrow());
         Arc::clone(newest.fleet(fleet).unwrap())
@@ -87,12 +87,12 @@ impl Control {
         self.converged(serial, 1).await;
     }
 
-    /// Waits until `envoys` are connected and have all of a publication.
+    /// Waits until `envoys` are connected and have answered a publication.
     pub(crate) async fn converged(&self, serial: u64, envoys: u32) {
         let mut changes = self.ack_tracker.changes();
         let done = async {
             loop {
-                // A refusal is an answer too.
+                // A NACK is an answer too.
                 let mut nodes = self.ack_tracker.nodes();
                 nodes.retain(|node| node.connected);
                 let answered = nodes.iter().all(|node| node.synced >= serial);
@@ -130,7 +130,7 @@ fn fleet(name: &str, listeners: Vec<Listener>) -> Fleet {
     Fleet { name: name.parse().unwrap(), listeners }
 }
 
-/// The service `order` with these versions, and the release of `candidate` at a weight, if any.
+/// The service `order` with these versions, and a release of `candidate` at a weight in parts per million, if any.
 pub(crate) fn order(
     versions: &[(&str, &str)],
     stable: &str,

@@ -1,4 +1,4 @@
-//! What an Envoy runs, and what was published for it, in the same words.
+//! The configuration that an Envoy runs, and the published one, in the same form.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,21 +13,21 @@ use tidegate_proto::envoy::google::protobuf::StringValue;
 use tidegate_xds::kind::Kind;
 use tidegate_xds::resources::FleetSnapshot;
 
-/// The configuration of one Envoy, as far as it comes from Tidegate.
+/// The part of an Envoy's configuration that Tidegate publishes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Facts {
     clusters: BTreeSet<String>,
     /// Ports, by cluster.
     endpoints: BTreeMap<String, Vec<u64>>,
     listeners: BTreeSet<String>,
-    /// Each route in words, by route configuration.
+    /// Each route as text, by route configuration.
     routes: BTreeMap<String, Vec<String>>,
-    /// What the filter was told.
+    /// The filter's configuration.
     filter: Option<String>,
 }
 
 impl Facts {
-    /// What was published for an Envoy that takes one route configuration.
+    /// From a snapshot, for an Envoy that subscribes to one route configuration.
     pub(crate) fn published(snapshot: &FleetSnapshot, routes: &str) -> Self {
         let all = |kind| {
             let collection = snapshot.collection(kind);
@@ -44,7 +44,7 @@ impl Facts {
                 .map(|value| eds::ClusterLoadAssignment::decode(value).unwrap())
                 .map(|assignment| (assignment.cluster_name.clone(), ports(&assignment)))
                 .collect(),
-            // The others are for gRPC clients.
+            // Listeners without an address are for gRPC clients.
             listeners: listeners
                 .filter(|listener| listener.address.is_some())
                 .map(|listener| listener.name)
@@ -60,7 +60,7 @@ impl Facts {
         }
     }
 
-    /// What an Envoy's `/config_dump?include_eds` shows.
+    /// From an Envoy's `/config_dump?include_eds`.
     pub(crate) fn running(dump: &Value) -> Self {
         let all = |list: &str| -> Vec<&Value> {
             let sections = dump["configs"].as_array().unwrap().iter();
@@ -71,7 +71,7 @@ impl Facts {
             all(list).iter().map(|entry| text(&entry.pointer(path).unwrap()["name"])).collect()
         };
         let filters = all("ecds_filters");
-        let told = "/ecds_filter/typed_config/config/configuration/value";
+        let configuration = "/ecds_filter/typed_config/config/configuration/value";
         Self {
             clusters: names("dynamic_active_clusters", "/cluster"),
             endpoints: all("dynamic_endpoint_configs")
@@ -89,12 +89,12 @@ impl Facts {
                     (text(&config["name"]), hosts.map(running).collect())
                 })
                 .collect(),
-            filter: filters.first().and_then(|filter| filter.pointer(told)).map(text),
+            filter: filters.first().and_then(|filter| filter.pointer(configuration)).map(text),
         }
     }
 }
 
-/// The ports that EDS gave to a cluster of the bootstrap's own, by the name that it asks for.
+/// The ports that EDS resolved for a static cluster, by its EDS service name.
 pub(crate) fn static_ports(dump: &Value, name: &str) -> Vec<u64> {
     let sections = list(&dump["configs"]);
     let configs = sections.flat_map(|section| list(&section["static_endpoint_configs"]));
@@ -131,7 +131,7 @@ fn ports(assignment: &eds::ClusterLoadAssignment) -> Vec<u64> {
     endpoints.map(|endpoint| port(endpoint).unwrap()).collect()
 }
 
-/// A published route: `HEADER[=VALUE] -> TARGET`.
+/// A published route as `HEADER[=VALUE] -> TARGET`.
 fn published(route: &rds::Route) -> String {
     use rds::route_action::ClusterSpecifier;
     use rds::weighted_cluster::RandomValueSpecifier;
@@ -169,7 +169,7 @@ fn published(route: &rds::Route) -> String {
     format!("{} -> {target}", headers.collect::<Vec<_>>().join(" "))
 }
 
-/// A route in a dump, in the same words.
+/// A route of a dump in the same form.
 fn running(route: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let headers = list(&route["match"]["headers"]).map(|header| {

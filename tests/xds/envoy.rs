@@ -1,14 +1,15 @@
-//! A real Envoy, killed when dropped.
+//! A real Envoy process, which is killed when dropped.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use tidegate::xds::bootstrap::bootstrap;
 use tidegate_delivery::model::catalogue::Endpoint;
+use tidegate::xds::bootstrap::bootstrap;
 use tidegate_xds::kind::Mode;
+use tidegate_tests::binaries;
 
 /// A running Envoy.
 pub(crate) struct Envoy {
@@ -18,27 +19,36 @@ pub(crate) struct Envoy {
     http: reqwest::Client,
 }
 
-/// An address that was free a moment ago.
+/// The Envoy that [`binaries::envoy`] finds, installed first if there is none.
+pub(crate) async fn newest() -> PathBuf {
+    tokio::task::spawn_blocking(binaries::envoy).await.unwrap().unwrap()
+}
+
+/// Envoy in exactly this version, installed first if it is missing.
+pub(crate) async fn version(version: &'static str) -> PathBuf {
+    tokio::task::spawn_blocking(move || binaries::envoy_version(version)).await.unwrap().unwrap()
+}
+
+/// An unused address. Another process may bind it before the caller does.
 pub(crate) fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
 }
 
-/// What `tidegate envoy bootstrap` prints for a sidecar of the fleet `demo`.
+/// The output of `tidegate envoy bootstrap` for a sidecar of the fleet `demo`.
 pub(crate) fn demo_bootstrap(mode: Mode, xds: SocketAddr, admin: SocketAddr) -> String {
     let xds = Endpoint { host: xds.ip().to_string(), port: xds.port() };
     bootstrap(&"demo".parse().unwrap(), "sidecar-1", &xds, None, admin, mode)
 }
 
 impl Envoy {
-    /// Starts the usual one.
-    pub(crate) fn start(mode: Mode, xds: SocketAddr) -> Self {
-        let binary = std::env::var("TIDEGATE_ENVOY").unwrap_or_else(|_| "envoy".to_owned());
+    /// Starts an Envoy of the fleet `demo`.
+    pub(crate) fn start(binary: &Path, mode: Mode, xds: SocketAddr) -> Self {
         let admin = free_address();
-        Self::run(Path::new(&binary), &demo_bootstrap(mode, xds, admin), admin)
+        Self::run(binary, &demo_bootstrap(mode, xds, admin), admin)
     }
 
-    /// Starts one with a bootstrap that puts the admin interface at `admin`.
+    /// Starts an Envoy with a bootstrap whose admin interface is at `admin`.
     pub(crate) fn run(binary: &Path, bootstrap: &str, admin: SocketAddr) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("bootstrap.yaml");
@@ -52,7 +62,7 @@ impl Envoy {
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
-            .expect("an Envoy in TIDEGATE_ENVOY or on the PATH");
+            .expect("Envoy starts");
         Self { child, admin, dir, http: reqwest::Client::new() }
     }
 
@@ -72,14 +82,14 @@ impl Envoy {
         panic!("Envoy is not ready\n{}", self.log());
     }
 
-    /// Its configuration as it runs.
+    /// The configuration in use, with endpoints.
     pub(crate) async fn config_dump(&self) -> Value {
         let url = format!("http://{}/config_dump?include_eds", self.admin);
         let text = self.http.get(url).send().await.unwrap().text().await.unwrap();
         serde_json::from_str(&text).unwrap()
     }
 
-    /// What it logged.
+    /// Its log so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
@@ -87,7 +97,7 @@ impl Envoy {
 
 impl Drop for Envoy {
     fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to kill.
+        // `kill` fails if the process has exited.
         if self.child.kill().is_ok() {
             self.child.wait().unwrap();
         }

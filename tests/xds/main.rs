@@ -1,5 +1,5 @@
-//! The xDS server and a real Envoy: what is published is what Envoy does, and no request fails
-//! on the way. Needs an Envoy, 1.36 or newer, in `TIDEGATE_ENVOY` or on the PATH.
+//! The xDS server, in this process, and real Envoys: each runs the configuration that was published last, and no request
+//! fails during an update, a NACK, or a reconnect.
 #![cfg(test)]
 
 mod backend;
@@ -10,3 +10,4 @@ mod dump;
 mod envoy;
 mod own_listener;
 mod scenarios;
+mod versions;

@@ -1,40 +1,40 @@
-//! A mesh with listeners of its own: Envoy takes routes, clusters and the filter from Tidegate.
+//! A mesh with listeners of its own: Envoy receives routes, clusters and the filter from Tidegate.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use tidegate_core::bucket::bucket;
 use tidegate_tests::wait;
 use tidegate_xds::kind::Mode;
 
-use super::backend::{self, Load, who};
+use super::backend::{self, Load, get};
 use super::bootstraps::{self, Streams};
 use super::control::{Control, order};
-use super::envoy::{Envoy, free_address};
+use super::envoy::{Envoy, free_address, newest};
 
 const HOST: &str = "order.local";
-/// Mixed into every bucket: the release's id.
+/// The salt of the buckets: the release's id.
 const SALT: &[u8] = b"order.1";
 
 #[tokio::test]
-async fn the_split_is_by_user_in_a_listener_of_its_own_sotw() {
-    the_split_is_by_user_in_a_listener_of_its_own(Mode::Sotw).await;
+async fn own_listeners_split_traffic_by_user_sotw() {
+    own_listeners_split_traffic_by_user(&newest().await, Mode::Sotw).await;
 }
 
 #[tokio::test]
-async fn the_split_is_by_user_in_a_listener_of_its_own_delta() {
-    the_split_is_by_user_in_a_listener_of_its_own(Mode::Delta).await;
+async fn own_listeners_split_traffic_by_user_delta() {
+    own_listeners_split_traffic_by_user(&newest().await, Mode::Delta).await;
 }
 
-/// The filter is there, so every user is on the side of its bucket, whatever the weight.
-async fn the_split_is_by_user_in_a_listener_of_its_own(mode: Mode) {
+/// With the filter, a user is routed to the candidate if and only if its bucket is below the weight.
+pub(crate) async fn own_listeners_split_traffic_by_user(binary: &Path, mode: Mode) {
     let v1 = backend::start("v1").await.to_string();
     let v2 = backend::start("v2").await.to_string();
     let both = [("v1", v1.as_str()), ("v2", v2.as_str())];
     let (ingress, admin) = (free_address(), free_address());
     let mut control = Control::start_with_filter(free_address(), &order(&both, "v1", None));
     let bootstrap = bootstraps::own(mode, Streams::Aggregated, control.address, admin, ingress);
-    let binary = tokio::task::spawn_blocking(tidegate_tests::binaries::envoy);
-    let mut envoy = Envoy::run(&binary.await.unwrap().unwrap(), &bootstrap, admin);
+    let mut envoy = Envoy::run(binary, &bootstrap, admin);
     envoy.ready().await;
     control.converged(1, 1).await;
     let client = reqwest::Client::new();
@@ -48,12 +48,12 @@ async fn the_split_is_by_user_in_a_listener_of_its_own(mode: Mode) {
             .map(String::as_str)
             .filter(|user| bucket(SALT, user.as_bytes()) < weight)
             .collect();
-        // What Envoy has acknowledged is with its workers a moment later.
+        // Envoy ACKs an update before its workers use it.
         let divided = async || {
             let mut moved = BTreeSet::new();
             for user in &users {
                 let headers = [("x-user-id", user.as_str()), ("x-tidegate-bucket", "0")];
-                if who(&client, ingress, HOST, &headers).await.unwrap() == "v2" {
+                if get(&client, ingress, HOST, &headers).await.unwrap() == "v2" {
                     moved.insert(user.as_str());
                 }
             }

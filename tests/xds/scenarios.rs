@@ -1,91 +1,92 @@
-//! What must hold, state of the world and delta alike.
+//! Connect, update, NACK and reconnect, with state of the world and delta: on the newest Envoy here, on the others in
+//! [`versions`](super::versions).
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde_json::Value;
 use tidegate_xds::kind::{Kind, Mode};
 
-use super::backend::{self, Load, who};
+use super::backend::{self, Load, get};
 use super::control::{Control, order};
-use super::envoy::{Envoy, free_address};
+use super::envoy::{Envoy, free_address, newest};
 
 const HOST: &str = "order.local";
 
 #[tokio::test]
 async fn traffic_follows_the_state_sotw() {
-    traffic_follows_the_state(Mode::Sotw).await;
+    traffic_follows_the_state(&newest().await, Mode::Sotw).await;
 }
 
 #[tokio::test]
 async fn traffic_follows_the_state_delta() {
-    traffic_follows_the_state(Mode::Delta).await;
+    traffic_follows_the_state(&newest().await, Mode::Delta).await;
 }
 
 #[tokio::test]
 async fn no_request_fails_while_versions_come_and_go_sotw() {
-    no_request_fails_while_versions_come_and_go(Mode::Sotw).await;
+    no_request_fails_while_versions_come_and_go(&newest().await, Mode::Sotw).await;
 }
 
 #[tokio::test]
 async fn no_request_fails_while_versions_come_and_go_delta() {
-    no_request_fails_while_versions_come_and_go(Mode::Delta).await;
+    no_request_fails_while_versions_come_and_go(&newest().await, Mode::Delta).await;
 }
 
 #[tokio::test]
-async fn a_killed_control_plane_is_not_missed_sotw() {
-    a_killed_control_plane_is_not_missed(Mode::Sotw).await;
+async fn traffic_flows_while_the_control_plane_is_down_sotw() {
+    traffic_flows_while_the_control_plane_is_down(&newest().await, Mode::Sotw).await;
 }
 
 #[tokio::test]
-async fn a_killed_control_plane_is_not_missed_delta() {
-    a_killed_control_plane_is_not_missed(Mode::Delta).await;
+async fn traffic_flows_while_the_control_plane_is_down_delta() {
+    traffic_flows_while_the_control_plane_is_down(&newest().await, Mode::Delta).await;
 }
 
-/// The filter's module is not on the disk: Envoy refuses that one resource, and traffic flows to
-/// where it must without the filter.
-async fn traffic_follows_the_state(mode: Mode) {
+/// The filter's module is not on the disk: Envoy NACKs that one resource, and routes as without the filter.
+pub(crate) async fn traffic_follows_the_state(binary: &Path, mode: Mode) {
     let v1 = backend::start("v1").await.to_string();
     let v2 = backend::start("v2").await.to_string();
     let both = [("v1", v1.as_str()), ("v2", v2.as_str())];
     let ingress = free_address();
     let mut control = Control::start(ingress, &order(&both, "v1", None)).await;
-    let mut envoy = Envoy::start(mode, control.address);
+    let mut envoy = Envoy::start(binary, mode, control.address);
     envoy.ready().await;
     control.converged(1, 1).await;
     let client = reqwest::Client::new();
-    let get = async |headers: &[(&str, &str)]| who(&client, ingress, HOST, headers).await;
+    let answer = async |headers: &[(&str, &str)]| get(&client, ingress, HOST, headers).await;
 
-    assert_eq!(get(&[]).await.as_deref(), Ok("v1"));
-    let with_port = who(&client, ingress, "order.local:8443", &[]).await;
-    assert_eq!(with_port.as_deref(), Ok("v1"), "the port of a Host does not matter");
+    assert_eq!(answer(&[]).await.as_deref(), Ok("v1"));
+    let with_port = get(&client, ingress, "order.local:8443", &[]).await;
+    assert_eq!(with_port.as_deref(), Ok("v1"), "the port in Host is part of the match");
     for (name, value) in [("x-tidegate-version", "v2"), ("x-tidegate-bucket", "0")] {
         control.publish(&order(&both, "v1", Some(("v2", 500_000)))).await;
-        let answer = get(&[(name, value)]).await;
-        assert_eq!(answer.as_deref(), Ok("v1"), "a client must not choose by {name}");
+        let version = answer(&[(name, value)]).await;
+        assert_eq!(version.as_deref(), Ok("v1"), "a client chooses the version by {name}");
     }
 
-    let refused = control.ack_tracker.nodes().remove(0).refused;
-    let kinds: Vec<Kind> = refused.keys().copied().collect();
-    assert_eq!(kinds, [Kind::Extension], "{refused:?}\n{}", envoy.log());
+    let rejected = control.ack_tracker.nodes().remove(0).refused;
+    let kinds: Vec<Kind> = rejected.keys().copied().collect();
+    assert_eq!(kinds, [Kind::Extension], "{rejected:?}\n{}", envoy.log());
 
     control.publish(&order(&both, "v1", Some(("v2", 1_000_000)))).await;
-    assert_eq!(get(&[]).await.as_deref(), Ok("v2"), "a full weight needs no filter");
+    assert_eq!(answer(&[]).await.as_deref(), Ok("v2"), "100 % depends on the filter");
     control.publish(&order(&both, "v1", None)).await;
-    assert_eq!(get(&[]).await.as_deref(), Ok("v1"), "back on stable");
+    assert_eq!(answer(&[]).await.as_deref(), Ok("v1"), "the route to stable is missing");
 
     let dump = envoy.config_dump().await;
     assert_eq!(clusters(&dump), ["order/v1", "order/v2"].map(String::from).into());
 }
 
-/// Versions are deployed, released, completed and removed, in IP addresses and names.
-async fn no_request_fails_while_versions_come_and_go(mode: Mode) {
+/// Versions are deployed, released, completed and removed. Their endpoints are IP addresses and names.
+pub(crate) async fn no_request_fails_while_versions_come_and_go(binary: &Path, mode: Mode) {
     let v1 = backend::start("v1").await.to_string();
     let v2 = backend::start("v2").await.to_string();
     let v3 = backend::start("v3").await.to_string().replace("127.0.0.1", "localhost");
     let (v1, v2, v3) = (("v1", &*v1), ("v2", &*v2), ("v3", &*v3));
     let ingress = free_address();
     let mut control = Control::start(ingress, &order(&[v1], "v1", None)).await;
-    let mut envoy = Envoy::start(mode, control.address);
+    let mut envoy = Envoy::start(binary, mode, control.address);
     envoy.ready().await;
     control.converged(1, 1).await;
 
@@ -94,19 +95,18 @@ async fn no_request_fails_while_versions_come_and_go(mode: Mode) {
     for _ in 0..5 {
         for (from, to) in [(v1, v2), (v2, v3), (v3, v1)] {
             let both = [from, to];
-            load.go_on(20).await;
-            // The candidate is new and takes everything in one push: it must be warm first.
+            load.wait_for(20).await;
+            // One push adds the candidate's cluster and routes everything to it: the cluster must be warm first.
             control.publish(&order(&both, from.0, Some((to.0, 1_000_000)))).await;
-            load.go_on(20).await;
-            // The old version goes in the same push as its routes: it must go after them.
+            load.wait_for(20).await;
+            // One push removes the old cluster and the routes to it: the cluster must be removed last.
             control.publish(&order(&[to], to.0, None)).await;
             expected = BTreeSet::from([format!("order/{}", to.0)]);
         }
     }
-    // From one version to another with nothing in between: the new one must be warm and routed to
-    // before the old one goes.
+    // One push replaces a version: the new cluster must be warm, and the routes changed, before the old one is removed.
     for to in [v2, v3, v1] {
-        load.go_on(20).await;
+        load.wait_for(20).await;
         control.publish(&order(&[to], to.0, None)).await;
         expected = BTreeSet::from([format!("order/{}", to.0)]);
     }
@@ -115,35 +115,35 @@ async fn no_request_fails_while_versions_come_and_go(mode: Mode) {
     assert_eq!(clusters(&envoy.config_dump().await), expected);
 }
 
-/// While the control plane is away traffic flows; when it is back, Envoy follows it again.
-async fn a_killed_control_plane_is_not_missed(mode: Mode) {
+/// Traffic flows while the control plane is down. Envoy reconnects to its successor, and takes updates from it.
+pub(crate) async fn traffic_flows_while_the_control_plane_is_down(binary: &Path, mode: Mode) {
     let v1 = backend::start("v1").await.to_string();
     let v2 = backend::start("v2").await.to_string();
     let both = [("v1", v1.as_str()), ("v2", v2.as_str())];
     let ingress = free_address();
     let control = Control::start(ingress, &order(&both, "v1", None)).await;
     let xds = control.address;
-    let mut envoy = Envoy::start(mode, xds);
+    let mut envoy = Envoy::start(binary, mode, xds);
     envoy.ready().await;
     control.converged(1, 1).await;
 
     let load = Load::start(ingress, HOST);
-    load.go_on(20).await;
+    load.wait_for(20).await;
     drop(control);
-    load.go_on(200).await;
+    load.wait_for(200).await;
     let mut control = Control::start_at(xds, ingress, &order(&both, "v1", None)).await;
     control.converged(1, 1).await;
     control.publish(&order(&both, "v1", Some(("v2", 1_000_000)))).await;
-    load.go_on(20).await;
+    load.wait_for(20).await;
     let (sent, failures) = load.stop().await;
     let first = failures.first();
     assert!(failures.is_empty(), "{} of {sent} failed: {first:?}", failures.len());
     let client = reqwest::Client::new();
-    let answer = who(&client, ingress, HOST, &[]).await;
+    let answer = get(&client, ingress, HOST, &[]).await;
     assert_eq!(answer.as_deref(), Ok("v2"));
 }
 
-/// The clusters that came over xDS and are in use.
+/// The active clusters that were received over xDS.
 fn clusters(dump: &Value) -> BTreeSet<String> {
     let sections = dump["configs"].as_array().unwrap().iter();
     sections
