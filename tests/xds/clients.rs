@@ -1,8 +1,8 @@
 //! After each update an Envoy runs the configuration that was published for it: in each supported version, with state of
 //! the world and delta, with ADS and a stream for each type, with listeners from Tidegate and of its own.
 
-use tidegate_xds::kind::Mode;
 use tidegate_tests::wait;
+use tidegate_xds::kind::Mode;
 
 use super::backend;
 use super::bootstraps::{self, Streams};
@@ -69,7 +69,8 @@ async fn runs_what_is_published(version: &'static str, mode: Mode, streams: Stre
         let alone = dump::static_ports(&own.config_dump().await, "order/v1");
         assert_eq!(alone, [u64::from(v1.port())], "endpoints of the static cluster");
     }
-    let rejected: Vec<_> = control.ack_tracker.nodes().into_iter().map(|node| node.refused).collect();
+    let rejected: Vec<_> =
+        control.ack_tracker.nodes().into_iter().map(|node| node.refused).collect();
     assert!(rejected.iter().all(|kinds| kinds.is_empty()), "{rejected:?}");
 }
 

@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate::clock::Clock;
-use tidegate_delivery::names::Services;
-use tidegate_xds::mesh::{Fleet, Listener, Mesh, Purpose};
-use tidegate_delivery::model::state::State;
-use tidegate_delivery::units::Timestamp;
-use tidegate::door::access::Access;
 use tidegate::counters::Counters;
+use tidegate::door::access::Access;
 use tidegate::xds::fleet::AckTracker;
 use tidegate::xds::publisher::Publisher;
-use tidegate_xds::resources::FleetSnapshot;
 use tidegate::xds::serve::{XdsServer, transport};
+use tidegate_delivery::model::state::State;
+use tidegate_delivery::names::Services;
+use tidegate_delivery::units::Timestamp;
 use tidegate_tests::binaries;
+use tidegate_xds::mesh::{Fleet, Listener, Mesh, Purpose};
+use tidegate_xds::resources::FleetSnapshot;
 use tokio::runtime::Runtime;
 use tokio_stream::wrappers::TcpListenerStream;
 

@@ -6,10 +6,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use tidegate_delivery::model::catalogue::Endpoint;
 use tidegate::xds::bootstrap::bootstrap;
-use tidegate_xds::kind::Mode;
+use tidegate_delivery::model::catalogue::Endpoint;
 use tidegate_tests::binaries;
+use tidegate_xds::kind::Mode;
 
 /// A running Envoy.
 pub(crate) struct Envoy {

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::{Counts, Handle, Origin, Parts, Sidecars, View, spawn};
 use crate::clock::Clock;
-use crate::journal::{Head, Journal, JournalError, NewRecord, Record, Sqlite};
+use crate::journal::{Head, Journal, JournalError, JournalReader, NewRecord, Record, Sqlite};
 use tidegate_delivery::fixtures::{order, product, refused};
 use tidegate_delivery::judge::Evidence;
 use tidegate_delivery::judge::guardrails::Guardrails;
@@ -116,6 +116,12 @@ impl World {
         self.things.lock().disk_full = full;
     }
 
+    pub(crate) fn wait_for_disk(&self) {
+        while self.things.lock().disk_hangs {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     pub(crate) fn hang_disk(&self, hangs: bool) {
         self.things.lock().disk_hangs = hangs;
     }
@@ -176,9 +182,7 @@ impl Counts for World {
 
 impl Journal for World {
     fn append(&mut self, records: &[NewRecord]) -> Result<Vec<Record>, JournalError> {
-        while self.things.lock().disk_hangs {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        self.wait_for_disk();
         let mut things = self.things.lock();
         if things.disk_full {
             let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
@@ -199,6 +203,16 @@ impl Journal for World {
         let things = self.things.lock();
         let records = things.records.iter().filter(|it| it.seq > after);
         Ok(records.take(limit).cloned().collect())
+    }
+
+    fn reader(&self) -> Result<Box<dyn JournalReader>, JournalError> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl JournalReader for World {
+    fn read(&self, after: u64, limit: usize) -> Result<Vec<Record>, JournalError> {
+        Journal::read(self, after, limit)
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use super::reads::Reads;
 use super::view::View;
 use crate::journal::{JournalError, Record};
 use tidegate_delivery::model::catalogue::ServiceSpec;
@@ -103,11 +104,6 @@ pub(super) enum Request {
         origin: Origin,
         reply: oneshot::Sender<Result<Outcome, CommandError>>,
     },
-    Events {
-        after: u64,
-        limit: usize,
-        reply: oneshot::Sender<Result<Vec<Record>, CommandError>>,
-    },
     Stop {
         done: oneshot::Sender<()>,
     },
@@ -119,6 +115,7 @@ pub struct Handle {
     requests: mpsc::Sender<Request>,
     view: watch::Receiver<Arc<View>>,
     records: broadcast::Sender<Record>,
+    reads: Reads,
 }
 
 impl Handle {
@@ -126,8 +123,9 @@ impl Handle {
         requests: mpsc::Sender<Request>,
         view: watch::Receiver<Arc<View>>,
         records: broadcast::Sender<Record>,
+        reads: Reads,
     ) -> Self {
-        Self { requests, view, records }
+        Self { requests, view, records, reads }
     }
 
     /// Asks for something. Once it is answered, the view shows it.
@@ -166,8 +164,10 @@ impl Handle {
     /// # Errors
     /// When they cannot be read.
     pub async fn events(&self, after: u64, limit: usize) -> Result<Vec<Record>, CommandError> {
-        let limit = limit.min(MAX_PAGE);
-        self.ask(|reply| Request::Events { after, limit, reply }).await
+        if self.requests.is_closed() {
+            return Err(CommandError::Stopped);
+        }
+        self.reads.page(after, limit.min(MAX_PAGE)).await
     }
 
     /// Every record from now on. Who falls behind is told so, and finds the rest with [`Self::events`].

@@ -3,9 +3,12 @@
 //!
 //! It has a thread of its own, because an append waits for the disk and nobody else should.
 
+mod engine;
 mod handle;
 mod log;
 mod observe;
+mod reads;
+mod start;
 mod view;
 mod writer;
 
@@ -20,9 +23,10 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 
+pub use self::engine::Engine;
 pub use self::handle::{CommandError, Configuration, Handle, MAX_PAGE, Origin};
+use self::reads::Reads;
 pub use self::view::View;
-use self::writer::Writer;
 use crate::clock::Clock;
 use crate::journal::{Journal, JournalError};
 use tidegate_delivery::judge::Evidence;
@@ -112,10 +116,11 @@ pub fn spawn(parts: Parts) -> Result<Handle, StartError> {
     let (records, _) = broadcast::channel(BACKLOG);
     let (view, shown) = watch::channel(Arc::default());
     let (requests, queue) = mpsc::channel(QUEUE);
-    let writer = Writer::start(parts, view, records.clone())?;
+    let engine = Engine::start(parts, view, records.clone())?;
+    let reads = Reads::new(&*engine.journal)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     std::thread::Builder::new()
         .name("controller".to_owned())
-        .spawn(move || runtime.block_on(writer.run(queue, wake)))?;
-    Ok(Handle::new(requests, shown, records))
+        .spawn(move || runtime.block_on(writer::run(engine, queue, wake)))?;
+    Ok(Handle::new(requests, shown, records, reads))
 }

@@ -35,11 +35,17 @@ pub trait Journal: Send {
     fn append(&mut self, records: &[NewRecord]) -> Result<Vec<Record>, JournalError>;
 
     /// The records after a sequence number, in order, at most `limit`; fewer if they are large.
-    /// None means that there are no more.
+    /// An empty page means that there are no more.
     ///
     /// # Errors
     /// When they cannot be read.
     fn read(&self, after: u64, limit: usize) -> Result<Vec<Record>, JournalError>;
+
+    /// A reader that works beside the writer, on threads of its own.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    fn reader(&self) -> Result<Box<dyn JournalReader>, JournalError>;
 
     /// What the replay may begin with, once. A journal that keeps none is replayed in full.
     fn snapshot(&mut self) -> Option<Snapshot> {
@@ -53,6 +59,15 @@ pub trait Journal: Send {
     fn keep(&mut self, _at: Timestamp, _folded: &Folded) -> Result<(), JournalError> {
         Ok(())
     }
+}
+
+/// Reads a journal that another thread appends to. A read never waits for an append.
+pub trait JournalReader: Send {
+    /// As [`Journal::read`].
+    ///
+    /// # Errors
+    /// When the records cannot be read.
+    fn read(&self, after: u64, limit: usize) -> Result<Vec<Record>, JournalError>;
 }
 
 /// Why the journal cannot be opened, read or written.

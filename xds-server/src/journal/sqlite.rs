@@ -7,7 +7,7 @@ mod schema;
 mod snapshots;
 
 use std::fs::{self, File, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
@@ -16,7 +16,7 @@ use super::chain::Head;
 use super::fold::Folded;
 use super::scrub::Trusted;
 use super::snapshot::{Kept, Snapshot};
-use super::{Broken, Journal, JournalError, NewRecord, Record};
+use super::{Broken, Journal, JournalError, JournalReader, NewRecord, Record};
 use tidegate_delivery::units::Timestamp;
 
 /// The database, in the data directory.
@@ -31,6 +31,7 @@ pub struct Sqlite {
     head: Head,
     /// Where the replay is to begin, until it has.
     snapshot: Option<Snapshot>,
+    directory: PathBuf,
     _lock: File,
 }
 
@@ -49,7 +50,7 @@ impl Sqlite {
         let snapshot = snapshots::newest(&connection)?;
         let from = snapshot.as_ref().map_or_else(Head::genesis, |snapshot| snapshot.head);
         let head = row::verify(&connection, from)?;
-        Ok(Self { connection, head, snapshot, _lock: lock })
+        Ok(Self { connection, head, snapshot, directory: data_dir.to_owned(), _lock: lock })
     }
 
     /// The newest record.
@@ -109,6 +110,10 @@ impl Journal for Sqlite {
 
     fn read(&self, after: u64, limit: usize) -> Result<Vec<Record>, JournalError> {
         row::page(&self.connection, after, limit)
+    }
+
+    fn reader(&self) -> Result<Box<dyn JournalReader>, JournalError> {
+        Ok(Box::new(Reader::open(&self.directory)?))
     }
 
     fn snapshot(&mut self) -> Option<Snapshot> {

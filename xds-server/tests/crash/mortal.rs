@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use tidegate::controller::Sidecars;
 use tidegate::journal::{
-    Folded, Hash, Journal, JournalError, NewRecord, Record, Snapshot, Sqlite, digest,
+    Folded, Hash, Journal, JournalError, JournalReader, NewRecord, Record, Snapshot, Sqlite, digest,
 };
 use tidegate_delivery::model::progress::Convergence;
 use tidegate_delivery::model::state::State;
@@ -86,6 +86,10 @@ impl Journal for Mortal {
         let records = self.journal.as_ref().unwrap().read(after, limit)?;
         self.sent.is_on_disk(&records);
         Ok(records)
+    }
+
+    fn reader(&self) -> Result<Box<dyn JournalReader>, JournalError> {
+        self.journal.as_ref().unwrap().reader()
     }
 
     fn snapshot(&mut self) -> Option<Snapshot> {

@@ -4,6 +4,8 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use super::*;
+use crate::controller::spawn;
+use crate::journal::{Journal, JournalError, JournalReader, NewRecord, Record, Sqlite};
 
 #[tokio::test]
 async fn events_are_read_and_followed() {
@@ -38,6 +40,56 @@ async fn too_much_is_refused_rather_than_queued() {
     world.hang_disk(false);
     let rest: Vec<_> = asked.collect().await;
     assert!(rest.iter().filter(|it| it.is_ok()).count() >= QUEUE);
+}
+
+#[tokio::test]
+async fn events_are_read_while_an_append_hangs_and_the_queue_is_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::default();
+    let handle = spawn(world.parts(Box::new(HangingJournal {
+        journal: Sqlite::open(dir.path()).unwrap(),
+        world: world.clone(),
+    })))
+    .unwrap();
+    world.hang_disk(true);
+    let commands: FuturesUnordered<_> =
+        (0..=QUEUE * 2).map(|_| handle.submit(start("order", "v2"), anne())).collect();
+    let mut commands = commands.ready_chunks(QUEUE * 2);
+    assert!(commands.next().await.unwrap().iter().any(|it| matches!(it, Err(CommandError::Busy))));
+    assert!(!handle.events(0, 10).await.unwrap().is_empty());
+    world.hang_disk(false);
+}
+
+#[tokio::test]
+async fn listings_never_make_a_command_busy() {
+    let world = World::default();
+    let handle = world.start();
+    let listings: FuturesUnordered<_> = (0..QUEUE * 2).map(|_| handle.events(0, 10)).collect();
+    let started = handle.submit(start("order", "v2"), anne());
+    let (listed, started) = tokio::join!(listings.collect::<Vec<_>>(), started);
+    assert!(started.is_ok(), "{started:?}");
+    assert!(listed.iter().all(Result::is_ok));
+}
+
+/// A journal on disk whose appends hang when the world says so.
+struct HangingJournal {
+    journal: Sqlite,
+    world: World,
+}
+
+impl Journal for HangingJournal {
+    fn append(&mut self, records: &[NewRecord]) -> Result<Vec<Record>, JournalError> {
+        self.world.wait_for_disk();
+        self.journal.append(records)
+    }
+
+    fn read(&self, after: u64, limit: usize) -> Result<Vec<Record>, JournalError> {
+        self.journal.read(after, limit)
+    }
+
+    fn reader(&self) -> Result<Box<dyn JournalReader>, JournalError> {
+        self.journal.reader()
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::super::chain::Head;
 use super::super::fold::Folded;
-use super::super::{JournalError, Record};
+use super::super::{JournalError, JournalReader, Record};
 use super::{DATABASE, row, schema};
 
 /// Records that are read at a time.
@@ -64,5 +64,11 @@ impl Reader {
             }
         }
         Ok((head, folded))
+    }
+}
+
+impl JournalReader for Reader {
+    fn read(&self, after: u64, limit: usize) -> Result<Vec<Record>, JournalError> {
+        Self::read(self, after, limit)
     }
 }

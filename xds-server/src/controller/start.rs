@@ -1,4 +1,4 @@
-//! What the writer does before it listens to anybody.
+//! The start of the engine: replay, configuration, first publication.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,20 +6,20 @@ use std::sync::Arc;
 use tokio::sync::{broadcast, watch};
 use tracing::{info, warn};
 
-use super::Writer;
+use super::engine::Engine;
 use crate::clock::SkewLog;
 use crate::controller::{CommandError, Origin, Parts, StartError, View};
 use crate::journal::{self, Record, Replayed};
 use tidegate_delivery::model::command::{Command, Refusal};
 
-impl Writer {
+impl Engine {
     /// Replays the journal, applies the configuration and publishes what follows.
-    pub(in crate::controller) fn start(
+    pub(super) fn start(
         parts: Parts,
         view: watch::Sender<Arc<View>>,
         records: broadcast::Sender<Record>,
     ) -> Result<Self, StartError> {
-        let mut writer = Self {
+        let mut engine = Self {
             journal: parts.journal,
             sidecars: parts.sidecars,
             counts: parts.counts,
@@ -33,12 +33,13 @@ impl Writer {
             skew: SkewLog::default(),
             halted: None,
             epochs: BTreeMap::new(),
+            progress: BTreeMap::new(),
             view,
             records,
         };
-        writer.replay()?;
+        engine.replay()?;
         let Parts { version, services, freeze_windows, .. } = parts;
-        match writer.configure(&Command::ApplyConfiguration { version, services, freeze_windows }) {
+        match engine.configure(&Command::ApplyConfiguration { version, services, freeze_windows }) {
             // It was refused while the server ran, or was written while it did not. Either way the
             // release must go on, under the services that it began with.
             Err(StartError::Configuration(CommandError::Refused(
@@ -47,18 +48,24 @@ impl Writer {
             other => other?,
         }
         if let Some(flags) = parts.flags
-            && writer.state.flags.is_empty()
-            && writer.state.evaluators.is_empty()
+            && engine.state.flags.is_empty()
+            && engine.state.evaluators.is_empty()
         {
-            writer.configure(&Command::ReplaceFlags(flags))?;
+            engine.configure(&Command::ReplaceFlags(flags))?;
         }
-        writer.serial = writer.sidecars.publish(&writer.mesh, &writer.state);
-        for release in Arc::clone(&writer.state).running() {
-            writer.begin_epoch(&release.id);
+        engine.serial = engine.sidecars.publish(&engine.mesh, &engine.state);
+        for release in Arc::clone(&engine.state).running() {
+            engine.begin_epoch(&release.id);
         }
-        let now = writer.clock.now();
-        writer.show(now);
-        Ok(writer)
+        // Decides nothing before the caller begins: an evaluation for the view alone.
+        let (state, now) = (Arc::clone(&engine.state), engine.clock.now());
+        for team in state.teams() {
+            let (_, progress) = engine.evaluate(&state, &team, now);
+            let ids = team.into_iter().map(|(_, release)| release.id.clone());
+            engine.progress.extend(ids.zip(progress));
+        }
+        engine.show();
+        Ok(engine)
     }
 
     fn replay(&mut self) -> Result<(), StartError> {
