@@ -199,6 +199,12 @@ impl ReleaseId {
     pub fn of(service: &ServiceName, number: u64) -> Result<Self, NameError> {
         format!("{service}.{number}").parse()
     }
+
+    /// The name of the service that is released: all before the number.
+    #[must_use]
+    pub fn service(&self) -> &str {
+        self.0.rsplit_once('.').map_or(&*self.0, |(service, _)| service)
+    }
 }
 
 #[cfg(test)]

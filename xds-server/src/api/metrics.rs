@@ -216,7 +216,7 @@ impl Tally {
 fn rollback(event: &Event) -> Option<OfCause> {
     let (service, cause) = match event {
         Event::RolledBack { id, cause } => {
-            let (service, _) = id.as_str().rsplit_once('.')?;
+            let service = id.service();
             (service.to_owned(), label(cause))
         }
         Event::StableRestored { service, cause, .. } => (service.to_string(), label(cause)),

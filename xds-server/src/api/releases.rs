@@ -36,7 +36,7 @@ async fn show(
 
 fn find<'a>(view: &'a View, id: &str) -> Result<(&'a ServiceState, &'a Release), Problem> {
     let services = view.state.services.values();
-    let mut releases = services.filter_map(|it| Some((it, it.release.as_ref()?)));
+    let mut releases = services.filter_map(|it| Some((&**it, it.release.as_ref()?)));
     releases.find(|(_, release)| release.id.as_str() == id).ok_or_else(|| {
         Problem::new(
             StatusCode::NOT_FOUND,

@@ -133,7 +133,7 @@ pub(super) fn commit(id: Option<String>, at: Option<Timestamp>) -> Option<Commit
 }
 
 pub(super) fn find<'a>(view: &'a View, service: &str) -> Result<&'a ServiceState, Problem> {
-    view.state.services.get(service).ok_or_else(|| {
+    view.state.services.get(service).map(|it| &**it).ok_or_else(|| {
         let known: Vec<&str> = view.state.services.keys().map(ServiceName::as_str).collect();
         let known = known.join(", ");
         let service = service.chars().take(tidegate_delivery::names::MAX_LEN).collect();

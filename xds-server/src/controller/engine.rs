@@ -202,10 +202,14 @@ impl Engine {
                 if self.halted.take().is_some() {
                     info!("the journal can be written again");
                 }
+                // The mesh counts as a change: a configuration of other listeners changes no service.
+                let changed = mesh.is_some() || records.iter().any(changes_resources);
                 if let Some(mesh) = mesh {
                     self.mesh = mesh;
                 }
-                self.serial = self.sidecars.publish(&self.mesh, &self.state);
+                if changed {
+                    self.serial = self.sidecars.publish(&self.mesh, &self.state);
+                }
                 records.into_iter().for_each(|record| self.announce(record));
                 self.keep(at);
                 Ok(())
@@ -337,4 +341,8 @@ impl Engine {
             changed
         });
     }
+}
+
+fn changes_resources(record: &Record) -> bool {
+    record.event.event().changes_resources()
 }

@@ -11,6 +11,7 @@ mod message;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -59,7 +60,7 @@ struct Wanted {
 }
 
 fn wanted(state: &State) -> BTreeMap<ServiceName, Wanted> {
-    let of = |(name, service): (&ServiceName, &ServiceState)| {
+    let of = |(name, service): (&ServiceName, &Arc<ServiceState>)| {
         let wanted = Wanted {
             dns: service.spec.dns.clone()?,
             records: service.desired_records(),

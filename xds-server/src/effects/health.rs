@@ -67,7 +67,7 @@ pub async fn run(controller: Handle, interval: Interval) -> Result<(), reqwest::
 
 /// The candidates that are to be looked at.
 fn wanted(state: &State) -> BTreeMap<ReleaseId, Patient> {
-    state.services.values().filter_map(Patient::of).collect()
+    state.services.values().filter_map(|service| Patient::of(service)).collect()
 }
 
 /// One candidate, and how it is asked.

@@ -76,7 +76,7 @@ impl Figures {
 
     /// Changes the history of a release's service, if that release is its newest.
     fn change(&mut self, id: &ReleaseId, change: impl FnOnce(&mut History)) {
-        let service = id.as_str().rsplit_once('.').map(|(service, _)| service);
+        let service = Some(id.service());
         let Some(history) = service.and_then(|service| self.services.get_mut(service)) else {
             return;
         };

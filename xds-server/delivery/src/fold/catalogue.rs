@@ -2,6 +2,7 @@
 //! an unedited line does not: it must not undo a deployment or a release.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::model::catalogue::{Environment, Environments, ServiceSpec, VersionSpec};
 use crate::model::misfit::Misfit;
@@ -22,7 +23,9 @@ impl State {
                 return Err(Misfit::NoVersion(spec.stable.clone()));
             }
             match self.services.get_mut(&spec.name) {
-                Some(service) => redeclare(service, self.declared.get(&spec.name), spec),
+                Some(service) => {
+                    redeclare(Arc::make_mut(service), self.declared.get(&spec.name), spec)
+                }
                 None => self.introduce(spec),
             }
         }
@@ -46,7 +49,7 @@ impl State {
     fn introduce(&mut self, spec: &ServiceSpec) {
         let mut service = ServiceState::new(spec.clone());
         service.releases = self.retired.remove(&spec.name).unwrap_or(0);
-        self.services.insert(spec.name.clone(), service);
+        self.services.insert(spec.name.clone(), Arc::new(service));
     }
 }
 

@@ -11,6 +11,7 @@ mod release;
 use crate::model::misfit::FoldError;
 use crate::model::misfit::Misfit;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -152,15 +153,14 @@ impl State {
     }
 
     fn service_mut(&mut self, name: &ServiceName) -> Result<&mut ServiceState, Misfit> {
-        self.services.get_mut(name).ok_or_else(|| Misfit::NoService(name.clone()))
+        let service = self.services.get_mut(name);
+        service.map(Arc::make_mut).ok_or_else(|| Misfit::NoService(name.clone()))
     }
 
     /// The service that a release was of, be it the newest or not.
     fn calling_service_mut(&mut self, id: &ReleaseId) -> Result<&mut ServiceState, Misfit> {
-        let service = id.as_str().rsplit_once('.').map(|(service, _)| service);
-        service
-            .and_then(|service| self.services.get_mut(service))
-            .ok_or_else(|| Misfit::NoRelease(id.clone()))
+        let service = self.services.get_mut(id.service());
+        service.map(Arc::make_mut).ok_or_else(|| Misfit::NoRelease(id.clone()))
     }
 
     /// The service whose newest release this is, if it runs.

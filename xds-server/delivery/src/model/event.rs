@@ -302,6 +302,37 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Whether the event can change an xDS resource. The state after any other event has the same resources as before.
+    #[must_use]
+    pub const fn changes_resources(&self) -> bool {
+        !matches!(
+            self,
+            Self::ConfigurationApplied { .. }
+                | Self::HealthChanged { .. }
+                | Self::GroupStarted { .. }
+                | Self::SmokeTestsPassed { .. }
+                | Self::StepConverged { .. }
+                | Self::Paused { .. }
+                | Self::Resumed { .. }
+                | Self::AlertRaised { .. }
+                | Self::AlertCleared { .. }
+                | Self::Held { .. }
+                | Self::Approved { .. }
+                | Self::CheckReported { .. }
+                | Self::SignalRaised { .. }
+                | Self::SignalCleared { .. }
+                | Self::FreezeWindowsApplied { .. }
+                | Self::DeploymentsFrozen { .. }
+                | Self::DeploymentsUnfrozen { .. }
+                | Self::HookSucceeded { .. }
+                | Self::HookFailed { .. }
+                | Self::DnsUpdated { .. }
+                | Self::DnsFailed { .. }
+        )
+    }
+}
+
 const fn by_an_operator() -> RollbackCause {
     RollbackCause::Operator
 }

@@ -1,6 +1,7 @@
 //! The state of everything, as the fold over the journal.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,8 +20,8 @@ use crate::units::{Ppm, Timestamp};
 /// All that was decided, up to one record of the journal.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct State {
-    /// By name.
-    pub services: BTreeMap<ServiceName, ServiceState>,
+    /// By name. Shared with earlier states: a service that an event does not touch is not copied.
+    pub services: BTreeMap<ServiceName, Arc<ServiceState>>,
     /// The flags, in flagd's format, by key.
     pub flags: BTreeMap<String, serde_json::Value>,
     /// flagd's `$evaluators`: rules that flags share.
@@ -51,10 +52,8 @@ impl State {
     /// The service whose newest release this is.
     #[must_use]
     pub fn service_of(&self, id: &ReleaseId) -> Option<&ServiceState> {
-        let (service, _) = id.as_str().rsplit_once('.')?;
-        self.services
-            .get(service)
-            .filter(|service| service.release.as_ref().is_some_and(|it| it.id == *id))
+        let service = self.services.get(id.service())?;
+        service.release.as_ref().is_some_and(|it| it.id == *id).then_some(service)
     }
 
     /// A release, if it is the newest of its service.
@@ -65,7 +64,7 @@ impl State {
 
     /// The releases that run now.
     pub fn running(&self) -> impl Iterator<Item = &Release> {
-        self.services.values().filter_map(ServiceState::running)
+        self.services.values().filter_map(|service| service.running())
     }
 }
 

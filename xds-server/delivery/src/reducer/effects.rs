@@ -18,7 +18,7 @@ pub(super) fn hook_ended(
     attempts: u32,
     result: &Result<(), String>,
 ) -> Result<Decision, Refusal> {
-    let teller = id.as_str().rsplit_once('.').and_then(|(service, _)| state.services.get(service));
+    let teller = state.services.get(id.service());
     let service = teller.ok_or_else(|| Refusal::UnknownRelease(id.to_string()))?;
     if service.due_call(id, hook).is_none() {
         return Ok(unchanged(Some(id), format!("release `{id}` has not to tell hook `{hook}`")));

@@ -93,7 +93,8 @@ pub fn decide_command(
 }
 
 fn find<'a>(state: &'a State, name: &ServiceName) -> Result<&'a ServiceState, Refusal> {
-    state.services.get(name).ok_or_else(|| Refusal::UnknownService {
+    let service = state.services.get(name).map(|service| &**service);
+    service.ok_or_else(|| Refusal::UnknownService {
         service: name.to_string(),
         known: list(state.services.keys()),
     })

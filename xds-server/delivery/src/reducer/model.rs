@@ -239,7 +239,7 @@ impl Model {
     fn check_dns(&mut self, service: &str, well: bool) {
         // What is confirmed is told again only when it had to be repaired.
         let state = self.state.services.get(service).filter(|it| it.dns_update_pending());
-        if let Some(records) = state.and_then(ServiceState::desired_records) {
+        if let Some(records) = state.and_then(|service| service.desired_records()) {
             let result = if well { Ok(records) } else { Err("no connection".to_owned()) };
             self.ask("dns", &Command::DnsChecked { service: name(service), result });
         }

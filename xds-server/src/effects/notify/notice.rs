@@ -150,7 +150,7 @@ fn service_of(event: &Event) -> Option<ServiceName> {
         Event::DeploymentsFrozen { service, .. } | Event::DeploymentsUnfrozen { service } => {
             service.clone()
         }
-        _ => event.release()?.as_str().rsplit_once('.')?.0.parse().ok(),
+        _ => event.release()?.service().parse().ok(),
     }
 }
 

@@ -21,7 +21,6 @@ use crate::controller::{CommandError, View};
 use crate::effects::outbound::{Post, PostError};
 use crate::effects::secret;
 use tidegate_delivery::model::event::Event;
-use tidegate_delivery::model::state::ServiceState;
 use tidegate_delivery::names::ReleaseId;
 
 /// Records that are read at a time.
@@ -131,7 +130,7 @@ impl Teller {
     /// What sidecars refuse is in no record: it is seen, not decided.
     async fn look_at_sidecars(&mut self, view: &View) {
         self.refused.retain(|release| view.progress.contains_key(release));
-        for release in view.state.services.values().filter_map(ServiceState::running) {
+        for release in view.state.running() {
             let Some(progress) = view.progress.get(&release.id) else { continue };
             let seen = &progress.observation.convergence;
             let changed = if seen.refusing > 0 {

@@ -1,31 +1,60 @@
 //! State and mesh in, versioned snapshots out.
+//!
+//! The cache keeps what it built from each service, and the `Arc` of the service's state that it built it from. An update
+//! rebuilds the services whose `Arc` is another one, and of each fleet only the kinds of resources that those changed.
+//! All else is carried over, so the cost of a publication follows what an event touched, not the size of the mesh.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::build::build;
-use super::{FleetSnapshot, Name, Resource, SnapshotSet};
-use crate::kind::Kind;
-use crate::mesh::Mesh;
-use tidegate_delivery::model::state::State;
+use serde_json::Value;
 
-/// Builds the snapshot of each state and shares with it every resource whose content has not changed.
+use super::service::{Changes, ServiceResources};
+use super::snapshot::Collection;
+use super::{FleetSnapshot, Resource, SnapshotSet, extension, listener, names, preview, route};
+use crate::kind::Kind;
+use crate::mesh::{Fleet, Mesh, Purpose};
+use tidegate_delivery::model::state::State;
+use tidegate_delivery::names::ServiceName;
+
+/// Builds the snapshots of each state, and shares with them every resource whose content has not changed.
 ///
 /// The cache holds a snapshot from its creation on: a sidecar that reconnects to a control plane without one would lose
 /// all of its resources.
 #[derive(Debug)]
 pub struct SnapshotCache {
     latest: Arc<SnapshotSet>,
-    /// Every resource of the latest snapshots, shared with the next.
-    known: HashMap<(Kind, Name, Box<str>), Arc<Resource>>,
+    mesh: Mesh,
+    services: BTreeMap<ServiceName, ServiceResources>,
+    /// The flags of the latest state.
+    flags: BTreeMap<String, Value>,
+    evaluators: serde_json::Map<String, Value>,
+    /// Services built since the cache was created.
+    #[cfg(test)]
+    pub(super) built: usize,
+}
+
+/// What differs from the latest snapshots.
+struct Difference {
+    /// The mesh is another one, so that nothing is carried over.
+    mesh: bool,
+    flags: bool,
+    services: BTreeMap<ServiceName, Changes>,
 }
 
 impl SnapshotCache {
     /// A cache that holds the snapshot of a first state.
     #[must_use]
     pub fn new(mesh: &Mesh, state: &State) -> Self {
-        let latest = Arc::new(SnapshotSet::new(0, []));
-        let mut cache = Self { latest, known: HashMap::new() };
+        let mut cache = Self {
+            latest: Arc::new(SnapshotSet::new(0, [])),
+            mesh: Mesh::new(String::new(), Vec::new()),
+            services: BTreeMap::new(),
+            flags: BTreeMap::new(),
+            evaluators: serde_json::Map::new(),
+            #[cfg(test)]
+            built: 0,
+        };
         cache.update(mesh, state);
         cache
     }
@@ -39,40 +68,165 @@ impl SnapshotCache {
     /// Builds the snapshots of a state. Returns whether they differ from the latest; if not, those stay, with their
     /// serial.
     pub fn update(&mut self, mesh: &Mesh, state: &State) -> bool {
-        let previous = Arc::clone(&self.latest);
-        let serial = previous.serial() + 1;
-        let mut known = HashMap::new();
-        let mut snapshots = Vec::with_capacity(mesh.fleets.len());
-        for fleet in &mesh.fleets {
-            let (resources, config) =
-                build(mesh, fleet, state, |resource| share(&self.known, &mut known, resource));
-            let before = previous.fleet(fleet.name.as_str()).map(|before| &**before);
-            let snapshot = FleetSnapshot::new(fleet.name.clone(), serial, &resources, before);
-            snapshots.push(snapshot.with_filter_config(config));
+        let difference = self.difference(mesh, state);
+        let first = self.latest.serial() == 0;
+        if !first && !difference.mesh && !difference.flags && difference.services.is_empty() {
+            return false;
         }
-        self.known = known;
+        let serial = self.latest.serial() + 1;
+        let previous = Arc::clone(&self.latest);
+        let snapshots: Vec<_> = mesh
+            .fleets
+            .iter()
+            .map(|fleet| {
+                let before = previous.fleet(fleet.name.as_str()).map(|before| &**before);
+                self.fleet(fleet, state, serial, before, &difference)
+            })
+            .collect();
         let is_same = |snapshot: &FleetSnapshot| {
             previous
                 .fleet(snapshot.fleet().as_str())
                 .is_some_and(|before| snapshot.shares_all_with(before))
         };
         let same_fleets = previous.len() == snapshots.len();
-        if previous.serial() > 0 && same_fleets && snapshots.iter().all(is_same) {
+        if !first && same_fleets && snapshots.iter().all(is_same) {
             return false;
         }
         self.latest = Arc::new(SnapshotSet::new(serial, snapshots));
         true
     }
+
+    /// Takes the state in and rebuilds the services that it changed.
+    fn difference(&mut self, mesh: &Mesh, state: &State) -> Difference {
+        let mesh_changed = self.mesh != *mesh;
+        if mesh_changed {
+            self.mesh = mesh.clone();
+        }
+        let flags = self.flags != state.flags || self.evaluators != state.evaluators;
+        if flags {
+            self.flags.clone_from(&state.flags);
+            self.evaluators.clone_from(&state.evaluators);
+        }
+        let mut services = BTreeMap::new();
+        let gone: Vec<_> =
+            self.services.keys().filter(|it| !state.services.contains_key(*it)).cloned().collect();
+        for name in gone {
+            self.services.remove(&name);
+            services.insert(name, Changes::ALL);
+        }
+        for (name, service) in &state.services {
+            let before = self.services.get(name);
+            if before.is_some_and(|it| Arc::ptr_eq(&it.state, service)) && !mesh_changed {
+                continue;
+            }
+            #[cfg(test)]
+            {
+                self.built += 1;
+            }
+            let built = ServiceResources::build(name, service, &mesh.preview_key, before);
+            let changes = before.map_or(Changes::ALL, |before| built.changes_since(before));
+            if changes != Changes::default() {
+                services.insert(name.clone(), changes);
+            }
+            self.services.insert(name.clone(), built);
+        }
+        Difference { mesh: mesh_changed, flags, services }
+    }
+
+    fn fleet(
+        &self,
+        fleet: &Fleet,
+        state: &State,
+        serial: u64,
+        before: Option<&FleetSnapshot>,
+        difference: &Difference,
+    ) -> FleetSnapshot {
+        let touched = difference.services.iter().filter(|(name, _)| serves(fleet, name));
+        let touched = touched.fold(Changes::default(), |all, (_, changes)| all.or(*changes));
+        let (before, changes) = match before {
+            Some(before) if !difference.mesh => (before.at_serial(serial), touched),
+            Some(before) => (before.at_serial(serial), Changes::ALL),
+            None => {
+                let empty = FleetSnapshot::new(fleet.name.clone(), serial, &[], None);
+                (empty, Changes::ALL)
+            }
+        };
+        let services: Vec<_> =
+            self.services.iter().filter(|(name, _)| serves(fleet, name)).collect();
+        let mut snapshot = before;
+        let put = |snapshot: FleetSnapshot, kind, resources: Vec<Arc<Resource>>| {
+            let next = Collection::next(Some(snapshot.collection(kind)), resources.into_iter());
+            snapshot.with(kind, next)
+        };
+        if changes.clusters {
+            let all = services.iter().flat_map(|(_, it)| &it.clusters).cloned().collect();
+            snapshot = put(snapshot, Kind::Cluster, all);
+        }
+        if changes.endpoints {
+            let all = services.iter().flat_map(|(_, it)| &it.endpoints).cloned().collect();
+            snapshot = put(snapshot, Kind::Endpoint, all);
+        }
+        if changes.routes {
+            snapshot = put(snapshot, Kind::Route, routes(fleet, &services));
+        }
+        // API listeners follow the set of services.
+        if difference.mesh || changes == Changes::ALL {
+            snapshot = put(snapshot, Kind::Listener, listeners(fleet, &services));
+        }
+        if changes.filter || difference.flags || snapshot.filter_config().is_none() {
+            let known: BTreeSet<_> = services.iter().map(|(name, _)| name.as_str()).collect();
+            let flags = extension::routing_flags(|service| known.contains(service), state);
+            let of_services = services.iter().map(|(_, it)| it.filter.clone()).collect();
+            let config = extension::config(&fleet.name, of_services, flags);
+            let same = snapshot.filter_config().is_some_and(|known| **known == config);
+            if !same || difference.mesh {
+                let resource = Arc::new(extension::filter(&self.mesh, &config));
+                snapshot = put(snapshot, Kind::Extension, vec![resource]);
+                snapshot = snapshot.with_filter_config(Arc::new(config));
+            }
+        }
+        snapshot
+    }
 }
 
-/// The resource itself, or the one with the same content that is known already.
-fn share(
-    before: &HashMap<(Kind, Name, Box<str>), Arc<Resource>>,
-    now: &mut HashMap<(Kind, Name, Box<str>), Arc<Resource>>,
-    resource: Resource,
-) -> Arc<Resource> {
-    let key = (resource.kind(), Arc::clone(resource.name()), resource.version().into());
-    let shared = before.get(&key).cloned();
-    let entry = now.entry(key);
-    Arc::clone(entry.or_insert_with(|| shared.unwrap_or_else(|| Arc::new(resource))))
+type Service<'a> = (&'a ServiceName, &'a ServiceResources);
+
+/// The route configurations of the fleet's listeners, and one for each service.
+fn routes(fleet: &Fleet, services: &[Service<'_>]) -> Vec<Arc<Resource>> {
+    let mut all = Vec::with_capacity(services.len() + fleet.listeners.len());
+    for (_, service) in services {
+        all.push(Arc::clone(&service.routes));
+        // Listeners of ours belong to Envoys, which have no use for these.
+        if fleet.listeners.is_empty() {
+            all.push(Arc::clone(&service.grpc_routes));
+        }
+    }
+    for listener in &fleet.listeners {
+        let included = services.iter().filter(|(name, _)| listener.services.include(name));
+        let name = names::listener_routes(&fleet.name, &listener.name);
+        all.push(Arc::new(match listener.purpose {
+            Purpose::Traffic => {
+                route::of_listener(&name, included.map(|(_, it)| it.virtual_host.clone()).collect())
+            }
+            Purpose::Preview => {
+                preview::routes(&name, included.map(|(_, it)| it.preview.clone()).collect())
+            }
+        }));
+    }
+    all
+}
+
+/// The fleet's own listeners; where it has none, an API listener for each service.
+fn listeners(fleet: &Fleet, services: &[Service<'_>]) -> Vec<Arc<Resource>> {
+    if fleet.listeners.is_empty() {
+        return services.iter().map(|(_, service)| Arc::clone(&service.api_listener)).collect();
+    }
+    let own = fleet.listeners.iter().map(|it| Arc::new(listener::listener(&fleet.name, it)));
+    own.collect()
+}
+
+/// Whether a fleet routes to a service. It gets the resources of no others.
+fn serves(fleet: &Fleet, service: &ServiceName) -> bool {
+    let mut listeners = fleet.listeners.iter();
+    fleet.listeners.is_empty() || listeners.any(|listener| listener.services.include(service))
 }

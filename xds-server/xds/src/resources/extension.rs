@@ -11,14 +11,13 @@ use tidegate_proto::envoy::envoy::extensions::filters::http::wasm::v3::Wasm;
 use tidegate_proto::envoy::envoy::extensions::wasm::v3 as wasm;
 use tidegate_proto::envoy::google::protobuf::StringValue;
 
-use super::build::Service;
 use super::resource::hex;
 use super::{Resource, names, pack};
 use crate::kind::Kind;
 use crate::mesh::Mesh;
 use tidegate_delivery::judge::guardrails::BusinessMetric;
-use tidegate_delivery::model::state::State;
-use tidegate_delivery::names::FleetName;
+use tidegate_delivery::model::state::{ServiceState, State};
+use tidegate_delivery::names::{FleetName, ServiceName};
 
 /// The filter's resource. It always exists: taking it from a listener that names it would fail
 /// that listener's requests.
@@ -50,26 +49,31 @@ pub(super) fn filter(mesh: &Mesh, config: &FilterConfig) -> Resource {
     Resource::encode(Kind::Extension, names::FILTER, &message, Vec::new())
 }
 
-/// What the filter is told. Its version is the hash of the rest, so that a report says by it
-/// exactly what the filter knew.
-pub(super) fn config(fleet: &FleetName, services: &[Service<'_>], state: &State) -> FilterConfig {
-    let busy = services.iter().any(|(_, service)| service.running().is_some());
+/// The filter's configuration. Its version is the hash of the rest, by which a report names the configuration that the
+/// filter counted under.
+pub(super) fn config(
+    fleet: &FleetName,
+    services: Vec<ServiceConfig>,
+    flags: Value,
+) -> FilterConfig {
+    let releasing = services.iter().any(|service| !service.release.is_empty());
     let mut config = FilterConfig {
         version: String::new(),
         fleet: fleet.to_string(),
         report: ReportConfig {
             cluster: names::CONTROL_PLANE_CLUSTER.to_owned(),
-            interval_ms: if busy { INTERVAL_RELEASING_MS } else { INTERVAL_IDLE_MS },
+            interval_ms: if releasing { INTERVAL_RELEASING_MS } else { INTERVAL_IDLE_MS },
         },
         standalone: false,
-        services: services.iter().map(|service| of_service(*service)).collect(),
-        flags: routing_flags(services, state),
+        services,
+        flags,
     };
     config.version = hex(&Sha256::digest(json!(config).to_string())).into();
     config
 }
 
-fn of_service((name, service): Service<'_>) -> ServiceConfig {
+/// The part of the filter's configuration that describes one service.
+pub(super) fn service(name: &ServiceName, service: &ServiceState) -> ServiceConfig {
     // The salt changes only when the next release starts, at 0 %: nobody is moved by it.
     let salt = service.release.as_ref().map_or(name.as_str(), |release| release.id.as_str());
     ServiceConfig {
@@ -88,14 +92,11 @@ fn rule(metric: &BusinessMetric) -> BusinessRule {
     BusinessRule { name: metric.name.to_string(), of: metric.of.clone(), good: metric.good.clone() }
 }
 
-/// The flags whose `metadata.service` names one of the services. Others are evaluated elsewhere,
-/// and a sidecar need not hear of them.
-fn routing_flags(services: &[Service<'_>], state: &State) -> Value {
+/// The flags whose `metadata.service` names a service of the fleet. Sidecars evaluate no others.
+pub(super) fn routing_flags(serves: impl Fn(&str) -> bool, state: &State) -> Value {
     let routes = |flag: &Value| {
         let service = flag.get("metadata").and_then(|meta| meta.get("service"));
-        service
-            .and_then(Value::as_str)
-            .is_some_and(|service| services.iter().any(|(name, _)| name.as_str() == service))
+        service.and_then(Value::as_str).is_some_and(&serves)
     };
     let flags: Map<String, Value> = state
         .flags

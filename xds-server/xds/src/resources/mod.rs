@@ -3,7 +3,6 @@
 //! Everything here is a pure function of the state and the mesh's configuration. The
 //! [`SnapshotCache`] runs it.
 
-mod build;
 mod cache;
 mod cluster;
 mod endpoint;
@@ -15,6 +14,7 @@ mod part;
 mod preview;
 mod resource;
 mod route;
+mod service;
 mod snapshot;
 #[cfg(test)]
 mod tests;

@@ -5,29 +5,30 @@ use tidegate_core::config::VERSION_HEADER;
 use tidegate_proto::envoy::envoy::config::core::v3 as core;
 use tidegate_proto::envoy::envoy::config::route::v3 as envoy;
 
-use super::build::Service;
 use super::names::PREVIEW_HEADER;
 use super::route::{answer, exactly, header, route, to_cluster};
 use super::{Need, Part, Resource, names};
 use crate::kind::Kind;
 use crate::mesh::PreviewKey;
+use tidegate_delivery::model::state::ServiceState;
+use tidegate_delivery::names::ServiceName;
 
 /// What the answer says in [`PREVIEW_HEADER`] where the sidecar has no such version: it may still come.
 pub const NOT_HERE: &str = "no-such-version";
 
-/// The routes of a preview listener.
-pub(super) fn routes(name: &str, services: &[Service<'_>], key: &PreviewKey) -> Resource {
+/// The routes of a preview listener: the virtual hosts of its services.
+pub(super) fn routes(name: &str, virtual_hosts: Vec<Part>) -> Resource {
     let head = envoy::RouteConfiguration {
         name: name.to_owned(),
         ignore_port_in_host_matching: true,
         request_headers_to_remove: vec![PREVIEW_HEADER.to_owned()],
         ..Default::default()
     };
-    let parts = services.iter().map(|service| part(*service, key)).collect();
-    Resource::assemble(Kind::Route, name, &head, parts)
+    Resource::assemble(Kind::Route, name, &head, virtual_hosts)
 }
 
-fn part((name, service): Service<'_>, key: &PreviewKey) -> Part {
+/// A service's virtual host in preview listeners.
+pub(super) fn virtual_host(name: &ServiceName, service: &ServiceState, key: &PreviewKey) -> Part {
     let has_key = || header(PREVIEW_HEADER, exactly(key.secret()));
     let mut routes = Vec::new();
     // Without a key there is none to have.

@@ -11,7 +11,6 @@ use tidegate_proto::envoy::envoy::config::core::v3 as core;
 use tidegate_proto::envoy::envoy::config::route::v3 as envoy;
 use tidegate_proto::envoy::envoy::r#type::matcher::v3 as matcher;
 
-use super::build::Service;
 use super::{Name, Need, Part, Resource, names, number, seconds};
 use crate::kind::Kind;
 use tidegate_delivery::model::state::ServiceState;
@@ -35,32 +34,35 @@ enum Listener {
     Grpc,
 }
 
-/// The routes of a listener of ours.
-pub(super) fn of_listener(name: &str, services: &[Service<'_>]) -> Resource {
-    routes(name, services, Listener::Ours)
+/// The routes of a listener of ours: the virtual hosts of its services.
+pub(super) fn of_listener(name: &str, virtual_hosts: Vec<Part>) -> Resource {
+    assemble(name, virtual_hosts)
+}
+
+/// A service's virtual host in listeners of ours.
+pub(super) fn virtual_host(name: &ServiceName, service: &ServiceState) -> Part {
+    part(name, service, Listener::Ours)
 }
 
 /// One service's routes, for meshes that bring their own listeners.
 pub(super) fn of_service(name: &ServiceName, service: &ServiceState) -> Resource {
-    let routes_name = names::service_routes(name);
-    routes(&routes_name, &[(name, service)], Listener::Foreign)
+    assemble(&names::service_routes(name), vec![part(name, service, Listener::Foreign)])
 }
 
 /// One service's routes, for gRPC clients.
 pub(super) fn of_grpc(name: &ServiceName, service: &ServiceState) -> Resource {
-    routes(&names::grpc_routes(name), &[(name, service)], Listener::Grpc)
+    assemble(&names::grpc_routes(name), vec![part(name, service, Listener::Grpc)])
 }
 
-fn routes(name: &str, services: &[Service<'_>], listener: Listener) -> Resource {
+fn assemble(name: &str, virtual_hosts: Vec<Part>) -> Resource {
     let head = envoy::RouteConfiguration {
         name: name.to_owned(),
         ignore_port_in_host_matching: true,
         ..Default::default()
     };
-    // A service's virtual host is a part of its own: what one service waits for, such as a new
-    // version's cluster that warms slowly, must not hold back another's rollback.
-    let parts = services.iter().map(|(service, state)| part(service, state, listener)).collect();
-    Resource::assemble(Kind::Route, name, &head, parts)
+    // Each virtual host is a part of its own: a cluster of one service that warms slowly does not delay the rollback of
+    // another.
+    Resource::assemble(Kind::Route, name, &head, virtual_hosts)
 }
 
 fn part(service: &ServiceName, state: &ServiceState, listener: Listener) -> Part {

@@ -17,6 +17,20 @@ pub struct Collection {
 }
 
 impl Collection {
+    /// A collection that shares with the previous one each resource of the same content; that one itself if all are.
+    pub(super) fn next(
+        previous: Option<&Arc<Self>>,
+        resources: impl Iterator<Item = Arc<Resource>>,
+    ) -> Arc<Self> {
+        let known = |resource: &Arc<Resource>| {
+            let known = previous?.get(resource.name())?;
+            (known.version() == resource.version()).then(|| Arc::clone(known))
+        };
+        let collection = Self::new(resources.map(|it| known(&it).unwrap_or(it)));
+        let same = previous.filter(|previous| previous.version == collection.version);
+        same.map_or_else(|| Arc::new(collection), Arc::clone)
+    }
+
     fn new(resources: impl Iterator<Item = Arc<Resource>>) -> Self {
         let by_name: BTreeMap<_, _> =
             resources.map(|resource| (Arc::clone(resource.name()), resource)).collect();
@@ -72,8 +86,8 @@ pub struct FleetSnapshot {
 }
 
 impl FleetSnapshot {
-    /// A snapshot of these resources. Collections that are the same in `previous` are shared with
-    /// it, so that a stream sees by one pointer that nothing changed.
+    /// A snapshot of these resources. Collections with the same content as in `previous` are shared with it, so that a
+    /// stream compares pointers to find that nothing changed.
     #[must_use]
     pub fn new(
         fleet: FleetName,
@@ -83,11 +97,7 @@ impl FleetSnapshot {
     ) -> Self {
         let collect = |kind: Kind| {
             let of_kind = resources.iter().filter(|resource| resource.kind() == kind);
-            let collection = Collection::new(of_kind.cloned());
-            previous
-                .map(|previous| previous.collection(kind))
-                .filter(|known| known.version == collection.version)
-                .map_or_else(|| Arc::new(collection), Arc::clone)
+            Collection::next(previous.map(|it| it.collection(kind)), of_kind.cloned())
         };
         Self {
             fleet,
@@ -102,10 +112,38 @@ impl FleetSnapshot {
         }
     }
 
-    /// The same, for a fleet whose filters are told this.
+    /// The same resources, as of another publication.
+    pub(super) fn at_serial(&self, serial: u64) -> Self {
+        Self {
+            fleet: self.fleet.clone(),
+            serial,
+            clusters: Arc::clone(&self.clusters),
+            endpoints: Arc::clone(&self.endpoints),
+            listeners: Arc::clone(&self.listeners),
+            extensions: Arc::clone(&self.extensions),
+            routes: Arc::clone(&self.routes),
+            nothing: Arc::clone(&self.nothing),
+            filter_config: self.filter_config.clone(),
+        }
+    }
+
+    /// The same, with the collection of a kind replaced.
+    pub(super) fn with(mut self, kind: Kind, collection: Arc<Collection>) -> Self {
+        match kind {
+            Kind::Cluster => self.clusters = collection,
+            Kind::Endpoint => self.endpoints = collection,
+            Kind::Listener => self.listeners = collection,
+            Kind::Extension => self.extensions = collection,
+            Kind::Route => self.routes = collection,
+            Kind::ScopedRoute | Kind::VirtualHost | Kind::Secret | Kind::Runtime => {}
+        }
+        self
+    }
+
+    /// The same, with the filter's configuration beside the extension.
     #[must_use]
-    pub fn with_filter_config(self, config: FilterConfig) -> Self {
-        Self { filter_config: Some(Arc::new(config)), ..self }
+    pub(super) fn with_filter_config(self, config: Arc<FilterConfig>) -> Self {
+        Self { filter_config: Some(config), ..self }
     }
 
     /// What the fleet's filters are told.

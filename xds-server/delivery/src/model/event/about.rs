@@ -51,7 +51,7 @@ impl Event {
         match self.about() {
             About::Service(service) => Some(service.as_str()),
             // A release's id is that of its service and a number.
-            About::Release(id) => id.as_str().rsplit_once('.').map(|(service, _)| service),
+            About::Release(id) => Some(id.service()),
             About::Neither => None,
         }
     }

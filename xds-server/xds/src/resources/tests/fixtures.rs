@@ -1,5 +1,6 @@
 //! States in few words.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -91,7 +92,9 @@ pub(super) fn completed(mut service: ServiceState) -> ServiceState {
 pub(super) fn state(services: &[ServiceState]) -> State {
     let services = services.iter();
     State {
-        services: services.map(|service| (service.spec.name.clone(), service.clone())).collect(),
+        services: services
+            .map(|service| (service.spec.name.clone(), Arc::new(service.clone())))
+            .collect(),
         ..State::default()
     }
 }

@@ -175,3 +175,87 @@ proptest! {
         }
     }
 }
+
+/// A state that a sequence of updates can lead to: which of three services there are, their weights, and a flag.
+fn arbitrary_state() -> impl Strategy<Value = State> {
+    let service = |name: &'static str| {
+        proptest::option::of(prop_oneof![
+            Just(service(name, &["v1", "v2"], "v1")),
+            Just(service(name, &["v1", "v2", "v3"], "v2")),
+            (1..=100u32).prop_map(move |percent| {
+                releasing(service(name, &["v1", "v2"], "v1"), 1, "v2", Ppm::percent(percent))
+            }),
+        ])
+    };
+    let services = (service("order"), service("user"), service("cart"));
+    (services, any::<bool>()).prop_map(|((order, user, cart), flag)| {
+        let services: Vec<_> = [order, user, cart].into_iter().flatten().collect();
+        let mut state = state(&services);
+        if flag {
+            state.flags.insert("beta".to_owned(), routing_flag("order"));
+        }
+        state
+    })
+}
+
+/// Keeps the `Arc` of every service that two states have in common, as the fold does.
+fn share_services(before: &State, mut after: State) -> State {
+    for (name, service) in &mut after.services {
+        if let Some(known) = before.services.get(name).filter(|known| *known == service) {
+            *service = Arc::clone(known);
+        }
+    }
+    after
+}
+
+fn versions(cache: &SnapshotCache, fleet: &str) -> Vec<(Kind, String, Vec<String>)> {
+    let snapshot = cache.latest().fleet(fleet).unwrap();
+    let kinds = Kind::ALL.into_iter().map(|kind| {
+        let all = snapshot.collection(kind);
+        let each = all.names().map(|it| format!("{it} {}", all.get(it).unwrap().version()));
+        (kind, all.version().to_owned(), each.collect())
+    });
+    kinds.collect()
+}
+
+proptest! {
+    #[test]
+    fn an_update_leads_to_the_same_snapshot_as_a_new_cache(
+        states in proptest::collection::vec((arbitrary_state(), any::<bool>()), 1..8),
+    ) {
+        let meshes = [mesh(Services::All), mesh_without_listeners()];
+        let mut before = State::default();
+        let mut cache = SnapshotCache::new(&meshes[0], &before);
+        for (state, own_listeners) in states {
+            let mesh = &meshes[usize::from(own_listeners)];
+            let state = share_services(&before, state);
+            let differs = cache.update(mesh, &state);
+            let fresh = SnapshotCache::new(mesh, &state);
+            prop_assert_eq!(versions(&cache, "demo"), versions(&fresh, "demo"));
+            let config = |cache: &SnapshotCache| {
+                cache.latest().fleet("demo").unwrap().filter_config().cloned()
+            };
+            prop_assert_eq!(config(&cache), config(&fresh));
+            prop_assert!(differs || !cache.update(mesh, &state));
+            before = state;
+        }
+    }
+}
+
+#[test]
+fn an_update_builds_only_the_services_whose_state_changed() {
+    let services: Vec<_> =
+        (0..100).map(|n| service(&format!("s{n}"), &["v1", "v2"], "v1")).collect();
+    let first = state(&services);
+    let mut cache = publisher(&first);
+    assert_eq!(cache.built, 100);
+    let mut next = first.clone();
+    let moved = releasing(services[7].clone(), 1, "v2", Ppm::percent(5));
+    next.services.insert(moved.spec.name.clone(), Arc::new(moved));
+    assert!(cache.update(&mesh(Services::All), &next));
+    assert_eq!(cache.built, 101);
+    next.flags.insert("beta".to_owned(), routing_flag("s1"));
+    assert!(cache.update(&mesh(Services::All), &next));
+    assert!(!cache.update(&mesh(Services::All), &next));
+    assert_eq!(cache.built, 101);
+}

@@ -1,5 +1,6 @@
 //! Clusters, endpoints, listeners and the filter.
 
+use crate::resources::cache::SnapshotCache;
 use prost::Message as _;
 use serde_json::{Value, json};
 use tidegate_core::config::FilterConfig;
@@ -14,8 +15,7 @@ use tidegate_proto::envoy::google::protobuf::StringValue;
 
 use super::fixtures::*;
 use crate::kind::Kind;
-use crate::resources::build::build;
-use crate::resources::{CONTROL_PLANE_CLUSTER, Resource, cluster, endpoint, extension, listener};
+use crate::resources::{CONTROL_PLANE_CLUSTER, Resource, cluster, endpoint, listener};
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::names::Services;
 use tidegate_delivery::units::Ppm;
@@ -100,32 +100,28 @@ fn plugin(resource: &Resource) -> (wasm::PluginConfig, FilterConfig) {
 }
 
 fn filter_of(state: &State) -> FilterConfig {
-    let mesh = mesh(Services::All);
-    let services: Vec<_> = state.services.iter().collect();
-    let resource =
-        extension::filter(&mesh, &extension::config(&mesh.fleets[0].name, &services, state));
-    plugin(&resource).1
+    let cache = SnapshotCache::new(&mesh(Services::All), state);
+    let snapshot = cache.latest().fleet("demo").unwrap();
+    plugin(snapshot.collection(Kind::Extension).get("tidegate").unwrap()).1
 }
 
 /// Checklist line 37: the filter exists for every fleet, even one without services.
 #[test]
 fn there_is_always_a_filter() {
     for mesh in [mesh(Services::All), mesh_without_listeners()] {
-        let mut filters = 0;
-        build(&mesh, &mesh.fleets[0], &State::default(), |resource| {
-            filters += u32::from(&**resource.name() == "tidegate");
-            resource.into()
-        });
-        assert_eq!(filters, 1);
+        let cache = SnapshotCache::new(&mesh, &State::default());
+        let snapshot = cache.latest().fleet("demo").unwrap();
+        let extensions: Vec<_> = snapshot.collection(Kind::Extension).names().collect();
+        assert_eq!(extensions.len(), 1);
     }
 }
 
 #[test]
 fn the_filter_fails_open_and_knows_where_to_report() {
     let mesh = mesh(Services::All);
-    let resource =
-        extension::filter(&mesh, &extension::config(&mesh.fleets[0].name, &[], &State::default()));
-    let (plugin, config) = plugin(&resource);
+    let cache = SnapshotCache::new(&mesh, &State::default());
+    let snapshot = cache.latest().fleet("demo").unwrap();
+    let (plugin, config) = plugin(snapshot.collection(Kind::Extension).get("tidegate").unwrap());
     assert_eq!(plugin.failure_policy(), wasm::FailurePolicy::FailOpen);
     assert_eq!(config.report.cluster, CONTROL_PLANE_CLUSTER);
 }
@@ -193,9 +189,9 @@ fn only_routing_flags_of_its_services_reach_a_sidecar() {
 fn grpc_clients_find_a_listener_named_after_the_service() {
     let order = state(&[service("order", &["v1"], "v1")]);
     let listeners = |mesh: &crate::mesh::Mesh| {
-        let (all, _) = build(mesh, &mesh.fleets[0], &order, std::sync::Arc::new);
-        let of_kind = all.into_iter().filter(|resource| resource.kind() == Kind::Listener);
-        of_kind.collect::<Vec<_>>()
+        let cache = SnapshotCache::new(mesh, &order);
+        let listeners = cache.latest().fleet("demo").unwrap().collection(Kind::Listener);
+        listeners.names().map(|name| listeners.get(name).unwrap().clone()).collect::<Vec<_>>()
     };
     let ours = listeners(&mesh(Services::All));
     assert_eq!(ours.iter().map(|listener| &**listener.name()).collect::<Vec<_>>(), ["ingress"]);

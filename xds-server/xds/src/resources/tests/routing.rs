@@ -6,13 +6,24 @@ use tidegate_proto::envoy::envoy::config::route::v3 as envoy;
 
 use super::fixtures::*;
 use crate::mesh::PreviewKey;
-use crate::resources::route::{of_grpc, of_listener, of_service};
+use crate::resources::route::{self, of_grpc, of_service};
 use crate::resources::{Resource, preview};
 use tidegate_delivery::model::signals::ActiveSignal;
 use tidegate_delivery::model::state::ServiceState;
+use tidegate_delivery::names::ServiceName;
 use tidegate_delivery::units::{Ppm, Timestamp};
 
 /// One route in words: `MATCH -> TARGET`.
+/// The routes of a listener of ours for these services.
+fn of_listener(name: &str, services: &[(&ServiceName, &ServiceState)]) -> Resource {
+    let hosts = services.iter().map(|(name, service)| route::virtual_host(name, service));
+    route::of_listener(name, hosts.collect())
+}
+
+fn preview_routes(name: &ServiceName, service: &ServiceState, key: &PreviewKey) -> Resource {
+    preview::routes("demo/preview", vec![preview::virtual_host(name, service, key)])
+}
+
 fn words(route: &envoy::Route) -> String {
     use envoy::header_matcher::HeaderMatchSpecifier as Specifier;
     use envoy::route_action::ClusterSpecifier;
@@ -75,10 +86,10 @@ const PIN_V2: &str = r#"x-tidegate-version=Exact("v2") -> order/v2"#;
 fn a_preview_leads_whoever_has_the_key_to_the_version_that_he_names() {
     let order = service("order", &["v1", "v2"], "v1");
     let name = order.spec.name.clone();
-    let closed = preview::routes("demo/preview", &[(&name, &order)], &PreviewKey::default());
+    let closed = preview_routes(&name, &order, &PreviewKey::default());
     assert_eq!(in_words(&closed), [" -> 403"], "nobody has no key");
     let key = PreviewKey::new("secret".to_owned());
-    let open = preview::routes("demo/preview", &[(&name, &order)], &key);
+    let open = preview_routes(&name, &order, &key);
     let with_key = format!("x-tidegate-preview=Exact({:?})", key.secret());
     let expected = [
         format!("{with_key} {PIN_V1}"),

@@ -1,0 +1,111 @@
+//! All resources that follow from one service, built once for each of its states and shared by every fleet.
+
+use std::sync::Arc;
+
+use tidegate_core::config::ServiceConfig;
+
+use super::{Part, Resource, cluster, endpoint, extension, listener, preview, route};
+use crate::mesh::PreviewKey;
+use tidegate_delivery::model::state::ServiceState;
+use tidegate_delivery::names::ServiceName;
+
+/// The resources of one service, and the state that they were built from.
+#[derive(Debug)]
+pub(super) struct ServiceResources {
+    pub(super) state: Arc<ServiceState>,
+    pub(super) clusters: Vec<Arc<Resource>>,
+    pub(super) endpoints: Vec<Arc<Resource>>,
+    /// Its virtual host in listeners of ours.
+    pub(super) virtual_host: Part,
+    /// Its virtual host in preview listeners.
+    pub(super) preview: Part,
+    /// Its own route configuration, for meshes that bring their own listeners.
+    pub(super) routes: Arc<Resource>,
+    /// Its own route configuration for gRPC clients.
+    pub(super) grpc_routes: Arc<Resource>,
+    /// Its API listener, for gRPC clients.
+    pub(super) api_listener: Arc<Resource>,
+    /// Its part of the filter's configuration.
+    pub(super) filter: ServiceConfig,
+}
+
+/// What differs between two builds of the same service.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Changes {
+    pub(super) clusters: bool,
+    pub(super) endpoints: bool,
+    pub(super) routes: bool,
+    pub(super) filter: bool,
+}
+
+impl Changes {
+    pub(super) const ALL: Self =
+        Self { clusters: true, endpoints: true, routes: true, filter: true };
+
+    pub(super) const fn or(self, other: Self) -> Self {
+        Self {
+            clusters: self.clusters || other.clusters,
+            endpoints: self.endpoints || other.endpoints,
+            routes: self.routes || other.routes,
+            filter: self.filter || other.filter,
+        }
+    }
+}
+
+impl ServiceResources {
+    /// Builds the resources of a state. A resource whose content is that of `before` is the one of `before`.
+    pub(super) fn build(
+        name: &ServiceName,
+        state: &Arc<ServiceState>,
+        key: &PreviewKey,
+        before: Option<&Self>,
+    ) -> Self {
+        let mut clusters = Vec::new();
+        let mut endpoints = Vec::new();
+        for (version, spec) in &state.spec.versions {
+            let known = before.map_or(&[][..], |it| &it.clusters);
+            clusters.push(share(known, cluster::cluster(name, version, spec)));
+            let known = before.map_or(&[][..], |it| &it.endpoints);
+            let own = endpoint::endpoints(name, version, spec);
+            endpoints.extend(own.map(|resource| share(known, resource)));
+        }
+        let one = |known: Option<&Arc<Resource>>, resource| {
+            share(known.map_or(&[][..], std::slice::from_ref), resource)
+        };
+        Self {
+            state: Arc::clone(state),
+            clusters,
+            endpoints,
+            virtual_host: route::virtual_host(name, state),
+            preview: preview::virtual_host(name, state, key),
+            routes: one(before.map(|it| &it.routes), route::of_service(name, state)),
+            grpc_routes: one(before.map(|it| &it.grpc_routes), route::of_grpc(name, state)),
+            api_listener: one(before.map(|it| &it.api_listener), listener::api_listener(name)),
+            filter: extension::service(name, state),
+        }
+    }
+
+    /// What a fleet that has `before` must rebuild.
+    pub(super) fn changes_since(&self, before: &Self) -> Changes {
+        Changes {
+            clusters: !same(&self.clusters, &before.clusters),
+            endpoints: !same(&self.endpoints, &before.endpoints),
+            routes: self.virtual_host != before.virtual_host
+                || self.preview != before.preview
+                || !Arc::ptr_eq(&self.routes, &before.routes)
+                || !Arc::ptr_eq(&self.grpc_routes, &before.grpc_routes),
+            filter: self.filter != before.filter,
+        }
+    }
+}
+
+fn same(now: &[Arc<Resource>], before: &[Arc<Resource>]) -> bool {
+    now.len() == before.len()
+        && now.iter().zip(before).all(|(now, before)| Arc::ptr_eq(now, before))
+}
+
+/// The resource itself, or the known one with the same name and content.
+fn share(known: &[Arc<Resource>], resource: Resource) -> Arc<Resource> {
+    let same = known.iter().find(|it| ***it == resource);
+    same.map_or_else(|| Arc::new(resource), Arc::clone)
+}
