@@ -41,7 +41,7 @@ async fn world(bind: &Bind, ttl: &str) -> Result<World> {
 }
 
 fn waits_for(service: &Value, words: &str) -> bool {
-    at(service, "/release/progress/waiting_for").to_string().contains(words)
+    at(service, "/release/progress/blockers").to_string().contains(words)
 }
 
 async fn there_and_back() -> Result<()> {

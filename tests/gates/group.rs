@@ -91,13 +91,13 @@ async fn good_ones_take_each_step_together_complete_together_and_go_back_togethe
     let mut world = two(QUICK).await.unwrap();
     let operator = Operator::new(&world.control);
     let [order, payment] = traffic(&world).await.unwrap();
-    operator.run(&["line", "stop", "payment", "--reason", "incident 9"]).await.unwrap();
+    operator.run(&["freeze", "start", "payment", "--reason", "incident 9"]).await.unwrap();
     start(&operator).await.unwrap();
     // One is held, and so the other, which says for whom.
     waits_only_for(&world, "order", "`payment.1` of its group `checkout`").await.unwrap();
     let told = operator.run(&["release", "explain", "order"]).await.unwrap();
     assert!(told.contains("together with payment.1") && told.contains("incident 9"), "{told}");
-    operator.run(&["line", "go", "payment"]).await.unwrap();
+    operator.run(&["freeze", "end", "payment"]).await.unwrap();
     for service in MEMBERS {
         operator.until(service, |it| it.phase == Phase::Completed).await.unwrap();
     }

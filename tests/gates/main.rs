@@ -41,7 +41,12 @@ struct Release {
 
 #[derive(Deserialize)]
 struct Progress {
-    waiting_for: Vec<String>,
+    blockers: Vec<Blocker>,
+}
+
+#[derive(Deserialize)]
+struct Blocker {
+    detail: String,
 }
 
 /// Waits until a release waits for nothing but one thing, whose words are given.
@@ -50,8 +55,8 @@ async fn waits_only_for(world: &World, service: &str, words: &str) -> Result<()>
     let waits = until(&what, PATIENCE, async || {
         let path = format!("services/{service}");
         let seen: Service = world.control.get(&path).await.ok()?;
-        let waits = seen.release?.progress?.waiting_for;
-        matches!(waits.as_slice(), [only] if only.contains(words)).then_some(())
+        let waits = seen.release?.progress?.blockers;
+        matches!(waits.as_slice(), [only] if only.detail.contains(words)).then_some(())
     });
     waits.await
 }
@@ -76,14 +81,14 @@ async fn a_stopped_line_holds_a_step_and_lets_an_automatic_rollback_through() {
     let world = world(QUICK, None).await.unwrap();
     let operator = Operator::new(&world.control);
     let traffic = Traffic::start(&world, "order", RATE, USERS).await.unwrap();
-    operator.run(&["line", "stop", "order", "--reason", "incident 7"]).await.unwrap();
+    operator.run(&["freeze", "start", "order", "--reason", "incident 7"]).await.unwrap();
     operator.run(&["release", "start", "order", "--version", "v2"]).await.unwrap();
-    waits_only_for(&world, "order", "stopped: incident 7").await.unwrap();
-    operator.run(&["line", "go", "order"]).await.unwrap();
+    waits_only_for(&world, "order", "to end: incident 7").await.unwrap();
+    operator.run(&["freeze", "end", "order"]).await.unwrap();
     operator.until("order", |release| release.weight > 0.0).await.unwrap();
-    operator.run(&["line", "stop", "--reason", "incident 8"]).await.unwrap();
-    // Time and requests are there: the line alone holds it.
-    waits_only_for(&world, "order", "stopped: incident 8").await.unwrap();
+    operator.run(&["freeze", "start", "--reason", "incident 8"]).await.unwrap();
+    // Time and requests are there: only the freeze blocks it.
+    waits_only_for(&world, "order", "to end: incident 8").await.unwrap();
     let held = operator.release("order").await.unwrap();
     assert!((held.weight - 0.05).abs() < 1e-9, "{held:?}");
     let why = refused(&world, &["release", "promote", "order"]).await.unwrap();
@@ -107,11 +112,11 @@ async fn a_freeze_holds_what_it_names_and_lets_a_person_go_back() {
     let operator = Operator::new(&world.control);
     let traffic = Traffic::start(&world, "payment", RATE, USERS).await.unwrap();
     let begun = operator.run(&["release", "start", "payment", "--version", "v2"]).await.unwrap();
-    assert!(begun.contains("held at 0%") && begun.contains("`long`"), "{begun}");
-    waits_only_for(&world, "payment", "the freeze `long` to end").await.unwrap();
+    assert!(begun.contains("stays at 0%") && begun.contains("`long`"), "{begun}");
+    waits_only_for(&world, "payment", "the freeze window `long` to end").await.unwrap();
     let why = refused(&world, &["release", "promote", "payment", "--all"]).await.unwrap();
-    assert!(why.contains("the freeze `long`"), "{why}");
-    let line = operator.run(&["line", "status"]).await.unwrap();
+    assert!(why.contains("the freeze window `long`"), "{why}");
+    let line = operator.run(&["freeze", "status"]).await.unwrap();
     assert!(line.contains("payment") && !line.contains("order"), "{line}");
     operator.run(&["release", "rollback", "payment"]).await.unwrap();
     all_on_stable(&traffic).await.unwrap();

@@ -42,8 +42,9 @@ pub async fn release(world: &World, service: &str) -> Result<Value> {
 /// What it waits for, in one line.
 #[must_use]
 pub fn waiting_for(release: &Value) -> String {
-    let waits = at(release, "/progress/waiting_for").as_array();
-    let waits: Vec<_> = waits.into_iter().flatten().filter_map(Value::as_str).collect();
+    let waits = at(release, "/progress/blockers").as_array();
+    let waits: Vec<_> =
+        waits.into_iter().flatten().filter_map(|it| it["detail"].as_str()).collect();
     waits.join("; ")
 }
 

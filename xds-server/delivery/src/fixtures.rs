@@ -16,7 +16,7 @@ use crate::model::hook::{Hook, Moment};
 use crate::model::plan::{
     ConvergenceThreshold, OnFail, Plan, ROLLBACK_WINDOW, SmokeTest, Step, Strategy,
 };
-use crate::model::progress::{Convergence, Observation, Progress, Refused};
+use crate::model::progress::{Convergence, Nack, Observation, Progress};
 use crate::model::release::Release;
 use crate::model::requirements::{Approvals, Requirements};
 use crate::model::state::State;
@@ -221,9 +221,9 @@ pub fn healthy(candidate: u64) -> Observation {
 }
 
 /// What a sidecar said when it refused its routes.
-pub fn refused() -> Refused {
+pub fn refused() -> Nack {
     let message = "no such cluster".to_owned();
-    Refused { node: "edge-2".to_owned(), kind: "route", message }
+    Nack { node: "edge-2".to_owned(), resource: "route".to_owned(), message }
 }
 
 pub fn finding(level: Level) -> Finding {

@@ -20,4 +20,5 @@ pub mod judge;
 pub mod model;
 pub mod names;
 pub mod reducer;
+pub mod text;
 pub mod units;

@@ -1,6 +1,7 @@
 //! Why a release is where it is, in plain words. Made of the view, the sidecars and the journal's
 //! last records alone, so that asked twice of the same it says the same.
 
+use super::views::BlockerView;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -35,7 +36,7 @@ pub struct Explanation {
     /// The whole of it in plain words, line by line.
     pub text: Vec<String>,
     /// What it waits for; empty if for nothing.
-    pub waiting_for: Vec<String>,
+    pub blockers: Vec<BlockerView>,
     /// The newest record of the journal that this rests on.
     pub seq: u64,
     /// The newest configuration that sidecars were given.
@@ -83,7 +84,7 @@ pub(super) fn explain(
     records: &[Record],
 ) -> Explanation {
     let progress = view.progress.get(&release.id);
-    let waiting_for = progress.map(|it| it.waiting_for.clone()).unwrap_or_default();
+    let blockers = progress.map(|it| BlockerView::all(&it.blockers)).unwrap_or_default();
     let sidecars = sidecars(nodes, view.serial);
     let happened = happened(records, release);
     let mut text = vec![place(release), rule(service, release)];
@@ -91,7 +92,7 @@ pub(super) fn explain(
     text.extend(progress.map(|progress| evidence(release, progress)));
     if release.is_running() {
         text.push(guardrails(&service.spec.guardrails));
-        text.extend(waits(release, &waiting_for));
+        text.extend(waits(release, &blockers));
     }
     text.extend(view.halted.as_ref().map(|why| format!("Nothing can be decided now: {why}.")));
     text.push(configuration(view, &sidecars));
@@ -100,7 +101,7 @@ pub(super) fn explain(
         release: release.id.clone(),
         phase: release.phase.name(),
         text,
-        waiting_for,
+        blockers,
         seq: view.seq,
         serial: view.serial,
         sidecars,
@@ -200,13 +201,13 @@ fn guardrails(promised: &Guardrails) -> String {
     )
 }
 
-fn waits(release: &Release, waiting_for: &[String]) -> Vec<String> {
-    if waiting_for.is_empty() {
-        return vec!["It waits for nothing, and goes on with the next look.".to_owned()];
+fn waits(release: &Release, blockers: &[BlockerView]) -> Vec<String> {
+    if blockers.is_empty() {
+        return vec!["It waits for nothing, and advances with the next evaluation.".to_owned()];
     }
-    let held = if release.held.is_some() { ", held at its weight" } else { "" };
+    let held = if release.held.is_some() { ", paused at its weight" } else { "" };
     let head = format!("It waits{held} for:");
-    let each = waiting_for.iter().map(|it| format!("- {it}"));
+    let each = blockers.iter().map(|it| format!("- {}", it.detail));
     std::iter::once(head).chain(each).collect()
 }
 

@@ -8,9 +8,9 @@ mod events;
 pub mod explain;
 mod flags;
 mod foreign;
+pub mod freeze;
 pub mod groups;
 mod health;
-pub mod line;
 mod metrics;
 mod nodes;
 mod origin;
@@ -74,7 +74,7 @@ pub fn router(backend: Arc<dyn Backend>, stop: watch::Receiver<bool>) -> Router 
         .merge(versions::routes())
         .merge(releases::routes())
         .merge(groups::routes())
-        .merge(line::routes())
+        .merge(freeze::routes())
         .merge(flags::routes())
         .merge(nodes::routes())
         .merge(events::routes())

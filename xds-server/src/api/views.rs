@@ -17,9 +17,10 @@ use super::backend::Backend;
 use crate::controller::View;
 use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::judge::{Evidence, Finding, Guardrail, Level, Verdict};
+use tidegate_delivery::model::blocker::Blocker;
 use tidegate_delivery::model::catalogue::{Environment, VersionSpec};
 use tidegate_delivery::model::checks::CheckResult;
-use tidegate_delivery::model::freeze::Stop;
+use tidegate_delivery::model::freeze::ManualFreeze;
 pub use tidegate_delivery::model::phases::PhaseKind;
 use tidegate_delivery::model::plan::{Plan, Strategy};
 use tidegate_delivery::model::progress::Progress;
@@ -59,7 +60,7 @@ pub struct Service {
     pub quarantined: BTreeMap<VersionName, ActiveSignal>,
     /// That its line is stopped.
     #[serde(default)]
-    pub stopped: Option<Stop>,
+    pub frozen: Option<ManualFreeze>,
     /// The name that follows its active environment, and whether it does.
     #[serde(default)]
     pub dns: Option<DnsView>,
@@ -171,8 +172,8 @@ pub struct ProgressView {
     pub baseline: Evidence,
     /// How many sidecars have the step.
     pub convergence: ConvergenceView,
-    /// What it waits for; empty if for nothing.
-    pub waiting_for: Vec<String>,
+    /// What keeps it where it is; empty if it advances.
+    pub blockers: Vec<BlockerView>,
     /// How much of the step's least time is left.
     pub time_left_ms: u64,
 }
@@ -207,7 +208,7 @@ impl Service {
             guardrails: spec.guardrails.clone(),
             previous_until: service.previous_until,
             quarantined: service.quarantined.clone(),
-            stopped: service.stopped.clone(),
+            frozen: service.frozen.clone(),
             dns: DnsView::of(service),
         }
     }
@@ -283,6 +284,28 @@ pub(super) fn exposure(progress: &Progress) -> Option<Ppm> {
     u32::try_from(parts).ok().and_then(|parts| Ppm::new(parts).ok())
 }
 
+/// A blocker, with the words for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockerView {
+    /// Its kind and numbers.
+    #[serde(flatten)]
+    pub blocker: Blocker,
+    /// The end of a sentence that begins with "waits for".
+    pub detail: String,
+}
+
+impl BlockerView {
+    /// Puts blockers into words.
+    #[must_use]
+    pub fn all(blockers: &[Blocker]) -> Vec<Self> {
+        let view = |blocker: &Blocker| Self {
+            blocker: blocker.clone(),
+            detail: tidegate_delivery::text::blocker(blocker),
+        };
+        blockers.iter().map(view).collect()
+    }
+}
+
 impl From<&Progress> for ProgressView {
     fn from(progress: &Progress) -> Self {
         let seen = &progress.observation;
@@ -291,7 +314,7 @@ impl From<&Progress> for ProgressView {
             candidate: seen.candidate,
             baseline: seen.stable,
             convergence: ConvergenceView::from(&seen.convergence),
-            waiting_for: progress.waiting_for.clone(),
+            blockers: BlockerView::all(&progress.blockers),
             time_left_ms: u64::try_from(progress.time_left.as_millis()).unwrap_or(u64::MAX),
         }
     }

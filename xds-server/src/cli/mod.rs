@@ -7,8 +7,8 @@ mod diagnostics;
 mod envoy;
 mod failure;
 mod flag;
+mod freeze;
 mod group;
-mod line;
 mod logs;
 mod nodes;
 mod output;
@@ -53,7 +53,7 @@ enum Command {
     /// Say something of a version: what a check found, that it is unsafe, that it may be released again
     Version(version::Args),
     /// Stop every release from going forward, or let them go; rollbacks are never held
-    Line(line::Args),
+    Freeze(freeze::Args),
     /// Show and change feature flags
     Flag(flag::Args),
     /// Show the sidecars
@@ -88,7 +88,7 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Status(args) => Client::Status(args),
         Command::Release(args) => Client::Release(args),
         Command::Version(args) => Client::Version(args),
-        Command::Line(args) => Client::Line(args),
+        Command::Freeze(args) => Client::Freeze(args),
         Command::Flag(args) => Client::Flag(args),
         Command::Nodes(args) => Client::Nodes(args),
         Command::Audit(args) => Client::Audit(args),
@@ -104,7 +104,7 @@ fn execute(command: Command) -> Result<(), Failure> {
             Client::Status(args) => status::run(args).await,
             Client::Release(args) => release::run(args).await,
             Client::Version(args) => version::run(args).await,
-            Client::Line(args) => line::run(args).await,
+            Client::Freeze(args) => freeze::run(args).await,
             Client::Flag(args) => flag::run(args).await,
             Client::Nodes(args) => nodes::run(args).await,
             Client::Audit(args) => audit::run(args).await,
@@ -119,7 +119,7 @@ enum Client {
     Status(status::Args),
     Release(release::Args),
     Version(version::Args),
-    Line(line::Args),
+    Freeze(freeze::Args),
     Flag(flag::Args),
     Nodes(nodes::Args),
     Audit(audit::Args),

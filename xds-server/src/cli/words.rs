@@ -16,7 +16,7 @@ pub(super) fn phase(release: &ReleaseView) -> String {
         (phase, _) => phase.as_str().replace('_', " "),
     };
     match (&release.held, release.paused) {
-        (Some(_), _) => format!("{phase}, held"),
+        (Some(_), _) => format!("{phase}, paused by a guardrail"),
         (None, true) => format!("{phase}, paused"),
         (None, false) => phase,
     }
@@ -49,8 +49,9 @@ fn holds(release: &ReleaseView) -> String {
     let Some(progress) = &release.progress else {
         return NONE.to_owned();
     };
-    if !progress.waiting_for.is_empty() {
-        return progress.waiting_for.join("; ");
+    if !progress.blockers.is_empty() {
+        let each: Vec<_> = progress.blockers.iter().map(|it| it.detail.as_str()).collect();
+        return each.join("; ");
     }
     if progress.time_left_ms > 0 {
         let left = Duration::from_secs(progress.time_left_ms.div_ceil(1000));

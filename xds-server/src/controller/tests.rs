@@ -29,8 +29,8 @@ async fn stepping(handle: &Handle) {
     until(handle, |view| weighs(view, 5)).await;
 }
 
-fn waits_for(view: &View) -> &[String] {
-    &view.progress["order.1"].waiting_for
+fn waits_for(view: &View) -> Vec<String> {
+    view.progress["order.1"].blockers.iter().map(tidegate_delivery::text::blocker).collect()
 }
 
 #[tokio::test]

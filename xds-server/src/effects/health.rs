@@ -18,7 +18,7 @@ use super::under_way::UnderWay;
 use crate::controller::Handle;
 use tidegate_delivery::model::catalogue::Endpoint;
 use tidegate_delivery::model::command::Command;
-use tidegate_delivery::model::health::{Health, UnhealthyInstance};
+use tidegate_delivery::model::health::{InstanceHealth, UnhealthyInstance};
 use tidegate_delivery::model::plan::HealthCheck;
 use tidegate_delivery::model::state::{ServiceState, State};
 use tidegate_delivery::names::ReleaseId;
@@ -102,14 +102,14 @@ impl Patient {
         }
     }
 
-    async fn look(&self, client: &Client, patience: Duration) -> Health {
+    async fn look(&self, client: &Client, patience: Duration) -> InstanceHealth {
         let look = |endpoint: Endpoint| async move {
             let well = self.ask(&endpoint, client, patience).await;
             well.err().map(|why| UnhealthyInstance::new(endpoint.to_string(), &why))
         };
         // In order, so that the same state of things is told in the same words.
         let looks = stream::iter(self.endpoints.clone()).map(look).buffered(CONCURRENCY);
-        Health::of(looks.filter_map(std::future::ready).collect().await)
+        InstanceHealth::of(looks.filter_map(std::future::ready).collect().await)
     }
 
     async fn ask(

@@ -180,7 +180,9 @@ impl Life<'_> {
     async fn settled(&self) -> Arc<View> {
         loop {
             let view = Arc::clone(&*self.controller.view().borrow());
-            if self.all_told(&view) && view.state.services.values().all(|service| is_settled(service)) {
+            if self.all_told(&view)
+                && view.state.services.values().all(|service| is_settled(service))
+            {
                 return view;
             }
             sleep(Duration::from_millis(1)).await;

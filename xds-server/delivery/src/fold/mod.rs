@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 
 use crate::model::configuration::Applied;
 use crate::model::event::Event;
-use crate::model::freeze::Stop;
+use crate::model::freeze::ManualFreeze;
 use crate::model::hook::{CallEnd, Moment};
 use crate::model::plan::Plan;
 use crate::model::release::{Phase, Release, RollbackCause};
@@ -102,7 +102,7 @@ impl State {
                 self.freeze_windows.clone_from(freeze_windows)
             }
             Event::DeploymentsFrozen { service, by, reason } => {
-                let stop = Stop { since: at, by: by.clone(), reason: reason.clone() };
+                let stop = ManualFreeze { since: at, by: by.clone(), reason: reason.clone() };
                 *self.freeze_mut(service.as_ref())? = Some(stop);
             }
             Event::DeploymentsUnfrozen { service } => *self.freeze_mut(service.as_ref())? = None,
@@ -145,10 +145,13 @@ impl State {
     }
 
     /// Where it stands that the line of a service, or of all, is stopped.
-    fn freeze_mut(&mut self, service: Option<&ServiceName>) -> Result<&mut Option<Stop>, Misfit> {
+    fn freeze_mut(
+        &mut self,
+        service: Option<&ServiceName>,
+    ) -> Result<&mut Option<ManualFreeze>, Misfit> {
         Ok(match service {
-            Some(name) => &mut self.service_mut(name)?.stopped,
-            None => &mut self.stopped,
+            Some(name) => &mut self.service_mut(name)?.frozen,
+            None => &mut self.frozen,
         })
     }
 

@@ -8,7 +8,7 @@ use crate::model::configuration::Version;
 use crate::model::dns::RecordSet;
 use crate::model::freeze::FreezeWindow;
 use crate::model::group::Member;
-use crate::model::health::Health;
+use crate::model::health::InstanceHealth;
 use crate::model::plan::Plan;
 use crate::model::signals::Signal;
 use crate::names::{
@@ -110,7 +110,7 @@ pub enum Command {
         /// Which release.
         release: ReleaseId,
         /// What was found.
-        health: Health,
+        health: InstanceHealth,
     },
     /// The smoke tests of a release being prepared are done. Said by the effects, not by operators.
     SmokeTested {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::blocker::Blocker;
 use crate::model::catalogue::Environment;
 use crate::model::release::{Phase, Release};
 use crate::model::state::ServiceState;
@@ -134,21 +135,19 @@ impl DnsProgress {
 }
 
 impl Release {
-    /// What is still missing until DNS has followed, in plain words.
-    pub(crate) fn dns_blocker(&self, now: Timestamp) -> Option<String> {
-        let following =
+    /// What is missing until the candidate's records are served everywhere.
+    pub(crate) fn dns_blocker(&self, now: Timestamp) -> Option<Blocker> {
+        let progress =
             self.dns.as_ref().filter(|_| matches!(self.phase, Phase::Watching { .. }))?;
-        let DnsProgress { name, error, .. } = following;
-        match (following.caches_expired_at(), error) {
-            (None, None) => {
-                Some(format!("DNS: the server to answer for `{name}` with {}", self.candidate))
+        let name = progress.name.clone();
+        match progress.caches_expired_at() {
+            None => {
+                let (version, error) = (self.candidate.clone(), progress.error.clone());
+                Some(Blocker::Dns { name, version, error })
             }
-            (None, Some(error)) => Some(format!("DNS: `{name}` could not be updated: {error}")),
-            (Some(everywhere), _) => {
-                let left = everywhere.since(now);
-                let seconds = left.as_millis().div_ceil(1000);
-                (seconds > 0)
-                    .then(|| format!("DNS: old answers for `{name}` to run out, {seconds} s more"))
+            Some(expired) => {
+                let remaining = expired.since(now);
+                (!remaining.is_zero()).then_some(Blocker::DnsCaches { name, remaining })
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::model::commit::Commit;
 use crate::model::configuration::Version;
 use crate::model::dns::RecordSet;
 use crate::model::freeze::FreezeWindow;
-use crate::model::health::Health;
+use crate::model::health::InstanceHealth;
 use crate::model::plan::Plan;
 use crate::model::release::RollbackCause;
 use crate::model::requirements::Approval;
@@ -72,7 +72,7 @@ pub enum Event {
         id: ReleaseId,
         /// What was found.
         #[serde(flatten)]
-        health: Health,
+        health: InstanceHealth,
     },
     /// Releases that began with it go forward, and back, together.
     GroupStarted {

@@ -9,8 +9,8 @@ use jiff::civil::{Time, Weekday};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::{Deserialize, Serialize};
 
+use crate::model::blocker::Blocker;
 use crate::model::state::{ServiceState, State};
-use crate::model::words::because;
 use crate::names::{FreezeName, Services};
 use crate::units::Timestamp;
 
@@ -71,7 +71,7 @@ pub enum Day {
 
 /// That somebody stopped the line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stop {
+pub struct ManualFreeze {
     /// Since when.
     pub since: Timestamp,
     /// Who.
@@ -137,23 +137,21 @@ impl Day {
 }
 
 impl State {
-    /// What keeps releases of a service from going forward now, in plain words: stopped lines
-    /// and freezes.
+    /// The freezes, by hand and by window, that a service is under now.
     #[must_use]
-    pub fn closed(&self, service: &ServiceState, now: Timestamp) -> Vec<String> {
+    pub fn active_freezes(&self, service: &ServiceState, now: Timestamp) -> Vec<Blocker> {
         let name = &service.spec.name;
-        let everywhere = self.stopped.as_ref().map(|stop| ("the line".to_owned(), stop));
-        let here = service.stopped.as_ref().map(|stop| (format!("the line of `{name}`"), stop));
-        let stops = everywhere.into_iter().chain(here).map(|(line, stop)| {
-            let why = because(stop.reason.as_deref());
-            format!("{line} to go, which {} stopped{why}", stop.by)
+        let everywhere = self.frozen.as_ref().map(|freeze| (None, freeze));
+        let here = service.frozen.as_ref().map(|freeze| (Some(name.clone()), freeze));
+        let by_hand = everywhere.into_iter().chain(here).map(|(service, freeze)| {
+            let (by, reason) = (freeze.by.clone(), freeze.reason.clone());
+            Blocker::Freeze { service, by, reason }
         });
-        let freeze_windows = self.freeze_windows.iter().filter(|it| it.services.include(name));
-        let freeze_windows = freeze_windows.filter_map(|it| {
-            let end = it.when.ends(now)?;
-            Some(format!("the freeze `{}` to end, {end}", it.name))
+        let windows = self.freeze_windows.iter().filter(|it| it.services.include(name));
+        let windows = windows.filter_map(|it| {
+            Some(Blocker::FreezeWindow { freeze: it.name.clone(), until: it.when.ends(now)? })
         });
-        stops.chain(freeze_windows).collect()
+        by_hand.chain(windows).collect()
     }
 }
 

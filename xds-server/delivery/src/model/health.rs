@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::blocker::Blocker;
 use crate::model::plan::HealthCheck;
 use crate::model::release::{Phase, Release};
 
@@ -14,7 +15,7 @@ const MAX_WHY: usize = 200;
 
 /// What was found of the candidate's instances last.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Health {
+pub struct InstanceHealth {
     /// Instances that are not well: the first few, by name.
     pub unhealthy: Vec<UnhealthyInstance>,
     /// How many others are not.
@@ -38,7 +39,7 @@ impl UnhealthyInstance {
     }
 }
 
-impl Health {
+impl InstanceHealth {
     /// Of all that are not well.
     #[must_use]
     pub fn of(mut unhealthy: Vec<UnhealthyInstance>) -> Self {
@@ -54,8 +55,8 @@ impl Health {
     }
 }
 
-/// As the end of "its instances to be well: …".
-impl fmt::Display for Health {
+/// The unhealthy instances, each with its reason.
+impl fmt::Display for InstanceHealth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, UnhealthyInstance { endpoint, why }) in self.unhealthy.iter().enumerate() {
             let comma = if number == 0 { "" } else { ", " };
@@ -75,14 +76,14 @@ impl Release {
         self.plan.health.as_ref().filter(|_| matches!(self.phase, Phase::Preparing { .. }))
     }
 
-    /// Why their health holds it, if it does.
+    /// The health of the candidate's instances, if it blocks the release.
     #[must_use]
-    pub fn health_blocker(&self) -> Option<String> {
+    pub fn health_blocker(&self) -> Option<Blocker> {
         self.health_check()?;
         match &self.health {
-            None => Some("the first look at its instances' health".to_owned()),
+            None => Some(Blocker::HealthUnknown),
             Some(health) if health.is_healthy() => None,
-            Some(health) => Some(format!("its instances to be well: {health}")),
+            Some(health) => Some(Blocker::Health { health: health.clone() }),
         }
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::blocker::Blocker;
 use crate::model::release::Release;
 use crate::model::state::ServiceState;
 use crate::names::{HookName, ReleaseId, VersionName};
@@ -135,24 +136,24 @@ impl Call {
         self.end == CallEnd::Due
     }
 
-    /// Why the release waits for it, if it does.
-    fn hold(&self) -> Option<String> {
-        let name = &self.hook.name;
+    /// A blocking call that has not succeeded.
+    fn blocker(&self) -> Option<Blocker> {
+        let hook = self.hook.name.clone();
         match &self.end {
             _ if !self.hook.blocking => None,
-            CallEnd::Due => Some(format!("hook `{name}`")),
+            CallEnd::Due => Some(Blocker::Hook { hook }),
             CallEnd::Succeeded { .. } => None,
-            CallEnd::Failed { error, .. } => Some(format!(
-                "an operator to promote it or take it back: hook `{name}` failed: {error}"
-            )),
+            CallEnd::Failed { error, .. } => {
+                Some(Blocker::HookFailed { hook, error: error.clone() })
+            }
         }
     }
 }
 
 impl Release {
-    /// The hooks that hold it, in plain words.
-    pub(crate) fn hook_blockers(&self) -> impl Iterator<Item = String> {
-        self.calls.iter().filter_map(Call::hold)
+    /// The blocking calls that have not succeeded.
+    pub(crate) fn hook_blockers(&self) -> impl Iterator<Item = Blocker> {
+        self.calls.iter().filter_map(Call::blocker)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The data of delivery, and what makes it valid. Nothing here changes a state or decides anything.
 
+pub mod blocker;
 pub mod catalogue;
 pub mod checks;
 pub mod command;
@@ -19,4 +20,3 @@ pub mod release;
 pub mod requirements;
 pub mod signals;
 pub mod state;
-pub(crate) mod words;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::judge::{Evidence, Verdict};
+use crate::model::blocker::Blocker;
 use crate::units::{Ppm, millis};
 
 /// Most sidecars of a kind that are named; of the others there is the number.
@@ -21,21 +22,21 @@ pub struct Convergence {
     /// Sidecars that are connected.
     pub connected: u32,
     /// What was refused: the first few sidecars, by name.
-    pub refused: Vec<Refused>,
+    pub refused: Vec<Nack>,
     /// The first few of those that neither accepted nor refused it yet, by name.
     pub lagging: Vec<String>,
     /// How long those took that accepted it, if it is still known.
     pub times: Option<AckTimes>,
 }
 
-/// What one sidecar refused.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Refused {
-    /// The sidecar's name.
+/// A resource that a sidecar rejected.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Nack {
+    /// The sidecar's `node.id`.
     pub node: String,
-    /// What kind of configuration: `route`, `listener`, …
-    pub kind: &'static str,
-    /// Why, in the sidecar's own words, clipped.
+    /// The kind of resource: `route`, `listener`, …
+    pub resource: String,
+    /// Envoy's error, clipped.
     pub message: String,
 }
 
@@ -88,8 +89,8 @@ pub struct Progress {
     /// What was seen.
     #[serde(flatten)]
     pub observation: Observation,
-    /// What it waits for, in plain words; empty if for nothing.
-    pub waiting_for: Vec<String>,
+    /// What keeps it where it is; empty if it advances.
+    pub blockers: Vec<Blocker>,
     /// How much of the step's least time is left.
     #[serde(with = "millis", rename = "time_left_ms")]
     pub time_left: Duration,

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::judge::{Finding, Guardrail, Level};
 use crate::model::dns::DnsProgress;
-use crate::model::health::Health;
+use crate::model::health::InstanceHealth;
 use crate::model::hook::Call;
 use crate::model::plan::Plan;
 use crate::model::requirements::Approval;
-use crate::model::words::because;
 use crate::names::{ReleaseId, ServiceName, SignalName, VersionName};
+use crate::text::because;
 use crate::units::{Ppm, Timestamp};
 
 /// A release, running or ended.
@@ -56,7 +56,7 @@ pub struct Release {
     pub calls: Vec<Call>,
     /// What was found of its candidate's instances last, while it was prepared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub health: Option<Health>,
+    pub health: Option<InstanceHealth>,
     /// How far DNS has followed it, once it was at 100 %.
     #[serde(default)]
     pub dns: Option<DnsProgress>,

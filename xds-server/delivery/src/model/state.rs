@@ -9,7 +9,7 @@ use crate::model::catalogue::{Environment, ServiceSpec};
 use crate::model::checks::Checks;
 use crate::model::configuration::Applied;
 use crate::model::dns::DnsState;
-use crate::model::freeze::{FreezeWindow, Stop};
+use crate::model::freeze::{FreezeWindow, ManualFreeze};
 use crate::model::group::Group;
 use crate::model::hook::Call;
 use crate::model::release::Release;
@@ -42,7 +42,7 @@ pub struct State {
     pub freeze_windows: Vec<FreezeWindow>,
     /// That the line of all services is stopped.
     #[serde(default)]
-    pub stopped: Option<Stop>,
+    pub frozen: Option<ManualFreeze>,
     /// The releases that go together, by their group's name.
     #[serde(default)]
     pub groups: BTreeMap<GroupName, Group>,
@@ -95,7 +95,7 @@ pub struct ServiceState {
     pub quarantined: BTreeMap<VersionName, ActiveSignal>,
     /// That its line is stopped.
     #[serde(default)]
-    pub stopped: Option<Stop>,
+    pub frozen: Option<ManualFreeze>,
     /// What earlier releases still have to tell.
     #[serde(default)]
     pub left_calls: Vec<Call>,
@@ -118,7 +118,7 @@ impl ServiceState {
             checks: Checks::default(),
             signals: Signals::default(),
             quarantined: BTreeMap::new(),
-            stopped: None,
+            frozen: None,
             left_calls: Vec::new(),
             dns: DnsState::default(),
         }

@@ -4,18 +4,14 @@
 use std::time::Duration;
 
 use super::requirements;
-use crate::judge::{Finding, Verdict};
+use crate::judge::{Finding, Guardrail, Level, Verdict};
+use crate::model::blocker::Blocker;
 use crate::model::event::{Event, StepEvidence};
 use crate::model::plan::{OnFail, Step};
-use crate::model::progress::{Convergence, Observation, Progress, Refused};
+use crate::model::progress::{Convergence, Observation, Progress};
 use crate::model::release::{Phase, Release, RollbackCause};
 use crate::model::state::{ServiceState, State};
-use crate::model::words::because;
 use crate::units::{Ppm, Timestamp};
-
-/// What a step waits for in the moment when the sidecars have it: what was counted before is no
-/// evidence of it, so nothing else can follow from the same evaluation.
-const BEGINS: &str = "its step to begin";
 
 /// What a running release is looked at with.
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +64,11 @@ pub(super) fn evaluate(context: &ReleaseContext<'_>) -> Evaluation {
             let progress = progress(seen, Vec::new(), Duration::ZERO);
             return Evaluation { events: Vec::new(), transition, progress };
         }
-        let progress = progress(seen, vec![a_decision(&finding)], gate.time);
+        let progress = progress(
+            seen,
+            vec![Blocker::PausedByGuardrail { finding: finding.clone() }],
+            gate.time,
+        );
         return Evaluation {
             events: vec![Event::Held { id, finding }],
             transition: Transition::Hold,
@@ -78,17 +78,17 @@ pub(super) fn evaluate(context: &ReleaseContext<'_>) -> Evaluation {
     let mut events = alert_changes(release, &seen.verdict);
     if let Some(event) = convergence(release, seen) {
         events.push(event);
-        let progress = progress(seen, vec![BEGINS.to_owned()], gate.time);
+        let progress = progress(seen, vec![Blocker::StepStarting], gate.time);
         return Evaluation { events, transition: Transition::Hold, progress };
     }
     let time_left = gate.time_left(release, now);
-    let waiting_for = gate.waiting_for(context, time_left);
-    let transition = if waiting_for.is_empty() {
+    let blockers = gate.blockers(context, time_left);
+    let transition = if blockers.is_empty() {
         Transition::Advance(Box::new(gate.opened(release, seen)))
     } else {
         Transition::Hold
     };
-    Evaluation { events, transition, progress: progress(seen, waiting_for, time_left) }
+    Evaluation { events, transition, progress: progress(seen, blockers, time_left) }
 }
 
 /// The guardrail that is broken, unless a person knows of it already.
@@ -98,13 +98,6 @@ fn broken<'a>(release: &Release, verdict: &'a Verdict) -> Option<&'a Finding> {
     };
     let known = release.held.is_some() || release.overruled.contains(&finding.guardrail);
     (release.plan.on_fail == OnFail::Rollback || !known).then_some(finding)
-}
-
-fn a_decision(finding: &Finding) -> String {
-    let Finding { guardrail, limit, bad, requests, .. } = finding;
-    format!(
-        "a person to decide, resume or rollback: the {guardrail} is above {limit} ({bad} of {requests} above it)"
-    )
 }
 
 /// The event that says that the sidecars have the step, once. Nobody connected is nobody who has
@@ -117,8 +110,8 @@ fn convergence(release: &Release, seen: &Observation) -> Option<Event> {
     has_begun.then(|| Event::StepConverged { id: release.id.clone(), step })
 }
 
-fn progress(seen: &Observation, waiting_for: Vec<String>, time_left: Duration) -> Progress {
-    Progress { observation: seen.clone(), waiting_for, time_left }
+fn progress(seen: &Observation, blockers: Vec<Blocker>, time_left: Duration) -> Progress {
+    Progress { observation: seen.clone(), blockers, time_left }
 }
 
 /// What must be so before a release leaves where it is.
@@ -178,41 +171,40 @@ impl Gate {
         self.time.saturating_sub(until.since(self.since))
     }
 
-    fn waiting_for(&self, context: &ReleaseContext<'_>, left: Duration) -> Vec<String> {
+    fn blockers(&self, context: &ReleaseContext<'_>, remaining: Duration) -> Vec<Blocker> {
         let ReleaseContext { state, service, release, now, seen } = *context;
-        let mut waiting = Vec::new();
+        let mut blockers = Vec::new();
         match &release.held {
-            Some(finding) => waiting.push(a_decision(finding)),
-            None if release.paused_at.is_some() => {
-                waiting.push("an operator to resume it".to_owned());
-            }
+            Some(finding) => blockers.push(Blocker::PausedByGuardrail { finding: finding.clone() }),
+            None if release.paused_at.is_some() => blockers.push(Blocker::Paused),
             None => {}
         }
-        waiting.extend(requirements::missing(state, service, release, now, self.next));
-        waiting.extend(release.health_blocker());
+        blockers.extend(requirements::missing(state, service, release, now, self.next));
+        blockers.extend(release.health_blocker());
         if self.untested {
-            waiting.push("its smoke tests".to_owned());
+            blockers.push(Blocker::SmokeTests);
         }
-        waiting.extend(release.hook_blockers());
-        waiting.extend(release.dns_blocker(now));
-        waiting.extend(sidecars(release, &seen.convergence));
-        if !left.is_zero() {
-            waiting.push(format!("time: {} s more", left.as_millis().div_ceil(1000)));
+        blockers.extend(release.hook_blockers());
+        blockers.extend(release.dns_blocker(now));
+        blockers.extend(convergence_blockers(release, &seen.convergence));
+        if !remaining.is_zero() {
+            blockers.push(Blocker::Time { remaining });
         }
         if release.step().is_some() && !seen.unheard.is_zero() {
-            let seconds = seen.unheard.as_millis().div_ceil(1000);
-            waiting.push(format!("reports: {seconds} s more of them, since the last silence"));
+            blockers.push(Blocker::ReportCoverage { remaining: seen.unheard });
         }
         let missing = self.requests.saturating_sub(seen.candidate.requests);
         if missing > 0 {
-            waiting.push(format!("requests: {missing} more"));
+            blockers.push(Blocker::Requests { missing });
         }
-        waiting.extend(standing_alerts(release, &seen.verdict));
-        waiting.extend(service.signals.against(&release.candidate).map(|it| {
-            let why = because(it.reason.as_deref());
-            format!("the business signal `{}` to be well again{why}", it.signal)
-        }));
-        waiting
+        blockers.extend(alert_blockers(release, &seen.verdict));
+        blockers.extend(
+            service
+                .signals
+                .against(&release.candidate)
+                .map(|it| Blocker::Signal { signal: it.signal.clone(), reason: it.reason.clone() }),
+        );
+        blockers
     }
 
     fn opened(&self, release: &Release, seen: &Observation) -> Event {
@@ -232,38 +224,29 @@ impl Gate {
     }
 }
 
-/// The sidecars that hold a release: whoever refuses what it is meant to have, at any time, and
-/// until a step has begun whoever does not have it. One that connects later holds nothing: it is
-/// given the step with the first thing it is sent.
-fn sidecars(release: &Release, seen: &Convergence) -> Vec<String> {
-    let mut waiting: Vec<String> = seen
-        .refused
-        .iter()
-        .map(|it| {
-            let Refused { node, kind, message } = it;
-            format!("sidecar `{node}` to accept the {kind} configuration it refused: {message}")
-        })
-        .collect();
+/// The sidecars that block a release: at any time those that rejected a resource, and until the step has begun those that
+/// have not acknowledged it. One that connects later blocks nothing, because its first responses have the step.
+fn convergence_blockers(release: &Release, seen: &Convergence) -> Vec<Blocker> {
+    let nacks = seen.refused.iter().cloned();
+    let mut blockers: Vec<_> = nacks.map(|nack| Blocker::Nack { nack }).collect();
     let unnamed = more(seen.refusing, seen.refused.len());
     if unnamed > 0 {
-        waiting.push(format!("{unnamed} more sidecars to accept what they refused"));
+        blockers.push(Blocker::MoreNacks { sidecars: unnamed });
     }
     if release.step().is_some() && !release.converged && seen.connected == 0 {
-        // Reports say what was so before: those of a sidecar may come back sooner than its stream.
-        waiting.push("sidecars: none is connected, so none is known to have it".to_owned());
+        // The reports of a sidecar may come back sooner than its stream, and are of the step before.
+        blockers.push(Blocker::NoSidecars);
     }
     let behind = seen.behind();
     if !release.converged && behind > 0 && !seen.has_reached(release.plan.convergence.share) {
-        let Convergence { acked, connected, .. } = seen;
-        let names: Vec<_> = seen.lagging.iter().map(|it| format!("`{it}`")).collect();
-        let rest = match more(behind, names.len()) {
-            0 => String::new(),
-            rest => format!(" and {rest} more"),
-        };
-        let names = names.join(", ");
-        waiting.push(format!("sidecars: {acked} of {connected} have it, not yet {names}{rest}"));
+        blockers.push(Blocker::Convergence {
+            acked: seen.acked,
+            connected: seen.connected,
+            lagging: seen.lagging.clone(),
+            more: more(behind, seen.lagging.len()),
+        });
     }
-    waiting
+    blockers
 }
 
 /// How many of all are not among the named.
@@ -300,25 +283,23 @@ fn alert_changes(release: &Release, verdict: &Verdict) -> Vec<Event> {
     raised.chain(cleared).collect()
 }
 
-/// The alerts that hold a release: those found now, or, when too little is seen to say, those found before.
-fn standing_alerts(release: &Release, verdict: &Verdict) -> Vec<String> {
+/// The alerts that block a release: those of now, or, where too few requests came since, those of before.
+fn alert_blockers(release: &Release, verdict: &Verdict) -> Vec<Blocker> {
+    let overruled = |guardrail: &Guardrail| release.overruled.contains(guardrail);
     match verdict {
-        Verdict::Alert { findings } => findings
-            .iter()
-            .filter(|it| !release.overruled.contains(&it.guardrail))
-            .map(|it| {
-                let Finding { guardrail, limit, bad, requests, .. } = it;
-                format!("the {guardrail} to fall below {limit} ({bad} of {requests} above it)")
-            })
-            .collect(),
-        Verdict::InsufficientData { missing } => release
-            .alerts
-            .iter()
-            .filter(|(guardrail, _)| !release.overruled.contains(guardrail))
-            .map(|(guardrail, level)| {
-                format!("{missing} more requests to clear the {level} of its {guardrail}")
-            })
-            .collect(),
+        Verdict::Alert { findings } => {
+            let standing = findings.iter().filter(|it| !overruled(&it.guardrail));
+            standing.map(|it| Blocker::Alert { finding: it.clone() }).collect()
+        }
+        Verdict::InsufficientData { missing } => {
+            let standing = release.alerts.iter().filter(|(guardrail, _)| !overruled(guardrail));
+            let blocker = |(guardrail, level): (&Guardrail, &Level)| Blocker::UnclearedAlert {
+                guardrail: guardrail.clone(),
+                level: *level,
+                missing: *missing,
+            };
+            standing.map(blocker).collect()
+        }
         Verdict::Healthy | Verdict::RollBack { .. } => Vec::new(),
     }
 }

@@ -6,7 +6,7 @@ use super::{Decision, done, unchanged};
 use crate::model::command::Refusal;
 use crate::model::dns::RecordSet;
 use crate::model::event::Event;
-use crate::model::health::Health;
+use crate::model::health::InstanceHealth;
 use crate::model::hook::MAX_FAILURE;
 use crate::model::state::{ServiceState, State};
 use crate::names::{HookName, ReleaseId};
@@ -38,7 +38,11 @@ pub(super) fn hook_ended(
     Ok(done(Some(&id), vec![event], message))
 }
 
-pub(super) fn health(state: &State, id: &ReleaseId, health: &Health) -> Result<Decision, Refusal> {
+pub(super) fn health(
+    state: &State,
+    id: &ReleaseId,
+    health: &InstanceHealth,
+) -> Result<Decision, Refusal> {
     let release = state.release(id).ok_or_else(|| Refusal::UnknownRelease(id.to_string()))?;
     if release.health_check().is_none() || release.health.as_ref() == Some(health) {
         return Ok(unchanged(Some(id), format!("release `{id}`: nothing new of its instances")));

@@ -1,54 +1,54 @@
-//! The line, which anybody may stop, and the freezes that the configuration declares.
+//! Freezes of deployments: by hand, and by the windows that the configuration declares.
 
 use std::collections::BTreeSet;
 
 use super::{Decision, done, find, reason, unchanged};
 use crate::model::command::{CommandContext, Refusal};
 use crate::model::event::Event;
-use crate::model::freeze::{FreezeWindow, MAX_FREEZES, Stop, Window, time_zone};
+use crate::model::freeze::{FreezeWindow, MAX_FREEZES, ManualFreeze, Window, time_zone};
 use crate::model::state::State;
 use crate::names::ServiceName;
 
-pub(super) fn stop(
+pub(super) fn freeze(
     state: &State,
     command_context: &CommandContext<'_>,
     service: Option<&ServiceName>,
 ) -> Result<Decision, Refusal> {
-    let line = line(service);
-    if let Some(stop) = stopped(state, service)? {
-        return Ok(unchanged(None, format!("{} stopped {line} before", stop.by)));
+    let deployments = deployments(service);
+    if let Some(freeze) = current(state, service)? {
+        return Ok(unchanged(None, format!("{deployments} are frozen already, by {}", freeze.by)));
     }
     let event = Event::DeploymentsFrozen {
         service: service.cloned(),
         by: command_context.actor.to_owned(),
         reason: reason(command_context),
     };
-    let message =
-        format!("{line} is stopped: no release goes forward; rollbacks are as free as ever");
+    let message = format!("{deployments} are frozen: no release advances; rollbacks are possible");
     Ok(done(None, vec![event], message))
 }
 
-pub(super) fn start(state: &State, service: Option<&ServiceName>) -> Result<Decision, Refusal> {
-    let line = line(service);
-    if stopped(state, service)?.is_none() {
-        return Ok(unchanged(None, format!("{line} is not stopped")));
+pub(super) fn unfreeze(state: &State, service: Option<&ServiceName>) -> Result<Decision, Refusal> {
+    let deployments = deployments(service);
+    if current(state, service)?.is_none() {
+        return Ok(unchanged(None, format!("{deployments} are not frozen by hand")));
     }
     let event = Event::DeploymentsUnfrozen { service: service.cloned() };
-    Ok(done(None, vec![event], format!("{line} goes again")))
+    Ok(done(None, vec![event], format!("the freeze of {deployments} has ended")))
 }
 
-fn stopped<'a>(
+fn current<'a>(
     state: &'a State,
     service: Option<&ServiceName>,
-) -> Result<Option<&'a Stop>, Refusal> {
+) -> Result<Option<&'a ManualFreeze>, Refusal> {
     Ok(match service {
-        Some(name) => find(state, name)?.stopped.as_ref(),
-        None => state.stopped.as_ref(),
+        Some(name) => find(state, name)?.frozen.as_ref(),
+        None => state.frozen.as_ref(),
     })
 }
 
-fn line(service: Option<&ServiceName>) -> String {
-    service.map_or_else(|| "the line".to_owned(), |name| format!("the line of `{name}`"))
+fn deployments(service: Option<&ServiceName>) -> String {
+    let of = service.map_or_else(|| "all services".to_owned(), |name| format!("`{name}`"));
+    format!("deployments of {of}")
 }
 
 pub(super) fn freeze_windows(
@@ -56,33 +56,38 @@ pub(super) fn freeze_windows(
     freeze_windows: &[FreezeWindow],
 ) -> Result<Decision, Refusal> {
     if freeze_windows == state.freeze_windows {
-        return Ok(unchanged(None, "the freezes are these already".to_owned()));
+        return Ok(unchanged(None, "the freeze windows are unchanged".to_owned()));
     }
     if freeze_windows.len() > MAX_FREEZES {
         let count = freeze_windows.len();
-        return Err(Refusal::Invalid(format!("{count} freezes are more than {MAX_FREEZES}")));
+        return Err(Refusal::Invalid(format!(
+            "{count} freeze windows are more than {MAX_FREEZES}"
+        )));
     }
     let mut names = BTreeSet::new();
     for freeze in freeze_windows {
         let name = &freeze.name;
         if !names.insert(name) {
-            return Err(Refusal::Invalid(format!("freeze `{name}` is declared twice")));
+            return Err(Refusal::Invalid(format!("freeze window `{name}` is declared twice")));
         }
         match &freeze.when {
             Window::Weekly { days, .. } if days.is_empty() => {
-                return Err(Refusal::Invalid(format!("freeze `{name}` is on no day")));
+                return Err(Refusal::Invalid(format!("freeze window `{name}` has no days")));
             }
             Window::Weekly { time_zone: zone, .. } => {
-                time_zone(zone)
-                    .map_err(|error| Refusal::Invalid(format!("freeze `{name}`: {error}")))?;
+                time_zone(zone).map_err(|error| {
+                    Refusal::Invalid(format!("freeze window `{name}`: {error}"))
+                })?;
             }
             Window::Once { start, end } if start >= end => {
-                return Err(Refusal::Invalid(format!("freeze `{name}` ends before it starts")));
+                return Err(Refusal::Invalid(format!(
+                    "freeze window `{name}` ends before it starts"
+                )));
             }
             Window::Once { .. } => {}
         }
     }
-    let message = format!("there are {} freezes now", freeze_windows.len());
+    let message = format!("{} freeze windows are declared", freeze_windows.len());
     Ok(done(
         None,
         vec![Event::FreezeWindowsApplied { freeze_windows: freeze_windows.to_vec() }],

@@ -75,9 +75,9 @@ pub fn decide_command(
             signals::unquarantine(find(state, service)?, version)
         }
         Command::FreezeDeployments(service) => {
-            freeze::stop(state, command_context, service.as_ref())
+            freeze::freeze(state, command_context, service.as_ref())
         }
-        Command::UnfreezeDeployments(service) => freeze::start(state, service.as_ref()),
+        Command::UnfreezeDeployments(service) => freeze::unfreeze(state, service.as_ref()),
         Command::HealthChecked { release, health } => effects::health(state, release, health),
         Command::SmokeTested { release, result } => verbs::smoke_tested(state, release, result),
         Command::HookEnded { release, hook, attempts, result } => {

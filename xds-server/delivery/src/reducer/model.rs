@@ -94,7 +94,7 @@ impl Model {
     /// Nothing goes forward against what others have to say.
     fn check_permitted(&self, id: &ReleaseId) {
         let service = self.state.service_of(id).unwrap();
-        assert_eq!(self.state.closed(service, self.now), [""; 0]);
+        assert_eq!(self.state.active_freezes(service, self.now), []);
         let release = service.running().unwrap();
         for check in &release.plan.requires.checks {
             assert!(service.checks.result(&release.candidate, check).unwrap().passed);
@@ -155,7 +155,7 @@ impl Model {
         let by_itself = matches!(cause, Some(RollbackCause::Guardrail { .. }));
         assert_eq!(breaks(sight), by_itself);
         let moves = own.iter().any(|it| forward(it));
-        assert_eq!(moves, progress.waiting_for.is_empty() && !goes_back);
+        assert_eq!(moves, progress.blockers.is_empty() && !goes_back);
         let broken = matches!(seen.verdict, Verdict::RollBack { .. });
         assert!(!moves || !broken || !release.overruled.is_empty(), "nobody overruled it");
         let Convergence { acked, connected, refusing, .. } = seen.convergence;

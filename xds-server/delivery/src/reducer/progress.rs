@@ -4,6 +4,7 @@
 use super::advance::{Evaluation, ReleaseContext, Transition, evaluate};
 use super::groups::with;
 use super::verbs::rolled_back;
+use crate::model::blocker::Blocker;
 use crate::model::event::Event;
 use crate::model::progress::Progress;
 use crate::model::release::RollbackCause;
@@ -22,7 +23,7 @@ pub fn decide_progress(contexts: &[ReleaseContext<'_>]) -> (Vec<Event>, Vec<Prog
     let progress =
         contexts.iter().zip(evaluations).map(|(context, Evaluation { mut progress, .. })| {
             let others = waits.iter().filter(|(of, _)| **of != context.release.id);
-            progress.waiting_for.extend(others.map(|(_, words)| words.clone()));
+            progress.blockers.extend(others.map(|(_, blocker)| blocker.clone()));
             progress
         });
     (events, progress.collect())
@@ -68,13 +69,14 @@ fn go_on(evaluations: &[Evaluation]) -> Vec<Event> {
     own.chain(onwards.into_iter().flatten()).collect()
 }
 
-/// What the others of its group wait for when they wait for this one.
+/// What blocks the others of its group while something blocks this one.
 fn holds<'a>(
     (context, evaluation): (&ReleaseContext<'a>, &Evaluation),
-) -> Option<(&'a ReleaseId, String)> {
+) -> Option<(&'a ReleaseId, Blocker)> {
     let id = &context.release.id;
     let (group, _) = context.state.group_of(id)?;
-    let waits = &evaluation.progress.waiting_for;
-    let words = || format!("`{id}` of its group `{group}`, which waits for {}", waits.join("; "));
-    (!waits.is_empty()).then(|| (id, words()))
+    let blockers = &evaluation.progress.blockers;
+    let blocker =
+        || Blocker::Group { group: group.clone(), release: id.clone(), blockers: blockers.clone() };
+    (!blockers.is_empty()).then(|| (id, blocker()))
 }

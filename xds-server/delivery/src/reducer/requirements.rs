@@ -1,38 +1,32 @@
 //! What others have to say before a release goes forward. No operator goes past it, and nothing
 //! that goes back ever asks for it.
 
+use crate::model::blocker::Blocker;
 use crate::model::checks::CheckResult;
 use crate::model::release::Release;
 use crate::model::requirements::Approvals;
 use crate::model::state::{ServiceState, State};
-use crate::model::words::because;
 use crate::names::CheckName;
-use crate::units::Timestamp;
+use crate::units::{Ppm, Timestamp};
 
-/// What is missing, in plain words, for a release to enter the step `to`, and with it all before
-/// it; or, if there is none, to be complete.
+/// What blocks a release from entering the step `to` and all before it, or, without `to`, from its completion.
 pub(super) fn missing(
     state: &State,
     service: &ServiceState,
     release: &Release,
     now: Timestamp,
     to: Option<usize>,
-) -> Vec<String> {
-    let mut missing = state.closed(service, now);
+) -> Vec<Blocker> {
+    let mut missing = state.active_freezes(service, now);
     for check in &release.plan.requires.checks {
         let result = service.checks.result(&release.candidate, check);
         missing.extend(not_passed(check, result));
     }
     for (step, gate) in gates(release, to) {
         let more = gate.missing(&release.approvals, step, now);
-        let weight =
-            release.plan.steps.get(step).map_or_else(String::new, |step| step.weight.to_string());
-        match more {
-            0 => {}
-            1 => missing.push(format!("1 more approval as `{}` to enter {weight}", gate.role)),
-            _ => {
-                missing.push(format!("{more} more approvals as `{}` to enter {weight}", gate.role))
-            }
+        let weight = release.plan.steps.get(step).map_or(Ppm::ZERO, |step| step.weight);
+        if more > 0 {
+            missing.push(Blocker::Approval { role: gate.role.clone(), missing: more, weight });
         }
     }
     missing
@@ -52,15 +46,13 @@ pub(super) fn gates(
     before_all.chain(of_steps).filter(move |(step, _)| within(*step))
 }
 
-/// A check that failed is named with what it said; one that was not reported is only named.
-fn not_passed(check: &CheckName, result: Option<&CheckResult>) -> Option<String> {
+fn not_passed(check: &CheckName, result: Option<&CheckResult>) -> Option<Blocker> {
+    let check = check.clone();
     match result {
         Some(CheckResult { passed: true, .. }) => None,
         Some(CheckResult { reason, url, .. }) => {
-            let url = url.as_ref().map_or_else(String::new, |url| format!(", see {url}"));
-            let why = because(reason.as_deref());
-            Some(format!("the check `{check}` to pass, which failed{why}{url}"))
+            Some(Blocker::CheckFailed { check, reason: reason.clone(), url: url.clone() })
         }
-        None => Some(format!("the check `{check}` to be reported")),
+        None => Some(Blocker::CheckMissing { check }),
     }
 }

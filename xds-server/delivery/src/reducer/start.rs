@@ -8,8 +8,9 @@ use crate::model::commit::Commit;
 use crate::model::event::Event;
 use crate::model::plan::Plan;
 use crate::model::state::{ServiceState, State};
-use crate::model::words::because;
 use crate::names::{ReleaseId, VersionName};
+use crate::text;
+use crate::text::because;
 
 /// In a freeze, or while the line is stopped, a release begins all the same: at 0 % nobody meets
 /// it, checks and approvals can come in meanwhile, and CI need not know the calendar.
@@ -77,9 +78,11 @@ pub(super) fn begin(
         by: Some(command_context.actor.to_owned()),
         commit: commit.cloned(),
     });
-    let held = match state.closed(service, command_context.at).join("; ") {
-        closed if closed.is_empty() => String::new(),
-        closed => format!(", and is held at 0%: it waits for {closed}"),
+    let freezes = state.active_freezes(service, command_context.at);
+    let held = if freezes.is_empty() {
+        String::new()
+    } else {
+        format!(", and stays at 0%: it waits for {}", text::blockers(&freezes))
     };
     let stable = &service.stable;
     let message =

@@ -7,6 +7,7 @@ use crate::model::event::Event;
 use crate::model::release::{Phase, Release, RollbackCause};
 use crate::model::state::{ServiceState, State};
 use crate::names::ReleaseId;
+use crate::text;
 
 /// Most of a failed smoke test's words that the journal keeps, in characters.
 const MAX_FAILURE: usize = 500;
@@ -94,7 +95,7 @@ fn promote(
     let last = release.plan.steps.len().saturating_sub(1);
     let to = if all { Some(last) } else { release.next_step() };
     let missing = requirements::missing(state, service, release, command_context.at, to);
-    let may_not = || format!("it waits for {}", missing.join("; "));
+    let may_not = || format!("it waits for {}", text::blockers(&missing));
     match &release.phase {
         Phase::Completed { .. } => {
             return Ok(unchanged(Some(id), format!("release `{id}` is complete")));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tidegate_delivery::model::blocker::Blocker;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -120,7 +121,7 @@ impl Fake {
                 },
                 unheard: Duration::ZERO,
             },
-            waiting_for: vec!["1 sidecar".to_owned()],
+            blockers: vec![Blocker::NoSidecars],
             time_left: Duration::from_millis(1500),
         };
         let id: ReleaseId = release.parse().unwrap();

@@ -76,22 +76,22 @@ async fn business_signals_stand_until_they_are_well() {
 }
 
 #[tokio::test]
-async fn the_line_is_stopped_and_goes() {
+async fn deployments_are_frozen_and_unfrozen() {
     let server = Server::start().await;
-    let line = "/api/v1/line";
+    let freeze = "/api/v1/freeze";
     let stop = json!({"service": "order", "actor": "bob", "reason": "incident 7"});
-    server.json(Method::PUT, line, Some(stop)).await;
-    server.json(Method::PUT, line, None).await;
-    let shown = server.get(line).await;
+    server.json(Method::PUT, freeze, Some(stop)).await;
+    server.json(Method::PUT, freeze, None).await;
+    let shown = server.get(freeze).await;
     assert_eq!(shown["services"]["order"]["reason"], "incident 7");
-    assert_eq!(shown["closed"]["order"].as_array().unwrap().len(), 2);
-    assert_eq!(shown["closed"]["product"].as_array().unwrap().len(), 1);
-    server.json(Method::DELETE, line, None).await;
-    let shown = server.get(line).await;
-    assert_eq!(shown["stopped"], Value::Null);
-    assert!(shown["closed"].get("product").is_none());
+    assert_eq!(shown["active"]["order"].as_array().unwrap().len(), 2);
+    assert_eq!(shown["active"]["product"].as_array().unwrap().len(), 1);
+    server.json(Method::DELETE, freeze, None).await;
+    let shown = server.get(freeze).await;
+    assert_eq!(shown["all"], Value::Null);
+    assert!(shown["active"].get("product").is_none());
     let nobody = Some(json!({"service": "ordr"}));
-    let response = server.ask(Method::PUT, line, nobody).await;
+    let response = server.ask(Method::PUT, freeze, nobody).await;
     problem(response, StatusCode::NOT_FOUND, "unknown-service").await;
 }
 
@@ -108,7 +108,7 @@ async fn a_release_explains_itself_from_what_is_known_and_the_same_each_time() {
     let told = server.get(path).await;
     assert_eq!(told, server.get(path).await);
     assert_eq!(told["phase"], "stepping");
-    assert_eq!(told["waiting_for"], json!(["1 sidecar"]));
+    assert_eq!(told["blockers"][0]["kind"], "no_sidecars");
     assert_eq!(told["sidecars"]["refuse"], json!(["envoy-1"]));
     let text = told["text"].as_array().unwrap().iter().map(|line| line.as_str().unwrap());
     let text = text.collect::<Vec<_>>().join("\n");

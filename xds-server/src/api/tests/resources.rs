@@ -53,7 +53,7 @@ async fn a_service_shows_what_serves_and_what_is_released() {
         "lagging": ["envoy-2"], "p50_ms": 40, "p99_ms": 84
     });
     assert_eq!(progress["convergence"], convergence);
-    assert_eq!(progress["waiting_for"], json!(["1 sidecar"]));
+    assert_eq!(progress["blockers"][0]["kind"], "no_sidecars");
     assert_eq!(progress["time_left_ms"], 1500);
 }
 

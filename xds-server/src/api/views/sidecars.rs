@@ -135,7 +135,7 @@ impl From<&Convergence> for ConvergenceView {
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let refused = seen.refused.iter().map(|it| RefusedBy {
             node: it.node.clone(),
-            r#type: it.kind.to_owned(),
+            r#type: it.resource.clone(),
             message: it.message.clone(),
         });
         Self {

@@ -52,10 +52,12 @@ async fn an_instance_that_is_not_well_holds_the_release_and_is_named() {
     let handle = crate::controller::spawn(parts(&world, check, &[well, other])).unwrap();
     let _looks = tokio::spawn(run(handle.clone(), HASTE));
     handle.submit(start("order", "v2"), anne()).await.unwrap();
-    let waits = format!("its instances to be well: 127.0.0.1:{other} (503, not 200)");
+    let waits = format!("its instances to be healthy: 127.0.0.1:{other} (503, not 200)");
     until(&handle, |view| {
         let progress = view.progress.get("order.1");
-        progress.is_some_and(|progress| progress.waiting_for.contains(&waits))
+        progress.is_some_and(|progress| {
+            progress.blockers.iter().any(|it| tidegate_delivery::text::blocker(it) == waits)
+        })
     })
     .await;
     status.store(200, Ordering::Relaxed);

@@ -7,7 +7,7 @@ use crate::config::NoticeLevel;
 use crate::journal::Record;
 use tidegate_delivery::judge::{Finding, Level};
 use tidegate_delivery::model::event::Event;
-use tidegate_delivery::model::progress::{Convergence, Refused};
+use tidegate_delivery::model::progress::{Convergence, Nack};
 use tidegate_delivery::model::release::RollbackCause;
 use tidegate_delivery::names::{ReleaseId, ServiceName};
 use tidegate_delivery::units::{Ppm, Timestamp};
@@ -110,8 +110,8 @@ pub(super) fn of_sidecars(
             (NoticeLevel::Info, "no sidecar refuses its configuration any more", text, Mark::Well)
         }
         (refusing, first) => {
-            let first = first.map(|Refused { node, kind, message }| {
-                format!(": `{node}` the {kind} configuration: {message}")
+            let first = first.map(|Nack { node, resource, message }| {
+                format!(": `{node}` the {resource} configuration: {message}")
             });
             let text = format!(
                 "release {release} is held; {refusing} of {} sidecars refuse what they were sent{}",
@@ -241,12 +241,14 @@ fn said(event: &Event) -> Option<Said> {
         }
         Event::DeploymentsFrozen { service, by, reason } => {
             let why = reason.as_deref().unwrap_or("no reason was given");
-            let line = line(service.as_ref());
-            Said::new(Warning, format!("{line} is stopped"), format!("by {by}: {why}"))
+            let what = deployments(service.as_ref());
+            Said::new(Warning, format!("{what} are frozen"), format!("by {by}: {why}"))
         }
-        Event::DeploymentsUnfrozen { service } => {
-            Said::new(Info, format!("{} goes again", line(service.as_ref())), "by an operator")
-        }
+        Event::DeploymentsUnfrozen { service } => Said::new(
+            Info,
+            format!("{} are no longer frozen", deployments(service.as_ref())),
+            "by an operator",
+        ),
         Event::HookFailed { id, hook, attempts, error } => Said::new(
             Warning,
             format!("hook {hook} failed"),
@@ -264,8 +266,8 @@ fn said(event: &Event) -> Option<Said> {
     })
 }
 
-fn line(service: Option<&ServiceName>) -> &'static str {
-    if service.is_some() { "its line" } else { "the line of all services" }
+fn deployments(service: Option<&ServiceName>) -> &'static str {
+    if service.is_some() { "its deployments" } else { "the deployments of all services" }
 }
 
 fn found(finding: &Finding) -> String {

@@ -15,7 +15,7 @@ use super::node::{Node, NodeStatus, Stream};
 use super::tally::{Standing, Tally};
 use super::times::Times;
 use crate::clock::Clock;
-use tidegate_delivery::model::progress::{AckTimes, Convergence, MAX_NAMED, Refused};
+use tidegate_delivery::model::progress::{AckTimes, Convergence, MAX_NAMED, Nack};
 use tidegate_delivery::names::FleetName;
 use tidegate_xds::kind::{Kind, Mode};
 use tidegate_xds::protocol::{Event, Holding};
@@ -242,10 +242,14 @@ impl Drop for Connection {
     }
 }
 
-fn refusal(node: &RefMulti<'_, Key, Node>) -> Option<Refused> {
+fn refusal(node: &RefMulti<'_, Key, Node>) -> Option<Nack> {
     let (kind, nack) = node.refusal()?;
     let (_, name) = node.key();
-    Some(Refused { node: shown(name), kind: kind.label(), message: shown(&nack.message) })
+    Some(Nack {
+        node: shown(name),
+        resource: kind.label().to_owned(),
+        message: shown(&nack.message),
+    })
 }
 
 /// A client's words, as they may be put into a sentence: on one line, and not too long.

@@ -10,7 +10,7 @@ use crate::model::release::Phase;
 use crate::units::Ppm;
 
 const REFUSES: &str =
-    "sidecar `edge-2` to accept the route configuration it refused: no such cluster";
+    "sidecar `edge-2` to accept the route configuration it rejected: no such cluster";
 
 fn with(convergence: Convergence, candidate: u64) -> Observation {
     Observation { convergence, ..healthy(candidate) }
@@ -89,7 +89,7 @@ fn with_nobody_connected_no_step_begins_and_none_ends() {
     let waits = world.look("order", 1000, &nobody);
     assert_eq!(
         waits,
-        ["sidecars: none is connected, so none is known to have it", "time: 10 s more"]
+        ["sidecars: none is connected, so none has acknowledged it", "time: 10 s more"]
     );
     assert_eq!(world.weight("order"), Ppm::percent(5));
     world.look("order", 0, &healthy(10));
@@ -141,7 +141,7 @@ fn of_many_only_the_first_are_named() {
     let waits_for = world.look("order", 0, &with(seen, 0));
     let expected = [
         REFUSES,
-        "2 more sidecars to accept what they refused",
+        "2 more sidecars to accept what they rejected",
         "sidecars: 1 of 100 have it, not yet `edge-0`, `edge-1`, `edge-2`, `edge-3`, `edge-4` and 91 more",
     ];
     assert_eq!(waits_for[..3], expected);

@@ -111,7 +111,7 @@ fn the_watch_begins_when_dns_has_followed_and_old_answers_have_run_out() {
 
     assert!(world.ask(&answers("192.0.2.2")).unwrap().changed);
     let waits = world.see("product", 29, &healthy(10));
-    let old = "DNS: old answers for `product.example.org.` to run out, 1 s more";
+    let old = "DNS: old answers for `product.example.org.` to expire, 1 s more";
     assert_eq!(waits, [old, "time: 60 s more"]);
     assert_eq!(world.see("product", 60, &healthy(10)), ["time: 1 s more"]);
     world.see("product", 1, &healthy(10));

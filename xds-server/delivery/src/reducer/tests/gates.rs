@@ -96,7 +96,7 @@ fn what_was_counted_before_a_silence_ends_no_step_and_no_watch() {
         world.see("order", 0, &healthy(0));
         let unheard = Observation { unheard: Duration::from_millis(2001), ..healthy(10) };
         let waits = world.see("order", 1000, &unheard);
-        assert_eq!(waits, ["reports: 3 s more of them, since the last silence"]);
+        assert_eq!(waits, ["reports: 3 s more of them, since the last gap"]);
         assert_eq!(world.weight("order"), weight);
         let broken = Verdict::RollBack { finding: finding(Level::Rollback) };
         let mut back = World(world.0.clone(), 2000);
@@ -116,7 +116,7 @@ fn alerts_are_told_once_and_cleared_only_by_evidence() {
     assert_eq!(count(&world, &verdict(alert(), 20)), 0);
     let too_little = verdict(Verdict::InsufficientData { missing: 5 }, 20);
     let waits_for = world.see("order", 100, &too_little);
-    assert_eq!(waits_for, ["5 more requests to clear the warning of its error rate"]);
+    assert_eq!(waits_for, ["5 more requests to clear the warning alert of its error rate"]);
     assert!(!newest(&world.0, "order").alerts.is_empty());
     world.see("order", 0, &healthy(20));
     assert!(newest(&world.0, "order").alerts.is_empty());

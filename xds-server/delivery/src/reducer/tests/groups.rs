@@ -44,7 +44,9 @@ fn look(world: &mut World, seconds: u64, seen: [&Observation; 2]) -> [Vec<String
     for event in &events {
         world.0.apply(now, event).unwrap();
     }
-    let mut waits = progress.into_iter().map(|it| it.waiting_for);
+    let mut waits = progress
+        .into_iter()
+        .map(|it| it.blockers.iter().map(crate::text::blocker).collect::<Vec<_>>());
     [waits.next().unwrap(), waits.next().unwrap()]
 }
 

@@ -79,7 +79,7 @@ impl World {
         for event in &events {
             self.0.apply(now, event).unwrap();
         }
-        progress.waiting_for
+        progress.blockers.iter().map(crate::text::blocker).collect()
     }
 
     pub(super) fn weight(&self, service: &str) -> Ppm {

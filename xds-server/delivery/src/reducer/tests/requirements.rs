@@ -153,7 +153,7 @@ fn a_freeze_holds_steps_and_completion_and_no_rollback() {
         when: Window::Once { start: Timestamp(0), end: Timestamp(100_000) },
         services,
     };
-    let text = "the freeze `year-end` to end, 1970-01-01T00:01:40Z";
+    let text = "the freeze window `year-end` to end, 1970-01-01T00:01:40Z";
     for mut world in [World::stepping(), World::watching()] {
         let weight = world.weight("order");
         world.ask(&freezing(vec![freeze(Services::All)])).unwrap();
@@ -173,7 +173,7 @@ fn a_freeze_holds_steps_and_completion_and_no_rollback() {
 }
 
 #[test]
-fn a_broken_guardrail_goes_back_in_a_freeze_and_on_a_stopped_line() {
+fn a_broken_guardrail_rolls_back_during_a_freeze() {
     let mut world = World::stepping();
     world.ask(&Command::FreezeDeployments(None)).unwrap();
     let verdict = Verdict::RollBack { finding: finding(Level::Rollback) };
@@ -182,21 +182,21 @@ fn a_broken_guardrail_goes_back_in_a_freeze_and_on_a_stopped_line() {
 }
 
 #[test]
-fn a_stopped_line_holds_one_service_or_all_and_says_who_and_why() {
+fn a_manual_freeze_blocks_one_service_or_all_and_has_an_actor_and_a_reason() {
     for service in [None, Some(name("order"))] {
         let mut world = World::stepping();
         let at = world.now();
         let command_context = CommandContext { actor: "bob", reason: Some("incident 7"), at };
-        let stop = Command::FreezeDeployments(service.clone());
-        assert!(run_as(&mut world.0, &command_context, &stop).unwrap().changed);
-        assert!(!world.ask(&stop).unwrap().changed);
+        let freeze = Command::FreezeDeployments(service.clone());
+        assert!(run_as(&mut world.0, &command_context, &freeze).unwrap().changed);
+        assert!(!world.ask(&freeze).unwrap().changed);
         let waits = world.see("order", 10, &healthy(10));
-        assert!(waits[0].ends_with("to go, which bob stopped: incident 7"), "{waits:?}");
+        assert!(waits[0].ends_with("by bob to end: incident 7"), "{waits:?}");
         let begun = world.ask(&start("product", "v2")).unwrap();
-        assert_eq!(begun.message.contains("held at 0%"), service.is_none(), "{begun:?}");
-        let go = Command::UnfreezeDeployments(service);
-        assert!(world.ask(&go).unwrap().changed);
-        assert!(!world.ask(&go).unwrap().changed);
+        assert_eq!(begun.message.contains("stays at 0%"), service.is_none(), "{begun:?}");
+        let unfreeze = Command::UnfreezeDeployments(service);
+        assert!(world.ask(&unfreeze).unwrap().changed);
+        assert!(!world.ask(&unfreeze).unwrap().changed);
         assert!(world.see("order", 0, &healthy(10)).is_empty());
     }
     let refusal = World::new().ask(&Command::FreezeDeployments(Some(name("nobody")))).unwrap_err();
@@ -204,7 +204,7 @@ fn a_stopped_line_holds_one_service_or_all_and_says_who_and_why() {
 }
 
 #[test]
-fn freezes_that_cannot_be_are_refused() {
+fn invalid_freeze_windows_are_refused() {
     let once = |name_of: &str, start, end| FreezeWindow {
         name: name(name_of),
         when: Window::Once { start: Timestamp(start), end: Timestamp(end) },
@@ -224,7 +224,7 @@ fn freezes_that_cannot_be_are_refused() {
         (vec![once("a", 1, 1)], "ends before it starts"),
         (vec![once("a", 0, 1), once("a", 2, 3)], "declared twice"),
         (vec![weekly("Moon/Base", &monday)], "`Moon/Base` is no time zone"),
-        (vec![weekly("UTC", &[])], "on no day"),
+        (vec![weekly("UTC", &[])], "has no days"),
     ] {
         let refusal = World::new().ask(&freezing(freeze_windows)).unwrap_err().to_string();
         assert!(refusal.contains(says), "{refusal}");
@@ -257,10 +257,10 @@ fn broken() -> Observation {
 }
 
 #[test]
-fn a_plan_may_hold_what_breaks_until_a_person_decides() {
+fn a_broken_guardrail_pauses_a_release_whose_plan_says_so() {
     let mut world = holding();
     let waits = world.see("order", 0, &broken());
-    assert!(waits[0].starts_with("a person to decide"), "{waits:?}");
+    assert!(waits[0].starts_with("an operator to resume it or roll it back"), "{waits:?}");
     assert_eq!(world.weight("order"), Ppm::percent(5), "it stays where it is");
     assert!(newest(&world.0, "order").alerts.values().all(|level| *level == Level::Critical));
     let before = world.0.clone();

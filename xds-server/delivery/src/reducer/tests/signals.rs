@@ -144,7 +144,7 @@ fn bad_business_holds_a_release_until_it_is_well_and_lets_a_person_take_it_back(
         assert!(outcome.message.contains("tidegate release rollback order"), "{outcome:?}");
         assert!(!world.ask(&bad).unwrap().changed);
         let waits = world.see("order", 1000, &healthy(10));
-        assert_eq!(waits, ["the business signal `scan` to be well again"]);
+        assert_eq!(waits, ["the business signal `scan` to clear"]);
         assert_eq!(world.weight("order"), weight);
         let mut back = World(world.0.clone(), 2000);
         back.ask(&verb("order.1", Rollback)).unwrap();

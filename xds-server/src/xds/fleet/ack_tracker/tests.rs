@@ -87,7 +87,10 @@ fn who_refuses_has_not_got_it_whatever_else_it_answered() {
     let seen = ack_tracker.convergence(9);
     assert_eq!((seen.acked, seen.refusing, seen.connected, seen.behind()), (0, 1, 1, 0));
     let message = "not like this".to_owned();
-    assert_eq!(seen.refused, [Refused { node: "one".to_owned(), kind: "route", message }]);
+    assert_eq!(
+        seen.refused,
+        [Nack { node: "one".to_owned(), resource: "route".to_owned(), message }]
+    );
     assert_eq!(seen.times, None);
     changes.mark_unchanged();
     one.record([Event::Cleared { kind: Kind::Route }].into_iter(), 9);

@@ -1,5 +1,6 @@
-//! `/line`: what holds every release, or those of one service, and stopping it.
+//! `/freeze`: the freezes of deployments, and freezing them by hand.
 
+use super::views::BlockerView;
 use std::collections::BTreeMap;
 
 use axum::extract::State;
@@ -13,63 +14,63 @@ use super::origin::Given;
 use super::problem::Problem;
 use super::services::find;
 use tidegate_delivery::model::command::{Command, Outcome};
-use tidegate_delivery::model::freeze::{FreezeWindow, Stop};
+use tidegate_delivery::model::freeze::{FreezeWindow, ManualFreeze};
 use tidegate_delivery::names::ServiceName;
 
 pub(super) fn routes() -> Router<Api> {
-    Router::new().route("/line", get(show).put(stop).delete(start))
+    Router::new().route("/freeze", get(show).put(freeze).delete(unfreeze))
 }
 
-/// What holds releases from going forward. Rollbacks are never held.
+/// The freezes of deployments. None of them blocks a rollback.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
-    /// That the line of all services is stopped.
-    pub stopped: Option<Stop>,
-    /// The services whose own line is stopped.
-    pub services: BTreeMap<ServiceName, Stop>,
-    /// The times in which nothing goes forward.
-    pub freeze_windows: Vec<FreezeWindow>,
-    /// What each held service waits for now, in plain words.
-    pub closed: BTreeMap<ServiceName, Vec<String>>,
+pub struct Freezes {
+    /// The freeze by hand of all services.
+    pub all: Option<ManualFreeze>,
+    /// The freezes by hand of single services.
+    pub services: BTreeMap<ServiceName, ManualFreeze>,
+    /// The declared freeze windows, in force or not.
+    pub windows: Vec<FreezeWindow>,
+    /// What each service is frozen by now.
+    pub active: BTreeMap<ServiceName, Vec<BlockerView>>,
 }
 
-async fn show(State(api): State<Api>) -> Json<Line> {
+async fn show(State(api): State<Api>) -> Json<Freezes> {
     let (view, now) = (api.view(), api.backend.now());
     let state = &view.state;
-    let mut line = Line {
-        stopped: state.stopped.clone(),
+    let mut freezes = Freezes {
+        all: state.frozen.clone(),
         services: BTreeMap::new(),
-        freeze_windows: state.freeze_windows.clone(),
-        closed: BTreeMap::new(),
+        windows: state.freeze_windows.clone(),
+        active: BTreeMap::new(),
     };
     for (name, service) in &state.services {
-        line.services.extend(service.stopped.clone().map(|stop| (name.clone(), stop)));
-        let closed = state.closed(service, now);
-        if !closed.is_empty() {
-            line.closed.insert(name.clone(), closed);
+        freezes.services.extend(service.frozen.clone().map(|freeze| (name.clone(), freeze)));
+        let active = state.active_freezes(service, now);
+        if !active.is_empty() {
+            freezes.active.insert(name.clone(), BlockerView::all(&active));
         }
     }
-    Json(line)
+    Json(freezes)
 }
 
-/// Which line.
+/// Which deployments.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Which {
-    /// Only this service's; absent: that of all.
+    /// Those of this service; absent: of all.
     service: Option<String>,
     actor: Option<String>,
     reason: Option<String>,
 }
 
-async fn stop(
+async fn freeze(
     State(api): State<Api>,
     OptionalBody(which): OptionalBody<Which>,
 ) -> Result<Json<Outcome>, Problem> {
     ask(api, which, Command::FreezeDeployments).await
 }
 
-async fn start(
+async fn unfreeze(
     State(api): State<Api>,
     OptionalBody(which): OptionalBody<Which>,
 ) -> Result<Json<Outcome>, Problem> {

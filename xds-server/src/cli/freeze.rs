@@ -1,16 +1,16 @@
-//! `tidegate line`: everybody may stop it.
+//! `tidegate freeze`: freezes deployments by hand.
 
 use clap::Subcommand;
 use reqwest::Method;
 use serde_json::json;
-use tidegate::api::line::Line;
+use tidegate::api::freeze::Freezes;
 
 use super::client::{Client, Origin, Target};
 use super::failure::Failure;
 use super::output::{self, Format};
 use super::release::done;
 
-/// Stop every release from going forward, or let them go; rollbacks are never held.
+/// Freeze deployments: no release advances until the freeze ends. Rollbacks are always possible.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -23,17 +23,17 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// No release goes forward until somebody lets it
-    Stop {
+    /// Freeze deployments
+    Start {
         /// Only those of this service
         service: Option<String>,
     },
-    /// They go forward again
-    Go {
-        /// Only those of this service
+    /// End a freeze that was started by hand
+    End {
+        /// Only that of this service
         service: Option<String>,
     },
-    /// What holds releases now
+    /// The freezes that are in force, by hand and by window
     Status,
 }
 
@@ -41,21 +41,28 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
     let format = args.target.output;
     let (method, service) = match args.verb {
-        Verb::Stop { service } => (Method::PUT, service),
-        Verb::Go { service } => (Method::DELETE, service),
+        Verb::Start { service } => (Method::PUT, service),
+        Verb::End { service } => (Method::DELETE, service),
         Verb::Status => return status(&client, format).await,
     };
     let mut body = args.origin.body();
     body.extend(service.map(|service| ("service".to_owned(), json!(service))));
-    done(&client.ask(method, &["line"], &[], Some(&body.into())).await?, format)
+    done(&client.ask(method, &["freeze"], &[], Some(&body.into())).await?, format)
 }
 
 async fn status(client: &Client, format: Format) -> Result<(), Failure> {
-    let answer = client.get(&["line"]).await?;
+    let answer = client.get(&["freeze"]).await?;
     if format == Format::Json {
         return output::json(&answer);
     }
-    let line: Line = client.read(&answer)?;
-    let rows = line.closed.iter().map(|(name, held)| [name.to_string(), held.join("; ")]);
-    output::print(&output::table(["SERVICE", "WAITS FOR"], rows.collect(), "the line goes"))
+    let freezes: Freezes = client.read(&answer)?;
+    let rows = freezes.active.iter().map(|(name, active)| {
+        let each: Vec<_> = active.iter().map(|it| it.detail.as_str()).collect();
+        [name.to_string(), each.join("; ")]
+    });
+    output::print(&output::table(
+        ["SERVICE", "FROZEN BY"],
+        rows.collect(),
+        "no deployments are frozen",
+    ))
 }
