@@ -175,7 +175,7 @@ async fn a_sidecar_that_refuses_holds_the_release_but_not_its_rollback() {
     world.refuse(true);
     world.serve("v2", 10, 0);
     world.pass(STEP);
-    let why = "sidecar `edge-2` to accept the route configuration it refused: no such cluster";
+    let why = "sidecar `edge-2` to accept the route configuration it rejected: no such cluster";
     until(&handle, |view| waits_for(view) == [why]).await;
     world.serve("v2", 100, 100);
     until(&handle, |view| weighs(view, 0)).await;
@@ -326,7 +326,7 @@ async fn what_holds_releases_outlives_a_crash_and_a_window_closes_by_itself() {
     handle.submit(Command::FreezeDeployments(None), anne()).await.unwrap();
     handle.stop().await;
     let handle = world.start_in(directory.path());
-    let waits = "the line to go, which anne stopped: friday";
+    let waits = "the freeze by anne to end: friday";
     until(&handle, |view| waits_for(view).iter().any(|it| it == waits)).await;
     handle.submit(Command::UnfreezeDeployments(None), anne()).await.unwrap();
     for all in [true, false] {

@@ -118,7 +118,7 @@ async fn a_release_explains_itself_from_what_is_known_and_the_same_each_time() {
         "until v2 has served 50 requests in it",
         "v2 failed 0 of 120 requests, v1 failed 0 of 880 requests; the judge says: healthy",
         "above 5% breaks the guardrail",
-        "It waits for:\n- 1 sidecar",
+        "It waits for:\n- sidecars: none is connected, so none has acknowledged it",
         "configuration 3 (journal record 3): nobody; not yet: nobody; refused: envoy-1",
         "#3 1970-01-01T00:00:03Z step entered, by anne: urgent",
     ] {

@@ -194,7 +194,7 @@ async fn what_is_about_several_services_is_told_to_all() {
     handle.submit(Command::UnfreezeDeployments(None), anne()).await.unwrap();
     let got = fake.calls(2).await;
     assert_eq!(events(&got), ["deployments_frozen", "deployments_unfrozen"]);
-    assert_eq!(got[0].body["title"], "the line of all services is stopped");
+    assert_eq!(got[0].body["title"], "the deployments of all services are frozen");
     assert!(got[0].body["service"].is_null());
 }
 
