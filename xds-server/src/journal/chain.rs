@@ -143,7 +143,7 @@ fn update(hasher: &mut Sha256, text: &str) {
 
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(self.0))
     }
 }
 
@@ -157,24 +157,13 @@ impl FromStr for Hash {
     type Err = NoHash;
 
     fn from_str(text: &str) -> Result<Self, NoHash> {
-        let (digits, rest) = text.as_bytes().as_chunks::<2>();
-        let digits: &[[u8; 2]; 32] = digits.try_into().map_err(|_| NoHash)?;
-        if !rest.is_empty() {
+        let mut hash = [0; 32];
+        hex::decode_to_slice(text, &mut hash).map_err(|_| NoHash)?;
+        // `hex` accepts upper case as well: one hash has one text.
+        if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(NoHash);
         }
-        let mut hash = [0; 32];
-        for (byte, [high, low]) in hash.iter_mut().zip(digits) {
-            *byte = digit(*high)? << 4 | digit(*low)?;
-        }
         Ok(Self(hash))
-    }
-}
-
-const fn digit(ascii: u8) -> Result<u8, NoHash> {
-    match ascii {
-        b'0'..=b'9' => Ok(ascii - b'0'),
-        b'a'..=b'f' => Ok(ascii - b'a' + 10),
-        _ => Err(NoHash),
     }
 }
 

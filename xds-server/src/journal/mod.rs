@@ -86,16 +86,12 @@ pub enum JournalError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// Written by a later version of this program.
+    /// Written by another version of tidegate.
     #[error(
-        "the journal has format {found}, and this version of tidegate knows {known}: use a newer one"
+        "the journal has format {found}, and this version of tidegate supports format {supported} only: \
+         use the version of tidegate that wrote it, or another data_dir"
     )]
-    Format {
-        /// The journal's.
-        found: i64,
-        /// Ours.
-        known: usize,
-    },
+    Format { found: i64, supported: i64 },
     /// A database that nothing was ever written to.
     #[error("there is no journal in {0} yet")]
     Empty(PathBuf),

@@ -46,7 +46,7 @@ impl Sqlite {
         let connection = Connection::open(data_dir.join(DATABASE))?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
-        schema::migrate(&connection)?;
+        schema::initialize(&connection)?;
         let snapshot = snapshots::newest(&connection)?;
         let from = snapshot.as_ref().map_or_else(Head::genesis, |snapshot| snapshot.head);
         let head = row::verify(&connection, from)?;

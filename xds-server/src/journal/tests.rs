@@ -1,8 +1,8 @@
-//! The journal as a whole: what an upgrade, a snapshot and a damaged file do to it.
+//! The journal as a whole: formats, snapshots and damaged files.
 
 mod damage;
+mod format;
 mod snapshots;
-mod upgrade;
 
 use std::path::Path;
 

@@ -30,10 +30,10 @@ impl Reader {
             .map_err(|source| JournalError::Open { path: path.clone(), source })?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&path, flags)?;
-        match schema::format(&connection)? {
-            0 => Err(JournalError::Empty(path)),
-            _ => Ok(Self { connection }),
+        if !schema::is_initialized(&connection)? {
+            return Err(JournalError::Empty(path));
         }
+        Ok(Self { connection })
     }
 
     /// The records after one, in order, at most `limit`, fewer if they are large.

@@ -1,14 +1,13 @@
-//! The tables, format by format. A journal of an older format is brought up to date when a server
-//! opens it, one step after the other, each in a transaction: a crash leaves it at one of them. The
-//! records themselves never change, for their hashes must hold.
+//! The tables of the journal and the format that `PRAGMA user_version` records.
 
 use rusqlite::Connection;
 
 use super::super::JournalError;
 
-/// What leads from each format to the next; the first begins with an empty file.
-const STEPS: [&str; 2] = [
-    "CREATE TABLE events (
+/// The only format that this version reads and writes. An empty file has format 0.
+pub(super) const FORMAT: i64 = 1;
+
+const TABLES: &str = "CREATE TABLE events (
         seq INTEGER PRIMARY KEY,
         at INTEGER NOT NULL,
         actor TEXT NOT NULL,
@@ -16,37 +15,33 @@ const STEPS: [&str; 2] = [
         event TEXT NOT NULL,
         previous TEXT NOT NULL,
         hash TEXT NOT NULL
-    ) STRICT",
-    "CREATE TABLE snapshots (
+    ) STRICT;
+    CREATE TABLE snapshots (
         seq INTEGER PRIMARY KEY,
         hash TEXT NOT NULL,
         at INTEGER NOT NULL,
         version TEXT NOT NULL,
         digest TEXT NOT NULL,
         content TEXT NOT NULL
-    ) STRICT",
-];
-/// The newest format.
-const FORMAT: usize = STEPS.len();
+    ) STRICT";
 
-/// The format of a journal, in `PRAGMA user_version`; zero of an empty file.
-pub(super) fn format(connection: &Connection) -> Result<usize, JournalError> {
-    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    match usize::try_from(found) {
-        Ok(format) if format <= FORMAT => Ok(format),
-        _ => Err(JournalError::Format { found, known: FORMAT }),
+/// Whether the database has tables.
+///
+/// # Errors
+/// When its format is not [`FORMAT`].
+pub(super) fn is_initialized(connection: &Connection) -> Result<bool, JournalError> {
+    match connection.pragma_query_value(None, "user_version", |row| row.get(0))? {
+        0 => Ok(false),
+        FORMAT => Ok(true),
+        found => Err(JournalError::Format { found, supported: FORMAT }),
     }
 }
 
-/// Brings a journal to the newest format.
-pub(super) fn migrate(connection: &Connection) -> Result<(), JournalError> {
-    let found = format(connection)?;
-    for (format, step) in (1..).zip(STEPS).skip(found) {
+/// Creates the tables of an empty database, in one transaction.
+pub(super) fn initialize(connection: &Connection) -> Result<(), JournalError> {
+    if !is_initialized(connection)? {
         connection
-            .execute_batch(&format!("BEGIN; {step}; PRAGMA user_version = {format}; COMMIT"))?;
-        if found > 0 {
-            tracing::info!(from = format - 1, to = format, "the journal has a newer format now");
-        }
+            .execute_batch(&format!("BEGIN; {TABLES}; PRAGMA user_version = {FORMAT}; COMMIT"))?;
     }
     Ok(())
 }
