@@ -14,7 +14,10 @@ use tidegate_delivery::model::command::{Command, Refusal};
 
 impl Engine {
     /// Replays the journal, applies the configuration and publishes what follows.
-    pub(super) fn start(
+    ///
+    /// # Errors
+    /// When the journal or the configuration does not allow it.
+    pub fn start(
         parts: Parts,
         view: watch::Sender<Arc<View>>,
         records: broadcast::Sender<Record>,
