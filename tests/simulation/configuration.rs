@@ -72,7 +72,11 @@ impl File {
 
     pub(crate) fn command(&self) -> Command {
         let services = self.services.clone();
-        Command::ApplyConfiguration { version: self.version(), services, freeze_windows: Vec::new() }
+        Command::ApplyConfiguration {
+            version: self.version(),
+            services,
+            freeze_windows: Vec::new(),
+        }
     }
 }
 

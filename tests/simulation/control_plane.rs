@@ -107,7 +107,7 @@ struct Published {
 
 impl Sidecars for Published {
     fn publish(&mut self, mesh: &Mesh, state: &State) -> u64 {
-        assert!(self.disk.folded().state == *state, "published before it is in the journal");
+        assert!(self.disk.state() == *state, "published before it is in the journal");
         self.telemetry.follow(state);
         let last = self.publisher.subscribe().borrow().serial();
         self.ack_tracker.publishing(last + 1);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tidegate::journal::{Folded, Head, Journal, JournalError, JournalReader, NewRecord, Record};
+use tidegate_delivery::model::state::State;
 
 /// What the crash does to the append in which it happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +41,8 @@ impl Disk {
     }
 
     /// What everything written so far folds to.
-    pub(crate) fn folded(&self) -> Folded {
-        self.0.lock().folded.clone()
+    pub(crate) fn state(&self) -> State {
+        self.0.lock().folded.state.clone()
     }
 
     pub(crate) fn after(&self, seq: usize) -> Vec<Record> {

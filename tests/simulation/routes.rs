@@ -48,7 +48,7 @@ impl Host {
 
 /// Decodes the virtual hosts and checks that the weights of each sum to a million.
 pub(crate) fn decode(resource: &Resource) -> BTreeMap<String, Host> {
-    let routes = envoy::RouteConfiguration::decode(resource.value()).unwrap();
+    let routes = envoy::RouteConfiguration::decode(resource.value().clone()).unwrap();
     routes.virtual_hosts.into_iter().map(|it| (it.name.clone(), host(it))).collect()
 }
 

@@ -32,8 +32,10 @@ pub(crate) struct Rules {
     reported: BTreeMap<String, u64>,
     /// Rollbacks and restorations, by service.
     rollbacks: BTreeMap<String, u64>,
-    /// By sidecar, route and service: the candidate's cluster and weight, and the rollbacks before it was applied.
-    splits: BTreeMap<(String, String, String), (String, u32, u64)>,
+    /// By candidate's cluster and weight: the rollbacks of the service when a release last had that weight.
+    entered: BTreeMap<(String, u32), u64>,
+    /// By sidecar, route and service: the candidate's cluster and weight.
+    splits: BTreeMap<(String, String, String), (String, u32)>,
     /// Events by kind, for the summary.
     pub(crate) events: BTreeMap<&'static str, u64>,
 }
@@ -103,6 +105,12 @@ impl Rules {
             _ => {}
         }
         self.state.apply(record.at, event).unwrap();
+        for release in self.state.running() {
+            let service = release.service.as_str();
+            let rollbacks = self.rollbacks.get(service).copied().unwrap_or_default();
+            let cluster = format!("{service}/{}", release.candidate);
+            self.entered.insert((cluster, release.weight().parts()), rollbacks);
+        }
     }
 
     /// A release advances on evidence: all of it must be there.
@@ -115,12 +123,14 @@ impl Rules {
     ) {
         let id = &release.id;
         let service = &self.state.services[&release.service];
-        assert!(release.paused_at.is_none() && release.held.is_none(), "{id} advances while paused");
+        assert!(
+            release.paused_at.is_none() && release.held.is_none(),
+            "{id} advances while paused"
+        );
         let frozen = self.state.stopped.is_some() || service.stopped.is_some();
         assert!(!frozen, "{id} advances while deployments are frozen");
-        let covered = self.coverage.is_some_and(|(since, last)| {
-            now - last <= GAP && now - since >= COVERAGE
-        });
+        let covered =
+            self.coverage.is_some_and(|(since, last)| now - last <= GAP && now - since >= COVERAGE);
         assert!(covered, "{id} advances at {now} ms with reports of {:?}", self.coverage);
         let least = release.step().map_or(0, |step| release.plan.steps[step].min_requests);
         let Evidence { requests, .. } = evidence.candidate;
@@ -140,20 +150,23 @@ impl Rules {
         assert!(reported < ENOUGH, "{id} is bad, and runs after {reported} reported requests");
     }
 
-    /// A sidecar applied a split: while a weight rises, users move towards the candidate only.
+    /// A sidecar applied a split: without a rollback since the release had the old weight, users move towards the candidate
+    /// only.
     pub(crate) fn moved(&mut self, sidecar: &str, moved: &Moved) {
         let Moved { route, service, host } = moved;
         let key = (sidecar.to_owned(), route.clone(), service.clone());
         let rollbacks = self.rollbacks.get(service).copied().unwrap_or_default();
         let before = self.splits.remove(&key);
         if let Some((cluster, weight)) = host.candidate() {
-            if let Some((old, old_weight, then)) = before
-                && old == *cluster
-                && then == rollbacks
-            {
-                assert!(*weight >= old_weight, "{sidecar}: {service} falls to {weight}");
+            if let Some(old) = before.filter(|(old, _)| old == cluster) {
+                let falls = *weight < old.1;
+                let rolled_back = self.entered.get(&old).is_none_or(|then| *then < rollbacks);
+                assert!(
+                    !falls || rolled_back,
+                    "{sidecar}: {service} falls from {old:?} to {weight}"
+                );
             }
-            self.splits.insert(key, (cluster.clone(), *weight, rollbacks));
+            self.splits.insert(key, (cluster.clone(), *weight));
         }
     }
 }

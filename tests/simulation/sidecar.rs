@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use tidegate_core::config::FilterConfig;
 use tidegate_xds::kind::{Kind, Mode};
 use tidegate_xds::protocol::Response;
 use tidegate_xds::resources::{FleetSnapshot, Resource};
@@ -15,6 +16,7 @@ use tidegate_xds::resources::{FleetSnapshot, Resource};
 use super::configuration::SERVICES;
 use super::routes::{Host, decode};
 use super::stream::{Ask, Stream};
+use super::traffic::filter_config;
 
 const KINDS: [Kind; 5] =
     [Kind::Cluster, Kind::Endpoint, Kind::Listener, Kind::Extension, Kind::Route];
@@ -39,6 +41,7 @@ pub(crate) struct Sidecar {
     accepts_later: Option<String>,
     /// Types of which something was applied on this stream.
     applied: BTreeSet<Kind>,
+    pub(crate) filter: Option<Arc<FilterConfig>>,
     /// By listener's route configuration, then by service.
     pub(crate) routes: BTreeMap<String, BTreeMap<String, Host>>,
 }
@@ -65,6 +68,7 @@ impl Sidecar {
             refused: BTreeSet::new(),
             accepts_later: None,
             applied: BTreeSet::new(),
+            filter: None,
             routes: BTreeMap::new(),
         }
     }
@@ -170,6 +174,10 @@ impl Sidecar {
                     self.warm.insert(name);
                 }
             }
+            Kind::Extension => {
+                self.filter =
+                    self.held[&kind].values().next().map(|it| Arc::new(filter_config(it)));
+            }
             Kind::Route => return self.apply_routes(&response.resources),
             _ => {}
         }
@@ -254,17 +262,13 @@ impl Sidecar {
         self.stream = None;
     }
 
-    /// What it was sent of one type and name.
-    pub(crate) fn held(&self, kind: Kind) -> Option<&Arc<Resource>> {
-        self.held.get(&kind)?.values().next()
-    }
-
     /// What differs from a snapshot; `None` if nothing does.
     pub(crate) fn difference(&self, snapshot: &FleetSnapshot) -> Option<String> {
         for kind in KINDS {
             let collection = snapshot.collection(kind);
-            let wanted =
-                |name: &&str| is_wildcard(kind) || self.names.get(&kind).is_some_and(|all| all.contains(*name));
+            let wanted = |name: &&str| {
+                is_wildcard(kind) || self.names.get(&kind).is_some_and(|all| all.contains(*name))
+            };
             let names = collection.names().map(|name| &**name).filter(wanted);
             let expected: BTreeMap<&str, &str> =
                 names.map(|name| (name, collection.get(name).unwrap().version())).collect();

@@ -39,7 +39,12 @@ impl Reporter {
         self.sequence += 1;
         let counts = std::mem::take(&mut self.counts).into_iter();
         let entries = counts
-            .map(|((service, version, release), counts)| Entry { service, version, release, counts })
+            .map(|((service, version, release), counts)| Entry {
+                service,
+                version,
+                release,
+                counts,
+            })
             .collect();
         let report = Report {
             sender: Sender { node: node.to_owned(), instance: 1 },
@@ -61,7 +66,7 @@ impl Reporter {
 
 /// The filter's configuration in an ECDS resource.
 pub(crate) fn filter_config(resource: &Resource) -> FilterConfig {
-    let extension = TypedExtensionConfig::decode(resource.value()).unwrap();
+    let extension = TypedExtensionConfig::decode(resource.value().clone()).unwrap();
     let wasm = Wasm::decode(&*extension.typed_config.unwrap().value).unwrap();
     let configuration = wasm.config.unwrap().configuration.unwrap();
     let json = StringValue::decode(&*configuration.value).unwrap().value;

@@ -14,7 +14,7 @@ use tidegate_delivery::model::release::{Phase, Release};
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
 use tidegate_delivery::units::Timestamp;
-use tidegate_xds::kind::{Kind, Mode};
+use tidegate_xds::kind::Mode;
 
 use super::configuration::{File, SERVICES};
 use super::control_plane::{ControlPlane, Time};
@@ -23,7 +23,7 @@ use super::random::Random;
 use super::rules::Rules;
 use super::sidecar::Sidecar;
 use super::stream::{Stream, latest};
-use super::traffic::{Reporter, filter_config};
+use super::traffic::Reporter;
 
 pub(crate) const TICK: u64 = 100;
 /// Requests of each service in a tick, at each sidecar.
@@ -87,7 +87,7 @@ impl World {
     }
 
     pub(crate) fn state(&self) -> State {
-        self.disk.folded().state
+        self.disk.state()
     }
 
     pub(crate) fn note(&mut self, line: &str) {
@@ -129,7 +129,10 @@ impl World {
             self.crash(0);
             return;
         }
-        assert!(*control_plane.state() == self.state(), "the view is not what the journal folds to");
+        assert!(
+            *control_plane.state() == self.state(),
+            "the view is not what the journal folds to"
+        );
         self.control_plane = Some(control_plane);
     }
 
@@ -210,8 +213,7 @@ impl World {
 
     fn send_requests(&mut self, index: usize) {
         let sidecar = &self.sidecars[index];
-        let Some(filter) = sidecar.held(Kind::Extension) else { return };
-        let filter = filter_config(filter);
+        let Some(filter) = sidecar.filter.clone() else { return };
         let converged = self.control_plane.as_ref().filter(|control_plane| {
             let stream = sidecar.stream.as_ref();
             !sidecar.is_refusing() && stream.is_some_and(|it| it.has_newest(control_plane))
