@@ -123,7 +123,9 @@ bench: build ## the design's figures beside their baselines, and 10 000 random c
 	$(call say,start-up after a million decisions)
 	$(CARGO) bench -p tidegate --bench start_up
 	$(call say,random conversations with a model of Envoy: 10 000 each in state of the world and delta)
-	PROPTEST_CASES=10000 $(RUN_TESTS) -p tidegate --lib every_conversation
+	PROPTEST_CASES=10000 $(RUN_TESTS) -p tidegate-xds --lib every_conversation
+	$(call say,simulations of the control plane and its sidecars: SIMULATIONS (1 000) seeds)
+	TIDEGATE_SIMULATIONS=$(or $(SIMULATIONS),1000) $(RUN_TESTS) --release -p tidegate --test simulation
 
 fleet: build ## 9 000 simulated sidecars beside a raw broadcast; writes docs/fleet.md; FLEET='--sidecars 100' changes it
 	@exec $(BUILT)/release/tidegate-fleet $(FLEET)

@@ -1,0 +1,172 @@
+//! What must hold of every record that the control plane appends, and of every split that a sidecar applies, given what
+//! the simulation has counted itself.
+
+use std::collections::BTreeMap;
+
+use tidegate::journal::Record;
+use tidegate_delivery::judge::Evidence;
+use tidegate_delivery::model::event::{Event, StepEvidence};
+use tidegate_delivery::model::release::Release;
+use tidegate_delivery::model::state::State;
+use tidegate_delivery::names::ReleaseId;
+
+use super::sidecar::Moved;
+
+/// Least time of reports without a gap before a release may advance, in milliseconds.
+const COVERAGE: u64 = 5_000;
+/// A longer time without a report is a gap.
+const GAP: u64 = 6_000;
+/// Reported requests of a bad candidate after which it must be rolled back.
+const ENOUGH: u64 = 300;
+
+#[derive(Debug, Default)]
+pub(crate) struct Rules {
+    /// Folded record by record.
+    state: State,
+    pub(crate) checked: usize,
+    /// Since when this run of the control plane has had reports without a gap, and the last of them.
+    coverage: Option<(u64, u64)>,
+    /// Requests that each version served, by service and version.
+    served: BTreeMap<(String, String), u64>,
+    /// Requests of the candidate that were reported to this run of the control plane.
+    reported: BTreeMap<String, u64>,
+    /// Rollbacks and restorations, by service.
+    rollbacks: BTreeMap<String, u64>,
+    /// By candidate's cluster and weight: the rollbacks of the service when a release last had that weight.
+    entered: BTreeMap<(String, u32), u64>,
+    /// By sidecar, route and service: the candidate's cluster and weight.
+    splits: BTreeMap<(String, String, String), (String, u32)>,
+    /// Events by kind, for the summary.
+    pub(crate) events: BTreeMap<&'static str, u64>,
+}
+
+impl Rules {
+    pub(crate) fn served(&mut self, service: &str, version: &str) {
+        *self.served.entry((service.to_owned(), version.to_owned())).or_default() += 1;
+    }
+
+    /// A report arrived, with so many requests of a release's candidate.
+    pub(crate) fn reported(&mut self, now: u64) {
+        let since = self.coverage.filter(|(_, last)| now - last <= GAP).map_or(now, |it| it.0);
+        self.coverage = Some((since, now));
+    }
+
+    pub(crate) fn counted(&mut self, release: &str, requests: u64) {
+        *self.reported.entry(release.to_owned()).or_default() += requests;
+    }
+
+    /// Counts are in memory only.
+    pub(crate) fn restarted(&mut self) {
+        self.coverage = None;
+        self.reported.clear();
+    }
+
+    /// Checks a record and folds it. `applied` tells which weight of a candidate every connected sidecar has at least, or
+    /// `None` if none is connected.
+    pub(crate) fn record(
+        &mut self,
+        record: &Record,
+        now: u64,
+        applied: impl Fn(&Release) -> Option<u32>,
+    ) {
+        let event = record.event.event();
+        *self.events.entry(event.kind()).or_default() += 1;
+        match event {
+            Event::StepEntered { id, step, weight, evidence } => {
+                let release = self.state.release(id).unwrap().clone();
+                assert!(*weight >= release.weight(), "{id}: the weight falls to {weight}");
+                if let (Some(evidence), true) = (evidence, *step > 0) {
+                    self.advances(&release, evidence, now, &applied);
+                }
+            }
+            Event::StepConverged { id, .. } => {
+                let release = self.state.release(id).unwrap();
+                let weight = applied(release);
+                let wanted = release.weight().parts();
+                assert!(
+                    weight.is_some_and(|weight| weight >= wanted),
+                    "{id}: converged, but sidecars have {weight:?} of {wanted}"
+                );
+            }
+            Event::Completed { id, evidence: Some(evidence) } => {
+                let release = self.state.release(id).unwrap().clone();
+                self.advances(&release, evidence, now, &applied);
+            }
+            Event::ReleaseStarted { service, candidate, .. } => {
+                let quarantined = &self.state.services[service].quarantined;
+                assert!(!quarantined.contains_key(candidate), "{candidate} is quarantined");
+            }
+            Event::RolledBack { id, .. } => {
+                *self.rollbacks.entry(id.service().to_owned()).or_default() += 1;
+            }
+            Event::StableRestored { service, .. } => {
+                *self.rollbacks.entry(service.to_string()).or_default() += 1;
+            }
+            _ => {}
+        }
+        self.state.apply(record.at, event).unwrap();
+        for release in self.state.running() {
+            let service = release.service.as_str();
+            let rollbacks = self.rollbacks.get(service).copied().unwrap_or_default();
+            let cluster = format!("{service}/{}", release.candidate);
+            self.entered.insert((cluster, release.weight().parts()), rollbacks);
+        }
+    }
+
+    /// A release advances on evidence: all of it must be there.
+    fn advances(
+        &self,
+        release: &Release,
+        evidence: &StepEvidence,
+        now: u64,
+        applied: impl Fn(&Release) -> Option<u32>,
+    ) {
+        let id = &release.id;
+        let service = &self.state.services[&release.service];
+        assert!(
+            release.paused_at.is_none() && release.held.is_none(),
+            "{id} advances while paused"
+        );
+        let frozen = self.state.stopped.is_some() || service.stopped.is_some();
+        assert!(!frozen, "{id} advances while deployments are frozen");
+        let covered =
+            self.coverage.is_some_and(|(since, last)| now - last <= GAP && now - since >= COVERAGE);
+        assert!(covered, "{id} advances at {now} ms with reports of {:?}", self.coverage);
+        let least = release.step().map_or(0, |step| release.plan.steps[step].min_requests);
+        let Evidence { requests, .. } = evidence.candidate;
+        let key = (release.service.to_string(), release.candidate.to_string());
+        let served = self.served.get(&key).copied().unwrap_or_default();
+        assert!((least..=served).contains(&requests), "{id}: {requests} of {served} requests");
+        let (weight, wanted) = (applied(release), release.weight().parts());
+        assert!(
+            weight.is_some_and(|weight| weight >= wanted),
+            "{id} advances, but sidecars have {weight:?} of {wanted}"
+        );
+    }
+
+    /// A bad candidate must not run any more once enough of its requests were reported.
+    pub(crate) fn bad(&self, id: &ReleaseId) {
+        let reported = self.reported.get(id.as_str()).copied().unwrap_or_default();
+        assert!(reported < ENOUGH, "{id} is bad, and runs after {reported} reported requests");
+    }
+
+    /// A sidecar applied a split: without a rollback since the release had the old weight, users move towards the candidate
+    /// only.
+    pub(crate) fn moved(&mut self, sidecar: &str, moved: &Moved) {
+        let Moved { route, service, host } = moved;
+        let key = (sidecar.to_owned(), route.clone(), service.clone());
+        let rollbacks = self.rollbacks.get(service).copied().unwrap_or_default();
+        let before = self.splits.remove(&key);
+        if let Some((cluster, weight)) = host.candidate() {
+            if let Some(old) = before.filter(|(old, _)| old == cluster) {
+                let falls = *weight < old.1;
+                let rolled_back = self.entered.get(&old).is_none_or(|then| *then < rollbacks);
+                assert!(
+                    !falls || rolled_back,
+                    "{sidecar}: {service} falls from {old:?} to {weight}"
+                );
+            }
+            self.splits.insert(key, (cluster.clone(), *weight));
+        }
+    }
+}
