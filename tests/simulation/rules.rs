@@ -127,7 +127,7 @@ impl Rules {
             release.paused_at.is_none() && release.held.is_none(),
             "{id} advances while paused"
         );
-        let frozen = self.state.stopped.is_some() || service.stopped.is_some();
+        let frozen = self.state.frozen.is_some() || service.frozen.is_some();
         assert!(!frozen, "{id} advances while deployments are frozen");
         let covered =
             self.coverage.is_some_and(|(since, last)| now - last <= GAP && now - since >= COVERAGE);
