@@ -53,7 +53,7 @@ async fn there_and_back() -> Result<()> {
     operator.run(&["release", "start", "product", "--version", "v2"]).await?;
     bind.until(GREEN).await?;
     let seen = until_service(&world, "product", |it| {
-        waits_for(it, "old answers for `product.example.org.` to run out")
+        waits_for(it, "old answers for `product.example.org.` to expire")
     })
     .await?;
     assert_eq!(at(&seen, "/release/phase"), "watching");

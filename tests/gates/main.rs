@@ -199,7 +199,7 @@ async fn an_approval_opens_a_step_and_a_plan_may_hold_what_breaks() {
     bad.set_faults(Faults::errors(1.0, 500).unwrap());
     let told = until("the release to be held", PATIENCE, async || {
         let told = operator.run(&["release", "explain", "order"]).await.ok()?;
-        told.contains("a person to decide").then_some(told)
+        told.contains("an operator to resume it or roll it back").then_some(told)
     });
     let told = told.await.context("never held").unwrap();
     assert!(told.contains("at 5%") && told.contains("held, by controller"), "{told}");

@@ -16,7 +16,7 @@ use tidegate_tests::sight::{
 
 /// The sidecar that refuses.
 const NODE: &str = "envoy-demo-2";
-const HOLDS: &str = "sidecar `envoy-demo-2` to accept the listener configuration it refused: ";
+const HOLDS: &str = "sidecar `envoy-demo-2` to accept the listener configuration it rejected: ";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sotw() {

@@ -1,4 +1,9 @@
 //! The services that tests release.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a wrong fixture fails the test that uses it"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
