@@ -133,7 +133,7 @@ fn operate(world: &mut World) {
                     status: SignalStatus::Bad,
                 },
             },
-            8 | 9 | 10 => Command::UnfreezeDeployments(Some(name(service))),
+            8..=10 => Command::UnfreezeDeployments(Some(name(service))),
             _ => Command::Release(release.id, ReleaseCommand::Resume),
         },
     };

@@ -246,7 +246,7 @@ impl World {
     /// Every fifth tick: reports arrive and are acknowledged at once, or either is lost.
     fn send_report(&mut self, index: usize) {
         let now = self.now();
-        if (now / TICK + index as u64) % 5 != 0 {
+        if !(now / TICK + index as u64).is_multiple_of(5) {
             return;
         }
         let report = self.reporters[index].report(&self.sidecars[index].name);
