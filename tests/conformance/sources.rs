@@ -18,6 +18,7 @@ impl Sources {
         let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut sources = Self { files: Vec::new() };
         sources.add(&tests.join("../xds-server/src/xds"))?;
+        sources.add(&tests.join("../xds-server/xds/src"))?;
         sources.add(&tests.join("../xds-server/src/door"))?;
         sources.add(&tests.join("xds"))?;
         sources.add(&tests.join("tls"))?;

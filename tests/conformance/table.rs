@@ -45,7 +45,7 @@ pub(crate) const LINES: [(&str, Shown); 57] = [
         "a refusal is seen",
         By(&[
             "protocol/tests/answers::a_refusal_is_told",
-            "fleet/ledger/tests::a_refusal_is_shown_until_it_is_cleared",
+            "fleet/ack_tracker/tests::a_refusal_is_shown_until_it_is_cleared",
         ]),
     ),
     (
@@ -333,7 +333,7 @@ pub(crate) const LINES: [(&str, Shown); 57] = [
         "what is known of a stream goes with it",
         By(&[
             "serve/tests::a_sidecar_that_leaves_counts_no_more",
-            "fleet/ledger/tests::the_gone_are_remembered_for_a_while",
+            "fleet/ack_tracker/tests::the_gone_are_remembered_for_a_while",
         ]),
     ),
     (
