@@ -55,9 +55,9 @@ macro_rules! chapters {
 }
 
 chapters!(envoy_1_40_delta: "1.40.0", Delta, #[cfg(test)]);
-chapters!(oldest_envoy: "1.38.3", Sotw, #[cfg(test)] bad_version_is_put_back);
+chapters!(oldest_envoy: "1.36.4", Sotw, #[cfg(test)] bad_version_is_put_back);
 chapters!(envoy_1_40_sotw: "1.40.0", Sotw, #[ignore = "make test-matrix"]);
 chapters!(envoy_1_39_delta: "1.39.3", Delta, #[ignore = "make test-matrix"]);
 chapters!(envoy_1_39_sotw: "1.39.3", Sotw, #[ignore = "make test-matrix"]);
-chapters!(envoy_1_38_delta: "1.38.3", Delta, #[ignore = "make test-matrix"]);
-chapters!(envoy_1_38_sotw: "1.38.3", Sotw, #[ignore = "make test-matrix"]);
+chapters!(envoy_1_36_delta: "1.36.4", Delta, #[ignore = "make test-matrix"]);
+chapters!(envoy_1_36_sotw: "1.36.4", Sotw, #[ignore = "make test-matrix"]);
