@@ -92,6 +92,10 @@ fn flag(world: &mut World) {
 }
 
 fn operate(world: &mut World) {
+    // A crash may come before the first record.
+    if world.state().services.is_empty() {
+        return;
+    }
     let service = *world.random.pick(&SERVICES);
     let candidate = *world.random.pick(&["v1", "v2", "v3"]);
     let command = match world.running(service) {

@@ -32,6 +32,8 @@ pub(crate) struct Rules {
     reported: BTreeMap<String, u64>,
     /// Rollbacks and restorations, by service.
     rollbacks: BTreeMap<String, u64>,
+    /// When each release's step converged.
+    converged: BTreeMap<ReleaseId, u64>,
     /// By candidate's cluster and weight: the rollbacks of the service when a release last had that weight.
     entered: BTreeMap<(String, u32), u64>,
     /// By sidecar, route and service: the candidate's cluster and weight.
@@ -61,13 +63,13 @@ impl Rules {
         self.reported.clear();
     }
 
-    /// Checks a record and folds it. `applied` tells which weight of a candidate every connected sidecar has at least, or
-    /// `None` if none is connected.
+    /// Checks a record and folds it. `applied` returns the least weight of a candidate among the sidecars that have been
+    /// connected since a time, or `None` if there are none.
     pub(crate) fn record(
         &mut self,
         record: &Record,
         now: u64,
-        applied: impl Fn(&Release) -> Option<u32>,
+        applied: impl Fn(&Release, u64) -> Option<u32>,
     ) {
         let event = record.event.event();
         *self.events.entry(event.kind()).or_default() += 1;
@@ -81,12 +83,13 @@ impl Rules {
             }
             Event::StepConverged { id, .. } => {
                 let release = self.state.release(id).unwrap();
-                let weight = applied(release);
+                let weight = applied(release, now);
                 let wanted = release.weight().parts();
                 assert!(
                     weight.is_some_and(|weight| weight >= wanted),
                     "{id}: converged, but sidecars have {weight:?} of {wanted}"
                 );
+                self.converged.insert(id.clone(), now);
             }
             Event::Completed { id, evidence: Some(evidence) } => {
                 let release = self.state.release(id).unwrap().clone();
@@ -119,7 +122,7 @@ impl Rules {
         release: &Release,
         evidence: &StepEvidence,
         now: u64,
-        applied: impl Fn(&Release) -> Option<u32>,
+        applied: impl Fn(&Release, u64) -> Option<u32>,
     ) {
         let id = &release.id;
         let service = &self.state.services[&release.service];
@@ -137,9 +140,13 @@ impl Rules {
         let key = (release.service.to_string(), release.candidate.to_string());
         let served = self.served.get(&key).copied().unwrap_or_default();
         assert!((least..=served).contains(&requests), "{id}: {requests} of {served} requests");
-        let (weight, wanted) = (applied(release), release.weight().parts());
+        // A sidecar that connected after the step converged does not block: its first responses have the newest weight.
+        let Some(since) = self.converged.get(id).filter(|_| release.converged) else {
+            panic!("{id} advances before its step converged")
+        };
+        let (weight, wanted) = (applied(release, *since), release.weight().parts());
         assert!(
-            weight.is_some_and(|weight| weight >= wanted),
+            weight.is_none_or(|weight| weight >= wanted),
             "{id} advances, but sidecars have {weight:?} of {wanted}"
         );
     }

@@ -25,6 +25,7 @@ pub(crate) struct Sidecar {
     pub(crate) name: String,
     pub(crate) mode: Mode,
     pub(crate) stream: Option<Stream>,
+    pub(crate) connected_at: u64,
     /// The type that it NACKs.
     pub(crate) refuses: Option<Kind>,
     held: BTreeMap<Kind, BTreeMap<String, Arc<Resource>>>,
@@ -59,6 +60,7 @@ impl Sidecar {
             name,
             mode,
             stream: None,
+            connected_at: 0,
             refuses: None,
             held: BTreeMap::new(),
             names: BTreeMap::new(),
@@ -74,7 +76,8 @@ impl Sidecar {
     }
 
     /// Begins a stream: asks for every type again. Messages of an earlier stream are lost.
-    pub(crate) fn connect(&mut self, mut stream: Stream, at: u64) {
+    pub(crate) fn connect(&mut self, mut stream: Stream, now: u64, delay: u64) {
+        self.connected_at = now;
         self.nonces.clear();
         self.applied.clear();
         self.accepts_later = None;
@@ -87,7 +90,7 @@ impl Sidecar {
             let held: HashMap<_, _> =
                 held.map(|(name, it)| (name.clone(), it.version().to_owned())).collect();
             let ask = Ask { all: names.clone(), subscribe: names, held, ..ask(kind) };
-            stream.send(at, ask);
+            stream.send(now + delay, ask);
         }
         self.stream = Some(stream);
     }

@@ -185,7 +185,7 @@ impl World {
         for (sidecar, at) in self.sidecars.iter_mut().zip(&self.connects_at) {
             if sidecar.stream.is_none() && now >= *at {
                 let stream = Stream::open(control_plane, &sidecar.name, sidecar.mode);
-                sidecar.connect(stream, now + self.random.below(200));
+                sidecar.connect(stream, now, self.random.below(200));
             }
         }
     }
@@ -278,7 +278,7 @@ impl World {
         for record in self.disk.after(self.rules.checked) {
             self.rules.checked += 1;
             let sidecars = &self.sidecars;
-            self.rules.record(&record, now, |release| applied(sidecars, release));
+            self.rules.record(&record, now, |release, since| applied(sidecars, release, since));
             self.note(&format!("{} {} {:?}", record.seq, record.event.event().kind(), record.hash));
         }
     }
@@ -308,7 +308,7 @@ impl World {
     }
 
     pub(crate) fn running(&self, service: &str) -> Option<Release> {
-        self.state().services[service].running().cloned()
+        self.state().services.get(service)?.running().cloned()
     }
 }
 
@@ -323,9 +323,10 @@ fn counted(control_plane: &ControlPlane, state: &State) -> BTreeMap<ReleaseId, u
     state.running().map(count).collect()
 }
 
-/// The least weight of a release's candidate in the routes of the sidecars that are connected; `None` if none is.
-fn applied(sidecars: &[Sidecar], release: &Release) -> Option<u32> {
-    let connected = sidecars.iter().filter(|it| it.stream.is_some());
+/// The least weight of a release's candidate in the routes of the sidecars that have been connected since a time; `None`
+/// if there are none.
+fn applied(sidecars: &[Sidecar], release: &Release, since: u64) -> Option<u32> {
+    let connected = sidecars.iter().filter(|it| it.connected_at <= since && it.stream.is_some());
     let cluster = format!("{}/{}", release.service, release.candidate);
     let weight = |sidecar: &Sidecar| {
         let hosts = sidecar.routes.values().filter_map(|it| it.get(release.service.as_str()));
