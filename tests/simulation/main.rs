@@ -13,6 +13,7 @@
 //! | Weights sum to 1 000 000, and no configured service is missing | `routes.rs`, `sidecar.rs` |
 //! | While a weight rises, users move towards the candidate only | `rules.rs` |
 //! | No release advances without report coverage, requests and convergence | `rules.rs` |
+//! | A report that is sent again is counted once | `world.rs` |
 //! | A bad candidate is rolled back as soon as enough of its requests are reported | `rules.rs` |
 //! | A sidecar that has the newest configuration serves no version that is not in use or is quarantined | `world.rs` |
 //! | Once faults stop, every sidecar converges, a bad release is rolled back and a good one completes | below |
@@ -48,7 +49,7 @@ use tidegate_delivery::model::release::{Phase, RollbackCause};
 use self::world::{World, services};
 
 /// Seeds of a run without `TIDEGATE_SIMULATIONS`.
-const SEEDS: u64 = 4;
+const SEEDS: u64 = 8;
 /// Ticks with faults.
 const FAULTS: usize = 800;
 /// Ticks in which everything must converge once faults stopped.

@@ -40,6 +40,8 @@ pub(crate) struct World {
     pub(crate) control_plane: Option<ControlPlane>,
     pub(crate) sidecars: Vec<Sidecar>,
     reporters: Vec<Reporter>,
+    /// The last report of each sidecar that this run of the control plane has taken.
+    taken: Vec<u64>,
     pub(crate) rules: Rules,
     /// Versions half of whose requests fail.
     pub(crate) bad: BTreeSet<(String, String)>,
@@ -70,6 +72,7 @@ impl World {
             file: File::first(),
             control_plane: None,
             reporters: sidecars.iter().map(|_| Reporter::default()).collect(),
+            taken: vec![0; sidecars.len()],
             connects_at: vec![0; sidecars.len()],
             sidecars,
             rules: Rules::default(),
@@ -174,6 +177,7 @@ impl World {
         self.disk.restart();
         self.disk.verify();
         self.rules.restarted();
+        self.taken.fill(0);
         self.control_plane = ControlPlane::start(&self.file, &self.disk, &self.time);
         self.note("control plane started");
         self.act(|_, _| {});
@@ -254,10 +258,14 @@ impl World {
         let Some(control_plane) = self.control_plane.as_ref().filter(|_| !lost) else { return };
         let state = control_plane.state();
         let before: BTreeMap<ReleaseId, u64> = counted(control_plane, &state);
+        let repeated = report.sequence <= self.taken[index];
         let sequence = control_plane.telemetry.take_in(report, Timestamp(now)).unwrap();
+        self.taken[index] = sequence;
         self.rules.reported(now);
         for (id, requests) in counted(control_plane, &state) {
-            self.rules.counted(id.as_str(), requests - before[&id]);
+            let new = requests - before[&id];
+            assert!(!repeated || new == 0, "{id}: report {sequence} is counted twice");
+            self.rules.counted(id.as_str(), new);
         }
         if !self.random.chance(self.loss) {
             self.reporters[index].acknowledged(sequence);
