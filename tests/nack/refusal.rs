@@ -54,10 +54,10 @@ async fn a_refusal_holds_a_release_and_never_its_rollback(mode: XdsMode) -> Resu
     assert!(waiting_for(&held).contains("in use"), "why: {}", waiting_for(&held));
     assert_eq!(at(&held, "/progress/convergence/refused/0/node"), NODE);
     let status = operator.run(&["status", "order"]).await?;
-    assert!(status.contains("1 of 2 sidecars") && status.contains(HOLDS), "{status}");
+    assert!(status.contains("1/2") && status.contains(HOLDS), "{status}");
     let nodes = operator.run(&["nodes"]).await?;
     let line = nodes.lines().find(|line| line.contains(NODE)).context("not in the table")?;
-    assert!(line.contains("refuses listener") && line.contains("in use"), "{nodes}");
+    assert!(line.contains("NACK (listener)") && line.contains("in use"), "{nodes}");
     let refusing = r#"tidegate_sidecars_refusing{fleet="demo-2"} 1"#;
     let metrics = metrics(&world).await?;
     assert!(metrics.lines().any(|line| line == refusing), "{metrics}");

@@ -24,7 +24,7 @@ async fn hangs() -> Result<()> {
     operator.run(&["release", "start", "order", "--version", "v2"]).await?;
     operator.until("order", |release| release.weight > 0.0 && release.converged).await?;
     let status = operator.run(&["status", "order"]).await?;
-    assert!(status.contains("2 of 2 sidecars, p99 "), "{status}");
+    assert!(status.contains("2/2, p99 "), "{status}");
 
     let hanging = &world.sidecars.get(1).context("no second sidecar")?.envoy.process;
     hanging.signal(Signal::SIGSTOP)?;

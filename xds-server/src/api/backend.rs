@@ -1,4 +1,4 @@
-//! What the API needs of the rest: the controller, the sidecars' ledger, the telemetry. One trait,
+//! What the API needs of the rest: the controller, the AckTracker, the telemetry. One trait,
 //! so that the API is tested without them.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Bodies, read so that what is wrong with one is told as a problem.
+//! Request bodies; errors become problem details.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};

@@ -42,7 +42,7 @@ pub struct Configuration {
 pub struct File {
     /// Where it is.
     pub path: PathBuf,
-    /// Why the server does not run on what it says now, if it does not.
+    /// Why the current content of the file is not applied, if it is not.
     pub trouble: Option<Trouble>,
 }
 
@@ -53,7 +53,7 @@ pub struct Trouble {
     pub since: Timestamp,
     /// All of it, in words.
     pub message: String,
-    /// Its places, if what it says is wrong.
+    /// The errors of the file with their places.
     pub problems: Vec<Fault>,
 }
 
@@ -93,7 +93,7 @@ async fn show(State(api): State<Api>) -> Json<Configuration> {
     Json(Configuration { applied, file: api.backend.file().into() })
 }
 
-/// Who sends one, and whether it is meant.
+/// Actor, reason and dry run.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sent {

@@ -61,7 +61,7 @@ async fn stream(
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let range = range(wanted)?;
-    // A browser that reconnects says what it has seen.
+    // EventSource sends the last id when it reconnects.
     let resumed = headers.get("last-event-id");
     let resumed = resumed.and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
     let permit = api.streams.clone().try_acquire_owned().map_err(|_| {

@@ -1,5 +1,5 @@
-//! Why a release is where it is, in plain words. Made of the view, the sidecars and the journal's
-//! last records alone, so that asked twice of the same it says the same.
+//! `GET /releases/{id}/explain`: the state of a release and its blockers as text. A pure function of the view, the
+//! sidecars and the newest records of the journal, so the same input gives the same text.
 
 use super::views::BlockerView;
 use std::time::Duration;
@@ -19,59 +19,56 @@ use tidegate_delivery::model::state::ServiceState;
 use tidegate_delivery::names::ReleaseId;
 use tidegate_delivery::units::Timestamp;
 
-/// Records of the journal that are looked through for what happened to a release.
+/// Newest records of the journal that are searched for events of the release.
 pub(super) const LOOKED_THROUGH: u64 = 1000;
-/// Most of what happened that is told: the last.
+/// Events in an explanation, at most; the newest are kept.
 const MAX_HAPPENED: usize = 20;
-/// Most sidecars of a kind that are named.
+/// Sidecars listed by name per state, at most.
 const MAX_NAMED: usize = 20;
 
-/// Why a release is where it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
     /// The release.
     pub release: ReleaseId,
     /// Where it is.
     pub phase: PhaseKind,
-    /// The whole of it in plain words, line by line.
+    /// The explanation as text, one line each.
     pub text: Vec<String>,
-    /// What it waits for; empty if for nothing.
+    /// What blocks its next transition; empty if nothing does.
     pub blockers: Vec<BlockerView>,
-    /// The newest record of the journal that this rests on.
+    /// The newest record of the journal that the explanation includes.
     pub seq: u64,
-    /// The newest configuration that sidecars were given.
+    /// The newest configuration that was published.
     pub serial: u64,
-    /// Who has that configuration.
+    /// Sidecars by their state for that configuration.
     pub sidecars: Sidecars,
-    /// The last that happened to it, the newest last.
+    /// Its latest events, oldest first.
     pub happened: Vec<Happened>,
 }
 
-/// Who has the newest configuration, by name, up to twenty of each.
+/// Connected sidecars by their state for the newest configuration, up to twenty names each.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Sidecars {
     /// How many are connected.
     pub connected: usize,
-    /// Who has it.
+    /// ACKed.
     pub have: Vec<String>,
-    /// Who was given it, or will be, and has not acknowledged it.
+    /// Not yet acknowledged.
     pub lack: Vec<String>,
-    /// Who refuses something of it.
+    /// NACKed at least one type.
     pub refuse: Vec<String>,
 }
 
-/// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Happened {
     /// The number of its record in the journal.
     pub seq: u64,
     /// When, in milliseconds since the Unix epoch.
     pub at: Timestamp,
-    /// What, in one word.
+    /// The kind of event.
     pub event: String,
-    /// Who.
     pub actor: String,
-    /// Why, if they said.
+    /// The reason, if one was given.
     pub reason: Option<String>,
 }
 
@@ -94,7 +91,9 @@ pub(super) fn explain(
         text.push(guardrails(&service.spec.guardrails));
         text.extend(waits(release, &blockers));
     }
-    text.extend(view.halted.as_ref().map(|why| format!("Nothing can be decided now: {why}.")));
+    text.extend(
+        view.halted.as_ref().map(|why| format!("The control plane takes no decisions now: {why}.")),
+    );
     text.push(configuration(view, &sidecars));
     text.extend(happened.iter().map(line));
     Explanation {
@@ -121,7 +120,7 @@ fn place(release: &Release) -> String {
         }
         Phase::Watching { since } => format!("is at 100% and watched since {since}"),
         Phase::Completed { at } => format!("is complete since {at}"),
-        Phase::RolledBack { at, cause } => format!("went back at {at}: {cause}"),
+        Phase::RolledBack { at, cause } => format!("was rolled back at {at}: {cause}"),
     };
     format!(
         "Release {id} of {service} from {stable} to {candidate}, started at {started_at}{by}, {at}."
@@ -134,8 +133,8 @@ fn rule(service: &ServiceState, release: &Release) -> String {
     let share = plan.convergence.share;
     match &release.phase {
         Phase::Preparing { .. } => format!(
-            "It enters its first step when {share} of the sidecars know {candidate}, its {} smoke tests have passed, \
-             and its {} required checks and its approvals are there.",
+            "It enters its first step when {share} of the sidecars have {candidate}, its {} smoke tests have passed, \
+             its {} required checks have passed and its approvals are given.",
             plan.smoke_tests.len(),
             plan.requires.checks.len()
         ),
@@ -145,11 +144,11 @@ fn rule(service: &ServiceState, release: &Release) -> String {
             let requests = step.map_or(0, |step| step.min_requests);
             format!(
                 "It stays for at least {time} from when {share} of the sidecars have it, until {candidate} has \
-                 served {requests} requests in it, no guardrail alerts and nothing else holds it."
+                 served {requests} requests in it, no guardrail alerts and nothing else blocks it."
             )
         }
         Phase::Watching { .. } => format!(
-            "After {} in which nothing is wrong, {candidate} is the stable version; until then it goes back by itself.",
+            "After {} without a broken guardrail, {candidate} becomes the stable version; until then a broken guardrail rolls it back.",
             shown(plan.watch)
         ),
         Phase::Completed { .. } => match (&service.previous, service.previous_until) {
@@ -158,40 +157,41 @@ fn rule(service: &ServiceState, release: &Release) -> String {
                     "{candidate} is stable. {previous} is kept until {until}: a rollback is one push."
                 )
             }
-            _ => format!("{candidate} is stable. The version before it is not kept any more."),
+            _ => format!("{candidate} is stable. The previous version is no longer kept."),
         },
-        Phase::RolledBack { .. } => format!("{stable} served everybody again from then on."),
+        Phase::RolledBack { .. } => format!("All traffic went to {stable} from then on."),
     }
 }
 
-/// Whom it goes together with.
 fn together(view: &View, release: &Release) -> Option<String> {
     let (name, group) = view.state.group_of(&release.id)?;
     let others = group.members.iter().filter(|id| **id != release.id);
     let others: Vec<_> = others.map(ToString::to_string).collect();
     let others = others.join(", ");
-    Some(format!("As group {name} it goes together with {others}: each step, and back."))
+    Some(format!(
+        "It is released in group {name} with {others}: steps and rollback are taken together."
+    ))
 }
 
 fn evidence(release: &Release, progress: &Progress) -> String {
-    let told = |name, counted: &Evidence| {
+    let failures = |name, counted: &Evidence| {
         let Evidence { requests, errors, .. } = counted;
         format!("{name} failed {errors} of {requests} requests")
     };
     let seen = &progress.observation;
     format!(
-        "Since then {}, {}; the judge says: {}.",
-        told(&release.candidate, &seen.candidate),
-        told(&release.stable, &seen.stable),
+        "Since then {}, {}; verdict: {}.",
+        failures(&release.candidate, &seen.candidate),
+        failures(&release.stable, &seen.stable),
         seen.verdict
     )
 }
 
-fn guardrails(promised: &Guardrails) -> String {
-    let Guardrails { error_rate, latency, min_requests, .. } = promised;
+fn guardrails(limits: &Guardrails) -> String {
+    let Guardrails { error_rate, latency, min_requests, .. } = limits;
     format!(
         "An error rate above {} alerts and above {} breaks the guardrail; so does the {} quantile of the latency \
-         above {} or {}, and {}. A rate counts from {min_requests} requests on, and before that if chance does not explain it.",
+         above {} or {}, and {}. A rate needs {min_requests} requests, or fewer if the sequential test is significant.",
         error_rate.alert,
         error_rate.rollback,
         latency.quantile,
@@ -213,11 +213,11 @@ fn waits(release: &Release, blockers: &[BlockerView]) -> Vec<String> {
 
 fn configuration(view: &View, sidecars: &Sidecars) -> String {
     let list = |names: &[String]| match names {
-        [] => "nobody".to_owned(),
+        [] => "none".to_owned(),
         names => names.join(", "),
     };
     format!(
-        "Of {} sidecars, these have configuration {} (journal record {}): {}; not yet: {}; refused: {}.",
+        "Configuration {1} (journal record {2}) on {0} connected sidecars: ACK {3}; pending {4}; NACK {5}.",
         sidecars.connected,
         view.serial,
         view.seq,
@@ -263,7 +263,7 @@ fn happened(records: &[Record], release: &Release) -> Vec<Happened> {
     happened
 }
 
-/// What is said of its candidate, and what holds its service, happens to a release as well.
+/// Events of the release itself, of its candidate, and of freezes of its service.
 fn is_about(event: &Event, release: &Release) -> bool {
     match event {
         Event::CheckReported { service, version, .. }

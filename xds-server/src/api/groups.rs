@@ -57,7 +57,7 @@ async fn show(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Gro
             StatusCode::NOT_FOUND,
             "unknown-group",
             "there is no such group, or one of its services has had another release since; \
-             /api/v1/events tells of older ones",
+             /api/v1/events lists older ones",
         )
     })?;
     Ok(Json(GroupView::of(&id, group, &view)))

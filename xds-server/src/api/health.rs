@@ -13,7 +13,7 @@ pub(super) fn routes() -> Router<Api> {
 }
 
 /// Not ready while nothing can be decided because the journal cannot be written, nor when its past
-/// was found to be damaged: somebody has to look.
+/// was found to be damaged: an operator has to act.
 async fn ready(State(api): State<Api>) -> Result<&'static str, Problem> {
     if let Some(why) = &api.view().halted {
         let detail = format!("no decision can be written down: {why}; traffic stays as it is");

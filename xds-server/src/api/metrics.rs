@@ -41,7 +41,7 @@ async fn scrape(State(api): State<Api>) -> Result<impl IntoResponse, Problem> {
     let mut registry = Registry::with_prefix("tidegate");
     registry.register(
         "rollbacks",
-        "Releases that went back, over the life of the journal",
+        "Releases that were rolled back, over the life of the journal",
         rollbacks,
     );
     let view = api.view();
@@ -157,11 +157,19 @@ fn the_services(backend: &dyn Backend, view: &View, registry: &mut Registry) {
             dns_failing.get_or_create(&service_label).set(service.dns.error.is_some().into());
         }
     }
-    registry.register("hooks_due", "Hooks that are still to be told", hooks_due);
-    registry.register("hooks_failed", "Hooks that the newest release could not tell", hooks_failed);
+    registry.register("hooks_due", "Hooks with calls that are not yet delivered", hooks_due);
+    registry.register(
+        "hooks_failed",
+        "Hooks of the newest release whose delivery failed",
+        hooks_failed,
+    );
     registry.register("dns_failing", "1 while DNS does not follow as it should", dns_failing);
     registry.register("weight", "Share of traffic that a version is meant to get", weights);
-    registry.register("exposure", "Share that a candidate got since its step began", exposures);
+    registry.register(
+        "exposure",
+        "Fraction of requests that the candidate received since its step started",
+        exposures,
+    );
     registry.register("requests", "Finished requests, the failed ones included", requests);
     registry.register("errors", "Requests that the version failed", errors);
     registry.register("client_errors", "Requests that failed by the caller's fault", client_errors);

@@ -44,7 +44,7 @@ async fn show(
     if nodes.len() > 1 {
         let fleets: Vec<_> = nodes.iter().map(|node| node.fleet.as_str()).collect();
         let fleets = fleets.join(", ");
-        let detail = format!("`{id}` is in several fleets: say which with `?fleet=`: {fleets}");
+        let detail = format!("`{id}` is in several fleets: select one with `?fleet=`: {fleets}");
         return Err(Problem::new(StatusCode::CONFLICT, "ambiguous-node", detail));
     }
     let node = nodes.pop().ok_or_else(|| {

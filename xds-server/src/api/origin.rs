@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::problem::Problem;
 use crate::controller::Origin;
 
-/// Recorded when a request names nobody.
+/// Actor recorded when a request names none.
 const ANONYMOUS: &str = "api";
 
 /// `actor` and `reason` as they come with a request.

@@ -29,7 +29,7 @@ pub struct Details {
     pub title: String,
     /// The HTTP status.
     pub status: u16,
-    /// What is wrong with this request, and the way out.
+    /// What is wrong with this request, with a suggested fix.
     pub detail: String,
     /// The path that was asked for.
     pub instance: String,
@@ -51,7 +51,7 @@ impl Problem {
         let (kind, detail) = match status {
             StatusCode::METHOD_NOT_ALLOWED => (
                 "method-not-allowed",
-                "this path does not take that method; the `allow` header says which it takes",
+                "this path does not support the method; the `allow` header lists those it supports",
             ),
             StatusCode::PAYLOAD_TOO_LARGE => ("too-large", "the body is larger than 1 MiB"),
             _ => ("bad-request", "the request cannot be understood"),

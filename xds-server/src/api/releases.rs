@@ -41,7 +41,7 @@ fn find<'a>(view: &'a View, id: &str) -> Result<(&'a ServiceState, &'a Release),
         Problem::new(
             StatusCode::NOT_FOUND,
             "unknown-release",
-            "this is not the newest release of any service; /api/v1/events tells of older ones",
+            "this is not the newest release of any service; /api/v1/events lists older ones",
         )
     })
 }
@@ -92,7 +92,7 @@ async fn ask(
 }
 
 impl Details {
-    /// What a verb asks for, and who does.
+    /// The command of a verb and its origin.
     pub(super) fn asks(self, verb: &str) -> Result<(ReleaseCommand, Given), Problem> {
         let Self { all, role, actor, reason } = self;
         Ok((command(verb, all, role)?, Given { actor, reason }))
@@ -106,7 +106,7 @@ fn command(verb: &str, all: Option<bool>, role: Option<String>) -> Result<Releas
             ReleaseCommand::Approve { role: role.parse().map_err(Refusal::Name)? }
         }
         ("approve", None, None) => {
-            return Err(Problem::bad_request("say in `role` as what you approve"));
+            return Err(Problem::bad_request("`role` is required for approve"));
         }
         ("pause", None, None) => ReleaseCommand::Pause,
         ("resume", None, None) => ReleaseCommand::Resume,
@@ -120,7 +120,7 @@ fn command(verb: &str, all: Option<bool>, role: Option<String>) -> Result<Releas
             return Err(Problem::new(
                 StatusCode::NOT_FOUND,
                 "unknown-verb",
-                "a release can be asked to promote, pause, resume, approve, abort or rollback",
+                "the verbs of a release are promote, pause, resume, approve, abort and rollback",
             ));
         }
     })

@@ -1,5 +1,4 @@
-//! What the API answers, and what the command line reads: the state and what is seen of it, in
-//! the words of an operator. A durable format: add, never change.
+//! The JSON of the API, written by the server and read by the command line. Once published, fields are added, never changed.
 
 mod effects;
 mod inspection;
@@ -58,7 +57,7 @@ pub struct Service {
     /// The versions that must not be released, and why.
     #[serde(default)]
     pub quarantined: BTreeMap<VersionName, ActiveSignal>,
-    /// That its line is stopped.
+    /// The manual freeze of its deployments, if any.
     #[serde(default)]
     pub frozen: Option<ManualFreeze>,
     /// The name that follows its active environment, and whether it does.
@@ -128,7 +127,7 @@ pub struct ReleaseView {
     pub exposure: Option<Ppm>,
     /// True while an operator holds it.
     pub paused: bool,
-    /// Why it went back, if it did.
+    /// The cause of its rollback, if it was rolled back.
     pub cause: Option<RollbackCause>,
     /// Alerts that stand now.
     pub alerts: BTreeMap<Guardrail, Level>,
@@ -138,7 +137,7 @@ pub struct ReleaseView {
     pub started_at: Timestamp,
     /// The plan that it follows.
     pub plan: Plan,
-    /// Who started it.
+    /// The operator who started it.
     #[serde(default)]
     pub started_by: Option<String>,
     /// The broken guardrail that it is held for, until a person decides.
@@ -147,13 +146,13 @@ pub struct ReleaseView {
     /// What CI reported of the candidate.
     #[serde(default)]
     pub checks: BTreeMap<CheckName, CheckResult>,
-    /// Who approved what comes next.
+    /// Approvals for the next step.
     #[serde(default)]
     pub approvals: Vec<Approval>,
     /// The business signals that stand against the candidate.
     #[serde(default)]
     pub signals: Vec<ActiveSignal>,
-    /// The hooks that it told or has to tell.
+    /// Hook calls, delivered and pending.
     #[serde(default)]
     pub hooks: Vec<HookCall>,
     /// The group that it goes together with.

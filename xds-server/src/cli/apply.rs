@@ -15,7 +15,7 @@ pub(super) struct Args {
     /// The configuration; paths in it are relative to the server's own file
     #[arg(short, long)]
     file: PathBuf,
-    /// Say what would become of it, and change nothing
+    /// Print the changes without applying them
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]

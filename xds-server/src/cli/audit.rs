@@ -59,14 +59,14 @@ enum Verb {
         #[command(flatten)]
         filter: Filter,
     },
-    /// Fold the journal of `--data-dir` anew, and hold the result against what the server says
+    /// Fold the journal of `--data-dir` and compare the result with the state of the server
     Replay,
 }
 
 /// How records are exported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum As {
-    /// JSON Lines, exactly as they are chained: whoever has all of them can verify them
+    /// JSON Lines, byte for byte as hashed: a complete export can be verified
     Jsonl,
     /// CSV (RFC 4180), for spreadsheets
     Csv,

@@ -35,10 +35,10 @@ pub(super) struct Target {
     pub(super) output: Format,
 }
 
-/// Who asks, and why: for the journal.
+/// Actor and reason recorded in the event log.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Origin {
-    /// Who asks, for the journal
+    /// The actor recorded in the event log
     #[arg(long, global = true, env = "USER", hide_env_values = true, default_value = "cli")]
     pub(super) actor: String,
     /// Why, for the journal
@@ -70,7 +70,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Checks the address; nothing is asked yet.
+    /// Checks the address; sends no request.
     pub(super) fn new(target: &Target) -> Result<Self, Failure> {
         let server = &target.server;
         let refuse = |why: String| Failure::Server { server: server.clone(), why };

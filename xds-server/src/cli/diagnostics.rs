@@ -1,4 +1,4 @@
-//! Failures on the terminal; those of a configuration with the lines that they are about.
+//! Errors on stderr; those of a configuration with the lines that they refer to.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::failure::Failure;
 /// Columns of a report: wide, so that a place and its complaint stay on one line.
 const WIDTH: usize = 120;
 
-/// Tells the user; there is nobody left to tell if that fails.
+/// Prints to stderr. An error while printing is ignored.
 pub(super) fn show(failure: &Failure) {
     let text = match failure {
         Failure::Config(LoadError::Invalid { path, text, problems }) => {
@@ -30,7 +30,7 @@ fn quoted(path: &Path, text: &str, problems: &[Problem]) -> String {
     let theme =
         if io::stderr().is_terminal() { GraphicalTheme::default() } else { GraphicalTheme::none() };
     let handler = GraphicalReportHandler::new_themed(theme).with_width(WIDTH).with_context_lines(1);
-    let mut told = String::new();
+    let mut rendered = String::new();
     for problem in problems {
         let Place { offset, length, .. } = problem.place;
         let label = LabeledSpan::underline(offset..offset.saturating_add(length));
@@ -39,13 +39,13 @@ fn quoted(path: &Path, text: &str, problems: &[Problem]) -> String {
             .with_label(label);
         let source = NamedSource::new(&name, text.to_owned());
         let report = Report::new(diagnostic).with_source_code(source);
-        if handler.render_report(&mut told, report.as_ref()).is_err() {
-            told.push_str(&format!("{name}:{problem}\n"));
+        if handler.render_report(&mut rendered, report.as_ref()).is_err() {
+            rendered.push_str(&format!("{name}:{problem}\n"));
         }
     }
     let count = match problems.len() {
         1 => "1 problem".to_owned(),
         many => format!("{many} problems"),
     };
-    format!("{told}\nerror: {count} in {name}")
+    format!("{rendered}\nerror: {count} in {name}")
 }

@@ -1,4 +1,4 @@
-//! Why a command failed, in words that say what to do.
+//! Errors of the commands, each with a suggested fix.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,7 +10,6 @@ use tidegate::journal::{Broken, JournalError};
 
 use crate::wiring::ServeError;
 
-/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     /// The configuration.
@@ -23,7 +22,7 @@ pub(super) enum Failure {
     )]
     Bind { what: &'static str, key: &'static str, address: SocketAddr, source: io::Error },
     /// The log filter does not parse.
-    #[error("`{filter}` is no log filter: {source}; write one such as info or tidegate=debug,info")]
+    #[error("`{filter}` is not a log filter: {source}; examples are info and tidegate=debug,info")]
     Log { filter: String, source: tracing_subscriber::filter::ParseError },
     /// The control plane does not run, or no longer.
     #[error(transparent)]
@@ -32,24 +31,24 @@ pub(super) enum Failure {
     #[error("cannot start: {0}")]
     Runtime(io::Error),
     /// `--server` does not parse.
-    #[error(
-        "`{server}` is not the address of a server: {why}; write one such as http://127.0.0.1:8080"
-    )]
+    #[error("`{server}` is not a server address: {why}; an example is http://127.0.0.1:8080")]
     Server { server: String, why: String },
-    /// Nobody there.
+    /// No connection to the server.
     #[error(
         "cannot reach Tidegate at {server}: {why}; is `tidegate serve` running there? \
-         Pass --server or set TIDEGATE_SERVER to ask elsewhere"
+         Pass --server or set TIDEGATE_SERVER for another address"
     )]
     Unreachable { server: String, why: String },
-    /// The server said no.
+    /// The server answered with problem details.
     #[error("{}: {}", .0.title, .0.detail)]
     Problem(Details),
-    /// Something that is no Tidegate answered.
-    #[error("{server} does not answer like Tidegate: {why}; is it the API's address?")]
+    /// The answer is not one of the Tidegate API.
+    #[error(
+        "{server} did not answer as the Tidegate API does: {why}; check that --server is the address of `listen.api`"
+    )]
     Strange { server: String, why: String },
     /// The journal was tampered with.
-    #[error("the journal does not hold: {0}; what comes after cannot be believed")]
+    #[error("the hash chain of the journal is broken: {0}; later records are not verified")]
     Chain(Broken),
     /// A journal that cannot be read.
     #[error(transparent)]
@@ -66,7 +65,7 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// True if whoever read our output has seen enough: `tidegate status | head -1`.
+    /// True if the reader of stdout closed the pipe: `tidegate status | head -1`.
     pub(super) fn is_closed_pipe(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }

@@ -61,7 +61,7 @@ enum Verb {
         /// Its key
         key: String,
     },
-    /// What a flag says for a user
+    /// Evaluate a flag for a context
     Evaluate {
         /// Its key
         key: String,

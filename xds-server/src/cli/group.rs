@@ -51,7 +51,7 @@ pub(super) enum Verb {
         /// The group
         group: String,
     },
-    /// Let those that ask for it enter their next step, as one of those who must say so
+    /// Approve the next step of the members that require it, in a role
     Approve {
         /// The group
         group: String,

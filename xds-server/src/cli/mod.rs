@@ -1,4 +1,4 @@
-//! The command line, one file a command. Exit codes: 0 done, 1 failed and said why, 2 not understood.
+//! The command line, one file per command. Exit codes: 0 success, 1 failure with a message on stderr, 2 usage error.
 
 mod apply;
 mod audit;
@@ -28,7 +28,7 @@ use clap::{Parser, Subcommand};
 
 use failure::Failure;
 
-/// Progressive delivery for Envoy: moves traffic between versions, and back when one is worse.
+/// Progressive delivery for Envoy: canary and blue/green releases with automatic rollback.
 #[derive(Debug, Parser)]
 #[command(name = "tidegate", version, arg_required_else_help = true)]
 struct Cli {
@@ -40,33 +40,33 @@ struct Cli {
 enum Command {
     /// Run the control plane: xDS and reports on one port, REST and metrics on another
     Serve(serve::Args),
-    /// Check a configuration file; every mistake with file, line, column and a way out
+    /// Check a configuration file and print every error with file, line, column and a suggested fix
     Validate(validate::Args),
-    /// Send a running server a configuration
+    /// Apply a configuration to a running server
     Apply(apply::Args),
-    /// Print the JSON Schema of the configuration file, for editors
+    /// Print the JSON Schema of the configuration file
     Schema,
-    /// Show the services, their releases and what they wait for
+    /// Show services, their releases and what blocks them
     Status(status::Args),
-    /// Start a release, or ask something of the newest one of a service
+    /// Start, promote, pause, resume, approve, abort, roll back or explain releases
     Release(release::Args),
-    /// Say something of a version: what a check found, that it is unsafe, that it may be released again
+    /// Report check results and signals for a version, or lift its quarantine
     Version(version::Args),
-    /// Stop every release from going forward, or let them go; rollbacks are never held
+    /// Freeze and unfreeze deployments; rollbacks are not blocked
     Freeze(freeze::Args),
     /// Show and change feature flags
     Flag(flag::Args),
-    /// Show the sidecars
+    /// Show sidecars and the state of their configuration
     Nodes(nodes::Args),
-    /// Read the journal of everything that was decided
+    /// List, export, verify and replay the event log
     Audit(audit::Args),
-    /// Show how delivery goes: frequency, lead time, recovery time, change failure rate
+    /// Show delivery figures: deployment frequency, lead time, recovery time, change failure rate
     Report(report::Args),
-    /// Help with the Envoy side
+    /// Print Envoy bootstraps and Istio templates
     Envoy(envoy::Args),
 }
 
-/// Parses the command line and runs what it says.
+/// Parses the command line, runs the command and prints its error.
 pub(crate) fn run() -> ExitCode {
     match execute(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
@@ -131,7 +131,7 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn clap_accepts_the_command_line() {
         super::Cli::command().debug_assert();
     }
 }

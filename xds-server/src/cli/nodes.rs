@@ -1,4 +1,4 @@
-//! `tidegate nodes`: all sidecars, or all about one.
+//! `tidegate nodes`: the list of sidecars, or the details of one.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -12,12 +12,12 @@ use super::failure::Failure;
 use super::output::{self, Format};
 use super::words::NONE;
 
-/// Show the sidecars.
+/// Show sidecars and the state of their configuration.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// One sidecar, and what it was sent
+    /// The node id of one sidecar: shows the resources sent to it
     node: Option<String>,
-    /// Its fleet, if several have a sidecar of that name
+    /// The fleet, if several fleets have a sidecar with this node id
     #[arg(long, requires = "node")]
     fleet: Option<String>,
     #[command(flatten)]
@@ -46,13 +46,12 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         ]
     };
     output::print(&output::table(
-        ["NODE", "FLEET", "CONNECTED", "XDS", "SYNCED", "LAST REFUSAL"],
+        ["NODE", "FLEET", "CONNECTED", "XDS", "SYNCED", "LAST NACK"],
         nodes.into_iter().map(row).collect(),
-        "no sidecar has connected; make a bootstrap for one with `tidegate envoy bootstrap`",
+        "no sidecar has connected; `tidegate envoy bootstrap` prints a bootstrap",
     ))
 }
 
-/// All about one sidecar.
 async fn show(
     client: &Client,
     node: &str,
@@ -67,22 +66,22 @@ async fn show(
     let detail: NodeDetail = client.read(&answer)?;
     output::print(&summary(&detail))?;
     let none = if detail.node.connected {
-        "it was sent nothing"
+        "no resources were sent"
     } else {
-        "it is gone, and what it was sent with it"
+        "disconnected: its resources are no longer tracked"
     };
     let rows = detail.types.into_iter().flat_map(rows).collect();
     output::print(&output::table(
-        ["TYPE", "NAME", "STATE", "SENT", "ACCEPTED", "PUSHED", "ANSWERED"],
+        ["TYPE", "NAME", "STATE", "SENT", "ACKED", "PUSHED", "ANSWERED"],
         rows,
         none,
     ))
 }
 
-/// What holds for the whole of a sidecar, a line each.
+/// The state of the sidecar itself, one line per fact.
 fn summary(detail: &NodeDetail) -> String {
     let node = &detail.node;
-    let connected = if node.connected { "connected" } else { "gone" };
+    let connected = if node.connected { "connected" } else { "disconnected" };
     let mut lines = vec![
         format!(
             "{} of fleet {}: {connected} since {}",
@@ -92,10 +91,10 @@ fn summary(detail: &NodeDetail) -> String {
         ),
         format!("xDS: {}; synced: {}", node.mode, synced(node)),
     ];
-    lines.extend(node.last_refusal.as_ref().map(|last| format!("refused {}", refusal(last))));
+    lines.extend(node.last_refusal.as_ref().map(|last| format!("last NACK: {}", refusal(last))));
     if detail.silent_streams > 0 {
         let silent = detail.silent_streams;
-        lines.push(format!("{silent} of its streams did not tell: it does not read them"));
+        lines.push(format!("{silent} of its streams did not answer the inquiry: the sidecar does not read from them"));
     }
     lines.join("\n") + "\n"
 }
@@ -119,10 +118,10 @@ const fn word(state: HoldingState) -> &'static str {
     match state {
         HoldingState::Missing => "no such resource",
         HoldingState::NotSent => "not sent",
-        HoldingState::Sent => "not answered",
-        HoldingState::Acked => "accepted",
+        HoldingState::Sent => "unacknowledged",
+        HoldingState::Acked => "acked",
         HoldingState::Behind => "behind",
-        HoldingState::Refused => "refused",
+        HoldingState::Refused => "nacked",
     }
 }
 
@@ -131,21 +130,21 @@ fn time(at: Timestamp) -> String {
     at.map_or_else(String::new, |at| humantime::format_rfc3339_millis(at).to_string())
 }
 
-/// A client's words without what a terminal would obey.
+/// Text of a client without control characters.
 fn printable(text: &str) -> String {
     text.split(char::is_control).collect::<Vec<_>>().join(" ")
 }
 
-/// Whether it has all: `yes`, `refuses route`, `3 behind`.
+/// `yes`, `NACK (route)`, `3 behind`.
 fn synced(node: &Node) -> String {
     if !node.refused.is_empty() {
         let kinds: Vec<_> = node.refused.keys().map(String::as_str).collect();
-        return format!("refuses {}", kinds.join(", "));
+        return format!("NACK ({})", kinds.join(", "));
     }
     if node.synced { "yes".to_owned() } else { format!("{} behind", node.behind) }
 }
 
-/// What it refused last, when, and why: the message is the sidecar's own, and may hold anything.
+/// Type, version, time and message of a NACK. The message comes from the sidecar and may contain any text.
 fn refusal(last: &LastRefusal) -> String {
     let Refused { version, message, at } = &last.refused;
     format!("{} {version} at {}: {}", last.r#type, time(*at), printable(message))
@@ -158,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_sidecar_is_told_in_lines_and_rows() {
+    fn details_of_a_sidecar_are_lines_and_rows() {
         let detail = json!({
             "id": "envoy\u{1b}1", "fleet": "demo", "connected": true, "since": 0, "mode": "delta",
             "synced": false, "acked": {}, "behind": 2, "silent_streams": 1,
@@ -173,18 +172,18 @@ mod tests {
             ]}],
         });
         let detail: NodeDetail = serde_json::from_value(detail).unwrap();
-        let told = summary(&detail);
+        let shown = summary(&detail);
         for words in [
             "envoy 1 of fleet demo: connected since 1970-01-01T00:00:00.000Z",
-            "xDS: delta; synced: refuses route",
-            "refused route abc at 1970-01-01T00:00:01.500Z: no way",
-            "1 of its streams did not tell",
+            "xDS: delta; synced: NACK (route)",
+            "last NACK: route abc at 1970-01-01T00:00:01.500Z: no way",
+            "1 of its streams did not answer",
         ] {
-            assert!(told.contains(words), "no {words:?} in {told}");
+            assert!(shown.contains(words), "no {words:?} in {shown}");
         }
         let rows: Vec<_> = detail.types.into_iter().flat_map(rows).collect();
         let (sent, answered) = ("1970-01-01T00:00:01.000Z", "1970-01-01T00:00:01.500Z");
-        assert_eq!(rows[0], ["route", "a", "refused", "abc", "-", sent, answered]);
+        assert_eq!(rows[0], ["route", "a", "nacked", "abc", "-", sent, answered]);
         assert_eq!(rows[1], ["cluster", "b", "not sent", "-", "-", "-", "-"]);
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
     print(&text.map_err(|error| Failure::Output(error.into()))?)
 }
 
-/// Rows under aligned heads; a table without rows is one line that says what is missing.
+/// Rows under aligned heads; without rows, the text of `none`.
 pub(super) fn table<const N: usize>(
     heads: [&str; N],
     rows: Vec<[String; N]>,

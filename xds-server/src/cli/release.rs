@@ -1,4 +1,4 @@
-//! `tidegate release`: a service has at most one running, so its name says which.
+//! `tidegate release`: commands name a service and act on its newest release.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ use super::group;
 use super::output::{self, Format};
 use super::times;
 
-/// Start a release, or ask something of the newest one of a service.
+/// Start, promote, pause, resume, approve, abort, roll back or explain releases.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -28,24 +28,24 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Begin to move a service to another version
+    /// Start a release of a service
     Start {
         /// The service
         service: String,
-        /// The version that is to take over
+        /// The candidate version
         #[arg(long)]
         version: String,
-        /// A file with a plan instead of the service's own: JSON, as `strategy` in the configuration
+        /// A JSON file with a plan, in the form of `strategy` in the configuration; replaces the service's own
         #[arg(long)]
         plan: Option<PathBuf>,
-        /// The commit that it brings to production
+        /// The commit that the candidate was built from
         #[arg(long)]
         commit: Option<String>,
-        /// When that was committed: lead time is measured from it. `git show -s --format=%cI` prints it
+        /// The time of that commit, from which lead time is measured; `git show -s --format=%cI` prints it
         #[arg(long, value_parser = times::parse)]
         committed_at: Option<Timestamp>,
     },
-    /// Enter the next step now; while it is watched at 100 %: complete now
+    /// Enter the next step now; while watching at 100 %, complete the release
     Promote {
         /// The service
         service: String,
@@ -53,40 +53,40 @@ enum Verb {
         #[arg(long)]
         all: bool,
     },
-    /// Hold it where it is; a guardrail still rolls it back
+    /// Pause at the current weight; guardrails still roll the release back
     Pause {
         /// The service
         service: String,
     },
-    /// Let it go on
+    /// Resume a paused release
     Resume {
         /// The service
         service: String,
     },
-    /// Let it enter its next step, as one of those who must say so; not your own release
+    /// Approve the next step in a role; the operator who started the release cannot approve it
     Approve {
         /// The service
         service: String,
-        /// As what
+        /// The role, as listed under `approvals`
         #[arg(long)]
         role: String,
     },
-    /// Say why it is where it is, and what it waits for
+    /// Explain the state of the release and what blocks it
     Explain {
         /// The service
         service: String,
     },
-    /// Give it up before it is at 100 %: everything goes to stable
+    /// Abort before 100 %: all traffic returns to the stable version
     Abort {
         /// The service
         service: String,
     },
-    /// Everything goes to stable; after a complete release to the version before it
+    /// Roll back to the stable version; after completion, to the previous version
     Rollback {
         /// The service
         service: String,
     },
-    /// Release several services together: each step, and back
+    /// Release several services as a group: steps and rollback are atomic
     #[command(subcommand)]
     Group(group::Verb),
 }
@@ -135,7 +135,7 @@ async fn newest(client: &Client, service: &str) -> Result<String, Failure> {
     let release = service.release.ok_or_else(|| {
         let name = &service.name;
         Failure::Input(format!(
-            "service `{name}` has had no release; begin one with \
+            "service `{name}` has no release; start one with \
              `tidegate release start {name} --version V`"
         ))
     })?;
@@ -148,13 +148,13 @@ async fn explain(client: &Client, service: &str, format: Format) -> Result<(), F
     match format {
         Format::Json => output::json(&answer),
         Format::Table => {
-            let told: Explanation = client.read(&answer)?;
-            output::print(&told.text.join("\n"))
+            let explanation: Explanation = client.read(&answer)?;
+            output::print(&explanation.text.join("\n"))
         }
     }
 }
 
-/// Prints what became of a command.
+/// Prints the outcome of a command.
 pub(super) fn done(outcome: &Value, format: Format) -> Result<(), Failure> {
     match (format, outcome.get("message").and_then(Value::as_str)) {
         (Format::Table, Some(message)) => output::print(message),

@@ -28,8 +28,8 @@ pub(super) struct Args {
     logs: logs::LogArgs,
 }
 
-/// Connections that may wait to be accepted. When a whole fleet comes back at once, who finds no room
-/// tries again only after a second, and then after three.
+/// Connections that may wait to be accepted. When a whole fleet reconnects at once, a connection that is dropped here
+/// is retried by its kernel only after one second, then after three.
 const BACKLOG: u32 = 4096;
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
@@ -50,11 +50,11 @@ async fn serve(config: Config, file: PathBuf) -> Result<(), Failure> {
         api: bind("the API", "api", config.listen.api)?,
     };
     let (stop, stopped) = watch::channel(false);
-    // Before the journal is opened: whoever stops us early stops us well.
+    // Registered before the journal is opened, so that an early signal also shuts down in order.
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::Runtime)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(Failure::Runtime)?;
-    // Taken, and passed over: a journal that may not grow is an error to be told, not the end of the process.
+    // SIGXFSZ is ignored: a journal at its file size limit is a write error, not the end of the process.
     let _too_large = signal(SignalKind::from_raw(SIGXFSZ)).map_err(Failure::Runtime)?;
     let reread = Arc::new(Notify::new());
     let asked = Arc::clone(&reread);
@@ -91,7 +91,7 @@ fn bind(
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // Whoever starts again at once must get the port that it had.
+    // SO_REUSEADDR: a restart binds the same port at once.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)

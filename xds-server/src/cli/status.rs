@@ -12,17 +12,17 @@ use super::failure::Failure;
 use super::output::{self, Format};
 use super::words::{self, NONE};
 
-/// How often a watch looks.
+/// Poll interval of `--watch`.
 const PERIOD: Duration = Duration::from_secs(1);
-/// Cursor home, and erase what is below.
+/// Cursor home, then erase to the end of the screen.
 const REDRAW: &str = "\x1b[H\x1b[J";
 
-/// Show the services, their releases and what they wait for.
+/// Show services, their releases and what blocks them.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Only this one, with its versions
+    /// Only this service, with its versions
     service: Option<String>,
-    /// Look again every second, until Ctrl-C
+    /// Refresh every second until Ctrl-C
     #[arg(short, long)]
     watch: bool,
     #[command(flatten)]
@@ -32,7 +32,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
     if !args.watch {
-        let seen = look(&client, &args).await?;
+        let seen = fetch(&client, &args).await?;
         return match args.target.output {
             Format::Table => output::print(&seen.table()),
             Format::Json => output::json(&seen.answer),
@@ -44,14 +44,14 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     }
 }
 
-/// On a terminal redraws; elsewhere prints a line for each change, so that a log can be kept.
+/// Redraws on a terminal; on a pipe prints one line per change.
 async fn watch(client: &Client, args: &Args) -> Result<(), Failure> {
     let format = args.target.output;
     let redraw = io::stdout().is_terminal() && format == Format::Table;
     let mut before: Vec<String> = Vec::new();
     loop {
-        let seen = match look(client, args).await {
-            // A server that restarts is no reason to stop looking.
+        let seen = match fetch(client, args).await {
+            // The watch continues across a restart of the server.
             Err(failure @ Failure::Unreachable { .. }) => Err(failure.to_string()),
             seen => Ok(seen?),
         };
@@ -69,28 +69,27 @@ async fn watch(client: &Client, args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// What the server said.
-struct Seen {
+struct Snapshot {
     answer: Value,
     services: Vec<Service>,
-    /// One service was asked for: its versions are shown as well.
+    /// A service was named on the command line: the table of its versions follows.
     is_one: bool,
 }
 
-async fn look(client: &Client, args: &Args) -> Result<Seen, Failure> {
+async fn fetch(client: &Client, args: &Args) -> Result<Snapshot, Failure> {
     match &args.service {
         Some(service) => {
             let answer = client.get(&["services", service]).await?;
-            Ok(Seen { services: vec![client.read(&answer)?], answer, is_one: true })
+            Ok(Snapshot { services: vec![client.read(&answer)?], answer, is_one: true })
         }
         None => {
             let answer = client.get(&["services"]).await?;
-            Ok(Seen { services: client.read(&answer)?, answer, is_one: false })
+            Ok(Snapshot { services: client.read(&answer)?, answer, is_one: false })
         }
     }
 }
 
-impl Seen {
+impl Snapshot {
     fn table(&self) -> String {
         let mut shown = list(&self.services);
         if self.is_one {
@@ -118,13 +117,13 @@ fn list(services: &[Service]) -> String {
             "CANDIDATE",
             "PHASE",
             "WEIGHT",
-            "EXPOSURE",
+            "ACTUAL %",
             "VERDICT",
-            "CONVERGENCE",
+            "SYNCED",
             "WAITING FOR",
         ],
         services.iter().map(row).collect(),
-        "there are no services",
+        "no services",
     )
 }
 
@@ -142,7 +141,7 @@ fn row(service: &Service) -> [String; 11] {
         release.map_or_else(none, |it| words::share(it.weight)),
         release.and_then(|it| it.exposure).map_or_else(none, words::share),
         seen.map_or_else(none, |it| it.verdict.to_string()),
-        release.map_or_else(none, words::convergence),
+        release.map_or_else(none, words::synced),
         release.map_or_else(none, words::waiting_for),
     ]
 }
@@ -157,7 +156,7 @@ const fn strategy(strategy: Strategy) -> &'static str {
 fn versions_of(rows: Vec<[String; 8]>) -> String {
     let heads =
         ["VERSION", "WEIGHT", "ENVIRONMENT", "REQUESTS", "ERRORS", "4XX", "CANCELLED", "ENDPOINTS"];
-    output::table(heads, rows, "there are no versions")
+    output::table(heads, rows, "no versions")
 }
 
 fn version(version: &Version) -> [String; 8] {

@@ -7,7 +7,7 @@ use tidegate::config;
 use super::failure::Failure;
 use super::output;
 
-/// Check a configuration file; every mistake with file, line, column and a way out.
+/// Check a configuration file and print every error with file, line, column and a suggested fix.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The configuration

@@ -1,4 +1,4 @@
-//! `tidegate version`: what CI, scanners and teams say of one.
+//! `tidegate version`: check results, signals and quarantine of a version.
 
 use clap::{Subcommand, ValueEnum};
 use reqwest::Method;
@@ -8,7 +8,7 @@ use super::client::{Client, Origin, Target};
 use super::failure::Failure;
 use super::release::done;
 
-/// Say something of a version: what a check found, that it is unsafe, that it may be released again.
+/// Report check results and signals for a version, or lift its quarantine.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -21,7 +21,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Report what a check found
+    /// Report the result of a check
     Check {
         /// The service
         service: String,
@@ -30,30 +30,30 @@ enum Verb {
         /// The check
         #[arg(long)]
         name: String,
-        /// What it found
+        /// The result
         #[arg(long, value_enum)]
         result: Found,
-        /// Where more can be read
+        /// A link to the details
         #[arg(long)]
         url: Option<String>,
     },
-    /// Say that a version is bad, or well again: security takes it back, business holds its release
+    /// Raise or clear a signal: security rolls the version back and quarantines it, business blocks its release
     Signal {
         /// The service
         service: String,
         /// The version
         version: String,
-        /// What it is about
+        /// The kind of signal
         #[arg(long, value_enum)]
         kind: Kind,
-        /// The signal
+        /// The name of the signal
         #[arg(long)]
         name: String,
-        /// What it says
+        /// `bad` raises the signal, `ok` clears it
         #[arg(long, value_enum)]
         status: Status,
     },
-    /// Let a quarantined version be released again
+    /// Lift the quarantine of a version
     Unquarantine {
         /// The service
         service: String,

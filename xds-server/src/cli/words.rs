@@ -1,4 +1,4 @@
-//! How a release is told in few words.
+//! Short texts for releases in tables and log lines.
 
 use std::time::Duration;
 
@@ -6,10 +6,9 @@ use tidegate::api::views::{PhaseKind, ProgressView, ReleaseView, Service};
 use tidegate_delivery::judge::Verdict;
 use tidegate_delivery::units::Ppm;
 
-/// Shown where there is nothing.
 pub(super) const NONE: &str = "-";
 
-/// Where it is: `step 2/5`, `watching`, `paused at step 2/5`.
+/// `step 2/5`, `watching`, `step 2/5, paused`.
 pub(super) fn phase(release: &ReleaseView) -> String {
     let phase = match (release.phase, release.step) {
         (PhaseKind::Stepping, Some(step)) => format!("step {step}/{}", release.steps),
@@ -31,18 +30,18 @@ pub(super) fn share(share: Ppm) -> String {
     }
 }
 
-/// What it waits for, or why it ended.
+/// Its blockers, failed hooks, or the cause of its rollback.
 pub(super) fn waiting_for(release: &ReleaseView) -> String {
     let failed = release.hooks.iter().filter_map(|hook| {
         let error = hook.error.as_ref()?;
         Some(format!("hook `{}` failed: {error}", hook.name))
     });
-    let told: Vec<String> =
-        std::iter::once(holds(release)).filter(|it| it != NONE).chain(failed).collect();
-    if told.is_empty() { NONE.to_owned() } else { told.join("; ") }
+    let texts: Vec<String> =
+        std::iter::once(blocked_by(release)).filter(|it| it != NONE).chain(failed).collect();
+    if texts.is_empty() { NONE.to_owned() } else { texts.join("; ") }
 }
 
-fn holds(release: &ReleaseView) -> String {
+fn blocked_by(release: &ReleaseView) -> String {
     if let Some(why) = &release.cause {
         return why.to_string();
     }
@@ -60,22 +59,21 @@ fn holds(release: &ReleaseView) -> String {
     NONE.to_owned()
 }
 
-/// `2 of 2 sidecars, p99 84 ms`.
-pub(super) fn convergence(release: &ReleaseView) -> String {
+/// Sidecars that acknowledged the release's configuration, and how long that took: `2/2, p99 84 ms`.
+pub(super) fn synced(release: &ReleaseView) -> String {
     let Some(progress) = &release.progress else {
         return NONE.to_owned();
     };
     let p99 = progress.convergence.p99_ms.map(|ms| format!(", p99 {ms} ms"));
-    sidecars(progress) + &p99.unwrap_or_default()
+    acked(progress) + &p99.unwrap_or_default()
 }
 
-/// `2 of 2 sidecars`.
-fn sidecars(progress: &ProgressView) -> String {
+fn acked(progress: &ProgressView) -> String {
     let seen = &progress.convergence;
-    format!("{} of {} sidecars", seen.acked, seen.connected)
+    format!("{}/{}", seen.acked, seen.connected)
 }
 
-/// All of it in one line, without what moves by itself: for logs of a watch.
+/// One line for `status --watch` on a pipe. Leaves out times and counts that change on every poll.
 pub(super) fn line(service: &Service) -> String {
     let Service { name, stable, release, .. } = service;
     let Some(release) = release else {
@@ -89,7 +87,7 @@ pub(super) fn line(service: &Service) -> String {
         share(release.weight)
     );
     if let Some(progress) = &release.progress {
-        line += &format!(", {}", sidecars(progress));
+        line += &format!(", synced {}", acked(progress));
         match &progress.verdict {
             Verdict::InsufficientData { .. } => line += ", needs more requests",
             verdict => line += &format!(", {verdict}"),

@@ -36,7 +36,11 @@ pub(super) fn the_figures(backend: &dyn Backend, view: &View, registry: &mut Reg
         ("deployments_per_day", "Releases that got traffic, over 30 days", frequency),
         ("lead_time_seconds", "From commit to 100 %, median over 30 days", lead_time),
         ("recovery_time_seconds", "From failure to stable, mean over 30 days", recovery_time),
-        ("change_failure_ratio", "Deployments that went back, over 30 days", failure_rate),
+        (
+            "change_failure_ratio",
+            "Fraction of deployments that were rolled back, over 30 days",
+            failure_rate,
+        ),
     ] {
         registry.register(name, help, family);
     }

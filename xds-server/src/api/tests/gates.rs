@@ -116,10 +116,10 @@ async fn a_release_explains_itself_from_what_is_known_and_the_same_each_time() {
         "Release order.1 of order from v1 to v2, started at 1970-01-01T00:00:02Z by anne",
         "is on step 1 of 2, at 5%",
         "until v2 has served 50 requests in it",
-        "v2 failed 0 of 120 requests, v1 failed 0 of 880 requests; the judge says: healthy",
+        "v2 failed 0 of 120 requests, v1 failed 0 of 880 requests; verdict: healthy",
         "above 5% breaks the guardrail",
         "It waits for:\n- sidecars: none is connected, so none has acknowledged it",
-        "configuration 3 (journal record 3): nobody; not yet: nobody; refused: envoy-1",
+        "Configuration 3 (journal record 3) on 1 connected sidecars: ACK none; pending none; NACK envoy-1",
         "#3 1970-01-01T00:00:03Z step entered, by anne: urgent",
     ] {
         assert!(text.contains(words), "no {words:?} in\n{text}");
@@ -127,5 +127,5 @@ async fn a_release_explains_itself_from_what_is_known_and_the_same_each_time() {
     server.post("/api/v1/releases/order.1/rollback", json!({})).await;
     let told = server.get(path).await;
     let first = told["text"][0].as_str().unwrap();
-    assert!(first.ends_with("went back at 1970-01-01T00:00:04Z: by an operator."), "{first}");
+    assert!(first.ends_with("was rolled back at 1970-01-01T00:00:04Z: by an operator."), "{first}");
 }

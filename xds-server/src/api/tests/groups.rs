@@ -33,7 +33,7 @@ async fn a_group_is_started_shown_and_steered_as_one() {
     let release = server.get("/api/v1/releases/product.1").await;
     assert_eq!(release["group"], "checkout");
     let told = server.get("/api/v1/releases/product.1/explain").await.to_string();
-    assert!(told.contains("together with order.1") && told.contains("group_started"), "{told}");
+    assert!(told.contains("with order.1") && told.contains("group_started"), "{told}");
 
     let alone = server.ask(Method::POST, "/api/v1/releases/order.1/pause", None).await;
     let detail = problem(alone, StatusCode::CONFLICT, "wrong-phase").await;

@@ -8,12 +8,12 @@ use tidegate_delivery::model::state::ServiceState;
 use tidegate_delivery::names::HookName;
 use tidegate_delivery::units::Timestamp;
 
-/// One hook that a release told or has to tell.
+/// One hook call of a release, delivered or pending.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HookCall {
     /// The hook.
     pub name: HookName,
-    /// What it is told about.
+    /// The transition that it is called for.
     pub on: Moment,
     /// Whether the release waits for it.
     pub blocking: bool,
@@ -33,9 +33,9 @@ pub struct HookCall {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HookState {
-    /// It is still to be told.
+    /// Not yet delivered.
     Due,
-    /// It was told.
+    /// Delivered.
     Succeeded,
     /// It was given up.
     Failed,

@@ -1,4 +1,4 @@
-//! What one sidecar was sent, as the API tells of it.
+//! The resources sent to one sidecar.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +27,7 @@ pub struct TypeState {
     pub r#type: String,
     /// The newest response; absent if there was none.
     pub pushed: Option<Pushed>,
-    /// The resources that it wants.
+    /// The resources that it subscribes to.
     pub resources: Vec<ResourceState>,
 }
 
@@ -42,7 +42,7 @@ pub struct Pushed {
     pub answered: Option<Timestamp>,
 }
 
-/// One resource that a sidecar wants.
+/// One resource that a sidecar subscribes to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResourceState {
     /// Its name.
@@ -56,7 +56,7 @@ pub struct ResourceState {
 }
 
 impl NodeDetail {
-    /// A sidecar and what its streams told.
+    /// A sidecar with the state of its streams.
     pub(in crate::api) fn of(node: Node, inspection: Inspection) -> Self {
         let streams = inspection.streams.into_iter();
         let mut types: Vec<_> = streams.flat_map(|stream| stream.types).collect();

@@ -1,4 +1,4 @@
-//! The sidecars, as the API tells of them.
+//! The sidecars and their ACK state.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
