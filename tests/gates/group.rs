@@ -96,7 +96,7 @@ async fn good_ones_take_each_step_together_complete_together_and_go_back_togethe
     // One is held, and so the other, which says for whom.
     waits_only_for(&world, "order", "`payment.1` of its group `checkout`").await.unwrap();
     let told = operator.run(&["release", "explain", "order"]).await.unwrap();
-    assert!(told.contains("together with payment.1") && told.contains("incident 9"), "{told}");
+    assert!(told.contains("with payment.1") && told.contains("incident 9"), "{told}");
     operator.run(&["freeze", "end", "payment"]).await.unwrap();
     for service in MEMBERS {
         operator.until(service, |it| it.phase == Phase::Completed).await.unwrap();
