@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::{Chapter, Narrator, Operator, Phase, Traffic};
 use crate::World;
@@ -10,6 +10,8 @@ use crate::stats::plausible;
 
 const RATE: f64 = 300.0;
 const USERS: u64 = 300;
+/// Further samples of a step, if the first does not have every user.
+const MAX_ROUNDS: u32 = 8;
 
 /// order v2 is good: 5 → 10 → 25 → 50 → 100 %.
 ///
@@ -25,11 +27,8 @@ pub async fn good_version_climbs(world: &World, narrator: &Narrator) -> Result<C
     let mut shares = Vec::new();
     for weight in [0.05, 0.10, 0.25, 0.50, 1.0] {
         operator.until("order", |release| release.weight >= weight && release.converged).await?;
-        // What was sent before every sidecar had the step belongs to no step.
-        traffic.forget_users();
         let step = operator.release("order").await?;
-        traffic.more(2 * USERS).await?;
-        let users = traffic.load.take_users();
+        let users = answers_of_all_users(&traffic).await?;
         let still = operator.release("order").await?;
         ensure!(
             (step.weight - still.weight).abs() < 1e-9,
@@ -57,6 +56,32 @@ pub async fn good_version_climbs(world: &World, narrator: &Narrator) -> Result<C
         requests: report.sent,
         caused,
     })
+}
+
+/// The versions that answered each user, once every user was answered: a user without an answer has no side that could be
+/// compared with the one before. Requests that were due before the call belong to no step, and do not count.
+///
+/// # Errors
+/// If some users are never answered.
+async fn answers_of_all_users(traffic: &Traffic) -> Result<HashMap<u64, HashMap<String, u64>>> {
+    traffic.forget_users();
+    // Each user sends to every sidecar within this many requests.
+    traffic.more(2 * USERS).await?;
+    let mut answers = traffic.load.take_users();
+    for _ in 0..MAX_ROUNDS {
+        if answers.len() as u64 == USERS {
+            return Ok(answers);
+        }
+        // On a busy machine some of those requests were due before the call.
+        traffic.more(USERS).await?;
+        for (user, versions) in traffic.load.take_users() {
+            let known = answers.entry(user).or_default();
+            for (version, count) in versions {
+                *known.entry(version).or_default() += count;
+            }
+        }
+    }
+    bail!("{} of {USERS} users were answered in {MAX_ROUNDS} rounds", answers.len())
 }
 
 /// The users that a version answered; an error if any was answered by two.
