@@ -3,19 +3,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use tidegate::clock::Clock;
-use tidegate::controller::{CommandError, Counts, Engine, Origin, Parts, Sidecars, View};
+use tidegate::controller::{CommandError, Engine, Origin, Parts, Sidecars, View};
 use tidegate::telemetry::Telemetry;
 use tidegate::xds::fleet::AckTracker;
 use tidegate::xds::publisher::Publisher;
-use tidegate_delivery::judge::Evidence;
-use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::model::command::{Command, Outcome};
 use tidegate_delivery::model::progress::Convergence;
 use tidegate_delivery::model::state::State;
-use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::mesh::Mesh;
 use tidegate_xds::resources::SnapshotSet;
@@ -55,7 +51,7 @@ impl ControlPlane {
         let parts = Parts {
             journal: Box::new(disk.clone()),
             sidecars: Box::new(sidecars),
-            counts: Box::new(Reported(Arc::clone(&telemetry))),
+            counts: Box::new(Arc::clone(&telemetry)),
             clock,
             version: file.version(),
             mesh: file.mesh.clone(),
@@ -116,23 +112,5 @@ impl Sidecars for Published {
 
     fn convergence(&self, serial: u64) -> Convergence {
         self.ack_tracker.convergence(serial)
-    }
-}
-
-struct Reported(Arc<Telemetry>);
-
-impl Counts for Reported {
-    fn evidence(
-        &self,
-        release: &ReleaseId,
-        service: &ServiceName,
-        version: &VersionName,
-        guardrails: &Guardrails,
-    ) -> Evidence {
-        self.0.evidence(release, service, version, guardrails)
-    }
-
-    fn unbroken(&self, now: Timestamp) -> Duration {
-        self.0.unbroken(now)
     }
 }

@@ -1,9 +1,10 @@
-//! The words for what the domain decided. Only the edge of the server imports this module: the domain decides on values,
-//! and puts nothing into words that no reader asked for.
+//! The words for blockers. The edge of the server uses them for views, and the reducer for the messages of commands; no
+//! decision depends on them.
 
 use crate::judge::Finding;
 use crate::model::blocker::Blocker;
 use crate::model::progress::Nack;
+use crate::model::signals::because;
 
 /// What a release waits for: the end of a sentence that begins with "waits for".
 #[must_use]
@@ -100,9 +101,4 @@ pub fn blocker(blocker: &Blocker) -> String {
 #[must_use]
 pub fn blockers(blockers: &[Blocker]) -> String {
     blockers.iter().map(blocker).collect::<Vec<_>>().join("; ")
-}
-
-/// A reason behind a statement; nothing if none was given.
-pub(crate) fn because(reason: Option<&str>) -> String {
-    reason.map_or_else(String::new, |reason| format!(": {reason}"))
 }

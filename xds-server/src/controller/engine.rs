@@ -96,7 +96,8 @@ impl Engine {
     }
 
     /// Evaluates every running release, appends what follows from it, and shows the result. Each release is evaluated
-    /// once, and once more in a second pass if the first decided something.
+    /// once, and once more in a second pass if the first decided something. What that pass decides is in the state that is
+    /// shown, and in the progress from the next call on.
     pub fn advance(&mut self) {
         let now = self.clock.now();
         let origin = Origin::part("controller");
@@ -127,8 +128,7 @@ impl Engine {
         for team in state.teams() {
             let (events, progress) = self.evaluate(state, &team, now);
             self.commit_own(now, events, origin);
-            let ids = team.into_iter().map(|(_, release)| release.id.clone());
-            all.extend(ids.zip(progress));
+            all.extend(progress);
         }
         all.retain(|id, _| self.state.release(id).is_some_and(Release::is_running));
         all
@@ -145,7 +145,7 @@ impl Engine {
         state: &State,
         team: &[GroupedRelease<'_>],
         now: Timestamp,
-    ) -> (Vec<Event>, Vec<Progress>) {
+    ) -> (Vec<Event>, Vec<(ReleaseId, Progress)>) {
         let seen: Vec<_> =
             team.iter().map(|(service, release)| self.observe(service, release, now)).collect();
         let contexts: Vec<_> = team
@@ -159,7 +159,9 @@ impl Engine {
                 seen,
             })
             .collect();
-        decide_progress(&contexts)
+        let (events, progress) = decide_progress(&contexts);
+        let ids = team.iter().map(|(_, release)| release.id.clone());
+        (events, ids.zip(progress).collect())
     }
 
     fn observe(
@@ -177,9 +179,8 @@ impl Engine {
         epoch.observe(now, counted, self.counts.unbroken(now), guardrails, &*self.sidecars)
     }
 
-    /// Journal first, then the sidecars, then everybody else. If it cannot be written, nothing
-    /// happened: traffic stays as it is, even where it should go back, because a decision that
-    /// is not in the journal would be undone by the next restart.
+    /// Appends, then publishes, then announces. If the append fails, nothing has changed: traffic stays as it is, even where
+    /// a rollback is due, because the next restart would undo a decision that is not in the journal.
     fn commit(
         &mut self,
         at: Timestamp,

@@ -29,6 +29,7 @@ use self::reads::Reads;
 pub use self::view::View;
 use crate::clock::Clock;
 use crate::journal::{Journal, JournalError};
+use crate::telemetry::Telemetry;
 use tidegate_delivery::judge::Evidence;
 use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::model::catalogue::ServiceSpec;
@@ -67,6 +68,23 @@ pub trait Counts: Send {
 
     /// How long the sidecars have been heard without a silence.
     fn unbroken(&self, now: Timestamp) -> Duration;
+}
+
+/// The reports of this process are the evidence.
+impl Counts for Arc<Telemetry> {
+    fn evidence(
+        &self,
+        release: &ReleaseId,
+        service: &ServiceName,
+        version: &VersionName,
+        guardrails: &Guardrails,
+    ) -> Evidence {
+        Telemetry::evidence(self, release, service, version, guardrails)
+    }
+
+    fn unbroken(&self, now: Timestamp) -> Duration {
+        Telemetry::unbroken(self, now)
+    }
 }
 
 /// What the controller is made of.

@@ -64,8 +64,7 @@ impl Engine {
         let (state, now) = (Arc::clone(&engine.state), engine.clock.now());
         for team in state.teams() {
             let (_, progress) = engine.evaluate(&state, &team, now);
-            let ids = team.into_iter().map(|(_, release)| release.id.clone());
-            engine.progress.extend(ids.zip(progress));
+            engine.progress.extend(progress);
         }
         engine.show();
         Ok(engine)

@@ -145,7 +145,7 @@ pub(crate) async fn run(
     let controller = controller::spawn(Parts {
         journal: Box::new(journal),
         sidecars: Box::new(sidecars),
-        counts: Box::new(sidecars::Reported(Arc::clone(&telemetry))),
+        counts: Box::new(Arc::clone(&telemetry)),
         clock: clock.clone(),
         version: Version { hash: config.hash.clone(), source: Source::File },
         mesh: config.mesh.clone(),

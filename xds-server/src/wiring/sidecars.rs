@@ -1,20 +1,15 @@
 //! The sidecars, as the controller sees them: where decisions go, and where evidence comes from.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tidegate::controller::{Counts, Sidecars};
+use tidegate::controller::Sidecars;
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::grpc::FilterConfigs;
 use tidegate::xds::fleet::AckTracker;
 use tidegate::xds::publisher::Publisher;
 use tidegate_core::config::FilterConfig;
-use tidegate_delivery::judge::Evidence;
-use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::model::progress::Convergence;
 use tidegate_delivery::model::state::State;
-use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
-use tidegate_delivery::units::Timestamp;
 use tidegate_xds::mesh::Mesh;
 use tidegate_xds::resources::SnapshotSet;
 use tokio::sync::watch;
@@ -38,25 +33,6 @@ impl Sidecars for XdsSidecars {
 
     fn convergence(&self, serial: u64) -> Convergence {
         self.ack_tracker.convergence(serial)
-    }
-}
-
-/// Evidence from the sidecars' reports.
-pub(super) struct Reported(pub(super) Arc<Telemetry>);
-
-impl Counts for Reported {
-    fn evidence(
-        &self,
-        release: &ReleaseId,
-        service: &ServiceName,
-        version: &VersionName,
-        guardrails: &Guardrails,
-    ) -> Evidence {
-        self.0.evidence(release, service, version, guardrails)
-    }
-
-    fn unbroken(&self, now: Timestamp) -> Duration {
-        self.0.unbroken(now)
     }
 }
 

@@ -29,7 +29,7 @@ impl State {
                 None => self.introduce(spec),
             }
         }
-        self.declared = by_name(services);
+        self.declared = Arc::new(by_name(services));
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use crate::model::state::ServiceState;
 use crate::units::Timestamp;
 
 impl Release {
-    /// The candidate has all traffic: the records are to follow it.
+    /// The candidate has all traffic: its records are awaited.
     pub(crate) fn expect_dns(&mut self, dns: Option<&Dns>) {
         self.dns = dns.map(|dns| DnsProgress {
             name: dns.name.clone(),
@@ -35,7 +35,7 @@ impl ServiceState {
         }
     }
 
-    /// The records are not as they should be.
+    /// The last update failed.
     pub(crate) fn fail_dns(&mut self, error: &str) {
         self.dns.error = Some(error.to_owned());
         let release = self.release.as_mut().filter(|release| release.is_running());
@@ -44,7 +44,7 @@ impl ServiceState {
         }
     }
 
-    /// What is no longer declared is not waited for.
+    /// Drops the DNS state of a service whose records are no longer declared.
     pub(crate) fn drop_undeclared_dns(&mut self) {
         if self.spec.dns.is_none() {
             self.dns = DnsState::default();

@@ -7,7 +7,7 @@ use crate::model::state::State;
 use crate::names::{GroupName, ReleaseId};
 
 impl State {
-    /// A group of releases that began just now. An ended one of that name is forgotten.
+    /// Creates the group of releases that have just started. It replaces an ended group of that name.
     pub(crate) fn found(&mut self, name: &GroupName, members: &[ReleaseId]) -> Result<(), Misfit> {
         for id in members {
             let release = self.release(id).ok_or_else(|| Misfit::NoRelease(id.clone()))?;
@@ -25,8 +25,8 @@ impl State {
         Ok(())
     }
 
-    /// Forgets groups of which a member is no more the newest release of its service: they have
-    /// ended, and cannot go back together any more.
+    /// Drops groups with a member that is no longer the newest release of its service: they have ended and can no
+    /// longer be rolled back as a group.
     pub(crate) fn drop_stale_groups(&mut self) {
         let services = &self.services;
         let is_newest = |id: &ReleaseId| {

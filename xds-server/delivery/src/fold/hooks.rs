@@ -8,7 +8,7 @@ use crate::names::{HookName, ReleaseId};
 use crate::units::Timestamp;
 
 impl Release {
-    /// A moment has come: whoever wants to know of it is to be told.
+    /// Makes the calls due of all hooks that are configured for this moment.
     pub(crate) fn enqueue_calls(&mut self, hooks: &[Hook], on: Moment, at: Timestamp) {
         let (from, to) = match on {
             Moment::RolledBack => (&self.candidate, &self.stable),
@@ -29,7 +29,7 @@ impl Release {
 }
 
 impl ServiceState {
-    /// Ends a call. One of an earlier release is forgotten with it: there is nobody to show it to.
+    /// Ends a call. A call of an earlier release is dropped: no view shows it.
     pub(crate) fn end_call(
         &mut self,
         release: &ReleaseId,
@@ -51,7 +51,7 @@ impl ServiceState {
         }
     }
 
-    /// A release makes room for the next: what it still has to tell is kept.
+    /// Keeps the due calls of a release that the next one replaces.
     pub(crate) fn retain_due_calls(&mut self) {
         let calls = self.release.iter_mut().flat_map(|release| release.calls.drain(..));
         self.left_calls.extend(calls.filter(Call::is_due));

@@ -47,9 +47,9 @@ pub struct ResourceUse {
 pub struct ResourceSamples {
     /// All.
     pub samples: u64,
-    /// ResourceSamples the warning limit.
+    /// Above the warning limit.
     pub warning: u64,
-    /// ResourceSamples the critical limit.
+    /// Above the critical limit.
     pub critical: u64,
 }
 

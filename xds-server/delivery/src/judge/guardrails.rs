@@ -8,7 +8,7 @@ use tidegate_core::config::{RequestMatch, ResponseMatch};
 use crate::names::MetricName;
 use crate::units::{Ppm, millis};
 
-/// The promises that a release must keep. Defaults are ADR-005's.
+/// The limits of a release. The defaults are those of ADR-005.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Guardrails {
     /// Failed requests.
@@ -17,20 +17,20 @@ pub struct Guardrails {
     pub latency: Latency,
     /// Use of CPU, memory or disk, as reported by the version itself.
     pub resources: Resources,
-    /// Whether requests end well as the business sees it.
+    /// Shares of successful requests, by business metric.
     #[serde(default)]
     pub business: Vec<BusinessMetric>,
-    /// Requests after which an observed rate is taken at its word. With fewer, only what chance
-    /// cannot explain counts, see [`crate::judge`].
+    /// Minimum sample size of an observed rate. With fewer requests only the sequential test decides, see
+    /// [`crate::judge::sequential_test`].
     pub min_requests: u64,
 }
 
 /// Limits on the share of failed requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorRate {
-    /// ResourceSamples this somebody is told.
+    /// Above this: an alert.
     pub alert: Ppm,
-    /// ResourceSamples this the release goes back.
+    /// Above this: a rollback.
     pub rollback: Ppm,
 }
 
@@ -39,13 +39,13 @@ pub struct ErrorRate {
 pub struct Latency {
     /// Which quantile: 990000 is the 99th percentile.
     pub quantile: Ppm,
-    /// ResourceSamples this: a warning.
+    /// Above this: a warning.
     #[serde(with = "millis")]
     pub warning: Duration,
-    /// ResourceSamples this: a critical alert.
+    /// Above this: a critical alert.
     #[serde(with = "millis")]
     pub critical: Duration,
-    /// ResourceSamples this the release goes back.
+    /// Above this: a rollback.
     #[serde(with = "millis")]
     pub rollback: Duration,
 }
@@ -53,12 +53,12 @@ pub struct Latency {
 /// Limits on the use of each resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resources {
-    /// Which quantile of what answers say: at 900000, more than one in ten must be above a limit.
+    /// The quantile of the reported values: at 900000, more than one response in ten must be above a limit.
     #[serde(default = "p90")]
     pub quantile: Ppm,
-    /// ResourceSamples this: a warning.
+    /// Above this: a warning.
     pub warning: Ppm,
-    /// ResourceSamples this: a critical alert.
+    /// Above this: a critical alert.
     pub critical: Ppm,
 }
 
@@ -66,16 +66,16 @@ const fn p90() -> Ppm {
     Ppm::percent(90)
 }
 
-/// A business metric: the share of certain requests that must end well.
+/// A business metric: the least share of selected requests that must succeed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BusinessMetric {
     /// Its name.
     pub name: MetricName,
-    /// The requests that it is about.
+    /// Selects the requests.
     pub of: RequestMatch,
-    /// How those end well.
+    /// The responses that count as success.
     pub good: ResponseMatch,
-    /// The least share that does. Below it somebody is told, and the release is held.
+    /// The least share of successes. Below it: a critical alert, which blocks the release.
     pub at_least: Ppm,
 }
 

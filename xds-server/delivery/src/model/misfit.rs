@@ -18,28 +18,28 @@ pub struct FoldError {
 /// What does not fit about an event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Misfit {
-    /// It speaks of a service that there is not.
+    /// The service does not exist.
     #[error("there is no service `{0}`")]
     NoService(ServiceName),
-    /// It speaks of a version that there is not.
+    /// The version does not exist.
     #[error("there is no version `{0}`")]
     NoVersion(VersionName),
-    /// It speaks of a release that is not its service's newest.
+    /// The release is not the newest of its service.
     #[error("there is no release `{0}` that could still change")]
     NoRelease(ReleaseId),
-    /// It needs the release to be elsewhere.
+    /// The release is in another phase.
     #[error("release `{0}` is not in the phase for it")]
     Phase(ReleaseId),
-    /// It needs that no release runs.
+    /// A release is running.
     #[error("release `{0}` is running")]
     Runs(ReleaseId),
     /// A release that cannot follow from the one before it.
     #[error("release `{0}` does not follow from the state of its service")]
     Start(ReleaseId),
-    /// A plan that nobody could follow.
+    /// The plan is invalid.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// A hook that was not to be told.
+    /// No call of the hook is due.
     #[error("release `{release}` has no call of hook `{hook}` to make")]
     NoCall {
         /// The release.
@@ -57,10 +57,10 @@ pub enum Misfit {
         /// The event's weight.
         weight: Ppm,
     },
-    /// A version that cannot be where it is said to be.
+    /// The version cannot be placed in the environment.
     #[error(transparent)]
     Placement(#[from] Conflict),
-    /// Flags that are no flags.
+    /// The flag document has another shape.
     #[error("{0}")]
     Flags(&'static str),
 }
@@ -71,17 +71,17 @@ pub enum Conflict {
     /// Another version is in use there.
     #[error("{environment} holds `{occupant}`, which is in use: deploy to the other environment")]
     Occupied {
-        /// Where it was to go.
+        /// The environment of the deployment.
         environment: Environment,
-        /// Who is there.
+        /// The version that is in use there.
         occupant: VersionName,
     },
-    /// It is in use where it is.
+    /// The version is in use in another environment.
     #[error("version `{version}` is in use in {environment} and cannot move: give it another name")]
     Moves {
         /// The version.
         version: VersionName,
-        /// Where it is.
+        /// The environment in which it is in use.
         environment: Environment,
     },
 }

@@ -11,8 +11,8 @@ use crate::model::health::InstanceHealth;
 use crate::model::hook::Call;
 use crate::model::plan::Plan;
 use crate::model::requirements::Approval;
+use crate::model::signals::because;
 use crate::names::{ReleaseId, ServiceName, SignalName, VersionName};
-use crate::text::because;
 use crate::units::{Ppm, Timestamp};
 
 /// A release, running or ended.

@@ -92,3 +92,8 @@ impl Signals {
         self.0.retain(|version, _| runs(version));
     }
 }
+
+/// A reason behind a statement; nothing if none was given.
+pub(crate) fn because(reason: Option<&str>) -> String {
+    reason.map_or_else(String::new, |reason| format!(": {reason}"))
+}

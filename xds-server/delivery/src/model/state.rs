@@ -29,7 +29,7 @@ pub struct State {
     /// The catalogue as it was last declared. What changed in it since is what an operator means;
     /// the rest must not undo what was deployed or released in between.
     #[serde(default)]
-    pub declared: BTreeMap<ServiceName, ServiceSpec>,
+    pub declared: Arc<BTreeMap<ServiceName, ServiceSpec>>,
     /// How many releases there were of services that are no longer declared, so that no release's
     /// id is ever used twice.
     #[serde(default)]

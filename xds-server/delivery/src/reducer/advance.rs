@@ -28,7 +28,7 @@ pub struct ReleaseContext<'a> {
     pub seen: &'a Observation,
 }
 
-/// What one evaluation at a release says, before those that it goes together with are asked.
+/// The result for one release, before the other releases of its group are considered.
 #[derive(Debug)]
 pub(super) struct Evaluation {
     /// What is so, whatever the others do.
@@ -89,6 +89,19 @@ pub(super) fn evaluate(context: &ReleaseContext<'_>) -> Evaluation {
         Transition::Hold
     };
     Evaluation { events, transition, progress: progress(seen, blockers, time_left) }
+}
+
+/// Closes the rollback window of a service's last release once it has expired. While another release runs it stays open,
+/// because that one may be rolled back as well.
+#[must_use]
+pub fn close_expired_window(service: &ServiceState, now: Timestamp) -> Option<Event> {
+    let over = service.previous_until.is_some_and(|until| now >= until);
+    if !over || service.running().is_some() {
+        return None;
+    }
+    let version = service.previous.clone()?;
+    let service = service.spec.name.clone();
+    Some(Event::RollbackWindowClosed { service, version })
 }
 
 /// The guardrail that is broken, unless a person knows of it already.

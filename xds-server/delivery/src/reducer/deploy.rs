@@ -19,7 +19,7 @@ pub(super) fn catalogue(state: &State, services: &[ServiceSpec]) -> Result<Decis
         return Err(Refusal::Invalid("a service is declared twice: names must differ".to_owned()));
     }
     mid_release::check(state, services)?;
-    if declared == state.declared {
+    if declared == *state.declared {
         return Ok(unchanged(None, "the catalogue is this already".to_owned()));
     }
     let message = format!("the catalogue has {} services now", services.len());

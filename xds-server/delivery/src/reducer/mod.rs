@@ -15,16 +15,14 @@ mod requirements;
 mod signals;
 mod start;
 mod verbs;
-mod window;
 
 #[cfg(test)]
 mod model;
 #[cfg(test)]
 mod tests;
 
-pub use advance::ReleaseContext;
+pub use advance::{ReleaseContext, close_expired_window};
 pub use progress::decide_progress;
-pub use window::close_expired_window;
 
 use crate::model::checks::CheckResult;
 use crate::model::command::{Command, CommandContext, Outcome, Refusal};

@@ -31,7 +31,7 @@ struct Model {
     ids: Vec<ReleaseId>,
 }
 
-/// Where every release is: what a transition is a change of.
+/// The phase and step of every release. A transition changes them.
 fn places(state: &State) -> BTreeMap<ReleaseId, (PhaseKind, Option<usize>)> {
     let releases = state.services.values().filter_map(|service| service.release.as_ref());
     releases.map(|it| (it.id.clone(), (it.phase.name(), it.step()))).collect()

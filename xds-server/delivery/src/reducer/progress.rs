@@ -1,5 +1,5 @@
-//! What goes together: the next step when the gate of each is open, and back as soon as one must.
-//! A release that is of no group goes together with nobody.
+//! The progress of a group: all members advance once nothing blocks any of them, and all roll back as soon as one must. A
+//! release without a group is decided alone.
 
 use super::advance::{Evaluation, ReleaseContext, Transition, evaluate};
 use super::groups::with;

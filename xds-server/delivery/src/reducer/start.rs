@@ -7,10 +7,10 @@ use crate::model::command::{CommandContext, Refusal};
 use crate::model::commit::Commit;
 use crate::model::event::Event;
 use crate::model::plan::Plan;
+use crate::model::signals::because;
 use crate::model::state::{ServiceState, State};
 use crate::names::{ReleaseId, VersionName};
 use crate::text;
-use crate::text::because;
 
 /// In a freeze, or while the line is stopped, a release begins all the same: at 0 % nobody meets
 /// it, checks and approvals can come in meanwhile, and CI need not know the calendar.

@@ -1,4 +1,4 @@
-//! Names on the wire. Filters, dashboards and other meshes rely on them: see DESIGN, "Names".
+//! Names on the wire. Filters, dashboards and other meshes rely on them.
 
 use tidegate_proto::envoy::envoy::config::core::v3 as core;
 

@@ -70,7 +70,7 @@ impl Collection {
 }
 
 /// What one fleet is to have, as of one publication.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct FleetSnapshot {
     fleet: FleetName,
     serial: u64,
@@ -114,17 +114,7 @@ impl FleetSnapshot {
 
     /// The same resources, as of another publication.
     pub(super) fn at_serial(&self, serial: u64) -> Self {
-        Self {
-            fleet: self.fleet.clone(),
-            serial,
-            clusters: Arc::clone(&self.clusters),
-            endpoints: Arc::clone(&self.endpoints),
-            listeners: Arc::clone(&self.listeners),
-            extensions: Arc::clone(&self.extensions),
-            routes: Arc::clone(&self.routes),
-            nothing: Arc::clone(&self.nothing),
-            filter_config: self.filter_config.clone(),
-        }
+        Self { serial, ..self.clone() }
     }
 
     /// The same, with the collection of a kind replaced.

@@ -9,9 +9,19 @@ use super::fixtures::*;
 use crate::kind::Kind;
 use crate::mesh::{Fleet, Mesh};
 use crate::resources::{FleetSnapshot, Need, SnapshotCache};
+use tidegate_delivery::fixtures as delivery;
+use tidegate_delivery::judge::{Guardrail, Level};
+use tidegate_delivery::model::checks::CheckResult;
+use tidegate_delivery::model::configuration::{Source, Version};
+use tidegate_delivery::model::dns::RecordSet;
+use tidegate_delivery::model::event::Event;
+use tidegate_delivery::model::health::InstanceHealth;
+use tidegate_delivery::model::hook::Moment;
+use tidegate_delivery::model::requirements::Approval;
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::names::Services;
 use tidegate_delivery::units::Ppm;
+use tidegate_delivery::units::Timestamp;
 
 fn newest(publisher: &SnapshotCache) -> Arc<FleetSnapshot> {
     let set = publisher.latest();
@@ -258,4 +268,93 @@ fn an_update_builds_only_the_services_whose_state_changed() {
     assert!(cache.update(&mesh(Services::All), &next));
     assert!(!cache.update(&mesh(Services::All), &next));
     assert_eq!(cache.built, 101);
+}
+
+/// `order` with hooks and `product`, each with a release that is being prepared.
+fn releases() -> State {
+    let mut order = delivery::order();
+    order.hooks = vec![
+        delivery::hook("cache", Moment::Started, false),
+        delivery::hook("index", Moment::Started, false),
+    ];
+    let mut state = State::default();
+    let catalogue = delivery::configuration(vec![order, delivery::product()], Vec::new());
+    for command in [catalogue, delivery::start("order", "v2"), delivery::start("product", "v2")] {
+        delivery::run(&mut state, Timestamp(0), &command).unwrap();
+    }
+    state
+}
+
+/// [`Event::changes_resources`] decides whether anything is published, so it must hold for the snapshots themselves.
+#[test]
+fn events_that_change_no_resources_lead_to_the_same_snapshot() {
+    let mut state = releases();
+    let mesh = mesh(Services::All);
+    let (order, product) = (|| delivery::name("order.1"), || delivery::name("product.1"));
+    let (service, version) = (|| delivery::name("order"), || delivery::name("v2"));
+    let preparing = [
+        Event::SmokeTestsPassed { id: product() },
+        Event::GroupStarted { id: delivery::name("both"), members: vec![product()] },
+        Event::HealthChanged { id: product(), health: InstanceHealth::default() },
+        Event::HookSucceeded { id: order(), hook: delivery::name("cache"), attempts: 1 },
+        Event::HookFailed {
+            id: order(),
+            hook: delivery::name("index"),
+            attempts: 1,
+            error: "503".to_owned(),
+        },
+    ];
+    let stepping = [
+        Event::StepConverged { id: order(), step: 0 },
+        Event::AlertRaised { id: order(), finding: delivery::finding(Level::Warning) },
+        Event::AlertCleared { id: order(), guardrail: Guardrail::ErrorRate },
+        Event::Held { id: order(), finding: delivery::finding(Level::Rollback) },
+        Event::Resumed { id: order() },
+        Event::Paused { id: order() },
+        Event::Approved {
+            id: order(),
+            approval: Approval {
+                by: "bob".to_owned(),
+                role: delivery::name("manager"),
+                step: 1,
+                until: Timestamp(9),
+            },
+        },
+        Event::CheckReported {
+            service: service(),
+            version: version(),
+            check: delivery::name("tests"),
+            result: CheckResult { passed: true, url: None, reason: None },
+        },
+        Event::SignalRaised {
+            service: service(),
+            version: version(),
+            signal: delivery::name("orders"),
+            reason: None,
+        },
+        Event::SignalCleared {
+            service: service(),
+            version: version(),
+            signal: delivery::name("orders"),
+        },
+        Event::FreezeWindowsApplied { freeze_windows: Vec::new() },
+        Event::DeploymentsFrozen { service: None, by: "bob".to_owned(), reason: None },
+        Event::DeploymentsUnfrozen { service: None },
+        Event::DnsUpdated {
+            service: delivery::name("product"),
+            records: RecordSet::Alias("blue.example.org.".to_owned()),
+        },
+        Event::DnsFailed { service: delivery::name("product"), error: "SERVFAIL".to_owned() },
+        Event::ConfigurationApplied {
+            version: Version { hash: "next".to_owned(), source: Source::File },
+        },
+    ];
+    let enter =
+        Event::StepEntered { id: order(), step: 0, weight: Ppm::percent(5), evidence: None };
+    let mut cache = SnapshotCache::new(&mesh, &state);
+    for event in preparing.into_iter().chain([enter]).chain(stepping) {
+        state.apply(Timestamp(1), &event).unwrap();
+        let differs = cache.update(&mesh, &state);
+        assert_eq!(differs, event.changes_resources(), "{}", event.kind());
+    }
 }
