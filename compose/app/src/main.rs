@@ -1,16 +1,19 @@
 //! `tidegate-demo-app serve` runs one version of a demo service; `tidegate-demo-app load` generates traffic.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io::{self, Write, stdout};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tidegate_demo_app::faults::Faults;
 use tidegate_demo_app::load::{Failure, LoadConfig, LoadGenerator};
 use tidegate_demo_app::service::{Service, ServiceVersion};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
 
 /// The demo's service and its load generator.
 #[derive(Parser)]
@@ -46,16 +49,19 @@ struct Serve {
 
 #[derive(Args)]
 struct LoadArgs {
-    /// Address to send requests to; repeat it to send to several in turn.
+    /// HOST:PORT to send requests to; repeat it to send to several in turn. Names are resolved once, at the start.
     #[arg(long = "target", required = true)]
-    targets: Vec<SocketAddr>,
-    /// Host header of every request.
-    #[arg(long)]
-    host: String,
+    targets: Vec<String>,
+    /// How long to wait at the start until every target accepts connections.
+    #[arg(long, value_parser = humantime::parse_duration, default_value = "0s")]
+    wait: Duration,
+    /// Host header of the requests; repeat it for one load with its own rate per host.
+    #[arg(long = "host", required = true)]
+    hosts: Vec<String>,
     /// Path of every request.
     #[arg(long, default_value = "/")]
     path: String,
-    /// Requests per second.
+    /// Requests per second to each host.
     #[arg(long, default_value_t = 100.0)]
     rate: f64,
     /// Number of users to send requests as, in turn; 0 sends no user header.
@@ -101,44 +107,90 @@ async fn serve(args: Serve) -> anyhow::Result<ExitCode> {
 }
 
 async fn load(args: LoadArgs) -> anyhow::Result<ExitCode> {
-    let load = LoadGenerator::start(&LoadConfig {
-        path: args.path,
-        rate: args.rate,
-        users: args.users,
-        user_header: args.user_header,
-        headers: args.headers,
-        timeout: args.timeout,
-        ..LoadConfig::new(args.targets, args.host)
-    })?;
-    let mut shown = 0;
+    let targets = resolve(&args.targets, args.wait).await?;
+    let mut loads = Vec::new();
+    for host in args.hosts {
+        let config = LoadConfig {
+            path: args.path.clone(),
+            rate: args.rate,
+            users: args.users,
+            user_header: args.user_header.clone(),
+            headers: args.headers.clone(),
+            timeout: args.timeout,
+            ..LoadConfig::new(targets.clone(), host.clone())
+        };
+        loads.push(HostLoad { host, load: LoadGenerator::start(&config)?, shown: 0 });
+    }
     tokio::select! {
-        failed = show_failures(&load, &mut shown), if args.output == Output::Table => match failed? {},
+        failed = show_failures(&mut loads), if args.output == Output::Table => match failed? {},
         ended = run_time(args.duration) => ended?,
     }
-    let report = load.stop().await;
-    match args.output {
-        Output::Table => {
-            print_lines(report.failures.get(shown..).unwrap_or_default())?;
-            writeln!(stdout(), "{report}")?;
+    let mut failed = 0;
+    let mut reports = BTreeMap::new();
+    for HostLoad { host, load, shown } in loads {
+        let report = load.stop().await;
+        failed += report.failed;
+        if args.output == Output::Table {
+            print_failures(&host, report.failures.get(shown..).unwrap_or_default())?;
+            writeln!(stdout(), "{host}\n{report}")?;
         }
-        Output::Json => writeln!(stdout(), "{}", serde_json::to_string_pretty(&report)?)?,
+        reports.insert(host, report);
     }
-    Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if args.output == Output::Json {
+        writeln!(stdout(), "{}", serde_json::to_string(&reports)?)?;
+    }
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Prints failures as they occur, and counts the printed ones in `shown`.
-async fn show_failures(load: &LoadGenerator, shown: &mut usize) -> io::Result<Infallible> {
+/// The load of one host, and how many of its failures are printed.
+struct HostLoad {
+    host: String,
+    load: LoadGenerator,
+    shown: usize,
+}
+
+/// The first address of each target, once it accepts connections or `wait` is over.
+async fn resolve(targets: &[String], wait: Duration) -> anyhow::Result<Vec<SocketAddr>> {
+    let deadline = Instant::now() + wait;
+    let mut addresses = Vec::new();
+    for target in targets {
+        addresses.push(loop {
+            match first_address(target, !wait.is_zero()).await {
+                Ok(address) => break address,
+                Err(error) if Instant::now() >= deadline => {
+                    return Err(error).with_context(|| format!("--target {target}"));
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+            }
+        });
+    }
+    Ok(addresses)
+}
+
+async fn first_address(target: &str, connect: bool) -> io::Result<SocketAddr> {
+    let mut found = tokio::net::lookup_host(target).await?;
+    let address = found.next().ok_or_else(|| io::Error::other("the name has no address"))?;
+    if connect {
+        tokio::net::TcpStream::connect(address).await?;
+    }
+    Ok(address)
+}
+
+/// Prints failures as they occur.
+async fn show_failures(loads: &mut [HostLoad]) -> io::Result<Infallible> {
     loop {
         tokio::time::sleep(Duration::from_millis(200)).await;
-        let failures = load.failures_from(*shown);
-        print_lines(&failures)?;
-        *shown += failures.len();
+        for HostLoad { host, load, shown } in &mut *loads {
+            let failures = load.failures_from(*shown);
+            print_failures(host, &failures)?;
+            *shown += failures.len();
+        }
     }
 }
 
-fn print_lines(failures: &[Failure]) -> io::Result<()> {
+fn print_failures(host: &str, failures: &[Failure]) -> io::Result<()> {
     let mut out = stdout().lock();
-    failures.iter().try_for_each(|failure| writeln!(out, "{failure}"))
+    failures.iter().try_for_each(|failure| writeln!(out, "{host}: {failure}"))
 }
 
 /// Waits for the end of the duration, or for an interrupt.
