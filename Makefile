@@ -19,7 +19,7 @@ target = @test -d "$$(rustc --print sysroot)/lib/rustlib/$(1)" || rustup target 
 
 .DEFAULT_GOAL := help
 .PHONY: help build filter target-filter demo check test test-native test-wasm test-e2e test-matrix test-envoys \
-  test-dates conformance lint format clippy clippy-filter deny bench fleet fuzz fuzz-keep clean FORCE
+  test-dates test-compose conformance lint format clippy clippy-filter deny bench fleet fuzz fuzz-keep clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +92,10 @@ test-envoys: build ## every story on each supported Envoy, state of the world an
 test-dates: ## the native tests at a weekend, at the end of the year, and around 29 February and daylight saving time
 	$(call say,native tests on other dates)
 	@tests/on-dates $(NATIVE)
+
+test-compose: ## the demo in containers, built by compose/Dockerfile; kills containers and cuts a network; needs Docker
+	$(call say,the demo in containers)
+	@tests/compose
 
 conformance: ## the xDS checklist: the test that shows each line, or why there is none
 	@$(CARGO) test --quiet -p tidegate-tests --test conformance -- --nocapture
