@@ -139,7 +139,11 @@ fn service(arguments: &mut Arguments) -> ServiceSpec {
         name,
         identity: Vec::new(),
         stable: versions.first().unwrap().parse().unwrap(),
-        versions: versions.iter().zip(9001..).map(|(it, port)| (it.parse().unwrap(), spec(port))).collect(),
+        versions: versions
+            .iter()
+            .zip(9001..)
+            .map(|(it, port)| (it.parse().unwrap(), spec(port)))
+            .collect(),
         environments: None,
         plan: canary(&mut Arguments::parse("5% 50% 100%")),
         guardrails: Guardrails::default(),

@@ -1,23 +1,30 @@
 //! Events and evaluations as text. It is made from their JSON, so it shows what the journal and the API contain.
 
-use std::time::Duration;
-
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tidegate_delivery::model::event::Event;
 use tidegate_delivery::model::progress::Progress;
 use tidegate_delivery::model::release::Release;
+use tidegate_delivery::units::Timestamp;
 
-/// `00:01:10 step_entered order.1 step=1 weight=50%`.
-pub(crate) fn event(elapsed: Duration, event: &Event) -> String {
-    let seconds = elapsed.as_secs();
+use super::world::Recorded;
+
+/// `00:01:10 resumed order.1 by anne (reason)`, with the time since `start`. The controller is not named.
+pub(crate) fn event(start: Timestamp, recorded: &Recorded) -> String {
+    let seconds = recorded.at.since(start).as_secs();
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-    let mut fields = object(event);
+    let mut by = match recorded.actor.as_str() {
+        "controller" => String::new(),
+        actor => format!(" by {actor}"),
+    };
+    if let Some(reason) = &recorded.reason {
+        by.push_str(&format!(" ({reason})"));
+    }
+    let mut fields = object(&recorded.event);
     let kind = fields.remove("event");
     let id = fields.remove("id").or_else(|| fields.remove("service"));
     let subject = id.map_or_else(String::new, |it| format!(" {}", value("", &it)));
     let rest = list(&fields);
-    format!("{hours:02}:{minutes:02}:{:02} {}{subject}{rest}\n", seconds % 60, text(kind))
+    format!("{hours:02}:{minutes:02}:{:02} {}{subject}{rest}{by}\n", seconds % 60, text(kind))
 }
 
 /// The phase, weight, verdict and counts of a release, then one line for each blocker.

@@ -30,7 +30,7 @@
 //!
 //! Commands of operators and of CI take `as=ACTOR` (`anne` if absent) and `reason=TEXT`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tidegate_delivery::judge::assess::assess;
@@ -63,7 +63,7 @@ const COVERAGE: Duration = Duration::from_secs(5);
 /// Evaluations after each command and tick, as in the controller.
 const MAX_PASSES: usize = 2;
 
-/// An event and where it came from.
+/// An event with its time, its actor and the actor's reason.
 pub(crate) struct Recorded {
     pub(crate) at: Timestamp,
     pub(crate) actor: String,
@@ -249,7 +249,8 @@ impl World {
             "health" => {
                 let release = arguments.value();
                 let unhealthy = arguments.options().into_iter();
-                let unhealthy = unhealthy.map(|(endpoint, why)| UnhealthyInstance::new(endpoint, &why));
+                let unhealthy =
+                    unhealthy.map(|(endpoint, why)| UnhealthyInstance::new(endpoint, &why));
                 Command::HealthChecked { release, health: InstanceHealth::of(unhealthy.collect()) }
             }
             "smoke-test" => {
@@ -347,8 +348,10 @@ impl World {
             self.state.apply(self.now, event).unwrap();
         }
         for event in events {
-            self.output.push_str(&render::event(self.now.since(START), &event));
-            match &event {
+            let (at, actor, reason) = (self.now, actor.to_owned(), reason.map(str::to_owned));
+            let recorded = Recorded { at, actor, reason, event };
+            self.output.push_str(&render::event(START, &recorded));
+            match &recorded.event {
                 Event::ReleaseStarted { id, .. } | Event::StepEntered { id, .. } => {
                     self.sidecars.acked.remove(id);
                     self.begin_step(id);
@@ -359,8 +362,7 @@ impl World {
                 }
                 _ => {}
             }
-            let (at, actor, reason) = (self.now, actor.to_owned(), reason.map(str::to_owned));
-            self.log.push(Recorded { at, actor, reason, event });
+            self.log.push(recorded);
         }
     }
 
@@ -466,4 +468,11 @@ fn add(sum: &mut Evidence, more: &Evidence) {
     sum.slow.warning += more.slow.warning;
     sum.slow.critical += more.slow.critical;
     sum.slow.rollback += more.slow.rollback;
+}
+
+/// The kinds of events, from serde's message about an unknown one: it names all that exist.
+pub(crate) fn event_kinds() -> BTreeSet<String> {
+    let error = serde_json::from_str::<Event>(r#"{"event":"?"}"#).unwrap_err().to_string();
+    let (_, expected) = error.split_once("expected one of ").unwrap();
+    expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
