@@ -25,7 +25,7 @@
 //! | `sidecars N [ack=auto\|manual]` | connected sidecars `edge-1`…; `auto`: each ACKs what it is sent, at once |
 //! | `ack [RELEASE COUNT]` | without arguments: all sidecars ACK everything, also what they rejected |
 //! | `nack NODE RESOURCE MESSAGE` | one sidecar rejects a resource |
-//! | `wait DURATION` | advances the clock in ticks of one second; of one minute if it is more than an hour |
+//! | `wait DURATION` | advances the clock in ticks of one second; of ten minutes if it is more than an hour |
 //! | `service SERVICE` | prints the service's versions |
 //!
 //! Commands of operators and of CI take `as=ACTOR` (`anne` if absent) and `reason=TEXT`.
@@ -193,7 +193,7 @@ impl World {
             "configure" => {
                 let configuration::Configuration { services, freeze_windows } =
                     configuration::parse(input);
-                let version = Version { hash: "0".repeat(64), source: Source::File };
+                let version = Version { hash: "0123456789ab".to_owned(), source: Source::File };
                 Command::ApplyConfiguration { version, services, freeze_windows }
             }
             "register" => Command::RegisterVersion {
@@ -293,7 +293,7 @@ impl World {
 
     fn wait(&mut self, total: Duration) {
         let hour = Duration::from_secs(3600);
-        let tick = Duration::from_secs(if total > hour { 60 } else { 1 });
+        let tick = Duration::from_secs(if total > hour { 600 } else { 1 });
         let end = self.now.after(total);
         while self.now < end {
             let before = self.now;
