@@ -1,4 +1,4 @@
-//! Names that are checked once, where they enter, and trusted from then on.
+//! Validated names. Parsing is the only constructor, so a value of these types is always valid.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -6,31 +6,31 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Longest name that is accepted, in bytes: a DNS label.
+/// Maximum length in bytes: that of a DNS label.
 pub const MAX_LEN: usize = 63;
 
-/// Why a name was refused.
+/// Why a text is not a name. `kind` is what it should name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Nothing there.
+    /// An empty text.
     #[error("a {0} needs a name")]
     Empty(&'static str),
     /// More than [`MAX_LEN`] bytes.
     #[error("{kind} `{name}…` is longer than {MAX_LEN} bytes")]
     TooLong {
-        /// What was to be named.
+        /// `service`, `version`, …
         kind: &'static str,
-        /// The name's beginning.
+        /// The first 20 characters.
         name: String,
     },
-    /// A character that a cluster name, a metric label or a URL path would have to escape.
+    /// A character that needs escaping in a cluster name, a metric label or a URL path.
     #[error(
-        "{kind} `{name}` may hold only letters, digits, `-`, `_` and `.`, and must begin with a letter or digit"
+        "{kind} `{name}` may hold only letters, digits, `-`, `_` and `.`, and must start with a letter or digit"
     )]
     BadCharacter {
-        /// What was to be named.
+        /// `service`, `version`, …
         kind: &'static str,
-        /// The refused name.
+        /// The text.
         name: String,
     },
 }
@@ -110,7 +110,7 @@ macro_rules! name {
 }
 
 name!(
-    /// What callers ask for: `order`.
+    /// A service: `order`.
     ServiceName,
     "service"
 );
@@ -130,42 +130,42 @@ name!(
     "fleet"
 );
 name!(
-    /// One thing that CI checks of a version: `tests`.
+    /// A check of CI: `tests`.
     CheckName,
     "check"
 );
 name!(
-    /// What somebody is when they approve: `release-manager`.
+    /// The role of an approver: `release-manager`.
     RoleName,
     "role"
 );
 name!(
-    /// One thing that a team or a scanner says of a version: `order-success`.
+    /// A business or security signal: `order-success`.
     SignalName,
     "signal"
 );
 name!(
-    /// A time in which nothing goes forward: `year-end`.
+    /// A freeze window: `year-end`.
     FreezeName,
     "freeze"
 );
 name!(
-    /// Releases of several services that go together: `checkout`.
+    /// A release group: `checkout`.
     GroupName,
     "release group"
 );
 name!(
-    /// Somebody whom a service tells about its releases: `update-cache`.
+    /// A hook of a service: `update-cache`.
     HookName,
     "hook"
 );
 name!(
-    /// Somebody who is told about all releases: `team`.
+    /// A notification receiver: `team`.
     ReceiverName,
-    "notification"
+    "notification receiver"
 );
 name!(
-    /// One release of one service: `order.7` is the seventh of `order`. Also the salt of its buckets.
+    /// A release: `order.7` is the seventh of `order`. Also the salt of its buckets.
     ReleaseId,
     "release"
 );
@@ -174,14 +174,14 @@ name!(
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Services {
-    /// Every service, also those that are added later.
+    /// Every service, also one that is added later.
     All,
-    /// These.
+    /// The listed ones.
     Named(BTreeSet<ServiceName>),
 }
 
 impl Services {
-    /// Whether a service is selected.
+    /// True if the service is selected.
     #[must_use]
     pub fn include(&self, service: &ServiceName) -> bool {
         match self {
@@ -195,12 +195,12 @@ impl ReleaseId {
     /// The id of a service's `number`th release.
     ///
     /// # Errors
-    /// When the service's name leaves no room for the number.
+    /// If it is longer than [`MAX_LEN`].
     pub fn of(service: &ServiceName, number: u64) -> Result<Self, NameError> {
         format!("{service}.{number}").parse()
     }
 
-    /// The name of the service that is released: all before the number.
+    /// The name of the released service: the part before the last `.`.
     #[must_use]
     pub fn service(&self) -> &str {
         self.0.rsplit_once('.').map_or(&*self.0, |(service, _)| service)
@@ -212,14 +212,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn accepts_what_operators_write() {
+    fn valid_names_are_accepted() {
         for name in ["order", "v2", "2026.11.23-rc_1", "A"] {
             assert_eq!(name.parse::<VersionName>().unwrap().as_str(), name);
         }
     }
 
     #[test]
-    fn refuses_what_would_need_escaping() {
+    fn names_that_need_escaping_are_rejected() {
         for name in ["", "-v", ".v", "a/b", "a b", "a\n", "ä", &"x".repeat(MAX_LEN + 1)] {
             assert!(name.parse::<VersionName>().is_err(), "{name:?}");
         }

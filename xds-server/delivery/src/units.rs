@@ -1,4 +1,4 @@
-//! The two quantities that decisions rest on, as whole numbers so that a replay is exact.
+//! Shares and timestamps, as integers: the replay of a journal is exact.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,26 +12,26 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "u32", into = "u32")]
 pub struct Ppm(u32);
 
-/// A share above the whole.
+/// A share above 100 %.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{0} parts per million are more than the whole (1000000)")]
-pub struct MoreThanAll(pub u32);
+#[error("{0} parts per million are above 1000000 (100%)")]
+pub struct ShareAboveAll(pub u32);
 
 impl Ppm {
-    /// Nothing.
+    /// 0 %.
     pub const ZERO: Self = Self(0);
-    /// Everything: 100 %.
+    /// 100 %.
     pub const ALL: Self = Self(tidegate_core::config::BUCKETS);
 
     /// `parts` of a million.
     ///
     /// # Errors
-    /// When that is more than the whole.
-    pub const fn new(parts: u32) -> Result<Self, MoreThanAll> {
-        if parts > Self::ALL.0 { Err(MoreThanAll(parts)) } else { Ok(Self(parts)) }
+    /// If it is above 1 000 000.
+    pub const fn new(parts: u32) -> Result<Self, ShareAboveAll> {
+        if parts > Self::ALL.0 { Err(ShareAboveAll(parts)) } else { Ok(Self(parts)) }
     }
 
-    /// Whole per cents, for constants; anything above 100 counts as 100.
+    /// Whole percent, for constants. A value above 100 becomes 100.
     #[must_use]
     pub const fn percent(percent: u32) -> Self {
         if percent > 100 { Self::ALL } else { Self(percent * 10_000) }
@@ -43,7 +43,7 @@ impl Ppm {
         self.0
     }
 
-    /// What is left of the whole.
+    /// 100 % minus the share.
     #[must_use]
     pub const fn complement(self) -> Self {
         Self(Self::ALL.0 - self.0)
@@ -57,9 +57,9 @@ impl Ppm {
 }
 
 impl TryFrom<u32> for Ppm {
-    type Error = MoreThanAll;
+    type Error = ShareAboveAll;
 
-    fn try_from(parts: u32) -> Result<Self, MoreThanAll> {
+    fn try_from(parts: u32) -> Result<Self, ShareAboveAll> {
         Self::new(parts)
     }
 }
@@ -70,14 +70,14 @@ impl From<Ppm> for u32 {
     }
 }
 
-/// As per cent, with no more digits than it has: `5%`, `0.05%`.
+/// In percent, without trailing zeros: `5%`, `0.05%`.
 impl fmt::Display for Ppm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}%", f64::from(self.0) / 10_000.0)
     }
 }
 
-/// A point in time: milliseconds since the Unix epoch, as the controller's clock read it.
+/// A time of the controller's clock, in milliseconds since the Unix epoch.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
@@ -85,13 +85,13 @@ impl fmt::Display for Ppm {
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
-    /// How long ago `earlier` was; zero if the clock went backwards.
+    /// The time since `earlier`; zero if that is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// The time `by` later; the end of time if there is none.
+    /// The time `by` later, or the latest representable time.
     #[must_use]
     pub fn after(self, by: Duration) -> Self {
         let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
@@ -99,35 +99,35 @@ impl Timestamp {
     }
 }
 
-/// As RFC 3339 writes it, in UTC, to the second: `2026-11-23T09:30:00Z`.
+/// RFC 3339 in UTC, to the second: `2026-11-23T09:30:00Z`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = i64::try_from(self.0 / 1000).ok();
         match at.and_then(|at| jiff::Timestamp::from_second(at).ok()) {
             Some(at) => write!(f, "{at}"),
-            None => f.write_str("the end of time"),
+            None => f.write_str("beyond the year 9999"),
         }
     }
 }
 
-/// Durations in the journal: whole milliseconds.
+/// Serializes durations as whole milliseconds.
 pub mod millis {
     use std::time::Duration;
 
     use serde::{Deserialize, Deserializer, Serializer};
 
-    /// Writes whole milliseconds.
+    /// For `#[serde(with = "millis")]`.
     ///
     /// # Errors
-    /// The serializer's own.
+    /// As of the serializer.
     pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// Reads whole milliseconds.
+    /// For `#[serde(with = "millis")]`.
     ///
     /// # Errors
-    /// The deserializer's own.
+    /// As of the deserializer.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         u64::deserialize(deserializer).map(Duration::from_millis)
     }
@@ -138,14 +138,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_share_is_never_more_than_the_whole() {
-        assert_eq!(Ppm::new(1_000_001), Err(MoreThanAll(1_000_001)));
+    fn a_share_above_100_percent_is_rejected() {
+        assert_eq!(Ppm::new(1_000_001), Err(ShareAboveAll(1_000_001)));
         assert_eq!(Ppm::new(1_000_000), Ok(Ppm::ALL));
         assert!(serde_json::from_str::<Ppm>("1000001").is_err());
     }
 
     #[test]
-    fn shows_no_more_digits_than_it_has() {
+    fn shares_have_no_trailing_zeros() {
         assert_eq!(Ppm::percent(5).to_string(), "5%");
         assert_eq!(Ppm(500).to_string(), "0.05%");
         assert_eq!(Ppm(1).to_string(), "0.0001%");

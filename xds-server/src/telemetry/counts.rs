@@ -76,7 +76,7 @@ impl Counts {
                 critical: self.latency.count_above(critical),
                 rollback: self.latency.count_above(rollback),
             },
-            busy: ResourceUse {
+            resource_use: ResourceUse {
                 cpu: above(&self.load.cpu, &guardrails.resources),
                 memory: above(&self.load.memory, &guardrails.resources),
                 disk: above(&self.load.disk, &guardrails.resources),

@@ -1,4 +1,4 @@
-//! A primary DNS server for one name, of which it believes every update.
+//! A primary DNS server for one name, which applies every update.
 
 use std::net::IpAddr;
 use std::sync::Weak;
@@ -11,53 +11,53 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use super::outside::Outside;
+use super::environment::Environment;
 
-/// What the stories want it to be.
+/// The TTL in the configurations of the scenarios, in seconds.
 pub(crate) const TTL: u32 = 30;
 
-pub(crate) async fn serve(listener: TcpListener, outside: Weak<Outside>) {
-    let mut talks = JoinSet::new();
+pub(crate) async fn serve(listener: TcpListener, environment: Weak<Environment>) {
+    let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        talks.spawn(talk(stream, Weak::clone(&outside)));
+        connections.spawn(handle(stream, Weak::clone(&environment)));
     }
 }
 
-/// Until the other side has enough. A message that kills it has no effect: it was not read.
-async fn talk(mut stream: TcpStream, outside: Weak<Outside>) {
+/// Serves one connection until its end. An update at the point of a crash is not applied.
+async fn handle(mut stream: TcpStream, environment: Weak<Environment>) {
     while let Ok(length) = stream.read_u16().await {
-        let mut asked = vec![0; usize::from(length)];
-        if stream.read_exact(&mut asked).await.is_err() {
+        let mut request = vec![0; usize::from(length)];
+        if stream.read_exact(&mut request).await.is_err() {
             return;
         }
-        let Some(outside) = outside.upgrade() else { return };
-        let asked = Message::from_vec(&asked).unwrap();
-        // How often it is asked how things are depends on who is quicker; an update is needed or not.
-        if asked.metadata.op_code == OpCode::Update && !outside.fuse.call() {
+        let Some(environment) = environment.upgrade() else { return };
+        let request = Message::from_vec(&request).unwrap();
+        // Only updates are counted: the number of queries depends on timing.
+        if request.metadata.op_code == OpCode::Update && !environment.crash_trigger.call() {
             return;
         }
-        let answer = answer(&asked, &outside.addresses);
+        let answer = answer(&request, &environment.addresses);
         let length = u16::try_from(answer.len()).unwrap();
-        // Who asked may be dead.
+        // The client may have crashed.
         stream.write_u16(length).await.ok();
         stream.write_all(&answer).await.ok();
     }
 }
 
-fn answer(asked: &Message, addresses: &Mutex<Vec<IpAddr>>) -> Vec<u8> {
-    let mut answer = Message::response(asked.metadata.id, asked.metadata.op_code);
+fn answer(request: &Message, addresses: &Mutex<Vec<IpAddr>>) -> Vec<u8> {
+    let mut answer = Message::response(request.metadata.id, request.metadata.op_code);
     answer.metadata.authoritative = true;
     let mut addresses = addresses.lock();
-    if asked.metadata.op_code == OpCode::Update {
-        for record in &asked.authorities {
+    if request.metadata.op_code == OpCode::Update {
+        for record in &request.authorities {
             match &record.data {
                 _ if record.dns_class == DNSClass::ANY => addresses.clear(),
                 RData::A(A(address)) => addresses.push((*address).into()),
-                other => panic!("nobody asked for {other:?}"),
+                other => panic!("unexpected record {other:?} in an update"),
             }
         }
     }
-    for query in asked.queries.iter().filter(|it| it.query_type() == RecordType::A) {
+    for query in request.queries.iter().filter(|it| it.query_type() == RecordType::A) {
         for address in addresses.iter() {
             let IpAddr::V4(address) = address else { continue };
             let data = RData::A(A(*address));

@@ -1,90 +1,88 @@
-//! A release survives every crash. Each story is told once in peace, which counts where the server
-//! acts: its appends to the journal, and the calls that it makes. Then it is told again for each of
-//! these places, and there the server dies: before and after each append, before and after the
-//! answer to each call. Whoever starts it again finds what the journal on the disk says, and it has
-//! to end as it would have ended.
+//! A release survives a crash at every point. Each scenario runs once without a crash, which counts the appends to the journal
+//! and the calls of the server. Then it runs again for each of these points with a crash there: before and after each append,
+//! before and after the response to each call. After the restart from the journal the result must be that without a crash.
 //!
-//! Journal, controller and effects are the real ones, receivers are on real sockets; only sidecars,
-//! their counts and the time are told.
+//! Journal, controller and effects are the real ones, and calls use real sockets. Sidecars, counts and time are simulated.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
     reason = "helpers of tests: a panic is a failed test, with its line"
 )]
 
+mod crash_trigger;
+mod crashing_journal;
 mod dns;
-mod fuse;
-mod left;
-mod life;
-mod mortal;
-mod outside;
-mod stories;
+mod environment;
+mod outcome;
+mod scenarios;
+mod server_run;
 
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 
-use self::fuse::{Cut, Fuse};
-use self::left::Left;
-use self::life::{End, live};
-use self::mortal::Sent;
-use self::outside::Outside;
-use self::stories::Story;
+use self::crash_trigger::{CrashPoint, CrashTrigger};
+use self::crashing_journal::Publications;
+use self::environment::Environment;
+use self::outcome::Outcome;
+use self::scenarios::Scenario;
+use self::server_run::{RunEnd, run_server};
 
-/// Runs at a time: each waits for the disk most of its time.
-const ABREAST: usize = 6;
+/// Concurrent runs: each waits mostly for the disk.
+const CONCURRENCY: usize = 6;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_canary_ends_as_it_would_have() {
-    println!("{}", everywhere(stories::canary()).await);
+async fn a_canary_survives_every_crash() {
+    println!("{}", crash_everywhere(scenarios::canary()).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bad_canary_goes_back_as_it_would_have() {
-    println!("{}", everywhere(stories::bad_canary()).await);
+async fn a_rollback_survives_every_crash() {
+    println!("{}", crash_everywhere(scenarios::bad_canary()).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_group_goes_back_together_as_it_would_have() {
-    println!("{}", everywhere(stories::group()).await);
+async fn a_group_rollback_survives_every_crash() {
+    println!("{}", crash_everywhere(scenarios::group()).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn blue_green_goes_there_and_back_as_it_would_have() {
-    println!("{}", everywhere(stories::there_and_back()).await);
+async fn blue_green_and_dns_survive_every_crash() {
+    println!("{}", crash_everywhere(scenarios::blue_green_rollback()).await);
 }
 
-/// Tells a story in peace, and then with a crash at each place. Says how many there were.
-async fn everywhere(story: Story) -> String {
-    let (peace, fuse) = tell(&story, None).await;
-    let (appends, calls) = fuse.counted();
-    assert!(appends > 5 && calls > 3, "{appends} appends and {calls} calls are no story");
-    let cuts = |count: usize, cut: fn(usize, bool) -> Cut| {
-        (1..=count).flat_map(move |number| [cut(number, false), cut(number, true)])
+/// Runs a scenario without a crash, then with a crash at each point. Returns a summary of the numbers.
+async fn crash_everywhere(scenario: Scenario) -> String {
+    let (expected, crash_trigger) = run(&scenario, None).await;
+    let (appends, calls) = crash_trigger.counts();
+    assert!(appends > 5 && calls > 3, "only {appends} appends and {calls} calls");
+    let points = |count: usize, point: fn(usize, bool) -> CrashPoint| {
+        (1..=count).flat_map(move |number| [point(number, false), point(number, true)])
     };
-    let appended = cuts(appends, |number, written| Cut::Append { number, written });
-    let called = cuts(calls, |number, answered| Cut::Call { number, answered });
+    let appended = points(appends, |number, written| CrashPoint::Append { number, written });
+    let called = points(calls, |number, answered| CrashPoint::Call { number, answered });
     let tried = stream::iter(appended.chain(called))
-        .map(async |cut| {
-            let (left, fuse) = tell(&story, Some(cut)).await;
-            assert!(fuse.is_spent(), "{cut:?} was never reached");
-            left.compare(&peace, cut);
+        .map(async |crash_point| {
+            let (outcome, crash_trigger) = run(&scenario, Some(crash_point)).await;
+            assert!(crash_trigger.is_reached(), "{crash_point:?} was never reached");
+            outcome.compare(&expected, crash_point);
         })
-        .buffer_unordered(ABREAST)
+        .buffer_unordered(CONCURRENCY)
         .count()
         .await;
     assert_eq!(tried, 2 * (appends + calls));
-    format!("{}: {appends} appends, {calls} calls, {tried} crashes", story.name)
+    format!("{}: {appends} appends, {calls} calls, {tried} crashes", scenario.name)
 }
 
-/// Tells a story to its end, through as many lives of the server as that takes.
-async fn tell(story: &Story, cut: Option<Cut>) -> (Left, Arc<Fuse>) {
+/// Runs a scenario to its end, with a restart of the server after the crash.
+async fn run(scenario: &Scenario, crash_point: Option<CrashPoint>) -> (Outcome, Arc<CrashTrigger>) {
     let dir = tempfile::tempdir().unwrap();
-    let fuse = Arc::new(Fuse::new(cut));
-    let outside = Outside::start(Arc::clone(&fuse)).await;
-    let sent = Arc::new(Sent::default());
-    while let End::Killed = live(story, &outside, dir.path(), &sent).await {
-        fuse.renew();
+    let crash_trigger = Arc::new(CrashTrigger::new(crash_point));
+    let environment = Environment::start(Arc::clone(&crash_trigger)).await;
+    let publications = Arc::new(Publications::default());
+    while let RunEnd::Crashed = run_server(scenario, &environment, dir.path(), &publications).await
+    {
+        crash_trigger.restart();
     }
-    (Left::behind(dir.path(), &outside, &sent), fuse)
+    (Outcome::read(dir.path(), &environment, &publications), crash_trigger)
 }

@@ -7,4 +7,5 @@
 
 mod audit;
 mod faults;
+mod golden;
 mod support;

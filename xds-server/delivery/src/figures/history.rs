@@ -1,4 +1,4 @@
-//! One service's past, day by day, and its newest release.
+//! The deployments of one service by day, and its newest release.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,27 +9,26 @@ use crate::judge::Guardrail;
 use crate::names::ReleaseId;
 use crate::units::{Ppm, Timestamp};
 
-/// A day of UTC.
+/// The length of a day (UTC).
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// Days on which something was deployed that are kept of a service; older ones are forgotten here,
-/// never in the journal.
+/// Limit of days with deployments per service. The oldest day is dropped.
 const MAX_DAYS: usize = 400;
-/// Times that are kept of a day and service. Beyond it only the counts go on.
+/// Limit of lead times and of recovery times per day and service. Further deployments are counted without times.
 const MAX_TIMES: usize = 1000;
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct History {
-    /// By their number since the Unix epoch.
+    /// By day number since the Unix epoch.
     pub(super) days: BTreeMap<u64, Day>,
-    /// The newest release, until it has gone back.
-    pub(super) flight: Option<Flight>,
+    /// The newest release, until its rollback.
+    pub(super) deployment: Option<Deployment>,
 }
 
 /// The deployments of one day.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct Day {
     pub(super) deployments: u32,
-    /// How many of these failed, that day or later.
+    /// Failed deployments of this day; the failure may be on a later day.
     pub(super) failures: u32,
     /// In milliseconds.
     pub(super) lead_times: Vec<u64>,
@@ -37,25 +36,25 @@ pub(super) struct Day {
     pub(super) recovery_times: Vec<u64>,
 }
 
-/// A release that runs or is complete: it may still fail.
+/// A release that is running or completed, and can still be rolled back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Flight {
+pub(super) struct Deployment {
     pub(super) id: ReleaseId,
     committed_at: Option<Timestamp>,
-    /// When it first got traffic.
-    exposed_at: Option<Timestamp>,
-    /// Since when users met it as they do now: its last step, or its completion.
+    /// The time of its first step above 0 %.
+    deployed_at: Option<Timestamp>,
+    /// The time of its last step, or of its completion.
     step_at: Timestamp,
-    /// The alerts that stand, and since when.
+    /// The active alerts with their start.
     pub(super) alerts: BTreeMap<Guardrail, Timestamp>,
 }
 
-impl Flight {
+impl Deployment {
     pub(super) fn new(id: ReleaseId, committed_at: Option<Timestamp>) -> Self {
         Self {
             id,
             committed_at,
-            exposed_at: None,
+            deployed_at: None,
             step_at: Timestamp::default(),
             alerts: BTreeMap::new(),
         }
@@ -64,46 +63,46 @@ impl Flight {
 
 impl History {
     pub(super) fn enter(&mut self, at: Timestamp, weight: Ppm) {
-        let Some(flight) = self.flight.as_mut().filter(|_| weight > Ppm::ZERO) else {
+        let Some(deployment) = self.deployment.as_mut().filter(|_| weight > Ppm::ZERO) else {
             return;
         };
-        flight.step_at = at;
-        if flight.exposed_at.is_none() {
-            flight.exposed_at = Some(at);
+        deployment.step_at = at;
+        if deployment.deployed_at.is_none() {
+            deployment.deployed_at = Some(at);
             let day = self.day(at);
             day.deployments = day.deployments.saturating_add(1);
         }
     }
 
     pub(super) fn complete(&mut self, at: Timestamp) {
-        let Some(flight) = &mut self.flight else {
+        let Some(deployment) = &mut self.deployment else {
             return;
         };
-        // The last step was that of 100 %.
-        let served_at = std::mem::replace(&mut flight.step_at, at);
-        flight.alerts.clear();
-        // A commit of the future says more of a clock than of a lead.
-        let committed_at = flight.committed_at.filter(|it| *it <= served_at);
-        if let (Some(committed_at), Some(exposed_at)) = (committed_at, flight.exposed_at) {
-            push(&mut self.day(exposed_at).lead_times, served_at.since(committed_at));
+        // The last step has 100 %.
+        let served_at = std::mem::replace(&mut deployment.step_at, at);
+        deployment.alerts.clear();
+        // A commit time after the step is a wrong clock.
+        let committed_at = deployment.committed_at.filter(|it| *it <= served_at);
+        if let (Some(committed_at), Some(deployed_at)) = (committed_at, deployment.deployed_at) {
+            push(&mut self.day(deployed_at).lead_times, served_at.since(committed_at));
         }
     }
 
-    pub(super) fn go_back(&mut self, at: Timestamp) {
-        let Some(flight) = self.flight.take() else {
+    pub(super) fn roll_back(&mut self, at: Timestamp) {
+        let Some(deployment) = self.deployment.take() else {
             return;
         };
-        let Some(exposed_at) = flight.exposed_at else {
+        let Some(deployed_at) = deployment.deployed_at else {
             return;
         };
-        let failed_at = flight.alerts.into_values().min().unwrap_or(flight.step_at);
-        let day = self.day(exposed_at);
+        let failed_at = deployment.alerts.into_values().min().unwrap_or(deployment.step_at);
+        let day = self.day(deployed_at);
         day.failures = day.failures.saturating_add(1);
         push(&mut day.recovery_times, at.since(failed_at));
     }
 
     fn day(&mut self, at: Timestamp) -> &mut Day {
-        let number = number(at);
+        let number = day_number(at);
         while self.days.len() >= MAX_DAYS && !self.days.contains_key(&number) {
             self.days.pop_first();
         }
@@ -111,13 +110,13 @@ impl History {
     }
 }
 
-/// The number of a time's day.
-pub(super) fn number(at: Timestamp) -> u64 {
+/// The day of a time, as a number since the Unix epoch.
+pub(super) fn day_number(at: Timestamp) -> u64 {
     at.since(Timestamp::default()).as_secs() / DAY.as_secs()
 }
 
-/// When a day begins.
-pub(super) fn beginning(number: u64) -> Timestamp {
+/// The start of a day.
+pub(super) fn day_start(number: u64) -> Timestamp {
     Timestamp(number.saturating_mul(DAY.as_secs()).saturating_mul(1000))
 }
 

@@ -1,21 +1,15 @@
-//! How delivery goes: deployment frequency, lead time, recovery time and change failure rate, of
-//! each service and day. A pure fold over the journal, so that nothing can be said of it that the
-//! journal does not say. Kept as it goes: nobody reads a million records for a report.
+//! The DORA metrics (dora.dev) of each service and day: deployment frequency, lead time, recovery time and change failure
+//! rate. Their goals are the success criteria of ADR-005.
 //!
-//! The four are DORA's (dora.dev), and their goals the success criteria of ADR-005. What they mean here:
+//! [`Figures`] is a fold over the journal, beside the state: a report reads the sums, not the records. Definitions:
 //!
-//! - A **deployment** is a release whose candidate got traffic: its first step above 0 %. It counts
-//!   on the day of that step. A release that ended before it, by a failed smoke test or otherwise,
-//!   reached nobody and is none.
-//! - **Lead time** goes from the commit that the release was started with to the step of 100 %. Only
-//!   of releases that were completed, and only if they named the time of their commit.
-//! - A deployment **failed** if it went back: by a guardrail, a signal or an operator, and also
-//!   after it was complete. DORA counts what needed immediate intervention; here nothing else
-//!   leaves a trace.
-//! - **Recovery time** goes to the moment a failed deployment went back. It begins with the oldest
-//!   alert that stood then; without one, with the last step, because the one before it was found
-//!   well; after a completed release, with its completion, though the failure may be younger. So
-//!   it is rather too long than too short. The push to the sidecars, well under a second, is not in it.
+//! - A **deployment** is a release whose candidate received traffic. It counts on the day of its first step above 0 %. A
+//!   release that ended before that step is not a deployment.
+//! - **Lead time** is the time from the commit to the step of 100 %, of completed releases with a commit time.
+//! - A deployment **failed** if it was rolled back by a guardrail, a signal or an operator, also after its completion.
+//! - **Recovery time** is the time from the failure to the rollback. The failure is dated by the oldest active alert; without
+//!   one by the last step; after the completion by the completion. The result is an upper bound. The propagation to the
+//!   sidecars, well under a second, is not included.
 
 mod history;
 mod report;
@@ -25,62 +19,62 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use self::history::{Flight, History};
+use self::history::{Deployment, History};
 pub use self::report::{Bucket, Goals, Report, ServiceReport, Slice, Spread, Summary, Window};
 use crate::model::event::Event;
 use crate::names::{ReleaseId, ServiceName};
 use crate::units::Timestamp;
 
-/// What the journal says of how delivery went, up to one record.
+/// The figures of all services up to one record of the journal.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Figures {
-    /// When the journal begins: before that there are no days to count.
+    /// The time of the first record: reports begin on its day.
     since: Option<Timestamp>,
-    /// Shared with whoever reads an earlier state of it.
+    /// Shared with earlier versions of the figures, so that a clone is cheap.
     services: BTreeMap<ServiceName, Arc<History>>,
 }
 
 impl Figures {
-    /// Takes in what happened `at` that time.
+    /// Folds one event, recorded at the given time.
     pub fn take(&mut self, at: Timestamp, event: &Event) {
         self.since.get_or_insert(at);
         match event {
             Event::ReleaseStarted { id, service, commit, .. } => {
                 let history = self.services.entry(service.clone()).or_default();
                 let committed_at = commit.as_ref().and_then(|commit| commit.at);
-                Arc::make_mut(history).flight = Some(Flight::new(id.clone(), committed_at));
+                Arc::make_mut(history).deployment = Some(Deployment::new(id.clone(), committed_at));
             }
             Event::StepEntered { id, weight, .. } => {
                 self.change(id, |history| history.enter(at, *weight));
             }
             Event::AlertRaised { id, finding } => self.change(id, |history| {
-                if let Some(flight) = &mut history.flight {
-                    flight.alerts.entry(finding.guardrail.clone()).or_insert(at);
+                if let Some(deployment) = &mut history.deployment {
+                    deployment.alerts.entry(finding.guardrail.clone()).or_insert(at);
                 }
             }),
             Event::AlertCleared { id, guardrail } => self.change(id, |history| {
-                if let Some(flight) = &mut history.flight {
-                    flight.alerts.remove(guardrail);
+                if let Some(deployment) = &mut history.deployment {
+                    deployment.alerts.remove(guardrail);
                 }
             }),
             Event::Completed { id, .. } => self.change(id, |history| history.complete(at)),
-            Event::RolledBack { id, .. } => self.change(id, |history| history.go_back(at)),
+            Event::RolledBack { id, .. } => self.change(id, |history| history.roll_back(at)),
             Event::StableRestored { service, .. } => {
                 if let Some(history) = self.services.get_mut(service) {
-                    Arc::make_mut(history).go_back(at);
+                    Arc::make_mut(history).roll_back(at);
                 }
             }
             _ => {}
         }
     }
 
-    /// Changes the history of a release's service, if that release is its newest.
+    /// Changes the history of a release's service, if the release is the newest one.
     fn change(&mut self, id: &ReleaseId, change: impl FnOnce(&mut History)) {
         let service = Some(id.service());
         let Some(history) = service.and_then(|service| self.services.get_mut(service)) else {
             return;
         };
-        if history.flight.as_ref().is_some_and(|flight| flight.id == *id) {
+        if history.deployment.as_ref().is_some_and(|it| it.id == *id) {
             change(Arc::make_mut(history));
         }
     }

@@ -1,11 +1,11 @@
-//! The figures of a time, beside their goals. A durable format: add, never change.
+//! The report: the figures of a period, compared with their goals.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::Figures;
-use super::history::{Day, History, beginning, number};
+use super::history::{Day, History, day_number, day_start};
 use crate::names::ServiceName;
 use crate::units::{Ppm, Timestamp};
 
@@ -18,94 +18,94 @@ const RECOVERY_TIME: Duration = Duration::from_secs(5 * 60);
 /// ADR-005: less than 5 %.
 const FAILURE_RATE: Ppm = Ppm::percent(5);
 
-/// From when until when, in whole days of UTC.
+/// The days (UTC) that a report covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// The first day has this time in it.
+    /// A time on the first day.
     pub since: Timestamp,
-    /// The last day has this time in it.
+    /// A time on the last day.
     pub until: Timestamp,
 }
 
-/// How the figures are cut over time.
+/// The length of a [`Slice`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bucket {
-    /// Day by day.
+    /// One day.
     Day,
-    /// Weeks, from Monday.
+    /// One week from Monday.
     #[default]
     Week,
 }
 
-/// What is reported.
+/// Figures of a period.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// The beginning of the first day, in milliseconds since the Unix epoch; not before the journal's.
+    /// The start of the first day, not before that of the first record.
     pub since: Timestamp,
     /// The end of the last day.
     pub until: Timestamp,
-    /// How it is cut.
+    /// The length of the slices.
     pub bucket: Bucket,
-    /// Each service that there ever was a release of, or the one that was asked for.
+    /// The services with at least one release, or the selected one.
     pub services: Vec<ServiceReport>,
 }
 
-/// One service's figures.
+/// Figures of one service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServiceReport {
-    /// Which.
+    /// Its name.
     pub service: ServiceName,
-    /// Over the whole time.
+    /// Over the whole period.
     pub all: Summary,
-    /// Cut by day or week; those without a deployment are left out.
+    /// By day or week, without those that have no deployment.
     pub over_time: Vec<Slice>,
 }
 
-/// The figures of a day or week.
+/// Figures of a day or week.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Slice {
-    /// When it begins.
+    /// Its start.
     pub from: Timestamp,
     /// Its figures.
     #[serde(flatten)]
     pub summary: Summary,
 }
 
-/// The four figures, see [`super`] for what each means.
+/// The four DORA metrics, as defined in [`super`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// How many deployments.
+    /// The number of deployments.
     pub deployments: u64,
-    /// How many of them failed.
+    /// The number of failed deployments.
     pub failures: u64,
-    /// Deployments a day.
+    /// Deployments per day.
     pub per_day: f64,
-    /// From commit to production; absent if no release named its commit's time.
+    /// Absent without a completed release that has a commit time.
     pub lead_time: Option<Spread>,
-    /// From failure to the good version; absent if nothing failed.
+    /// Absent without a failed deployment.
     pub recovery_time: Option<Spread>,
-    /// Failed ones among the deployments, in parts per million; absent if there were none.
+    /// In parts per million; absent without a deployment.
     pub change_failure_rate: Option<Ppm>,
-    /// Which goals were met.
+    /// The goals that are met.
     pub meets: Goals,
 }
 
-/// How times are spread.
+/// Count, median and mean of durations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spread {
-    /// Of how many deployments.
+    /// The number of deployments.
     pub count: u64,
-    /// Half of them took no longer, in milliseconds.
+    /// The median in milliseconds.
     pub median_ms: u64,
-    /// The average, in milliseconds.
+    /// The mean in milliseconds.
     pub mean_ms: u64,
 }
 
-/// Which of ADR-005's success criteria were met; absent where there is nothing to tell by.
+/// The success criteria of ADR-005; absent without data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Goals {
-    /// At least one a day.
+    /// At least one deployment per day.
     pub deployment_frequency: bool,
     /// Median below an hour.
     pub lead_time: Option<bool>,
@@ -116,20 +116,20 @@ pub struct Goals {
 }
 
 impl Window {
-    /// That many days, the last of which has `until` in it.
+    /// A number of days, the last of which contains `until`.
     #[must_use]
     pub fn days_before(days: u32, until: Timestamp) -> Self {
         let back = u64::from(days.saturating_sub(1));
-        Self { since: beginning(number(until).saturating_sub(back)), until }
+        Self { since: day_start(day_number(until).saturating_sub(back)), until }
     }
 }
 
 impl Figures {
-    /// The figures of a time, of one service or of all.
+    /// Reports a period, for one service or for all.
     #[must_use]
     pub fn report(&self, window: Window, bucket: Bucket, service: Option<&ServiceName>) -> Report {
         let begun = self.since.map_or(window.until, |begun| begun.max(window.since));
-        let (first, last) = (number(begun), number(window.until));
+        let (first, last) = (day_number(begun), day_number(window.until));
         let wanted = self.services.iter().filter(|(name, _)| service.is_none_or(|it| it == *name));
         let services = wanted.map(|(name, history)| ServiceReport {
             service: name.clone(),
@@ -137,8 +137,8 @@ impl Figures {
             over_time: slices(history, first, last, bucket),
         });
         Report {
-            since: beginning(first),
-            until: beginning(last.saturating_add(1)),
+            since: day_start(first),
+            until: day_start(last.saturating_add(1)),
             bucket,
             services: services.collect(),
         }
@@ -149,7 +149,7 @@ fn slices(history: &History, first: u64, last: u64, bucket: Bucket) -> Vec<Slice
     let mut slices = Vec::new();
     let mut next = first;
     while next <= last {
-        // Nothing is there to be told of days without a deployment.
+        // Skips the days without a deployment.
         let Some((day, _)) = history.days.range(next..=last).next() else {
             break;
         };
@@ -162,13 +162,13 @@ fn slices(history: &History, first: u64, last: u64, bucket: Bucket) -> Vec<Slice
             }
         };
         let summary = summary(history, from.max(first), to.min(last));
-        slices.push(Slice { from: beginning(from), summary });
+        slices.push(Slice { from: day_start(from), summary });
         next = to.saturating_add(1);
     }
     slices
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+#[expect(clippy::cast_precision_loss, reason = "a rate for display")]
 fn summary(history: &History, first: u64, last: u64) -> Summary {
     let within = || history.days.iter().filter(|(day, _)| (first..=last).contains(*day));
     let sum = |count: fn(&Day) -> u32| within().map(|(_, day)| u64::from(count(day))).sum::<u64>();
@@ -203,7 +203,7 @@ fn spread(mut times: Vec<u64>) -> Option<Spread> {
     let median_ms = *times.get(times.len().saturating_sub(1) / 2)?;
     let count = times.len() as u64;
     let sum: u128 = times.iter().copied().map(u128::from).sum();
-    // An average is no more than the greatest.
+    // The mean is at most the greatest value, so it fits.
     let mean_ms = u64::try_from(sum / u128::from(count)).unwrap_or(u64::MAX);
     Some(Spread { count, median_ms, mean_ms })
 }

@@ -1,4 +1,4 @@
-//! What counts as what, on which day.
+//! The definitions of the figures, by example.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// A Wednesday, at noon.
 const NOON: Timestamp = Timestamp(1_700_049_600_000);
 
-/// A fold that tells of one service.
+/// The figures of a journal with the releases of one service.
 #[derive(Default)]
-struct Told {
+struct Journal {
     figures: Figures,
     number: u64,
 }
 
-impl Told {
+impl Journal {
     fn id(&self) -> ReleaseId {
         ReleaseId::of(&name("order"), self.number).unwrap()
     }
@@ -50,7 +50,7 @@ impl Told {
         self.figures.take(at, &Event::Completed { id: self.id(), evidence: None });
     }
 
-    fn back(&mut self, at: Timestamp) {
+    fn roll_back(&mut self, at: Timestamp) {
         let cause = RollbackCause::Operator;
         self.figures.take(at, &Event::RolledBack { id: self.id(), cause });
     }
@@ -82,24 +82,24 @@ impl Told {
 }
 
 #[test]
-fn a_release_that_nobody_met_is_no_deployment() {
-    let mut told = Told::default();
-    told.start(NOON, None);
-    told.enter(NOON, 0, 0);
-    told.back(NOON.after(MINUTE));
-    let all = told.all();
+fn a_release_without_traffic_is_not_a_deployment() {
+    let mut journal = Journal::default();
+    journal.start(NOON, None);
+    journal.enter(NOON, 0, 0);
+    journal.roll_back(NOON.after(MINUTE));
+    let all = journal.all();
     assert_eq!((all.deployments, all.failures), (0, 0));
     assert_eq!((all.recovery_time, all.change_failure_rate), (None, None));
     assert_eq!(all.meets.change_failure_rate, None);
 }
 
 #[test]
-fn lead_time_ends_where_the_candidate_serves_everybody() {
-    let mut told = Told::default();
-    told.good(NOON, Some(Timestamp(NOON.0 - 10 * 60 * 1000)));
-    told.good(NOON, None);
-    told.good(NOON, Some(NOON.after(DAY)));
-    let all = told.all();
+fn lead_time_ends_at_100_percent() {
+    let mut journal = Journal::default();
+    journal.good(NOON, Some(Timestamp(NOON.0 - 10 * 60 * 1000)));
+    journal.good(NOON, None);
+    journal.good(NOON, Some(NOON.after(DAY)));
+    let all = journal.all();
     assert_eq!(all.deployments, 3);
     let ms = 12 * 60 * 1000;
     assert_eq!(all.lead_time, Some(Spread { count: 1, median_ms: ms, mean_ms: ms }));
@@ -107,49 +107,49 @@ fn lead_time_ends_where_the_candidate_serves_everybody() {
     assert_eq!(all.change_failure_rate, Some(Ppm::ZERO));
 }
 
-/// The recovery time of a release of two steps, a minute apart, with what happens before it goes
-/// back three minutes after its beginning.
-fn recovery(happens: impl FnOnce(&mut Told)) -> u64 {
-    let mut told = Told::default();
-    told.start(NOON, None);
-    told.enter(NOON, 0, 5);
-    told.enter(NOON.after(MINUTE), 1, 100);
-    happens(&mut told);
-    told.back(NOON.after(3 * MINUTE));
-    told.back(NOON.after(4 * MINUTE));
-    let all = told.all();
+/// The recovery time in milliseconds of a release with two steps, one minute apart, and a rollback three minutes after its
+/// start. `happens` adds events before the rollback.
+fn recovery(happens: impl FnOnce(&mut Journal)) -> u64 {
+    let mut journal = Journal::default();
+    journal.start(NOON, None);
+    journal.enter(NOON, 0, 5);
+    journal.enter(NOON.after(MINUTE), 1, 100);
+    happens(&mut journal);
+    journal.roll_back(NOON.after(3 * MINUTE));
+    journal.roll_back(NOON.after(4 * MINUTE));
+    let all = journal.all();
     assert_eq!((all.deployments, all.failures), (1, 1));
     assert_eq!(all.meets.change_failure_rate, Some(false));
     all.recovery_time.unwrap().mean_ms
 }
 
 #[test]
-fn a_failure_begins_with_the_oldest_alert_that_stands_or_with_the_last_step() {
-    let alert = |told: &mut Told, at, level| {
-        told.figures.take(at, &Event::AlertRaised { id: told.id(), finding: finding(level) });
+fn a_failure_begins_with_the_oldest_active_alert_or_with_the_last_step() {
+    let alert = |journal: &mut Journal, at, level| {
+        journal.figures.take(at, &Event::AlertRaised { id: journal.id(), finding: finding(level) });
     };
     assert_eq!(recovery(|_| {}), 2 * 60_000);
-    let raised = recovery(|told| {
-        alert(told, NOON.after(2 * MINUTE), Level::Warning);
-        alert(told, NOON.after(2 * MINUTE + MINUTE / 2), Level::Critical);
+    let raised = recovery(|journal| {
+        alert(journal, NOON.after(2 * MINUTE), Level::Warning);
+        alert(journal, NOON.after(2 * MINUTE + MINUTE / 2), Level::Critical);
     });
     assert_eq!(raised, 60_000);
-    let cleared = recovery(|told| {
-        alert(told, NOON.after(2 * MINUTE), Level::Warning);
+    let cleared = recovery(|journal| {
+        alert(journal, NOON.after(2 * MINUTE), Level::Warning);
         let guardrail = Guardrail::ErrorRate;
-        let over = Event::AlertCleared { id: told.id(), guardrail };
-        told.figures.take(NOON.after(2 * MINUTE + MINUTE / 2), &over);
+        let cleared = Event::AlertCleared { id: journal.id(), guardrail };
+        journal.figures.take(NOON.after(2 * MINUTE + MINUTE / 2), &cleared);
     });
     assert_eq!(cleared, 2 * 60_000);
 }
 
 #[test]
-fn a_complete_release_that_is_called_back_failed_on_the_day_of_its_deployment() {
-    let mut told = Told::default();
-    told.good(NOON, None);
-    told.restore(NOON.after(2 * DAY));
-    told.restore(NOON.after(3 * DAY));
-    let report = told.report(10, NOON.after(4 * DAY), Bucket::Day);
+fn a_rollback_after_completion_counts_on_the_day_of_the_deployment() {
+    let mut journal = Journal::default();
+    journal.good(NOON, None);
+    journal.restore(NOON.after(2 * DAY));
+    journal.restore(NOON.after(3 * DAY));
+    let report = journal.report(10, NOON.after(4 * DAY), Bucket::Day);
     let [slice] = report.over_time.as_slice() else { panic!("{report:?}") };
     assert_eq!(slice.from, Timestamp(NOON.0 - 12 * 60 * 60 * 1000));
     assert_eq!((slice.summary.deployments, slice.summary.failures), (1, 1));
@@ -159,36 +159,36 @@ fn a_complete_release_that_is_called_back_failed_on_the_day_of_its_deployment() 
 }
 
 #[test]
-fn days_are_counted_from_where_the_journal_begins() {
-    let mut told = Told::default();
+fn days_are_counted_from_the_first_record() {
+    let mut journal = Journal::default();
     for day in [0, 1, 3, 5] {
-        told.good(NOON.after(day * DAY), None);
+        journal.good(NOON.after(day * DAY), None);
     }
     let now = NOON.after(7 * DAY);
-    let all = told.report(30, now, Bucket::Week);
+    let all = journal.report(30, now, Bucket::Week);
     assert!((all.all.per_day - 0.5).abs() < 1e-9, "{all:?}");
     assert!(!all.all.meets.deployment_frequency);
     // Wednesday, Thursday and Saturday; then Monday.
     let weeks: Vec<_> = all.over_time.iter().map(|it| it.summary.deployments).collect();
     assert_eq!(weeks, [3, 1]);
     assert!((all.over_time[0].summary.per_day - 0.6).abs() < 1e-9);
-    let one = told.report(1, NOON, Bucket::Day).all;
+    let one = journal.report(1, NOON, Bucket::Day).all;
     assert!(one.meets.deployment_frequency);
 }
 
 #[test]
-fn what_is_kept_is_bounded_and_survives_a_snapshot() {
-    let mut told = Told::default();
+fn the_history_is_bounded_and_survives_a_snapshot() {
+    let mut journal = Journal::default();
     for day in 0..500 {
-        told.good(NOON.after(day * DAY), Some(NOON));
+        journal.good(NOON.after(day * DAY), Some(NOON));
     }
     for _ in 0..1100 {
-        told.good(NOON.after(600 * DAY), Some(NOON));
+        journal.good(NOON.after(600 * DAY), Some(NOON));
     }
-    let history = &told.figures.services["order"];
+    let history = &journal.figures.services["order"];
     assert_eq!(history.days.len(), 400);
     let day = history.days.values().last().unwrap();
     assert_eq!((day.deployments, day.lead_times.len()), (1100, 1000));
-    let json = serde_json::to_string(&told.figures).unwrap();
-    assert_eq!(serde_json::from_str::<Figures>(&json).unwrap(), told.figures);
+    let json = serde_json::to_string(&journal.figures).unwrap();
+    assert_eq!(serde_json::from_str::<Figures>(&json).unwrap(), journal.figures);
 }

@@ -1,24 +1,24 @@
-//! From counts to a verdict: ADR-005's ceilings, with a minimum of evidence.
+//! Evaluates the guardrails of a release: counts in, verdict out.
 
 use std::time::Duration;
 
-use super::sequential_test::{exceeds_threshold_sequentially, is_exceeded};
+use super::sequential_test::{is_exceeded, is_exceeded_sequentially};
 use super::windows::{EvidenceWindows, Window};
 use super::{Evidence, Finding, Guardrail, Level, ResourceSamples, ResourceUse, Verdict};
 use crate::judge::guardrails::{Guardrails, Latency, Resources};
 use crate::units::{Ppm, Timestamp};
 
-/// What the candidate's counts say of its release now.
+/// The verdict on a candidate's counts.
 #[must_use]
 pub fn assess(guardrails: &Guardrails, candidate: &EvidenceWindows, now: Timestamp) -> Verdict {
     let limits = limits(guardrails);
     let mut findings: Vec<Finding> = Vec::new();
     for limit in &limits {
-        // Limits come worst first: of each guardrail the worst one that is broken is enough.
+        // The limits of a guardrail are sorted by level: the finding is the worst one.
         if findings.iter().any(|finding| finding.guardrail == limit.guardrail) {
             continue;
         }
-        findings.extend(limit.broken_by(candidate, now, guardrails.min_requests));
+        findings.extend(limit.evaluate(candidate, now, guardrails.min_requests));
     }
     if let Some(worst) = findings.iter().position(|finding| finding.level == Level::Rollback) {
         return Verdict::RollBack { finding: findings.swap_remove(worst) };
@@ -42,10 +42,10 @@ struct Limit {
     shown: String,
 }
 
-/// What was said of one resource.
+/// Selects the samples of one resource.
 type Resource = fn(&ResourceUse) -> ResourceSamples;
 
-/// What a limit looks at.
+/// Selects the counts that a limit applies to.
 enum Count {
     Requests(fn(&Evidence) -> u64),
     ResourceUse(Resource, fn(ResourceSamples) -> u64),
@@ -57,7 +57,7 @@ impl Count {
         match self {
             Self::Requests(bad) => (bad(evidence), evidence.requests),
             Self::ResourceUse(resource, bad) => {
-                let above = resource(&evidence.busy);
+                let above = resource(&evidence.resource_use);
                 (bad(above), above.samples)
             }
             Self::Business(rule) => {
@@ -127,33 +127,34 @@ fn shown(quantile: Ppm) -> String {
 }
 
 impl Limit {
-    fn broken_by(
+    fn evaluate(
         &self,
         candidate: &EvidenceWindows,
         now: Timestamp,
-        enough: u64,
+        min_requests: u64,
     ) -> Option<Finding> {
         let step = self.count.of(&candidate.since_start());
-        let recent = candidate.recent(now).map(|Window { span, evidence }| {
-            (self.count.of(&evidence), u64::try_from(span.as_millis()).ok())
+        let recent = candidate.recent(now).map(|Window { length, evidence }| {
+            (self.count.of(&evidence), u64::try_from(length.as_millis()).ok())
         });
         if let Count::ResourceUse(..) = self.count {
-            // How busy somebody is is a matter of now. Where too little is said of it now, what was
-            // said before stands: silence is no recovery.
-            let [.., (lately, span)] = recent;
-            let (samples, span) = if lately.1 < enough { (step, None) } else { (lately, span) };
+            // Resource use is evaluated in the longest window. With too few samples in it the whole step is evaluated:
+            // missing samples do not clear an alert.
+            let [.., (latest, window_ms)] = recent;
+            let (samples, window_ms) =
+                if latest.1 < min_requests { (step, None) } else { (latest, window_ms) };
             let (bad, all) = samples;
-            let broken = is_exceeded(bad, all, self.ceiling, enough)
-                || exceeds_threshold_sequentially(bad, all, self.ceiling);
-            return broken.then(|| self.finding(samples, span));
+            let exceeded = is_exceeded(bad, all, self.ceiling, min_requests)
+                || is_exceeded_sequentially(bad, all, self.ceiling);
+            return exceeded.then(|| self.finding(samples, window_ms));
         }
-        if is_exceeded(step.0, step.1, self.ceiling, enough) {
+        if is_exceeded(step.0, step.1, self.ceiling, min_requests) {
             return Some(self.finding(step, None));
         }
-        recent.into_iter().find_map(|(counts, span)| {
+        recent.into_iter().find_map(|(counts, window_ms)| {
             let (bad, all) = counts;
-            exceeds_threshold_sequentially(bad, all, self.ceiling)
-                .then(|| self.finding(counts, span))
+            is_exceeded_sequentially(bad, all, self.ceiling)
+                .then(|| self.finding(counts, window_ms))
         })
     }
 
@@ -189,21 +190,24 @@ mod tests {
         }
     }
 
-    fn busy(samples: u64, warning: u64, critical: u64) -> Evidence {
+    fn resource_use(samples: u64, warning: u64, critical: u64) -> Evidence {
         let disk = ResourceSamples { samples, warning, critical };
-        Evidence { busy: ResourceUse { disk, ..ResourceUse::default() }, ..evidence(10_000, 0) }
+        Evidence {
+            resource_use: ResourceUse { disk, ..ResourceUse::default() },
+            ..evidence(10_000, 0)
+        }
     }
 
-    /// All of it counted long ago, so that only the step's total speaks.
-    fn judged(evidence: Evidence) -> Verdict {
-        judged_by(&Guardrails::default(), evidence)
+    /// All counts are older than the windows: only the total of the step applies.
+    fn assessed(evidence: Evidence) -> Verdict {
+        assessed_by(&Guardrails::default(), evidence)
     }
 
-    fn judged_by(guardrails: &Guardrails, evidence: Evidence) -> Verdict {
-        let mut trail = EvidenceWindows::begin(Timestamp(0), Evidence::default());
-        trail.observe(Timestamp(1_000), evidence);
-        trail.observe(Timestamp(100_000), evidence);
-        assess(guardrails, &trail, Timestamp(200_000))
+    fn assessed_by(guardrails: &Guardrails, evidence: Evidence) -> Verdict {
+        let mut windows = EvidenceWindows::begin(Timestamp(0), Evidence::default());
+        windows.observe(Timestamp(1_000), evidence);
+        windows.observe(Timestamp(100_000), evidence);
+        assess(guardrails, &windows, Timestamp(200_000))
     }
 
     fn level(verdict: &Verdict) -> Option<Level> {
@@ -215,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn the_records_ceilings() {
+    fn the_default_limits() {
         let cases = [
             (evidence(1_000, 10), None),
             (evidence(1_000, 11), Some(Level::Critical)),
@@ -225,30 +229,31 @@ mod tests {
             (slow(1_000, 11, 0, 0), Some(Level::Warning)),
             (slow(1_000, 900, 11, 0), Some(Level::Critical)),
             (slow(1_000, 900, 900, 11), Some(Level::Rollback)),
-            // More than one answer in ten came from an instance that was that busy.
-            (busy(1_000, 100, 0), None),
-            (busy(1_000, 101, 100), Some(Level::Warning)),
-            (busy(1_000, 101, 101), Some(Level::Critical)),
+            // More than one sample in ten is above the limit.
+            (resource_use(1_000, 100, 0), None),
+            (resource_use(1_000, 101, 100), Some(Level::Warning)),
+            (resource_use(1_000, 101, 101), Some(Level::Critical)),
         ];
         for (candidate, expected) in cases {
-            assert_eq!(level(&judged(candidate)), expected, "{candidate:?}");
+            assert_eq!(level(&assessed(candidate)), expected, "{candidate:?}");
         }
     }
 
     #[test]
-    fn a_resource_recovers_when_it_says_so_and_not_by_silence() {
-        let mut trail = EvidenceWindows::begin(Timestamp(0), Evidence::default());
-        trail.observe(Timestamp(1_000), busy(1_000, 1_000, 0));
-        let at = |trail: &EvidenceWindows, now| level(&assess(&Guardrails::default(), trail, now));
-        assert_eq!(at(&trail, Timestamp(1_000)), Some(Level::Warning));
-        trail.observe(Timestamp(100_000), busy(1_000, 1_000, 0));
-        assert_eq!(at(&trail, Timestamp(100_000)), Some(Level::Warning), "nothing was said since");
-        trail.observe(Timestamp(101_000), busy(1_200, 1_000, 0));
-        assert_eq!(at(&trail, Timestamp(101_000)), None);
+    fn missing_samples_do_not_clear_a_resource_alert() {
+        let mut windows = EvidenceWindows::begin(Timestamp(0), Evidence::default());
+        windows.observe(Timestamp(1_000), resource_use(1_000, 1_000, 0));
+        let at =
+            |windows: &EvidenceWindows, now| level(&assess(&Guardrails::default(), windows, now));
+        assert_eq!(at(&windows, Timestamp(1_000)), Some(Level::Warning));
+        windows.observe(Timestamp(100_000), resource_use(1_000, 1_000, 0));
+        assert_eq!(at(&windows, Timestamp(100_000)), Some(Level::Warning), "no sample since");
+        windows.observe(Timestamp(101_000), resource_use(1_200, 1_000, 0));
+        assert_eq!(at(&windows, Timestamp(101_000)), None);
     }
 
     #[test]
-    fn a_bad_business_metric_alerts_and_leaves_the_decision_to_people() {
+    fn a_bad_business_metric_is_an_alert_and_no_rollback() {
         let order_success = BusinessMetric {
             name: "order_success".parse().unwrap(),
             of: RequestMatch::default(),
@@ -258,7 +263,7 @@ mod tests {
         let guardrails = Guardrails { business: vec![order_success], ..Guardrails::default() };
         let of = |requests, bad| {
             let business = [Share { requests, bad }].into_iter().collect();
-            judged_by(&guardrails, Evidence { business, ..evidence(10_000, 0) })
+            assessed_by(&guardrails, Evidence { business, ..evidence(10_000, 0) })
         };
         assert_eq!(of(1_000, 50), Verdict::Healthy);
         let Verdict::Alert { findings } = of(1_000, 1_000) else { panic!("no alert") };
@@ -269,16 +274,17 @@ mod tests {
     }
 
     #[test]
-    fn no_data_is_no_evidence() {
+    fn without_requests_the_data_is_insufficient() {
         assert_eq!(
-            judged(Evidence::default()),
+            assessed(Evidence::default()),
             Verdict::InsufficientData { missing: Guardrails::default().min_requests }
         );
     }
 
     #[test]
-    fn both_guardrails_may_alert_together() {
-        let Verdict::Alert { findings } = judged(Evidence { errors: 11, ..slow(1_000, 11, 0, 0) })
+    fn one_alert_per_exceeded_guardrail() {
+        let Verdict::Alert { findings } =
+            assessed(Evidence { errors: 11, ..slow(1_000, 11, 0, 0) })
         else {
             panic!("no alert");
         };
@@ -286,8 +292,8 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_says_its_limit_as_configured() {
-        let Verdict::RollBack { finding } = judged(slow(100, 50, 50, 50)) else {
+    fn a_finding_contains_the_configured_limit() {
+        let Verdict::RollBack { finding } = assessed(slow(100, 50, 50, 50)) else {
             panic!("no rollback");
         };
         assert_eq!(finding.limit, "p99 10s");
@@ -295,13 +301,13 @@ mod tests {
     }
 
     #[test]
-    fn a_version_that_breaks_late_is_found_in_the_last_second() {
-        let mut trail = EvidenceWindows::begin(Timestamp(0), Evidence::default());
+    fn a_late_failure_is_detected_in_the_shortest_window() {
+        let mut windows = EvidenceWindows::begin(Timestamp(0), Evidence::default());
         for tenth in 1..=3_000 {
-            trail.observe(Timestamp(tenth * 100), evidence(tenth * 5, 0));
+            windows.observe(Timestamp(tenth * 100), evidence(tenth * 5, 0));
         }
-        trail.observe(Timestamp(300_250), evidence(15_013, 13));
-        let verdict = assess(&Guardrails::default(), &trail, Timestamp(300_250));
+        windows.observe(Timestamp(300_250), evidence(15_013, 13));
+        let verdict = assess(&Guardrails::default(), &windows, Timestamp(300_250));
         let Verdict::RollBack { finding } = verdict else {
             panic!("{verdict:?}");
         };

@@ -1,26 +1,26 @@
-//! What one version did in the time that is judged: sums that only grow.
+//! The counts of one version that the judge evaluates.
 
 use serde::{Deserialize, Serialize};
 use tidegate_core::config::MAX_BUSINESS_RULES;
 
-/// What one version did in the time that is judged.
+/// Cumulative counts of one version, or their difference between two times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Evidence {
     /// Finished requests.
     pub requests: u64,
-    /// Failed ones among them.
+    /// Failed requests among them.
     pub errors: u64,
-    /// Those certainly slower than the latency guardrail's three limits.
+    /// Slow requests, by limit of the latency guardrail.
     pub slow: SlowRequests,
-    /// How busy its instances said they were.
-    #[serde(default, skip_serializing_if = "ResourceUse::is_nothing")]
-    pub busy: ResourceUse,
-    /// Its business metrics, in the order of the service's rules.
-    #[serde(default, skip_serializing_if = "Business::is_nothing")]
+    /// Resource use reported by its instances.
+    #[serde(default, skip_serializing_if = "ResourceUse::is_zero")]
+    pub resource_use: ResourceUse,
+    /// Its business metrics, in the order of the service's configuration.
+    #[serde(default, skip_serializing_if = "Business::is_zero")]
     pub business: Business,
 }
 
-/// Requests certainly slower than each limit of a latency guardrail.
+/// Requests above each limit of the latency guardrail. A request in the histogram bucket of the limit does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SlowRequests {
     /// Slower than the warning limit.
@@ -31,7 +31,7 @@ pub struct SlowRequests {
     pub rollback: u64,
 }
 
-/// Answers that came with a word of how busy the instance was, by resource.
+/// Samples of resource use in responses (ORCA).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ResourceUse {
     /// CPU.
@@ -42,10 +42,10 @@ pub struct ResourceUse {
     pub disk: ResourceSamples,
 }
 
-/// Samples of one resource, and those certainly above each limit.
+/// Samples of one resource, and the numbers above each limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ResourceSamples {
-    /// All.
+    /// All samples.
     pub samples: u64,
     /// Above the warning limit.
     pub warning: u64,
@@ -53,22 +53,22 @@ pub struct ResourceSamples {
     pub critical: u64,
 }
 
-/// One [`Share`] for each business rule of the service.
+/// One [`Share`] per business metric of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(from = "Vec<Share>", into = "Vec<Share>")]
 pub struct Business([Share; MAX_BUSINESS_RULES]);
 
-/// Requests that a business rule is about.
+/// Requests that a business metric selects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Share {
-    /// All.
+    /// All selected requests.
     pub requests: u64,
-    /// Those that did not end well.
+    /// Those without success.
     pub bad: u64,
 }
 
 impl Evidence {
-    /// What came after `earlier`, of counts that only grow.
+    /// The difference to `earlier`. A count that is lower than before yields 0.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         Self {
@@ -79,10 +79,10 @@ impl Evidence {
                 critical: self.slow.critical.saturating_sub(earlier.slow.critical),
                 rollback: self.slow.rollback.saturating_sub(earlier.slow.rollback),
             },
-            busy: ResourceUse {
-                cpu: self.busy.cpu.since(earlier.busy.cpu),
-                memory: self.busy.memory.since(earlier.busy.memory),
-                disk: self.busy.disk.since(earlier.busy.disk),
+            resource_use: ResourceUse {
+                cpu: self.resource_use.cpu.since(earlier.resource_use.cpu),
+                memory: self.resource_use.memory.since(earlier.resource_use.memory),
+                disk: self.resource_use.disk.since(earlier.resource_use.disk),
             },
             business: self.business.since(&earlier.business),
         }
@@ -90,7 +90,7 @@ impl Evidence {
 }
 
 impl ResourceUse {
-    fn is_nothing(&self) -> bool {
+    fn is_zero(&self) -> bool {
         *self == Self::default()
     }
 }
@@ -106,7 +106,7 @@ impl ResourceSamples {
 }
 
 impl Business {
-    /// The share of one rule, by its place among the service's.
+    /// The share of the metric with this index; zero for an unknown one.
     #[must_use]
     pub fn of(&self, rule: usize) -> Share {
         self.0.get(rule).copied().unwrap_or_default()
@@ -121,7 +121,7 @@ impl Business {
         rest
     }
 
-    fn is_nothing(&self) -> bool {
+    fn is_zero(&self) -> bool {
         *self == Self::default()
     }
 }
@@ -153,30 +153,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn evidence_of_before_there_was_more_is_read_and_written_as_it_was() {
-        let old = r#"{"requests":3,"errors":1,"slow":{"warning":1,"critical":0,"rollback":0}}"#;
-        let read: Evidence = serde_json::from_str(old).unwrap();
-        assert_eq!(serde_json::to_string(&read).unwrap(), old);
+    fn counts_that_are_zero_are_omitted() {
+        let json = r#"{"requests":3,"errors":1,"slow":{"warning":1,"critical":0,"rollback":0}}"#;
+        let read: Evidence = serde_json::from_str(json).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), json);
     }
 
     #[test]
-    fn what_came_since_is_the_difference_of_every_count() {
+    fn the_difference_is_taken_of_every_count() {
         let share = |requests, bad| Share { requests, bad };
         let above = |samples, warning| ResourceSamples { samples, warning, critical: 0 };
         let earlier = Evidence {
             requests: 10,
-            busy: ResourceUse { cpu: above(4, 1), ..ResourceUse::default() },
+            resource_use: ResourceUse { cpu: above(4, 1), ..ResourceUse::default() },
             business: [share(5, 1)].into_iter().collect(),
             ..Evidence::default()
         };
         let later = Evidence {
             requests: 25,
-            busy: ResourceUse { cpu: above(9, 4), ..ResourceUse::default() },
+            resource_use: ResourceUse { cpu: above(9, 4), ..ResourceUse::default() },
             business: [share(12, 3), share(1, 0)].into_iter().collect(),
             ..Evidence::default()
         };
         let since = later.since(&earlier);
-        assert_eq!((since.requests, since.busy.cpu), (15, above(5, 3)));
+        assert_eq!((since.requests, since.resource_use.cpu), (15, above(5, 3)));
         assert_eq!((since.business.of(0), since.business.of(1)), (share(7, 2), share(1, 0)));
         assert_eq!(since.business.of(99), Share::default());
         let json = serde_json::to_string(&since).unwrap();

@@ -1,4 +1,4 @@
-//! The promises that can be broken, by name.
+//! The guardrails by name.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::{MetricName, NameError};
 
-/// What stands before a business metric's name.
+/// Prefix of business metrics.
 const BUSINESS: &str = "business/";
 
-/// A promise that can be broken. Written as one word, because it is a key in JSON.
+/// The name of a guardrail: in JSON a string, also as the key of a map.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Guardrail {
@@ -28,13 +28,13 @@ pub enum Guardrail {
     Business(MetricName),
 }
 
-/// No guardrail is called that.
+/// Why a text is not the name of a guardrail.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GuardrailError {
-    /// Not one of the words.
-    #[error("`{0}` is no guardrail: error_rate, latency, cpu, memory, disk or business/NAME")]
+    /// Not a known name.
+    #[error("unknown guardrail `{0}`; use error_rate, latency, cpu, memory, disk or business/NAME")]
     Unknown(String),
-    /// A business metric that cannot be called that.
+    /// An invalid name of a business metric.
     #[error(transparent)]
     Name(#[from] NameError),
 }
@@ -81,7 +81,7 @@ impl TryFrom<String> for Guardrail {
     }
 }
 
-/// For people.
+/// As in messages: `error rate`.
 impl fmt::Display for Guardrail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_is_a_key_in_json_and_comes_back() {
+    fn every_guardrail_is_read_as_it_is_written() {
         let all = [
             Guardrail::ErrorRate,
             Guardrail::Latency,

@@ -1,7 +1,7 @@
-//! The judge, pure: what the counts say of a release now.
+//! The judge: request counts and guardrails in, a [`Verdict`] out.
 //!
-//! The words are here; [`assess`] turns counts into them, [`ceiling`] is the test behind it,
-//! and [`trail`] keeps the recent past, so that a version that breaks late is found as fast.
+//! [`guardrails`] are the limits, [`windows`] the counts of a step and of the last seconds, [`sequential_test`] the statistics,
+//! and [`assess`] combines them.
 
 pub mod assess;
 mod evidence;
@@ -18,15 +18,15 @@ use serde::{Deserialize, Serialize};
 pub use self::evidence::{Business, Evidence, ResourceSamples, ResourceUse, Share, SlowRequests};
 pub use self::guardrail::{Guardrail, GuardrailError};
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
-    /// Somebody should know.
+    /// Blocks the next step.
     Warning,
-    /// Somebody should look now.
+    /// Blocks the next step, with a more urgent notification.
     Critical,
-    /// The release goes back.
+    /// Rolls the release back, or pauses it with `on_fail: pause`.
     Rollback,
 }
 
@@ -48,25 +48,25 @@ pub struct Finding {
     pub window_ms: Option<u64>,
 }
 
-/// What the judge says of a release now.
+/// The result of the judge for a release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Verdict {
-    /// Every promise is kept, on enough evidence.
+    /// No guardrail is exceeded, with at least the minimum sample size.
     Healthy,
-    /// Nothing is wrong so far, but too little was seen to say so.
+    /// No guardrail is exceeded, with fewer requests than the minimum sample size.
     InsufficientData {
-        /// How many more requests are needed.
+        /// The number of missing requests.
         missing: u64,
     },
-    /// Limits are crossed that somebody should know of.
+    /// Warning or critical limits are exceeded.
     Alert {
-        /// One a guardrail, the worst of each.
+        /// One per guardrail, with its worst level.
         findings: Vec<Finding>,
     },
-    /// The release must go back.
+    /// A rollback limit is exceeded.
     RollBack {
-        /// Why.
+        /// The first such limit.
         finding: Finding,
     },
 }

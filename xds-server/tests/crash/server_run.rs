@@ -1,4 +1,4 @@
-//! One life of the server: its start, what happens in it, and its end.
+//! One run of the server, from its start to its crash or to the end of the scenario.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,65 +25,65 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::mortal::{Mortal, Sent, Willing};
-use super::outside::Outside;
-use super::stories::Story;
+use super::crashing_journal::{AckingSidecars, CrashingJournal, Publications};
+use super::environment::Environment;
+use super::scenarios::Scenario;
 
-/// What passes at a time, once nothing is left to do in it.
+/// The step of the clock, once the server has nothing outcome to do.
 const TICK: Duration = Duration::from_secs(1);
-/// So many ticks end any story.
-const LONGEST: usize = 500;
-/// What is not done after so long never will be.
-const LONG: Duration = Duration::from_secs(30);
-/// What a version serves in a tick.
+/// Above the number of steps of any scenario.
+const MAX_STEPS: usize = 500;
+/// The timeout for the server to have nothing outcome to do.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The requests to a version per step of the clock.
 const REQUESTS: u64 = 1000;
 /// Quick to try again.
 const HASTE: Pace = Pace { first: Duration::from_millis(1), longest: Duration::from_millis(20) };
-/// The same for smoke tests; a silent candidate is not what these stories are about.
+/// The same for smoke tests; a silent candidate is not what these scenarios are about.
 const PATIENCE: smoke::Patience = smoke::Patience {
     timeout: Duration::from_secs(30),
     tries: 3,
     backoff: Duration::from_millis(1),
 };
 
-/// How a life ended.
-pub(crate) enum End {
-    /// All of the story has happened.
-    Over,
-    /// Before its time.
-    Killed,
+/// How a run ended.
+pub(crate) enum RunEnd {
+    /// The scenario is completed.
+    Completed,
+    /// The server crashed.
+    Crashed,
 }
 
-/// It stopped answering.
+/// The controller has stopped.
 struct Stopped;
 
-struct Life<'a> {
-    story: &'a Story,
-    outside: &'a Outside,
+struct ServerRun<'a> {
+    scenario: &'a Scenario,
+    environment: &'a Environment,
     controller: Handle,
     counted: Counted,
-    told: Arc<Stats>,
+    delivery_stats: Arc<Stats>,
 }
 
-/// Starts the server on what an earlier life left, and tells the story on until one of them ends.
-pub(crate) async fn live(
-    story: &Story,
-    outside: &Arc<Outside>,
+/// Starts the server on the files of the run before, and continues the scenario.
+pub(crate) async fn run_server(
+    scenario: &Scenario,
+    environment: &Arc<Environment>,
     dir: &Path,
-    sent: &Arc<Sent>,
-) -> End {
-    let config = config::check(&story.config(outside), dir);
+    sent: &Arc<Publications>,
+) -> RunEnd {
+    let config = config::check(&scenario.config(environment), dir);
     let config = config.unwrap_or_else(|problems| panic!("{problems:?}"));
     let Config {
         hash, data_dir: data, mesh, services, freeze_windows, notifications, flags, ..
     } = config;
-    let (clock, counted) = (outside.clock(), Counted::default());
+    let (clock, counted) = (environment.clock(), Counted::default());
     let newest = Sqlite::open(&data).unwrap().head().seq;
     notify::begin(&data, &notifications, newest).unwrap();
     let parts = Parts {
         mesh: mesh.clone(),
-        journal: Box::new(Mortal::open(&data, &outside.fuse, sent)),
-        sidecars: Box::new(Willing(Arc::clone(sent))),
+        journal: Box::new(CrashingJournal::open(&data, &environment.crash_trigger, sent)),
+        sidecars: Box::new(AckingSidecars(Arc::clone(sent))),
         counts: Box::new(counted.clone()),
         clock: clock.clone(),
         services,
@@ -92,24 +92,24 @@ pub(crate) async fn live(
         version: Version { hash, source: Source::File },
         wake: Arc::default(),
     };
-    // The start appends too: it may be what kills it.
+    // The start appends as well, so it may crash.
     let controller = match tokio::task::spawn_blocking(|| controller::spawn(parts)).await {
         Ok(started) => started.unwrap(),
-        Err(_) if outside.fuse.is_dead() => return End::Killed,
+        Err(_) if environment.crash_trigger.has_crashed() => return RunEnd::Crashed,
         Err(error) => panic!("{error}"),
     };
     let outbound = Outbound::new(clock.clone()).unwrap();
-    let told = Arc::<Stats>::default();
+    let delivery_stats = Arc::<Stats>::default();
     let notifier = Notifier {
         controller: controller.clone(),
         outbound: outbound.clone(),
         clock: clock.clone(),
         pace: HASTE,
         data_dir: data.clone(),
-        stats: Arc::clone(&told),
+        stats: Arc::clone(&delivery_stats),
     };
     let mut effects = JoinSet::new();
-    // Neither changes in this life.
+    // Neither changes in this run.
     let (_ways, previews) = watch::channel(smoke::Previews::of_mesh(&mesh));
     let (_receivers, receivers) = watch::channel(notifications);
     let tests = smoke::run(controller.clone(), previews, PATIENCE);
@@ -117,58 +117,65 @@ pub(crate) async fn live(
     effects.spawn(hooks::run(controller.clone(), outbound, HASTE));
     effects.spawn(dns::run(controller.clone(), clock, HASTE));
     effects.spawn(notifier.run(receivers));
-    let life = Life { story, outside, controller, counted, told };
-    let told = tokio::select! {
-        told = life.tell() => told,
-        () = outside.fuse.death() => Err(Stopped),
+    let run = ServerRun { scenario, environment, controller, counted, delivery_stats };
+    let result = tokio::select! {
+        result = run.execute() => result,
+        () = environment.crash_trigger.wait_for_crash() => Err(Stopped),
     };
     effects.shutdown().await;
-    life.controller.stop().await;
-    match told {
-        Ok(()) if outside.fuse.is_condemned() => End::Killed,
-        Ok(()) => End::Over,
-        Err(Stopped) if outside.fuse.is_dead() => End::Killed,
-        Err(Stopped) => panic!("{}: the server ended by itself", story.name),
+    run.controller.stop().await;
+    match result {
+        Ok(()) if environment.crash_trigger.is_crash_pending() => RunEnd::Crashed,
+        Ok(()) => RunEnd::Completed,
+        Err(Stopped) if environment.crash_trigger.has_crashed() => RunEnd::Crashed,
+        Err(Stopped) => panic!("{}: the controller stopped without a crash", scenario.name),
     }
 }
 
-impl Life<'_> {
-    /// Goes on with the story to its end: whenever nothing is left to do, operators ask for what
-    /// they want, and if they want nothing time passes.
-    async fn tell(&self) -> Result<(), Stopped> {
-        for _ in 0..LONGEST {
-            let settled = timeout(LONG, self.settled()).await;
+impl ServerRun<'_> {
+    /// Continues the scenario to its end. Whenever the server has nothing outcome to do, an operator sends the next command, or
+    /// without one the clock advances.
+    async fn execute(&self) -> Result<(), Stopped> {
+        for _ in 0..MAX_STEPS {
+            let settled = timeout(SETTLE_TIMEOUT, self.settled()).await;
             let view = settled.unwrap_or_else(|_| {
                 panic!(
-                    "{}: not done: {:#?}",
-                    self.story.name,
+                    "{}: not settled: {:#?}",
+                    self.scenario.name,
                     self.controller.view().borrow().state
                 )
             });
-            if let Some(command) = (self.story.next)(&view.state) {
-                match self.ask(command, "anne").await? {
+            if let Some(command) = (self.scenario.next)(&view.state) {
+                match self.submit(command, "anne").await? {
                     Ok(()) => {}
-                    Err(refused) => panic!("{}: {refused}", self.story.name),
+                    Err(error) => panic!("{}: {error}", self.scenario.name),
                 }
-            } else if (self.story.over)(&view.state) {
+            } else if (self.scenario.completed)(&view.state) {
                 return Ok(());
             } else {
-                self.counted.serve(&view, self.story.fails);
-                self.outside.pass(TICK);
-                self.look().await?;
+                self.counted.serve(&view, self.scenario.fails);
+                self.environment.advance(TICK);
+                self.evaluate().await?;
             }
         }
-        panic!("{} never ends: {:#?}", self.story.name, self.controller.view().borrow().progress)
+        panic!(
+            "{} does not end: {:#?}",
+            self.scenario.name,
+            self.controller.view().borrow().progress
+        )
     }
 
-    /// Makes the controller look at the time: it does so after each command, also one that it
-    /// refuses.
-    async fn look(&self) -> Result<(), Stopped> {
+    /// Makes the controller evaluate the releases, as it does after each command, also a rejected one.
+    async fn evaluate(&self) -> Result<(), Stopped> {
         let nothing = Command::DeleteFlag { key: "none".to_owned() };
-        self.ask(nothing, "time").await.map(|_| ())
+        self.submit(nothing, "time").await.map(|_| ())
     }
 
-    async fn ask(&self, command: Command, who: &str) -> Result<Result<(), CommandError>, Stopped> {
+    async fn submit(
+        &self,
+        command: Command,
+        who: &str,
+    ) -> Result<Result<(), CommandError>, Stopped> {
         let origin = Origin { actor: who.to_owned(), reason: None };
         match self.controller.submit(command, origin).await {
             Err(CommandError::Stopped) => Err(Stopped),
@@ -176,11 +183,11 @@ impl Life<'_> {
         }
     }
 
-    /// Waits until nothing is left to do in this moment.
+    /// Waits until the server has nothing outcome to do at the current time.
     async fn settled(&self) -> Arc<View> {
         loop {
             let view = Arc::clone(&*self.controller.view().borrow());
-            if self.all_told(&view)
+            if self.all_delivered(&view)
                 && view.state.services.values().all(|service| is_settled(service))
             {
                 return view;
@@ -189,10 +196,10 @@ impl Life<'_> {
         }
     }
 
-    fn all_told(&self, view: &View) -> bool {
-        let told = self.told.all();
+    fn all_delivered(&self, view: &View) -> bool {
+        let receivers = self.delivery_stats.all();
         let has_all = |counts: &AtomicU64| counts.load(Ordering::SeqCst) >= view.seq;
-        !told.is_empty() && told.iter().all(|(_, counts)| has_all(&counts.told_up_to))
+        !receivers.is_empty() && receivers.iter().all(|(_, counts)| has_all(&counts.told_up_to))
     }
 }
 
@@ -205,7 +212,7 @@ fn is_settled(service: &ServiceState) -> bool {
     called && !service.dns_update_pending() && !service.running().is_some_and(moves)
 }
 
-/// What versions did in this life: the next begins with nothing.
+/// The counts of this run. The next run starts at zero, as after a restart.
 #[derive(Debug, Clone, Default)]
 struct Counted(Arc<Mutex<BTreeMap<(ServiceName, VersionName), Evidence>>>);
 

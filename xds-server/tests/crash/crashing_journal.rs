@@ -1,5 +1,4 @@
-//! What the server's life hangs on: a journal that it dies of, and sidecars that remember what they
-//! were sent, and what was on the disk by then.
+//! A journal that crashes the server, and sidecars that record each published state with the newest record on disk.
 
 use std::panic::resume_unwind;
 use std::path::Path;
@@ -16,40 +15,48 @@ use tidegate_delivery::model::state::State;
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::mesh::Mesh;
 
-use super::fuse::{Fate, Fuse};
+use super::crash_trigger::{AppendFate, CrashTrigger};
 
-/// What sidecars were sent, in all lives.
+/// The publications to the sidecars, over all restarts.
 #[derive(Debug, Default)]
-pub(crate) struct Sent {
+pub(crate) struct Publications {
     /// The newest record on the disk.
     newest: AtomicU64,
-    /// Each state, and the newest record when it was sent.
+    /// The digest of each published state, and the newest record on disk at its publication.
     states: Mutex<Vec<(u64, Hash)>>,
 }
 
-impl Sent {
+impl Publications {
     pub(crate) fn states(&self) -> Vec<(u64, Hash)> {
         self.states.lock().clone()
     }
 
-    fn is_on_disk(&self, records: &[Record]) {
+    fn note_records(&self, records: &[Record]) {
         let newest = records.last().map_or(0, |it| it.seq);
         self.newest.fetch_max(newest, Ordering::SeqCst);
     }
 }
 
-/// The journal on disk.
-pub(crate) struct Mortal {
-    /// None once it has died.
+/// A journal on disk that crashes at the point of the trigger.
+pub(crate) struct CrashingJournal {
+    /// `None` after the crash.
     journal: Option<Sqlite>,
-    fuse: Arc<Fuse>,
-    sent: Arc<Sent>,
+    crash_trigger: Arc<CrashTrigger>,
+    publications: Arc<Publications>,
 }
 
-impl Mortal {
-    pub(crate) fn open(data: &Path, fuse: &Arc<Fuse>, sent: &Arc<Sent>) -> Self {
+impl CrashingJournal {
+    pub(crate) fn open(
+        data: &Path,
+        crash_trigger: &Arc<CrashTrigger>,
+        publications: &Arc<Publications>,
+    ) -> Self {
         let journal = Some(Sqlite::open(data).unwrap());
-        Self { journal, fuse: Arc::clone(fuse), sent: Arc::clone(sent) }
+        Self {
+            journal,
+            crash_trigger: Arc::clone(crash_trigger),
+            publications: Arc::clone(publications),
+        }
     }
 
     fn journal(&mut self) -> &mut Sqlite {
@@ -58,33 +65,33 @@ impl Mortal {
 
     fn write(&mut self, records: &[NewRecord]) -> Result<Vec<Record>, JournalError> {
         let written = self.journal().append(records)?;
-        self.sent.is_on_disk(&written);
+        self.publications.note_records(&written);
         Ok(written)
     }
 
-    /// The writer's thread ends where it stands. The lock goes first, as a dead process' would.
-    fn die(&mut self) -> ! {
+    /// Releases the lock of the file, as the end of a process does, and ends the thread of the writer.
+    fn crash(&mut self) -> ! {
         self.journal = None;
-        self.fuse.die();
-        resume_unwind(Box::new("killed"))
+        self.crash_trigger.crash();
+        resume_unwind(Box::new("crashed"))
     }
 }
 
-impl Journal for Mortal {
+impl Journal for CrashingJournal {
     fn append(&mut self, records: &[NewRecord]) -> Result<Vec<Record>, JournalError> {
-        match self.fuse.append() {
-            Fate::Written => self.write(records),
-            Fate::Lost => self.die(),
-            Fate::Last => {
+        match self.crash_trigger.append() {
+            AppendFate::Write => self.write(records),
+            AppendFate::Crash => self.crash(),
+            AppendFate::WriteAndCrash => {
                 self.write(records)?;
-                self.die()
+                self.crash()
             }
         }
     }
 
     fn read(&self, after: u64, limit: usize) -> Result<Vec<Record>, JournalError> {
         let records = self.journal.as_ref().unwrap().read(after, limit)?;
-        self.sent.is_on_disk(&records);
+        self.publications.note_records(&records);
         Ok(records)
     }
 
@@ -101,10 +108,10 @@ impl Journal for Mortal {
     }
 }
 
-/// Two sidecars that accept whatever they are sent.
-pub(crate) struct Willing(pub(crate) Arc<Sent>);
+/// Two sidecars that ACK everything at once.
+pub(crate) struct AckingSidecars(pub(crate) Arc<Publications>);
 
-impl Sidecars for Willing {
+impl Sidecars for AckingSidecars {
     fn publish(&mut self, _: &Mesh, state: &State) -> u64 {
         let newest = self.0.newest.load(Ordering::SeqCst);
         let mut states = self.0.states.lock();

@@ -1,5 +1,4 @@
-//! The stories. One more is one more value: a configuration, what operators want of what is, and
-//! when it is over.
+//! The scenarios: each is a configuration, the commands of operators, and the final condition.
 
 use tidegate_delivery::model::command::{Command, ReleaseCommand};
 use tidegate_delivery::model::group::Member;
@@ -8,24 +7,24 @@ use tidegate_delivery::model::state::{ServiceState, State};
 use tidegate_delivery::units::Ppm;
 
 use super::dns::TTL;
-use super::outside::Outside;
+use super::environment::Environment;
 
-pub(crate) struct Story {
+pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     /// The `services` of the configuration.
-    services: fn(&Outside) -> String,
-    /// What operators ask for next. They ask again until it is so: a crash may have lost it.
+    services: fn(&Environment) -> String,
+    /// The next command of an operator. It is derived from the state, so a command that a crash has lost is repeated.
     pub(crate) next: fn(&State) -> Option<Command>,
-    /// Whether a candidate with that share fails all of its requests.
+    /// True if all requests to the candidate fail at the current weight of the release.
     pub(crate) fails: fn(&Release) -> bool,
-    /// Whether all of it has happened, once nothing is left to do.
-    pub(crate) over: fn(&State) -> bool,
+    /// True in the final state.
+    pub(crate) completed: fn(&State) -> bool,
 }
 
-impl Story {
-    pub(crate) fn config(&self, outside: &Outside) -> String {
-        let receiver = outside.receiver;
-        let services = (self.services)(outside);
+impl Scenario {
+    pub(crate) fn config(&self, environment: &Environment) -> String {
+        let receiver = environment.receiver;
+        let services = (self.services)(environment);
         format!(
             "filter: {{wasm: filter.wasm}}\n\
              fleets: [{{name: demo, listeners: [{{name: in, address: \"127.0.0.1:1\", services: [\"*\"]}}]}}]\n\
@@ -35,38 +34,38 @@ impl Story {
     }
 }
 
-/// Smoke-tested, stepped, watched, complete, and the window for going back closes.
-pub(crate) fn canary() -> Story {
-    Story {
+/// A canary that completes; the scenario ends when its rollback window closes.
+pub(crate) fn canary() -> Scenario {
+    Scenario {
         name: "canary",
-        services: |outside| order(outside, "rollback_window: 3s"),
+        services: |environment| order(environment, "rollback_window: 3s"),
         next: |state| start_once(state, "order"),
         fails: |_| false,
-        over: |state| {
+        completed: |state| {
             let order = &service(state, "order");
             matches!(phase(order), Some(Phase::Completed { .. })) && order.previous.is_none()
         },
     }
 }
 
-/// At 50 % the candidate fails, and goes back by itself.
-pub(crate) fn bad_canary() -> Story {
-    Story {
+/// A canary that fails at 50 %, and is rolled back.
+pub(crate) fn bad_canary() -> Scenario {
+    Scenario {
         name: "bad canary",
-        services: |outside| order(outside, "on_fail: rollback"),
+        services: |environment| order(environment, "on_fail: rollback"),
         next: |state| start_once(state, "order"),
         fails: |release| release.weight() >= Ppm::percent(50),
-        over: |state| matches!(phase(service(state, "order")), Some(Phase::RolledBack { .. })),
+        completed: |state| matches!(phase(service(state, "order")), Some(Phase::RolledBack { .. })),
     }
 }
 
-/// Two services go forward together; at 50 % one of them fails, and both go back.
-pub(crate) fn group() -> Story {
-    Story {
+/// A group of two releases; one fails at 50 %, and both are rolled back.
+pub(crate) fn group() -> Scenario {
+    Scenario {
         name: "group",
-        services: |outside| {
+        services: |environment| {
             let more = "on_fail: rollback";
-            canary_of("order", outside, more) + &canary_of("payment", outside, more)
+            canary_of("order", environment, more) + &canary_of("payment", environment, more)
         },
         next: |state| {
             let member = |service: &str| Member {
@@ -83,18 +82,18 @@ pub(crate) fn group() -> Story {
         fails: |release| {
             release.service.as_str() == "payment" && release.weight() >= Ppm::percent(50)
         },
-        over: |state| {
-            let is_back =
+        completed: |state| {
+            let is_rolled_back =
                 |name| matches!(phase(service(state, name)), Some(Phase::RolledBack { .. }));
-            is_back("order") && is_back("payment")
+            is_rolled_back("order") && is_rolled_back("payment")
         },
     }
 }
 
-/// Blue/green, and DNS with it; once it is complete it is called back.
-pub(crate) fn there_and_back() -> Story {
-    Story {
-        name: "blue/green there and back",
+/// Blue/green with DNS; after its completion an operator rolls it back.
+pub(crate) fn blue_green_rollback() -> Scenario {
+    Scenario {
+        name: "blue/green rollback",
         services: product,
         next: |state| {
             let release = service(state, "product").release.as_ref();
@@ -107,7 +106,9 @@ pub(crate) fn there_and_back() -> Story {
             }
         },
         fails: |_| false,
-        over: |state| matches!(phase(service(state, "product")), Some(Phase::RolledBack { .. })),
+        completed: |state| {
+            matches!(phase(service(state, "product")), Some(Phase::RolledBack { .. }))
+        },
     }
 }
 
@@ -129,10 +130,10 @@ fn start_once(state: &State, name: &str) -> Option<Command> {
     })
 }
 
-/// A hook of every moment; the release waits for the first two.
-fn hooks(outside: &Outside) -> String {
+/// One hook for each moment; the first two are blocking.
+fn hooks(environment: &Environment) -> String {
     let hook = |name: &str, on: &str, blocking: bool| {
-        let url = format!("http://{}/{on}", outside.receiver);
+        let url = format!("http://{}/{on}", environment.receiver);
         format!("{{name: {name}, on: {on}, url: \"{url}\", blocking: {blocking}}}")
     };
     let hooks = [
@@ -144,12 +145,12 @@ fn hooks(outside: &Outside) -> String {
     format!("    hooks: [{}]\n", hooks.join(", "))
 }
 
-fn order(outside: &Outside, more: &str) -> String {
-    canary_of("order", outside, more)
+fn order(environment: &Environment, more: &str) -> String {
+    canary_of("order", environment, more)
 }
 
-fn canary_of(name: &str, outside: &Outside, more: &str) -> String {
-    let (candidate, hooks) = (outside.receiver, hooks(outside));
+fn canary_of(name: &str, environment: &Environment, more: &str) -> String {
+    let (candidate, hooks) = (environment.receiver, hooks(environment));
     format!(
         "  - name: {name}\n    hosts: [{name}.local]\n    stable: v1\n    \
          strategy: {{canary: {{steps: [5%, 50%, 100%], step_time: 2s, watch: 2s, min_requests: 10, \
@@ -158,8 +159,8 @@ fn canary_of(name: &str, outside: &Outside, more: &str) -> String {
     )
 }
 
-fn product(outside: &Outside) -> String {
-    let (candidate, dns, hooks) = (outside.receiver, outside.dns, hooks(outside));
+fn product(environment: &Environment) -> String {
+    let (candidate, dns, hooks) = (environment.receiver, environment.dns, hooks(environment));
     format!(
         "  - name: product\n    hosts: [product.local]\n    active: blue\n    \
          strategy: {{blue_green: {{watch: 2s, min_requests: 10, \

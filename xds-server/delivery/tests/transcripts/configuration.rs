@@ -1,0 +1,231 @@
+//! The input of the command `configure`, one line per part:
+//!
+//! ```text
+//! service order v1 v2                                     versions; the first one is stable
+//! canary 5% 50% 100% step=10s requests=10 watch=1m        its plan
+//! blue-green watch=1m                                     or this: v1 is in blue, v2 in green
+//! on-fail pause
+//! convergence 90%
+//! guardrails min_requests=100
+//! checks tests scan
+//! approvals 2 manager expire=1h                           before the first step
+//! step-approval 50% 1 manager expire=1h                   before the step of that weight
+//! smoke-test /healthz
+//! health-check tcp
+//! hook warm-cache switched blocking                       or `notifying`
+//! dns product.example.org. ttl=30s
+//! freeze-window year-end 2026-12-24T00:00:00Z 2026-12-27T00:00:00Z [SERVICE…]
+//! weekly-freeze weekend sat,sun 00:00 00:00 Europe/Berlin [SERVICE…]
+//! ```
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tidegate_delivery::judge::guardrails::Guardrails;
+use tidegate_delivery::model::catalogue::{
+    Endpoint, Environment, Environments, ServiceSpec, VersionSpec,
+};
+use tidegate_delivery::model::dns::Dns;
+use tidegate_delivery::model::freeze::{FreezeWindow, Window};
+use tidegate_delivery::model::hook::{Hook, Moment};
+use tidegate_delivery::model::plan::{
+    ConvergenceThreshold, HealthCheck, OnFail, Plan, ROLLBACK_WINDOW, SmokeTest, Step, Strategy,
+};
+use tidegate_delivery::model::requirements::{Approvals, Requirements};
+use tidegate_delivery::names::{ServiceName, Services};
+use tidegate_delivery::units::{Ppm, Timestamp};
+
+use super::script::Arguments;
+
+/// What a configuration declares.
+#[derive(Default)]
+pub(crate) struct Configuration {
+    pub(crate) services: Vec<ServiceSpec>,
+    pub(crate) freeze_windows: Vec<FreezeWindow>,
+}
+
+/// Reads the input of `configure`.
+pub(crate) fn parse(input: &[&str]) -> Configuration {
+    let mut configuration = Configuration::default();
+    for line in input {
+        let mut arguments = Arguments::parse(line);
+        match arguments.word().as_str() {
+            "service" => configuration.services.push(service(&mut arguments)),
+            "freeze-window" => {
+                let name = arguments.value();
+                let (start, end) = (time(&arguments.word()), time(&arguments.word()));
+                let when = Window::Once { start, end };
+                let services = selection(&mut arguments);
+                configuration.freeze_windows.push(FreezeWindow { name, when, services });
+            }
+            "weekly-freeze" => {
+                let name = arguments.value();
+                let days = arguments.word();
+                let days = days.split(',').map(|day| serde_json::from_value(day.into()).unwrap());
+                let when = Window::Weekly {
+                    days: days.collect(),
+                    from: arguments.value(),
+                    to: arguments.value(),
+                    time_zone: arguments.word(),
+                };
+                let services = selection(&mut arguments);
+                configuration.freeze_windows.push(FreezeWindow { name, when, services });
+            }
+            part => {
+                let service = configuration.services.last_mut();
+                service_part(service.unwrap(), part, &mut arguments);
+            }
+        }
+        arguments.end();
+    }
+    configuration
+}
+
+/// `5%` or `0.5%`.
+pub(crate) fn share(text: &str) -> Ppm {
+    let percent: f64 = text.strip_suffix('%').and_then(|it| it.parse().ok()).unwrap();
+    let parts = format!("{:.0}", percent * 10_000.0);
+    Ppm::new(parts.parse().unwrap()).unwrap()
+}
+
+pub(crate) fn duration(text: &str) -> Duration {
+    humantime::parse_duration(text).unwrap()
+}
+
+/// RFC 3339.
+fn time(text: &str) -> Timestamp {
+    let time: jiff::Timestamp = text.parse().unwrap();
+    Timestamp(time.as_millisecond().try_into().unwrap())
+}
+
+/// A canary plan from `5% 100% step=10s requests=10 watch=1m`.
+pub(crate) fn canary(arguments: &mut Arguments) -> Plan {
+    let time = arguments.option("step").map_or(Duration::from_secs(10), |it| duration(&it));
+    let min_requests = arguments.option("requests").map_or(10, |it| it.parse().unwrap());
+    let watch = arguments.option("watch").map_or(Duration::from_secs(60), |it| duration(&it));
+    let step = |weight: String| Step { weight: share(&weight), time, min_requests, approval: None };
+    Plan {
+        strategy: Strategy::Canary,
+        steps: arguments.rest().into_iter().map(step).collect(),
+        watch,
+        smoke_tests: Vec::new(),
+        health: None,
+        convergence: ConvergenceThreshold::default(),
+        requires: Requirements::default(),
+        on_fail: OnFail::default(),
+        rollback_window: ROLLBACK_WINDOW,
+    }
+}
+
+/// The services of a freeze window: the named ones, or all.
+fn selection(arguments: &mut Arguments) -> Services {
+    let names = arguments.rest();
+    match names.is_empty() {
+        true => Services::All,
+        false => Services::Named(names.iter().map(|it| it.parse().unwrap()).collect()),
+    }
+}
+
+pub(crate) fn endpoints(port: u16) -> Vec<Endpoint> {
+    vec![Endpoint { host: "127.0.0.1".to_owned(), port }]
+}
+
+fn service(arguments: &mut Arguments) -> ServiceSpec {
+    let name: ServiceName = arguments.value();
+    let versions = arguments.rest();
+    let spec = |port| VersionSpec { endpoints: endpoints(port), environment: None };
+    ServiceSpec {
+        hosts: vec![format!("{name}.local")],
+        name,
+        identity: Vec::new(),
+        stable: versions.first().unwrap().parse().unwrap(),
+        versions: versions
+            .iter()
+            .zip(9001..)
+            .map(|(it, port)| (it.parse().unwrap(), spec(port)))
+            .collect(),
+        environments: None,
+        plan: canary(&mut Arguments::parse("5% 50% 100%")),
+        guardrails: Guardrails::default(),
+        hooks: Vec::new(),
+        dns: None,
+    }
+}
+
+fn service_part(service: &mut ServiceSpec, part: &str, arguments: &mut Arguments) {
+    let plan = &mut service.plan;
+    match part {
+        "canary" => *plan = canary(arguments),
+        "blue-green" => {
+            let mut one_step = Arguments::parse("100% step=0s");
+            *plan = Plan { strategy: Strategy::BlueGreen, ..canary(&mut one_step) };
+            if let Some(watch) = arguments.option("watch") {
+                plan.watch = duration(&watch);
+            }
+            service.environments =
+                Some(Environments { blue: endpoints(9001), green: endpoints(9002) });
+            let places = [(Environment::Blue, 9001), (Environment::Green, 9002)];
+            let versions: BTreeMap<_, _> = service.versions.keys().cloned().zip(places).collect();
+            service.versions = versions
+                .into_iter()
+                .map(|(name, (place, port))| {
+                    let environment = Some(place);
+                    (name, VersionSpec { endpoints: endpoints(port), environment })
+                })
+                .collect();
+        }
+        "on-fail" => plan.on_fail = serde_json::from_value(arguments.word().into()).unwrap(),
+        "convergence" => plan.convergence.share = share(&arguments.word()),
+        "guardrails" => {
+            let requests = arguments.option("min_requests").unwrap();
+            service.guardrails.min_requests = requests.parse().unwrap();
+        }
+        "checks" => {
+            let names = arguments.rest();
+            plan.requires.checks = names.iter().map(|it| it.parse().unwrap()).collect();
+        }
+        "approvals" => plan.requires.approvals = Some(approvals(arguments)),
+        "step-approval" => {
+            let weight = share(&arguments.word());
+            let step = plan.steps.iter_mut().find(|step| step.weight == weight);
+            step.unwrap().approval = Some(approvals(arguments));
+        }
+        "smoke-test" => plan.smoke_tests.push(SmokeTest { path: arguments.word(), expect: 200 }),
+        "health-check" => {
+            assert_eq!(arguments.word(), "tcp");
+            plan.health = Some(HealthCheck::Tcp);
+        }
+        "hook" => service.hooks.push(hook(arguments)),
+        "dns" => {
+            service.dns = Some(Dns {
+                zone: "example.org.".to_owned(),
+                name: arguments.word(),
+                server: "127.0.0.1:53".parse().unwrap(),
+                ttl: duration(&arguments.option("ttl").unwrap()),
+                tsig: None,
+                records: None,
+            });
+        }
+        other => panic!("`{other}` is no part of a configuration"),
+    }
+}
+
+fn approvals(arguments: &mut Arguments) -> Approvals {
+    Approvals {
+        count: arguments.value(),
+        role: arguments.value(),
+        expire: duration(&arguments.option("expire").unwrap()),
+    }
+}
+
+fn hook(arguments: &mut Arguments) -> Hook {
+    let name = arguments.value();
+    let on: Moment = serde_json::from_value(arguments.word().into()).unwrap();
+    let blocking = match arguments.word().as_str() {
+        "blocking" => true,
+        "notifying" => false,
+        other => panic!("a hook is `blocking` or `notifying`, not `{other}`"),
+    };
+    let url = "http://127.0.0.1/".to_owned();
+    Hook { name, on, url, timeout: Duration::from_secs(1), retries: 0, secret: None, blocking }
+}

@@ -1,0 +1,478 @@
+//! One control plane without I/O: the state, the counts, the sidecars and the clock of a scenario.
+//!
+//! Every command is followed by the evaluation of all running releases, as in the controller. The commands:
+//!
+//! | Command | Effect |
+//! |---|---|
+//! | `configure` | applies the configuration in the input lines, see [`super::configuration`] |
+//! | `register SERVICE VERSION PORT [blue\|green]` | registers a version |
+//! | `start SERVICE VERSION [commit=ID] [committed_at=MS]` | starts a release |
+//! | `start-group GROUP SERVICE:VERSION…` | starts the releases of a group |
+//! | `promote\|promote-all\|pause\|resume\|abort\|rollback RELEASE` | the command of an operator; `group:NAME` for a group |
+//! | `approve RELEASE ROLE` | approves the next step |
+//! | `check SERVICE VERSION NAME passed\|failed [url=…]` | the result of a check |
+//! | `signal SERVICE VERSION security\|business NAME bad\|ok` | a signal |
+//! | `unquarantine SERVICE VERSION` | lifts a quarantine |
+//! | `freeze [SERVICE]`, `unfreeze [SERVICE]` | freezes deployments |
+//! | `health RELEASE [ENDPOINT=WHY…]` | the result of a health check: the unhealthy instances |
+//! | `smoke-test RELEASE passed\|failed [TEXT]` | the result of the smoke tests |
+//! | `hook RELEASE NAME answered\|failed [TEXT]` | the end of a call of a hook |
+//! | `dns SERVICE updated\|failed [TEXT]` | the result of a DNS update |
+//! | `flags JSON`, `set-flag KEY JSON`, `delete-flag KEY` | changes flags |
+//! | `report SERVICE VERSION requests=N errors=N over_warning=N over_critical=N over_rollback=N` | counts, once |
+//! | `traffic SERVICE VERSION …` | the same counts, each second from now on |
+//! | `report-gap` | the reports had a gap, which ends now |
+//! | `sidecars N [ack=auto\|manual]` | connected sidecars `edge-1`…; `auto`: each ACKs what it is sent, at once |
+//! | `ack [RELEASE COUNT]` | without arguments: all sidecars ACK everything, also what they rejected |
+//! | `nack NODE RESOURCE MESSAGE` | one sidecar rejects a resource |
+//! | `wait DURATION` | advances the clock in ticks of one second; of ten minutes if it is more than an hour |
+//! | `service SERVICE` | prints the service's versions |
+//!
+//! Commands of operators and of CI take `as=ACTOR` (`anne` if absent) and `reason=TEXT`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tidegate_delivery::judge::assess::assess;
+use tidegate_delivery::judge::windows::EvidenceWindows;
+use tidegate_delivery::judge::{Evidence, Verdict};
+use tidegate_delivery::model::catalogue::VersionSpec;
+use tidegate_delivery::model::command::{Command, CommandContext, ReleaseCommand};
+use tidegate_delivery::model::commit::Commit;
+use tidegate_delivery::model::configuration::{Source, Version};
+use tidegate_delivery::model::event::Event;
+use tidegate_delivery::model::group::Member;
+use tidegate_delivery::model::health::{InstanceHealth, UnhealthyInstance};
+use tidegate_delivery::model::progress::{Convergence, MAX_NAMED, Nack, Observation, Progress};
+use tidegate_delivery::model::release::Release;
+use tidegate_delivery::model::signals::Signal;
+use tidegate_delivery::model::state::{ServiceState, State};
+use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
+use tidegate_delivery::reducer::{
+    ReleaseContext, close_expired_window, decide_command, decide_progress,
+};
+use tidegate_delivery::units::Timestamp;
+
+use super::script::Arguments;
+use super::{configuration, render};
+
+/// Monday, 2026-11-23T09:00:00Z.
+const START: Timestamp = Timestamp(1_795_424_400_000);
+/// How long reports must come without a gap before they are evidence.
+const COVERAGE: Duration = Duration::from_secs(5);
+/// Evaluations after each command and tick, as in the controller.
+const MAX_PASSES: usize = 2;
+
+/// An event with its time, its actor and the actor's reason.
+pub(crate) struct Recorded {
+    pub(crate) at: Timestamp,
+    pub(crate) actor: String,
+    pub(crate) reason: Option<String>,
+    pub(crate) event: Event,
+}
+
+/// See the module.
+pub(crate) struct World {
+    now: Timestamp,
+    state: State,
+    log: Vec<Recorded>,
+    /// What each version has served since the start, and what it serves per second.
+    counts: BTreeMap<(ServiceName, VersionName), Evidence>,
+    traffic: BTreeMap<(ServiceName, VersionName), Evidence>,
+    reports_since: Timestamp,
+    steps: BTreeMap<ReleaseId, StepWindows>,
+    progress: BTreeMap<ReleaseId, Progress>,
+    sidecars: Sidecars,
+    output: String,
+}
+
+/// The counts of a release's step, and of the release so far.
+struct StepWindows {
+    candidate: EvidenceWindows,
+    stable: EvidenceWindows,
+    release: EvidenceWindows,
+}
+
+#[derive(Default)]
+struct Sidecars {
+    connected: u32,
+    acks_at_once: bool,
+    /// Without `acks_at_once`: how many have the newest configuration of a release.
+    acked: BTreeMap<ReleaseId, u32>,
+    nacks: Vec<Nack>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self {
+            now: START,
+            state: State::default(),
+            log: Vec::new(),
+            counts: BTreeMap::new(),
+            traffic: BTreeMap::new(),
+            reports_since: Timestamp(0),
+            steps: BTreeMap::new(),
+            progress: BTreeMap::new(),
+            sidecars: Sidecars { connected: 2, acks_at_once: true, ..Sidecars::default() },
+            output: String::new(),
+        }
+    }
+
+    /// Every event so far.
+    pub(crate) fn log(&self) -> &[Recorded] {
+        &self.log
+    }
+
+    /// Executes one command, and returns its output.
+    pub(crate) fn execute(&mut self, line: &str, input: &[&str]) -> String {
+        let mut arguments = Arguments::parse(line);
+        let verb = arguments.word();
+        if !self.environment(&verb, &mut arguments) {
+            let actor = arguments.option("as").unwrap_or_else(|| "anne".to_owned());
+            let reason = arguments.option("reason");
+            let command = self.command(&verb, &mut arguments, input);
+            self.decide(&actor, reason.as_deref(), &command);
+        }
+        arguments.end();
+        self.advance();
+        for (id, progress) in &self.progress {
+            if let Some(release) = self.state.release(id) {
+                self.output.push_str(&render::evaluation(release, progress));
+            }
+        }
+        std::mem::take(&mut self.output)
+    }
+
+    /// What happens around the control plane: counts, sidecars, time. False if the verb is another one.
+    fn environment(&mut self, verb: &str, arguments: &mut Arguments) -> bool {
+        match verb {
+            "report" => {
+                let version = (arguments.value(), arguments.value());
+                add(self.counts.entry(version).or_default(), &evidence(arguments));
+            }
+            "traffic" => {
+                let version = (arguments.value(), arguments.value());
+                self.traffic.insert(version, evidence(arguments));
+            }
+            "report-gap" => self.reports_since = self.now,
+            "sidecars" => {
+                self.sidecars.connected = arguments.value();
+                let ack = arguments.option("ack");
+                self.sidecars.acks_at_once = ack.is_none_or(|ack| ack == "auto");
+            }
+            "ack" => match arguments.next_value() {
+                Some(release) => {
+                    self.sidecars.acked.insert(release, arguments.value());
+                }
+                None => {
+                    self.sidecars.nacks.clear();
+                    let all = self.sidecars.connected;
+                    let running = self.state.running().map(|release| (release.id.clone(), all));
+                    self.sidecars.acked.extend(running);
+                }
+            },
+            "nack" => {
+                let (node, resource) = (arguments.word(), arguments.word());
+                let message = arguments.rest().join(" ");
+                self.sidecars.nacks.push(Nack { node, resource, message });
+            }
+            "wait" => self.wait(configuration::duration(&arguments.word())),
+            "service" => {
+                let service = &self.state.services[arguments.word().as_str()];
+                let previous = service.previous.as_ref().map_or("none", VersionName::as_str);
+                let line = format!("stable={} previous={previous}\n", service.stable);
+                self.output.push_str(&line);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn command(&self, verb: &str, arguments: &mut Arguments, input: &[&str]) -> Command {
+        match verb {
+            "configure" => {
+                let configuration::Configuration { services, freeze_windows } =
+                    configuration::parse(input);
+                let version = Version { hash: "0123456789ab".to_owned(), source: Source::File };
+                Command::ApplyConfiguration { version, services, freeze_windows }
+            }
+            "register" => Command::RegisterVersion {
+                service: arguments.value(),
+                version: arguments.value(),
+                spec: VersionSpec {
+                    endpoints: configuration::endpoints(arguments.value()),
+                    environment: arguments
+                        .next_value::<String>()
+                        .map(|place| serde_json::from_value(place.into()).unwrap()),
+                },
+            },
+            "start" => {
+                let (service, version) = (arguments.value(), arguments.value());
+                let at = arguments.option("committed_at").map(|at| Timestamp(at.parse().unwrap()));
+                let commit = arguments.option("commit").map(|id| Commit { id: Some(id), at });
+                Command::StartRelease { service, version, plan: None, commit }
+            }
+            "start-group" => Command::StartGroup {
+                group: arguments.value(),
+                members: arguments.rest().iter().map(|it| member(it)).collect(),
+                plan: None,
+            },
+            "promote" => operator(arguments, ReleaseCommand::Promote { all: false }),
+            "promote-all" => operator(arguments, ReleaseCommand::Promote { all: true }),
+            "pause" => operator(arguments, ReleaseCommand::Pause),
+            "resume" => operator(arguments, ReleaseCommand::Resume),
+            "abort" => operator(arguments, ReleaseCommand::Abort),
+            "rollback" => operator(arguments, ReleaseCommand::Rollback),
+            "approve" => {
+                let release = arguments.value();
+                Command::Release(release, ReleaseCommand::Approve { role: arguments.value() })
+            }
+            "check" => Command::ReportCheck {
+                service: arguments.value(),
+                version: arguments.value(),
+                check: arguments.value(),
+                passed: result(arguments, "passed").is_ok(),
+                url: arguments.option("url"),
+            },
+            "signal" => {
+                let (service, version) = (arguments.value(), arguments.value());
+                let kind = serde_json::from_value(arguments.word().into()).unwrap();
+                let name = arguments.value();
+                let status = serde_json::from_value(arguments.word().into()).unwrap();
+                Command::Signal { service, signal: Signal { kind, version, name, status } }
+            }
+            "unquarantine" => {
+                Command::Unquarantine { service: arguments.value(), version: arguments.value() }
+            }
+            "freeze" => Command::FreezeDeployments(arguments.next_value()),
+            "unfreeze" => Command::UnfreezeDeployments(arguments.next_value()),
+            "health" => {
+                let release = arguments.value();
+                let unhealthy = arguments.options().into_iter();
+                let unhealthy =
+                    unhealthy.map(|(endpoint, why)| UnhealthyInstance::new(endpoint, &why));
+                Command::HealthChecked { release, health: InstanceHealth::of(unhealthy.collect()) }
+            }
+            "smoke-test" => {
+                let release = arguments.value();
+                Command::SmokeTested { release, result: result(arguments, "passed") }
+            }
+            "hook" => {
+                let (release, hook) = (arguments.value(), arguments.value());
+                let result = result(arguments, "answered");
+                Command::HookEnded { release, hook, attempts: 1, result }
+            }
+            "dns" => {
+                let service: ServiceName = arguments.value();
+                let records = self.state.services[&service].desired_records().unwrap();
+                let result = result(arguments, "updated").map(|()| records);
+                Command::DnsChecked { service, result }
+            }
+            "flags" => Command::ReplaceFlags(serde_json::from_str(input.first().unwrap()).unwrap()),
+            "set-flag" => Command::SetFlag {
+                key: arguments.word(),
+                definition: serde_json::from_str(input.first().unwrap()).unwrap(),
+            },
+            "delete-flag" => Command::DeleteFlag { key: arguments.word() },
+            other => panic!("`{other}` is no command"),
+        }
+    }
+
+    fn decide(&mut self, actor: &str, reason: Option<&str>, command: &Command) {
+        let context = CommandContext { actor, reason, at: self.now };
+        match decide_command(&self.state, &context, command) {
+            Ok((events, outcome)) => {
+                if !outcome.changed {
+                    self.output.push_str("unchanged\n");
+                }
+                self.commit(events, actor, reason);
+            }
+            Err(refusal) => self.output.push_str(&format!("rejected: {refusal}\n")),
+        }
+    }
+
+    fn wait(&mut self, total: Duration) {
+        let hour = Duration::from_secs(3600);
+        let tick = Duration::from_secs(if total > hour { 600 } else { 1 });
+        let end = self.now.after(total);
+        while self.now < end {
+            let before = self.now;
+            self.now = self.now.after(tick).min(end);
+            let seconds = self.now.since(before).as_secs();
+            for (version, rate) in &self.traffic {
+                let counts = self.counts.entry(version.clone()).or_default();
+                (0..seconds).for_each(|_| add(counts, rate));
+            }
+            self.advance();
+        }
+    }
+
+    /// Evaluates every running release, and again if that changed something.
+    fn advance(&mut self) {
+        for _ in 0..MAX_PASSES {
+            let state = self.state.clone();
+            let before = self.log.len();
+            self.progress.clear();
+            for group in state.teams() {
+                let seen: Vec<_> =
+                    group.iter().map(|(service, release)| self.observe(service, release)).collect();
+                let contexts: Vec<_> = group
+                    .iter()
+                    .zip(&seen)
+                    .map(|(&(service, release), seen)| ReleaseContext {
+                        state: &state,
+                        service,
+                        release,
+                        now: self.now,
+                        seen,
+                    })
+                    .collect();
+                let (events, progress) = decide_progress(&contexts);
+                let ids = group.iter().map(|(_, release)| release.id.clone());
+                self.progress.extend(ids.zip(progress));
+                self.commit(events, "controller", None);
+            }
+            let expired = state.services.values();
+            let expired = expired.filter_map(|it| close_expired_window(it, self.now)).collect();
+            self.commit(expired, "controller", None);
+            if self.log.len() == before {
+                break;
+            }
+        }
+        let state = &self.state;
+        self.progress.retain(|id, _| state.release(id).is_some_and(Release::is_running));
+    }
+
+    fn commit(&mut self, events: Vec<Event>, actor: &str, reason: Option<&str>) {
+        for event in &events {
+            self.state.apply(self.now, event).unwrap();
+        }
+        for event in events {
+            let (at, actor, reason) = (self.now, actor.to_owned(), reason.map(str::to_owned));
+            let recorded = Recorded { at, actor, reason, event };
+            self.output.push_str(&render::event(START, &recorded));
+            match &recorded.event {
+                Event::ReleaseStarted { id, .. } | Event::StepEntered { id, .. } => {
+                    self.sidecars.acked.remove(id);
+                    self.begin_step(id);
+                }
+                Event::StepConverged { id, .. } => self.begin_step(id),
+                Event::RolledBack { id, .. } | Event::Completed { id, .. } => {
+                    self.steps.remove(id);
+                }
+                _ => {}
+            }
+            self.log.push(recorded);
+        }
+    }
+
+    fn counted(&self, release: &Release, version: &VersionName) -> Evidence {
+        let version = (release.service.clone(), version.clone());
+        self.counts.get(&version).copied().unwrap_or_default()
+    }
+
+    fn begin_step(&mut self, id: &ReleaseId) {
+        // A later event of the same commit may have ended the release.
+        let Some(release) = self.state.release(id).filter(|it| it.is_running()) else { return };
+        let candidate = EvidenceWindows::begin(self.now, self.counted(release, &release.candidate));
+        let stable = EvidenceWindows::begin(self.now, self.counted(release, &release.stable));
+        let before = self.steps.remove(id);
+        let release = before.map_or_else(|| candidate.clone(), |before| before.release);
+        self.steps.insert(id.clone(), StepWindows { candidate, stable, release });
+    }
+
+    fn observe(&mut self, service: &ServiceState, release: &Release) -> Observation {
+        let candidate = self.counted(release, &release.candidate);
+        let stable = self.counted(release, &release.stable);
+        let (now, guardrails) = (self.now, &service.spec.guardrails);
+        let step = self.steps.get_mut(&release.id).unwrap();
+        step.candidate.observe(now, candidate);
+        step.stable.observe(now, stable);
+        step.release.observe(now, candidate);
+        let verdict = match assess(guardrails, &step.release, now) {
+            rollback @ Verdict::RollBack { .. } => rollback,
+            _ => assess(guardrails, &step.candidate, now),
+        };
+        Observation {
+            verdict,
+            candidate: step.candidate.since_start(),
+            stable: step.stable.since_start(),
+            convergence: self.sidecars.convergence(&release.id),
+            unheard: COVERAGE.saturating_sub(now.since(self.reports_since)),
+        }
+    }
+}
+
+impl Sidecars {
+    fn convergence(&self, id: &ReleaseId) -> Convergence {
+        let refusing = u32::try_from(self.nacks.len()).unwrap();
+        let able = self.connected.saturating_sub(refusing);
+        let acked = if self.acks_at_once { able } else { self.acked.get(id).copied().unwrap_or(0) };
+        let acked = acked.min(able);
+        let nodes = (1..=self.connected).map(|number| format!("edge-{number}"));
+        let lagging = nodes.filter(|node| self.nacks.iter().all(|nack| nack.node != *node));
+        Convergence {
+            acked,
+            refusing,
+            connected: self.connected,
+            refused: self.nacks.clone(),
+            lagging: lagging.skip(acked as usize).take(MAX_NAMED).collect(),
+            times: None,
+        }
+    }
+}
+
+/// `SERVICE:VERSION`.
+fn member(text: &str) -> Member {
+    let (service, version) = text.split_once(':').unwrap();
+    Member { service: service.parse().unwrap(), version: version.parse().unwrap(), commit: None }
+}
+
+/// A command of an operator, for a release or for `group:NAME`.
+fn operator(arguments: &mut Arguments, command: ReleaseCommand) -> Command {
+    let subject = arguments.word();
+    match subject.strip_prefix("group:") {
+        Some(group) => Command::Group(group.parse().unwrap(), command),
+        None => Command::Release(subject.parse().unwrap(), command),
+    }
+}
+
+/// `Ok` for the given word, and the text after `failed` as the error.
+fn result(arguments: &mut Arguments, success: &str) -> Result<(), String> {
+    match arguments.word() {
+        word if word == success => Ok(()),
+        word if word == "failed" => Err(arguments.rest().join(" ")),
+        other => panic!("`{other}` is neither `{success}` nor `failed`"),
+    }
+}
+
+fn evidence(arguments: &mut Arguments) -> Evidence {
+    let mut evidence = Evidence::default();
+    for (key, count) in arguments.options() {
+        let count = count.parse().unwrap();
+        *match key.as_str() {
+            "requests" => &mut evidence.requests,
+            "errors" => &mut evidence.errors,
+            "over_warning" => &mut evidence.slow.warning,
+            "over_critical" => &mut evidence.slow.critical,
+            "over_rollback" => &mut evidence.slow.rollback,
+            other => panic!("`{other}` is no count"),
+        } = count;
+    }
+    evidence
+}
+
+fn add(sum: &mut Evidence, more: &Evidence) {
+    sum.requests += more.requests;
+    sum.errors += more.errors;
+    sum.slow.warning += more.slow.warning;
+    sum.slow.critical += more.slow.critical;
+    sum.slow.rollback += more.slow.rollback;
+}
+
+/// The kinds of events, from serde's message about an unknown one: it names all that exist.
+pub(crate) fn event_kinds() -> BTreeSet<String> {
+    let error = serde_json::from_str::<Event>(r#"{"event":"?"}"#).unwrap_err().to_string();
+    let (_, expected) = error.split_once("expected one of ").unwrap();
+    expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
