@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use prost::Message as _;
+use tidegate::auth::access::Access;
 use tidegate::clock::Clock;
-use tidegate::counters::Counters;
-use tidegate::door::access::Access;
 use tidegate::xds::adapter::{RawResources, Stamped};
 use tidegate::xds::fleet::AckTracker;
-use tidegate::xds::serve::{XdsServer, transport};
+use tidegate::xds::metrics::XdsMetrics;
+use tidegate::xds::serve::{XdsServer, grpc_server};
 use tidegate_proto::adapter::adapter_client::AdapterClient;
 use tidegate_proto::adapter::adapter_server::AdapterServer;
 use tidegate_proto::adapter::{ResourceRequest, SetStateRequest};
@@ -34,7 +34,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct World {
     pub(crate) channel: Channel,
     ack_tracker: Arc<AckTracker>,
-    counters: Arc<Counters>,
+    metrics: XdsMetrics,
     snapshots: watch::Receiver<Arc<SnapshotSet>>,
     server: JoinHandle<Result<(), tonic::transport::Error>>,
 }
@@ -50,12 +50,12 @@ impl World {
         let raw = RawResources::new([NODE.parse()?]);
         let snapshots = raw.subscribe();
         let ack_tracker = AckTracker::new(Clock::system());
-        let counters = Arc::new(Counters::default());
+        let metrics = XdsMetrics::default();
         let xds = XdsServer::new(
             snapshots.clone(),
             Arc::clone(&ack_tracker),
-            Arc::clone(&counters),
-            Arc::new(Access::for_anybody(Arc::default())),
+            metrics.clone(),
+            Arc::new(Access::unrestricted(Arc::default())),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -63,10 +63,10 @@ impl World {
             let routes = xds.routes().add_service(AdapterServer::new(raw));
             let incoming = TcpListenerStream::new(listener);
             // An end before its time is told by the client's error.
-            transport().add_routes(routes).serve_with_incoming(incoming).await
+            grpc_server().add_routes(routes).serve_with_incoming(incoming).await
         });
         let channel = Channel::from_shared(format!("http://{address}"))?.connect().await?;
-        Ok(Self { channel, ack_tracker, counters, snapshots, server })
+        Ok(Self { channel, ack_tracker, metrics, snapshots, server })
     }
 
     fn adapter(&self) -> AdapterClient<Channel> {
@@ -129,7 +129,7 @@ impl World {
             known
         })
         .await?;
-        let pushes: u64 = self.counters.pushes.iter().map(|(_, count)| count).sum();
+        let pushes: u64 = Kind::ALL.iter().map(|kind| self.metrics.pushes.of(*kind).get()).sum();
         anyhow::ensure!(pushes == received, "{pushes} responses, of which {received} were due");
         Ok(())
     }

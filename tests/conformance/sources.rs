@@ -19,7 +19,8 @@ impl Sources {
         let mut sources = Self { files: Vec::new() };
         sources.add(&tests.join("../xds-server/src/xds"))?;
         sources.add(&tests.join("../xds-server/xds/src"))?;
-        sources.add(&tests.join("../xds-server/src/door"))?;
+        sources.add(&tests.join("../xds-server/src/auth"))?;
+        sources.add(&tests.join("../xds-server/src/transport"))?;
         sources.add(&tests.join("xds"))?;
         sources.add(&tests.join("tls"))?;
         Ok(sources)

@@ -17,8 +17,8 @@ pub(crate) const LINES: [(&str, Shown); 57] = [
     (
         "the node is said once, and must be",
         By(&[
-            "serve/tests::a_stream_without_a_node_is_refused",
-            "serve/tests::a_sidecar_gets_what_is_published_and_its_answers_are_known",
+            "serve/tests::a_stream_without_a_node_is_rejected",
+            "serve/tests::a_sidecar_receives_publications_and_its_answers_are_recorded",
         ]),
     ),
     (
@@ -26,13 +26,13 @@ pub(crate) const LINES: [(&str, Shown); 57] = [
         By(&[
             "protocol/tests/limits::the_type_is_required_on_ads",
             "protocol/tests/limits::the_type_is_implied_on_single_services",
-            "serve/tests::an_unknown_type_is_refused",
-            "serve/tests::single_services_serve_their_type",
+            "serve/tests::an_unknown_type_is_rejected",
+            "serve/tests::a_discovery_service_serves_its_type",
         ]),
     ),
     (
         "an error makes a NACK, whatever the version",
-        By(&["serve/tests::a_sidecar_gets_what_is_published_and_its_answers_are_known"]),
+        By(&["serve/tests::a_sidecar_receives_publications_and_its_answers_are_recorded"]),
     ),
     (
         "what was refused waits until it changes",
@@ -162,7 +162,7 @@ pub(crate) const LINES: [(&str, Shown); 57] = [
         "what a client holds is said once",
         By(&["protocol/tests/subscriptions::held_versions_count_once"]),
     ),
-    ("locators are passed over", By(&["serve/tests::locators_are_passed_over"])),
+    ("locators are passed over", By(&["serve/tests::resource_locators_are_ignored"])),
     (
         "why a resource is absent",
         Not("optional, and not built: absence is said by removal, or by silence"),
@@ -252,15 +252,15 @@ pub(crate) const LINES: [(&str, Shown); 57] = [
     ),
     (
         "a slow client delays nobody",
-        By(&["serve/tests/slow::a_client_that_does_not_read_is_closed_and_delays_nobody"]),
+        By(&["serve/tests/slow::a_client_that_does_not_read_is_closed_and_delays_no_other"]),
     ),
     (
         "requests first, and pushes not starved",
-        By(&["serve/tests/slow::a_client_that_asks_without_a_pause_still_gets_pushes"]),
+        By(&["serve/tests/slow::a_client_that_sends_requests_without_a_pause_receives_pushes"]),
     ),
     (
         "who does not read is closed and counted",
-        By(&["serve/tests/slow::a_client_that_does_not_read_is_closed_and_delays_nobody"]),
+        By(&["serve/tests/slow::a_client_that_does_not_read_is_closed_and_delays_no_other"]),
     ),
     (
         "a rollback bypasses the debounce",
@@ -269,26 +269,26 @@ pub(crate) const LINES: [(&str, Shown); 57] = [
     (
         "newcomers wait while the server is behind; too much is turned away",
         By(&[
-            "serve/tests/life::newcomers_wait_their_turn_and_nobody_is_refused",
-            "serve/admission::a_server_that_is_behind_takes_fewer_at_a_time",
-            "serve/admission::turns_go_by_the_order_of_arrival",
-            "serve/tests::too_many_streams_are_turned_away",
+            "serve/tests/lifetime::new_streams_wait_for_admission_and_are_served",
+            "serve/admission::high_latency_halves_the_limit_once_per_generation",
+            "serve/admission::permits_are_granted_in_the_order_of_arrival",
+            "serve/tests::streams_over_the_quota_are_rejected",
         ]),
     ),
     (
         "streams end of age, not all at once, so that they move to where there is room",
         By(&[
-            "serve/tests/life::an_old_stream_ends_when_its_answer_is_in",
-            "serve/aging::ages_lie_a_fifth_around_the_middle",
+            "serve/tests/lifetime::an_expired_stream_ends_after_its_ack",
+            "serve/aging::ages_have_a_jitter_of_a_fifth",
         ]),
     ),
-    ("dead peers are found", By(&["serve/tests/slow::a_silent_peer_is_asked_and_then_closed"])),
+    ("dead peers are found", By(&["serve/tests/slow::a_silent_peer_is_pinged_and_then_closed"])),
     (
         "a server that stops ends its streams, one after the other",
         By(&[
-            "serve/tests/life::draining_ends_every_stream",
-            "serve/tests/life::a_stream_is_served_while_others_drain",
-            "serve/aging::a_server_that_stops_ends_streams_one_after_the_other",
+            "serve/tests/lifetime::draining_ends_every_stream",
+            "serve/tests/lifetime::a_stream_is_served_until_its_own_drain_time",
+            "serve/aging::draining_spreads_the_ends_of_streams",
         ]),
     ),
     (
@@ -298,11 +298,11 @@ pub(crate) const LINES: [(&str, Shown); 57] = [
     (
         "certificates say who a client is",
         By(&[
-            "door/tests/who::a_sidecar_is_served_as_its_identity_allows",
-            "door/tests/who::a_sidecar_whose_certificate_names_it_is_no_other",
-            "door/tests/who::nobody_poses_as_a_sidecar_that_is_connected",
-            "door/tests/who::a_certificate_without_an_identity_is_told_why",
-            "door/tests/strangers::who_has_no_certificate_of_the_ca_is_refused_in_the_handshake",
+            "transport/tests/access::a_sidecar_is_served_in_the_fleet_of_its_identity",
+            "transport/tests/access::an_identity_that_names_its_node_may_use_no_other_node_id",
+            "transport/tests/access::the_node_id_of_a_connected_sidecar_cannot_be_used_by_others",
+            "transport/tests/access::a_certificate_without_an_identity_is_denied_with_the_reason",
+            "transport/tests/handshakes::a_client_without_a_certificate_of_the_ca_fails_the_handshake",
             "tls/envoy::real_envoys_over_mutual_tls",
         ]),
     ),
@@ -310,8 +310,8 @@ pub(crate) const LINES: [(&str, Shown); 57] = [
         "a client sees its own fleet",
         By(&[
             "resources/tests/publishing::a_fleet_sees_its_own_services",
-            "serve/tests::an_unknown_fleet_is_refused",
-            "door/tests/who::another_fleet_is_denied_by_name_and_its_patterns_are_not_told",
+            "serve/tests::an_unknown_fleet_is_rejected",
+            "transport/tests/access::another_fleet_is_denied_without_revealing_its_patterns",
         ]),
     ),
     (
@@ -320,19 +320,19 @@ pub(crate) const LINES: [(&str, Shown); 57] = [
             "protocol/tests/limits::names_are_bounded_sotw",
             "protocol/tests/limits::names_are_bounded_delta",
             "protocol/tests/limits::an_error_is_kept_in_part",
-            "serve/tests::a_huge_request_hurts_only_its_own_stream",
-            "serve/tests::too_many_streams_are_turned_away",
-            "door/tests/crowd::one_identity_leaves_connections_for_others",
-            "door/tests/strangers::a_handshake_that_takes_long_delays_nobody",
-            "door/tests/strangers::a_handshake_that_takes_too_long_is_ended",
-            "door/tests/strangers::too_many_handshakes_of_one_address_are_refused_and_others_are_not",
-            "door/tests/strangers::who_never_begins_to_speak_is_closed",
+            "serve/tests::a_too_large_request_ends_only_its_own_stream",
+            "serve/tests::streams_over_the_quota_are_rejected",
+            "transport/tests/quotas::one_identity_cannot_use_up_the_connections",
+            "transport/tests/handshakes::a_slow_handshake_delays_no_other",
+            "transport/tests/handshakes::a_handshake_over_the_timeout_is_closed",
+            "transport/tests/handshakes::handshakes_over_the_quota_of_an_address_are_rejected",
+            "transport/tests/handshakes::a_connection_that_never_starts_http2_is_closed",
         ]),
     ),
     (
         "what is known of a stream goes with it",
         By(&[
-            "serve/tests::a_sidecar_that_leaves_counts_no_more",
+            "serve/tests::a_disconnected_sidecar_is_not_counted",
             "fleet/ack_tracker/tests::the_gone_are_remembered_for_a_while",
         ]),
     ),

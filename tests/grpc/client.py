@@ -1,4 +1,4 @@
-"""A gRPC client that calls without a pause, and says after every so many calls who answered them.
+"""A gRPC client that calls continuously and prints the number of answers of each version.
 
     client.py TARGET CALLS      prints JSON, one line for each CALLS: {"v1": 140, "v2": 60, "failed": 0, "error": null}
 
@@ -11,12 +11,12 @@ from collections import Counter
 
 import grpc
 
-# What a caller must not choose by.
+# Clients must not be able to choose a version by these headers.
 FORGED = [("x-tidegate-version", "v2"), ("x-tidegate-bucket", "0")]
 
 
-def window(which, calls):
-    """What became of so many calls, one after the other."""
+def batch(which, calls):
+    """The answers to sequential calls."""
     answers, error = Counter(failed=0), None
     for _ in range(calls):
         try:
@@ -32,7 +32,7 @@ def main():
     with grpc.insecure_channel(target) as channel:
         which = channel.unary_unary("/order.Order/Which")
         while True:
-            print(json.dumps(window(which, calls)), flush=True)
+            print(json.dumps(batch(which, calls)), flush=True)
 
 
 main()

@@ -1,4 +1,4 @@
-//! The client: a process that calls without a pause and writes down who answered.
+//! The gRPC client: a process that calls continuously and prints the number of answers of each version.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,33 +9,33 @@ use serde::Deserialize;
 use tidegate_tests::process::Process;
 use tidegate_tests::wait;
 
-/// Calls in one line of what it writes.
-const WINDOW: u32 = 500;
+/// Calls in one line of its output.
+const BATCH: u32 = 500;
 
-/// Who answered.
+/// The answers to some calls.
 #[derive(Debug, Default, Deserialize)]
-pub(crate) struct Tally {
+pub(crate) struct Answers {
     error: Option<String>,
     #[serde(flatten)]
-    answers: BTreeMap<String, u32>,
+    by_version: BTreeMap<String, u32>,
 }
 
-impl Tally {
-    /// How many calls a version answered.
+impl Answers {
+    /// The number of calls that a version answered, or that `failed`.
     pub(crate) fn of(&self, version: &str) -> u32 {
-        self.answers.get(version).copied().unwrap_or_default()
+        self.by_version.get(version).copied().unwrap_or_default()
     }
 
-    /// How many calls there were, those that failed among them.
+    /// The number of calls, including failed ones.
     pub(crate) fn calls(&self) -> u32 {
-        self.answers.values().sum()
+        self.by_version.values().sum()
     }
 
     fn add(mut self, other: Self) -> Self {
-        for (version, calls) in other.answers {
-            *self.answers.entry(version).or_default() += calls;
+        for (version, calls) in other.by_version {
+            *self.by_version.entry(version).or_default() += calls;
         }
-        Self { error: self.error.or(other.error), answers: self.answers }
+        Self { error: self.error.or(other.error), by_version: self.by_version }
     }
 }
 
@@ -45,57 +45,57 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Starts it, and waits for its first answers.
+    /// Starts the client and waits for its first batch.
     pub(crate) async fn start(python: &Path, bootstrap: &Path, dir: &Path) -> Result<Self> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("grpc/client.py");
         let mut command = Command::new(python);
-        command.arg(script).args(["xds:///order", &WINDOW.to_string()]);
+        command.arg(script).args(["xds:///order", &BATCH.to_string()]);
         command.env("GRPC_XDS_BOOTSTRAP", bootstrap);
         let mut process = Process::spawn("client", command, dir)?;
         process.wait_for_line("failed").await?;
         Ok(Self { process })
     }
 
-    /// The next so many windows that have not begun yet, added up.
-    pub(crate) async fn tally(&mut self, windows: usize) -> Result<Tally> {
-        // The window that is open now began too early.
-        let from = self.windows()?.len() + 1;
-        self.wait_for_windows(from + windows).await?;
-        let all = self.windows()?.into_iter().skip(from).take(windows);
-        Ok(all.fold(Tally::default(), Tally::add))
+    /// The sum of the next batches that have not started.
+    pub(crate) async fn next_batches(&mut self, count: usize) -> Result<Answers> {
+        // The current batch started before this call.
+        let from = self.batches()?.len() + 1;
+        self.wait_for_batches(from + count).await?;
+        let all = self.batches()?.into_iter().skip(from).take(count);
+        Ok(all.fold(Answers::default(), Answers::add))
     }
 
-    /// Waits for a window of which something holds.
-    pub(crate) async fn until(&mut self, holds: impl Fn(&Tally) -> bool) -> Result<()> {
-        let from = self.windows()?.len() + 1;
+    /// Waits for a batch that satisfies a condition.
+    pub(crate) async fn until(&mut self, holds: impl Fn(&Answers) -> bool) -> Result<()> {
+        let from = self.batches()?.len() + 1;
         let log = self.process.log().to_owned();
         let found = async || {
-            let windows = read(&log).ok()?;
-            windows.iter().skip(from).any(&holds).then_some(())
+            let batches = read(&log).ok()?;
+            batches.iter().skip(from).any(&holds).then_some(())
         };
-        self.process.wait_for("a window of calls", found).await
+        self.process.wait_for("a batch of calls", found).await
     }
 
-    /// The windows in which a call failed.
-    pub(crate) fn failures(&self) -> Result<Vec<Tally>> {
-        Ok(self.windows()?.into_iter().filter(|tally| tally.of("failed") > 0).collect())
+    /// The batches with failed calls.
+    pub(crate) fn failures(&self) -> Result<Vec<Answers>> {
+        Ok(self.batches()?.into_iter().filter(|answers| answers.of("failed") > 0).collect())
     }
 
-    async fn wait_for_windows(&mut self, number: usize) -> Result<()> {
+    async fn wait_for_batches(&mut self, number: usize) -> Result<()> {
         let log = self.process.log().to_owned();
         let enough = async || (read(&log).ok()?.len() >= number).then_some(());
         wait::until("calls", wait::PATIENCE, enough).await.context(self.process.log_tail())
     }
 
-    fn windows(&self) -> Result<Vec<Tally>> {
+    fn batches(&self) -> Result<Vec<Answers>> {
         read(self.process.log())
     }
 }
 
-/// The windows in a log, which may hold gRPC's own words too, and the beginning of a line.
-fn read(log: &Path) -> Result<Vec<Tally>> {
+/// The batches in a log, without messages of gRPC and incomplete lines.
+fn read(log: &Path) -> Result<Vec<Answers>> {
     let text = std::fs::read_to_string(log)?;
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    let windows = whole.lines().filter(|line| line.starts_with('{'));
-    windows.map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
+    let batches = whole.lines().filter(|line| line.starts_with('{'));
+    batches.map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
 }

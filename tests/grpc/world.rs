@@ -11,10 +11,10 @@ use tidegate_tests::{binaries, ports};
 
 use super::client::Client;
 
-/// The bootstrap that `docs/meshes.md` shows.
+/// The bootstrap in `docs/meshes.md`.
 const BOOTSTRAP: &str = include_str!("../../envoy/grpc-client.json");
 
-/// All of it, running. Dropping it ends the fields in their order.
+/// The running processes. Fields drop in this order.
 pub(crate) struct World {
     pub(crate) client: Client,
     pub(crate) control: ControlPlane,
@@ -23,7 +23,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Starts it, with everything on v1.
+    /// Starts all processes, with v1 as stable.
     pub(crate) async fn start() -> Result<Self> {
         let python = tokio::task::spawn_blocking(python).await??;
         let dir = tempfile::Builder::new().prefix("tidegate-grpc-").tempdir()?;
@@ -51,7 +51,7 @@ services:
         let bootstrap = dir.path().join("grpc.json");
         let documented = "127.0.0.1:18000";
         if !BOOTSTRAP.contains(documented) {
-            bail!("the bootstrap no longer names {documented}");
+            bail!("envoy/grpc-client.json does not contain {documented}");
         }
         std::fs::write(&bootstrap, BOOTSTRAP.replace(documented, &xds.to_string()))?;
         let client = Client::start(&python, &bootstrap, dir.path()).await?;
@@ -59,7 +59,7 @@ services:
     }
 }
 
-/// One version, and its port.
+/// Starts the server of one version. Returns its port.
 async fn server(python: &Path, version: &str, dir: &Path) -> Result<(Process, u16)> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("grpc/server.py");
     let mut command = Command::new(python);

@@ -1,9 +1,10 @@
-//! Sidecars that refuse their configuration, or hang: the release holds, says by which and why, and can always go back.
+//! Sidecars that NACK their configuration or hang: the release is blocked, names the sidecar and the reason, and can be rolled
+//! back.
 
-mod refusal;
-mod silence;
+mod hang;
+mod rejection;
 
 use tokio::sync::Mutex;
 
-/// Worlds share the machine's cores: under plain `cargo test` one at a time. nextest has its own limit.
+/// Worlds share the machine's cores. `cargo test` runs one at a time by this lock, nextest by its test groups.
 static ONE_WORLD: Mutex<()> = Mutex::const_new(());

@@ -1,4 +1,4 @@
-//! A certificate authority, and files as an agent that renews certificates writes them.
+//! A certificate authority, and atomic replacement of certificate files.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Result;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 
-/// An authority.
+/// A certificate authority.
 pub(crate) struct Ca {
     issuer: Issuer<'static, KeyPair>,
     pub(crate) pem: String,
@@ -33,9 +33,9 @@ impl Ca {
         self.sign(dir, name, SanType::URI(id.try_into()?))
     }
 
-    fn sign(&self, dir: &Path, name: &str, whose: SanType) -> Result<()> {
+    fn sign(&self, dir: &Path, name: &str, subject: SanType) -> Result<()> {
         let mut params = CertificateParams::default();
-        params.subject_alt_names.push(whose);
+        params.subject_alt_names.push(subject);
         let key = KeyPair::generate()?;
         let cert = params.signed_by(&key, &self.issuer)?;
         replace(dir, &format!("{name}.key"), &key.serialize_pem())?;
@@ -43,7 +43,7 @@ impl Ca {
     }
 }
 
-/// Writes a file so that nobody sees half of it.
+/// Replaces a file atomically.
 pub(crate) fn replace(dir: &Path, name: &str, text: &str) -> Result<()> {
     let new = dir.join(format!(".{name}.new"));
     fs::write(&new, text)?;

@@ -1,4 +1,4 @@
-//! Real Envoys that reach the control plane by mutual TLS.
+//! Real Envoys with mutual TLS to the control plane.
 
 mod ca;
 mod envoy;

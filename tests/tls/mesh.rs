@@ -1,4 +1,4 @@
-//! A control plane that asks for certificates, a service, and Envoys.
+//! A control plane with mutual TLS, a service, and Envoys.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -17,11 +17,11 @@ use tokio::task::JoinHandle;
 
 use super::ca::{Ca, replace};
 
-/// The fleet, and who may be of it.
+/// The fleet and its identities.
 const FLEET: &str = "demo";
 const IDENTITIES: &str = "spiffe://example.org/ns/shop/*";
 
-/// The parts, in the order in which they are to end.
+/// The components. Fields drop in this order.
 pub(crate) struct Mesh {
     pub(crate) control: ControlPlane,
     pub(crate) ingress: SocketAddr,
@@ -57,14 +57,14 @@ impl Mesh {
         self.dir.path()
     }
 
-    /// An Envoy of the fleet, with the certificate of that name. With `renewed` it takes new files while it runs.
-    pub(crate) async fn envoy(&self, name: &str, mode: XdsMode, renewed: bool) -> Result<Envoy> {
+    /// Starts an Envoy of the fleet with the certificate `NAME.pem`. With `reloads` it reloads the file when it changes.
+    pub(crate) async fn envoy(&self, name: &str, mode: XdsMode, reloads: bool) -> Result<Envoy> {
         let admin = ports::free_address()?;
         let at = |file: String| self.dir().join(file).to_string_lossy().into_owned();
         let (cert, key) = (at(format!("{name}.pem")), at(format!("{name}.key")));
         let (ca, secrets) = (at("ca.pem".to_owned()), at(String::new()));
         let mut more = vec!["--tls-cert", &cert, "--tls-key", &key, "--tls-ca", &ca];
-        if renewed {
+        if reloads {
             more.extend(["--tls-secrets", &secrets]);
         }
         let bootstrap = self.control.bootstrap_with(FLEET, name, admin, mode, &more).await?;
@@ -72,7 +72,7 @@ impl Mesh {
         Envoy::start(&binary, name, &bootstrap, admin, self.dir(), &EnvoyOptions::default())
     }
 
-    /// A number of the server's; zero if it is not there.
+    /// The value of a metric of the server; zero if it does not exist.
     pub(crate) async fn metric(&self, name: &str) -> Result<f64> {
         let url = format!("http://{}/metrics", self.control.api());
         let text = reqwest::get(url).await?.error_for_status()?.text().await?;
@@ -80,7 +80,7 @@ impl Mesh {
         value.map_or(Ok(0.0), |value| Ok(value.parse()?))
     }
 
-    /// Waits until a number of the server's is more than that.
+    /// Waits until a metric of the server exceeds a value.
     pub(crate) async fn until_more(&self, name: &str, than: f64) -> Result<()> {
         let more = async || self.metric(name).await.ok().filter(|value| *value > than).map(drop);
         until(&format!("{name} above {than}"), PATIENCE, more).await
@@ -89,22 +89,22 @@ impl Mesh {
 
 impl Drop for Mesh {
     fn drop(&mut self) {
-        // The logs of a test that failed are what one needs next.
+        // Keeps the logs of a failed test.
         self.dir.disable_cleanup(std::thread::panicking());
     }
 }
 
-/// Requests through an Envoy, one after another, until it is ended.
+/// Sequential requests through an Envoy.
 pub(crate) struct Traffic {
     stop: Arc<AtomicBool>,
-    good: Arc<AtomicU64>,
+    succeeded: Arc<AtomicU64>,
     task: JoinHandle<Result<()>>,
 }
 
 impl Traffic {
     pub(crate) fn start(ingress: SocketAddr) -> Self {
-        let (stop, good) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&good));
+        let (stop, succeeded) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&succeeded));
         let task = tokio::spawn(async move {
             let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
             while !stopped.load(Ordering::Relaxed) {
@@ -115,19 +115,20 @@ impl Traffic {
             }
             Ok(())
         });
-        Self { stop, good, task }
+        Self { stop, succeeded, task }
     }
 
-    /// Waits for more requests that went well.
+    /// Waits for this many more successful requests.
     pub(crate) async fn more(&self, count: u64) -> Result<()> {
-        let enough = self.good.load(Ordering::Relaxed) + count;
+        let enough = self.succeeded.load(Ordering::Relaxed) + count;
         let done = async || {
-            (self.good.load(Ordering::Relaxed) >= enough || self.task.is_finished()).then_some(())
+            (self.succeeded.load(Ordering::Relaxed) >= enough || self.task.is_finished())
+                .then_some(())
         };
         until("more requests", PATIENCE, done).await
     }
 
-    /// Ends it.
+    /// Stops the requests.
     ///
     /// # Errors
     /// If any request failed.

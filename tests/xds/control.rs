@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tidegate::auth::access::Access;
 use tidegate::clock::Clock;
-use tidegate::counters::Counters;
-use tidegate::door::access::Access;
 use tidegate::xds::fleet::AckTracker;
+use tidegate::xds::metrics::XdsMetrics;
 use tidegate::xds::publisher::Publisher;
-use tidegate::xds::serve::{XdsServer, transport};
+use tidegate::xds::serve::{XdsServer, grpc_server};
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::names::Services;
 use tidegate_delivery::units::Timestamp;
@@ -63,13 +63,13 @@ impl Control {
         let server = XdsServer::new(
             publisher.subscribe(),
             Arc::clone(&ack_tracker),
-            Arc::new(Counters::default()),
-            Arc::new(Access::for_anybody(Arc::default())),
+            XdsMetrics::default(),
+            Arc::new(Access::unrestricted(Arc::default())),
         );
         let runtime = Runtime::new().unwrap();
         runtime.spawn(async move {
             let incoming = tokio::net::TcpListener::from_std(listener).unwrap();
-            let routes = transport().add_routes(server.routes());
+            let routes = grpc_server().add_routes(server.routes());
             routes.serve_with_incoming(TcpListenerStream::new(incoming)).await
         });
         Self { address, ack_tracker, mesh, publisher, runtime: Some(runtime) }

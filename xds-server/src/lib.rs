@@ -5,14 +5,15 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod controller;
-pub mod counters;
-pub mod door;
 pub mod effects;
 pub mod flags;
 pub mod journal;
+pub mod rejections;
 pub mod reload;
 pub mod telemetry;
+pub mod transport;
 pub mod xds;

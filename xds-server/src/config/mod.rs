@@ -29,8 +29,8 @@ pub use preview_key::load_or_create as preview_key;
 pub use problem::{Fault, LoadError, Problem};
 pub use units::endpoint;
 
-use crate::door::access::Fleets as Identities;
-use crate::door::tls::files::TlsFiles;
+use crate::auth::access::FleetIdentities;
+use crate::transport::tls::TlsFiles;
 use tidegate_delivery::model::catalogue::ServiceSpec;
 use tidegate_delivery::model::freeze::FreezeWindow;
 use tidegate_delivery::model::hook::SecretRef;
@@ -117,7 +117,7 @@ pub struct Config {
     /// The fleets and what goes into their resources.
     pub mesh: Mesh,
     /// The SPIFFE identities that each fleet admits; empty with [`Security::Plaintext`].
-    pub identities: Identities,
+    pub identities: FleetIdentities,
     /// The services, defaults filled in.
     pub services: Vec<ServiceSpec>,
     /// The times in which nothing goes forward.

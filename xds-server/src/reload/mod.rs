@@ -21,10 +21,10 @@ use tracing::info;
 
 pub use self::error::ReloadError;
 pub use self::file::{FileStatus, Follower, PERIOD, Trouble};
+use crate::auth::access::Access;
 use crate::clock::Clock;
 use crate::config::{self, Config, Receiver};
 use crate::controller::{Configuration, Handle, Origin};
-use crate::door::access::Access;
 use crate::effects::smoke::Previews;
 use tidegate_delivery::model::command::{CommandContext, Outcome};
 use tidegate_delivery::model::configuration::{Source, Version};
@@ -44,7 +44,7 @@ pub struct Outlets {
 
 impl Outlets {
     fn take(&self, config: &Config) {
-        self.access.admit_by(config.identities.clone());
+        self.access.set_identities(config.identities.clone());
         self.previews.send_replace(Previews::of_mesh(&config.mesh));
         let receivers = &config.notifications;
         self.receivers.send_if_modified(|known| {

@@ -10,9 +10,9 @@ use tonic::{Request, Response, Status};
 
 use super::Telemetry;
 use super::intake::Report;
+use crate::auth::access::Access;
+use crate::auth::peer::Peer;
 use crate::clock::Clock;
-use crate::door::access::Access;
-use crate::door::peer::Peer;
 
 /// A fleet's filter configuration, for sidecars that do not get it by xDS.
 pub trait FilterConfigs: Send + Sync + 'static {
@@ -116,7 +116,7 @@ mod tests {
     }
 
     fn anybody() -> Arc<Access> {
-        Arc::new(Access::for_anybody(Arc::default()))
+        Arc::new(Access::unrestricted(Arc::default()))
     }
 
     /// The configuration that comes with the answer to a first report.

@@ -1,4 +1,4 @@
-//! The running parts, as the API sees them.
+//! The running components behind the API.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,15 +9,15 @@ use prometheus_client::registry::Registry;
 use tidegate::api::backend::Backend;
 use tidegate::clock::Clock;
 use tidegate::controller::{CommandError, Handle, Origin, View};
-use tidegate::counters::Counters;
-use tidegate::door::Door;
-use tidegate::door::tls::reload::TlsStats;
 use tidegate::effects::notify::stats::Stats;
 use tidegate::journal::{Record, Scrub};
 use tidegate::reload::{FileStatus, ReloadError, Reloader};
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::counts::Counts;
+use tidegate::transport::Acceptor;
+use tidegate::transport::tls::TlsMetrics;
 use tidegate::xds::fleet::{AckTracker, Inspection, NodeStatus};
+use tidegate::xds::metrics::XdsMetrics;
 use tidegate_delivery::model::command::{Command, Outcome};
 use tidegate_delivery::model::configuration::Source;
 use tidegate_delivery::names::{FleetName, ServiceName, VersionName};
@@ -26,17 +26,17 @@ use tokio::sync::watch;
 
 use super::metrics;
 
-/// The parts that the API asks.
+/// The components that the API reads.
 pub(super) struct Live {
     pub(super) controller: Handle,
     pub(super) reloader: Arc<Reloader>,
     pub(super) file: watch::Receiver<FileStatus>,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) ack_tracker: Arc<AckTracker>,
-    pub(super) counters: Arc<Counters>,
-    pub(super) door: Arc<Door>,
-    /// `None`: the door speaks plaintext.
-    pub(super) tls: Option<Arc<TlsStats>>,
+    pub(super) xds_metrics: XdsMetrics,
+    pub(super) acceptor: Arc<Acceptor>,
+    /// `None`: plaintext.
+    pub(super) tls_metrics: Option<TlsMetrics>,
     pub(super) told: Arc<Stats>,
     pub(super) clock: Clock,
     pub(super) scrub: Scrub,
@@ -92,14 +92,14 @@ impl Backend for Live {
     }
 
     fn register(&self, registry: &mut Registry) {
+        self.xds_metrics.register(registry);
+        self.acceptor.register(registry);
+        if let Some(tls) = &self.tls_metrics {
+            tls.register(registry);
+        }
         metrics::of_configuration(&self.file.borrow(), registry);
         metrics::of_reports(&self.telemetry, registry);
-        metrics::of_xds(&self.counters, registry);
         metrics::of_journal(self.scrub.damage().is_some(), self.clock.skew(), registry);
-        metrics::of_the_door(&self.door, registry);
-        if let Some(tls) = &self.tls {
-            metrics::of_tls(tls, registry);
-        }
         metrics::of_notifications(&self.told, self.controller.view().borrow().seq, registry);
         metrics::of_convergence(self.ack_tracker.newest_times(), registry);
     }

@@ -1,8 +1,7 @@
-//! Puts the parts together: which channel leads where, what is started in which order, and how it
-//! all ends. Nothing is decided here.
+//! Constructs and connects all components, starts them in order, and stops them. Contains no decisions.
 //!
 //! ```text
-//! reports ─► telemetry ─(wake)─► controller ─► publisher ─(watch)─► xDS streams ─► ledger ─(wake)─► controller
+//! reports ─► telemetry ─(wake)─► controller ─► publisher ─(watch)─► xDS streams ─► ACK tracker ─(wake)─► controller
 //!                                 ▲      └─(view)─► API, effects
 //!                                 └── commands ────┘
 //! ```
@@ -16,26 +15,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate::api;
+use tidegate::auth::access::Access;
 use tidegate::clock::Clock;
 use tidegate::config::{self, Config, Receiver, Security};
 use tidegate::controller::{self, Parts, StartError};
-use tidegate::counters::Counters;
-use tidegate::door::access::Access;
-use tidegate::door::refusals::Refusals;
-use tidegate::door::tls::files::TlsError;
-use tidegate::door::tls::reload::{self as renewal, Certificates};
-use tidegate::door::{Door, Limits};
 use tidegate::effects::notify::Notifier;
 use tidegate::effects::notify::stats::Stats;
 use tidegate::effects::{self, Outbound, Pace, dns, health, hooks, notify, smoke};
 use tidegate::journal::{JournalError, Scrub, Sqlite};
+use tidegate::rejections::Rejections;
 use tidegate::reload::{self, Follower, Outlets, Reloader};
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::grpc::Reports;
+use tidegate::transport::tls::{CertificateReloader, RELOAD_INTERVAL, TlsError};
+use tidegate::transport::{Acceptor, Limits};
 use tidegate::xds::debug;
 use tidegate::xds::fleet::AckTracker;
+use tidegate::xds::metrics::XdsMetrics;
 use tidegate::xds::publisher::Publisher;
-use tidegate::xds::serve::{XdsServer, transport};
+use tidegate::xds::serve::{XdsServer, grpc_server};
 use tidegate_delivery::model::configuration::{Source, Version};
 use tidegate_delivery::model::state::State;
 use tidegate_proto::report::v1::report_service_server::ReportServiceServer;
@@ -47,58 +45,60 @@ use tracing::{error, warn};
 use live::Live;
 use sidecars::{Published, XdsSidecars};
 
-/// How long sidecars' requests under way may take to end when the server stops.
-const GRACE: Duration = Duration::from_secs(5);
-/// Between two looks at who acknowledged.
-const BREATH: Duration = Duration::from_millis(10);
+/// Longest time for open streams and requests of the xDS port to end when the server stops.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Shortest time between two wake-ups of the controller by ACKs.
+const ACK_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Why the control plane does not run.
+/// The control plane cannot start, or has failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServeError {
     /// The journal cannot be opened.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The controller cannot begin.
+    /// The controller cannot start.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// No thread to verify the journal's past in.
-    #[error("cannot verify the journal: {0}")]
+    /// The thread that verifies the journal cannot start.
+    #[error("cannot start the verification of the journal: {0}")]
     Scrub(#[source] std::io::Error),
-    /// xDS ended by itself.
-    #[error("xDS cannot be served: {0}")]
+    /// The gRPC server has failed.
+    #[error("the xDS server failed: {0}")]
     Xds(#[from] tonic::transport::Error),
-    /// Smoke tests could not open the preview listeners.
-    #[error("the key of the preview listeners: {0}")]
+    /// The key of the preview listeners cannot be read or created.
+    #[error("cannot read or create the key of the preview listeners in `data_dir`: {0}")]
     PreviewKey(#[source] std::io::Error),
-    /// What the port tells of itself cannot be put together.
-    #[error("gRPC reflection cannot be served: {0}")]
+    /// The descriptors for gRPC reflection are invalid.
+    #[error("cannot serve gRPC reflection: {0}")]
     Reflection(#[from] debug::ReflectionError),
     /// The certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// Nobody looks for new certificates any more.
-    #[error("certificates cannot be read again: {0}")]
+    /// The task that reloads the certificates has failed.
+    #[error("the reload of certificates failed: {0}")]
     Reload(#[from] tokio::task::JoinError),
-    /// Smoke tests cannot be sent.
-    #[error("no HTTP client for smoke tests and health: {0}")]
+    /// The HTTP client for smoke tests and health checks cannot be created.
+    #[error("cannot create the HTTP client for smoke tests and health checks: {0}")]
     Smoke(#[from] reqwest::Error),
     /// Hooks and notifications cannot be sent.
     #[error(transparent)]
     Outbound(#[from] effects::TlsError),
-    /// The one writer is gone, and nothing can be decided any more.
-    #[error("the controller ended by itself; start again, the journal has all that was decided")]
+    /// The controller has stopped.
+    #[error(
+        "the controller stopped unexpectedly: restart the server; the journal contains all decisions"
+    )]
     Controller,
 }
 
-/// The configuration file, to be followed.
+/// The configuration file.
 pub(crate) struct File {
-    /// Where it is.
+    /// Its path.
     pub(crate) path: PathBuf,
-    /// Notified when it is to be taken at once.
+    /// Notified when it must be read again at once.
     pub(crate) reread: Arc<Notify>,
 }
 
-/// The ports, bound before anything else is started.
+/// The bound ports.
 pub(crate) struct Listeners {
     /// xDS and reports.
     pub(crate) xds: TcpListener,
@@ -106,20 +106,20 @@ pub(crate) struct Listeners {
     pub(crate) api: TcpListener,
 }
 
-/// Runs the control plane until `stop` turns true, or a part of it fails.
+/// Runs the control plane until `stop` turns true or a component fails.
 pub(crate) async fn run(
     mut config: Config,
     file: File,
     listeners: Listeners,
     stop: watch::Receiver<bool>,
 ) -> Result<(), ServeError> {
-    let entrance = Entrance::new(&config)?;
+    let port = XdsPort::new(&config)?;
     let clock = Clock::system();
     let wake = Arc::new(Notify::new());
     let telemetry = Arc::new(Telemetry::new(Arc::clone(&wake)));
     let ack_tracker = AckTracker::new(clock.clone());
-    let counters = Arc::new(Counters::default());
-    // Nobody is served before the controller has published what the journal says.
+    let xds_metrics = XdsMetrics::default();
+    // The ports are served after the controller has published the state of the journal.
     if config.mesh.has_previews() {
         config.mesh.preview_key =
             config::preview_key(&config.data_dir).map_err(ServeError::PreviewKey)?;
@@ -155,17 +155,13 @@ pub(crate) async fn run(
         wake: Arc::clone(&wake),
     })?;
     let published = Published(snapshots.clone());
-    let reports = Reports::new(
-        Arc::clone(&telemetry),
-        published,
-        Arc::clone(&entrance.access),
-        clock.clone(),
-    );
+    let reports =
+        Reports::new(Arc::clone(&telemetry), published, Arc::clone(&port.access), clock.clone());
     let xds = XdsServer::new(
         snapshots.clone(),
         Arc::clone(&ack_tracker),
-        Arc::clone(&counters),
-        Arc::clone(&entrance.access),
+        xds_metrics.clone(),
+        Arc::clone(&port.access),
     );
     let routes = xds.routes().add_service(ReportServiceServer::new(reports));
     let routes = debug::add_to(routes, snapshots, xds.draining(), Arc::clone(&ack_tracker))?;
@@ -179,7 +175,7 @@ pub(crate) async fn run(
         stats: Arc::clone(&told),
     };
     let effects = effects(notifier, told_whom);
-    let outlets = Outlets { access: Arc::clone(&entrance.access), previews, receivers };
+    let outlets = Outlets { access: Arc::clone(&port.access), previews, receivers };
     let base = file.path.parent().map(Path::to_owned).unwrap_or_default();
     let hash = config.hash.clone();
     let reloader = Reloader::new(controller.clone(), clock.clone(), base, config, outlets);
@@ -191,19 +187,19 @@ pub(crate) async fn run(
         file: follower.status(),
         telemetry,
         ack_tracker: Arc::clone(&ack_tracker),
-        counters,
-        door: Arc::clone(&entrance.door),
-        tls: entrance.certificates.as_ref().map(Certificates::stats),
+        xds_metrics,
+        acceptor: Arc::clone(&port.acceptor),
+        tls_metrics: port.certificates.as_ref().map(CertificateReloader::metrics),
         told,
         clock,
     };
     let ended = tokio::select! {
-        ended = serve(&xds, routes, live, &entrance.door, listeners, stop) => ended,
+        ended = serve(&xds, routes, live, &port.acceptor, listeners, stop) => ended,
         ended = smoke::run(controller.clone(), ways, smoke::Patience::default()) => match ended {
             Ok(()) => Err(ServeError::Controller),
             Err(error) => Err(error.into()),
         },
-        ended = follow(entrance.certificates) => Err(ended.into()),
+        ended = reload_certificates(port.certificates) => Err(ended.into()),
         ended = health::run(controller.clone(), health::Interval::default()) => match ended {
             Ok(()) => Err(ServeError::Controller),
             Err(error) => Err(error.into()),
@@ -212,74 +208,76 @@ pub(crate) async fn run(
         () = effects => Err(ServeError::Controller),
         () = wake_on_change(&ack_tracker, &wake) => Err(ServeError::Controller),
     };
-    // Last: whoever was told that something is done must find it in the journal.
+    // Last: the journal must contain every command that a client saw succeed.
     controller.stop().await;
     ended
 }
 
-/// How sidecars come in.
-struct Entrance {
-    door: Arc<Door>,
+/// Listener and access rules of the xDS port.
+struct XdsPort {
+    acceptor: Arc<Acceptor>,
     access: Arc<Access>,
     /// `None`: plaintext.
-    certificates: Option<Certificates>,
+    certificates: Option<CertificateReloader>,
 }
 
-impl Entrance {
+impl XdsPort {
     fn new(config: &Config) -> Result<Self, TlsError> {
-        let refusals = Arc::new(Refusals::default());
+        let rejections = Arc::new(Rejections::default());
         let (certificates, access) = match &config.listen.security {
-            Security::Plaintext => (None, Access::for_anybody(Arc::clone(&refusals))),
+            Security::Plaintext => (None, Access::unrestricted(Arc::clone(&rejections))),
             Security::MutualTls(files) => {
-                let certificates = Certificates::load(files.clone())?;
-                let access = Access::by_identity(config.identities.clone(), Arc::clone(&refusals));
+                let certificates = CertificateReloader::load(files.clone())?;
+                let access =
+                    Access::by_identity(config.identities.clone(), Arc::clone(&rejections));
                 (Some(certificates), access)
             }
         };
         if certificates.is_none() && !config.listen.xds.ip().is_loopback() {
             warn!(
                 address = %config.listen.xds,
-                "plaintext, as `insecure_plaintext` asks: whoever reaches this port can be any sidecar"
+                "the xDS port is plaintext because of `insecure_plaintext`: any client that reaches it can act as any sidecar"
             );
         }
-        let newest = certificates.as_ref().map(Certificates::newest);
-        let door = Door::new(newest, Limits::default(), refusals);
-        Ok(Self { door, access: Arc::new(access), certificates })
+        let tls = certificates.as_ref().map(CertificateReloader::subscribe);
+        let acceptor = Acceptor::new(tls, Limits::default(), rejections);
+        Ok(Self { acceptor, access: Arc::new(access), certificates })
     }
 }
 
-/// Keeps the certificates new. Returns only if that fails.
-async fn follow(certificates: Option<Certificates>) -> tokio::task::JoinError {
+/// Reloads the certificates. Returns only if the task fails.
+async fn reload_certificates(certificates: Option<CertificateReloader>) -> tokio::task::JoinError {
     match certificates {
-        Some(certificates) => certificates.follow(renewal::PERIOD).await,
+        Some(certificates) => certificates.run(RELOAD_INTERVAL).await,
         None => std::future::pending().await,
     }
 }
 
-/// Serves both ports until `stop` turns true, then lets what is under way end.
+/// Serves both ports until `stop` turns true, then waits a limited time for open streams and requests.
 async fn serve(
     xds: &XdsServer,
     routes: Routes,
     live: Live,
-    door: &Arc<Door>,
+    acceptor: &Arc<Acceptor>,
     listeners: Listeners,
     stop: watch::Receiver<bool>,
 ) -> Result<(), ServeError> {
     let router = api::router(Arc::new(live), stop.clone());
     let rest = api::serve::serve(listeners.api, router, stop.clone());
-    let incoming = door.open(listeners.xds);
+    let incoming = acceptor.incoming(listeners.xds);
     let (mut stopped, mut overdue) = (stop.clone(), stop);
-    let grpc = transport().add_routes(routes).serve_with_incoming_shutdown(incoming, async move {
-        // An error is a sender that is gone: nobody will say more.
-        stopped.wait_for(|stop| *stop).await.ok();
-        xds.drain().await;
-    });
+    let grpc =
+        grpc_server().add_routes(routes).serve_with_incoming_shutdown(incoming, async move {
+            // A dropped sender also stops the server.
+            stopped.wait_for(|stop| *stop).await.ok();
+            xds.drain().await;
+        });
     let grpc = async {
         tokio::select! {
             ended = grpc => ended,
             () = async {
                 overdue.wait_for(|stop| *stop).await.ok();
-                tokio::time::sleep(GRACE).await;
+                tokio::time::sleep(SHUTDOWN_TIMEOUT).await;
             } => Ok(()),
         }
     };
@@ -297,12 +295,12 @@ async fn effects(notifier: Notifier, receivers: watch::Receiver<Vec<Receiver>>) 
     );
 }
 
-/// The controller looks again when a sidecar came, went, or acknowledged something: at once for the first of them,
-/// and then after a breath, because one push to a fleet is acknowledged by thousands.
+/// Wakes the controller when a sidecar connects, disconnects, ACKs or NACKs: at once for the first change, then at most once
+/// per interval, because thousands of sidecars ACK one push.
 async fn wake_on_change(ack_tracker: &AckTracker, wake: &Notify) {
     let mut changes = ack_tracker.changes();
     while changes.changed().await.is_ok() {
         wake.notify_one();
-        tokio::time::sleep(BREATH).await;
+        tokio::time::sleep(ACK_POLL_INTERVAL).await;
     }
 }

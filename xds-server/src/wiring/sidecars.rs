@@ -1,4 +1,4 @@
-//! The sidecars, as the controller sees them: where decisions go, and where evidence comes from.
+//! The interface of the controller to the sidecars: publication and convergence.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use tidegate_xds::mesh::Mesh;
 use tidegate_xds::resources::SnapshotSet;
 use tokio::sync::watch;
 
-/// Publishes by xDS, and knows from the ledger who has what.
+/// Publishes by xDS, and reads convergence from the ACK tracker.
 pub(super) struct XdsSidecars {
     pub(super) publisher: Publisher,
     pub(super) ack_tracker: Arc<AckTracker>,
@@ -23,9 +23,9 @@ pub(super) struct XdsSidecars {
 
 impl Sidecars for XdsSidecars {
     fn publish(&mut self, mesh: &Mesh, state: &State) -> u64 {
-        // First: the reports that follow from a publication must be expected.
+        // Before the publication: reports about its versions may follow at once.
         self.telemetry.follow(state);
-        // Before: a sidecar may have it before this returns.
+        // Before the publication: a sidecar may ACK it before this function returns.
         let last = self.publisher.subscribe().borrow().serial();
         self.ack_tracker.publishing(last.saturating_add(1));
         self.publisher.publish(mesh, state)
@@ -36,7 +36,7 @@ impl Sidecars for XdsSidecars {
     }
 }
 
-/// What was published last, for sidecars that ask for it with their reports.
+/// The last publication, for sidecars that request their configuration with reports.
 pub(super) struct Published(pub(super) watch::Receiver<Arc<SnapshotSet>>);
 
 impl FilterConfigs for Published {

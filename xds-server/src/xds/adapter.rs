@@ -1,8 +1,8 @@
-//! Serves raw resources that a conformance harness sets by five RPCs, through the same protocol and
-//! the same streams as everything else. A node of the harness is a fleet here.
+//! Serves raw resources that a conformance harness sets by RPC, through the same protocol and streams as other resources. A
+//! node of the harness is a fleet here.
 //!
-//! Our versions are hashes of content, so a version that the harness names is made a part of the
-//! content: another version is another content, and the same version is the same.
+//! Resource versions are hashes of content. The version that the harness sets becomes part of the content, so that a
+//! different version has different content.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,13 +22,13 @@ use tidegate_delivery::names::FleetName;
 use tidegate_xds::kind::Kind;
 use tidegate_xds::resources::{FleetSnapshot, Resource, SnapshotSet};
 
-/// What any resource begins with, and where the harness's version is put.
+/// The name field of any resource, and an additional field for the version of the harness.
 #[derive(Clone, PartialEq, Eq, Message)]
-pub struct Stamped {
-    /// The resource's own name: the first field of every type that is served.
+pub struct Versioned {
+    /// The name: the first field of every served type.
     #[prost(string, tag = "1")]
     pub name: String,
-    /// The version, as the harness calls it.
+    /// The version that the harness set.
     #[prost(string, tag = "50000")]
     pub version: String,
 }
@@ -36,7 +36,7 @@ pub struct Stamped {
 /// The resources of one node.
 type Resources = BTreeMap<(Kind, String), Arc<Resource>>;
 
-/// The harness's side of the server.
+/// The resources that the harness set.
 #[derive(Debug)]
 pub struct RawResources {
     nodes: Mutex<BTreeMap<FleetName, Resources>>,
@@ -44,7 +44,7 @@ pub struct RawResources {
 }
 
 impl RawResources {
-    /// Serves nothing to these nodes, until it is told what. Others are not known.
+    /// No resources for these nodes. Other nodes do not exist.
     #[must_use]
     pub fn new(nodes: impl IntoIterator<Item = FleetName>) -> Self {
         let nodes = nodes.into_iter().map(|node| (node, Resources::new()));
@@ -56,7 +56,7 @@ impl RawResources {
         raw
     }
 
-    /// What is served, now and whenever it changes.
+    /// The newest snapshots, now and whenever they change.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Arc<SnapshotSet>> {
         self.sender.subscribe()
@@ -73,7 +73,7 @@ impl RawResources {
         self.sender.send_replace(Arc::new(SnapshotSet::new(serial, snapshots)));
     }
 
-    /// Changes what one node is served.
+    /// Changes the resources of one node, and publishes.
     fn change(
         &self,
         node: &str,
@@ -87,21 +87,25 @@ impl RawResources {
         Ok(())
     }
 
-    /// Makes a resource, or another content of one that is there.
-    fn put(&self, request: ResourceRequest, there: bool) -> Result<(), Status> {
+    /// Creates a resource, or changes the content of an existing one.
+    fn put(&self, request: ResourceRequest, must_exist: bool) -> Result<(), Status> {
         let kind = kind(&request.type_url)?;
         self.change(&request.node, |resources| {
             let name = request.resource_name;
             let key = (kind, name.clone());
-            let value = match (resources.get(&key), there) {
+            let value = match (resources.get(&key), must_exist) {
                 (Some(resource), true) => resource.value().to_vec(),
                 (None, false) => {
-                    Stamped { name: name.clone(), ..Stamped::default() }.encode_to_vec()
+                    Versioned { name: name.clone(), ..Versioned::default() }.encode_to_vec()
                 }
-                (Some(_), false) => return Err(refuse(format!("there is a {kind} `{name}`"))),
-                (None, true) => return Err(refuse(format!("there is no {kind} `{name}`"))),
+                (Some(_), false) => {
+                    return Err(failed_precondition(format!("{kind} `{name}` exists")));
+                }
+                (None, true) => {
+                    return Err(failed_precondition(format!("there is no {kind} `{name}`")));
+                }
             };
-            let value = stamped(value, &request.version);
+            let value = with_version(value, &request.version);
             resources.insert(key, Arc::new(Resource::raw(kind, &name, value)));
             Ok(())
         })
@@ -113,15 +117,15 @@ fn kind(type_url: &str) -> Result<Kind, Status> {
         .ok_or_else(|| Status::invalid_argument(format!("no type `{type_url}`")))
 }
 
-fn refuse(why: String) -> Status {
-    Status::failed_precondition(why)
+fn failed_precondition(message: String) -> Status {
+    Status::failed_precondition(message)
 }
 
-/// The bytes with a stamp behind them: joined messages are one message.
-fn stamped(value: Vec<u8>, version: &str) -> Bytes {
-    let stamp = Stamped { name: String::new(), version: version.to_owned() };
+/// The bytes followed by the version: concatenated Protobuf messages are merged.
+fn with_version(value: Vec<u8>, version: &str) -> Bytes {
+    let suffix = Versioned { name: String::new(), version: version.to_owned() };
     let mut value = value;
-    value.extend(stamp.encode_to_vec());
+    value.extend(suffix.encode_to_vec());
     value.into()
 }
 
@@ -135,10 +139,10 @@ impl Adapter for RawResources {
         let mut state = Resources::new();
         for any in resources {
             let kind = kind(&any.type_url)?;
-            let name = Stamped::decode(&*any.value)
+            let name = Versioned::decode(&*any.value)
                 .map_err(|error| Status::invalid_argument(format!("a {kind}: {error}")))?
                 .name;
-            let resource = Resource::raw(kind, &name, stamped(any.value, &version));
+            let resource = Resource::raw(kind, &name, with_version(any.value, &version));
             state.insert((kind, name), Arc::new(resource));
         }
         self.change(&node, |resources| {
@@ -183,7 +187,7 @@ impl Adapter for RawResources {
         let kind = kind(&request.type_url)?;
         self.change(&request.node, |resources| {
             let name = request.resource_name;
-            let missing = || refuse(format!("there is no {kind} `{name}`"));
+            let missing = || failed_precondition(format!("there is no {kind} `{name}`"));
             let gone = resources.remove(&(kind, name.clone()));
             gone.map(drop).ok_or_else(missing)
         })?;

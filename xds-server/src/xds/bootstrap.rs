@@ -1,4 +1,4 @@
-//! The bootstrap of a stock Envoy that takes all else from Tidegate.
+//! The bootstrap of a stock Envoy that receives its other configuration from Tidegate.
 
 use std::net::SocketAddr;
 
@@ -10,8 +10,7 @@ use tidegate_delivery::names::FleetName;
 use tidegate_xds::kind::Mode;
 use tidegate_xds::resources::CONTROL_PLANE_CLUSTER;
 
-/// A bootstrap in JSON, which is YAML too. `xds` may be a host name; without `tls` it speaks
-/// plaintext.
+/// A bootstrap in JSON, which is also YAML. Without `tls` the connection to `xds` is plaintext.
 #[must_use]
 pub fn bootstrap(
     fleet: &FleetName,
@@ -36,8 +35,8 @@ pub fn bootstrap(
                 "grpc_services": [{
                     "envoy_grpc": {
                         "cluster_name": CONTROL_PLANE_CLUSTER,
-                        // How fast a sidecar comes back after the control plane was away. Envoy's
-                        // own limit is 30 s, too long to wait for a rollback.
+                        // Reconnection after an outage of the control plane. Envoy's default maximum of 30 s would
+                        // delay a rollback.
                         "retry_policy": {
                             "retry_back_off": {"base_interval": "0.25s", "max_interval": "5s"}
                         }
@@ -56,17 +55,17 @@ pub fn bootstrap(
 fn control_plane(xds: &Endpoint, tls: Option<&UpstreamTls>) -> Value {
     let mut cluster = json!({
         "name": CONTROL_PLANE_CLUSTER,
-        // Takes addresses and names alike.
+        // Accepts addresses and names.
         "type": "STRICT_DNS",
         "dns_lookup_family": "V4_PREFERRED",
-        // With TLS it holds the handshake, which waits for its turn when a whole fleet comes back.
+        // Includes the TLS handshake, which waits for a slot when a whole fleet reconnects.
         "connect_timeout": "5s",
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
                 "explicit_http_config": {
                     "http2_protocol_options": {
-                        // Finds a control plane that vanished without closing.
+                        // Detects a control plane that disappeared without closing the connection.
                         "connection_keepalive": {"interval": "10s", "timeout": "5s"}
                     }
                 }
@@ -106,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn says_who_it_is_and_where_to_ask() {
+    fn contains_the_node_and_the_control_plane() {
         let bootstrap = parse("sidecar-1", "tidegate.internal", Mode::Delta);
         assert_eq!(bootstrap["node"], json!({"id": "sidecar-1", "cluster": "demo"}));
         let ads = &bootstrap["dynamic_resources"]["ads_config"];
@@ -119,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_cannot_break_out_of_its_string() {
+    fn a_node_id_is_escaped() {
         let id = "a\", \"cluster\": \"other\nnode: {";
         assert_eq!(parse(id, "::1", Mode::Sotw)["node"]["id"], id);
     }

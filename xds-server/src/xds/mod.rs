@@ -1,14 +1,15 @@
-//! xDS: how what was decided reaches the sidecars, and how it is known that it did.
+//! xDS: distribution of configuration to the sidecars, and tracking of their ACKs.
 //!
-//! [`tidegate_xds::resources`] turns the state into encoded resources, [`tidegate_xds::protocol`] decides what one client is
-//! sent next, [`serve`] carries both over gRPC, and [`fleet`] remembers who acknowledged what.
-//! Data goes one way: state → [`publisher::Publisher`] → `watch` → one task a stream → Envoy.
+//! [`tidegate_xds::resources`] encodes the state as resources, [`tidegate_xds::protocol`] selects the responses of one
+//! client, [`serve`] carries them over gRPC, and [`fleet`] tracks ACKs and NACKs. Data flows one way: state →
+//! [`publisher::Publisher`] → `watch` → the task of each stream → Envoy.
 
 #[cfg(feature = "test-adapter")]
 pub mod adapter;
 pub mod bootstrap;
 pub mod debug;
 pub mod fleet;
+pub mod metrics;
 pub mod publisher;
 pub mod serve;
 pub mod upstream_tls;

@@ -1,4 +1,4 @@
-//! Hands the snapshots of every published state to the streams.
+//! Publication of snapshots to the streams.
 
 use std::sync::Arc;
 

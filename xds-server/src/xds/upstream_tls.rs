@@ -1,39 +1,38 @@
-//! How an Envoy reaches the control plane by mutual TLS.
+//! The TLS configuration of an Envoy that connects to the control plane.
 //!
-//! Envoy reads files that stand in its bootstrap once. Files that stand in a *secret* of its own it
-//! reads again when they change, so that its certificate can be renewed while it runs; such a secret
-//! must be a file itself.
+//! Envoy reads certificate files in its bootstrap once. Files referenced by an SDS secret are reloaded when they change, so
+//! that a certificate can be renewed while Envoy runs. Such a secret is a file of its own.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-/// What Envoy calls its own certificate, and the file of it.
+/// Name of the secret with the client certificate, and of its file.
 const CERTIFICATE: &str = "tidegate_certificate";
-/// What Envoy calls the CA of the control plane, and the file of it.
+/// Name of the secret with the CA of the control plane, and of its file.
 const CA: &str = "tidegate_ca";
 
-/// Where Envoy's types of TLS are.
+/// Type URL prefix of Envoy's TLS messages.
 const TYPES: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3";
 
-/// An Envoy's side of mutual TLS. The paths are on Envoy's disk, in PEM.
+/// The client side of mutual TLS. Paths are PEM files on Envoy's host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamTls {
-    /// Its certificate, an X509-SVID, and those between it and its CA.
+    /// The client certificate, an X509-SVID, followed by its intermediate certificates.
     pub cert: PathBuf,
     /// The certificate's private key.
     pub key: PathBuf,
     /// The CA of the control plane's certificate.
     pub ca: PathBuf,
-    /// What the control plane's certificate must be of: a DNS name, an IP address or a SPIFFE id.
+    /// The subject alternative name of the control plane's certificate: a DNS name, an IP address or a SPIFFE ID.
     pub server_name: String,
-    /// Where the secrets' files are, if Envoy is to take renewed certificates while it runs.
+    /// The directory of the secret files. With it, Envoy reloads renewed certificates.
     pub secrets: Option<PathBuf>,
 }
 
 impl UpstreamTls {
-    /// The transport socket of the cluster that leads to the control plane.
+    /// The transport socket of the control plane cluster.
     pub(super) fn transport_socket(&self) -> Value {
         let name = &self.server_name;
         let (kind, sni) = if name.starts_with("spiffe://") {
@@ -75,7 +74,7 @@ impl UpstreamTls {
         })
     }
 
-    /// The files of the secrets, each with its path.
+    /// The path and content of each secret file; none without a directory.
     #[must_use]
     pub fn secret_files(&self) -> Vec<(PathBuf, String)> {
         let Some(dir) = &self.secrets else {
@@ -112,7 +111,7 @@ fn secret_file(dir: &Path, name: &str) -> PathBuf {
     dir.join(format!("{name}.json"))
 }
 
-/// Where a file is; `.` if its path does not say.
+/// The directory of a file; `.` if the path has none.
 fn directory(file: &Path) -> &Path {
     match file.parent() {
         Some(parent) if parent != Path::new("") => parent,
@@ -135,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn the_server_is_checked_by_what_it_is_called() {
+    fn the_server_name_selects_the_type_of_its_san() {
         for (name, kind, sni) in [
             ("tidegate.internal", "DNS", json!("tidegate.internal")),
             ("10.0.0.1", "IP_ADDRESS", Value::Null),
@@ -153,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_in_the_files_that_the_socket_names() {
+    fn secret_files_match_the_paths_of_the_transport_socket() {
         let tls = tls("tidegate.internal", Some("/etc/envoy"));
         let socket = tls.transport_socket().to_string();
         let files = tls.secret_files();

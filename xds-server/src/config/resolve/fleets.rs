@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use super::once::Once;
 use super::{name, text};
+use crate::auth::pattern::{IdentityPattern, PatternError};
 use crate::config::place::At;
 use crate::config::problem::{Fault, Problems};
 use crate::config::suggest::suggest;
-use crate::config::{Identities, raw, units};
-use crate::door::pattern::{BadPattern, IdentityPattern};
+use crate::config::{FleetIdentities, raw, units};
 use tidegate_delivery::names::{FleetName, ServiceName, Services};
 use tidegate_xds::mesh::{Fleet, Listener, Purpose};
 
@@ -19,7 +19,7 @@ pub(super) fn resolve(
     services: &At<Vec<raw::Service>>,
     certified: bool,
     problems: &mut Problems,
-) -> (Vec<Fleet>, Identities) {
+) -> (Vec<Fleet>, FleetIdentities) {
     if written.get().is_empty() {
         problems.add(
             written.place(),
@@ -30,7 +30,7 @@ pub(super) fn resolve(
     let known: Vec<&str> = services.get().iter().map(|s| s.name.get().as_str()).collect();
     let mut names = Once::default();
     let mut fleets = Vec::new();
-    let mut admitted = Identities::new();
+    let mut admitted = FleetIdentities::new();
     for raw in written.get() {
         let place = raw.name.place();
         names.check("fleet", raw.name.get(), "", place, problems);
@@ -66,7 +66,7 @@ fn identities(
         _ => {}
     }
     let pattern = |at: &At<String>| {
-        let parsed = at.get().parse().map_err(|error: BadPattern| {
+        let parsed = at.get().parse().map_err(|error: PatternError| {
             Fault::new(
                 format!("`{}` names no identities: {error}", at.get()),
                 "write a SPIFFE id, such as spiffe://example.org/ns/shop/* or spiffe://example.org/{node}",

@@ -6,7 +6,7 @@ use super::text;
 use crate::config::place::At;
 use crate::config::problem::Problems;
 use crate::config::{Listen, Security, raw, units};
-use crate::door::tls::files::TlsFiles;
+use crate::transport::tls::TlsFiles;
 
 /// Where xDS and reports are served unless the file says otherwise.
 const XDS: &str = "127.0.0.1:18000";

@@ -1,8 +1,7 @@
-//! gRPC health, as load balancers and probes ask for it: serving from the first publication until
-//! the server drains. All services live and end together, so all have the same answer.
+//! gRPC health for load balancers and probes: serving from the first publication until the server drains. All services have
+//! the same status.
 //!
-//! tonic-health's own service is not used, only its messages: its watches never end, and a server
-//! that drains would wait for them.
+//! Only the messages of tonic-health are used. Its watches never end, so a draining server would wait for them.
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -17,14 +16,14 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use tidegate_xds::resources::SnapshotSet;
 
-/// Whether the port serves, now and whenever that changes.
+/// The serving status of the port.
 #[derive(Debug, Clone)]
-pub(super) struct Standing {
+pub(super) struct ServingState {
     snapshots: watch::Receiver<Arc<SnapshotSet>>,
     draining: watch::Receiver<bool>,
 }
 
-impl Standing {
+impl ServingState {
     pub(super) const fn new(
         snapshots: watch::Receiver<Arc<SnapshotSet>>,
         draining: watch::Receiver<bool>,
@@ -44,8 +43,8 @@ impl Standing {
         }
     }
 
-    /// Waits until it is something else than `last`; `None` if it will change no more.
-    async fn after(&mut self, last: ServingStatus) -> Option<ServingStatus> {
+    /// Waits until the status differs from `last`; `None` if it will not change any more.
+    async fn changed_from(&mut self, last: ServingStatus) -> Option<ServingStatus> {
         loop {
             let now = self.now();
             if now != last {
@@ -65,21 +64,21 @@ impl Standing {
 /// The health service.
 #[derive(Debug)]
 pub(super) struct Health {
-    standing: Standing,
+    state: ServingState,
     services: BTreeSet<String>,
 }
 
 impl Health {
-    /// Answers for these services, and for the empty name, which means the whole server.
-    pub(super) fn new(standing: Standing, services: impl Iterator<Item = String>) -> Self {
-        Self { standing, services: services.chain([String::new()]).collect() }
+    /// Health of these services, and of the empty name, which means the server.
+    pub(super) fn new(state: ServingState, services: impl Iterator<Item = String>) -> Self {
+        Self { state, services: services.chain([String::new()]).collect() }
     }
 }
 
-/// What a watch says.
-type Answers = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
+/// The responses of a watch.
+type Responses = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
 
-fn answer(status: ServingStatus) -> HealthCheckResponse {
+fn response(status: ServingStatus) -> HealthCheckResponse {
     HealthCheckResponse { status: status.into() }
 }
 
@@ -90,28 +89,28 @@ impl tonic_health::pb::health_server::Health for Health {
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
         if !self.services.contains(&request.get_ref().service) {
-            return Err(Status::not_found("there is no such service here"));
+            return Err(Status::not_found("this port has no such service"));
         }
-        Ok(Response::new(answer(self.standing.now())))
+        Ok(Response::new(response(self.state.now())))
     }
 
-    type WatchStream = Answers;
+    type WatchStream = Responses;
 
-    /// Says how it stands, and each change; ends when the server drains. A service that is not
-    /// there is no error: the protocol has a status for it, and it will not come later.
+    /// Sends the status and each change, and ends when the server drains. An unknown service is not an error in the protocol
+    /// but a status; it does not change later.
     async fn watch(
         &self,
         request: Request<HealthCheckRequest>,
-    ) -> Result<Response<Answers>, Status> {
+    ) -> Result<Response<Responses>, Status> {
         if !self.services.contains(&request.get_ref().service) {
-            let unknown = Ok(answer(ServingStatus::ServiceUnknown));
+            let unknown = Ok(response(ServingStatus::ServiceUnknown));
             return Ok(Response::new(Box::pin(tokio_stream::once(unknown))));
         }
-        let begin = (self.standing.clone(), ServingStatus::Unknown);
-        let answers = unfold(begin, |(mut standing, last)| async move {
-            let next = standing.after(last).await?;
-            Some((Ok(answer(next)), (standing, next)))
+        let start = (self.state.clone(), ServingStatus::Unknown);
+        let responses = unfold(start, |(mut state, last)| async move {
+            let next = state.changed_from(last).await?;
+            Some((Ok(response(next)), (state, next)))
         });
-        Ok(Response::new(Box::pin(answers)))
+        Ok(Response::new(Box::pin(responses)))
     }
 }

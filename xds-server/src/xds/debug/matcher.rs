@@ -1,4 +1,4 @@
-//! Which sidecars a client status request is about.
+//! Node matchers of client status requests.
 
 use tidegate_proto::envoy::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use tidegate_proto::envoy::envoy::r#type::matcher::v3::{NodeMatcher, StringMatcher};
@@ -7,7 +7,7 @@ use tonic::Status;
 /// Most matchers in one request.
 const MAX_MATCHERS: usize = 100;
 
-/// The sidecars that one of some matchers matches; without matchers, all.
+/// Matches a sidecar if one matcher matches, or if there are no matchers.
 #[derive(Debug)]
 pub(super) struct Matchers(Vec<NodeId>);
 
@@ -28,7 +28,6 @@ enum Pattern {
 }
 
 impl Matchers {
-    /// Whether a sidecar is meant.
     pub(super) fn match_node(&self, id: &str) -> bool {
         self.0.is_empty() || self.0.iter().any(|matcher| matcher.matches(id))
     }
@@ -37,12 +36,11 @@ impl Matchers {
 impl TryFrom<Vec<NodeMatcher>> for Matchers {
     type Error = Status;
 
-    /// A matcher that cannot be honoured is refused: an answer about other sidecars than were asked
-    /// for would mislead.
+    /// Unsupported matchers are an error: ignoring one would return other sidecars than requested.
     fn try_from(matchers: Vec<NodeMatcher>) -> Result<Self, Status> {
         if matchers.len() > MAX_MATCHERS {
             return Err(Status::invalid_argument(format!(
-                "`node_matchers`: {} of them; at most {MAX_MATCHERS} are taken",
+                "`node_matchers` has {} matchers: at most {MAX_MATCHERS} are supported",
                 matchers.len()
             )));
         }
@@ -56,7 +54,7 @@ impl TryFrom<NodeMatcher> for NodeId {
     fn try_from(matcher: NodeMatcher) -> Result<Self, Status> {
         if !matcher.node_metadatas.is_empty() {
             return Err(Status::invalid_argument(
-                "`node_metadatas`: sidecars' metadata is not kept; match on `node_id`",
+                "`node_metadatas` is not supported, because metadata is not stored: match on `node_id`",
             ));
         }
         let Some(StringMatcher { ignore_case, match_pattern }) = matcher.node_id else {

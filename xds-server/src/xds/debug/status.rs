@@ -1,5 +1,4 @@
-//! Client status (CSDS), for `istioctl`-like tools: what each sidecar was sent, and how it answered,
-//! as the control plane sees it.
+//! Client status (CSDS), for tools like `istioctl`: the resources sent to each sidecar, and its ACKs and NACKs.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,52 +18,56 @@ use tokio::sync::{Semaphore, watch};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::access::allowed;
 use super::matcher::Matchers;
+use crate::auth::peer::Peer;
 use crate::xds::fleet::{AckTracker, Nack, NodeStatus, TypeReport};
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::kind::Kind;
 use tidegate_xds::protocol::{Holding, HoldingState};
 
-/// Largest answer, in bytes: what clients take without being told to take more.
-const MAX_ANSWER: usize = 4 * 1024 * 1024;
-/// What a sidecar costs in an answer beside its own bytes, at most.
-const AROUND_A_SIDECAR: usize = 16;
-/// How many answers are put together at a time.
-const AT_A_TIME: usize = 2;
-/// Sidecars asked together, for one answer.
-const TOGETHER: usize = 32;
+/// Largest response, in bytes: the default limit of gRPC clients.
+const MAX_RESPONSE: usize = 4 * 1024 * 1024;
+/// Largest encoding overhead of a sidecar in a response, in bytes.
+const SIDECAR_OVERHEAD: usize = 16;
+/// Most responses that are built at a time.
+const MAX_CONCURRENT_RESPONSES: usize = 2;
+/// Sidecars that one response inspects at a time.
+const MAX_CONCURRENT_SIDECARS: usize = 32;
 
 /// The client status service.
 #[derive(Debug, Clone)]
 pub(super) struct ClientStatus {
     ack_tracker: Arc<AckTracker>,
     draining: watch::Receiver<bool>,
-    room: Arc<Semaphore>,
+    responses: Arc<Semaphore>,
 }
 
 impl ClientStatus {
     pub(super) fn new(ack_tracker: Arc<AckTracker>, draining: watch::Receiver<bool>) -> Self {
-        Self { ack_tracker, draining, room: Arc::new(Semaphore::new(AT_A_TIME)) }
+        Self {
+            ack_tracker,
+            draining,
+            responses: Arc::new(Semaphore::new(MAX_CONCURRENT_RESPONSES)),
+        }
     }
 
-    /// Some sidecars at a time: little more is held than is answered, and those whose clients do not read
-    /// do not add up.
+    /// Inspects a limited number of sidecars at a time. That bounds the memory beside the response, and the total time that
+    /// sidecars whose clients do not read take.
     async fn answer(&self, request: ClientStatusRequest) -> Result<ClientStatusResponse, Status> {
         let matchers = Matchers::try_from(request.node_matchers)?;
         let closed = |_| Status::unavailable("the control plane is stopping");
-        let _turn = self.room.acquire().await.map_err(closed)?;
+        let _permit = self.responses.acquire().await.map_err(closed)?;
         let mut answer = ClientStatusResponse::default();
         let mut size = 0_usize;
         let mut nodes = self.ack_tracker.nodes();
         nodes.retain(|node| node.connected && matchers.match_node(&node.node));
         let ask = |node| self.of_node(node, !request.exclude_resource_contents);
-        let mut configs = stream::iter(nodes).map(ask).buffered(TOGETHER);
+        let mut configs = stream::iter(nodes).map(ask).buffered(MAX_CONCURRENT_SIDECARS);
         while let Some(config) = configs.next().await {
-            size = size.saturating_add(config.encoded_len()).saturating_add(AROUND_A_SIDECAR);
-            if size > MAX_ANSWER {
+            size = size.saturating_add(config.encoded_len()).saturating_add(SIDECAR_OVERHEAD);
+            if size > MAX_RESPONSE {
                 return Err(Status::resource_exhausted(format!(
-                    "the answer would be larger than {MAX_ANSWER} bytes: ask for fewer sidecars \
+                    "the response would be larger than {MAX_RESPONSE} bytes: select fewer sidecars \
                      with `node_matchers`, or set `exclude_resource_contents`"
                 )));
             }
@@ -139,19 +142,19 @@ fn time(at: Timestamp) -> Time {
     }
 }
 
-/// What a stream answers.
-type Answers = Pin<Box<dyn Stream<Item = Result<ClientStatusResponse, Status>> + Send>>;
+/// The responses of a stream.
+type Responses = Pin<Box<dyn Stream<Item = Result<ClientStatusResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl ClientStatusDiscoveryService for ClientStatus {
-    type StreamClientStatusStream = Answers;
+    type StreamClientStatusStream = Responses;
 
-    /// One answer a request; ends when the server drains.
+    /// One response for each request. Ends when the server drains.
     async fn stream_client_status(
         &self,
         request: Request<Streaming<ClientStatusRequest>>,
-    ) -> Result<Response<Answers>, Status> {
-        allowed(&request)?;
+    ) -> Result<Response<Responses>, Status> {
+        require_loopback(&request)?;
         let begin = (self.clone(), request.into_inner());
         let answers = unfold(begin, |(mut service, mut requests)| async move {
             let request = tokio::select! {
@@ -171,7 +174,22 @@ impl ClientStatusDiscoveryService for ClientStatus {
         &self,
         request: Request<ClientStatusRequest>,
     ) -> Result<Response<ClientStatusResponse>, Status> {
-        allowed(&request)?;
+        require_loopback(&request)?;
         self.answer(request.into_inner()).await.map(Response::new)
     }
+}
+
+/// Allows requests from the control plane's own host. Client status covers the whole mesh, and a certificate only
+/// identifies a sidecar.
+fn require_loopback<T>(request: &Request<T>) -> Result<(), Status> {
+    let peer = request.extensions().get::<Peer>().map(Peer::ip);
+    // Without the acceptor, as in tests, tonic sets the address.
+    let ip = peer.or_else(|| request.remote_addr().map(|at| at.ip().to_canonical()));
+    if ip.is_some_and(|ip| ip.is_loopback()) {
+        return Ok(());
+    }
+    Err(Status::permission_denied(
+        "client status is available on loopback only: send the request from the control plane's own \
+         host, or use `tidegate nodes`",
+    ))
 }

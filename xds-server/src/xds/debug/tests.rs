@@ -34,18 +34,18 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 
 use super::status::ClientStatus;
+use crate::auth::access::Access;
 use crate::clock::Clock;
-use crate::counters::Counters;
-use crate::door::access::Access;
 use crate::xds::fleet::AckTracker;
-use crate::xds::serve::{XdsServer, transport};
+use crate::xds::metrics::XdsMetrics;
+use crate::xds::serve::{XdsServer, grpc_server};
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::kind::Kind;
 use tidegate_xds::protocol::HoldingState;
 use tidegate_xds::resources::{FleetSnapshot, Resource, SnapshotSet};
 
-/// How long a busy machine may take for anything.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Time limit of every wait, long enough for a busy machine.
+const WAIT: Duration = Duration::from_secs(60);
 
 struct Port {
     address: SocketAddr,
@@ -72,17 +72,16 @@ impl Port {
         let address = listener.local_addr().unwrap();
         let snapshots = watch::Sender::new(first);
         let ack_tracker = AckTracker::new(Clock::new(|| Timestamp(1_500)));
-        let counters = Arc::new(Counters::default());
         let xds = XdsServer::new(
             snapshots.subscribe(),
             Arc::clone(&ack_tracker),
-            counters,
-            Arc::new(Access::for_anybody(Arc::default())),
+            XdsMetrics::default(),
+            Arc::new(Access::unrestricted(Arc::default())),
         );
         let own = (snapshots.subscribe(), xds.draining(), Arc::clone(&ack_tracker));
         let routes = super::add_to(xds.routes(), own.0, own.1, own.2).unwrap();
         let incoming = TcpListenerStream::new(listener);
-        tokio::spawn(transport().add_routes(routes).serve_with_incoming(incoming));
+        tokio::spawn(grpc_server().add_routes(routes).serve_with_incoming(incoming));
         Self { address, snapshots, xds, ack_tracker }
     }
 
@@ -91,7 +90,7 @@ impl Port {
         endpoint.connect().await.unwrap()
     }
 
-    /// A sidecar that has asked for clusters.
+    /// A sidecar that has requested clusters.
     async fn sidecar(&self, id: &str) -> Sidecar {
         let (requests, receiver) = mpsc::channel(8);
         let node = Node { id: id.to_owned(), cluster: "demo".to_owned(), ..Node::default() };
@@ -109,7 +108,7 @@ impl Port {
         Sidecar { requests, responses: stream.await.unwrap().into_inner() }
     }
 
-    /// Waits until a sidecar's clusters stand like this, by name.
+    /// Waits until a sidecar's clusters have these states, by name.
     async fn until(&self, node: &str, expected: &[(&str, HoldingState)]) {
         let fleet = "demo".parse().unwrap();
         let mut last = None;
@@ -130,7 +129,7 @@ impl Port {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let done = tokio::time::timeout(PATIENCE, wait).await;
+        let done = tokio::time::timeout(WAIT, wait).await;
         assert!(done.is_ok(), "never: {expected:?}, last {last:?}");
     }
 
@@ -153,7 +152,7 @@ struct Sidecar {
 
 impl Sidecar {
     async fn next(&mut self) -> DeltaDiscoveryResponse {
-        let next = tokio::time::timeout(PATIENCE, self.responses.message());
+        let next = tokio::time::timeout(WAIT, self.responses.message());
         next.await.unwrap().unwrap().expect("a response")
     }
 
@@ -177,13 +176,13 @@ fn matching(pattern: MatchPattern) -> ClientStatusRequest {
 }
 
 #[tokio::test]
-async fn it_is_healthy_from_the_first_publication_until_it_drains() {
+async fn health_is_serving_from_the_first_publication_until_the_server_drains() {
     let port = Port::start(Arc::new(SnapshotSet::new(0, []))).await;
     let request = HealthCheckRequest::default();
     let mut client = HealthClient::new(port.channel().await);
     let mut watch = client.watch(request).await.unwrap().into_inner();
     let mut next = async || {
-        let answer = tokio::time::timeout(PATIENCE, watch.message()).await.unwrap().unwrap();
+        let answer = tokio::time::timeout(WAIT, watch.message()).await.unwrap().unwrap();
         answer.map(|answer| answer.status())
     };
     assert_eq!(next().await, Some(ServingStatus::NotServing));
@@ -202,16 +201,16 @@ async fn it_is_healthy_from_the_first_publication_until_it_drains() {
     }
     assert_eq!(port.health("no.such.Service").await, Err(Code::NotFound));
 
-    // Another publication is no news.
+    // Another publication does not change the status.
     port.snapshots.send_replace(set(2, &[("a", "")]));
     port.xds.drain().await;
     assert_eq!(next().await, Some(ServingStatus::NotServing));
-    assert_eq!(next().await, None, "a watch would hold the server up");
+    assert_eq!(next().await, None, "a watch would delay the end of the server");
     assert_eq!(port.health("").await, Ok(ServingStatus::NotServing));
 }
 
 #[tokio::test]
-async fn a_watch_of_nothing_says_so() {
+async fn a_watch_of_an_unknown_service_reports_service_unknown() {
     let port = Port::start(set(1, &[])).await;
     let request = HealthCheckRequest { service: "no.such.Service".to_owned() };
     let mut client = HealthClient::new(port.channel().await);
@@ -253,7 +252,7 @@ async fn reflection_describes_reports_and_health() {
 }
 
 #[tokio::test]
-async fn client_status_tells_what_each_sidecar_was_sent() {
+async fn client_status_contains_the_resources_sent_to_each_sidecar() {
     let port = Port::start(set(1, &[("a", "1")])).await;
     let mut sidecar = port.sidecar("Envoy-1").await;
     let _other = port.sidecar("other").await;
@@ -275,7 +274,7 @@ async fn client_status_tells_what_each_sidecar_was_sent() {
     assert_eq!(sent.alt_stat_name, "1");
     assert_eq!((&*missing.name, missing.config_status()), ("missing", ConfigStatus::NotSent));
 
-    // A refusal is told with its reason, and what it refused.
+    // A NACK is included with its message and version.
     port.snapshots.send_replace(set(2, &[("a", "2")]));
     let second = sidecar.next().await;
     sidecar.answer(&second, Some("no such thing")).await;
@@ -286,17 +285,17 @@ async fn client_status_tells_what_each_sidecar_was_sent() {
         ..matching(MatchPattern::Exact("ENVOY-1".to_owned()))
     };
     let configs = port.status(request).await.unwrap();
-    let refused = &configs[0].generic_xds_configs[0];
-    assert_eq!(refused.config_status(), ConfigStatus::Error);
-    assert_eq!(refused.xds_config, None);
-    let error = refused.error_state.as_ref().unwrap();
+    let rejected = &configs[0].generic_xds_configs[0];
+    assert_eq!(rejected.config_status(), ConfigStatus::Error);
+    assert_eq!(rejected.xds_config, None);
+    let error = rejected.error_state.as_ref().unwrap();
     assert_eq!(error.details, "no such thing");
     assert_eq!(error.version_info, second.system_version_info);
 
-    let everyone = port.status(ClientStatusRequest::default()).await.unwrap();
-    assert_eq!(everyone.len(), 2);
-    let nobody = port.status(matching(MatchPattern::Suffix("x".to_owned()))).await.unwrap();
-    assert!(nobody.is_empty());
+    let all = port.status(ClientStatusRequest::default()).await.unwrap();
+    assert_eq!(all.len(), 2);
+    let none = port.status(matching(MatchPattern::Suffix("x".to_owned()))).await.unwrap();
+    assert!(none.is_empty());
 }
 
 #[tokio::test]
@@ -316,12 +315,12 @@ async fn client_status_on_a_stream_answers_each_request_until_the_server_drains(
     }
     let _last = answers.message().await.unwrap().unwrap();
     port.xds.drain().await;
-    let end = tokio::time::timeout(PATIENCE, answers.message()).await.unwrap();
+    let end = tokio::time::timeout(WAIT, answers.message()).await.unwrap();
     assert!(end.unwrap().is_none());
 }
 
 #[tokio::test]
-async fn client_status_refuses_what_it_cannot_honour() {
+async fn unsupported_matchers_are_errors() {
     let port = Port::start(set(1, &[])).await;
     let metadata =
         NodeMatcher { node_metadatas: vec![StructMatcher::default()], ..NodeMatcher::default() };
@@ -341,13 +340,13 @@ async fn client_status_refuses_what_it_cannot_honour() {
         (regex, "`exact`"),
         (many, "at most 100"),
     ] {
-        let refused = port.status(request).await.unwrap_err();
-        assert_eq!(refused.code(), Code::InvalidArgument);
-        assert!(refused.message().contains(words), "{refused:?}");
+        let rejected = port.status(request).await.unwrap_err();
+        assert_eq!(rejected.code(), Code::InvalidArgument);
+        assert!(rejected.message().contains(words), "{rejected:?}");
     }
 }
 
-/// An answer that would be too large says how to ask for less, and less is answered.
+/// The error of a too large response names a smaller request, which succeeds.
 #[tokio::test]
 async fn client_status_is_bounded() {
     let large = "x".repeat(3 * 1024 * 1024);
@@ -355,21 +354,21 @@ async fn client_status_is_bounded() {
     let (mut one, mut two) = (port.sidecar("one").await, port.sidecar("two").await);
     one.next().await;
     two.next().await;
-    let refused = port.status(ClientStatusRequest::default()).await.unwrap_err();
-    assert_eq!(refused.code(), Code::ResourceExhausted);
-    assert!(refused.message().contains("exclude_resource_contents"), "{refused:?}");
+    let rejected = port.status(ClientStatusRequest::default()).await.unwrap_err();
+    assert_eq!(rejected.code(), Code::ResourceExhausted);
+    assert!(rejected.message().contains("exclude_resource_contents"), "{rejected:?}");
     let less =
         ClientStatusRequest { exclude_resource_contents: true, ..ClientStatusRequest::default() };
     assert_eq!(port.status(less).await.unwrap().len(), 2);
 }
 
-/// Who asks from elsewhere, or from nobody knows where, is not told.
+/// A request without an address is rejected too.
 #[tokio::test]
-async fn client_status_is_for_this_machine() {
+async fn client_status_requires_loopback() {
     let ack_tracker = AckTracker::new(Clock::new(|| Timestamp(0)));
     let draining = watch::Sender::new(false);
     let service = ClientStatus::new(ack_tracker, draining.subscribe());
     let request = Request::new(ClientStatusRequest::default());
-    let refused = service.fetch_client_status(request).await.unwrap_err();
-    assert_eq!(refused.code(), Code::PermissionDenied);
+    let rejected = service.fetch_client_status(request).await.unwrap_err();
+    assert_eq!(rejected.code(), Code::PermissionDenied);
 }

@@ -1,5 +1,5 @@
-//! What each sidecar was sent, told by the streams' own tasks when somebody asks. The sessions hold
-//! it already: a copy for thousands of sidecars would cost more than all else.
+//! Inspection: the resources sent to a sidecar, requested from the tasks of its streams. Their sessions hold this state; a
+//! central copy for thousands of sidecars would take more memory than everything else.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,36 +11,36 @@ use tidegate_delivery::units::Timestamp;
 use tidegate_xds::kind::{Kind, Mode};
 use tidegate_xds::protocol::{Event, Holding};
 
-/// How many may ask one stream at a time.
+/// Most pending inquiries of one stream.
 pub(super) const INQUIRIES: usize = 4;
-/// How long a stream may take to answer. One whose client does not read cannot.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Longest wait for the answers. A stream whose client does not read does not answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Where a stream's answer goes.
+/// The channel for the answer of a stream.
 pub type Inquiry = oneshot::Sender<StreamReport>;
 
-/// What one sidecar was sent.
+/// The resources sent to one sidecar.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inspection {
-    /// What its streams tell.
+    /// The answers of its streams.
     pub streams: Vec<StreamReport>,
-    /// Streams that did not answer, because their client does not read what it was sent before.
+    /// The number of streams that did not answer, because their client does not read.
     pub silent: usize,
 }
 
-/// What one stream was sent.
+/// The resources sent on one stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamReport {
-    /// How it speaks xDS.
+    /// The xDS variant.
     pub mode: Mode,
-    /// What it was sent of each kind that it asked for.
+    /// By requested resource type.
     pub types: BTreeMap<Kind, TypeReport>,
 }
 
-/// What one stream was sent of one kind.
+/// The resources of one type sent on one stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TypeReport {
-    /// The newest response, if there was one.
+    /// The newest response.
     pub pushed: Option<Push>,
     /// The resources that it wants.
     pub holdings: Vec<Holding>,
@@ -51,13 +51,13 @@ pub struct TypeReport {
 pub struct Push {
     /// Its version.
     pub version: Box<str>,
-    /// When it was sent.
+    /// The time when it was sent.
     pub at: Timestamp,
-    /// When it was accepted or refused, if it was.
+    /// The time of its ACK or NACK.
     pub answered: Option<Timestamp>,
 }
 
-/// The newest exchange of each kind on one stream.
+/// The newest response of each type on one stream, with its answer.
 #[derive(Debug)]
 pub(super) struct Exchanges {
     mode: Mode,
@@ -69,12 +69,12 @@ impl Exchanges {
         Self { mode, pushes: BTreeMap::new() }
     }
 
-    /// Notes that a response was sent.
+    /// Records a response.
     pub(super) fn push(&mut self, kind: Kind, version: Box<str>, at: Timestamp) {
         self.pushes.insert(kind, Push { version, at, answered: None });
     }
 
-    /// Notes an answer.
+    /// Records an ACK or NACK.
     pub(super) fn note(&mut self, event: &Event, at: Timestamp) {
         let (Event::Acked { kind, .. } | Event::Nacked { kind, .. }) = event else {
             return;
@@ -94,22 +94,22 @@ impl Exchanges {
     }
 }
 
-/// Asks all of a sidecar's streams at once.
+/// Inspects all streams of a sidecar concurrently.
 pub(super) async fn inspect(streams: &[mpsc::Sender<Inquiry>]) -> Inspection {
-    let ask = |stream: &mpsc::Sender<Inquiry>| {
+    let send = |stream: &mpsc::Sender<Inquiry>| {
         let (inquiry, answer) = oneshot::channel();
-        // A stream that has too many askers, or has just ended, is one that does not answer.
+        // A stream with a full channel, or that has just ended, counts as silent.
         stream.try_send(inquiry).is_ok().then_some(answer)
     };
-    let answers: Vec<_> = streams.iter().map(ask).collect();
-    let deadline = Instant::now() + PATIENCE;
+    let answers: Vec<_> = streams.iter().map(send).collect();
+    let deadline = Instant::now() + ANSWER_TIMEOUT;
     let mut inspection = Inspection::default();
     for answer in answers {
-        let answered = match answer {
+        let report = match answer {
             Some(answer) => timeout_at(deadline, answer).await.ok().and_then(Result::ok),
             None => None,
         };
-        match answered {
+        match report {
             Some(report) => inspection.streams.push(report),
             None => inspection.silent += 1,
         }

@@ -1,8 +1,7 @@
-//! The fleet as it is: which sidecars are connected, what each acknowledged, and what it refused.
+//! The state of the sidecars: connections, ACKs, NACKs, and the time to ACK.
 //!
-//! Every NACK counts. An Envoy that fetches the filter's module itself may refuse it once while it
-//! does so, but only if its configuration asks for that (`nack_on_code_cache_miss`), and Tidegate's
-//! never does: its module is a file beside the sidecar. So a refusal of the filter is a real one.
+//! Every NACK counts. Envoy NACKs a filter once while it downloads the module if `nack_on_code_cache_miss` is set. Tidegate
+//! does not set it, and configures the module as a local file, so a NACK of the filter is an error.
 
 mod ack_tracker;
 mod inspect;

@@ -1,4 +1,4 @@
-//! One sidecar, as its streams tell.
+//! The state of one sidecar, combined from its streams.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -13,47 +13,47 @@ use tidegate_delivery::units::Timestamp;
 use tidegate_xds::kind::{Kind, Mode};
 use tidegate_xds::protocol::Event;
 
-/// A sidecar as an operator sees it.
+/// The status of a sidecar for operators.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NodeStatus {
     /// Envoy's `node.id`.
     pub node: String,
     /// Envoy's `node.cluster`.
     pub fleet: FleetName,
-    /// False for those that left lately.
+    /// False for a recently disconnected sidecar.
     pub connected: bool,
-    /// Since when it is connected, or gone.
+    /// The time when it connected or disconnected.
     pub since: Timestamp,
-    /// How it speaks xDS.
+    /// The xDS variant.
     pub mode: Mode,
-    /// The newest publication that it answered in full.
+    /// The newest publication of which it has answered all responses.
     pub synced: u64,
-    /// The version that it accepted last, by type.
+    /// The last ACKed version, by resource type.
     pub acked: BTreeMap<Kind, String>,
-    /// What it refused and is still meant to have, by type.
+    /// The NACKs of resources that are still configured, by resource type.
     pub refused: BTreeMap<Kind, Nack>,
-    /// What it refused last, even if it has accepted better since.
+    /// The last NACK, also if a later version was ACKed.
     pub last_refusal: Option<(Kind, Nack)>,
 }
 
-/// A response that a sidecar refused.
+/// A NACK.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Nack {
-    /// The response's version.
+    /// The version of the response.
     pub version: String,
-    /// The sidecar's own words. They are for people, and differ between Envoy's versions.
+    /// The error message. Its text differs between versions of Envoy.
     pub message: String,
-    /// When.
+    /// The time of the NACK.
     pub at: Timestamp,
 }
 
-/// One stream of a sidecar. With ADS there is one; otherwise there is one for each type.
+/// One stream of a sidecar. With ADS there is one, otherwise one for each type.
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) id: u64,
     pub(super) since: Timestamp,
     pub(super) mode: Mode,
-    /// Where its task can be asked.
+    /// The channel to its task.
     pub(super) inquiries: mpsc::Sender<Inquiry>,
     synced: u64,
     acked: BTreeMap<Kind, String>,
@@ -80,7 +80,7 @@ impl Stream {
         }
     }
 
-    /// Notes what became known. Returns true if it refuses more or less than before.
+    /// Records an event. Returns true if the set of NACKs has changed.
     pub(super) fn record(&mut self, event: Event, at: Timestamp) -> bool {
         match event {
             Event::Acked { kind, version } => {
@@ -97,7 +97,7 @@ impl Stream {
         }
     }
 
-    /// Notes how far it is. Returns true if it came further.
+    /// Records the newest answered publication. Returns true if it advanced.
     pub(super) const fn advance(&mut self, synced: u64) -> bool {
         let further = synced > self.synced;
         self.synced = synced;
@@ -105,35 +105,33 @@ impl Stream {
     }
 }
 
-/// A sidecar's streams.
+/// The streams of a sidecar.
 #[derive(Debug, Default)]
 pub(super) struct Node {
     pub(super) streams: Vec<Stream>,
-    /// The newest publication whose way to this sidecar was timed.
+    /// The newest publication whose ACK time was recorded.
     timed: u64,
 }
 
 impl Node {
-    /// The newest publication that every stream of it has answered in full; `None` if it has no
-    /// stream.
+    /// The newest publication that every stream has answered; `None` without a stream.
     fn synced(&self) -> Option<u64> {
         self.streams.iter().map(|stream| stream.synced).min()
     }
 
-    /// Where it stands; `None` if it has no stream.
+    /// The synchronization; `None` without a stream.
     pub(super) fn standing(&self) -> Option<Standing> {
         let synced = self.synced()?;
         Some(if self.refusal().is_some() { Standing::Refuses } else { Standing::Has(synced) })
     }
 
-    /// What it refuses, the first type of it.
+    /// The NACK of the first resource type with one.
     pub(super) fn refusal(&self) -> Option<(Kind, &Nack)> {
         let refused = self.streams.iter().flat_map(|stream| &stream.refused);
         refused.map(|(kind, nack)| (*kind, nack)).min_by_key(|(kind, _)| *kind)
     }
 
-    /// The publications that it has reached since it was asked last, and since when it is here.
-    /// `None` if there are none, or it refused something of them.
+    /// The publications ACKed since the last call, and the connection time. `None` if there are none, or if a NACK is open.
     pub(super) fn reached(&mut self) -> Option<(RangeInclusive<u64>, Timestamp)> {
         let synced = self.synced()?;
         if synced <= self.timed {
@@ -145,7 +143,7 @@ impl Node {
         self.refusal().is_none().then_some((reached, since))
     }
 
-    /// How it stands, if it has any stream.
+    /// The status; `None` without a stream.
     pub(super) fn status(&self, fleet: &FleetName, node: &str) -> Option<NodeStatus> {
         let first = self.streams.first()?;
         let mut status = NodeStatus {

@@ -1,4 +1,4 @@
-//! How long publications took to reach the sidecars.
+//! Time from publication to ACK.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -8,12 +8,10 @@ use tidegate_core::histogram::Histogram;
 use tidegate_delivery::model::progress::AckTimes;
 use tidegate_delivery::units::Timestamp;
 
-/// Publications that are remembered. A release asks only after that of its step, and the newest
-/// are what an operator looks at.
+/// Number of publications with times. Releases need that of their step, and operators the newest.
 const MAX_PUBLICATIONS: usize = 64;
 
-/// From the moment when something was published to that when a sidecar had accepted it, for the
-/// newest publications.
+/// Time from publication to ACK of each sidecar, for the newest publications.
 #[derive(Debug, Default)]
 pub(super) struct Times(VecDeque<Publication>);
 
@@ -21,21 +19,21 @@ pub(super) struct Times(VecDeque<Publication>);
 struct Publication {
     serial: u64,
     at: Timestamp,
-    accepted: Histogram,
+    ack_times: Histogram,
 }
 
 impl Times {
-    /// A publication begins. A serial that came before was not used, and begins anew.
+    /// Records the start of a publication. A repeated serial replaces the earlier one, which published nothing.
     pub(super) fn begin(&mut self, serial: u64, at: Timestamp) {
         self.0.retain(|it| it.serial < serial);
         if self.0.len() >= MAX_PUBLICATIONS {
             self.0.pop_front();
         }
-        self.0.push_back(Publication { serial, at, accepted: Histogram::default() });
+        self.0.push_back(Publication { serial, at, ack_times: Histogram::default() });
     }
 
-    /// A sidecar that is here `since` then has accepted these now. What was published before it
-    /// came says nothing about the way to it.
+    /// Records that a sidecar, connected at `since`, has ACKed publications. Those from before it connected are ignored:
+    /// their time would include the time without a connection.
     pub(super) fn record(
         &mut self,
         serials: &RangeInclusive<u64>,
@@ -44,17 +42,17 @@ impl Times {
     ) {
         for publication in self.0.iter_mut().filter(|it| serials.contains(&it.serial)) {
             if since <= publication.at {
-                publication.accepted.record(now.since(publication.at));
+                publication.ack_times.record(now.since(publication.at));
             }
         }
     }
 
-    /// How long one took; `None` if that is not known (any more).
+    /// The times of one publication; `None` if no sidecar ACKed it, or it is too old.
     pub(super) fn of(&self, serial: u64) -> Option<AckTimes> {
         self.0.iter().find(|it| it.serial == serial)?.times()
     }
 
-    /// How long the newest took that any sidecar accepted.
+    /// The times of the newest publication that a sidecar has ACKed.
     pub(super) fn newest(&self) -> Option<AckTimes> {
         self.0.iter().rev().find_map(Publication::times)
     }
@@ -62,7 +60,7 @@ impl Times {
 
 impl Publication {
     fn times(&self) -> Option<AckTimes> {
-        let quantile = |q| self.accepted.quantile(q);
+        let quantile = |q| self.ack_times.quantile(q);
         Some(AckTimes { p50: quantile(0.5)?, p99: quantile(0.99)? })
     }
 }
@@ -72,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sidecar_that_skips_publications_was_late_for_each() {
+    fn a_sidecar_that_skips_publications_is_timed_for_each() {
         let mut times = Times::default();
         times.begin(1, Timestamp(1_000));
         times.begin(2, Timestamp(1_500));
@@ -85,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn who_came_later_counts_for_nothing() {
+    fn a_sidecar_that_connected_later_is_not_timed() {
         let mut times = Times::default();
         times.begin(1, Timestamp(1_000));
         times.record(&(1..=1), Timestamp(1_001), Timestamp(90_000));
@@ -93,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_publication_that_made_no_difference_is_forgotten() {
+    fn a_repeated_serial_starts_again() {
         let mut times = Times::default();
         times.begin(1, Timestamp(0));
         times.begin(1, Timestamp(60_000));

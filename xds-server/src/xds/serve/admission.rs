@@ -1,13 +1,12 @@
-//! Newcomers wait their turn while the server is behind.
+//! Admission: limits how many new streams receive their first configuration at a time.
 //!
-//! When a whole fleet comes back at once, each newcomer is worth many pushes, and a rollback for those
-//! who are here already would wait behind them all. So newcomers are served some at a time, in the
-//! order in which they came, and how many follows from how late tasks run ([`Window`]). Whoever waits
-//! costs a parked task; how many may wait is bounded with the number of streams.
+//! A new stream needs many pushes. When a whole fleet reconnects, those would delay a rollback for the streams that are
+//! already served. New streams wait in the order of arrival, each as a parked task; the stream quota bounds their number.
+//! The limit follows the scheduling latency of tasks, by additive increase and multiplicative decrease
+//! ([`ConcurrencyLimit`]).
 //!
-//! Nobody is sent away with a hint when to come back: Envoy and gRPC heed none on these streams but
-//! their own backoff (which `tidegate envoy bootstrap` sets), and a gRPC client whose stream ends
-//! before its first response fails its calls.
+//! Streams are not rejected with a retry hint: Envoy and gRPC use only their own backoff on xDS streams (`tidegate envoy
+//! bootstrap` sets it), and a gRPC client whose stream ends before the first response fails its calls.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,131 +16,127 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 
-/// How late tasks may run. A push goes through a few tasks, and is to reach the last sidecar well
-/// within the half second in which a bad version is put back.
-const BEHIND: Duration = Duration::from_millis(50);
-/// Newcomers at a time, at first: with ten services, some 25 ms of work for one core.
-const FIRST: usize = 64;
-/// Newcomers at a time, however late tasks run. With [`HOLD`] that makes 64 a second at the least, more
-/// than other control planes let in at best on as few cores.
-const FEWEST: usize = 16;
-/// Newcomers at a time, however soon tasks run.
-const MOST: usize = 512;
-/// How long one may be a newcomer. Whoever takes longer keeps itself waiting, not the server: its
-/// clusters warm, or it does not say a word.
-const HOLD: Duration = Duration::from_millis(250);
+/// Scheduling latency above which the limit decreases. A push passes through a few tasks and must reach the last sidecar
+/// within the half second in which a bad version is rolled back.
+const MAX_LATENCY: Duration = Duration::from_millis(50);
+/// The limit at the start: with ten services about 25 ms of CPU time.
+const INITIAL: usize = 64;
+/// The lowest limit. With [`MAX_HOLD`] it admits at least 64 streams a second.
+const MIN: usize = 16;
+/// The highest limit.
+const MAX: usize = 512;
+/// Longest time that a stream counts as new. One that takes longer waits for its own clusters or client, not for CPU time.
+const MAX_HOLD: Duration = Duration::from_millis(250);
 
-/// How many newcomers may be served at a time: one more for each that was served in time, and half as
-/// many when tasks run late, at most once for as many as there were at a time: those were let in
-/// before the last time, and tell nothing new.
+/// The number of new streams to serve at a time.
 #[derive(Debug)]
-struct Window {
-    width: usize,
-    /// Measurements that are still to come from before it was halved.
-    old: usize,
+struct ConcurrencyLimit {
+    limit: usize,
+    /// Measurements of streams that were admitted under a higher limit. Their latency does not decrease it again.
+    outdated: usize,
 }
 
-impl Window {
-    /// Takes a measurement. `is_wanted` is true if there are newcomers who wait.
-    fn measure(&mut self, lag: Duration, is_wanted: bool) {
-        let is_old = self.old > 0;
-        self.old = self.old.saturating_sub(1);
-        if lag <= BEHIND {
-            self.width = (self.width + usize::from(is_wanted)).min(MOST);
-        } else if !is_old {
-            self.old = self.width;
-            self.width = (self.width / 2).max(FEWEST);
+impl ConcurrencyLimit {
+    /// Increases the limit by one if latency is low and streams are waiting; halves it if latency is high.
+    fn update(&mut self, latency: Duration, has_waiting: bool) {
+        let is_outdated = self.outdated > 0;
+        self.outdated = self.outdated.saturating_sub(1);
+        if latency <= MAX_LATENCY {
+            self.limit = (self.limit + usize::from(has_waiting)).min(MAX);
+        } else if !is_outdated {
+            self.outdated = self.limit;
+            self.limit = (self.limit / 2).max(MIN);
         }
     }
 }
 
-/// Whose turn it is.
+/// Admits new streams.
 #[derive(Debug)]
 pub(super) struct Admission {
-    turns: Arc<Semaphore>,
+    semaphore: Arc<Semaphore>,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    window: Window,
-    /// Turns that there are, given or not. It follows the window, downwards as turns end.
-    turns: usize,
+    limit: ConcurrencyLimit,
+    /// Permits of the semaphore, acquired or free. They follow the limit; downwards as permits are released.
+    permits: usize,
 }
 
-/// The server stops: there are no more turns.
+/// The server drains: no stream is admitted any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Closed;
 
-/// A newcomer's turn. It ends when this is dropped, or by itself when it took too long.
+/// The admission of one stream. Released when it is dropped, or after [`MAX_HOLD`].
 #[derive(Debug)]
-pub(super) struct Turn {
-    _ended: oneshot::Sender<()>,
+pub(super) struct Permit {
+    _released: oneshot::Sender<()>,
 }
 
 impl Default for Admission {
     fn default() -> Self {
-        Self::of(FIRST)
+        Self::with_limit(INITIAL)
     }
 }
 
 impl Admission {
-    /// So many turns at first.
-    pub(super) fn of(width: usize) -> Self {
-        let state = State { window: Window { width, old: 0 }, turns: width };
-        Self { turns: Arc::new(Semaphore::new(width)), state: Mutex::new(state) }
+    pub(super) fn with_limit(limit: usize) -> Self {
+        let state = State { limit: ConcurrencyLimit { limit, outdated: 0 }, permits: limit };
+        Self { semaphore: Arc::new(Semaphore::new(limit)), state: Mutex::new(state) }
     }
 
-    /// A turn, if nobody must wait.
-    pub(super) fn try_enter(self: &Arc<Self>) -> Option<Turn> {
-        Arc::clone(&self.turns).try_acquire_owned().ok().map(|permit| self.begin(permit))
+    /// A permit, if one is free.
+    pub(super) fn try_acquire(self: &Arc<Self>) -> Option<Permit> {
+        Arc::clone(&self.semaphore).try_acquire_owned().ok().map(|permit| self.hold(permit))
     }
 
-    /// Waits for a turn.
+    /// Waits for a permit.
     ///
     /// # Errors
-    /// When there will be none.
-    pub(super) async fn enter(self: &Arc<Self>) -> Result<Turn, Closed> {
-        let permit = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| Closed)?;
-        Ok(self.begin(permit))
+    /// If the server drains.
+    pub(super) async fn acquire(self: &Arc<Self>) -> Result<Permit, Closed> {
+        let permit = Arc::clone(&self.semaphore).acquire_owned().await.map_err(|_| Closed)?;
+        Ok(self.hold(permit))
     }
 
-    /// Notes how late tasks run: as late as this one, which asks to be run again.
+    /// Measures the scheduling latency with the current task, and updates the limit.
     pub(super) async fn measure(&self) {
-        let asked = Instant::now();
+        let start = Instant::now();
         yield_now().await;
-        self.note(asked.elapsed());
+        self.update(start.elapsed());
     }
 
-    /// No more turns: whoever waits for one learns it.
+    /// Ends all waits with [`Closed`].
     pub(super) fn close(&self) {
-        self.turns.close();
+        self.semaphore.close();
     }
 
-    fn note(&self, lag: Duration) {
-        let is_wanted = self.turns.available_permits() == 0;
+    fn update(&self, latency: Duration) {
+        let has_waiting = self.semaphore.available_permits() == 0;
         let mut state = self.state.lock();
-        state.window.measure(lag, is_wanted);
-        let more = state.window.width.saturating_sub(state.turns);
-        state.turns += more;
-        self.turns.add_permits(more);
+        state.limit.update(latency, has_waiting);
+        let more = state.limit.limit.saturating_sub(state.permits);
+        state.permits += more;
+        self.semaphore.add_permits(more);
     }
 
-    fn begin(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Turn {
-        let (turn, ended) = oneshot::channel::<()>();
+    /// Holds a permit until its stream releases it, at most for [`MAX_HOLD`].
+    fn hold(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Permit {
+        let (sender, released) = oneshot::channel::<()>();
         let admission = Arc::clone(self);
         tokio::spawn(async move {
-            // Either way it is over.
-            let _ = timeout(HOLD, ended).await;
-            admission.end(permit);
+            // Both outcomes release the permit.
+            let _ = timeout(MAX_HOLD, released).await;
+            admission.release(permit);
         });
-        Turn { _ended: turn }
+        Permit { _released: sender }
     }
 
-    fn end(&self, permit: OwnedSemaphorePermit) {
+    fn release(&self, permit: OwnedSemaphorePermit) {
         let mut state = self.state.lock();
-        if state.turns > state.window.width {
-            state.turns -= 1;
+        if state.permits > state.limit.limit {
+            state.permits -= 1;
             permit.forget();
         }
     }
@@ -153,110 +148,109 @@ mod tests {
 
     use super::*;
 
-    const SOON: Duration = Duration::from_millis(1);
-    const LATE: Duration = Duration::from_millis(400);
+    const LOW: Duration = Duration::from_millis(1);
+    const HIGH: Duration = Duration::from_millis(400);
 
-    fn window(width: usize) -> Window {
-        Window { width, old: 0 }
+    fn limit(limit: usize) -> ConcurrencyLimit {
+        ConcurrencyLimit { limit, outdated: 0 }
     }
 
     #[test]
-    fn a_server_that_is_behind_takes_fewer_at_a_time() {
-        let mut window = window(400);
-        window.measure(LATE, true);
-        assert_eq!(window.width, 200);
+    fn high_latency_halves_the_limit_once_per_generation() {
+        let mut limit = limit(400);
+        limit.update(HIGH, true);
+        assert_eq!(limit.limit, 200);
         for _ in 0..400 {
-            window.measure(LATE, true);
+            limit.update(HIGH, true);
         }
-        assert_eq!(window.width, 200, "those were let in before");
-        window.measure(LATE, true);
-        assert_eq!(window.width, 100);
+        assert_eq!(limit.limit, 200, "those streams were admitted before");
+        limit.update(HIGH, true);
+        assert_eq!(limit.limit, 100);
     }
 
     #[test]
-    fn a_server_that_keeps_up_takes_more_if_they_come() {
-        let mut window = window(FIRST);
-        for _ in 0..FIRST {
-            window.measure(SOON, true);
+    fn low_latency_raises_the_limit_while_streams_wait() {
+        let mut limit = limit(INITIAL);
+        for _ in 0..INITIAL {
+            limit.update(LOW, true);
         }
-        assert_eq!(window.width, 2 * FIRST);
-        window.measure(SOON, false);
-        assert_eq!(window.width, 2 * FIRST, "there is nobody to take");
+        assert_eq!(limit.limit, 2 * INITIAL);
+        limit.update(LOW, false);
+        assert_eq!(limit.limit, 2 * INITIAL, "no stream waits");
     }
 
     proptest! {
         #[test]
-        fn there_is_always_a_turn_and_never_too_many(
-            lags in proptest::collection::vec((0_u64..200, proptest::bool::ANY), 0..2_000),
+        fn the_limit_stays_in_its_range_and_recovers(
+            latencies in proptest::collection::vec((0_u64..200, proptest::bool::ANY), 0..2_000),
         ) {
-            let mut window = window(FIRST);
-            for (lag, is_wanted) in lags {
-                window.measure(Duration::from_millis(lag), is_wanted);
-                prop_assert!((FEWEST..=MOST).contains(&window.width));
+            let mut limit = limit(INITIAL);
+            for (latency, has_waiting) in latencies {
+                limit.update(Duration::from_millis(latency), has_waiting);
+                prop_assert!((MIN..=MAX).contains(&limit.limit));
             }
-            // Whatever was, it recovers in as many measurements as there may be at a time.
-            for _ in 0..MOST {
-                window.measure(SOON, true);
+            for _ in 0..MAX {
+                limit.update(LOW, true);
             }
-            prop_assert_eq!(window.width, MOST);
+            prop_assert_eq!(limit.limit, MAX);
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn turns_go_by_the_order_of_arrival() {
-        let admission = Arc::new(Admission::of(1));
-        let first = admission.try_enter().unwrap();
-        assert!(admission.try_enter().is_none());
+    async fn permits_are_granted_in_the_order_of_arrival() {
+        let admission = Arc::new(Admission::with_limit(1));
+        let first = admission.try_acquire().unwrap();
+        assert!(admission.try_acquire().is_none());
         let order = Arc::new(Mutex::new(Vec::new()));
         let waiting: Vec<_> = (0..5)
-            .map(|newcomer| {
+            .map(|stream| {
                 let (admission, order) = (Arc::clone(&admission), Arc::clone(&order));
                 tokio::spawn(async move {
-                    let turn = admission.enter().await.unwrap();
-                    order.lock().push(newcomer);
-                    drop(turn);
+                    let permit = admission.acquire().await.unwrap();
+                    order.lock().push(stream);
+                    drop(permit);
                 })
             })
             .collect();
         yield_now().await;
         assert!(order.lock().is_empty());
         drop(first);
-        for newcomer in waiting {
-            newcomer.await.unwrap();
+        for stream in waiting {
+            stream.await.unwrap();
         }
         assert_eq!(*order.lock(), [0, 1, 2, 3, 4]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_too_long_does_not_keep_others_waiting() {
-        let admission = Arc::new(Admission::of(1));
-        let slow = admission.try_enter().unwrap();
-        let began = Instant::now();
-        admission.enter().await.unwrap();
-        assert!(began.elapsed() >= HOLD);
+    async fn a_permit_is_released_after_its_longest_time() {
+        let admission = Arc::new(Admission::with_limit(1));
+        let slow = admission.try_acquire().unwrap();
+        let start = Instant::now();
+        admission.acquire().await.unwrap();
+        assert!(start.elapsed() >= MAX_HOLD);
         drop(slow);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn turns_follow_the_window() {
-        let admission = Arc::new(Admission::of(64));
-        let turns: Vec<_> = (0..64).map(|_| admission.try_enter().unwrap()).collect();
-        admission.note(SOON);
-        let more = admission.try_enter();
-        assert!(more.is_some() && admission.try_enter().is_none(), "one more than before");
-        admission.note(LATE);
-        drop((turns, more));
-        tokio::time::sleep(2 * HOLD).await;
-        assert_eq!(admission.turns.available_permits(), 32);
+    async fn permits_follow_the_limit() {
+        let admission = Arc::new(Admission::with_limit(64));
+        let permits: Vec<_> = (0..64).map(|_| admission.try_acquire().unwrap()).collect();
+        admission.update(LOW);
+        let more = admission.try_acquire();
+        assert!(more.is_some() && admission.try_acquire().is_none(), "one more than before");
+        admission.update(HIGH);
+        drop((permits, more));
+        tokio::time::sleep(2 * MAX_HOLD).await;
+        assert_eq!(admission.semaphore.available_permits(), 32);
     }
 
     #[tokio::test]
-    async fn a_server_that_stops_keeps_nobody_waiting() {
-        let admission = Arc::new(Admission::of(1));
-        let _turn = admission.try_enter().unwrap();
+    async fn closing_ends_all_waits() {
+        let admission = Arc::new(Admission::with_limit(1));
+        let _permit = admission.try_acquire().unwrap();
         let waiting = tokio::spawn({
             let admission = Arc::clone(&admission);
-            async move { admission.enter().await.map(drop) }
+            async move { admission.acquire().await.map(drop) }
         });
         yield_now().await;
         admission.close();

@@ -1,94 +1,93 @@
-//! How long a stream lives. It ends by itself when it is old, so that sidecars find replicas that
-//! came after them; and when the server stops. Neither happens to all at once: whoever ends comes
-//! back at once, and somewhere that costs something.
+//! The lifetime of a stream. It ends at a maximum age, so that sidecars find replicas that were added later, and when the
+//! server drains. Both are spread over time, because every ended stream reconnects at once.
 //!
-//! tonic can end connections for their age, but not streams: it adds no jitter, and cuts what is
-//! under way.
+//! tonic can limit the age of connections, but without jitter, and it cuts responses in transit. This module ends streams,
+//! preferably while no response is in transit.
 
 use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// How far the ages of streams lie apart, up and down: a fleet that came at once does not go at once.
+/// Jitter of the maximum age, as a fraction in both directions: streams that were opened together end apart.
 const JITTER: f64 = 0.2;
-/// How long an old stream waits for a quiet moment. A client that answers nothing for so long is
-/// better off with a new stream.
-const OLD_PATIENCE: Duration = Duration::from_secs(30);
-/// How long a stream waits for a quiet moment when the server stops.
-const STOP_PATIENCE: Duration = Duration::from_secs(1);
+/// Longest wait of an expired stream until it is quiet. A client that answers nothing for this long is better served by a
+/// new stream.
+const EXPIRED_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest wait of a draining stream until it is quiet.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long streams live.
+/// Limits of the lifetime of streams.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ages {
-    /// A stream's age when it ends, a fifth more or less.
-    pub(super) old: Duration,
-    /// When the server stops, streams end within this time.
-    pub(super) spread: Duration,
+pub(super) struct AgeLimits {
+    /// Maximum age, before jitter.
+    pub(super) max_age: Duration,
+    /// The period over which the streams end when the server drains.
+    pub(super) drain_period: Duration,
 }
 
-impl Default for Ages {
-    /// Half an hour, as other control planes have it: long beside what a new stream costs, short
-    /// beside how long an operator waits for a new replica to take its share. Two seconds to stop
-    /// are short beside a restart, and make 4 500 sidecars a second of the largest fleet.
+impl Default for AgeLimits {
+    /// Half an hour, as Istio: long compared to the cost of a new stream, short compared to the time in which a new replica
+    /// should receive its share. Two seconds to drain are short for a restart, and limit the largest fleet to 4500
+    /// reconnecting sidecars a second.
     fn default() -> Self {
-        Self { old: Duration::from_secs(30 * 60), spread: Duration::from_secs(2) }
+        Self { max_age: Duration::from_secs(30 * 60), drain_period: Duration::from_secs(2) }
     }
 }
 
-/// The life of one stream.
+/// The lifetime of one stream.
 #[derive(Debug)]
 pub(super) struct Lifetime {
     stage: Stage,
     /// The end of the stage.
     timer: Pin<Box<Sleep>>,
-    ages: Ages,
-    patience: Duration,
+    limits: AgeLimits,
+    quiet_timeout: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    Living,
-    /// To end at the first quiet moment.
-    Leaving,
-    /// To end.
+    Active,
+    /// Ends as soon as it is quiet.
+    Ending,
+    /// Ends now.
     Over,
 }
 
 impl Lifetime {
-    /// The life of a stream that begins now. `chance`, from 0 to 1, sets it apart from others.
-    pub(super) fn new(ages: Ages, chance: f64) -> Self {
-        let end = Instant::now() + ages.old.mul_f64(1.0 - JITTER + 2.0 * JITTER * chance);
+    /// The lifetime of a new stream. `random`, from 0 to 1, selects the jitter.
+    pub(super) fn new(limits: AgeLimits, random: f64) -> Self {
+        let end = Instant::now() + limits.max_age.mul_f64(1.0 - JITTER + 2.0 * JITTER * random);
         let timer = Box::pin(sleep_until(end));
-        Self { stage: Stage::Living, timer, ages, patience: OLD_PATIENCE }
+        Self { stage: Stage::Active, timer, limits, quiet_timeout: EXPIRED_TIMEOUT }
     }
 
-    /// The server stops: what is left of this life is short.
-    pub(super) fn hasten(&mut self, chance: f64) {
-        self.patience = STOP_PATIENCE;
+    /// Shortens the rest of the lifetime because the server drains. `random`, from 0 to 1, selects the end.
+    pub(super) fn drain(&mut self, random: f64) {
+        self.quiet_timeout = DRAIN_TIMEOUT;
         let left = match self.stage {
-            Stage::Living => self.ages.spread.mul_f64(chance),
-            Stage::Leaving | Stage::Over => self.patience,
+            Stage::Active => self.limits.drain_period.mul_f64(random),
+            Stage::Ending | Stage::Over => self.quiet_timeout,
         };
         let end = self.timer.deadline().min(Instant::now() + left);
         self.timer.as_mut().reset(end);
     }
 
-    /// Returns when [`Self::is_over`] may have another answer.
-    pub(super) async fn turn(&mut self) {
+    /// Waits for the next stage. [`Self::is_over`] may change then. Cancel safe.
+    pub(super) async fn next_stage(&mut self) {
         self.timer.as_mut().await;
         self.stage = match self.stage {
-            Stage::Living => Stage::Leaving,
-            Stage::Leaving | Stage::Over => Stage::Over,
+            Stage::Active => Stage::Ending,
+            Stage::Ending | Stage::Over => Stage::Over,
         };
-        self.timer.as_mut().reset(Instant::now() + self.patience);
+        self.timer.as_mut().reset(Instant::now() + self.quiet_timeout);
     }
 
-    /// Whether the stream is to end now. A quiet stream has nothing under way.
+    /// Whether the stream must end now. It is quiet if no response is in transit.
     pub(super) fn is_over(&self, is_quiet: bool) -> bool {
         match self.stage {
-            Stage::Living => false,
-            Stage::Leaving => is_quiet,
+            Stage::Active => false,
+            Stage::Ending => is_quiet,
             Stage::Over => true,
         }
     }
@@ -98,64 +97,63 @@ impl Lifetime {
 mod tests {
     use super::*;
 
-    const AGES: Ages = Ages { old: Duration::from_secs(1000), spread: Duration::from_secs(2) };
+    const LIMITS: AgeLimits =
+        AgeLimits { max_age: Duration::from_secs(1000), drain_period: Duration::from_secs(2) };
 
-    /// How long a quiet stream lives.
-    async fn lives(mut life: Lifetime) -> Duration {
-        let born = Instant::now();
-        while !life.is_over(true) {
-            life.turn().await;
+    /// The time until a quiet stream ends.
+    async fn time_left(mut lifetime: Lifetime) -> Duration {
+        let start = Instant::now();
+        while !lifetime.is_over(true) {
+            lifetime.next_stage().await;
         }
-        born.elapsed()
+        start.elapsed()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn ages_lie_a_fifth_around_the_middle() {
-        for (chance, expected) in [(0.0, 800), (0.5, 1000), (0.999_999, 1200)] {
-            let age = lives(Lifetime::new(AGES, chance)).await;
-            let off = age.as_secs_f64() - f64::from(expected);
-            assert!(off.abs() < 0.1, "{age:?} instead of {expected} s");
+    async fn ages_have_a_jitter_of_a_fifth() {
+        for (random, expected) in [(0.0, 800), (0.5, 1000), (0.999_999, 1200)] {
+            let age = time_left(Lifetime::new(LIMITS, random)).await;
+            let difference = age.as_secs_f64() - f64::from(expected);
+            assert!(difference.abs() < 0.1, "{age:?} instead of {expected} s");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_under_way_is_waited_for_but_not_for_ever() {
-        let mut life = Lifetime::new(AGES, 0.5);
-        assert!(!life.is_over(true), "it is young");
-        life.turn().await;
-        assert!(!life.is_over(false));
-        assert!(life.is_over(true));
-        let old = Instant::now();
-        life.turn().await;
-        assert!(life.is_over(false));
-        assert_eq!(old.elapsed().as_secs(), OLD_PATIENCE.as_secs());
+    async fn an_expired_stream_waits_until_it_is_quiet_for_a_limited_time() {
+        let mut lifetime = Lifetime::new(LIMITS, 0.5);
+        assert!(!lifetime.is_over(true), "it is not expired");
+        lifetime.next_stage().await;
+        assert!(!lifetime.is_over(false));
+        assert!(lifetime.is_over(true));
+        let expired = Instant::now();
+        lifetime.next_stage().await;
+        assert!(lifetime.is_over(false));
+        assert_eq!(expired.elapsed().as_secs(), EXPIRED_TIMEOUT.as_secs());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_stops_ends_streams_one_after_the_other() {
-        for (chance, expected) in [(0.0, 0), (0.25, 500), (0.75, 1500)] {
-            let mut life = Lifetime::new(AGES, 0.5);
-            life.hasten(chance);
-            let left = lives(life).await.as_millis();
+    async fn draining_spreads_the_ends_of_streams() {
+        for (random, expected) in [(0.0, 0), (0.25, 500), (0.75, 1500)] {
+            let mut lifetime = Lifetime::new(LIMITS, 0.5);
+            lifetime.drain(random);
+            let left = time_left(lifetime).await.as_millis();
             assert!((expected..expected + 10).contains(&left), "{left} instead of {expected} ms");
         }
     }
 
-    /// One that is about to end of age does not live longer for it, nor one with something under way
-    /// longer than a stop may take.
     #[tokio::test(start_paused = true)]
-    async fn a_stop_makes_no_life_longer() {
-        let mut life = Lifetime::new(AGES, 0.0);
+    async fn draining_extends_no_lifetime() {
+        let mut lifetime = Lifetime::new(LIMITS, 0.0);
         tokio::time::advance(Duration::from_millis(799_900)).await;
-        life.hasten(0.9);
-        assert!(lives(life).await.as_millis() < 110);
+        lifetime.drain(0.9);
+        assert!(time_left(lifetime).await.as_millis() < 110);
 
-        let mut busy = Lifetime::new(AGES, 0.0);
-        busy.turn().await;
-        busy.hasten(0.9);
-        let hastened = Instant::now();
-        busy.turn().await;
+        let mut busy = Lifetime::new(LIMITS, 0.0);
+        busy.next_stage().await;
+        busy.drain(0.9);
+        let drained = Instant::now();
+        busy.next_stage().await;
         assert!(busy.is_over(false));
-        assert!(hastened.elapsed().as_millis() < STOP_PATIENCE.as_millis() + 10);
+        assert!(drained.elapsed().as_millis() < DRAIN_TIMEOUT.as_millis() + 10);
     }
 }

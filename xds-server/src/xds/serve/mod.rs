@@ -1,14 +1,13 @@
-//! xDS over gRPC: ADS, and each type on a service of its own, state of the world and delta.
+//! xDS over gRPC: ADS, and a discovery service for each type, in the variants state of the world and delta.
 //!
-//! Every stream is one task (`stream`) that owns one [`tidegate_xds::protocol::Session`]; the rest here
-//! only translates: `rpc` says which path leads to which, `wire` and `codec` turn words into bytes
-//! that all streams share. Nothing is queued for a stream: it looks at the newest
-//! snapshot when it can send. `admission` says when a newcomer's turn is, `aging` when a stream ends.
+//! Every stream is a task (`stream`) that owns one [`tidegate_xds::protocol::Session`]. `rpc` maps RPC paths to variants,
+//! `wire` and `codec` convert messages, and write responses from bytes that all streams share. No responses are queued: a
+//! stream reads the newest snapshot when it can send. `admission` limits how many new streams receive their first
+//! configuration at a time, `aging` ends streams at their maximum age and when the server drains.
 
 mod admission;
 mod aging;
 mod codec;
-mod field;
 mod rpc;
 mod stream;
 #[cfg(test)]
@@ -23,105 +22,108 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 
 use self::admission::Admission;
-use self::aging::Ages;
+use self::aging::AgeLimits;
 use super::fleet::AckTracker;
-use crate::counters::Counters;
-use crate::door::access::Access;
-use crate::door::quota::Quota;
+use super::metrics::XdsMetrics;
+use crate::auth::access::Access;
+use crate::transport::quota::{Limit, Quota};
 use tidegate_xds::resources::SnapshotSet;
 
-/// Most streams at once, and of one client. Each costs some ten kilobytes.
-const MAX_STREAMS: (usize, usize) = (20_000, 10_000);
-/// Most streams of one connection: an Envoy opens one, or one for each type, beside its reports.
-const MAX_STREAMS_A_CONNECTION: u32 = 256;
-/// How long a connection may be silent before it is asked for a sign of life, and then for that.
-const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
-/// Longest list of headers.
-const MAX_HEADERS: u32 = 16 * 1024;
+/// Most open streams. Each takes about ten kilobytes of memory.
+const MAX_STREAMS: Limit = Limit { total: 20_000, per_client: 10_000 };
+/// Most RPCs of one connection at a time. An Envoy opens one stream, or one for each type, and sends reports.
+const MAX_RPCS_PER_CONNECTION: u32 = 256;
+/// Idle time before an HTTP/2 keepalive ping.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+/// Longest wait for the answer to a keepalive ping.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Largest header list of a request, in bytes.
+const MAX_HEADER_LIST: u32 = 16 * 1024;
 
 /// The xDS services.
 #[derive(Debug)]
 pub struct XdsServer {
-    hub: Arc<Hub>,
-    /// What others are told. Streams have a word of their own, because the end waits for their ears.
-    stopping: watch::Sender<bool>,
+    shared: Arc<Shared>,
+    /// True while the server drains, for other services. Separate from [`Shared::draining`], because [`XdsServer::drain`]
+    /// waits until all receivers of that are dropped.
+    draining: watch::Sender<bool>,
 }
 
-/// What every stream shares.
+/// State that all streams share.
 #[derive(Debug)]
-struct Hub {
+struct Shared {
     snapshots: watch::Receiver<Arc<SnapshotSet>>,
     ack_tracker: Arc<AckTracker>,
-    counters: Arc<Counters>,
+    metrics: XdsMetrics,
     access: Arc<Access>,
-    streams: Arc<Quota>,
+    stream_quota: Arc<Quota>,
     admission: Arc<Admission>,
-    ages: Ages,
-    /// True when the server stops. Each stream listens, and nobody else.
+    age_limits: AgeLimits,
+    /// True while the server drains. Only streams subscribe.
     draining: watch::Sender<bool>,
 }
 
 impl XdsServer {
-    /// Services that send these snapshots to whoever has access.
+    /// Services that send these snapshots to the clients that `access` allows.
     #[must_use]
     pub fn new(
         snapshots: watch::Receiver<Arc<SnapshotSet>>,
         ack_tracker: Arc<AckTracker>,
-        counters: Arc<Counters>,
+        metrics: XdsMetrics,
         access: Arc<Access>,
     ) -> Self {
-        let hub = Arc::new(Hub {
+        let shared = Arc::new(Shared {
             snapshots,
             ack_tracker,
-            counters,
+            metrics,
             access,
-            streams: Quota::new(MAX_STREAMS.0, MAX_STREAMS.1),
+            stream_quota: Quota::new(MAX_STREAMS),
             admission: Arc::default(),
-            ages: Ages::default(),
+            age_limits: AgeLimits::default(),
             draining: watch::Sender::new(false),
         });
-        Self { hub, stopping: watch::Sender::new(false) }
+        Self { shared, draining: watch::Sender::new(false) }
     }
 
-    /// The services, to be served by [`transport`], beside others if wanted.
+    /// The services, to be served by a [`grpc_server`].
     #[must_use]
     pub fn routes(&self) -> Routes {
-        rpc::routes(&self.hub)
+        rpc::routes(&self.shared)
     }
 
-    /// Turns true when the server drains, for whoever serves beside it.
+    /// Turns true when the server drains, for other services of the same port.
     #[must_use]
     pub fn draining(&self) -> watch::Receiver<bool> {
-        self.stopping.subscribe()
+        self.draining.subscribe()
     }
 
-    /// Ends every stream, one after the other within two seconds or three, so that the server can stop
-    /// and its replicas are not overrun; new ones are sent away. Returns when all are gone. Until then
-    /// the rest works on, a rollback included. Sidecars keep what they have and come back.
+    /// Ends every stream, spread over two to three seconds, which limits the rate at which sidecars reconnect to other
+    /// replicas, and rejects new streams. Returns when all streams have ended. Until then the open streams are served, so
+    /// a rollback still reaches their sidecars. Sidecars keep their configuration and reconnect.
     pub async fn drain(&self) {
-        self.stopping.send_replace(true);
-        self.hub.draining.send_replace(true);
-        self.hub.admission.close();
-        self.hub.draining.closed().await;
+        self.draining.send_replace(true);
+        self.shared.draining.send_replace(true);
+        self.shared.admission.close();
+        self.shared.draining.closed().await;
     }
 }
 
-/// The full names of the services, as gRPC health knows them.
+/// The full names of the services, for gRPC health.
 pub fn service_names() -> impl Iterator<Item = String> {
     rpc::service_names()
 }
 
-/// A gRPC server with the limits that a public port needs. Dead peers are found by HTTP/2 pings.
+/// A gRPC server with limits for each connection. HTTP/2 keepalive pings detect dead peers.
 #[must_use]
-pub fn transport() -> Server {
-    transport_that_waits(KEEPALIVE)
+pub fn grpc_server() -> Server {
+    grpc_server_with_keepalive(KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT)
 }
 
-fn transport_that_waits((silence, answer): (Duration, Duration)) -> Server {
+fn grpc_server_with_keepalive(interval: Duration, timeout: Duration) -> Server {
     Server::builder()
-        .http2_keepalive_interval(Some(silence))
-        .http2_keepalive_timeout(Some(answer))
-        .max_concurrent_streams(MAX_STREAMS_A_CONNECTION)
-        .http2_max_header_list_size(MAX_HEADERS)
+        .http2_keepalive_interval(Some(interval))
+        .http2_keepalive_timeout(Some(timeout))
+        .max_concurrent_streams(MAX_RPCS_PER_CONNECTION)
+        .http2_max_header_list_size(MAX_HEADER_LIST)
         .tcp_nodelay(true)
 }

@@ -1,6 +1,5 @@
-//! The RPCs: ADS, which carries all types on one stream, and each type on a service of its own, for
-//! clients that do not speak ADS. Types that come on different streams cannot be ordered against
-//! each other. Nobody polls any more: a `Fetch` is answered as any RPC that is not there.
+//! The RPCs: ADS, which carries all types on one stream, and a discovery service for each type, for clients without ADS.
+//! The order of updates across types is guaranteed on one stream only. The unary `Fetch` RPCs are not implemented.
 
 use std::future::{Ready, ready};
 use std::marker::PhantomData;
@@ -13,14 +12,14 @@ use tonic::server::{Grpc, StreamingService};
 use tonic::service::Routes;
 use tonic::{Response, Status, Streaming};
 
-use super::Hub;
+use super::Shared;
 use super::codec::Codec;
-use super::stream::{Replies, open};
+use super::stream::{Responses, open};
 use super::wire::Wire;
 use tidegate_xds::kind::Kind;
 use tidegate_xds::protocol::{self, Delta, Scope, Sotw};
 
-/// Every service, by its name on the wire, and what its methods are named after.
+/// The name of every service, and the suffix of its method names.
 const SERVICES: [(&str, &str, Scope); 6] = [
     ("discovery.v3.AggregatedDiscoveryService", "AggregatedResources", Scope::Aggregated),
     ("cluster.v3.ClusterDiscoveryService", "Clusters", Scope::Only(Kind::Cluster)),
@@ -34,43 +33,43 @@ const SERVICES: [(&str, &str, Scope); 6] = [
     ),
 ];
 
-/// The services' full names.
+/// The full names of the services.
 pub(super) fn service_names() -> impl Iterator<Item = String> {
     SERVICES.into_iter().map(|(service, ..)| format!("envoy.service.{service}"))
 }
 
-/// Every RPC, at its path.
-pub(super) fn routes(hub: &Arc<Hub>) -> Routes {
-    let add = |router: Router, (service, of, scope): (&str, &str, Scope)| {
+/// All RPCs.
+pub(super) fn routes(shared: &Arc<Shared>) -> Routes {
+    let add = |router: Router, (service, suffix, scope): (&str, &str, Scope)| {
         let service = format!("/envoy.service.{service}");
         router
-            .route(&format!("{service}/Stream{of}"), rpc::<Sotw>(hub, scope))
-            .route(&format!("{service}/Delta{of}"), rpc::<Delta>(hub, scope))
+            .route(&format!("{service}/Stream{suffix}"), rpc::<Sotw>(shared, scope))
+            .route(&format!("{service}/Delta{suffix}"), rpc::<Delta>(shared, scope))
     };
     SERVICES.into_iter().fold(Routes::default().into_axum_router(), add).into()
 }
 
-fn rpc<W: Wire>(hub: &Arc<Hub>, scope: Scope) -> MethodRouter {
-    let hub = Arc::clone(hub);
+fn rpc<W: Wire>(shared: &Arc<Shared>, scope: Scope) -> MethodRouter {
+    let shared = Arc::clone(shared);
     post(move |request: Request| {
-        let open = Open::<W> { hub: Arc::clone(&hub), scope, dialect: PhantomData };
+        let open = OpenStream::<W> { shared: Arc::clone(&shared), scope, variant: PhantomData };
         async move { Grpc::new(Codec::<W>::default()).streaming(open, request).await }
     })
 }
 
-/// Opens one stream.
-struct Open<W> {
-    hub: Arc<Hub>,
+/// The tonic service that opens one stream.
+struct OpenStream<W> {
+    shared: Arc<Shared>,
     scope: Scope,
-    dialect: PhantomData<W>,
+    variant: PhantomData<W>,
 }
 
-impl<W: Wire> StreamingService<W::Message> for Open<W> {
+impl<W: Wire> StreamingService<W::Message> for OpenStream<W> {
     type Response = protocol::Response;
-    type ResponseStream = Replies;
-    type Future = Ready<Result<Response<Replies>, Status>>;
+    type ResponseStream = Responses;
+    type Future = Ready<Result<Response<Responses>, Status>>;
 
     fn call(&mut self, request: tonic::Request<Streaming<W::Message>>) -> Self::Future {
-        ready(open::<W>(&self.hub, self.scope, request).map(Response::new))
+        ready(open::<W>(&self.shared, self.scope, request).map(Response::new))
     }
 }

@@ -1,4 +1,4 @@
-//! One stream: a task that owns its session.
+//! One xDS stream: a task that owns its session.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,132 +10,131 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status, Streaming};
 use tracing::{Instrument as _, debug, info, info_span, warn};
 
-use super::Hub;
-use super::admission::{Closed, Turn};
+use super::Shared;
+use super::admission::{Closed, Permit};
 use super::aging::Lifetime;
 use super::wire::Wire;
-use crate::counters::Counters;
-use crate::door::peer::Peer;
-use crate::door::refusals::Reason;
+use crate::auth::peer::Peer;
+use crate::rejections::Reason;
 use crate::xds::fleet::Connection;
+use crate::xds::metrics::XdsMetrics;
 use tidegate_delivery::names::FleetName;
 use tidegate_xds::protocol::{Event, Refusal, Response, Scope, Session};
 use tidegate_xds::resources::{FleetSnapshot, SnapshotSet};
 
-/// How long a client may take to say who it is.
-const FIRST_REQUEST: Duration = Duration::from_secs(10);
-/// How long a response may wait for a client that does not read.
-const SEND_DEADLINE: Duration = Duration::from_secs(10);
+/// Longest wait for the first request of a stream.
+const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait until the client reads a response.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest `node.id`, in bytes.
 const MAX_NODE_ID: usize = 256;
 
-/// What tonic sends to the client.
-pub(super) type Replies = ReceiverStream<Result<Response, Status>>;
+/// The stream of responses that tonic sends.
+pub(super) type Responses = ReceiverStream<Result<Response, Status>>;
 
-/// Starts a stream's task.
+/// Starts the task of a stream.
 pub(super) fn open<W: Wire>(
-    hub: &Arc<Hub>,
+    shared: &Arc<Shared>,
     scope: Scope,
     request: Request<Streaming<W::Message>>,
-) -> Result<Replies, Status> {
-    // In this order: a server that stops waits for all who listen.
-    let draining = hub.draining.subscribe();
+) -> Result<Responses, Status> {
+    // Subscribes before it reads the value: `XdsServer::drain` waits until all subscribers are dropped.
+    let draining = shared.draining.subscribe();
     if *draining.borrow() {
         return Err(stopping());
     }
     let peer = Peer::of(request.extensions());
-    let place = hub.streams.enter(peer.client()).map_err(|full| {
-        hub.counters.overload.add_one();
-        hub.access.refusals().note(Reason::Streams, &peer, &full);
-        Status::resource_exhausted(format!("too many streams: {full}; try again later"))
+    let permit = shared.stream_quota.acquire(peer.client()).map_err(|exceeded| {
+        shared.access.rejections().record(Reason::StreamQuota, &peer, &exceeded);
+        Status::resource_exhausted(format!("too many streams: {exceeded}; try again later"))
     })?;
-    hub.counters.streams.add_one();
-    // One response at a time: the next is made when this one is taken.
+    shared.metrics.streams.inc();
+    // One response at a time: the next is built after the client's transport has taken this one.
     let (sender, receiver) = mpsc::channel(1);
-    let hub = Arc::clone(hub);
+    let shared = Arc::clone(shared);
     tokio::spawn(async move {
-        let outbox = Outbox { sender };
-        let incoming = request.into_inner();
-        let served = serve::<W>(&hub, scope, &peer, incoming, &outbox, draining).await;
-        drop(place);
-        if let Err(status) = served {
-            outbox.close(status).await;
+        let responses = ResponseSender { sender };
+        let requests = request.into_inner();
+        let result = serve::<W>(&shared, scope, &peer, requests, &responses, draining).await;
+        drop(permit);
+        if let Err(status) = result {
+            responses.fail(status).await;
         }
     });
     Ok(ReceiverStream::new(receiver))
 }
 
-/// Where responses go.
-struct Outbox {
+/// Sends responses with a timeout.
+struct ResponseSender {
     sender: mpsc::Sender<Result<Response, Status>>,
 }
 
-impl Outbox {
-    async fn send(&self, reply: Response, counters: &Counters) -> Result<(), Status> {
-        match timeout(SEND_DEADLINE, self.sender.send(Ok(reply))).await {
+impl ResponseSender {
+    async fn send(&self, response: Response, metrics: &XdsMetrics) -> Result<(), Status> {
+        match timeout(SEND_TIMEOUT, self.sender.send(Ok(response))).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(gone()),
+            Ok(Err(_)) => Err(client_closed()),
             Err(_) => {
-                counters.stuck.add_one();
-                Err(Status::deadline_exceeded("the client does not read"))
+                metrics.send_timeouts.inc();
+                Err(Status::deadline_exceeded("the client does not read responses"))
             }
         }
     }
 
-    /// Returns when the client is gone.
+    /// Waits until the client has closed the stream.
     async fn closed(&self) {
         self.sender.closed().await;
     }
 
-    async fn close(self, status: Status) {
-        // A client that is gone, or does not read, will not read why either.
-        if timeout(SEND_DEADLINE, self.sender.send(Err(status))).await.is_err() {
-            debug!("closed a stream whose client does not read");
+    /// Ends the stream with an error.
+    async fn fail(self, status: Status) {
+        if timeout(SEND_TIMEOUT, self.sender.send(Err(status))).await.is_err() {
+            debug!("ended a stream whose client does not read its status");
         }
     }
 }
 
-/// Waits for the newcomer's turn, and for the first request, then serves until the stream ends.
+/// Waits for admission and for the first request, then serves the stream until it ends.
 async fn serve<W: Wire>(
-    hub: &Hub,
+    shared: &Shared,
     scope: Scope,
     peer: &Peer,
-    mut incoming: Streaming<W::Message>,
-    outbox: &Outbox,
+    mut requests: Streaming<W::Message>,
+    responses: &ResponseSender,
     mut draining: watch::Receiver<bool>,
 ) -> Result<(), Status> {
-    let turn = admit(hub, outbox).await?;
+    let admission = admit(shared, responses).await?;
     let first = tokio::select! {
-        first = timeout(FIRST_REQUEST, incoming.message()) => first,
+        first = timeout(FIRST_REQUEST_TIMEOUT, requests.message()) => first,
         _ = draining.wait_for(|draining| *draining) => return Err(stopping()),
     };
-    let first = first.map_err(|_| Status::deadline_exceeded("no request came"))?;
-    let refused = |status| {
-        hub.counters.refused.add_one();
+    let first = first.map_err(|_| Status::deadline_exceeded("no request was received"))?;
+    let invalid = |status| {
+        shared.metrics.invalid.inc();
         status
     };
-    let Some(first) = first.map_err(refused)? else {
+    let Some(first) = first.map_err(invalid)? else {
         return Ok(());
     };
-    let mut snapshots = hub.snapshots.clone();
+    let mut snapshots = shared.snapshots.clone();
     let set = Arc::clone(&snapshots.borrow_and_update());
-    let (id, snapshot) = identify(W::node(&first), &set).map_err(refused)?;
+    let (id, snapshot) = identify(W::node(&first), &set).map_err(invalid)?;
     let fleet = snapshot.fleet().clone();
-    hub.access.check(peer, fleet.as_str(), id).map_err(|denied| refused(denied.into()))?;
+    shared.access.check(peer, fleet.as_str(), id).map_err(|denied| invalid(denied.into()))?;
     let mode = W::MODE;
     let span = info_span!("xds", node = id, %fleet, ?mode);
-    let mut client = Client::<W> {
+    let mut stream = Stream::<W> {
         scope,
         session: Session::new(scope, snapshot),
-        connection: hub.ack_tracker.connect(fleet.clone(), id, mode),
-        turn: Some(turn),
-        life: Lifetime::new(hub.ages, rand::random()),
-        counters: &hub.counters,
-        outbox,
+        connection: shared.ack_tracker.connect(fleet.clone(), id, mode),
+        admission: Some(admission),
+        lifetime: Lifetime::new(shared.age_limits, rand::random()),
+        metrics: &shared.metrics,
+        responses,
     };
     let result = async {
         info!("connected");
-        let result = client.converse(first, incoming, snapshots, draining, &fleet).await;
+        let result = stream.run(first, requests, snapshots, draining, &fleet).await;
         match &result {
             Ok(()) => info!("disconnected"),
             Err(status) => info!(code = ?status.code(), reason = status.message(), "disconnected"),
@@ -145,71 +144,71 @@ async fn serve<W: Wire>(
     result.instrument(span).await
 }
 
-/// Waits for the newcomer's turn. Its first request is not even read before that.
-async fn admit(hub: &Hub, outbox: &Outbox) -> Result<Turn, Status> {
-    let turn = match hub.admission.try_enter() {
-        Some(turn) => turn,
+/// Waits for admission. The first request is read afterwards.
+async fn admit(shared: &Shared, responses: &ResponseSender) -> Result<Permit, Status> {
+    let permit = match shared.admission.try_acquire() {
+        Some(permit) => permit,
         None => {
-            hub.counters.delayed.add_one();
+            shared.metrics.queued.inc();
             tokio::select! {
-                turn = hub.admission.enter() => turn.map_err(|Closed| stopping())?,
-                () = outbox.closed() => return Err(gone()),
+                permit = shared.admission.acquire() => permit.map_err(|Closed| stopping())?,
+                () = responses.closed() => return Err(client_closed()),
             }
         }
     };
-    hub.admission.measure().await;
-    Ok(turn)
+    shared.admission.measure().await;
+    Ok(permit)
 }
 
-/// Who a client says it is, and what it is to have.
+/// The node id of the first request, and the snapshot of its fleet.
 fn identify<'a>(
     node: Option<&'a Node>,
     set: &SnapshotSet,
 ) -> Result<(&'a str, Arc<FleetSnapshot>), Status> {
     let node = node.ok_or_else(|| {
-        Status::invalid_argument("the first request of a stream must carry `node`")
+        Status::invalid_argument("the first request of a stream must contain `node`")
     })?;
-    let is_named = (1..=MAX_NODE_ID).contains(&node.id.len());
-    // It is shown on terminals and in logs.
-    if !is_named || node.id.chars().any(char::is_control) {
+    let has_valid_length = (1..=MAX_NODE_ID).contains(&node.id.len());
+    // Terminals and logs show it.
+    if !has_valid_length || node.id.chars().any(char::is_control) {
         return Err(Status::invalid_argument(format!(
-            "node.id must have 1 to {MAX_NODE_ID} bytes, and no control characters"
+            "node.id must have 1 to {MAX_NODE_ID} bytes and no control characters: set it in Envoy's bootstrap"
         )));
     }
     let snapshot = set.fleet(&node.cluster).ok_or_else(|| {
         let cluster: String = node.cluster.chars().take(64).collect();
         Status::not_found(format!(
-            "no fleet is named `{cluster}`: node.cluster must be one of the configured fleets"
+            "there is no fleet `{cluster}`: node.cluster must be one of the configured fleets"
         ))
     })?;
     Ok((&node.id, Arc::clone(snapshot)))
 }
 
-/// One client's conversation.
-struct Client<'a, W: Wire> {
+/// A stream after its first request.
+struct Stream<'a, W: Wire> {
     scope: Scope,
     session: Session<W>,
     connection: Connection,
-    /// A newcomer's, until it has all.
-    turn: Option<Turn>,
-    life: Lifetime,
-    counters: &'a Counters,
-    outbox: &'a Outbox,
+    /// Released when the client has ACKed its first configuration.
+    admission: Option<Permit>,
+    lifetime: Lifetime,
+    metrics: &'a XdsMetrics,
+    responses: &'a ResponseSender,
 }
 
-impl<W: Wire> Client<'_, W> {
-    async fn converse(
+impl<W: Wire> Stream<'_, W> {
+    async fn run(
         &mut self,
         first: W::Message,
-        mut incoming: Streaming<W::Message>,
+        mut requests: Streaming<W::Message>,
         mut snapshots: watch::Receiver<Arc<SnapshotSet>>,
         mut draining: watch::Receiver<bool>,
         fleet: &FleetName,
     ) -> Result<(), Status> {
         let mut is_draining = false;
-        self.take(first)?;
+        self.handle(first)?;
         loop {
-            // Looked at before every answer, so that requests in plenty do not starve pushes.
+            // Checked before every response, so that a client with many requests does not delay pushes.
             if snapshots.has_changed().map_err(|_| stopping())? {
                 let set = Arc::clone(&snapshots.borrow_and_update());
                 let snapshot = set.fleet(fleet.as_str()).ok_or_else(|| {
@@ -217,26 +216,26 @@ impl<W: Wire> Client<'_, W> {
                 })?;
                 self.session.on_snapshot(Arc::clone(snapshot));
             }
-            self.answer().await?;
-            if self.life.is_over(self.session.is_quiet()) {
+            self.push().await?;
+            if self.lifetime.is_over(self.session.is_quiet()) {
                 if is_draining {
                     return Err(stopping());
                 }
-                self.counters.aged.add_one();
+                self.metrics.expired.inc();
                 return Ok(());
             }
             tokio::select! {
                 biased;
-                // An error is a server that is gone.
+                // An error means that the server was dropped.
                 _ = draining.wait_for(|draining| *draining), if !is_draining => {
                     is_draining = true;
-                    self.life.hasten(rand::random());
+                    self.lifetime.drain(rand::random());
                 }
-                () = self.life.turn() => {}
-                message = incoming.message() => match message {
-                    Ok(Some(message)) => self.take(message)?,
+                () = self.lifetime.next_stage() => {}
+                message = requests.message() => match message {
+                    Ok(Some(message)) => self.handle(message)?,
                     Ok(None) => return Ok(()),
-                    Err(status) => return Err(self.broken(status)),
+                    Err(status) => return Err(self.receive_error(status)),
                 },
                 changed = snapshots.changed() => {
                     changed.map_err(|_| stopping())?;
@@ -249,74 +248,74 @@ impl<W: Wire> Client<'_, W> {
         }
     }
 
-    /// Takes a request.
-    fn take(&mut self, message: W::Message) -> Result<(), Status> {
+    /// Passes a request to the session.
+    fn handle(&mut self, message: W::Message) -> Result<(), Status> {
         W::request(message, self.scope)
             .and_then(|request| self.session.on_request(request))
-            .map_err(|refusal| {
-                self.counters.refused.add_one();
-                warn!(refusal = ?refusal.to_string(), "refused a request");
-                status_of(&refusal)
+            .map_err(|error| {
+                self.metrics.invalid.inc();
+                warn!(%error, "rejected an invalid request");
+                status_of(&error)
             })
     }
 
-    /// Sends all that there is to send, and notes what became known.
-    async fn answer(&mut self) -> Result<(), Status> {
-        self.note();
+    /// Sends all responses that are due, and records ACKs and NACKs.
+    async fn push(&mut self) -> Result<(), Status> {
+        self.record_events();
         while let Some(response) = self.session.next_response() {
             let (kind, version) = (response.kind, response.version.clone());
             debug!(%kind, version = &*response.version, resources = response.resources.len(), removed = response.removed.len(), "push");
-            self.outbox.send(response, self.counters).await?;
-            self.counters.pushes.of(kind).add_one();
+            self.responses.send(response, self.metrics).await?;
+            self.metrics.pushes.of(kind).inc();
             self.connection.pushed(kind, version);
         }
-        self.note();
+        self.record_events();
         if self.session.synced() > 0 {
-            self.turn = None;
+            self.admission = None;
         }
         Ok(())
     }
 
-    fn note(&mut self) {
-        let counters = self.counters;
+    fn record_events(&mut self) {
+        let metrics = self.metrics;
         let synced = self.session.synced();
         let events = self.session.drain_events().inspect(|event| match event {
             Event::Acked { kind, version } => {
-                counters.acks.of(*kind).add_one();
-                debug!(%kind, %version, "accepted");
+                metrics.acks.of(*kind).inc();
+                debug!(%kind, %version, "ACK");
             }
             Event::Nacked { kind, version, message } => {
-                counters.nacks.of(*kind).add_one();
-                warn!(%kind, %version, ?message, "refused by the sidecar");
+                metrics.nacks.of(*kind).inc();
+                warn!(%kind, %version, ?message, "NACK");
             }
-            Event::Cleared { kind } => info!(%kind, "nothing refused is left"),
+            Event::Cleared { kind } => info!(%kind, "no NACKed resource is left"),
         });
         self.connection.record(events, synced);
     }
 
-    /// The stream broke. Too large a message is the client's doing; the rest is the network's.
-    fn broken(&self, status: Status) -> Status {
+    /// Counts a request over the size limit. Other errors come from the network.
+    fn receive_error(&self, status: Status) -> Status {
         if status.code() == tonic::Code::OutOfRange {
-            self.counters.refused.add_one();
+            self.metrics.invalid.inc();
         }
         status
     }
 }
 
-fn gone() -> Status {
-    Status::cancelled("the client is gone")
+fn client_closed() -> Status {
+    Status::cancelled("the client closed the stream")
 }
 
 fn stopping() -> Status {
     Status::unavailable("the control plane is stopping")
 }
 
-fn status_of(refusal: &Refusal) -> Status {
-    match refusal {
+fn status_of(error: &Refusal) -> Status {
+    match error {
         Refusal::NoType
         | Refusal::UnknownType(_)
         | Refusal::WrongType { .. }
-        | Refusal::NameTooLong(_) => Status::invalid_argument(refusal.to_string()),
-        Refusal::TooManyNames(_) => Status::resource_exhausted(refusal.to_string()),
+        | Refusal::NameTooLong(_) => Status::invalid_argument(error.to_string()),
+        Refusal::TooManyNames(_) => Status::resource_exhausted(error.to_string()),
     }
 }

@@ -1,6 +1,6 @@
-//! A real server on a real port, and clients that behave and that do not.
+//! A server on a real port, with well-behaved and faulty clients.
 
-mod life;
+mod lifetime;
 mod slow;
 
 use std::net::SocketAddr;
@@ -22,20 +22,20 @@ use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
 use super::admission::Admission;
-use super::aging::Ages;
-use super::{Hub, XdsServer, transport};
+use super::aging::AgeLimits;
+use super::{Shared, XdsServer, grpc_server};
+use crate::auth::access::Access;
 use crate::clock::Clock;
-use crate::counters::Counters;
-use crate::door::access::Access;
-use crate::door::quota::Quota;
-use crate::door::refusals::Reason;
+use crate::rejections::Reason;
+use crate::transport::quota::{Limit, Quota};
 use crate::xds::fleet::AckTracker;
+use crate::xds::metrics::XdsMetrics;
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::kind::Kind;
 use tidegate_xds::resources::{FleetSnapshot, Resource, SnapshotSet};
 
-/// How long a busy machine may take for anything.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Time limit of every wait, long enough for a busy machine.
+const WAIT: Duration = Duration::from_secs(60);
 
 struct Server {
     address: SocketAddr,
@@ -57,38 +57,38 @@ fn set(serial: u64, clusters: &[&str]) -> Arc<SnapshotSet> {
 
 impl Server {
     async fn start(streams: usize) -> Self {
-        Self::start_with(transport(), streams).await
+        Self::start_with(grpc_server(), streams).await
     }
 
-    async fn start_with(transport: tonic::transport::Server, streams: usize) -> Self {
-        let (admission, ages) = (Admission::default(), Ages::default());
-        Self::start_all(transport, streams, admission, ages).await
+    async fn start_with(grpc: tonic::transport::Server, streams: usize) -> Self {
+        let (admission, limits) = (Admission::default(), AgeLimits::default());
+        Self::start_all(grpc, streams, admission, limits).await
     }
 
     async fn start_all(
-        mut transport: tonic::transport::Server,
+        mut grpc: tonic::transport::Server,
         streams: usize,
         admission: Admission,
-        ages: Ages,
+        age_limits: AgeLimits,
     ) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let snapshots = watch::Sender::new(set(1, &["a"]));
-        let hub = Arc::new(Hub {
+        let shared = Arc::new(Shared {
             snapshots: snapshots.subscribe(),
             ack_tracker: AckTracker::new(Clock::new(|| Timestamp(0))),
-            counters: Arc::new(Counters::default()),
-            access: Arc::new(Access::for_anybody(Arc::default())),
-            // For one client; there would be room for others.
-            streams: Quota::new(streams + 1, streams),
+            metrics: XdsMetrics::default(),
+            access: Arc::new(Access::unrestricted(Arc::default())),
+            // The tests have one client. The total is larger, so they reach the limit of a client.
+            stream_quota: Quota::new(Limit { total: streams + 1, per_client: streams }),
             admission: Arc::new(admission),
-            ages,
+            age_limits,
             draining: watch::Sender::new(false),
         });
-        let server = XdsServer { hub, stopping: watch::Sender::new(false) };
+        let server = XdsServer { shared, draining: watch::Sender::new(false) };
         let routes = server.routes();
         let incoming = TcpListenerStream::new(listener);
-        tokio::spawn(transport.add_routes(routes).serve_with_incoming(incoming));
+        tokio::spawn(grpc.add_routes(routes).serve_with_incoming(incoming));
         Self { address, snapshots, server }
     }
 
@@ -112,15 +112,15 @@ impl Server {
         Ok(Client { sender, incoming })
     }
 
-    /// Waits until something is so.
-    async fn until(&self, what: &str, condition: impl Fn(&Hub) -> bool) {
-        let hub = &self.server.hub;
+    /// Waits until a condition holds.
+    async fn until(&self, what: &str, condition: impl Fn(&Shared) -> bool) {
+        let shared = &self.server.shared;
         let wait = async {
-            while !condition(hub) {
+            while !condition(shared) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let done = tokio::time::timeout(PATIENCE, wait).await;
+        let done = tokio::time::timeout(WAIT, wait).await;
         assert!(done.is_ok(), "never: {what}");
     }
 }
@@ -133,11 +133,11 @@ struct Client {
 
 impl Client {
     async fn next(&mut self) -> Result<DiscoveryResponse, Status> {
-        let next = tokio::time::timeout(PATIENCE, self.incoming.message());
+        let next = tokio::time::timeout(WAIT, self.incoming.message());
         Ok(next.await.unwrap()?.expect("a response or an error"))
     }
 
-    /// Answers a response; nothing in it says again who answers.
+    /// ACKs or NACKs a response, without `node`.
     async fn answer(&self, response: &DiscoveryResponse, error: Option<&str>) {
         let answer = DiscoveryRequest {
             version_info: response.version_info.clone(),
@@ -153,7 +153,7 @@ impl Client {
         self.sender.send(answer).await.unwrap();
     }
 
-    async fn refusal(&mut self) -> Status {
+    async fn status(&mut self) -> Status {
         self.next().await.unwrap_err()
     }
 }
@@ -171,111 +171,110 @@ fn clusters() -> DiscoveryRequest {
 }
 
 #[tokio::test]
-async fn a_sidecar_gets_what_is_published_and_its_answers_are_known() {
+async fn a_sidecar_receives_publications_and_its_answers_are_recorded() {
     let server = Server::start(10).await;
     let mut client = server.open(clusters()).await;
     let first = client.next().await.unwrap();
     assert_eq!(first.resources.len(), 1);
     client.answer(&first, None).await;
-    server.until("acked", |hub| hub.ack_tracker.convergence(1).acked == 1).await;
+    server.until("acked", |shared| shared.ack_tracker.convergence(1).acked == 1).await;
 
     server.snapshots.send_replace(set(2, &["a", "b"]));
     let second = client.next().await.unwrap();
     assert_eq!(second.resources.len(), 2);
-    // Checklist line 3: what makes a NACK is its error, though it names the newest version.
+    // Checklist line 3: a request with an error is a NACK, also if it names the newest version.
     client.answer(&second, Some("no")).await;
-    server.until("nacked", |hub| hub.counters.nacks.of(Kind::Cluster).get() == 1).await;
-    let status = server.server.hub.ack_tracker.nodes().remove(0);
+    server.until("nacked", |shared| shared.metrics.nacks.of(Kind::Cluster).get() == 1).await;
+    let status = server.server.shared.ack_tracker.nodes().remove(0);
     assert_eq!(status.refused[&Kind::Cluster].message, "no");
     assert_eq!(status.acked[&Kind::Cluster], first.version_info);
-    let counters = &server.server.hub.counters;
-    assert_eq!(counters.pushes.of(Kind::Cluster).get(), 2);
-    assert_eq!(counters.acks.of(Kind::Cluster).get(), 1);
+    let metrics = &server.server.shared.metrics;
+    assert_eq!(metrics.pushes.of(Kind::Cluster).get(), 2);
+    assert_eq!(metrics.acks.of(Kind::Cluster).get(), 1);
 }
 
-/// Checklist line 56: what is known of a stream goes with it.
+/// Checklist line 56: the state of a stream ends with it.
 #[tokio::test]
-async fn a_sidecar_that_leaves_counts_no_more() {
+async fn a_disconnected_sidecar_is_not_counted() {
     let server = Server::start(1).await;
     let mut client = server.open(clusters()).await;
     client.next().await.unwrap();
-    assert_eq!(server.server.hub.ack_tracker.convergence(1).connected, 1);
+    assert_eq!(server.server.shared.ack_tracker.convergence(1).connected, 1);
     drop(client);
-    server.until("gone", |hub| hub.ack_tracker.convergence(1).connected == 0).await;
-    server.until("room", |hub| hub.streams.taken() == 0).await;
+    server.until("disconnected", |shared| shared.ack_tracker.convergence(1).connected == 0).await;
+    server.until("quota", |shared| shared.stream_quota.in_use() == 0).await;
 }
 
-/// Checklist line 1: the first request must say who it is.
+/// Checklist line 1: the first request must contain the node.
 #[tokio::test]
-async fn a_stream_without_a_node_is_refused() {
+async fn a_stream_without_a_node_is_rejected() {
     let server = Server::start(10).await;
-    let nobody = DiscoveryRequest { node: None, ..clusters() };
-    assert_eq!(server.open(nobody).await.refusal().await.code(), Code::InvalidArgument);
+    let without_node = DiscoveryRequest { node: None, ..clusters() };
+    assert_eq!(server.open(without_node).await.status().await.code(), Code::InvalidArgument);
     let nameless = DiscoveryRequest { node: node("", "demo"), ..clusters() };
-    assert_eq!(server.open(nameless).await.refusal().await.code(), Code::InvalidArgument);
+    assert_eq!(server.open(nameless).await.status().await.code(), Code::InvalidArgument);
     let endless = DiscoveryRequest { node: node(&"x".repeat(1000), "demo"), ..clusters() };
-    assert_eq!(server.open(endless).await.refusal().await.code(), Code::InvalidArgument);
-    assert_eq!(server.server.hub.counters.refused.get(), 3);
+    assert_eq!(server.open(endless).await.status().await.code(), Code::InvalidArgument);
+    assert_eq!(server.server.shared.metrics.invalid.get(), 3);
 }
 
 #[tokio::test]
-async fn an_unknown_fleet_is_refused() {
+async fn an_unknown_fleet_is_rejected() {
     let server = Server::start(10).await;
     let stranger = DiscoveryRequest { node: node("sidecar", "nowhere"), ..clusters() };
-    let refusal = server.open(stranger).await.refusal().await;
-    assert_eq!(refusal.code(), Code::NotFound);
-    assert!(refusal.message().contains("nowhere"), "{refusal:?}");
+    let status = server.open(stranger).await.status().await;
+    assert_eq!(status.code(), Code::NotFound);
+    assert!(status.message().contains("nowhere"), "{status:?}");
 }
 
 /// Checklist line 2.
 #[tokio::test]
-async fn an_unknown_type_is_refused() {
+async fn an_unknown_type_is_rejected() {
     let server = Server::start(10).await;
     for type_url in ["", "type.googleapis.com/no.such.Type"] {
         let request = DiscoveryRequest { type_url: type_url.to_owned(), ..clusters() };
-        let refusal = server.open(request).await.refusal().await;
-        assert_eq!(refusal.code(), Code::InvalidArgument, "{type_url}");
+        let status = server.open(request).await.status().await;
+        assert_eq!(status.code(), Code::InvalidArgument, "{type_url}");
     }
 }
 
-/// Checklist line 55: what is too large ends its own stream and no other.
+/// Checklist line 55: a request over the limits ends its own stream and no other.
 #[tokio::test]
-async fn a_huge_request_hurts_only_its_own_stream() {
+async fn a_too_large_request_ends_only_its_own_stream() {
     let server = Server::start(10).await;
     let mut good = server.open(clusters()).await;
     let first = good.next().await.unwrap();
     good.answer(&first, None).await;
 
     let huge = DiscoveryRequest { resource_names: vec!["x".repeat(10_000_000)], ..clusters() };
-    assert_eq!(server.open(huge).await.refusal().await.code(), Code::OutOfRange);
+    assert_eq!(server.open(huge).await.status().await.code(), Code::OutOfRange);
     let many = DiscoveryRequest {
         resource_names: (0..20_000).map(|name| name.to_string()).collect(),
         ..clusters()
     };
-    assert_eq!(server.open(many).await.refusal().await.code(), Code::ResourceExhausted);
+    assert_eq!(server.open(many).await.status().await.code(), Code::ResourceExhausted);
 
     server.snapshots.send_replace(set(2, &["a", "b"]));
     assert_eq!(good.next().await.unwrap().resources.len(), 2);
 }
 
 #[tokio::test]
-async fn too_many_streams_are_turned_away() {
+async fn streams_over_the_quota_are_rejected() {
     let server = Server::start(1).await;
     let mut first = server.open(clusters()).await;
     first.next().await.unwrap();
     let (_sender, receiver) = mpsc::channel(1);
     let mut client = AggregatedDiscoveryServiceClient::new(server.channel().await);
     let second = client.stream_aggregated_resources(ReceiverStream::new(receiver)).await;
-    let refusal = second.unwrap_err();
-    assert_eq!(refusal.code(), Code::ResourceExhausted);
-    assert!(refusal.message().contains("this client has 1"), "{refusal}");
-    assert_eq!(server.server.hub.access.refusals().count(Reason::Streams), 1);
-    assert_eq!(server.server.hub.counters.overload.get(), 1);
+    let status = second.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert!(status.message().contains("limit of 1 per client"), "{status}");
+    assert_eq!(server.server.shared.access.rejections().count(Reason::StreamQuota), 1);
 }
 
-/// Checklist line 2: a service of one type needs no type URL, and takes no other.
+/// Checklist line 2: the service of one type needs no type URL, and accepts no other.
 #[tokio::test]
-async fn single_services_serve_their_type() {
+async fn a_discovery_service_serves_its_type() {
     let server = Server::start(10).await;
     let mut client = ClusterDiscoveryServiceClient::new(server.channel().await);
     let request = DeltaDiscoveryRequest { node: node("sidecar", "demo"), ..Default::default() };
@@ -285,17 +284,16 @@ async fn single_services_serve_their_type() {
 
     let wrong = DeltaDiscoveryRequest { type_url: Kind::Route.type_url().to_owned(), ..request };
     let stream = client.delta_clusters(tokio_stream::iter([wrong])).await;
-    let refusal = stream.unwrap().into_inner().message().await.unwrap_err();
-    assert_eq!(refusal.code(), Code::InvalidArgument);
+    let status = stream.unwrap().into_inner().message().await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
 
     let polled = client.fetch_clusters(clusters()).await;
     assert_eq!(polled.unwrap_err().code(), Code::Unimplemented);
 }
 
-/// Checklist line 26: locators and their parameters are not implemented by anyone; they are passed
-/// over, and names beside them count.
+/// Checklist line 26: resource locators are ignored, and names beside them are used.
 #[tokio::test]
-async fn locators_are_passed_over() {
+async fn resource_locators_are_ignored() {
     let server = Server::start(10).await;
     server.snapshots.send_replace(set(1, &["a", "b"]));
     let locator = ResourceLocator {

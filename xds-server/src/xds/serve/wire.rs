@@ -1,31 +1,31 @@
-//! The wire's two formats, to and from the protocol's own words.
+//! Conversion between the Protobuf messages of the two xDS variants and the types of the protocol core.
 
 use prost::Message;
 use prost::bytes::BufMut;
 use tidegate_proto::envoy::envoy::config::core::v3::Node;
 use tidegate_proto::envoy::envoy::service::discovery::v3 as envoy;
 
-use super::field::Field;
+use super::codec::Field;
 use tidegate_xds::protocol::{
     Delta, DeltaNames, Dialect, Refusal, Request, Response, Scope, Sotw, SotwNames,
 };
 use tidegate_xds::resources::Resource;
 
-/// A dialect's messages.
+/// The messages of one xDS variant.
 pub trait Wire: Dialect {
-    /// Its request.
+    /// The request.
     type Message: Message + Default + 'static;
 
-    /// Who sent it; only the first request has to say so.
+    /// The sender. Only the first request of a stream must contain it.
     fn node(message: &Self::Message) -> Option<&Node>;
 
-    /// The request. Locators and dynamic parameters are not implemented by anyone: passed over.
+    /// Converts a request. Resource locators with dynamic parameters are ignored; no known client sends them.
     ///
     /// # Errors
-    /// When it names no type that may be asked for.
+    /// If the type URL is not one of the scope.
     fn request(message: Self::Message, scope: Scope) -> Result<Request<Self::Names>, Refusal>;
 
-    /// Writes the fields of the response, in the order of their numbers.
+    /// Encodes a response, its fields in ascending order.
     fn write(response: &Response, buf: &mut impl BufMut);
 }
 
@@ -51,7 +51,7 @@ impl Wire for Sotw {
     fn write(response: &Response, buf: &mut impl BufMut) {
         Field::text(1, &response.version).write(buf);
         for resource in &response.resources {
-            Field::nested(2, &any(resource)).write(buf);
+            Field::message(2, &any(resource)).write(buf);
         }
         Field::text(4, response.kind.type_url()).write(buf);
         Field::text(5, &response.nonce).write(buf);
@@ -84,20 +84,20 @@ impl Wire for Delta {
             let any = any(resource);
             let fields = [
                 Field::text(1, resource.version()),
-                Field::nested(2, &any),
+                Field::message(2, &any),
                 Field::text(3, resource.name()),
             ];
-            Field::nested(2, &fields).write(buf);
+            Field::message(2, &fields).write(buf);
         }
         Field::text(4, response.kind.type_url()).write(buf);
         Field::text(5, &response.nonce).write(buf);
         for name in &response.removed {
-            Field::item(6, name).write(buf);
+            Field::repeated_text(6, name).write(buf);
         }
     }
 }
 
-/// The fields of an `Any`. The resource's bytes are those that all streams share.
+/// The fields of an `Any`. The bytes are borrowed from the shared resource.
 fn any(resource: &Resource) -> [Field<'_>; 2] {
     [Field::text(1, resource.kind().type_url()), Field::bytes(2, resource.value())]
 }
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
     use tidegate_xds::kind::Kind;
 
-    /// Any response; names and contents may be empty, and long enough for lengths of three bytes.
+    /// Arbitrary responses. Names and contents are empty up to long enough for a length of three bytes.
     fn responses() -> impl Strategy<Value = Response> {
         let name = || prop_oneof![Just(String::new()), "[a-z/é]{1,20}", "[a-z]{120,140}"];
         let body = prop_oneof![
@@ -143,16 +143,16 @@ mod tests {
         Any { type_url, value: resource.value().to_vec() }
     }
 
-    fn written<W: Wire>(response: &Response) -> Vec<u8> {
+    fn encoded<W: Wire>(response: &Response) -> Vec<u8> {
         let mut bytes = Vec::new();
         W::write(response, &mut bytes);
         bytes
     }
 
     proptest! {
-        /// Byte for byte what prost writes, though nothing was copied to get there.
+        /// The bytes equal those of prost.
         #[test]
-        fn state_of_the_world_is_what_prost_writes(response in responses()) {
+        fn sotw_responses_equal_those_of_prost(response in responses()) {
             let message = envoy::DiscoveryResponse {
                 version_info: response.version.to_string(),
                 resources: response.resources.iter().map(in_any).collect(),
@@ -160,13 +160,13 @@ mod tests {
                 nonce: response.nonce.clone(),
                 ..Default::default()
             };
-            let bytes = written::<Sotw>(&response);
+            let bytes = encoded::<Sotw>(&response);
             prop_assert_eq!(&bytes, &message.encode_to_vec());
             prop_assert_eq!(envoy::DiscoveryResponse::decode(&*bytes).unwrap(), message);
         }
 
         #[test]
-        fn delta_is_what_prost_writes(response in responses()) {
+        fn delta_responses_equal_those_of_prost(response in responses()) {
             let resource = |resource: &Arc<Resource>| envoy::Resource {
                 name: resource.name().to_string(),
                 version: resource.version().to_owned(),
@@ -181,7 +181,7 @@ mod tests {
                 nonce: response.nonce.clone(),
                 ..Default::default()
             };
-            let bytes = written::<Delta>(&response);
+            let bytes = encoded::<Delta>(&response);
             prop_assert_eq!(&bytes, &message.encode_to_vec());
             prop_assert_eq!(envoy::DeltaDiscoveryResponse::decode(&*bytes).unwrap(), message);
         }

@@ -1,4 +1,4 @@
-//! Clients that do not read, do not answer, or do not stop asking.
+//! Clients that do not read, do not answer, or send requests without a pause.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,19 +8,19 @@ use tidegate_proto::envoy::envoy::service::discovery::v3::DiscoveryRequest;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::super::transport_that_waits;
+use super::super::grpc_server_with_keepalive;
 use super::{Server, clusters, node, set};
 use tidegate_xds::kind::Kind;
 use tidegate_xds::resources::{FleetSnapshot, Resource, SnapshotSet};
 
-/// What has resources here: enough responses to fill every place on the way to the client.
+/// The types with resources: enough responses to fill every buffer between server and client.
 const KINDS: [Kind; 5] =
     [Kind::Cluster, Kind::Endpoint, Kind::Listener, Kind::Extension, Kind::Route];
-/// More than a client's HTTP/2 windows take, so that it stays with the server until it is read.
+/// Larger than the client's HTTP/2 window, in bytes, so a response stays in the server until the client reads.
 const HUGE: usize = 8 << 20;
-/// What an HTTP/2 client says first: its preface, and that it leaves all settings as they are.
-const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-/// The type of an HTTP/2 frame that asks for a sign of life.
+/// The HTTP/2 client preface and an empty SETTINGS frame.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+/// The type of the HTTP/2 PING frame.
 const PING: u8 = 6;
 
 /// The fleet `demo` with one huge resource of each kind, and `other` with these clusters.
@@ -39,10 +39,10 @@ fn huge_and(clusters: &[&str], serial: u64) -> Arc<SnapshotSet> {
     Arc::new(SnapshotSet::new(serial, fleets.map(snapshot)))
 }
 
-/// Checklist lines 44 and 46: who does not read is given up and counted, and costs nobody else
-/// anything. It takes as long as a send may take.
+/// Checklist lines 44 and 46: the stream of a client that does not read ends after the send timeout and is counted. It does
+/// not delay other streams.
 #[tokio::test]
-async fn a_client_that_does_not_read_is_closed_and_delays_nobody() {
+async fn a_client_that_does_not_read_is_closed_and_delays_no_other() {
     let server = Server::start(10).await;
     server.snapshots.send_replace(huge_and(&["a"], 1));
     let stuck = server.open(clusters()).await;
@@ -50,8 +50,8 @@ async fn a_client_that_does_not_read_is_closed_and_delays_nobody() {
         let type_url = kind.type_url().to_owned();
         stuck.sender.send(DiscoveryRequest { type_url, ..Default::default() }).await.unwrap();
     }
-    // One response is on its way, one is next, and one has nowhere to go.
-    server.until("stuck", |hub| hub.counters.pushes.of(Kind::Endpoint).get() > 0).await;
+    // One response is in transit, one is in the channel, and one waits for the channel.
+    server.until("stuck", |shared| shared.metrics.pushes.of(Kind::Endpoint).get() > 0).await;
 
     let other = DiscoveryRequest { node: node("good", "other"), ..clusters() };
     let mut good = server.open(other).await;
@@ -60,14 +60,14 @@ async fn a_client_that_does_not_read_is_closed_and_delays_nobody() {
     server.snapshots.send_replace(huge_and(&["a", "b"], 2));
     assert_eq!(good.next().await.unwrap().resources.len(), 2);
 
-    server.until("given up", |hub| hub.counters.stuck.get() == 1).await;
-    server.until("gone", |hub| hub.ack_tracker.convergence(2).connected == 1).await;
+    server.until("send timeout", |shared| shared.metrics.send_timeouts.get() == 1).await;
+    server.until("disconnected", |shared| shared.ack_tracker.convergence(2).connected == 1).await;
     drop(stuck);
 }
 
-/// Checklist line 45: requests come first, and pushes get their turn all the same.
+/// Checklist line 45: requests have priority and do not starve pushes.
 #[tokio::test]
-async fn a_client_that_asks_without_a_pause_still_gets_pushes() {
+async fn a_client_that_sends_requests_without_a_pause_receives_pushes() {
     let server = Server::start(10).await;
     let mut client = server.open(clusters()).await;
     let first = client.next().await.unwrap();
@@ -82,17 +82,16 @@ async fn a_client_that_asks_without_a_pause_still_gets_pushes() {
     flood.abort();
 }
 
-/// Checklist line 50: a peer that vanished without closing is asked for a sign of life, and closed
-/// when there is none.
+/// Checklist line 50: the server pings a silent peer, and closes the connection without an answer.
 #[tokio::test]
-async fn a_silent_peer_is_asked_and_then_closed() {
-    let moment = Duration::from_millis(20);
-    let server = Server::start_with(transport_that_waits((moment, moment)), 10).await;
+async fn a_silent_peer_is_pinged_and_then_closed() {
+    let interval = Duration::from_millis(20);
+    let server = Server::start_with(grpc_server_with_keepalive(interval, interval), 10).await;
     let mut peer = TcpStream::connect(server.address).await.unwrap();
-    peer.write_all(HELLO).await.unwrap();
+    peer.write_all(PREFACE).await.unwrap();
     let mut pings = 0;
     let mut head = [0; 9];
-    // Until the server closes; it asked for nothing but settings and signs of life.
+    // Reads frames until the server closes the connection.
     while peer.read_exact(&mut head).await.is_ok() {
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
         let mut body = vec![0; length as usize];

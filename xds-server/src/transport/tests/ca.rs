@@ -1,26 +1,26 @@
-//! A certificate authority that signs whatever a test wants.
+//! A certificate authority for tests.
 
 use std::fs;
 use std::path::Path;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 
-use crate::door::tls::files::TlsFiles;
+use crate::transport::tls::TlsFiles;
 
-pub(super) struct Ca {
+pub(crate) struct Ca {
     issuer: Issuer<'static, KeyPair>,
-    pub(super) pem: String,
+    pub(crate) pem: String,
 }
 
 /// A certificate and its key, in PEM.
-pub(super) struct Pair {
-    pub(super) cert: String,
-    pub(super) key: String,
-    pub(super) der: Vec<u8>,
+pub(crate) struct Pair {
+    pub(crate) cert: String,
+    pub(crate) key: String,
+    pub(crate) der: Vec<u8>,
 }
 
 impl Ca {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -28,19 +28,19 @@ impl Ca {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    pub(super) fn sign(&self, params: &CertificateParams) -> Pair {
+    pub(crate) fn sign(&self, params: &CertificateParams) -> Pair {
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap();
         Pair { cert: cert.pem(), key: key.serialize_pem(), der: cert.der().to_vec() }
     }
 
-    /// A sidecar's.
-    pub(super) fn svid(&self, id: &str) -> Pair {
+    /// A client certificate with this SPIFFE ID.
+    pub(crate) fn svid(&self, id: &str) -> Pair {
         self.sign(&named([uri(id)]))
     }
 
-    /// The server's, with the files that it begins with.
-    pub(super) fn server(&self, dir: &Path) -> TlsFiles {
+    /// Writes the server's certificate files.
+    pub(crate) fn server(&self, dir: &Path) -> TlsFiles {
         let files = TlsFiles {
             cert: dir.join("server.pem"),
             key: dir.join("server.key"),
@@ -51,20 +51,20 @@ impl Ca {
         files
     }
 
-    /// A new certificate for the server.
-    pub(super) fn renew(&self, files: &TlsFiles) {
+    /// Replaces the server's certificate and key.
+    pub(crate) fn renew(&self, files: &TlsFiles) {
         let pair = self.sign(&CertificateParams::new(["localhost".to_owned()]).unwrap());
         fs::write(&files.cert, pair.cert).unwrap();
         fs::write(&files.key, pair.key).unwrap();
     }
 }
 
-pub(super) fn named(names: impl IntoIterator<Item = SanType>) -> CertificateParams {
+pub(crate) fn named(names: impl IntoIterator<Item = SanType>) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.subject_alt_names = names.into_iter().collect();
     params
 }
 
-pub(super) fn uri(uri: &str) -> SanType {
+pub(crate) fn uri(uri: &str) -> SanType {
     SanType::URI(uri.try_into().unwrap())
 }

@@ -1,4 +1,4 @@
-//! A sidecar that hangs: connected, and silent.
+//! A sidecar that hangs: connected, without answers.
 
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
@@ -8,14 +8,14 @@ use tidegate_tests::{World, WorldOptions};
 use super::ONE_WORLD;
 use tidegate_tests::sight::{at, release, traffic, until_node, until_release, waiting_for};
 
-const HOLDS: &str = "sidecars: 1 of 2 have it, not yet `envoy-demo-2`";
+const BLOCKER: &str = "sidecars: 1 of 2 have it, not yet `envoy-demo-2`";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hanging_sidecar_holds_a_step_and_nobody_elses_traffic() {
-    hangs().await.unwrap();
+async fn a_hanging_sidecar_blocks_a_step_and_no_traffic() {
+    run().await.unwrap();
 }
 
-async fn hangs() -> Result<()> {
+async fn run() -> Result<()> {
     let _alone = ONE_WORLD.lock().await;
     let options = WorldOptions { knobs: story::knobs(), ..WorldOptions::default() };
     let world = World::start(options).await?;
@@ -28,16 +28,16 @@ async fn hangs() -> Result<()> {
 
     let hanging = &world.sidecars.get(1).context("no second sidecar")?.envoy.process;
     hanging.signal(Signal::SIGSTOP)?;
-    let held = until_release(&world, "order", |it| waiting_for(it).contains(HOLDS)).await?;
+    let blocked = until_release(&world, "order", |it| waiting_for(it).contains(BLOCKER)).await?;
     until_node(&world, "envoy-demo-2", |node| at(node, "/behind") == 1).await?;
-    // Longer than the step, at this rate: its time has not begun.
+    // Longer than the step at this request rate. Its time starts with convergence.
     load.more(5 * 300).await?;
     let still = release(&world, "order").await?;
-    assert_eq!(at(&still, "/weight"), at(&held, "/weight"));
-    assert!(waiting_for(&still).contains(HOLDS), "{still:#}");
+    assert_eq!(at(&still, "/weight"), at(&blocked, "/weight"));
+    assert!(waiting_for(&still).contains(BLOCKER), "{still:#}");
 
     hanging.signal(Signal::SIGCONT)?;
-    let before = at(&held, "/weight").as_u64().context("no weight")?;
+    let before = at(&blocked, "/weight").as_u64().context("no weight")?;
     until_release(&world, "order", |it| at(it, "/weight").as_u64() > Some(before)).await?;
     operator.run(&["release", "rollback", "order"]).await?;
     load.end(None).await?;

@@ -1,5 +1,4 @@
-//! A connection that was let in, as tonic takes it: its bytes, who is at its other end, and its
-//! place among the others.
+//! An accepted connection, in the form that tonic serves.
 
 use std::io;
 use std::pin::Pin;
@@ -14,44 +13,47 @@ use tokio_util::either::Either;
 use tonic::transport::server::Connected;
 use tracing::debug;
 
-use super::peer::Peer;
-use super::quota::Place;
+use super::quota::QuotaPermit;
+use crate::auth::peer::Peer;
 
-/// What a client sends first in HTTP/2, in bytes: the preface, and the head of its settings.
-const OPENING: usize = 24 + 9;
+/// Length of the HTTP/2 client preface and the header of the SETTINGS frame that follows, in bytes.
+const HTTP2_OPENING: usize = 24 + 9;
 
-/// A connection that was let in.
+/// The byte stream, plaintext or TLS.
+pub(super) type Io = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
+/// An accepted connection. It counts against the connection quota until it is dropped.
 #[derive(Debug)]
 pub struct Connection {
-    io: Either<TcpStream, Box<TlsStream<TcpStream>>>,
+    io: Io,
     peer: Peer,
     opening: Option<Opening>,
-    /// When the client's certificate ends.
+    /// Fires when the client certificate expires.
     expiry: Option<Pin<Box<Sleep>>>,
-    _place: Place,
+    _permit: QuotaPermit,
 }
 
-/// Until a client speaks HTTP/2 nobody asks it for signs of life: this does.
+/// The time limit for the start of HTTP/2. Keepalive pings detect a dead peer only after it.
 #[derive(Debug)]
 struct Opening {
-    missing: usize,
+    missing_bytes: usize,
     deadline: Pin<Box<Sleep>>,
 }
 
 impl Connection {
-    /// A connection whose client must begin to speak HTTP/2 within `patience`, and whose certificate
-    /// expires after `expiry`.
+    /// A connection whose client must start HTTP/2 within `timeout`. It ends when the client certificate expires, after
+    /// `certificate_lifetime`.
     pub(super) fn new(
-        io: Either<TcpStream, Box<TlsStream<TcpStream>>>,
+        io: Io,
         peer: Peer,
-        place: Place,
-        patience: Duration,
-        expiry: Option<Duration>,
+        permit: QuotaPermit,
+        timeout: Duration,
+        certificate_lifetime: Option<Duration>,
     ) -> Self {
-        let deadline = Box::pin(tokio::time::sleep(patience));
-        let opening = Some(Opening { missing: OPENING, deadline });
-        let expiry = expiry.map(|left| Box::pin(tokio::time::sleep(left)));
-        Self { io, peer, opening, expiry, _place: place }
+        let deadline = Box::pin(tokio::time::sleep(timeout));
+        let opening = Some(Opening { missing_bytes: HTTP2_OPENING, deadline });
+        let expiry = certificate_lifetime.map(|left| Box::pin(tokio::time::sleep(left)));
+        Self { io, peer, opening, expiry, _permit: permit }
     }
 }
 
@@ -71,20 +73,20 @@ impl AsyncRead for Connection {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, buf);
-        // A client with a certificate that was renewed comes back with that. To end streams alone would not make it: it
-        // would open them anew on this connection.
+        // Ends the connection, not only its streams: Envoy would reopen streams on the same connection, and present a
+        // renewed certificate only on a new one.
         if read.is_pending()
             && let Some(expiry) = &mut self.expiry
             && expiry.as_mut().poll(cx).is_ready()
         {
-            debug!(peer = %self.peer, "its certificate has expired");
+            debug!(peer = %self.peer, "closed a connection whose client certificate has expired");
             return Poll::Ready(Ok(()));
         }
         let Some(opening) = &mut self.opening else {
             return read;
         };
-        opening.missing = opening.missing.saturating_sub(buf.filled().len() - before);
-        if opening.missing == 0 {
+        opening.missing_bytes = opening.missing_bytes.saturating_sub(buf.filled().len() - before);
+        if opening.missing_bytes == 0 {
             self.opening = None;
         } else if read.is_pending() && opening.deadline.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));

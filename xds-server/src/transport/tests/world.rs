@@ -1,4 +1,4 @@
-//! A whole server behind a door, and clients of all kinds.
+//! A server with xDS and reports on a real port, and clients.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -27,23 +27,23 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
 
 use super::ca::{Ca, Pair};
+use crate::auth::access::Access;
 use crate::clock::Clock;
-use crate::counters::Counters;
-use crate::door::access::Access;
-use crate::door::refusals::{Reason, Refusals};
-use crate::door::tls::reload::{Certificates, TlsStats};
-use crate::door::{Door, Limits};
+use crate::rejections::{Reason, Rejections};
 use crate::telemetry::Telemetry;
 use crate::telemetry::grpc::{FilterConfigs, Reports};
+use crate::transport::tls::{CertificateReloader, TlsMetrics};
+use crate::transport::{Acceptor, Limits};
 use crate::xds::fleet::AckTracker;
-use crate::xds::serve::{XdsServer, transport};
+use crate::xds::metrics::XdsMetrics;
+use crate::xds::serve::{XdsServer, grpc_server};
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::kind::Kind;
 use tidegate_xds::resources::{FleetSnapshot, Resource, SnapshotSet};
 
-/// How long a busy machine may take for anything.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
-/// The fleet, which takes whoever is below this, and whoever carries the name of its node.
+/// Time limit of every wait, long enough for a busy machine.
+pub(super) const WAIT: Duration = Duration::from_secs(60);
+/// The fleet, with identities that are shared and identities that name their node.
 pub(super) const FLEET: &str = "shop";
 const IDENTITIES: [&str; 2] =
     ["spiffe://example.org/ns/shop/*", "spiffe://example.org/node/{node}"];
@@ -52,8 +52,8 @@ pub(super) struct World {
     pub(super) ca: Ca,
     pub(super) dir: TempDir,
     pub(super) address: SocketAddr,
-    pub(super) door: Arc<Door>,
-    pub(super) tls: Arc<TlsStats>,
+    pub(super) acceptor: Arc<Acceptor>,
+    pub(super) tls: TlsMetrics,
     pub(super) snapshots: watch::Sender<Arc<SnapshotSet>>,
 }
 
@@ -76,24 +76,23 @@ pub(super) fn set(serial: u64) -> Arc<SnapshotSet> {
 }
 
 impl World {
-    /// A server for clients with certificates.
+    /// A server with mutual TLS.
     pub(super) async fn start(limits: Limits) -> Self {
         Self::serve(limits, true).await
     }
 
-    /// A server for anybody.
+    /// A plaintext server.
     pub(super) async fn plaintext(limits: Limits) -> Self {
         Self::serve(limits, false).await
     }
 
     async fn serve(limits: Limits, tls: bool) -> Self {
         let (ca, dir) = (Ca::new(), tempfile::tempdir().unwrap());
-        let certificates = Certificates::load(ca.server(dir.path())).unwrap();
-        let stats = certificates.stats();
-        let newest = tls.then(|| certificates.newest());
-        // A thousand times as often as in earnest.
-        tokio::spawn(certificates.follow(Duration::from_millis(5)));
-        let refusals = Arc::new(Refusals::default());
+        let certificates = CertificateReloader::load(ca.server(dir.path())).unwrap();
+        let metrics = certificates.metrics();
+        let tls_config = tls.then(|| certificates.subscribe());
+        tokio::spawn(certificates.run(Duration::from_millis(5)));
+        let rejections = Arc::new(Rejections::default());
         let fleet = |name: &str, identities: &[&str]| {
             let identities = identities.iter().map(|it| it.parse().unwrap()).collect();
             (name.parse().unwrap(), identities)
@@ -101,44 +100,47 @@ impl World {
         let fleets =
             [fleet(FLEET, &IDENTITIES), fleet("other", &["spiffe://example.org/ns/other"])];
         let access = Arc::new(if tls {
-            Access::by_identity(fleets.into(), Arc::clone(&refusals))
+            Access::by_identity(fleets.into(), Arc::clone(&rejections))
         } else {
-            Access::for_anybody(Arc::clone(&refusals))
+            Access::unrestricted(Arc::clone(&rejections))
         });
         let clock = Clock::new(|| Timestamp(0));
         let snapshots = watch::Sender::new(set(1));
-        let counters = Arc::new(Counters::default());
         let xds = XdsServer::new(
             snapshots.subscribe(),
             AckTracker::new(clock.clone()),
-            counters,
+            XdsMetrics::default(),
             Arc::clone(&access),
         );
         let telemetry = Arc::new(Telemetry::new(Arc::new(Notify::new())));
         let reports = Reports::new(telemetry, NoConfigs, access, clock);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let door = Door::new(newest, limits, refusals);
+        let acceptor = Acceptor::new(tls_config, limits, rejections);
         let routes = xds.routes().add_service(ReportServiceServer::new(reports));
-        let server = transport().add_routes(routes).serve_with_incoming(door.open(listener));
+        let incoming = acceptor.incoming(listener);
+        let server = grpc_server().add_routes(routes).serve_with_incoming(incoming);
         tokio::spawn(async move {
             server.await.unwrap();
             drop(xds);
         });
-        Self { ca, dir, address, door, tls: stats, snapshots }
+        Self { ca, dir, address, acceptor, tls: metrics, snapshots }
     }
 
-    /// A connection of whoever has this certificate.
-    pub(super) async fn shake(&self, pair: Option<&Pair>) -> std::io::Result<TlsStream<TcpStream>> {
-        shake(TcpStream::connect(self.address).await?, &self.ca, pair).await
+    /// Connects with this client certificate.
+    pub(super) async fn connect_tls(
+        &self,
+        pair: Option<&Pair>,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        connect_tls(TcpStream::connect(self.address).await?, &self.ca, pair).await
     }
 
-    /// A channel for calls, of whoever has this certificate.
+    /// A channel with this client certificate.
     pub(super) async fn channel(&self, pair: &Pair) -> Channel {
         self.channel_from(Ipv4Addr::LOCALHOST, pair).await.unwrap()
     }
 
-    /// The same, from an address of its own.
+    /// A channel from another local address.
     pub(super) async fn channel_from(
         &self,
         from: Ipv4Addr,
@@ -147,8 +149,8 @@ impl World {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::new(IpAddr::V4(from), 0)).unwrap();
         let tcp = socket.connect(self.address).await.unwrap();
-        let mut stream = shake(tcp, &self.ca, Some(pair)).await.ok();
-        // Once: a channel that is broken stays so.
+        let mut stream = connect_tls(tcp, &self.ca, Some(pair)).await.ok();
+        // Connects once, so that a channel does not reconnect.
         let connector = tower::service_fn(move |_| {
             let stream = stream.take().map(TokioIo::new);
             async move { stream.ok_or(std::io::Error::from(std::io::ErrorKind::ConnectionReset)) }
@@ -156,24 +158,24 @@ impl World {
         Endpoint::from_static("http://localhost").connect_with_connector(connector).await
     }
 
-    /// Waits until somebody was turned away for this reason, so many times.
-    pub(super) async fn until_refused(&self, reason: Reason, count: u64) {
-        let asked = format!("{count} refused for {}", reason.label());
-        until(&asked, || self.door.refusals().count(reason) == count).await;
+    /// Waits until this many rejections have this reason.
+    pub(super) async fn until_rejected(&self, reason: Reason, count: u64) {
+        let what = format!("{count} rejections with reason {}", reason.label());
+        until(&what, || self.acceptor.rejections().count(reason) == count).await;
     }
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 pub(super) async fn until(what: &str, condition: impl Fn() -> bool) {
     let wait = async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "never: {what}");
+    assert!(tokio::time::timeout(WAIT, wait).await.is_ok(), "never: {what}");
 }
 
-async fn shake(
+async fn connect_tls(
     tcp: TcpStream,
     ca: &Ca,
     pair: Option<&Pair>,
@@ -199,11 +201,11 @@ async fn shake(
 /// An ADS stream.
 pub(super) struct Stream {
     requests: mpsc::Sender<DiscoveryRequest>,
-    replies: Streaming<DiscoveryResponse>,
+    responses: Streaming<DiscoveryResponse>,
 }
 
-/// Opens one, and asks for clusters.
-pub(super) async fn open(channel: &Channel, fleet: &str, node: &str) -> Result<Stream, Status> {
+/// Opens an ADS stream and requests clusters.
+pub(super) async fn open_ads(channel: &Channel, fleet: &str, node: &str) -> Result<Stream, Status> {
     let (requests, receiver) = mpsc::channel(8);
     let first = DiscoveryRequest {
         node: Some(Node { id: node.into(), cluster: fleet.into(), ..Node::default() }),
@@ -212,33 +214,33 @@ pub(super) async fn open(channel: &Channel, fleet: &str, node: &str) -> Result<S
     };
     requests.send(first).await.unwrap();
     let mut client = AggregatedDiscoveryServiceClient::new(channel.clone());
-    let replies = client.stream_aggregated_resources(ReceiverStream::new(receiver)).await?;
-    Ok(Stream { requests, replies: replies.into_inner() })
+    let responses = client.stream_aggregated_resources(ReceiverStream::new(receiver)).await?;
+    Ok(Stream { requests, responses: responses.into_inner() })
 }
 
 impl Stream {
-    /// Takes and accepts what comes.
+    /// Receives a response and ACKs it.
     pub(super) async fn next(&mut self) -> Result<DiscoveryResponse, Status> {
-        let next = tokio::time::timeout(PATIENCE, self.replies.message());
+        let next = tokio::time::timeout(WAIT, self.responses.message());
         let response = next.await.unwrap()?.expect("a response or an error");
-        let accepted = DiscoveryRequest {
+        let ack = DiscoveryRequest {
             version_info: response.version_info.clone(),
             response_nonce: response.nonce.clone(),
             type_url: response.type_url.clone(),
             ..DiscoveryRequest::default()
         };
-        self.requests.send(accepted).await.unwrap();
+        self.requests.send(ack).await.unwrap();
         Ok(response)
     }
 }
 
-/// What becomes of a stream.
-pub(super) async fn asks(channel: &Channel, fleet: &str, node: &str) -> Result<(), Status> {
-    open(channel, fleet, node).await?.next().await.map(drop)
+/// Opens an ADS stream, and returns the status of its first response.
+pub(super) async fn open_stream(channel: &Channel, fleet: &str, node: &str) -> Result<(), Status> {
+    open_ads(channel, fleet, node).await?.next().await.map(drop)
 }
 
-/// What becomes of a report.
-pub(super) async fn reports(
+/// Sends a report.
+pub(super) async fn send_report(
     channel: &Channel,
     fleet: &str,
     node: &str,

@@ -1,4 +1,4 @@
-//! A sidecar whose listener's address is taken refuses its listener.
+//! A sidecar NACKs its listener because the address is in use.
 
 use std::net::TcpListener;
 
@@ -14,65 +14,65 @@ use tidegate_tests::sight::{
     at, metrics, release, traffic, until_node, until_release, waiting_for,
 };
 
-/// The sidecar that refuses.
+/// The sidecar that NACKs.
 const NODE: &str = "envoy-demo-2";
-const HOLDS: &str = "sidecar `envoy-demo-2` to accept the listener configuration it rejected: ";
+const BLOCKER: &str = "sidecar `envoy-demo-2` to accept the listener configuration it rejected: ";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sotw() {
-    a_refusal_holds_a_release_and_never_its_rollback(XdsMode::Sotw).await.unwrap();
+    a_nack_blocks_a_release_and_not_its_rollback(XdsMode::Sotw).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn delta() {
-    a_refusal_holds_a_release_and_never_its_rollback(XdsMode::Delta).await.unwrap();
+    a_nack_blocks_a_release_and_not_its_rollback(XdsMode::Delta).await.unwrap();
 }
 
-async fn a_refusal_holds_a_release_and_never_its_rollback(mode: XdsMode) -> Result<()> {
+async fn a_nack_blocks_a_release_and_not_its_rollback(mode: XdsMode) -> Result<()> {
     let _alone = ONE_WORLD.lock().await;
     let options = WorldOptions { mode, knobs: story::knobs(), ..WorldOptions::default() };
     let mut world = World::start(options).await?;
     let Sidecar { envoy, fleet, ingress } = world.sidecars.pop().context("no second sidecar")?;
     drop(envoy);
-    let _taken = TcpListener::bind(ingress)?;
+    let _in_use = TcpListener::bind(ingress)?;
 
-    // At 0 %: nothing begins.
+    // A release does not leave 0 %.
     let envoy = start(&world, &fleet, mode).await?;
-    let refuses = |node: &serde_json::Value| !at(node, "/refused/listener").is_null();
-    let node = until_node(&world, NODE, refuses).await?;
+    let has_nacked = |node: &serde_json::Value| !at(node, "/refused/listener").is_null();
+    let node = until_node(&world, NODE, has_nacked).await?;
     assert_eq!(at(&node, "/synced"), false);
     assert_eq!(at(&node, "/last_refusal/type"), "listener");
     let operator = Operator::new(&world.control);
     operator.run(&["release", "start", "order", "--version", "v2"]).await?;
-    let held = until_release(&world, "order", |it| {
-        // The other one has it, and is waited for no more.
-        waiting_for(it).starts_with(HOLDS) && at(it, "/progress/convergence/acked") == 1
+    let blocked = until_release(&world, "order", |it| {
+        // The other sidecar has ACKed.
+        waiting_for(it).starts_with(BLOCKER) && at(it, "/progress/convergence/acked") == 1
     })
     .await?;
-    assert_eq!(at(&held, "/phase"), "preparing");
-    assert_eq!(at(&held, "/weight"), 0);
-    assert!(waiting_for(&held).contains("in use"), "why: {}", waiting_for(&held));
-    assert_eq!(at(&held, "/progress/convergence/refused/0/node"), NODE);
+    assert_eq!(at(&blocked, "/phase"), "preparing");
+    assert_eq!(at(&blocked, "/weight"), 0);
+    assert!(waiting_for(&blocked).contains("in use"), "why: {}", waiting_for(&blocked));
+    assert_eq!(at(&blocked, "/progress/convergence/refused/0/node"), NODE);
     let status = operator.run(&["status", "order"]).await?;
-    assert!(status.contains("1/2") && status.contains(HOLDS), "{status}");
+    assert!(status.contains("1/2") && status.contains(BLOCKER), "{status}");
     let nodes = operator.run(&["nodes"]).await?;
     let line = nodes.lines().find(|line| line.contains(NODE)).context("not in the table")?;
     assert!(line.contains("NACK (listener)") && line.contains("in use"), "{nodes}");
-    let refusing = r#"tidegate_sidecars_refusing{fleet="demo-2"} 1"#;
+    let metric = r#"tidegate_sidecars_refusing{fleet="demo-2"} 1"#;
     let metrics = metrics(&world).await?;
-    assert!(metrics.lines().any(|line| line == refusing), "{metrics}");
+    assert!(metrics.lines().any(|line| line == metric), "{metrics}");
 
-    // Who is gone holds nothing. When it comes back and refuses again, the step is held.
+    // A disconnected sidecar does not block. When it reconnects and NACKs again, the step is blocked.
     let load = traffic(&world, "order").await?;
     drop(envoy);
     until_release(&world, "order", |it| at(it, "/phase") == "stepping").await?;
     let envoy = start(&world, &fleet, mode).await?;
-    let held = until_release(&world, "order", |it| waiting_for(it).contains(HOLDS)).await?;
+    let blocked = until_release(&world, "order", |it| waiting_for(it).contains(BLOCKER)).await?;
     load.more(2 * 300).await?;
     let still = release(&world, "order").await?;
-    assert_eq!(at(&still, "/weight"), at(&held, "/weight"));
+    assert_eq!(at(&still, "/weight"), at(&blocked, "/weight"));
 
-    // It goes back at once all the same.
+    // The rollback is immediate.
     operator.run(&["release", "rollback", "order"]).await?;
     assert_eq!(operator.release("order").await?.phase, Phase::RolledBack);
     load.until_only("v1", 300).await?;
