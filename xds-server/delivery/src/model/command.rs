@@ -16,64 +16,63 @@ use crate::model::signals::Signal;
 use crate::names::{CheckName, GroupName, HookName, ReleaseId, RoleName, ServiceName, VersionName};
 use crate::units::Timestamp;
 
-/// Who asks for something, and when. What a command means can depend on both: nobody approves
-/// their own release, and no approval is good for ever.
+/// The actor and the time of a command. Approvals depend on both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CommandContext<'a> {
-    /// Who.
+    /// The actor.
     pub actor: &'a str,
-    /// Why, if they say.
+    /// The reason, if given.
     pub reason: Option<&'a str>,
-    /// When.
+    /// The time.
     pub at: Timestamp,
 }
 
-/// Something that is asked of the controller.
+/// A command to the controller.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
-    /// Take this configuration: all of it, or nothing.
+    /// Apply a configuration as a whole.
     ApplyConfiguration {
-        /// Which.
+        /// Its hash and source.
         version: Version,
         /// Its services.
         services: Vec<ServiceSpec>,
-        /// Its times in which nothing goes forward.
+        /// Its freeze windows.
         freeze_windows: Vec<FreezeWindow>,
     },
-    /// A version was deployed.
+    /// Register a deployed version.
     RegisterVersion {
         /// Of which service.
         service: ServiceName,
         /// The version.
         version: VersionName,
-        /// Where it runs.
+        /// Its endpoints.
         spec: VersionSpec,
     },
-    /// Begin a release.
+    /// Start a release.
     StartRelease {
         /// Of which service.
         service: ServiceName,
         /// The candidate.
         version: VersionName,
-        /// Instead of the service's own plan.
+        /// Replaces the plan of the service.
         plan: Option<Plan>,
-        /// What it brings to production.
+        /// The commit that it deploys.
         commit: Option<Commit>,
     },
-    /// Begin releases of several services, that go forward, and back, together.
+    /// Start releases of several services as a group.
     StartGroup {
-        /// How they are called together.
+        /// The name of the group.
         group: GroupName,
-        /// What each service is released to.
+        /// The service and candidate of each release.
         members: Vec<Member>,
-        /// Instead of each service's own plan.
+        /// Replaces the plans of the services.
         plan: Option<Plan>,
     },
-    /// Something about one release.
+    /// A command on one release.
     Release(ReleaseId, ReleaseCommand),
-    /// Something about all releases of a group.
+    /// A command on all releases of a group.
     Group(GroupName, ReleaseCommand),
-    /// CI checked a version.
+    /// Report a check of a version.
     ReportCheck {
         /// Of which service.
         service: ServiceName,
@@ -81,59 +80,59 @@ pub enum Command {
         version: VersionName,
         /// Which check.
         check: CheckName,
-        /// Whether it passed.
+        /// True if it passed.
         passed: bool,
-        /// Where more can be read.
+        /// The URL of the report.
         url: Option<String>,
     },
-    /// Somebody says something of a version that serves or is released.
+    /// Raise or clear a signal about a version.
     Signal {
         /// Of which service.
         service: ServiceName,
-        /// What they say.
+        /// The signal.
         signal: Signal,
     },
-    /// Let a quarantined version be released again.
+    /// Lift a quarantine.
     Unquarantine {
         /// Of which service.
         service: ServiceName,
         /// Which version.
         version: VersionName,
     },
-    /// Hold every release of a service, or of all, from going forward.
+    /// Freeze the deployments of one or all services.
     FreezeDeployments(Option<ServiceName>),
-    /// Let them go forward again.
+    /// End that freeze.
     UnfreezeDeployments(Option<ServiceName>),
-    /// The instances of a candidate being prepared were looked at. Said by the effects.
+    /// The result of a health check of a candidate. Sent by the effects.
     HealthChecked {
         /// Which release.
         release: ReleaseId,
-        /// What was found.
+        /// The result.
         health: InstanceHealth,
     },
-    /// The smoke tests of a release being prepared are done. Said by the effects, not by operators.
+    /// The result of the smoke tests. Sent by the effects.
     SmokeTested {
         /// Which release.
         release: ReleaseId,
         /// The first failure, if any test failed.
         result: Result<(), SmokeTestFailure>,
     },
-    /// A hook of a release was told, or given up. Said by the effects, not by operators.
+    /// The end of a hook call. Sent by the effects.
     HookEnded {
         /// Which release.
         release: ReleaseId,
         /// Which hook.
         hook: HookName,
-        /// How often it was tried.
+        /// Attempts since the start of the server.
         attempts: u32,
-        /// That it answered well, or what went wrong last.
+        /// The error of the last attempt, if the call failed.
         result: Result<(), String>,
     },
-    /// A service's DNS server was asked. Said by the effects, not by operators.
+    /// The result of a DNS query or update. Sent by the effects.
     DnsChecked {
         /// Which service.
         service: ServiceName,
-        /// What it answers with, as it should; or why it does not.
+        /// The records of the server, or the error.
         result: Result<RecordSet, String>,
     },
     /// Replace all flags.
@@ -152,38 +151,37 @@ pub enum Command {
     },
 }
 
-/// What can be asked of one release. Each is idempotent: asked twice, the second changes nothing and says so.
+/// Commands on one release. Each is idempotent, except `Promote` without `all`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum ReleaseCommand {
-    /// Enter the next step now; while watched: complete now. What is paused stays paused there.
-    /// The one verb that goes further each time, unless it is `all`.
+    /// Enters the next step now; at 100 %, completes the release. A paused release stays paused.
     Promote {
-        /// Go to 100 % at once, and be watched there; a release at 100 % is where it was asked to be.
+        /// Enters the last step, at 100 %. Without effect on a release at 100 %.
         all: bool,
     },
-    /// Hold it where it is. A guardrail still rolls it back.
+    /// Pauses it. Guardrails stay active.
     Pause,
-    /// Let it go on.
+    /// Resumes it.
     Resume,
-    /// Let it enter its next step: one of those who must say so.
+    /// Approves the next step.
     Approve {
-        /// As what.
+        /// The role of the actor.
         role: RoleName,
     },
-    /// Give up a release before it is at 100 %: everything goes to stable.
+    /// Rolls back a release below 100 %.
     Abort,
-    /// Everything goes to stable, at any time; after a complete release to the version before it.
+    /// Rolls back to stable; after completion, to the previous version.
     Rollback,
 }
 
-/// What became of a command.
+/// The outcome of a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Outcome {
-    /// The release that it was about.
+    /// Its release.
     pub release: Option<ReleaseId>,
-    /// False if it was so already.
+    /// False if the command had no effect, because the state was as requested.
     pub changed: bool,
-    /// What was done, or was so already, in plain words.
+    /// The outcome as text for the operator.
     pub message: String,
 }

@@ -1,4 +1,4 @@
-//! The data of delivery, and what makes it valid. Nothing here changes a state or decides anything.
+//! The data of delivery and its validation. Nothing here changes a state or decides anything.
 
 pub mod blocker;
 pub mod catalogue;
