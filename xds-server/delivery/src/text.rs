@@ -260,3 +260,62 @@ impl fmt::Display for ReleaseInput {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{finding, nack, name, smoke_test_failure};
+
+    #[test]
+    fn blockers_are_the_end_of_a_sentence() {
+        let remaining = Duration::from_millis(2001);
+        let blockers = [
+            Blocker::Paused,
+            Blocker::Time { remaining },
+            Blocker::Alert { finding: finding(Level::Warning) },
+            Blocker::Approval { role: name("manager"), missing: 1, weight: Ppm::percent(5) },
+            Blocker::Nack { nack: nack() },
+            Blocker::Group {
+                group: name("checkout"),
+                release: name("product.1"),
+                blockers: vec![Blocker::Requests { missing: 3 }],
+            },
+        ];
+        let expected = [
+            "an operator to resume it",
+            "time: 3 s more",
+            "the error rate to fall below 5% (60 of 1000 above it)",
+            "1 more approval as `manager` to enter 5%",
+            "sidecar `edge-2` to accept the route configuration it rejected: no such cluster",
+            "`product.1` of its group `checkout`, which waits for requests: 3 more",
+        ];
+        assert_eq!(blockers.each_ref().map(blocker), expected);
+        assert_eq!(self::blockers(&blockers), expected.join("; "));
+    }
+
+    #[test]
+    fn rollback_causes_name_values() {
+        let guardrail = RollbackCause::Guardrail { finding: finding(Level::Rollback) };
+        let smoke_test = RollbackCause::SmokeTest { failure: smoke_test_failure() };
+        let group =
+            RollbackCause::Group { release: name("product.1"), cause: Box::new(guardrail.clone()) };
+        for (cause, expected) in [
+            (guardrail, "error rate above 5%: 60 of 1000 requests"),
+            (smoke_test, "smoke test: GET http://127.0.0.1:9202/healthz: 503, not 200"),
+            (group, "with product.1 of its group: error rate above 5%: 60 of 1000 requests"),
+        ] {
+            assert_eq!(cause.to_string(), expected);
+            let json = serde_json::to_string(&cause).unwrap();
+            assert_eq!(serde_json::from_str::<RollbackCause>(&json).unwrap(), cause, "{json}");
+        }
+    }
+
+    #[test]
+    fn limits_are_shown_as_configured() {
+        let latency =
+            Limit::Latency { quantile_ppm: Ppm::percent(99), max: Duration::from_secs(10) };
+        let cpu = Limit::ResourceUse { quantile_ppm: Ppm::percent(90), max_ppm: Ppm::percent(80) };
+        assert_eq!(latency.to_string(), "p99 10s");
+        assert_eq!(cpu.to_string(), "p90 80%");
+    }
+}

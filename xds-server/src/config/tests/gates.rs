@@ -40,7 +40,7 @@ const MISTAKES: &[Mistake] = &[
         "services:\n",
         "freeze: [{name: x, days: [sun], time_zone: Berlin}]\nservices:\n",
         "Berlin",
-        &["`Berlin` is no time zone", "Europe/Berlin"],
+        &["`Berlin` is not a time zone", "Europe/Berlin"],
     ),
     (
         "services:\n",
