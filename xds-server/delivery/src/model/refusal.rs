@@ -210,6 +210,7 @@ pub struct Known {
 
 impl Known {
     /// The first of `names`.
+    #[must_use]
     pub fn of<T: ToString>(names: impl ExactSizeIterator<Item = T>) -> Self {
         let more = names.len().saturating_sub(MAX_LISTED);
         Self { names: names.take(MAX_LISTED).map(|it| it.to_string()).collect(), more }

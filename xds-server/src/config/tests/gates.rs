@@ -21,7 +21,7 @@ const MISTAKES: &[Mistake] = &[
         "25%, 100%",
         "{weight: 100%, approval: {count: 0, role: cto}}",
         "{count",
-        &["asks for 0 approvals"],
+        &["0 approvals are required"],
     ),
     ("25%, 100%", "{weight: 100%, approval: a b}", "a b", &["role `a b` may hold only letters"]),
     (

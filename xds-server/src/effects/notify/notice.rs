@@ -164,13 +164,13 @@ fn said(event: &Event) -> Option<Said> {
         ),
         Event::GroupStarted { id, members } => {
             let members: Vec<_> = members.iter().map(ToString::to_string).collect();
-            let text = format!("{} go forward, and back, together", members.join(", "));
+            let text = format!("{} advance and are rolled back together", members.join(", "));
             Said::new(Info, format!("release group {id} started"), text)
         }
         Event::StepEntered { id, weight, .. } if *weight == Ppm::ALL => Said::new(
             Info,
             format!("release {id} has all traffic"),
-            "it is watched, and still goes back by itself",
+            "it is in its watch period",
         ),
         Event::StepEntered { id, step, weight, .. } => Said::new(
             Info,
@@ -221,8 +221,8 @@ fn said(event: &Event) -> Option<Said> {
                 RollbackCause::Operator | RollbackCause::Group { .. } => Warning,
                 _ => Critical,
             },
-            format!("{version} serves again"),
-            format!("a complete release was taken back: {cause}"),
+            format!("{version} is stable again"),
+            format!("a complete release was rolled back: {cause}"),
         ),
         Event::PausedByGuardrail { id, finding } => {
             Said::new(Critical, format!("release {id} is paused by a guardrail"), found(finding))
