@@ -167,11 +167,9 @@ fn said(event: &Event) -> Option<Said> {
             let text = format!("{} advance and are rolled back together", members.join(", "));
             Said::new(Info, format!("release group {id} started"), text)
         }
-        Event::StepEntered { id, weight, .. } if *weight == Ppm::ALL => Said::new(
-            Info,
-            format!("release {id} has all traffic"),
-            "it is in its watch period",
-        ),
+        Event::StepEntered { id, weight, .. } if *weight == Ppm::ALL => {
+            Said::new(Info, format!("release {id} has all traffic"), "it is in its watch period")
+        }
         Event::StepEntered { id, step, weight, .. } => Said::new(
             Info,
             format!("release {id} is at {weight}"),
