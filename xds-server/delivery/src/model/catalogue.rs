@@ -1,4 +1,4 @@
-//! What the operator declared: services, where their versions run, and what is promised of them.
+//! The declared services: their versions, endpoints, plans and guardrails.
 //!
 //! This is the resolved form, with every default filled in; `config` makes it from the YAML.
 
@@ -14,9 +14,9 @@ use crate::model::hook::{Hook, MAX_HOOKS};
 use crate::model::plan::{Plan, PlanError};
 use crate::names::{ServiceName, VersionName};
 
-/// Most endpoints that a version may have.
+/// Most endpoints of a version.
 pub const MAX_ENDPOINTS: usize = 1000;
-/// Most versions that a service may have at a time: each is a cluster in every sidecar.
+/// Most versions of a service: each is a cluster in every sidecar.
 pub const MAX_VERSIONS: usize = 200;
 
 /// One service as declared.
@@ -26,32 +26,32 @@ pub struct ServiceSpec {
     pub name: ServiceName,
     /// The `Host` values that lead to it: lower case, no port.
     pub hosts: Vec<String>,
-    /// Where a user's identity is found; the first that is present counts.
+    /// The sources of the identity of a user; the first that is present counts.
     pub identity: Vec<IdentitySource>,
     /// The versions that are deployed now. For blue/green: at most one in each environment.
     pub versions: BTreeMap<VersionName, VersionSpec>,
-    /// The version that serves before any release was made.
+    /// The stable version before the first release.
     pub stable: VersionName,
     /// Blue/green services: the two places where a version can be deployed.
     pub environments: Option<Environments>,
-    /// How a release of it goes, unless the release brings its own plan.
+    /// The plan of its releases, unless the start command has one.
     pub plan: Plan,
-    /// What a release must keep.
+    /// The guardrails of its releases.
     pub guardrails: Guardrails,
-    /// Whom its releases tell.
+    /// The hooks of its releases.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<Hook>,
-    /// The name that follows its active environment.
+    /// The DNS name that follows its active environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns: Option<Dns>,
 }
 
-/// Where one version runs.
+/// The endpoints of a version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionSpec {
     /// At least one.
     pub endpoints: Vec<Endpoint>,
-    /// The environment that holds it, for blue/green services.
+    /// Its environment, for blue/green services.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<Environment>,
 }
@@ -65,13 +65,13 @@ pub struct Endpoint {
     pub port: u16,
 }
 
-/// One of the two places of a blue/green service.
+/// One of the two environments of a blue/green service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Environment {
-    /// The one that blue/green services usually start on.
+    /// Blue.
     Blue,
-    /// The other.
+    /// Green.
     Green,
 }
 
@@ -118,13 +118,13 @@ impl Environments {
     }
 }
 
-/// Why a service, or a version of it, cannot be as it was declared.
+/// Why a service or a version is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
-    /// Stable is none of the versions.
+    /// The stable version is not declared.
     #[error("its stable version `{0}` is not among its versions")]
     UnknownStable(VersionName),
-    /// One environment, two versions.
+    /// Two versions in one environment.
     #[error("its versions `{first}` and `{second}` are both in {environment}")]
     SharedEnvironment {
         /// The environment.
@@ -134,43 +134,43 @@ pub enum SpecError {
         /// The other.
         second: VersionName,
     },
-    /// More than every sidecar should hold.
+    /// Too many versions.
     #[error(
         "a service may have at most {MAX_VERSIONS} versions: deploy over the name of one that no longer serves"
     )]
     TooManyVersions,
-    /// Nowhere to run, or in too many places.
+    /// No endpoints, or too many.
     #[error("version `{0}` needs 1 to {MAX_ENDPOINTS} endpoints")]
     Endpoints(VersionName),
-    /// Nothing that Envoy could connect to.
+    /// An invalid endpoint.
     #[error(
-        "`{host}:{port}` is no endpoint: it must be an IP address or a DNS name, and a port from 1 to 65535"
+        "`{host}:{port}` is not an endpoint: it must be an IP address or a DNS name, and a port from 1 to 65535"
     )]
     BadEndpoint {
-        /// The refused host's beginning.
+        /// The host, clipped.
         host: String,
         /// Its port.
         port: u16,
     },
-    /// A blue/green service's version that is in neither environment.
+    /// A version of a blue/green service without an environment.
     #[error("version `{0}` needs an environment, blue or green, because its service has both")]
     NoEnvironment(VersionName),
-    /// An environment where there is none.
+    /// An environment of a service without environments.
     #[error("version `{0}` is in an environment, but its service has none")]
     StrayEnvironment(VersionName),
-    /// More than anybody reads.
+    /// Too many hooks.
     #[error("a service may have at most {MAX_HOOKS} hooks")]
     TooManyHooks,
-    /// Records that would have nothing to follow.
+    /// DNS records of a service without environments.
     #[error("only a service with environments has DNS records that follow the active one")]
     StrayDns,
-    /// The plan cannot be followed.
+    /// The plan is invalid.
     #[error(transparent)]
     Plan(#[from] PlanError),
 }
 
 impl ServiceSpec {
-    /// Checks what the engine relies on.
+    /// Checks the declaration.
     ///
     /// # Errors
     /// The first thing that is wrong with it.

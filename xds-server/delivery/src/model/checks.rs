@@ -1,5 +1,5 @@
-//! What CI reported of versions. A version is its name: what was reported of it counts for every
-//! release of it, also when it was reported before the version was deployed.
+//! Checks of versions, reported by CI. A check belongs to the name of a version: it counts for every release of that
+//! version, also if it was reported before the deployment.
 
 use std::collections::BTreeMap;
 
@@ -8,23 +8,22 @@ use serde::{Deserialize, Serialize};
 use crate::names::{CheckName, VersionName};
 use crate::units::Timestamp;
 
-/// Most checks that a version may have.
+/// Most checks of one version.
 pub const MAX_CHECKS: usize = 50;
-/// Versions of a service whose checks are kept. Of more, those reported first are forgotten:
-/// CI builds versions for ever, and few of them are released.
+/// Most versions of a service whose checks are kept. Beyond it the oldest are dropped.
 pub const MAX_CHECKED: usize = 200;
-/// Longest address of a check's report, in bytes.
+/// Longest URL of a report, in bytes.
 pub const MAX_URL: usize = 2048;
 
-/// What one check found.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckResult {
-    /// Whether it passed.
+    /// True if it passed.
     pub passed: bool,
-    /// Where more can be read.
+    /// The URL of the report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// What was said of it.
+    /// The reason that CI gave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -32,9 +31,9 @@ pub struct CheckResult {
 /// The checks of one version.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Checked {
-    /// When the first was reported.
+    /// The time of the first report.
     pub since: Timestamp,
-    /// The newest result of each.
+    /// The newest result of each check.
     pub results: BTreeMap<CheckName, CheckResult>,
 }
 
@@ -44,34 +43,33 @@ pub struct Checked {
 pub struct Checks(BTreeMap<VersionName, Checked>);
 
 impl Checks {
-    /// What was reported of a version, by check.
+    /// The results of a version, by check.
     #[must_use]
     pub fn of(&self, version: &VersionName) -> Option<&BTreeMap<CheckName, CheckResult>> {
         self.0.get(version).map(|checked| &checked.results)
     }
 
-    /// What one check found of a version.
+    /// The result of one check of a version.
     #[must_use]
     pub fn result(&self, version: &VersionName, check: &CheckName) -> Option<&CheckResult> {
         self.of(version)?.get(check)
     }
 
-    /// Takes a report. Forgets what was reported first if there are too many, but nothing of
-    /// a version that is being released.
+    /// Adds a result. Beyond [`MAX_CHECKED`] versions the oldest is dropped, except the candidate of a running release.
     pub(crate) fn report(
         &mut self,
         at: Timestamp,
         version: &VersionName,
         check: &CheckName,
         result: &CheckResult,
-        releasing: Option<&VersionName>,
+        candidate: Option<&VersionName>,
     ) {
         let new = || Checked { since: at, results: BTreeMap::new() };
         let checked = self.0.entry(version.clone()).or_insert_with(new);
         checked.results.insert(check.clone(), result.clone());
         if self.0.len() > MAX_CHECKED {
-            let spared = |it: &&VersionName| **it == *version || Some(*it) == releasing;
-            let others = self.0.iter().filter(|(name, _)| !spared(name));
+            let kept = |it: &&VersionName| **it == *version || Some(*it) == candidate;
+            let others = self.0.iter().filter(|(name, _)| !kept(name));
             let oldest = others.min_by_key(|(name, checked)| (checked.since, *name));
             if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
                 self.0.remove(&oldest);
@@ -86,7 +84,7 @@ mod tests {
     use crate::fixtures::name;
 
     #[test]
-    fn the_oldest_are_forgotten_but_not_what_is_being_released() {
+    fn the_oldest_are_dropped_but_not_the_candidate() {
         let mut checks = Checks::default();
         let passed = CheckResult { passed: true, url: None, reason: None };
         let version = |number: usize| name::<VersionName>(&format!("v{number}"));

@@ -1,4 +1,4 @@
-//! What operators and CI can ask for, and why it may be refused.
+//! Commands of operators, CI and the effects, and their outcome.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,75 +6,73 @@ use crate::model::catalogue::{ServiceSpec, VersionSpec};
 use crate::model::commit::Commit;
 use crate::model::configuration::Version;
 use crate::model::dns::RecordSet;
+use crate::model::failure::SmokeTestFailure;
 use crate::model::freeze::FreezeWindow;
 use crate::model::group::Member;
 use crate::model::health::InstanceHealth;
 use crate::model::plan::Plan;
+pub use crate::model::refusal::Refusal;
 use crate::model::signals::Signal;
-use crate::names::{
-    CheckName, GroupName, HookName, NameError, ReleaseId, RoleName, ServiceName, SignalName,
-    VersionName,
-};
+use crate::names::{CheckName, GroupName, HookName, ReleaseId, RoleName, ServiceName, VersionName};
 use crate::units::Timestamp;
 
-/// Who asks for something, and when. What a command means can depend on both: nobody approves
-/// their own release, and no approval is good for ever.
+/// The actor and the time of a command. Approvals depend on both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CommandContext<'a> {
-    /// Who.
+    /// The actor.
     pub actor: &'a str,
-    /// Why, if they say.
+    /// The reason, if given.
     pub reason: Option<&'a str>,
-    /// When.
+    /// The time.
     pub at: Timestamp,
 }
 
-/// Something that is asked of the controller.
+/// A command to the controller.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
-    /// Take this configuration: all of it, or nothing.
+    /// Apply a configuration as a whole.
     ApplyConfiguration {
-        /// Which.
+        /// Its hash and source.
         version: Version,
         /// Its services.
         services: Vec<ServiceSpec>,
-        /// Its times in which nothing goes forward.
+        /// Its freeze windows.
         freeze_windows: Vec<FreezeWindow>,
     },
-    /// A version was deployed.
+    /// Register a deployed version.
     RegisterVersion {
         /// Of which service.
         service: ServiceName,
         /// The version.
         version: VersionName,
-        /// Where it runs.
+        /// Its endpoints.
         spec: VersionSpec,
     },
-    /// Begin a release.
+    /// Start a release.
     StartRelease {
         /// Of which service.
         service: ServiceName,
         /// The candidate.
         version: VersionName,
-        /// Instead of the service's own plan.
+        /// Replaces the plan of the service.
         plan: Option<Plan>,
-        /// What it brings to production.
+        /// The commit that it deploys.
         commit: Option<Commit>,
     },
-    /// Begin releases of several services, that go forward, and back, together.
+    /// Start releases of several services as a group.
     StartGroup {
-        /// How they are called together.
+        /// The name of the group.
         group: GroupName,
-        /// What each service is released to.
+        /// The service and candidate of each release.
         members: Vec<Member>,
-        /// Instead of each service's own plan.
+        /// Replaces the plans of the services.
         plan: Option<Plan>,
     },
-    /// Something about one release.
+    /// A command on one release.
     Release(ReleaseId, ReleaseCommand),
-    /// Something about all releases of a group.
+    /// A command on all releases of a group.
     Group(GroupName, ReleaseCommand),
-    /// CI checked a version.
+    /// Report a check of a version.
     ReportCheck {
         /// Of which service.
         service: ServiceName,
@@ -82,59 +80,59 @@ pub enum Command {
         version: VersionName,
         /// Which check.
         check: CheckName,
-        /// Whether it passed.
+        /// True if it passed.
         passed: bool,
-        /// Where more can be read.
+        /// The URL of the report.
         url: Option<String>,
     },
-    /// Somebody says something of a version that serves or is released.
+    /// Raise or clear a signal about a version.
     Signal {
         /// Of which service.
         service: ServiceName,
-        /// What they say.
+        /// The signal.
         signal: Signal,
     },
-    /// Let a quarantined version be released again.
+    /// Lift a quarantine.
     Unquarantine {
         /// Of which service.
         service: ServiceName,
         /// Which version.
         version: VersionName,
     },
-    /// Hold every release of a service, or of all, from going forward.
+    /// Freeze the deployments of one or all services.
     FreezeDeployments(Option<ServiceName>),
-    /// Let them go forward again.
+    /// End that freeze.
     UnfreezeDeployments(Option<ServiceName>),
-    /// The instances of a candidate being prepared were looked at. Said by the effects.
+    /// The result of a health check of a candidate. Sent by the effects.
     HealthChecked {
         /// Which release.
         release: ReleaseId,
-        /// What was found.
+        /// The result.
         health: InstanceHealth,
     },
-    /// The smoke tests of a release being prepared are done. Said by the effects, not by operators.
+    /// The result of the smoke tests. Sent by the effects.
     SmokeTested {
         /// Which release.
         release: ReleaseId,
-        /// That all passed, or which did not and what came instead.
-        result: Result<(), String>,
+        /// The first failure, if any test failed.
+        result: Result<(), SmokeTestFailure>,
     },
-    /// A hook of a release was told, or given up. Said by the effects, not by operators.
+    /// The end of a hook call. Sent by the effects.
     HookEnded {
         /// Which release.
         release: ReleaseId,
         /// Which hook.
         hook: HookName,
-        /// How often it was tried.
+        /// Attempts since the start of the server.
         attempts: u32,
-        /// That it answered well, or what went wrong last.
+        /// The error of the last attempt, if the call failed.
         result: Result<(), String>,
     },
-    /// A service's DNS server was asked. Said by the effects, not by operators.
+    /// The result of a DNS query or update. Sent by the effects.
     DnsChecked {
         /// Which service.
         service: ServiceName,
-        /// What it answers with, as it should; or why it does not.
+        /// The records of the server, or the error.
         result: Result<RecordSet, String>,
     },
     /// Replace all flags.
@@ -153,151 +151,37 @@ pub enum Command {
     },
 }
 
-/// What can be asked of one release. Each is idempotent: asked twice, the second changes nothing and says so.
+/// Commands on one release. Each is idempotent, except `Promote` without `all`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum ReleaseCommand {
-    /// Enter the next step now; while watched: complete now. What is paused stays paused there.
-    /// The one verb that goes further each time, unless it is `all`.
+    /// Enters the next step now; at 100 %, completes the release. A paused release stays paused.
     Promote {
-        /// Go to 100 % at once, and be watched there; a release at 100 % is where it was asked to be.
+        /// Enters the last step, at 100 %. Without effect on a release at 100 %.
         all: bool,
     },
-    /// Hold it where it is. A guardrail still rolls it back.
+    /// Pauses it. Guardrails stay active.
     Pause,
-    /// Let it go on.
+    /// Resumes it.
     Resume,
-    /// Let it enter its next step: one of those who must say so.
+    /// Approves the next step.
     Approve {
-        /// As what.
+        /// The role of the actor.
         role: RoleName,
     },
-    /// Give up a release before it is at 100 %: everything goes to stable.
+    /// Rolls back a release below 100 %.
     Abort,
-    /// Everything goes to stable, at any time; after a complete release to the version before it.
+    /// Rolls back to stable; after completion, to the previous version.
     Rollback,
 }
 
-/// What became of a command.
+/// The outcome of a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Outcome {
-    /// The release that it was about.
+    /// Its release.
     pub release: Option<ReleaseId>,
-    /// False if it was so already.
+    /// False if the command had no effect, because the state was as requested.
     pub changed: bool,
-    /// What was done, or was so already, in plain words.
+    /// The outcome as text for the operator.
     pub message: String,
-}
-
-/// Why a command was refused. Each says the way out.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// No such service.
-    #[error("there is no service `{service}`; the services are {known}")]
-    UnknownService {
-        /// What was asked for.
-        service: String,
-        /// What there is.
-        known: String,
-    },
-    /// No such version.
-    #[error(
-        "service `{service}` has no version `{version}`; it has {known}. Register it first: PUT /api/v1/services/{service}/versions/{version}"
-    )]
-    UnknownVersion {
-        /// Of which service.
-        service: ServiceName,
-        /// What was asked for.
-        version: VersionName,
-        /// What there is.
-        known: String,
-    },
-    /// No such release, or one so old that it can no longer change.
-    #[error("there is no release `{0}` that could still change")]
-    UnknownRelease(String),
-    /// No such group, or one of which a service has had another release since.
-    #[error("there is no release group `{group}` that could still change; there is {known}")]
-    UnknownGroup {
-        /// What was asked for.
-        group: GroupName,
-        /// What there is.
-        known: String,
-    },
-    /// A group of that name runs, with other members.
-    #[error(
-        "release group `{group}` is running, with {members}; complete it or roll it back first, or take another name"
-    )]
-    GroupRunning {
-        /// The group.
-        group: GroupName,
-        /// Its releases.
-        members: String,
-    },
-    /// No such flag.
-    #[error("there is no flag `{0}`")]
-    UnknownFlag(String),
-    /// One release of a service at a time.
-    #[error(
-        "release `{running}` of `{service}` to `{candidate}` is running; promote, abort or roll it back first"
-    )]
-    AlreadyRunning {
-        /// The service.
-        service: ServiceName,
-        /// Its running release.
-        running: ReleaseId,
-        /// That release's candidate.
-        candidate: VersionName,
-    },
-    /// The candidate serves already.
-    #[error("version `{version}` of `{service}` is the stable one already")]
-    AlreadyStable {
-        /// The service.
-        service: ServiceName,
-        /// The version.
-        version: VersionName,
-    },
-    /// The candidate is unsafe.
-    #[error(
-        "version `{version}` of `{service}` is quarantined since {since} by the security signal `{signal}`{why}; once it is safe, lift it: tidegate version unquarantine {service} {version}"
-    )]
-    Quarantined {
-        /// The service.
-        service: ServiceName,
-        /// The version.
-        version: VersionName,
-        /// The signal that said so.
-        signal: SignalName,
-        /// Since when.
-        since: Timestamp,
-        /// What the signal said.
-        why: String,
-    },
-    /// The verb does not fit where the release is.
-    #[error("cannot {verb} release `{release}`: {why}")]
-    WrongPhase {
-        /// The verb.
-        verb: &'static str,
-        /// The release.
-        release: ReleaseId,
-        /// Why not, and what to do instead.
-        why: String,
-    },
-    /// The configuration changes what a running release is about.
-    #[error(
-        "service `{service}`: {what} cannot change while its release `{release}` runs; promote, abort or roll it back first. Nothing of this configuration is applied"
-    )]
-    MidRelease {
-        /// The service.
-        service: ServiceName,
-        /// Its running release.
-        release: ReleaseId,
-        /// What was changed.
-        what: String,
-    },
-    /// A value that cannot be.
-    #[error("{0}")]
-    Invalid(String),
-    /// A name that cannot be made.
-    #[error(transparent)]
-    Name(#[from] NameError),
 }

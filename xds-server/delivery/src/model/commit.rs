@@ -1,5 +1,4 @@
-//! The commit that a release brings to production, if whoever starts it says: lead time is
-//! measured from it.
+//! The commit that a release deploys. Lead time is measured from it.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,21 +14,21 @@ pub struct Commit {
     /// Its id, hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// When it was committed.
+    /// The commit time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
 }
 
-/// Text that is no commit's id.
+/// An invalid commit id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no commit: it must have 7 to {MAX_ID} hexadecimal digits")]
+#[error("`{0}` is not a commit id: it must have 7 to {MAX_ID} hexadecimal digits")]
 pub struct NoCommit(String);
 
 impl Commit {
-    /// Checks what the journal is to keep for ever.
+    /// Checks the id.
     ///
     /// # Errors
-    /// When the id is none.
+    /// When the id is not hexadecimal, or has another length.
     pub fn validate(&self) -> Result<(), NoCommit> {
         match &self.id {
             Some(id)

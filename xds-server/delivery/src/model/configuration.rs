@@ -1,4 +1,4 @@
-//! Which configuration is the one that counts: the journal's word for it.
+//! The identity of the applied configuration.
 
 use std::fmt;
 
@@ -6,31 +6,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::Timestamp;
 
-/// One configuration: its text, and the way it came.
+/// The identity of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version {
     /// The SHA-256 of its text, in hexadecimal.
     pub hash: String,
-    /// The way it came.
+    /// Its source.
     pub source: Source,
 }
 
-/// The way a configuration comes.
+/// The source of a configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
-    /// It is what the server's own file says.
+    /// The file of the server.
     File,
-    /// Somebody sent it.
+    /// The REST API.
     Api,
 }
 
 /// The configuration that was applied last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
-    /// Which.
+    /// Its identity.
     pub version: Version,
-    /// When.
+    /// The time.
     pub at: Timestamp,
 }
 

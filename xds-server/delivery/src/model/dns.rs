@@ -1,6 +1,5 @@
-//! DNS: the records of a blue/green service that follow the active environment. What they should
-//! be is a function of the state; that the server answers so is an event, and part of a release's
-//! convergence: caches keep the old answer for as long as its TTL says.
+//! DNS records of a blue/green service, which follow the active environment. The desired records are a function of the
+//! state. The answer of the server is an event. A release waits for it, and then until caches have expired by TTL.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,22 +16,22 @@ use crate::model::state::ServiceState;
 use crate::names::VersionName;
 use crate::units::{Timestamp, millis};
 
-/// Most addresses that a name may have: an answer has to fit into one message.
+/// Most addresses of a name: an answer must fit into one message.
 pub const MAX_RECORDS: usize = 100;
 
-/// A name that follows the active environment.
+/// The DNS name of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dns {
-    /// The zone that is updated, with its final dot.
+    /// The zone, with its final dot.
     pub zone: String,
-    /// The name whose records follow, with its final dot; in the zone.
+    /// The name in the zone, with its final dot.
     pub name: String,
-    /// The zone's primary server: it is updated, and it is asked.
+    /// The primary server of the zone.
     pub server: SocketAddr,
-    /// How long others may keep an answer.
+    /// The TTL of the records.
     #[serde(with = "millis")]
     pub ttl: Duration,
-    /// What updates are signed with.
+    /// The key that signs updates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tsig: Option<Tsig>,
     /// The records of each environment; absent: the addresses of the serving version's endpoints.
@@ -45,13 +44,13 @@ pub struct Dns {
 pub struct Tsig {
     /// The key's name, with its final dot.
     pub name: String,
-    /// How it signs.
+    /// The algorithm.
     pub algorithm: TsigAlgorithm,
-    /// Where the key is: base64 alone, or as BIND's `tsig-keygen` writes it.
+    /// The file of the key: base64 alone, or as BIND's `tsig-keygen` writes it.
     pub key_file: PathBuf,
 }
 
-/// How updates are signed: the HMACs of RFC 8945 that are not deprecated.
+/// Algorithms of TSIG: the HMACs of RFC 8945 that are not deprecated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TsigAlgorithm {
@@ -63,7 +62,7 @@ pub enum TsigAlgorithm {
     HmacSha512,
 }
 
-/// What the name leads to in each environment.
+/// The records of each environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvironmentRecords {
     /// In blue.
@@ -72,7 +71,7 @@ pub struct EnvironmentRecords {
     pub green: RecordSet,
 }
 
-/// All that a name leads to.
+/// The records of a name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RecordSet {
@@ -94,40 +93,40 @@ impl fmt::Display for RecordSet {
     }
 }
 
-/// What is known of a service's records.
+/// The state of the records of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DnsState {
-    /// What the server was last seen to answer, as it should.
+    /// The last answer of the server with the desired records.
     pub published: Option<Published>,
-    /// Why the records are not as they should be, if the last attempt failed.
+    /// The error of the last attempt, if it failed.
     pub error: Option<String>,
 }
 
-/// Records that the server answered with.
+/// Records of an answer of the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Published {
     /// The records.
     pub records: RecordSet,
-    /// When it was seen.
+    /// The time of the answer.
     pub at: Timestamp,
 }
 
-/// How far the records have followed a release to 100 %.
+/// The progress of the DNS update of a release at 100 %.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DnsProgress {
-    /// The name that follows.
+    /// The name.
     pub name: String,
-    /// How long others may keep the old answer.
+    /// The TTL of the old answer.
     #[serde(with = "millis")]
     pub ttl: Duration,
-    /// Since when the server answers with the candidate's records.
+    /// When the server first answered with the records of the candidate.
     pub verified_at: Option<Timestamp>,
-    /// Why it does not, if the last attempt failed.
+    /// The error of the last attempt, if it failed.
     pub error: Option<String>,
 }
 
 impl DnsProgress {
-    /// From then on nobody can have the old answer any more.
+    /// The time at which the old answer has expired in all caches.
     #[must_use]
     pub fn caches_expired_at(&self) -> Option<Timestamp> {
         self.verified_at.map(|at| at.after(self.ttl))
@@ -135,7 +134,7 @@ impl DnsProgress {
 }
 
 impl Release {
-    /// What is missing until the candidate's records are served everywhere.
+    /// What is missing until all caches have the records of the candidate.
     pub(crate) fn dns_blocker(&self, now: Timestamp) -> Option<Blocker> {
         let progress =
             self.dns.as_ref().filter(|_| matches!(self.phase, Phase::Watching { .. }))?;
@@ -152,22 +151,21 @@ impl Release {
         }
     }
 
-    /// When a watch that began then really begins: who asks DNS comes only once it has followed.
-    pub(crate) fn watch_begins_at(&self, begun: Timestamp) -> Timestamp {
-        let everywhere = self.dns.as_ref().and_then(DnsProgress::caches_expired_at);
-        everywhere.map_or(begun, |everywhere| everywhere.max(begun))
+    /// The start of the watch period: not before the old DNS answer has expired.
+    pub(crate) fn watch_begins_at(&self, converged_at: Timestamp) -> Timestamp {
+        let expired = self.dns.as_ref().and_then(DnsProgress::caches_expired_at);
+        expired.map_or(converged_at, |expired| expired.max(converged_at))
     }
 }
 
 impl ServiceState {
-    /// The environment that serves now, for blue/green services.
+    /// The active environment of a blue/green service.
     #[must_use]
     pub fn active(&self) -> Option<Environment> {
         self.spec.versions.get(self.serving())?.environment
     }
 
-    /// The records that the service's name should have now; none if it has no name, or none can be
-    /// made of its endpoints.
+    /// The desired records; none without a DNS name, or if endpoints have no IP address.
     #[must_use]
     pub fn desired_records(&self) -> Option<RecordSet> {
         let dns = self.spec.dns.as_ref()?;
@@ -184,19 +182,19 @@ impl ServiceState {
         addresses.filter(fits).map(RecordSet::Addresses)
     }
 
-    /// Whether it is still to be said that the server answers as it should.
+    /// True until an event says that the server answers with the desired records.
     #[must_use]
     pub fn dns_update_pending(&self) -> bool {
-        let Some(wanted) = self.desired_records() else { return false };
-        let following = self.running().and_then(|release| release.dns.as_ref());
-        following.is_some_and(|it| it.verified_at.is_none())
+        let Some(desired) = self.desired_records() else { return false };
+        let progress = self.running().and_then(|release| release.dns.as_ref());
+        progress.is_some_and(|it| it.verified_at.is_none())
             || self.dns.error.is_some()
-            || self.dns.published.as_ref().is_none_or(|it| it.records != wanted)
+            || self.dns.published.as_ref().is_none_or(|it| it.records != desired)
     }
 
-    /// The version that has most of the traffic: DNS knows no shares.
+    /// The version at 100 %: stable, or the candidate in its watch period.
     fn serving(&self) -> &VersionName {
-        let watched = |release: &&Release| matches!(release.phase, Phase::Watching { .. });
-        self.running().filter(watched).map_or(&self.stable, |release| &release.candidate)
+        let watching = |release: &&Release| matches!(release.phase, Phase::Watching { .. });
+        self.running().filter(watching).map_or(&self.stable, |release| &release.candidate)
     }
 }

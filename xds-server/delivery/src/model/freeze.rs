@@ -1,5 +1,4 @@
-//! Times in which no release goes forward, and the line that anybody may stop. Neither holds a
-//! rollback, and neither changes the state: they decide only whether something is decided.
+//! Freezes of deployments, by calendar window or by hand. A freeze blocks steps and completion, never a rollback.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -14,24 +13,24 @@ use crate::model::state::{ServiceState, State};
 use crate::names::{FreezeName, Services};
 use crate::units::Timestamp;
 
-/// Most freezes that can be declared.
-pub const MAX_FREEZES: usize = 100;
+/// Most freeze windows of a configuration.
+pub const MAX_FREEZE_WINDOWS: usize = 100;
 
-/// The time zones that were built in: what a machine has on its disk must not change a decision.
+/// The built-in time zones, so that a decision does not depend on the files of the machine.
 static TIME_ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
-/// A time in which no release goes forward.
+/// A calendar window in which deployments are frozen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FreezeWindow {
     /// Its name.
     pub name: FreezeName,
     /// When.
     pub when: Window,
-    /// The services that it holds.
+    /// The services that it applies to.
     pub services: Services,
 }
 
-/// When a freeze is.
+/// The time of a freeze window.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Window {
@@ -43,7 +42,7 @@ pub enum Window {
         from: Time,
         /// When it ends: on the same day, or, if that is no later, on the next.
         to: Time,
-        /// Whose days and hours: a name of the IANA time zone database.
+        /// The time zone of days and hours: a name of the IANA database.
         time_zone: String,
     },
     /// Once.
@@ -69,21 +68,21 @@ pub enum Day {
     Sun,
 }
 
-/// That somebody stopped the line.
+/// A freeze by hand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManualFreeze {
     /// Since when.
     pub since: Timestamp,
-    /// Who.
+    /// The actor.
     pub by: String,
-    /// Why.
+    /// The reason, if given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// A time zone that is not known.
+/// An unknown time zone.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no time zone")]
+#[error("`{0}` is not a time zone of the IANA database")]
 pub struct UnknownZone(pub String);
 
 /// The time zone of a name, such as `Europe/Berlin`.
@@ -95,7 +94,7 @@ pub fn time_zone(name: &str) -> Result<TimeZone, UnknownZone> {
 }
 
 impl Window {
-    /// When it ends, if it is now.
+    /// The end of the window, if `now` is in it.
     fn ends(&self, now: Timestamp) -> Option<Timestamp> {
         match self {
             Self::Once { start, end } => (*start <= now && now < *end).then_some(*end),
@@ -137,7 +136,7 @@ impl Day {
 }
 
 impl State {
-    /// The freezes, by hand and by window, that a service is under now.
+    /// The active freezes of a service.
     #[must_use]
     pub fn active_freezes(&self, service: &ServiceState, now: Timestamp) -> Vec<Blocker> {
         let name = &service.spec.name;

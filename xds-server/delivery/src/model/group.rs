@@ -1,5 +1,5 @@
-//! Release groups: releases of several services that go forward, and back, together. A group is
-//! known as long as each of its members is the newest release of its service.
+//! Release groups: releases of several services that advance and are rolled back together. A group exists as long as each of
+//! its members is the newest release of its service.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,21 +8,21 @@ use crate::model::release::Release;
 use crate::model::state::{ServiceState, State};
 use crate::names::{GroupName, ReleaseId, ServiceName, VersionName};
 
-/// Most members that a group may have.
+/// Most members of a group.
 pub const MAX_MEMBERS: usize = 20;
 
-/// What one service is to be released to, with others.
+/// One member of a group to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     /// The service.
     pub service: ServiceName,
     /// The candidate.
     pub version: VersionName,
-    /// What it brings to production.
+    /// The commit that it deploys.
     pub commit: Option<Commit>,
 }
 
-/// A group that was started.
+/// A group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
     /// The release of each service, in the order in which they were named.
@@ -47,9 +47,9 @@ impl State {
         })
     }
 
-    /// All that goes with a release: its group, or it alone.
+    /// A release with the other members of its group.
     #[must_use]
-    pub fn team(&self, id: &ReleaseId) -> Vec<GroupedRelease<'_>> {
+    pub fn with_group(&self, id: &ReleaseId) -> Vec<GroupedRelease<'_>> {
         match self.group_of(id) {
             Some((_, group)) => self.members(group).collect(),
             None => {
@@ -59,11 +59,11 @@ impl State {
         }
     }
 
-    /// Everything that runs, what goes together together.
-    pub fn teams(&self) -> impl Iterator<Item = Vec<GroupedRelease<'_>>> {
+    /// The running releases, by group; a release without a group is alone.
+    pub fn running_groups(&self) -> impl Iterator<Item = Vec<GroupedRelease<'_>>> {
         let leads = |id: &ReleaseId| {
             self.group_of(id).is_none_or(|(_, group)| group.members.first() == Some(id))
         };
-        self.running().filter(move |it| leads(&it.id)).map(|it| self.team(&it.id))
+        self.running().filter(move |it| leads(&it.id)).map(|it| self.with_group(&it.id))
     }
 }

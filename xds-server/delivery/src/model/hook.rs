@@ -1,8 +1,7 @@
-//! Hooks: whom a service tells when a release of it starts, switches, completes or goes back, so
-//! that caches, indexes, queues and templates follow the version that serves.
+//! Hooks: HTTP calls when a release starts, reaches 100 %, completes or is rolled back.
 //!
-//! That a call is due is state: the fold makes it so with the event that it is about, and only
-//! the event of its end takes it away. So none is lost, whatever crashes in between.
+//! A due call is part of the state: the fold adds it with the event that triggers it, and removes it with the event of its
+//! end. No call is lost by a crash.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -16,52 +15,51 @@ use crate::model::state::ServiceState;
 use crate::names::{HookName, ReleaseId, VersionName};
 use crate::units::{Timestamp, millis};
 
-/// Most hooks that a service may have.
+/// Most hooks of a service.
 pub const MAX_HOOKS: usize = 20;
-/// Most times that a hook may be tried again.
+/// Most retries of a call.
 pub const MAX_RETRIES: u32 = 20;
-/// Longest wait for one answer.
+/// Longest timeout of one attempt.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(300);
-/// Most of a failure's words that the journal keeps, in characters.
+/// Most characters of an error that the journal keeps.
 pub const MAX_FAILURE: usize = 300;
 
-/// Somebody to tell.
+/// A hook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hook {
     /// Its name, unique in its service.
     pub name: HookName,
-    /// When it is told.
+    /// Its trigger.
     pub on: Moment,
-    /// Where: `http://` or `https://`, without credentials.
+    /// Its URL: `http://` or `https://`, without credentials.
     pub url: String,
-    /// How long one answer may take.
+    /// The timeout of one attempt.
     #[serde(with = "millis")]
     pub timeout: Duration,
-    /// How often it is tried again.
+    /// The number of retries.
     pub retries: u32,
-    /// What the calls are signed with.
+    /// The secret that signs the calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretRef>,
-    /// Whether the release waits for it.
-    #[serde(default)]
+    /// True if the release waits for its success.
     pub blocking: bool,
 }
 
-/// What a hook is told about.
+/// The trigger of a hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Moment {
-    /// A release began, at 0 %.
+    /// A release started, at 0 %.
     Started,
-    /// The candidate has all of the traffic.
+    /// The candidate is at 100 %.
     Switched,
-    /// The candidate is the stable version.
+    /// The release completed.
     Completed,
-    /// Everything is back on the version before.
+    /// The release was rolled back.
     RolledBack,
 }
 
-/// Where a secret is found when it is needed. The secret itself is in no journal, log or answer.
+/// The source of a secret. The secret itself is never journaled, logged or shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SecretRef {
@@ -80,60 +78,58 @@ impl fmt::Display for SecretRef {
     }
 }
 
-/// One call of a hook, due or over. Its hook is that of the moment: what is declared later is for
-/// later calls.
+/// One call of a hook, due or ended. It keeps the hook as declared when it was triggered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
-    /// The release that it is about.
+    /// The release.
     pub release: ReleaseId,
-    /// Whom to tell.
+    /// The hook.
     pub hook: Hook,
-    /// The version that served before the moment.
+    /// The version that received the traffic before.
     pub from: VersionName,
-    /// The version that serves after it. When a release starts: the candidate.
+    /// The version that receives it afterwards; at the start of a release, the candidate.
     pub to: VersionName,
-    /// When the moment was.
+    /// The time of the trigger.
     pub at: Timestamp,
-    /// What became of it.
-    pub end: CallEnd,
+    /// Its state.
+    pub end: CallState,
 }
 
-/// What became of a call.
+/// The state of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
-pub enum CallEnd {
-    /// It is to be made.
+pub enum CallState {
+    /// It has not ended.
     Due,
-    /// It was answered well.
+    /// An attempt succeeded.
     Succeeded {
-        /// When.
+        /// The time.
         at: Timestamp,
-        /// How often it was tried, since the server started.
+        /// Attempts since the start of the server.
         attempts: u32,
     },
-    /// It was given up.
+    /// The last attempt failed.
     Failed {
-        /// When.
+        /// The time.
         at: Timestamp,
-        /// How often it was tried, since the server started.
+        /// Attempts since the start of the server.
         attempts: u32,
-        /// What went wrong last.
+        /// The error of the last attempt.
         error: String,
     },
 }
 
 impl Call {
-    /// The same for every attempt, also after a restart: a receiver that has seen it does nothing.
-    /// In one release each moment is only once.
+    /// The idempotency key: the same for every attempt, also after a restart.
     #[must_use]
     pub fn key(&self) -> String {
         format!("{}/{}", self.release, self.hook.name)
     }
 
-    /// Whether it is still to be made.
+    /// True until it ends.
     #[must_use]
     pub fn is_due(&self) -> bool {
-        self.end == CallEnd::Due
+        self.end == CallState::Due
     }
 
     /// A blocking call that has not succeeded.
@@ -141,9 +137,9 @@ impl Call {
         let hook = self.hook.name.clone();
         match &self.end {
             _ if !self.hook.blocking => None,
-            CallEnd::Due => Some(Blocker::Hook { hook }),
-            CallEnd::Succeeded { .. } => None,
-            CallEnd::Failed { error, .. } => {
+            CallState::Due => Some(Blocker::Hook { hook }),
+            CallState::Succeeded { .. } => None,
+            CallState::Failed { error, .. } => {
                 Some(Blocker::HookFailed { hook, error: error.clone() })
             }
         }
@@ -158,10 +154,10 @@ impl Release {
 }
 
 impl ServiceState {
-    /// Every call that is due, the oldest first.
+    /// The due calls, oldest first.
     pub fn due_calls(&self) -> impl Iterator<Item = &Call> {
         let newest = self.release.iter().flat_map(|release| &release.calls);
-        self.left_calls.iter().chain(newest).filter(|call| call.is_due())
+        self.earlier_calls.iter().chain(newest).filter(|call| call.is_due())
     }
 
     /// A call, if it is due.

@@ -1,4 +1,4 @@
-//! The data of delivery, and what makes it valid. Nothing here changes a state or decides anything.
+//! The data of delivery and its validation. Nothing here changes a state or decides anything.
 
 pub mod blocker;
 pub mod catalogue;
@@ -8,14 +8,16 @@ pub mod commit;
 pub mod configuration;
 pub mod dns;
 pub mod event;
+pub mod failure;
+pub mod fold_error;
 pub mod freeze;
 pub mod group;
 pub mod health;
 pub mod hook;
-pub mod misfit;
 pub mod phases;
 pub mod plan;
 pub mod progress;
+pub mod refusal;
 pub mod release;
 pub mod requirements;
 pub mod signals;

@@ -1,23 +1,23 @@
-//! The states of a release, and what leads from one to another: the table that the picture in
-//! ARCHITECTURE.md is drawn from, and that what really happens is compared with.
+//! The phases of a release and their transitions. The diagram in ARCHITECTURE.md is generated from this table, and the model
+//! test of the reducer compares it with the transitions that occur.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::release::Phase;
 
-/// Where a release is.
+/// The kind of a phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PhaseKind {
-    /// 0 %: sidecars learn of the candidate, smoke tests run, checks and approvals come in.
+    /// At 0 %: smoke tests and health checks run, checks and approvals are collected.
     Preparing,
     /// On a step below 100 %.
     Stepping,
-    /// At 100 %, watched.
+    /// At 100 %, in the watch period.
     Watching,
-    /// Ended well.
+    /// Completed.
     Completed,
-    /// Ended by going back.
+    /// Rolled back.
     RolledBack,
 }
 
@@ -53,38 +53,38 @@ impl Phase {
     }
 }
 
-/// One way from a state to another.
+/// A transition between phases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PhaseChange {
-    /// From there; none: there was no release, or it had ended.
+    /// The phase before; none before the start of a release.
     pub from: Option<PhaseKind>,
-    /// By this event, see [`crate::model::event::Event::kind`].
+    /// The event, see [`crate::model::event::Event::kind`].
     pub event: &'static str,
-    /// To there.
+    /// The phase after.
     pub to: PhaseKind,
 }
 
-/// Every way there is. All other events leave a release where it is.
+/// All transitions. Other events do not change the phase.
 pub const PHASE_CHANGES: [PhaseChange; 10] = {
     use PhaseKind::{Completed, Preparing, RolledBack, Stepping, Watching};
-    const fn way(from: PhaseKind, event: &'static str, to: PhaseKind) -> PhaseChange {
+    const fn change(from: PhaseKind, event: &'static str, to: PhaseKind) -> PhaseChange {
         PhaseChange { from: Some(from), event, to }
     }
     [
         PhaseChange { from: None, event: "release_started", to: Preparing },
-        way(Preparing, "step_entered", Stepping),
-        way(Preparing, "step_entered", Watching),
-        way(Stepping, "step_entered", Stepping),
-        way(Stepping, "step_entered", Watching),
-        way(Watching, "completed", Completed),
-        way(Preparing, "rolled_back", RolledBack),
-        way(Stepping, "rolled_back", RolledBack),
-        way(Watching, "rolled_back", RolledBack),
-        way(Completed, "stable_restored", RolledBack),
+        change(Preparing, "step_entered", Stepping),
+        change(Preparing, "step_entered", Watching),
+        change(Stepping, "step_entered", Stepping),
+        change(Stepping, "step_entered", Watching),
+        change(Watching, "completed", Completed),
+        change(Preparing, "rolled_back", RolledBack),
+        change(Stepping, "rolled_back", RolledBack),
+        change(Watching, "rolled_back", RolledBack),
+        change(Completed, "stable_restored", RolledBack),
     ]
 };
 
-/// The table as a state diagram, in Mermaid's words.
+/// The table as a Mermaid state diagram.
 #[must_use]
 pub fn mermaid() -> String {
     let name = |phase: Option<PhaseKind>| phase.map_or("[*]", PhaseKind::as_str);
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_picture_in_the_architecture_is_this_table() {
+    fn the_diagram_in_the_architecture_is_this_table() {
         let text = include_str!("../../../../ARCHITECTURE.md");
         let (_, rest) = text.split_once("```mermaid\n").expect("a picture");
         let (picture, _) = rest.split_once("\n```").expect("its end");

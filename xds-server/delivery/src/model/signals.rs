@@ -1,5 +1,5 @@
-//! What others say of a version while it serves: a scanner that found it unsafe, a team that sees
-//! orders fail. Security takes it back and locks it away; business holds it for a person to decide.
+//! Signals about versions from outside. A security signal rolls back and quarantines the version; a business signal blocks
+//! its release until it clears.
 
 use std::collections::BTreeMap;
 
@@ -8,76 +8,76 @@ use serde::{Deserialize, Serialize};
 use crate::names::{SignalName, VersionName};
 use crate::units::Timestamp;
 
-/// Most signals that can stand against a version.
+/// Most active signals of a version.
 pub const MAX_SIGNALS: usize = 50;
-/// Most versions of a service that can be quarantined.
+/// Most quarantined versions of a service.
 pub const MAX_QUARANTINED: usize = 1000;
 
-/// What a signal is about.
+/// The kind of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SignalKind {
-    /// The version is unsafe: it goes back at once, and is quarantined.
+    /// The version is unsafe: it is rolled back and quarantined.
     Security,
-    /// The business suffers: somebody is told, and the release is held until it is well again.
+    /// A business outcome is bad: the release is blocked until the signal clears.
     Business,
 }
 
-/// What a signal says.
+/// The status of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SignalStatus {
-    /// Something is wrong.
+    /// Raised.
     Bad,
-    /// It is well again.
+    /// Cleared.
     Ok,
 }
 
-/// One thing that is said of a version.
+/// A signal about a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signal {
-    /// What it is about.
+    /// Its kind.
     pub kind: SignalKind,
-    /// Of which version.
+    /// The version.
     pub version: VersionName,
-    /// Which signal.
+    /// Its name.
     pub name: SignalName,
-    /// What it says.
+    /// Its status.
     pub status: SignalStatus,
 }
 
-/// Why something stands against a version, and since when.
+/// An active signal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActiveSignal {
-    /// The signal that said so.
+    /// Its name.
     pub signal: SignalName,
     /// Since when.
     pub since: Timestamp,
-    /// Why.
+    /// The reason, if given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// The business signals that stand, by version and name.
+/// The active business signals, by version and name.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Signals(BTreeMap<VersionName, BTreeMap<SignalName, ActiveSignal>>);
 
 impl Signals {
-    /// What stands against a version.
+    /// The active signals of a version.
     pub fn against(&self, version: &VersionName) -> impl Iterator<Item = &ActiveSignal> {
         self.0.get(version).into_iter().flat_map(BTreeMap::values)
     }
 
-    /// Whether that signal stands against a version.
+    /// True if the signal of a version is active.
     #[must_use]
-    pub fn stands(&self, version: &VersionName, signal: &SignalName) -> bool {
+    pub fn is_active(&self, version: &VersionName, signal: &SignalName) -> bool {
         self.0.get(version).is_some_and(|signals| signals.contains_key(signal))
     }
 
-    pub(crate) fn raise(&mut self, version: &VersionName, objection: ActiveSignal) {
+    pub(crate) fn raise(&mut self, version: &VersionName, active: ActiveSignal) {
         let signals = self.0.entry(version.clone()).or_default();
-        signals.insert(objection.signal.clone(), objection);
+        signals.insert(active.signal.clone(), active);
     }
 
     pub(crate) fn clear(&mut self, version: &VersionName, signal: &SignalName) {
@@ -87,13 +87,13 @@ impl Signals {
         self.0.retain(|_, signals| !signals.is_empty());
     }
 
-    /// Of a version that does not run any more nothing is said.
+    /// Drops the signals of versions that are no longer deployed.
     pub(crate) fn retain(&mut self, runs: impl Fn(&VersionName) -> bool) {
         self.0.retain(|version, _| runs(version));
     }
 }
 
-/// A reason behind a statement; nothing if none was given.
-pub(crate) fn because(reason: Option<&str>) -> String {
+/// `: REASON`, or nothing.
+pub(crate) fn reason_suffix(reason: Option<&str>) -> String {
     reason.map_or_else(String::new, |reason| format!(": {reason}"))
 }

@@ -1,4 +1,4 @@
-//! Whatever operators, CI, sidecars and crashes do in whatever order, these things hold.
+//! The model test: invariants under random commands, observations and crashes.
 
 mod groups;
 mod moves;
@@ -14,7 +14,7 @@ use crate::fixtures::*;
 use crate::judge::Verdict;
 use crate::model::catalogue::Environment;
 use crate::model::command::ReleaseCommand;
-use crate::model::hook::{Call, CallEnd};
+use crate::model::hook::{Call, CallState};
 use crate::model::phases::{PHASE_CHANGES, PhaseChange, PhaseKind};
 use crate::model::plan::OnFail;
 use crate::model::progress::{Convergence, Observation, Progress};
@@ -41,10 +41,10 @@ fn forward(event: &Event) -> bool {
     matches!(event, Event::StepEntered { .. } | Event::Completed { .. })
 }
 
-/// Whether a release goes back by what is seen of it.
-fn breaks(sight: &ReleaseContext<'_>) -> bool {
-    let broken = matches!(sight.seen.verdict, Verdict::RollBack { .. });
-    broken && sight.release.plan.on_fail == OnFail::Rollback
+/// True if the verdict rolls the release back.
+fn breaks(context: &ReleaseContext<'_>) -> bool {
+    let broken = matches!(context.seen.verdict, Verdict::RollBack { .. });
+    broken && context.release.plan.on_fail == OnFail::Rollback
 }
 
 impl Model {
@@ -62,7 +62,7 @@ impl Model {
         }
     }
 
-    /// Whatever moved did so by a way of the table.
+    /// Checks that a change of phase is in the table of transitions.
     fn check_transition(
         &self,
         event: &Event,
@@ -80,7 +80,7 @@ impl Model {
     }
 
     fn ask(&mut self, actor: &str, command: &Command) {
-        // A refusal is as good an answer as any; that it changes nothing is what matters here.
+        // A refused command has no effect.
         let command_context = command_context(actor, self.now);
         if let Ok((events, outcome)) = decide_command(&self.state, &command_context, command) {
             assert_eq!(events.is_empty(), !outcome.changed, "{outcome:?}");
@@ -91,7 +91,7 @@ impl Model {
         }
     }
 
-    /// Nothing goes forward against what others have to say.
+    /// Checks the requirements of a transition.
     fn check_permitted(&self, id: &ReleaseId) {
         let service = self.state.service_of(id).unwrap();
         assert_eq!(self.state.active_freezes(service, self.now), []);
@@ -99,9 +99,9 @@ impl Model {
         for check in &release.plan.requires.checks {
             assert!(service.checks.result(&release.candidate, check).unwrap().passed);
         }
-        let starter = release.started_by.as_ref().unwrap();
+        let starter = &release.started_by;
         let theirs = release.approvals.iter().any(|it| it.by == *starter);
-        assert!(!theirs, "approved by who started it");
+        assert!(!theirs, "approved by its starter");
         if release.next_step() == Some(0)
             && let Some(gate) = &release.plan.requires.approvals
         {
@@ -109,11 +109,11 @@ impl Model {
         }
     }
 
-    /// Of each service something else is seen, in the order of [`SERVICES`].
+    /// Evaluates all releases on one observation per service, in the order of [`SERVICES`].
     fn see(&mut self, seen: &[Observation; 2]) {
         let before = self.state.clone();
-        for team in before.teams() {
-            let sights: Vec<_> = team
+        for group in before.running_groups() {
+            let contexts: Vec<_> = group
                 .iter()
                 .map(|&(service, release)| {
                     let place = SERVICES.iter().position(|it| *it == release.service.as_str());
@@ -121,10 +121,10 @@ impl Model {
                     ReleaseContext { state: &before, service, release, now: self.now, seen }
                 })
                 .collect();
-            let (events, progress) = decide_progress(&sights);
-            let goes_back = sights.iter().any(breaks);
-            for (sight, progress) in sights.iter().zip(&progress) {
-                self.check_look(sight, &events, progress, goes_back);
+            let (events, progress) = decide_progress(&contexts);
+            let goes_back = contexts.iter().any(breaks);
+            for (context, progress) in contexts.iter().zip(&progress) {
+                self.check_evaluation(context, &events, progress, goes_back);
             }
             self.commit(&events);
         }
@@ -137,15 +137,15 @@ impl Model {
         self.commit(&closed);
     }
 
-    /// What followed for one release, when any of those that go with it goes back or not.
-    fn check_look(
+    /// Checks the evaluation of one release; `goes_back` if a member of its group is rolled back.
+    fn check_evaluation(
         &self,
-        sight: &ReleaseContext<'_>,
+        context: &ReleaseContext<'_>,
         events: &[Event],
         progress: &Progress,
         goes_back: bool,
     ) {
-        let ReleaseContext { release, seen, .. } = sight;
+        let ReleaseContext { release, seen, .. } = context;
         let own: Vec<_> = events.iter().filter(|it| it.release() == Some(&release.id)).collect();
         let cause = match own.as_slice() {
             [Event::RolledBack { cause, .. }] => Some(cause),
@@ -153,16 +153,19 @@ impl Model {
         };
         assert_eq!(goes_back, cause.is_some());
         let by_itself = matches!(cause, Some(RollbackCause::Guardrail { .. }));
-        assert_eq!(breaks(sight), by_itself);
+        assert_eq!(breaks(context), by_itself);
         let moves = own.iter().any(|it| forward(it));
         assert_eq!(moves, progress.blockers.is_empty() && !goes_back);
         let broken = matches!(seen.verdict, Verdict::RollBack { .. });
-        assert!(!moves || !broken || !release.overruled.is_empty(), "nobody overruled it");
-        let Convergence { acked, connected, refusing, .. } = seen.convergence;
-        assert!(!moves || refusing == 0, "a refusal holds");
-        assert!(!moves || release.converged || acked == connected, "who lags holds a beginning");
+        assert!(!moves || !broken || !release.overridden.is_empty(), "not overridden");
+        let Convergence { acked, connected, nacked, .. } = seen.convergence;
+        assert!(!moves || nacked == 0, "a NACK blocks");
+        assert!(
+            !moves || release.converged || acked == connected,
+            "a pending sidecar blocks convergence"
+        );
         let begins = own.iter().any(|it| matches!(it, Event::StepConverged { .. }));
-        assert!(!begins || acked == connected && connected > 0, "a step begins with everybody");
+        assert!(!begins || acked == connected && connected > 0, "a step begins with all sidecars");
         assert!(
             !begins || !moves && !release.converged,
             "a step begins once, and has then to last"
@@ -172,8 +175,7 @@ impl Model {
         }
     }
 
-    /// Whatever happened, there is a way on: with everything lifted, reported and approved, every
-    /// release that runs comes to its end.
+    /// Checks that every running release ends once all blockers are removed.
     fn check_ends(&self) {
         let mut model = self.clone();
         model.ask("anne", &Command::UnfreezeDeployments(None));
@@ -207,8 +209,8 @@ impl Model {
                 };
                 let approve = all(ReleaseCommand::Approve { role: name("manager") });
                 let resume = all(ReleaseCommand::Resume);
-                // A hook that was given up is the one thing that only a person goes past.
-                let failed = |call: &Call| matches!(call.end, CallEnd::Failed { .. });
+                // Only a promotion skips a failed hook.
+                let failed = |call: &Call| matches!(call.end, CallState::Failed { .. });
                 let given_up = model.state.release(&release.id);
                 let given_up = given_up.filter(|it| it.calls.iter().any(failed));
                 let onwards = given_up.map(|_| all(ReleaseCommand::Promote { all: false }));
@@ -237,7 +239,7 @@ impl Model {
     }
 
     fn check_dns(&mut self, service: &str, well: bool) {
-        // What is confirmed is told again only when it had to be repaired.
+        // The DNS updater reports confirmed records again only after a repair.
         let state = self.state.services.get(service).filter(|it| it.dns_update_pending());
         if let Some(records) = state.and_then(|service| service.desired_records()) {
             let result = if well { Ok(records) } else { Err("no connection".to_owned()) };
@@ -280,7 +282,7 @@ impl Model {
         }
     }
 
-    /// A snapshot is the state, to the byte.
+    /// Checks that a snapshot restores the state.
     fn check_snapshot(&self) {
         let json = serde_json::to_string(&self.state).unwrap();
         let kept: State = serde_json::from_str(&json).unwrap();
@@ -288,7 +290,7 @@ impl Model {
         assert_eq!(serde_json::to_string(&kept).unwrap(), json);
     }
 
-    /// What always holds.
+    /// The invariants.
     fn check(&self) {
         for service in self.state.services.values() {
             let versions = &service.spec.versions;
@@ -345,7 +347,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn nothing_gets_stuck_or_lost(moves in moves()) {
+    fn releases_always_end_and_the_fold_equals_the_state(moves in moves()) {
         let mut model = Model {
             state: State::default(),
             now: Timestamp(1_000_000),

@@ -21,7 +21,7 @@ const MISTAKES: &[Mistake] = &[
         "25%, 100%",
         "{weight: 100%, approval: {count: 0, role: cto}}",
         "{count",
-        &["asks for 0 approvals"],
+        &["0 approvals are required"],
     ),
     ("25%, 100%", "{weight: 100%, approval: a b}", "a b", &["role `a b` may hold only letters"]),
     (
@@ -40,7 +40,7 @@ const MISTAKES: &[Mistake] = &[
         "services:\n",
         "freeze: [{name: x, days: [sun], time_zone: Berlin}]\nservices:\n",
         "Berlin",
-        &["`Berlin` is no time zone", "Europe/Berlin"],
+        &["`Berlin` is not a time zone", "Europe/Berlin"],
     ),
     (
         "services:\n",
