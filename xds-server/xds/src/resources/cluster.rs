@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use tidegate_proto::envoy::envoy::config::cluster::v3 as envoy;
+use tidegate_proto::envoy::google::protobuf::BoolValue;
 
 use super::{Need, Resource, endpoint, names, seconds};
 use crate::kind::Kind;
@@ -28,10 +29,13 @@ pub(super) fn cluster(
         });
         needs.push(Need { kind: Kind::Endpoint, name: name.as_str().into() });
     } else {
-        // Envoy resolves the names itself, again and again.
+        // Envoy resolves the names itself, and again whenever the record expires.
         cluster.cluster_discovery_type = discovery(envoy::cluster::DiscoveryType::StrictDns);
         cluster.dns_lookup_family = envoy::cluster::DnsLookupFamily::V4Preferred.into();
         cluster.load_assignment = Some(endpoint::assignment(&name, &spec.endpoints));
+        // Without this, a name that does not resolve keeps the cluster warming: Envoy then withholds its CDS ACK, which
+        // blocks the releases of all services, and a starting Envoy opens no listener.
+        cluster.wait_for_warm_on_init = Some(BoolValue { value: false });
     }
     Resource::encode(Kind::Cluster, &name, &cluster, needs)
 }
