@@ -2,7 +2,7 @@
 //! starts opens its listeners.
 //!
 //! Envoy's resolver sends its queries to a UDP socket that never answers, without a timeout. A cluster that waits for
-//! its name therefore waits for ever, and the test does not depend on the duration of a DNS timeout.
+//! its name therefore waits forever, and the test does not depend on the duration of a DNS timeout.
 
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};

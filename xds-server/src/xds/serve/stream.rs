@@ -19,7 +19,7 @@ use crate::door::peer::Peer;
 use crate::door::refusals::Reason;
 use crate::xds::fleet::Connection;
 use tidegate_delivery::names::FleetName;
-use tidegate_xds::protocol::{Event, Refusal, Response, Scope, Session};
+use tidegate_xds::protocol::{Event, ProtocolError, Response, Scope, Session};
 use tidegate_xds::resources::{FleetSnapshot, SnapshotSet};
 
 /// How long a client may take to say who it is.
@@ -243,7 +243,7 @@ impl<W: Wire> Client<'_, W> {
                     snapshots.mark_changed();
                 }
                 Some(inquiry) = self.connection.inquiry() => {
-                    self.connection.tell(inquiry, self.session.holdings());
+                    self.connection.tell(inquiry, self.session.resource_statuses());
                 }
             }
         }
@@ -289,6 +289,7 @@ impl<W: Wire> Client<'_, W> {
                 counters.nacks.of(*kind).add_one();
                 warn!(%kind, %version, ?message, "refused by the sidecar");
             }
+            Event::Resumed => debug!("resumed"),
             Event::Cleared { kind } => info!(%kind, "nothing refused is left"),
         });
         self.connection.record(events, synced);
@@ -311,12 +312,12 @@ fn stopping() -> Status {
     Status::unavailable("the control plane is stopping")
 }
 
-fn status_of(refusal: &Refusal) -> Status {
+fn status_of(refusal: &ProtocolError) -> Status {
     match refusal {
-        Refusal::NoType
-        | Refusal::UnknownType(_)
-        | Refusal::WrongType { .. }
-        | Refusal::NameTooLong(_) => Status::invalid_argument(refusal.to_string()),
-        Refusal::TooManyNames(_) => Status::resource_exhausted(refusal.to_string()),
+        ProtocolError::MissingTypeUrl
+        | ProtocolError::UnknownTypeUrl(_)
+        | ProtocolError::TypeNotServed { .. }
+        | ProtocolError::NameTooLong(_) => Status::invalid_argument(refusal.to_string()),
+        ProtocolError::TooManyNames(_) => Status::resource_exhausted(refusal.to_string()),
     }
 }

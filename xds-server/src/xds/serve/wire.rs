@@ -7,12 +7,12 @@ use tidegate_proto::envoy::envoy::service::discovery::v3 as envoy;
 
 use super::field::Field;
 use tidegate_xds::protocol::{
-    Delta, DeltaNames, Dialect, Refusal, Request, Response, Scope, Sotw, SotwNames,
+    Delta, DeltaNames, ProtocolError, Request, Response, Scope, Sotw, SotwNames, Variant,
 };
 use tidegate_xds::resources::Resource;
 
 /// A dialect's messages.
-pub trait Wire: Dialect {
+pub trait Wire: Variant {
     /// Its request.
     type Message: Message + Default + 'static;
 
@@ -23,7 +23,8 @@ pub trait Wire: Dialect {
     ///
     /// # Errors
     /// When it names no type that may be asked for.
-    fn request(message: Self::Message, scope: Scope) -> Result<Request<Self::Names>, Refusal>;
+    fn request(message: Self::Message, scope: Scope)
+    -> Result<Request<Self::Names>, ProtocolError>;
 
     /// Writes the fields of the response, in the order of their numbers.
     fn write(response: &Response, buf: &mut impl BufMut);
@@ -36,14 +37,14 @@ impl Wire for Sotw {
         message.node.as_ref()
     }
 
-    fn request(message: Self::Message, scope: Scope) -> Result<Request<SotwNames>, Refusal> {
+    fn request(message: Self::Message, scope: Scope) -> Result<Request<SotwNames>, ProtocolError> {
         Ok(Request {
             kind: scope.kind_of(&message.type_url)?,
             nonce: message.response_nonce,
             error: message.error_detail.map(|error| error.message),
             names: SotwNames {
                 names: message.resource_names,
-                accepted: !message.version_info.is_empty(),
+                has_version_info: !message.version_info.is_empty(),
             },
         })
     }
@@ -65,7 +66,7 @@ impl Wire for Delta {
         message.node.as_ref()
     }
 
-    fn request(message: Self::Message, scope: Scope) -> Result<Request<DeltaNames>, Refusal> {
+    fn request(message: Self::Message, scope: Scope) -> Result<Request<DeltaNames>, ProtocolError> {
         Ok(Request {
             kind: scope.kind_of(&message.type_url)?,
             nonce: message.response_nonce,
@@ -73,7 +74,7 @@ impl Wire for Delta {
             names: DeltaNames {
                 subscribe: message.resource_names_subscribe,
                 unsubscribe: message.resource_names_unsubscribe,
-                held: message.initial_resource_versions,
+                initial_resource_versions: message.initial_resource_versions,
             },
         })
     }
