@@ -1,4 +1,4 @@
-//! A client that asks as the harness's does, and accepts everything.
+//! A client with the requests of the conformance harness's client. It ACKs everything.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ use tonic_prost::ProstCodec;
 
 use crate::world::{NODE, PATIENCE, World};
 
-/// A response, whatever the dialect: names with the versions that the harness gave them.
+/// A response of either variant: names, with the versions that the harness set.
 #[derive(Debug)]
 pub(crate) struct Received {
     pub(crate) resources: Vec<(String, String)>,
@@ -30,13 +30,13 @@ pub(crate) struct Received {
     type_url: String,
 }
 
-/// One client: one stream, or one for each type.
+/// A client with one stream, or one for each type.
 pub(crate) struct Client {
     channel: Channel,
     mode: Mode,
     aggregated: bool,
     streams: BTreeMap<Option<Kind>, Stream>,
-    wanted: BTreeMap<Kind, Vec<String>>,
+    subscribed: BTreeMap<Kind, Vec<String>>,
     nonces: BTreeMap<Kind, String>,
     received: u64,
 }
@@ -53,49 +53,54 @@ impl Client {
             mode,
             aggregated,
             streams: BTreeMap::new(),
-            wanted: BTreeMap::new(),
+            subscribed: BTreeMap::new(),
             nonces: BTreeMap::new(),
             received: 0,
         }
     }
 
-    /// How many responses it received.
+    /// Number of received responses.
     pub(crate) const fn received(&self) -> u64 {
         self.received
     }
 
-    /// What it asked for.
-    pub(crate) fn wanted(&self) -> Vec<(Kind, Vec<String>)> {
-        self.wanted.iter().map(|(kind, names)| (*kind, names.clone())).collect()
+    /// The subscribed names, by type.
+    pub(crate) fn subscribed(&self) -> Vec<(Kind, Vec<String>)> {
+        self.subscribed.iter().map(|(kind, names)| (*kind, names.clone())).collect()
     }
 
-    /// Asks for more names; without any, for all.
+    /// Subscribes to more names; without names, to all.
     pub(crate) async fn subscribe(&mut self, kind: Kind, names: &[&str]) -> Result<()> {
-        self.wanted.entry(kind).or_default().extend(owned(names));
+        self.subscribed.entry(kind).or_default().extend(owned(names));
         self.request(kind, owned(names), Vec::new()).await
     }
 
-    /// Wants these names no longer.
+    /// Unsubscribes names.
     pub(crate) async fn unsubscribe(&mut self, kind: Kind, names: &[&str]) -> Result<()> {
-        let wanted = self.wanted.entry(kind).or_default();
-        wanted.retain(|name| !names.contains(&name.as_str()));
+        let names_of_kind = self.subscribed.entry(kind).or_default();
+        names_of_kind.retain(|name| !names.contains(&name.as_str()));
         self.request(kind, Vec::new(), owned(names)).await
     }
 
-    /// The next response of this type, which is accepted.
+    /// Receives and ACKs the next response of this type.
     pub(crate) async fn receive(&mut self, kind: Kind) -> Result<Received> {
         let stream = self.streams.get_mut(&key(kind, self.aggregated)).context("no stream")?;
         let next = tokio::time::timeout(PATIENCE, stream.next());
         let received = next.await.context("no response")??;
         ensure!(received.type_url == kind.type_url(), "a response of {}", received.type_url);
         let before = self.nonces.insert(kind, received.nonce.clone());
-        ensure!(before.as_ref() != Some(&received.nonce), "a nonce came twice");
+        ensure!(before.as_ref() != Some(&received.nonce), "the nonce is not unique");
         self.received += 1;
         self.request(kind, Vec::new(), Vec::new()).await?;
         Ok(received)
     }
 
-    async fn request(&mut self, kind: Kind, more: Vec<String>, less: Vec<String>) -> Result<()> {
+    async fn request(
+        &mut self,
+        kind: Kind,
+        subscribe: Vec<String>,
+        unsubscribe: Vec<String>,
+    ) -> Result<()> {
         let key = key(kind, self.aggregated);
         if !self.streams.contains_key(&key) {
             let stream = self.open(kind).await?;
@@ -112,7 +117,7 @@ impl Client {
                     node,
                     type_url,
                     response_nonce: nonce,
-                    resource_names: self.wanted.get(&kind).cloned().unwrap_or_default(),
+                    resource_names: self.subscribed.get(&kind).cloned().unwrap_or_default(),
                     ..DiscoveryRequest::default()
                 };
                 requests.send(request).await?;
@@ -122,8 +127,8 @@ impl Client {
                     node,
                     type_url,
                     response_nonce: nonce,
-                    resource_names_subscribe: more,
-                    resource_names_unsubscribe: less,
+                    resource_names_subscribe: subscribe,
+                    resource_names_unsubscribe: unsubscribe,
                     ..DeltaDiscoveryRequest::default()
                 };
                 requests.send(request).await?;
@@ -139,7 +144,7 @@ impl Client {
             Kind::Endpoint => ("endpoint.v3.Endpoint", "Endpoints"),
             Kind::Listener => ("listener.v3.Listener", "Listeners"),
             Kind::Route => ("route.v3.Route", "Routes"),
-            other => anyhow::bail!("no scenario is about {other}"),
+            other => anyhow::bail!("no scenario has {other} resources"),
         };
         let path = |verb| format!("/envoy.service.{service}DiscoveryService/{verb}{of}");
         Ok(match self.mode {
@@ -206,7 +211,7 @@ impl Stream {
     }
 }
 
-/// A resource's name, and the version that the harness gave it.
+/// The name and version that the harness put into a resource.
 fn stamp(resource: &Any) -> Result<(String, String)> {
     let stamped = Stamped::decode(&*resource.value)?;
     Ok((stamped.name, stamped.version))

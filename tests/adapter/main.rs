@@ -1,6 +1,5 @@
-//! The scenarios of the public conformance harness for xDS servers, in our own words: what is
-//! served is set through its five RPCs, and a client on a real stream says what it sees. Each runs
-//! for each type and transport that it is about.
+//! The scenarios of the public conformance harness for xDS servers. Resources are set by the harness's five RPCs, and a
+//! client on a gRPC stream checks the responses. Each scenario runs for each of its resource types and streams.
 
 mod client;
 mod scenarios;
@@ -16,28 +15,28 @@ use scenarios::{SCENARIOS, Scenario, Step, Transport};
 use world::World;
 
 #[tokio::test]
-async fn every_scenario_holds() {
+async fn every_scenario_passes() {
     let mut failures = Vec::new();
     let mut runs = 0;
     for scenario in SCENARIOS {
         for (kind, other) in scenario.kinds {
-            for (aggregated, transport) in [(true, Transport::Ads), (false, Transport::Own)] {
+            for (aggregated, transport) in [(true, Transport::Ads), (false, Transport::Separate)] {
                 if ![transport, Transport::Both].contains(&scenario.on) {
                     continue;
                 }
                 runs += 1;
-                let ended = play(scenario, *kind, *other, aggregated).await;
-                let on = if aggregated { "ADS" } else { "its own service" };
+                let result = run_scenario(scenario, *kind, *other, aggregated).await;
+                let on = if aggregated { "ADS" } else { "a separate stream" };
                 let run = || format!("{:?}, {kind} on {on}: {}", scenario.mode, scenario.name);
-                failures.extend(ended.with_context(run).err());
+                failures.extend(result.with_context(run).err());
             }
         }
     }
     assert!(failures.is_empty(), "{} of {runs} failed:\n{failures:#?}", failures.len());
 }
 
-/// Plays one scenario. Its steps are about `kind` until it turns to `other`.
-async fn play(
+/// Runs one scenario. Its steps apply to `kind`, and after [`Step::Other`] to `other`.
+async fn run_scenario(
     scenario: &Scenario,
     kind: Kind,
     other: Option<Kind>,
@@ -49,12 +48,14 @@ async fn play(
     let mut client = Client::new(&world, scenario.mode, aggregated);
     let mut on = (kind, other);
     for step in scenario.steps {
-        take(step, &world, &mut client, &mut on).await.with_context(|| format!("at {step:?}"))?;
+        run_step(step, &world, &mut client, &mut on)
+            .await
+            .with_context(|| format!("at {step:?}"))?;
     }
     Ok(())
 }
 
-async fn take(
+async fn run_step(
     step: &Step,
     world: &World,
     client: &mut Client,
@@ -62,33 +63,37 @@ async fn take(
 ) -> Result<()> {
     let (kind, other) = *on;
     match step {
-        Step::Subscribe(wanted) => client.subscribe(kind, &names(wanted)).await,
-        Step::Drop(dropped) => {
-            client.unsubscribe(kind, &names(dropped)).await?;
-            world.until_dropped(kind, &names(dropped)).await
+        Step::Subscribe(added) => client.subscribe(kind, &names(added)).await,
+        Step::Unsubscribe(removed) => {
+            client.unsubscribe(kind, &names(removed)).await?;
+            world.until_unsubscribed(kind, &names(removed)).await
         }
         Step::Update(name, version) => world.update(kind, name, version).await,
         Step::Add(name, version) => world.add(kind, name, version).await,
         Step::Remove(name) => world.remove(kind, name).await,
-        Step::Sees(expected, version) => {
+        Step::Receives(expected, version) => {
             let response = client.receive(kind).await?;
             let mut seen: Vec<_> = response.resources.iter().map(|it| it.0.as_str()).collect();
             seen.sort_unstable();
-            ensure!(seen == names(expected), "it sees {seen:?}");
+            ensure!(seen == names(expected), "the response contains {seen:?}");
             let newest = response.resources.iter().any(|(_, seen)| seen == version);
-            ensure!(newest, "nothing of version {version} in {response:?}");
+            ensure!(newest, "no resource of version {version} in {response:?}");
             Ok(())
         }
-        Step::IsTold(gone) => {
+        Step::Removes(removed) => {
             let response = client.receive(kind).await?;
-            ensure!(response.removed == names(gone), "it is told {:?}", response.removed);
+            ensure!(
+                response.removed == names(removed),
+                "the response removes {:?}",
+                response.removed
+            );
             Ok(())
         }
         Step::Other => {
-            *on = (other.context("the scenario is about one type only")?, Some(kind));
+            *on = (other.context("the scenario has one type only")?, Some(kind));
             Ok(())
         }
-        Step::Silence => world.until_silent(client.received(), client.wanted()).await,
+        Step::NoResponse => world.until_settled(client.received(), client.subscribed()).await,
     }
 }
 
@@ -96,7 +101,7 @@ fn names(of: &'static str) -> Vec<&'static str> {
     of.split_whitespace().collect()
 }
 
-/// Some are told in several ways, because what is right depends on the type.
+/// Some scenarios have several entries, because the expected responses depend on the type.
 #[test]
 fn the_scenarios_are_those_of_the_harness() {
     let of = |mode| {

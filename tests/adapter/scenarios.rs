@@ -1,323 +1,373 @@
-//! The scenarios: nine of subscribing and three of unsubscribing in state of the world, six in delta.
+//! The scenarios: in state of the world nine of subscriptions and three of unsubscriptions, and six in delta.
 
 use tidegate_xds::kind::{Kind, Mode};
 
 use Kind::{Cluster, Endpoint, Listener, Route};
-use Step::{Add, Drop, IsTold, Other, Remove, Sees, Silence, Subscribe, Update};
-use Transport::{Ads, Both, Own};
+use Step::{Add, NoResponse, Other, Receives, Remove, Removes, Subscribe, Unsubscribe, Update};
+use Transport::{Ads, Both, Separate};
 
 /// One scenario.
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) mode: Mode,
-    /// The types that it is about: alone, or with another on the same stream.
+    /// The resource types: one, or two on the same stream.
     pub(crate) kinds: &'static [(Kind, Option<Kind>)],
     pub(crate) on: Transport,
-    /// What there is in the beginning, of version 1.
+    /// The resources at the start, of version 1.
     pub(crate) resources: &'static str,
     pub(crate) steps: &'static [Step],
 }
 
-/// On which streams a scenario is played.
+/// The streams on which a scenario runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Transport {
-    /// On ADS, and on the type's own service.
+    /// Both of the others.
     Both,
+    /// One aggregated stream.
     Ads,
-    Own,
+    /// One stream of the type's service.
+    Separate,
 }
 
-/// One step. Names are parted by spaces.
+/// One step. Names are separated by spaces.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// The client asks for these, on top of what it asked for; for none: for all.
+    /// The client adds these names to its subscription; without names, it subscribes to all.
     Subscribe(&'static str),
-    /// It no longer wants these, and the server knows it.
-    Drop(&'static str),
-    /// A resource gets new content.
+    /// The client unsubscribes these names, and the server has processed that.
+    Unsubscribe(&'static str),
+    /// Changes a resource to a version.
     Update(&'static str, &'static str),
-    /// A resource is made.
+    /// Adds a resource with a version.
     Add(&'static str, &'static str),
-    /// A resource goes.
+    /// Removes a resource.
     Remove(&'static str),
-    /// The next response holds these and no others, and something of this version. It is accepted.
-    Sees(&'static str, &'static str),
-    /// The next response says that these are gone.
-    IsTold(&'static str),
-    /// From now on the steps are about the other of two types.
+    /// The next response contains exactly these names, and at least one resource of this version.
+    Receives(&'static str, &'static str),
+    /// The next response removes these names.
+    Removes(&'static str),
+    /// The following steps apply to the other of two types.
     Other,
-    /// The server has taken every answer, and has nothing more to say.
-    Silence,
+    /// The server has processed every request, and sends no other response.
+    NoResponse,
 }
 
-/// Types whose responses are always the whole set.
-const WHOLE: &[(Kind, Option<Kind>)] = &[(Cluster, None), (Listener, None)];
-/// Types whose responses may be parts.
-const PARTS: &[(Kind, Option<Kind>)] = &[(Route, None), (Endpoint, None)];
+/// Types whose responses are full sets.
+const FULL_SETS: &[(Kind, Option<Kind>)] = &[(Cluster, None), (Listener, None)];
+/// Types whose responses are subsets.
+const SUBSETS: &[(Kind, Option<Kind>)] = &[(Route, None), (Endpoint, None)];
 const ALL: &[(Kind, Option<Kind>)] =
     &[(Cluster, None), (Listener, None), (Route, None), (Endpoint, None)];
 const PAIRS: &[(Kind, Option<Kind>)] = &[(Cluster, Some(Listener)), (Route, Some(Endpoint))];
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
-        name: "who asks for all gets all",
+        name: "a wildcard subscription returns all resources",
         mode: Mode::Sotw,
-        kinds: WHOLE,
+        kinds: FULL_SETS,
         on: Both,
         resources: "A B C",
-        steps: &[Subscribe(""), Sees("A B C", "1"), Silence],
+        steps: &[Subscribe(""), Receives("A B C", "1"), NoResponse],
     },
     Scenario {
-        name: "who asked for all is sent changes",
+        name: "a wildcard subscription returns changes",
         mode: Mode::Sotw,
-        kinds: WHOLE,
+        kinds: FULL_SETS,
         on: Both,
         resources: "A B C",
-        steps: &[Subscribe(""), Sees("A B C", "1"), Update("A", "2"), Sees("A B C", "2"), Silence],
+        steps: &[
+            Subscribe(""),
+            Receives("A B C", "1"),
+            Update("A", "2"),
+            Receives("A B C", "2"),
+            NoResponse,
+        ],
     },
     Scenario {
-        name: "who asked for all is sent what is new",
+        name: "a wildcard subscription returns new resources",
         mode: Mode::Sotw,
-        kinds: WHOLE,
+        kinds: FULL_SETS,
         on: Both,
         resources: "A B C",
-        steps: &[Subscribe(""), Sees("A B C", "1"), Add("D", "2"), Sees("A B C D", "2"), Silence],
+        steps: &[
+            Subscribe(""),
+            Receives("A B C", "1"),
+            Add("D", "2"),
+            Receives("A B C D", "2"),
+            NoResponse,
+        ],
     },
     Scenario {
-        name: "who asks for some gets only those",
+        name: "a subscription by name returns these names",
         mode: Mode::Sotw,
         kinds: ALL,
         on: Both,
         resources: "A B C D",
-        steps: &[Subscribe("B D"), Sees("B D", "1"), Silence],
+        steps: &[Subscribe("B D"), Receives("B D", "1"), NoResponse],
     },
     Scenario {
-        name: "a change of one brings the whole set",
+        name: "a changed resource is sent with the full set",
         mode: Mode::Sotw,
-        kinds: WHOLE,
+        kinds: FULL_SETS,
         on: Both,
         resources: "A B C D",
         steps: &[
             Subscribe("B D"),
-            Sees("B D", "1"),
+            Receives("B D", "1"),
             Update("A", "2"),
             Update("B", "2"),
-            Sees("B D", "2"),
-            Silence,
+            Receives("B D", "2"),
+            NoResponse,
         ],
     },
     Scenario {
-        name: "a change of one brings that one",
+        name: "a changed resource is sent alone",
         mode: Mode::Sotw,
-        kinds: PARTS,
+        kinds: SUBSETS,
         on: Both,
         resources: "A B C D",
         steps: &[
             Subscribe("B D"),
-            Sees("B D", "1"),
+            Receives("B D", "1"),
             Update("A", "2"),
             Update("B", "2"),
-            Sees("B", "2"),
-            Silence,
+            Receives("B", "2"),
+            NoResponse,
         ],
     },
     Scenario {
-        name: "what is missing comes with the set when it is made",
+        name: "a missing resource is sent with the full set when it is added",
         mode: Mode::Sotw,
-        kinds: WHOLE,
+        kinds: FULL_SETS,
         on: Both,
         resources: "A B C D",
-        steps: &[Subscribe("A Z"), Sees("A", "1"), Add("Z", "2"), Sees("A Z", "2"), Silence],
+        steps: &[
+            Subscribe("A Z"),
+            Receives("A", "1"),
+            Add("Z", "2"),
+            Receives("A Z", "2"),
+            NoResponse,
+        ],
     },
     Scenario {
-        name: "what is missing comes when it is made",
+        name: "a missing resource is sent when it is added",
         mode: Mode::Sotw,
         kinds: &[(Route, None)],
         on: Both,
         resources: "A B C D",
-        steps: &[Subscribe("A Z"), Sees("A", "1"), Add("Z", "2"), Sees("Z", "2"), Silence],
+        steps: &[
+            Subscribe("A Z"),
+            Receives("A", "1"),
+            Add("Z", "2"),
+            Receives("Z", "2"),
+            NoResponse,
+        ],
     },
-    // Whoever begins to ask for endpoints is told of missing ones that they are empty: after a
-    // reconnection its cluster would warm for ever.
+    // The first response contains missing endpoints as empty assignments: after a reconnection the cluster would warm
+    // forever.
     Scenario {
-        name: "what is missing comes when it is made",
+        name: "a missing resource is sent when it is added",
         mode: Mode::Sotw,
         kinds: &[(Endpoint, None)],
         on: Both,
         resources: "A B C D",
-        steps: &[Subscribe("A Z"), Sees("A Z", "1"), Add("Z", "2"), Sees("Z", "2"), Silence],
+        steps: &[
+            Subscribe("A Z"),
+            Receives("A Z", "1"),
+            Add("Z", "2"),
+            Receives("Z", "2"),
+            NoResponse,
+        ],
     },
     Scenario {
-        name: "two types on one stream do not disturb each other",
+        name: "two types on one stream are independent",
         mode: Mode::Sotw,
         kinds: PAIRS,
         on: Ads,
         resources: "A B C",
         steps: &[
             Subscribe("B"),
-            Sees("B", "1"),
+            Receives("B", "1"),
             Other,
             Subscribe("B"),
-            Sees("B", "1"),
+            Receives("B", "1"),
             Update("B", "2"),
-            Sees("B", "2"),
-            Silence,
+            Receives("B", "2"),
+            NoResponse,
         ],
     },
     Scenario {
-        name: "what is no longer wanted is not in the set",
+        name: "an unsubscribed resource is not in the full set",
         mode: Mode::Sotw,
-        kinds: WHOLE,
+        kinds: FULL_SETS,
         on: Both,
         resources: "A B C D F",
         steps: &[
             Subscribe("A B C"),
-            Sees("A B C", "1"),
-            Drop("B"),
+            Receives("A B C", "1"),
+            Unsubscribe("B"),
             Update("A", "2"),
-            Sees("A C", "2"),
-            Silence,
+            Receives("A C", "2"),
+            NoResponse,
         ],
     },
     Scenario {
-        name: "what is no longer wanted is not sent",
+        name: "an unsubscribed resource is not sent",
         mode: Mode::Sotw,
-        kinds: PARTS,
+        kinds: SUBSETS,
         on: Both,
         resources: "A B C D",
         steps: &[
             Subscribe("B D"),
-            Sees("B D", "1"),
-            Drop("D"),
+            Receives("B D", "1"),
+            Unsubscribe("D"),
             Update("D", "2"),
             Update("B", "2"),
-            Sees("B", "2"),
-            Silence,
+            Receives("B", "2"),
+            NoResponse,
         ],
     },
     Scenario {
-        name: "who wants nothing any more gets nothing",
+        name: "an empty subscription returns nothing",
         mode: Mode::Sotw,
         kinds: ALL,
         on: Both,
         resources: "A B C D",
         steps: &[
             Subscribe("A B"),
-            Sees("A B", "1"),
-            Drop("A B"),
+            Receives("A B", "1"),
+            Unsubscribe("A B"),
             Update("A", "2"),
             Update("B", "2"),
-            Silence,
+            NoResponse,
         ],
     },
     Scenario {
-        name: "names may be asked for one after the other",
+        name: "names may be subscribed to one after the other",
         mode: Mode::Delta,
         kinds: ALL,
         on: Both,
         resources: "A B C",
-        steps: &[Subscribe("A"), Sees("A", "1"), Subscribe("B"), Sees("B", "1"), Silence],
+        steps: &[
+            Subscribe("A"),
+            Receives("A", "1"),
+            Subscribe("B"),
+            Receives("B", "1"),
+            NoResponse,
+        ],
     },
     Scenario {
-        name: "a change of one brings that one",
+        name: "a changed resource is sent alone",
         mode: Mode::Delta,
         kinds: ALL,
         on: Both,
         resources: "A B C",
-        steps: &[Subscribe("A B C"), Sees("A B C", "1"), Update("A", "2"), Sees("A", "2"), Silence],
+        steps: &[
+            Subscribe("A B C"),
+            Receives("A B C", "1"),
+            Update("A", "2"),
+            Receives("A", "2"),
+            NoResponse,
+        ],
     },
     Scenario {
-        name: "who asked for all is sent only what is new",
+        name: "a wildcard subscription returns only new resources",
         mode: Mode::Delta,
         kinds: ALL,
         on: Both,
         resources: "A B",
-        steps: &[Subscribe("*"), Sees("A B", "1"), Add("C", "2"), Sees("C", "2"), Silence],
+        steps: &[
+            Subscribe("*"),
+            Receives("A B", "1"),
+            Add("C", "2"),
+            Receives("C", "2"),
+            NoResponse,
+        ],
     },
     Scenario {
-        name: "what is missing is said to be, and comes when it is made",
+        name: "a missing resource is removed, and sent when it is added",
         mode: Mode::Delta,
         kinds: ALL,
         on: Both,
         resources: "A",
         steps: &[
             Subscribe("A"),
-            Sees("A", "1"),
+            Receives("A", "1"),
             Subscribe("B"),
-            IsTold("B"),
+            Removes("B"),
             Add("B", "1"),
-            Sees("B", "1"),
-            Silence,
+            Receives("B", "1"),
+            NoResponse,
         ],
     },
     Scenario {
-        name: "what goes is said to be gone, and comes back",
+        name: "a removed resource is removed from the client, and sent when it is added again",
         mode: Mode::Delta,
         kinds: &[(Listener, None), (Route, None), (Endpoint, None)],
         on: Both,
         resources: "A B",
         steps: &[
             Subscribe("A B"),
-            Sees("A B", "1"),
+            Receives("A B", "1"),
             Remove("B"),
-            IsTold("B"),
+            Removes("B"),
             Add("B", "2"),
-            Sees("B", "2"),
-            Silence,
+            Receives("B", "2"),
+            NoResponse,
         ],
     },
     Scenario {
-        name: "what goes is said to be gone, and comes back",
+        name: "a removed resource is removed from the client, and sent when it is added again",
         mode: Mode::Delta,
         kinds: &[(Cluster, None)],
-        on: Own,
+        on: Separate,
         resources: "A B",
         steps: &[
             Subscribe("A B"),
-            Sees("A B", "1"),
+            Receives("A B", "1"),
             Remove("B"),
-            IsTold("B"),
+            Removes("B"),
             Add("B", "2"),
-            Sees("B", "2"),
-            Silence,
+            Receives("B", "2"),
+            NoResponse,
         ],
     },
-    // On ADS a cluster stays until it is known that no route of the client names it.
+    // On ADS a cluster is kept until no route of the client references it.
     Scenario {
-        name: "what goes is said to be gone, and comes back",
+        name: "a removed resource is removed from the client, and sent when it is added again",
         mode: Mode::Delta,
         kinds: &[(Cluster, Some(Route))],
         on: Ads,
         resources: "A B",
         steps: &[
             Subscribe("A B"),
-            Sees("A B", "1"),
+            Receives("A B", "1"),
             Other,
             Subscribe("A"),
-            Sees("A", "1"),
+            Receives("A", "1"),
             Other,
             Remove("B"),
-            IsTold("B"),
+            Removes("B"),
             Add("B", "2"),
-            Sees("B", "2"),
-            Silence,
+            Receives("B", "2"),
+            NoResponse,
         ],
     },
     Scenario {
-        name: "what is no longer wanted is not sent",
+        name: "an unsubscribed resource is not sent",
         mode: Mode::Delta,
         kinds: ALL,
         on: Both,
         resources: "A B",
         steps: &[
             Subscribe("A B"),
-            Sees("A B", "1"),
-            Drop("B"),
+            Receives("A B", "1"),
+            Unsubscribe("B"),
             Update("B", "2"),
-            Silence,
-            Drop("A"),
+            NoResponse,
+            Unsubscribe("A"),
             Update("A", "2"),
-            Silence,
+            NoResponse,
         ],
     },
 ];

@@ -1,5 +1,4 @@
-//! A server that serves what it is told by the harness's five RPCs, which are called as the harness
-//! does.
+//! An xDS server whose resources are set by the harness's five RPCs.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -25,12 +24,12 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Channel;
 
-/// The one node, and its fleet.
+/// The id of the only node, and the name of its fleet.
 pub(crate) const NODE: &str = "harness";
-/// How long a busy machine may take for anything.
+/// Time limit of each wait.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// One server.
+/// One server, with a connection to it.
 pub(crate) struct World {
     pub(crate) channel: Channel,
     ack_tracker: Arc<AckTracker>,
@@ -62,7 +61,7 @@ impl World {
         let server = tokio::spawn(async move {
             let routes = xds.routes().add_service(AdapterServer::new(raw));
             let incoming = TcpListenerStream::new(listener);
-            // An end before its time is told by the client's error.
+            // If it ends early, the client reports an error.
             grpc_server().add_routes(routes).serve_with_incoming(incoming).await
         });
         let channel = Channel::from_shared(format!("http://{address}"))?.connect().await?;
@@ -73,7 +72,7 @@ impl World {
         AdapterClient::new(self.channel.clone())
     }
 
-    /// Serves these names of each of these types, and nothing else.
+    /// Sets the resources: these names, for each of these types.
     pub(crate) async fn set(&self, kinds: &[Kind], names: &[&str], version: &str) -> Result<()> {
         let resource = |kind: Kind, name: &str| Any {
             type_url: kind.type_url().to_owned(),
@@ -102,46 +101,46 @@ impl World {
         Ok(())
     }
 
-    /// Waits until the server knows that the client does not want these.
-    pub(crate) async fn until_dropped(&self, kind: Kind, names: &[&str]) -> Result<()> {
-        until("the server takes note", async || {
-            let wanted = self.wanted(kind).await;
-            !wanted.iter().any(|name| names.contains(&name.as_str()))
+    /// Waits until the server has processed the unsubscription of these names.
+    pub(crate) async fn until_unsubscribed(&self, kind: Kind, names: &[&str]) -> Result<()> {
+        until("the unsubscription is processed", async || {
+            let subscribed = self.subscribed(kind).await;
+            !subscribed.iter().any(|name| names.contains(&name.as_str()))
         })
         .await
     }
 
-    /// Waits until the client is known to want this, and to have all that it is to have. Fails if it
-    /// was sent more than the responses that it received.
-    pub(crate) async fn until_silent(
+    /// Waits until the server has processed these subscriptions, and the client is synchronized. Fails if more responses were
+    /// sent than the client `received`.
+    pub(crate) async fn until_settled(
         &self,
         received: u64,
-        wanted: Vec<(Kind, Vec<String>)>,
+        subscribed: Vec<(Kind, Vec<String>)>,
     ) -> Result<()> {
-        until("the server is done", async || {
+        until("the client is synchronized", async || {
             let serial = self.snapshots.borrow().serial();
             let state = self.ack_tracker.convergence(serial);
             let mut known = state.connected == 1 && state.acked == 1;
-            for (kind, names) in &wanted {
-                let held = self.wanted(*kind).await;
-                known &= names.iter().all(|name| name == "*" || held.contains(name));
+            for (kind, names) in &subscribed {
+                let processed = self.subscribed(*kind).await;
+                known &= names.iter().all(|name| name == "*" || processed.contains(name));
             }
             known
         })
         .await?;
         let pushes: u64 = Kind::ALL.iter().map(|kind| self.metrics.pushes.of(*kind).get()).sum();
-        anyhow::ensure!(pushes == received, "{pushes} responses, of which {received} were due");
+        anyhow::ensure!(pushes == received, "{pushes} responses were sent, {received} expected");
         Ok(())
     }
 
-    async fn wanted(&self, kind: Kind) -> Vec<String> {
+    async fn subscribed(&self, kind: Kind) -> Vec<String> {
         let Ok(fleet) = NODE.parse() else {
             return Vec::new();
         };
         let inspection = self.ack_tracker.inspect(&fleet, NODE).await;
         let types = inspection.streams.into_iter().flat_map(|stream| stream.types);
         let of_kind = types.filter(|(of, _)| *of == kind).flat_map(|(_, report)| report.holdings);
-        of_kind.map(|holding| holding.name.to_string()).collect()
+        of_kind.map(|status| status.name.to_string()).collect()
     }
 }
 
@@ -154,12 +153,12 @@ fn resource(kind: Kind, name: &str, version: &str) -> ResourceRequest {
     }
 }
 
-/// Waits until something is so.
+/// Waits until a condition is true.
 async fn until<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) -> Result<()> {
     let wait = async {
         while !condition().await {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, wait).await.with_context(|| format!("never: {what}"))
+    tokio::time::timeout(PATIENCE, wait).await.with_context(|| format!("timeout: {what}"))
 }

@@ -1,42 +1,42 @@
-//! The project's xDS checklist: each line is shown by tests that exist, or says why it is not.
+//! The xDS checklist: each line names existing tests, or the reason why there is none.
 #![cfg(test)]
 
 mod sources;
 mod table;
 
 use sources::Sources;
-use table::{LINES, Shown};
+use table::{Coverage, LINES};
 
 #[test]
-fn every_line_is_shown_or_says_why_not() {
+fn every_line_has_tests_or_a_reason() {
     let sources = Sources::read().unwrap();
     let mut wrong = Vec::new();
-    for (number, (what, shown)) in (1..).zip(LINES) {
-        println!("{number:>2}  {what}");
-        match shown {
-            Shown::By([]) => wrong.push(format!("line {number} names no test")),
-            Shown::By(tests) => {
+    for (number, (requirement, coverage)) in (1..).zip(LINES) {
+        println!("{number:>2}  {requirement}");
+        match coverage {
+            Coverage::Tests([]) => wrong.push(format!("line {number} names no test")),
+            Coverage::Tests(tests) => {
                 for test in tests {
                     println!("      {test}");
                     wrong.extend(sources.check(test).err());
                 }
             }
-            Shown::Not(reason) => println!("      not tested: {reason}"),
+            Coverage::NotTested(reason) => println!("      not tested: {reason}"),
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// The table is worth what this is.
+/// A name in the table must be a test that runs.
 #[test]
-fn tests_that_do_not_exist_or_do_not_run_are_found() {
+fn missing_and_ignored_tests_are_errors() {
     let text = "
         #[test]
         fn runs() {}
 
         both! {
-            /// In both dialects.
-            fn runs_twice<C: Speak>() {}
+            /// In both variants.
+            fn runs_twice<C: ClientOps>() {}
         }
 
         #[tokio::test]

@@ -1,19 +1,19 @@
-//! The repository's Rust files, and whether a test is in them.
+//! The Rust files with tests of xDS.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
-/// What makes a function a test, right above it.
+/// Markers above a function that make it a test.
 const MARKS: [&str; 3] = ["#[test]", "#[tokio::test", "both! {"];
 
-/// Rust files, each with its path.
+/// Rust files, each with its path and text.
 pub(crate) struct Sources {
     files: Vec<(String, String)>,
 }
 
 impl Sources {
-    /// All that hold tests of xDS.
+    /// Reads all files with tests of xDS.
     pub(crate) fn read() -> io::Result<Self> {
         let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut sources = Self { files: Vec::new() };
@@ -43,7 +43,7 @@ impl Sources {
         Ok(())
     }
 
-    /// Whether a test of this name exists, and runs.
+    /// Checks that a test of this name exists and is not ignored.
     pub(crate) fn check(&self, test: &str) -> Result<(), String> {
         let (file, name) = test.split_once("::").ok_or(format!("{test} names no file"))?;
         let end = format!("/{file}.rs");
@@ -56,7 +56,7 @@ impl Sources {
             .iter()
             .find_map(|declared| text.find(declared))
             .ok_or(format!("{test} does not exist"))?;
-        // What stands above a function, down from the last empty line, is about it.
+        // The lines above the function, from the last empty line.
         let above = text[..at].rsplit("\n\n").next().unwrap_or_default();
         if above.contains("#[ignore") || !MARKS.iter().any(|mark| above.contains(mark)) {
             return Err(format!("{test} is not run as a test"));

@@ -230,7 +230,7 @@ impl Sidecar {
     /// Subscribes to what the listeners need of a type.
     fn subscribe_needs(&mut self, kind: Kind, at: u64) {
         let listeners = self.held[&Kind::Listener].values();
-        let needs = listeners.flat_map(|it| it.needs()).filter(|need| need.kind == kind);
+        let needs = listeners.flat_map(|it| it.references()).filter(|need| need.kind == kind);
         let names = needs.map(|need| need.name.to_string()).collect();
         self.subscribe(kind, names, at);
     }

@@ -95,11 +95,11 @@ impl Stream {
         let Ask { kind, nonce, all, subscribe, unsubscribe, held, .. } = ask;
         match &mut self.session {
             Dialect::Sotw(session) => {
-                let names = SotwNames { names: all, accepted: !held.is_empty() };
+                let names = SotwNames { names: all, has_version_info: !held.is_empty() };
                 session.on_request(Request { kind, nonce, error, names }).unwrap();
             }
             Dialect::Delta(session) => {
-                let names = DeltaNames { subscribe, unsubscribe, held };
+                let names = DeltaNames { subscribe, unsubscribe, initial_resource_versions: held };
                 session.on_request(Request { kind, nonce, error, names }).unwrap();
             }
         }

@@ -1,4 +1,4 @@
-//! REST requests, through the API's own router, to a control plane in memory.
+//! Fuzz target of the REST API: requests to the router, with a control plane in memory.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -47,7 +47,7 @@ impl Backend for Memory {
         self.0.send_modify(|view| {
             let view = Arc::make_mut(view);
             let state = Arc::make_mut(&mut view.state);
-            result = world::obey(state, &origin.actor, &command).map_err(CommandError::Refused);
+            result = world::execute(state, &origin.actor, &command).map_err(CommandError::Refused);
         });
         async move { result }.boxed()
     }
@@ -72,7 +72,7 @@ impl Backend for Memory {
         async { Inspection::default() }.boxed()
     }
 
-    // What a configuration may say has a fuzzer of its own.
+    // Configurations are a fuzz target of their own.
     fn apply(&self, _: String, _: Origin) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
         async { Err(ReloadError::NeedsRestart(vec!["listen"])) }.boxed()
     }
@@ -102,10 +102,10 @@ thread_local! {
     );
 }
 
-/// Requests, parted by zero bytes: the first line is method and path, the rest is the body.
+/// Sends requests, separated by zero bytes. The first line is method and path, the rest the body.
 pub(crate) fn rest(data: &[u8]) {
     let (_stop, stopped) = watch::channel(false);
-    let router = api::router(Arc::new(Memory::new(&world::LATER)), stopped);
+    let router = api::router(Arc::new(Memory::new(&world::RELEASING)), stopped);
     RUNTIME.with_borrow(|runtime| {
         runtime.block_on(async {
             for request in data.split(|byte| *byte == 0).take(8) {
@@ -128,7 +128,7 @@ async fn send(router: &Router, request: &[u8]) {
         .uri(path)
         .header("content-type", "application/json")
         .body(body);
-    // What is no HTTP never gets to the router.
+    // Invalid HTTP does not reach the router.
     let Ok(request) = request else {
         return;
     };

@@ -1,4 +1,4 @@
-//! A small mesh: what requests are about, and what they may change.
+//! A small configuration, and two states of it.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -28,22 +28,22 @@ services:
     active: blue
 "#;
 
-/// The mesh as its configuration says.
+/// The parsed configuration.
 pub(crate) fn config() -> Config {
-    config::check(CONFIG, Path::new("")).expect("the mesh is valid")
+    config::check(CONFIG, Path::new("")).expect("the configuration is valid")
 }
 
-/// What the controller would know after its start.
-pub(crate) static BEGIN: LazyLock<State> = LazyLock::new(|| {
+/// The state after the first start.
+pub(crate) static INITIAL: LazyLock<State> = LazyLock::new(|| {
     let mut state = State::default();
     let event = Event::CatalogueApplied { services: config().services };
     state.apply(Timestamp(1), &event).expect("the catalogue folds");
     state
 });
 
-/// The same, with a flag, a third version and a running release.
-pub(crate) static LATER: LazyLock<State> = LazyLock::new(|| {
-    let mut state = BEGIN.clone();
+/// The same state with a flag, a third version and a running release.
+pub(crate) static RELEASING: LazyLock<State> = LazyLock::new(|| {
+    let mut state = INITIAL.clone();
     let version = |name: &str| name.parse().expect("a name");
     let flags = json!({"flags": {"beta": {
         "state": "ENABLED",
@@ -72,18 +72,22 @@ pub(crate) static LATER: LazyLock<State> = LazyLock::new(|| {
         },
     ];
     for command in commands {
-        obey(&mut state, "anne", &command).expect("the command is possible");
+        execute(&mut state, "anne", &command).expect("the command is possible");
     }
     state
 });
 
-/// Decides and folds, as the controller does.
-pub(crate) fn obey(state: &mut State, actor: &str, command: &Command) -> Result<Outcome, Refusal> {
+/// Executes a command and folds its events.
+pub(crate) fn execute(
+    state: &mut State,
+    actor: &str,
+    command: &Command,
+) -> Result<Outcome, Refusal> {
     let at = Timestamp(2);
     let (events, outcome) =
         decide_command(state, &CommandContext { actor, reason: None, at }, command)?;
     for event in events {
-        state.apply(at, &event).expect("what was decided folds");
+        state.apply(at, &event).expect("the events fold");
     }
     Ok(outcome)
 }

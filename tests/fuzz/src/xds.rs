@@ -1,4 +1,4 @@
-//! xDS conversations: requests as the wire brings them, answers, and publications in between.
+//! Fuzz targets of xDS streams: encoded requests, answers, and new snapshots.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
@@ -16,15 +16,15 @@ use tidegate_xds::resources::{FleetSnapshot, SnapshotCache, SnapshotSet};
 
 use crate::world;
 
-/// Most responses that one request or publication may lead to: one a kind.
+/// Maximum number of responses to one request or snapshot: one per kind.
 const MAX_RESPONSES: usize = Kind::ALL.len();
 
-/// Two publications; the later has a cluster and a flag more.
+/// Two publications. The second has one more cluster and flag.
 static SETS: LazyLock<[Arc<SnapshotSet>; 2]> = LazyLock::new(|| {
     let mesh = world::config().mesh;
-    let mut cache = SnapshotCache::new(&mesh, &world::BEGIN);
+    let mut cache = SnapshotCache::new(&mesh, &world::INITIAL);
     let first = Arc::clone(cache.latest());
-    cache.update(&mesh, &world::LATER);
+    cache.update(&mesh, &world::RELEASING);
     [first, Arc::clone(cache.latest())]
 });
 
@@ -35,31 +35,31 @@ fn snapshot(index: usize) -> Arc<FleetSnapshot> {
 
 /// A state-of-the-world stream.
 pub(crate) fn sotw(data: &[u8]) {
-    converse::<Sotw>(data);
+    run_stream::<Sotw>(data);
 }
 
 /// A delta stream.
 pub(crate) fn delta(data: &[u8]) {
-    converse::<Delta>(data);
+    run_stream::<Delta>(data);
 }
 
-/// What a client must know of its dialect.
-trait Speaker: Wire {
-    /// The names that an answer must repeat.
-    fn to_repeat(names: &Self::Names) -> Vec<String>;
+/// The client side of a variant.
+trait ClientWire: Wire {
+    /// The names of a request that its answers repeat.
+    fn repeated_names(names: &Self::Names) -> Vec<String>;
     /// The names of an answer.
-    fn answering(repeated: Vec<String>) -> Self::Names;
-    /// The nonce, and how many resources and removals there are, of a response as a client reads it.
+    fn answer_names(repeated: Vec<String>) -> Self::Names;
+    /// Decodes a response. Returns its nonce and the numbers of resources and removals.
     fn read(bytes: &[u8]) -> Option<(String, usize, usize)>;
 }
 
-impl Speaker for Sotw {
-    fn to_repeat(names: &SotwNames) -> Vec<String> {
+impl ClientWire for Sotw {
+    fn repeated_names(names: &SotwNames) -> Vec<String> {
         names.names.clone()
     }
 
-    fn answering(names: Vec<String>) -> SotwNames {
-        SotwNames { names, accepted: true }
+    fn answer_names(names: Vec<String>) -> SotwNames {
+        SotwNames { names, has_version_info: true }
     }
 
     fn read(bytes: &[u8]) -> Option<(String, usize, usize)> {
@@ -68,12 +68,12 @@ impl Speaker for Sotw {
     }
 }
 
-impl Speaker for Delta {
-    fn to_repeat(_: &DeltaNames) -> Vec<String> {
+impl ClientWire for Delta {
+    fn repeated_names(_: &DeltaNames) -> Vec<String> {
         Vec::new()
     }
 
-    fn answering(_: Vec<String>) -> DeltaNames {
+    fn answer_names(_: Vec<String>) -> DeltaNames {
         DeltaNames::default()
     }
 
@@ -83,8 +83,8 @@ impl Speaker for Delta {
     }
 }
 
-/// The first byte says what the stream is for; then steps, each begun by a byte that says which.
-fn converse<W: Speaker>(data: &[u8]) {
+/// The first byte selects the scope of the stream. Steps follow, each with a byte that selects its type.
+fn run_stream<W: ClientWire>(data: &[u8]) {
     let Some((&scope, mut rest)) = data.split_first() else {
         return;
     };
@@ -126,8 +126,8 @@ fn converse<W: Speaker>(data: &[u8]) {
     }
 }
 
-/// One stream, seen from both sides.
-struct Stream<W: Speaker> {
+/// Both sides of one stream.
+struct Stream<W: ClientWire> {
     scope: Scope,
     session: Session<W>,
     in_flight: BTreeMap<Kind, String>,
@@ -135,52 +135,51 @@ struct Stream<W: Speaker> {
     nonces: BTreeSet<String>,
 }
 
-impl<W: Speaker> Stream<W> {
-    /// Takes a request from the wire. Returns false if it ends the stream.
+impl<W: ClientWire> Stream<W> {
+    /// Decodes and applies a request. Returns false if it ends the stream.
     fn request(&mut self, bytes: &[u8]) -> bool {
         let Ok(message) = W::Message::decode(bytes) else {
             return false;
         };
         let request = match W::request(message, self.scope) {
             Ok(request) => request,
-            Err(refusal) => return refusal.to_string().is_empty(),
+            Err(error) => return error.to_string().is_empty(),
         };
-        self.take(request)
+        self.apply(request)
     }
 
-    fn take(&mut self, request: Request<W::Names>) -> bool {
+    fn apply(&mut self, request: Request<W::Names>) -> bool {
         let kind = request.kind;
         if self.in_flight.get(&kind) == Some(&request.nonce) {
             self.in_flight.remove(&kind);
         }
-        self.repeat.insert(kind, W::to_repeat(&request.names));
+        self.repeat.insert(kind, W::repeated_names(&request.names));
         self.session.on_request(request).is_ok()
     }
 
-    /// Answers the first response that is under way.
+    /// Answers the first response in flight.
     fn answer(&mut self, error: Option<String>) {
         let Some((kind, nonce)) = self.in_flight.pop_first() else {
             return;
         };
-        let names = W::answering(self.repeat.get(&kind).cloned().unwrap_or_default());
+        let names = W::answer_names(self.repeat.get(&kind).cloned().unwrap_or_default());
         let request = Request { kind, nonce, error, names };
-        assert!(self.take(request), "an answer ended the stream");
+        assert!(self.apply(request), "an answer ended the stream");
     }
 
-    /// Takes all that there is to send, and looks at it as a client would.
+    /// Decodes and checks all responses that are due.
     fn settle(&mut self) {
         for count in 0.. {
             let Some(response) = self.session.next_response() else {
                 break;
             };
-            assert!(count < MAX_RESPONSES, "it never ends");
+            assert!(count < MAX_RESPONSES, "too many responses");
             self.receive(&response);
         }
         self.session.drain_events().for_each(drop);
-        let holdings = self.session.holdings();
-        for (kind, holdings) in holdings {
-            let names: BTreeSet<_> = holdings.iter().map(|holding| &holding.name).collect();
-            assert_eq!(names.len(), holdings.len(), "{kind}: a name is held twice");
+        for (kind, statuses) in self.session.resource_statuses() {
+            let names: BTreeSet<_> = statuses.iter().map(|status| &status.name).collect();
+            assert_eq!(names.len(), statuses.len(), "{kind}: duplicate name");
         }
     }
 
@@ -193,10 +192,10 @@ impl<W: Speaker> Stream<W> {
         assert!(read.2 == 0 || read.2 == response.removed.len());
         let mut names: BTreeSet<_> = response.resources.iter().map(|it| it.name()).collect();
         names.extend(&response.removed);
-        let said = response.resources.len() + response.removed.len();
-        assert_eq!(names.len(), said, "a name is said twice");
-        assert!(self.nonces.insert(response.nonce.clone()), "a nonce is used twice");
+        let count = response.resources.len() + response.removed.len();
+        assert_eq!(names.len(), count, "duplicate name");
+        assert!(self.nonces.insert(response.nonce.clone()), "duplicate nonce");
         let before = self.in_flight.insert(response.kind, response.nonce.clone());
-        assert_eq!(before, None, "two responses of a kind are under way");
+        assert_eq!(before, None, "two responses of a kind in flight");
     }
 }

@@ -1,4 +1,4 @@
-//! Replays what the fuzzer kept: every input that once led somewhere new, and every finding.
+//! Replays the corpus: inputs that reached new code, and findings.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use tidegate_fuzz::TARGETS;
 
 #[test]
-fn nothing_that_was_found_comes_back() {
+fn every_input_of_the_corpus_passes() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     for target in TARGETS {
         let directory = fs::read_dir(corpus.join(target.name)).unwrap();

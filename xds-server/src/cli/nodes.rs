@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use reqwest::Method;
 use tidegate::api::views::{LastRefusal, Node, NodeDetail, Refused, ResourceState, TypeState};
 use tidegate_delivery::units::Timestamp;
-use tidegate_xds::protocol::HoldingState;
+use tidegate_xds::protocol::SyncState;
 
 use super::client::{Client, Target};
 use super::failure::Failure;
@@ -114,14 +114,14 @@ fn rows(of: TypeState) -> Vec<[String; 7]> {
     resources.into_iter().map(row).collect()
 }
 
-const fn word(state: HoldingState) -> &'static str {
+const fn word(state: SyncState) -> &'static str {
     match state {
-        HoldingState::Missing => "no such resource",
-        HoldingState::NotSent => "not sent",
-        HoldingState::Sent => "unacknowledged",
-        HoldingState::Acked => "acked",
-        HoldingState::Behind => "behind",
-        HoldingState::Refused => "nacked",
+        SyncState::DoesNotExist => "no such resource",
+        SyncState::NotSent => "not sent",
+        SyncState::Sent => "unacknowledged",
+        SyncState::Acked => "acked",
+        SyncState::Stale => "stale",
+        SyncState::Nacked => "nacked",
     }
 }
 
@@ -166,7 +166,7 @@ mod tests {
             "types": [{
                 "type": "route",
                 "pushed": {"version": "abc", "at": 1000, "answered": 1500},
-                "resources": [{"name": "a", "state": "refused", "sent": "abc", "acked": null}],
+                "resources": [{"name": "a", "state": "nacked", "sent": "abc", "acked": null}],
             }, {"type": "cluster", "pushed": null, "resources": [
                 {"name": "b", "state": "not_sent", "sent": null, "acked": null},
             ]}],

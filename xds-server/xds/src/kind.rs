@@ -1,19 +1,19 @@
-//! The types of resource that xDS knows, in the order in which they are pushed, and its two modes.
+//! The xDS resource types, in push order, and the two protocol variants.
 
 use serde::Serialize;
 
-/// How a client speaks xDS.
+/// The variant of the xDS transport protocol that a client uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// State of the world: requests list all names.
     Sotw,
-    /// Delta: only changes are said.
+    /// Delta (incremental): requests and responses contain changes only.
     Delta,
 }
 
-/// A type of resource. The order of the variants is the order of a push: a cluster goes before
-/// its endpoints, and both before a route that names it.
+/// A resource type. The order of the variants is the push order: a cluster is sent before its endpoints, and both before
+/// a route that references the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -23,17 +23,17 @@ pub enum Kind {
     Endpoint,
     /// LDS.
     Listener,
-    /// ECDS: the filter's configuration.
+    /// ECDS: the filter and its configuration.
     Extension,
     /// RDS.
     Route,
-    /// SRDS. Known, so that asking for it is no offence; there are none.
+    /// SRDS. Requests are valid; there are no resources.
     ScopedRoute,
-    /// VHDS. Known; there are none.
+    /// VHDS. There are no resources.
     VirtualHost,
-    /// SDS. Known; there are none.
+    /// SDS. There are no resources.
     Secret,
-    /// RTDS. Known; there are none.
+    /// RTDS. There are no resources.
     Runtime,
 }
 
@@ -51,7 +51,7 @@ impl Kind {
         Self::Runtime,
     ];
 
-    /// The type URL that names it on the wire.
+    /// The type URL of the resource type.
     #[must_use]
     pub const fn type_url(self) -> &'static str {
         match self {
@@ -69,7 +69,7 @@ impl Kind {
         }
     }
 
-    /// The kind that a type URL names, if it is one of xDS's.
+    /// The kind of a type URL; `None` if it is not an xDS resource type.
     #[must_use]
     pub fn from_type_url(type_url: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.type_url() == type_url)
@@ -91,8 +91,8 @@ impl Kind {
         }
     }
 
-    /// True if a state-of-the-world response of this kind is the whole set, so that absence
-    /// deletes. For the others absence means nothing.
+    /// True if a state-of-the-world response of this kind is the full set: a resource that it does not contain is removed.
+    /// For the other kinds a response may contain any subset.
     #[must_use]
     pub const fn is_full_set(self) -> bool {
         matches!(self, Self::Cluster | Self::Listener)

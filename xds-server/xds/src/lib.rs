@@ -1,8 +1,8 @@
-//! xDS as pure functions: no I/O, no clock, no async runtime.
+//! The core of the xDS server, without I/O, clock or async runtime.
 //!
-//! [`resources`] turns the delivery state and the [`mesh`] into encoded resources and versioned snapshots. [`protocol`]
-//! is one stream's conversation with its client: requests and snapshots in, responses and events out. The caller carries
-//! the messages, hands every new snapshot to every session, and records the events.
+//! [`resources`] builds encoded resources and versioned snapshots from the delivery state and the [`mesh`]. [`protocol`] is
+//! the state machine of one stream: its input are requests and snapshots, its output responses and events. The caller
+//! transports the messages, passes every new snapshot to every session, and records the events.
 #![forbid(unsafe_code)]
 
 pub mod kind;

@@ -1,23 +1,23 @@
-//! The mesh as the configuration declares it: what goes into the sidecars' resources beside the services.
+//! The declared mesh: fleets, their listeners, and the filter module.
 
 use std::fmt;
 use std::net::SocketAddr;
 
 use tidegate_delivery::names::{FleetName, Services};
 
-/// The fleets and what all of them share.
+/// The fleets and their common settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mesh {
-    /// Path of the filter's module on the sidecars' disks.
+    /// Path of the filter's WASM module in the file system of the sidecars.
     pub wasm: String,
     /// At least one.
     pub fleets: Vec<Fleet>,
-    /// The secret that requests to preview listeners must carry.
+    /// The secret in requests to preview listeners.
     pub preview_key: PreviewKey,
 }
 
 impl Mesh {
-    /// A mesh whose preview listeners, if it has any, reject every request.
+    /// A mesh with the empty preview key: preview listeners reject every request.
     #[must_use]
     pub fn new(wasm: String, fleets: Vec<Fleet>) -> Self {
         Self { wasm, fleets, preview_key: PreviewKey::default() }
@@ -34,54 +34,53 @@ impl Mesh {
 /// The sidecars that share one configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fleet {
-    /// Matched on Envoy's `node.cluster`.
+    /// Matches Envoy's `node.cluster`.
     pub name: FleetName,
-    /// Empty where the mesh brings its own listeners.
+    /// Empty if another control plane provides the listeners.
     pub listeners: Vec<Listener>,
 }
 
 /// One listener of a fleet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
-    /// Its route configuration is named `FLEET/LISTENER`.
+    /// The name of its route configuration is `FLEET/LISTENER`.
     pub name: String,
-    /// Where Envoy listens.
+    /// The address on which Envoy listens.
     pub address: SocketAddr,
-    /// The services that it routes to.
+    /// The services to which it routes.
     pub services: Services,
-    /// What it is for.
+    /// Which requests it receives.
     pub purpose: Purpose,
 }
 
-/// What a listener is for.
+/// Which requests a listener receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Clients' requests.
+    /// Requests of clients.
     Traffic,
-    /// Smoke tests: it routes to the version that the request names.
+    /// Requests of smoke tests. It routes to the version in a request header.
     Preview,
 }
 
-/// The secret that the control plane sends to preview listeners and that their routes match. The empty key, which is the
-/// default, matches no request.
+/// The secret header value that the routes of preview listeners require. The empty key, the default, matches no request.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct PreviewKey(String);
 
 impl PreviewKey {
-    /// A key with this secret.
+    /// A key with this secret; empty: no request matches.
     #[must_use]
     pub const fn new(secret: String) -> Self {
         Self(secret)
     }
 
-    /// The secret itself.
+    /// The secret.
     #[must_use]
     pub fn secret(&self) -> &str {
         &self.0
     }
 }
 
-/// Keeps the secret out of logs.
+/// Omits the secret.
 impl fmt::Debug for PreviewKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PreviewKey(…)")

@@ -33,7 +33,7 @@ use tidegate_delivery::names::{FleetName, ReleaseId, ServiceName, VersionName};
 use tidegate_delivery::reducer::decide_command;
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::kind::{Kind, Mode};
-use tidegate_xds::protocol::{Holding, HoldingState};
+use tidegate_xds::protocol::{ResourceStatus, SyncState};
 
 /// Two services: `order` is a canary, `product` blue/green.
 pub(super) const CONFIG: &str = r#"
@@ -227,9 +227,9 @@ impl Backend for Fake {
     }
 
     fn inspect<'a>(&'a self, _: &'a FleetName, _: &'a str) -> BoxFuture<'a, Inspection> {
-        let holding = Holding {
+        let holding = ResourceStatus {
             name: "order/v2".into(),
-            state: HoldingState::Refused,
+            state: SyncState::Nacked,
             sent: Some("abc".into()),
             acked: None,
             content: None,

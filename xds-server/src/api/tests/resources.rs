@@ -142,7 +142,7 @@ async fn a_node_tells_what_it_was_sent() {
     let expected = json!([{
         "type": "route",
         "pushed": {"version": "abc", "at": 8, "answered": 9},
-        "resources": [{"name": "order/v2", "state": "refused", "sent": "abc", "acked": null}],
+        "resources": [{"name": "order/v2", "state": "nacked", "sent": "abc", "acked": null}],
     }]);
     assert_eq!(node["types"], expected);
     assert_eq!(node["silent_streams"], 1);

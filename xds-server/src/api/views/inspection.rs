@@ -6,7 +6,7 @@ use super::Node;
 use crate::xds::fleet::{Inspection, TypeReport};
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::kind::Kind;
-use tidegate_xds::protocol::{Holding, HoldingState};
+use tidegate_xds::protocol::{ResourceStatus, SyncState};
 
 /// One sidecar, with what it was sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ pub struct ResourceState {
     /// Its name.
     pub name: String,
     /// How it stands.
-    pub state: HoldingState,
+    pub state: SyncState,
     /// The version that was sent last; absent if none was, or it was said to be gone.
     pub sent: Option<String>,
     /// The version that was accepted last.
@@ -83,8 +83,8 @@ impl From<(Kind, TypeReport)> for TypeState {
     }
 }
 
-impl From<Holding> for ResourceState {
-    fn from(holding: Holding) -> Self {
+impl From<ResourceStatus> for ResourceState {
+    fn from(holding: ResourceStatus) -> Self {
         Self {
             name: holding.name.to_string(),
             state: holding.state,

@@ -15,7 +15,7 @@ use tidegate_delivery::model::failure::{RequestFailure, SmokeTestFailure};
 use tidegate_delivery::model::plan::SmokeTest;
 use tidegate_delivery::names::VersionName;
 use tidegate_xds::mesh::PreviewKey;
-use tidegate_xds::resources::{NOT_HERE, PREVIEW_HEADER};
+use tidegate_xds::resources::{NO_SUCH_VERSION, PREVIEW_HEADER};
 
 /// How long a candidate is given.
 #[derive(Debug, Clone, Copy)]
@@ -148,7 +148,7 @@ impl Probe {
                 Miss::Failed(failure)
             }
         })?;
-        let not_here = answer.headers().get(PREVIEW_HEADER).is_some_and(|it| it == NOT_HERE);
+        let not_here = answer.headers().get(PREVIEW_HEADER).is_some_and(|it| it == NO_SUCH_VERSION);
         if self.preview.is_some() && not_here {
             return Err(Miss::NotThere("the sidecar does not have the version yet".to_owned()));
         }

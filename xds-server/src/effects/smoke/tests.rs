@@ -19,7 +19,7 @@ use tidegate_delivery::model::failure::{RequestFailure, SmokeTestFailure};
 use tidegate_delivery::model::release::RollbackCause;
 use tidegate_delivery::names::Services;
 use tidegate_xds::mesh::{Fleet, Listener, Mesh, Purpose};
-use tidegate_xds::resources::{NOT_HERE, PREVIEW_HEADER};
+use tidegate_xds::resources::{NO_SUCH_VERSION, PREVIEW_HEADER};
 
 /// Quick to try again; an answer that never comes is never given up.
 const HASTE: Patience =
@@ -164,7 +164,7 @@ async fn sidecar(status: u16, late: usize) -> (u16, Arc<AtomicUsize>) {
             (false, _) => (StatusCode::FORBIDDEN, HeaderMap::new()),
             (true, true) => (StatusCode::from_u16(status).unwrap(), HeaderMap::new()),
             (true, false) => {
-                let mark = [(PREVIEW_HEADER.parse().unwrap(), NOT_HERE.parse().unwrap())];
+                let mark = [(PREVIEW_HEADER.parse().unwrap(), NO_SUCH_VERSION.parse().unwrap())];
                 (StatusCode::NOT_FOUND, mark.into_iter().collect())
             }
         }

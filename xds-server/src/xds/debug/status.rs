@@ -23,7 +23,7 @@ use crate::auth::peer::Peer;
 use crate::xds::fleet::{AckTracker, Nack, NodeStatus, TypeReport};
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::kind::Kind;
-use tidegate_xds::protocol::{Holding, HoldingState};
+use tidegate_xds::protocol::{ResourceStatus, SyncState};
 
 /// Largest response, in bytes: the default limit of gRPC clients.
 const MAX_RESPONSE: usize = 4 * 1024 * 1024;
@@ -99,17 +99,17 @@ impl ClientStatus {
 
 fn config(
     kind: Kind,
-    holding: Holding,
+    holding: ResourceStatus,
     last_updated: Option<Time>,
     nack: Option<&Nack>,
     contents: bool,
 ) -> GenericXdsConfig {
-    let Holding { name, state, sent, content, .. } = holding;
+    let ResourceStatus { name, state, sent, content, .. } = holding;
     let status = match state {
-        HoldingState::Missing | HoldingState::NotSent => ConfigStatus::NotSent,
-        HoldingState::Sent | HoldingState::Behind => ConfigStatus::Stale,
-        HoldingState::Acked => ConfigStatus::Synced,
-        HoldingState::Refused => ConfigStatus::Error,
+        SyncState::DoesNotExist | SyncState::NotSent => ConfigStatus::NotSent,
+        SyncState::Sent | SyncState::Stale => ConfigStatus::Stale,
+        SyncState::Acked => ConfigStatus::Synced,
+        SyncState::Nacked => ConfigStatus::Error,
     };
     let error_state =
         nack.filter(|_| status == ConfigStatus::Error).map(|nack| UpdateFailureState {

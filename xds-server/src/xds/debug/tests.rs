@@ -41,7 +41,7 @@ use crate::xds::metrics::XdsMetrics;
 use crate::xds::serve::{XdsServer, grpc_server};
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::kind::Kind;
-use tidegate_xds::protocol::HoldingState;
+use tidegate_xds::protocol::SyncState;
 use tidegate_xds::resources::{FleetSnapshot, Resource, SnapshotSet};
 
 /// Time limit of every wait, long enough for a busy machine.
@@ -109,7 +109,7 @@ impl Port {
     }
 
     /// Waits until a sidecar's clusters have these states, by name.
-    async fn until(&self, node: &str, expected: &[(&str, HoldingState)]) {
+    async fn until(&self, node: &str, expected: &[(&str, SyncState)]) {
         let fleet = "demo".parse().unwrap();
         let mut last = None;
         let wait = async {
@@ -257,9 +257,9 @@ async fn client_status_contains_the_resources_sent_to_each_sidecar() {
     let mut sidecar = port.sidecar("Envoy-1").await;
     let _other = port.sidecar("other").await;
     let first = sidecar.next().await;
-    port.until("Envoy-1", &[("a", HoldingState::Sent), ("missing", HoldingState::Sent)]).await;
+    port.until("Envoy-1", &[("a", SyncState::Sent), ("missing", SyncState::Sent)]).await;
     sidecar.answer(&first, None).await;
-    port.until("Envoy-1", &[("a", HoldingState::Acked), ("missing", HoldingState::Missing)]).await;
+    port.until("Envoy-1", &[("a", SyncState::Acked), ("missing", SyncState::DoesNotExist)]).await;
 
     let configs = port.status(matching(MatchPattern::Prefix("envoy".to_owned()))).await.unwrap();
     let [client] = &*configs else { panic!("{configs:?}") };
@@ -278,8 +278,7 @@ async fn client_status_contains_the_resources_sent_to_each_sidecar() {
     port.snapshots.send_replace(set(2, &[("a", "2")]));
     let second = sidecar.next().await;
     sidecar.answer(&second, Some("no such thing")).await;
-    port.until("Envoy-1", &[("a", HoldingState::Refused), ("missing", HoldingState::Missing)])
-        .await;
+    port.until("Envoy-1", &[("a", SyncState::Nacked), ("missing", SyncState::DoesNotExist)]).await;
     let request = ClientStatusRequest {
         exclude_resource_contents: true,
         ..matching(MatchPattern::Exact("ENVOY-1".to_owned()))
@@ -302,7 +301,7 @@ async fn client_status_contains_the_resources_sent_to_each_sidecar() {
 async fn client_status_on_a_stream_answers_each_request_until_the_server_drains() {
     let port = Port::start(set(1, &[("a", "1")])).await;
     let _sidecar = port.sidecar("one").await;
-    port.until("one", &[("a", HoldingState::Sent), ("missing", HoldingState::Sent)]).await;
+    port.until("one", &[("a", SyncState::Sent), ("missing", SyncState::Sent)]).await;
     let (requests, receiver) = mpsc::channel(2);
     let mut client = ClientStatusDiscoveryServiceClient::new(port.channel().await);
     requests.send(ClientStatusRequest::default()).await.unwrap();

@@ -1,4 +1,7 @@
-//! The ledger of all sidecars.
+//! The ACK tracker: which sidecars are connected, and which publications they have ACKed or NACKed.
+//!
+//! Each xDS stream owns a [`Connection`], through which it records the events of its session. The controller reads the
+//! [`Convergence`] of a publication.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -11,32 +14,36 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
 use super::inspect::{Exchanges, INQUIRIES, Inquiry, Inspection, inspect};
-use super::node::{Node, NodeStatus, Stream};
+use super::node::{self, Node, NodeStatus, Stream};
 use super::tally::{Standing, Tally};
 use super::times::Times;
 use crate::clock::Clock;
 use tidegate_delivery::model::progress::{AckTimes, Convergence, MAX_NAMED, Nack};
 use tidegate_delivery::names::FleetName;
 use tidegate_xds::kind::{Kind, Mode};
-use tidegate_xds::protocol::{Event, Holding};
+use tidegate_xds::protocol::{Event, ResourceStatus};
 
-/// How many sidecars that left are remembered. Node ids are the clients' own words: without a
-/// bound they could fill the memory.
-const MAX_GONE: usize = 100;
+/// Maximum number of disconnected sidecars that are listed. Clients choose their node ids, so the list must be bounded.
+const MAX_DISCONNECTED: usize = 100;
 
-/// Most of a refusal that a waiting release tells, in characters; the rest is in the sidecar's status.
-const MAX_TOLD: usize = 300;
+/// Maximum number of stored NACKs of disconnected sidecars. Further ones are dropped.
+const MAX_FILTER_NACKS: usize = 10_000;
 
-/// A sidecar's name: what Envoy says in `node.cluster` and `node.id`.
+/// Maximum length of a NACK's message in the blockers of a release, in characters. The node's status has the whole message.
+const MAX_MESSAGE: usize = 300;
+
+/// A sidecar: Envoy's `node.cluster` and `node.id`.
 type Key = (FleetName, Arc<str>);
 
-/// Who is connected, who acknowledged what, who refused what.
+/// The connected sidecars, with their ACKs and NACKs.
 #[derive(Debug)]
 pub struct AckTracker {
     nodes: DashMap<Key, Node>,
     /// Locked under a node's own lock, never the other way round.
     tally: Mutex<Tally>,
-    gone: Mutex<VecDeque<NodeStatus>>,
+    disconnected: Mutex<VecDeque<NodeStatus>>,
+    /// NACKs of the filter's configuration by sidecars without a stream. Locked under a node's own lock.
+    filter_nacks: Mutex<BTreeMap<Key, node::Nack>>,
     times: Mutex<Times>,
     changes: watch::Sender<u64>,
     next_stream: AtomicU64,
@@ -44,13 +51,14 @@ pub struct AckTracker {
 }
 
 impl AckTracker {
-    /// An empty ledger.
+    /// A tracker without sidecars.
     #[must_use]
     pub fn new(clock: Clock) -> Arc<Self> {
         Arc::new(Self {
             nodes: DashMap::new(),
             tally: Mutex::default(),
-            gone: Mutex::default(),
+            disconnected: Mutex::default(),
+            filter_nacks: Mutex::default(),
             times: Mutex::default(),
             changes: watch::Sender::new(0),
             next_stream: AtomicU64::new(0),
@@ -58,30 +66,34 @@ impl AckTracker {
         })
     }
 
-    /// Notes that a sidecar opened a stream. It counts as connected until the value is dropped.
+    /// Records a new stream of a sidecar. The sidecar is connected until all its [`Connection`]s are dropped.
     #[must_use]
     pub fn connect(self: &Arc<Self>, fleet: FleetName, node: &str, mode: Mode) -> Connection {
         let id = self.next_stream.fetch_add(1, Ordering::Relaxed);
         let key = (fleet, Arc::from(node));
-        self.gone.lock().retain(|gone| (&gone.fleet, &*gone.node) != (&key.0, &*key.1));
+        self.disconnected.lock().retain(|it| (&it.fleet, &*it.node) != (&key.0, &*key.1));
         let (sender, inquiries) = mpsc::channel(INQUIRIES);
         let stream = Stream::new(id, mode, self.clock.now(), sender);
         let mut known = self.nodes.entry(key.clone()).or_default();
         let before = known.standing();
         known.streams.push(stream);
+        if let Some(nack) = self.filter_nacks.lock().remove(&key) {
+            known.filter_nack.get_or_insert(nack);
+        }
         self.tally.lock().moved(before, known.standing());
         drop(known);
         self.notify();
         let ack_tracker = Arc::clone(self);
-        Connection { ack_tracker, key, id, synced: 0, inquiries, exchanges: Exchanges::new(mode) }
+        let exchanges = Exchanges::new(mode);
+        Connection { ack_tracker, key, id, resumed: false, synced: 0, inquiries, exchanges }
     }
 
-    /// Notes that a publication is about to be made, so that its way to the sidecars can be timed.
+    /// Records the time of a publication. Must be called before the publication, whose ACKs are measured from here.
     pub fn publishing(&self, serial: u64) {
         self.times.lock().begin(serial, self.clock.now());
     }
 
-    /// Who of the connected sidecars has a publication, and who has not.
+    /// The convergence of a publication.
     #[must_use]
     pub fn convergence(&self, serial: u64) -> Convergence {
         let tally = self.tally.lock().at(serial);
@@ -92,13 +104,13 @@ impl AckTracker {
             times: self.times.lock().of(serial),
             ..Convergence::default()
         };
-        self.name_some(serial, &mut convergence);
+        self.add_names(serial, &mut convergence);
         convergence
     }
 
-    /// Names a few of those that refuse or lag. Looks no further than it has to: while a push is
-    /// under way most lag, and when it is over nobody has to be looked for.
-    fn name_some(&self, serial: u64, convergence: &mut Convergence) {
+    /// Adds up to [`MAX_NAMED`] sidecars each that NACKed or lag. The search ends as soon as they are found: during a push
+    /// nearly all lag, and after it none is searched.
+    fn add_names(&self, serial: u64, convergence: &mut Convergence) {
         let few = |count: u32| usize::try_from(count).map_or(MAX_NAMED, |it| it.min(MAX_NAMED));
         let (refusing, lagging) = (few(convergence.nacked), few(convergence.pending()));
         let mut nodes = self.nodes.iter();
@@ -106,10 +118,10 @@ impl AckTracker {
             let Some(node) = nodes.next() else { break };
             match node.standing() {
                 Some(Standing::Refuses) if convergence.nacks.len() < refusing => {
-                    convergence.nacks.extend(refusal(&node));
+                    convergence.nacks.extend(nack_of(&node));
                 }
                 Some(Standing::Has(has)) if has < serial && convergence.lagging.len() < lagging => {
-                    convergence.lagging.push(shown(&node.key().1));
+                    convergence.lagging.push(one_line(&node.key().1));
                 }
                 _ => {}
             }
@@ -118,24 +130,24 @@ impl AckTracker {
         convergence.lagging.sort();
     }
 
-    /// How long the sidecars took to accept the newest publication that any has accepted.
+    /// ACK times of the newest publication that any sidecar has ACKed.
     #[must_use]
     pub fn newest_times(&self) -> Option<AckTimes> {
         self.times.lock().newest()
     }
 
-    /// Every sidecar that is connected or left lately, by fleet and name.
+    /// All connected and recently disconnected sidecars, by fleet and name.
     #[must_use]
     pub fn nodes(&self) -> Vec<NodeStatus> {
         let connected = self.nodes.iter();
         let mut nodes: Vec<NodeStatus> =
             connected.filter_map(|node| node.status(&node.key().0, &node.key().1)).collect();
-        nodes.extend(self.gone.lock().iter().cloned());
+        nodes.extend(self.disconnected.lock().iter().cloned());
         nodes.sort_by(|a, b| (&a.fleet, &a.node).cmp(&(&b.fleet, &b.node)));
         nodes
     }
 
-    /// Asks a connected sidecar's streams what they were sent.
+    /// The resources that a connected sidecar was sent, from the tasks of its streams.
     pub async fn inspect(&self, fleet: &FleetName, node: &str) -> Inspection {
         let key = (fleet.clone(), Arc::from(node));
         let streams = self.nodes.get(&key).map(|node| {
@@ -144,7 +156,7 @@ impl AckTracker {
         inspect(&streams.unwrap_or_default()).await
     }
 
-    /// Wakes whenever a sidecar came further, came or left. The value only counts.
+    /// Changes when a sidecar progresses, connects or disconnects. The value is a counter.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
@@ -160,15 +172,21 @@ impl AckTracker {
         };
         let last = node.get().status(&key.0, &key.1);
         let before = node.get().standing();
-        node.get_mut().streams.retain(|stream| stream.id != id);
+        node.get_mut().end_stream(id);
         self.tally.lock().moved(before, node.get().standing());
         if node.get().streams.is_empty() {
-            node.remove();
-            let mut gone = self.gone.lock();
-            if gone.len() >= MAX_GONE {
-                gone.pop_front();
+            if let Some(nack) = node.get_mut().filter_nack.take() {
+                let mut filter_nacks = self.filter_nacks.lock();
+                if filter_nacks.len() < MAX_FILTER_NACKS {
+                    filter_nacks.insert(key.clone(), nack);
+                }
             }
-            gone.extend(last.map(|status| NodeStatus {
+            node.remove();
+            let mut disconnected = self.disconnected.lock();
+            if disconnected.len() >= MAX_DISCONNECTED {
+                disconnected.pop_front();
+            }
+            disconnected.extend(last.map(|status| NodeStatus {
                 connected: false,
                 since: self.clock.now(),
                 ..status
@@ -178,35 +196,37 @@ impl AckTracker {
     }
 }
 
-/// One stream's entry in the ledger, for as long as the stream lives.
+/// One stream in the tracker, until it is dropped.
 #[derive(Debug)]
 pub struct Connection {
     ack_tracker: Arc<AckTracker>,
     key: Key,
     id: u64,
+    /// The client is a running process that has reconnected.
+    resumed: bool,
     synced: u64,
     inquiries: mpsc::Receiver<Inquiry>,
     exchanges: Exchanges,
 }
 
 impl Connection {
-    /// Notes that a response was handed to the client.
+    /// Records that a response was sent.
     pub fn pushed(&mut self, kind: Kind, version: Box<str>) {
         self.exchanges.push(kind, version, self.ack_tracker.clock.now());
     }
 
-    /// Waits until somebody asks what the client was sent.
+    /// Waits for an inspection.
     pub async fn inquiry(&mut self) -> Option<Inquiry> {
         self.inquiries.recv().await
     }
 
-    /// Tells whoever asks what the client was sent, given what it holds.
-    pub fn tell(&self, inquiry: Inquiry, holdings: BTreeMap<Kind, Vec<Holding>>) {
-        // Whoever asked may have gone: then nobody needs an answer.
+    /// Answers an inspection.
+    pub fn tell(&self, inquiry: Inquiry, holdings: BTreeMap<Kind, Vec<ResourceStatus>>) {
+        // Fails if the inspection has timed out.
         inquiry.send(self.exchanges.report(holdings)).ok();
     }
 
-    /// Notes what became known of the client, and how far it is.
+    /// Records the events of the session, and its newest synchronized publication.
     pub fn record(&mut self, events: impl Iterator<Item = Event>, synced: u64) {
         let mut events = events.peekable();
         if events.peek().is_none() && synced == self.synced {
@@ -214,23 +234,31 @@ impl Connection {
         }
         self.synced = synced;
         let now = self.ack_tracker.clock.now();
-        let mut news = false;
+        let mut has_changed = false;
         if let Some(mut node) = self.ack_tracker.nodes.get_mut(&self.key) {
             let before = node.standing();
-            let mut streams = node.streams.iter_mut();
-            if let Some(stream) = streams.find(|stream| stream.id == self.id) {
-                for event in events {
-                    self.exchanges.note(&event, now);
-                    news |= stream.record(event, now);
+            let id = self.id;
+            for event in events {
+                self.exchanges.note(&event, now);
+                match &event {
+                    Event::Resumed => self.resumed = true,
+                    Event::Acked { kind, version } => node.on_acked(*kind, version, self.resumed),
+                    Event::Nacked { .. } | Event::Cleared { .. } => {}
                 }
-                news |= stream.advance(synced);
+                if let Some(stream) = node.streams.iter_mut().find(|stream| stream.id == id) {
+                    has_changed |= stream.record(event, now);
+                }
             }
+            if let Some(stream) = node.streams.iter_mut().find(|stream| stream.id == id) {
+                has_changed |= stream.advance(synced);
+            }
+            has_changed |= before != node.standing();
             if let Some((reached, since)) = node.reached() {
                 self.ack_tracker.times.lock().record(&reached, since, now);
             }
             self.ack_tracker.tally.lock().moved(before, node.standing());
         }
-        if news {
+        if has_changed {
             self.ack_tracker.notify();
         }
     }
@@ -242,28 +270,28 @@ impl Drop for Connection {
     }
 }
 
-fn refusal(node: &RefMulti<'_, Key, Node>) -> Option<Nack> {
+fn nack_of(node: &RefMulti<'_, Key, Node>) -> Option<Nack> {
     let (kind, nack) = node.refusal()?;
     let (_, name) = node.key();
     Some(Nack {
-        node: shown(name),
+        node: one_line(name),
         resource: kind.label().to_owned(),
-        message: shown(&nack.message),
+        message: one_line(&nack.message),
     })
 }
 
-/// A client's words, as they may be put into a sentence: on one line, and not too long.
-fn shown(text: &str) -> String {
-    let mut words: String = text
+/// Text of a client on one line, clipped to [`MAX_MESSAGE`].
+fn one_line(text: &str) -> String {
+    let mut line: String = text
         .trim()
         .chars()
-        .take(MAX_TOLD)
+        .take(MAX_MESSAGE)
         .map(|it| if it.is_control() { ' ' } else { it })
         .collect();
-    if text.trim().chars().nth(MAX_TOLD).is_some() {
-        words.push('…');
+    if text.trim().chars().nth(MAX_MESSAGE).is_some() {
+        line.push('…');
     }
-    words
+    line
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::kind::{Kind, Mode};
-use tidegate_xds::protocol::{Event, Holding};
+use tidegate_xds::protocol::{Event, ResourceStatus};
 
 /// Most pending inquiries of one stream.
 pub(super) const INQUIRIES: usize = 4;
@@ -43,7 +43,7 @@ pub struct TypeReport {
     /// The newest response.
     pub pushed: Option<Push>,
     /// The resources that it wants.
-    pub holdings: Vec<Holding>,
+    pub holdings: Vec<ResourceStatus>,
 }
 
 /// A response that was sent.
@@ -85,7 +85,7 @@ impl Exchanges {
     }
 
     /// The whole of it, with what the client holds.
-    pub(super) fn report(&self, holdings: BTreeMap<Kind, Vec<Holding>>) -> StreamReport {
+    pub(super) fn report(&self, holdings: BTreeMap<Kind, Vec<ResourceStatus>>) -> StreamReport {
         let of_kind = |(kind, holdings)| {
             let pushed = self.pushes.get(&kind).cloned();
             (kind, TypeReport { pushed, holdings })

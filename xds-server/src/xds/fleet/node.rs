@@ -93,6 +93,7 @@ impl Stream {
                 self.refused.insert(kind, nack);
                 true
             }
+            Event::Resumed => false,
             Event::Cleared { kind } => self.refused.remove(&kind).is_some(),
         }
     }
@@ -111,6 +112,8 @@ pub(super) struct Node {
     pub(super) streams: Vec<Stream>,
     /// The newest publication whose ACK time was recorded.
     timed: u64,
+    /// The NACK of the filter's configuration on a stream that has ended, see [`Node::on_acked`].
+    pub(super) filter_nack: Option<Nack>,
 }
 
 impl Node {
@@ -128,7 +131,29 @@ impl Node {
     /// The NACK of the first resource type with one.
     pub(super) fn refusal(&self) -> Option<(Kind, &Nack)> {
         let refused = self.streams.iter().flat_map(|stream| &stream.refused);
-        refused.map(|(kind, nack)| (*kind, nack)).min_by_key(|(kind, _)| *kind)
+        let filter_nack = self.filter_nack.iter().map(|nack| (Kind::Extension, nack));
+        refused.map(|(kind, nack)| (*kind, nack)).chain(filter_nack).min_by_key(|(kind, _)| *kind)
+    }
+
+    /// Removes a stream that has ended. A NACK of the filter's configuration stays.
+    pub(super) fn end_stream(&mut self, id: u64) {
+        if let Some(index) = self.streams.iter().position(|stream| stream.id == id) {
+            let mut stream = self.streams.remove(index);
+            self.filter_nack = stream.refused.remove(&Kind::Extension).or(self.filter_nack.take());
+        }
+    }
+
+    /// Drops the NACK of an earlier stream if this ACK proves that it no longer applies.
+    ///
+    /// Envoy compares a filter configuration with the last one that it received. After a reconnection it therefore ACKs
+    /// content that it NACKed before, without applying it. So an ACK counts if its content is another one, or if the client
+    /// is a new process, which has not `resumed` with resources from before its stream.
+    pub(super) fn on_acked(&mut self, kind: Kind, version: &str, resumed: bool) {
+        let is_other = kind == Kind::Extension
+            && self.filter_nack.as_ref().is_some_and(|nack| *nack.version != *version);
+        if is_other || !resumed {
+            self.filter_nack = None;
+        }
     }
 
     /// The publications ACKed since the last call, and the connection time. `None` if there are none, or if a NACK is open.
@@ -162,6 +187,10 @@ impl Node {
             status.refused.extend(stream.refused.clone());
             let refusals = [status.last_refusal.take(), stream.last_refusal.clone()];
             status.last_refusal = refusals.into_iter().flatten().max_by_key(|(_, nack)| nack.at);
+        }
+        if let Some(nack) = &self.filter_nack {
+            status.refused.entry(Kind::Extension).or_insert_with(|| nack.clone());
+            status.last_refusal.get_or_insert_with(|| (Kind::Extension, nack.clone()));
         }
         Some(status)
     }

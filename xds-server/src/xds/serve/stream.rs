@@ -19,7 +19,7 @@ use crate::rejections::Reason;
 use crate::xds::fleet::Connection;
 use crate::xds::metrics::XdsMetrics;
 use tidegate_delivery::names::FleetName;
-use tidegate_xds::protocol::{Event, Refusal, Response, Scope, Session};
+use tidegate_xds::protocol::{Event, ProtocolError, Response, Scope, Session};
 use tidegate_xds::resources::{FleetSnapshot, SnapshotSet};
 
 /// Longest wait for the first request of a stream.
@@ -242,7 +242,7 @@ impl<W: Wire> Stream<'_, W> {
                     snapshots.mark_changed();
                 }
                 Some(inquiry) = self.connection.inquiry() => {
-                    self.connection.tell(inquiry, self.session.holdings());
+                    self.connection.tell(inquiry, self.session.resource_statuses());
                 }
             }
         }
@@ -288,6 +288,7 @@ impl<W: Wire> Stream<'_, W> {
                 metrics.nacks.of(*kind).inc();
                 warn!(%kind, %version, ?message, "NACK");
             }
+            Event::Resumed => debug!("resumed"),
             Event::Cleared { kind } => info!(%kind, "no NACKed resource is left"),
         });
         self.connection.record(events, synced);
@@ -310,12 +311,12 @@ fn stopping() -> Status {
     Status::unavailable("the control plane is stopping")
 }
 
-fn status_of(error: &Refusal) -> Status {
+fn status_of(error: &ProtocolError) -> Status {
     match error {
-        Refusal::NoType
-        | Refusal::UnknownType(_)
-        | Refusal::WrongType { .. }
-        | Refusal::NameTooLong(_) => Status::invalid_argument(error.to_string()),
-        Refusal::TooManyNames(_) => Status::resource_exhausted(error.to_string()),
+        ProtocolError::MissingTypeUrl
+        | ProtocolError::UnknownTypeUrl(_)
+        | ProtocolError::TypeNotServed { .. }
+        | ProtocolError::NameTooLong(_) => Status::invalid_argument(error.to_string()),
+        ProtocolError::TooManyNames(_) => Status::resource_exhausted(error.to_string()),
     }
 }

@@ -7,12 +7,12 @@ use tidegate_proto::envoy::envoy::service::discovery::v3 as envoy;
 
 use super::codec::Field;
 use tidegate_xds::protocol::{
-    Delta, DeltaNames, Dialect, Refusal, Request, Response, Scope, Sotw, SotwNames,
+    Delta, DeltaNames, ProtocolError, Request, Response, Scope, Sotw, SotwNames, Variant,
 };
 use tidegate_xds::resources::Resource;
 
 /// The messages of one xDS variant.
-pub trait Wire: Dialect {
+pub trait Wire: Variant {
     /// The request.
     type Message: Message + Default + 'static;
 
@@ -23,7 +23,8 @@ pub trait Wire: Dialect {
     ///
     /// # Errors
     /// If the type URL is not one of the scope.
-    fn request(message: Self::Message, scope: Scope) -> Result<Request<Self::Names>, Refusal>;
+    fn request(message: Self::Message, scope: Scope)
+    -> Result<Request<Self::Names>, ProtocolError>;
 
     /// Encodes a response, its fields in ascending order.
     fn write(response: &Response, buf: &mut impl BufMut);
@@ -36,14 +37,14 @@ impl Wire for Sotw {
         message.node.as_ref()
     }
 
-    fn request(message: Self::Message, scope: Scope) -> Result<Request<SotwNames>, Refusal> {
+    fn request(message: Self::Message, scope: Scope) -> Result<Request<SotwNames>, ProtocolError> {
         Ok(Request {
             kind: scope.kind_of(&message.type_url)?,
             nonce: message.response_nonce,
             error: message.error_detail.map(|error| error.message),
             names: SotwNames {
                 names: message.resource_names,
-                accepted: !message.version_info.is_empty(),
+                has_version_info: !message.version_info.is_empty(),
             },
         })
     }
@@ -65,7 +66,7 @@ impl Wire for Delta {
         message.node.as_ref()
     }
 
-    fn request(message: Self::Message, scope: Scope) -> Result<Request<DeltaNames>, Refusal> {
+    fn request(message: Self::Message, scope: Scope) -> Result<Request<DeltaNames>, ProtocolError> {
         Ok(Request {
             kind: scope.kind_of(&message.type_url)?,
             nonce: message.response_nonce,
@@ -73,7 +74,7 @@ impl Wire for Delta {
             names: DeltaNames {
                 subscribe: message.resource_names_subscribe,
                 unsubscribe: message.resource_names_unsubscribe,
-                held: message.initial_resource_versions,
+                initial_resource_versions: message.initial_resource_versions,
             },
         })
     }

@@ -1,113 +1,113 @@
-//! Delta: requests change the subscription name by name, responses hold only what changed.
+//! Delta, the incremental variant: requests change the subscription by name, responses contain only changes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::ack::{Entry, Gap};
-use super::dialect::{Content, Dialect, Draft, Rules, View};
-use super::message::{Event, Refusal, Request, check_names};
-use super::order::Want;
-use super::watch::{Standing, Watch};
+use super::entry::{Entry, Staleness};
+use super::message::{Event, ProtocolError, Request, check_names};
+use super::sequencing::Target;
+use super::type_state::{NonceStatus, TypeState};
+use super::variant::{Draft, ResponseBody, TypeView, Variant, VariantRules};
 use crate::kind::{Kind, Mode};
 use crate::resources::Collection;
 
-/// Delta, also called incremental.
+/// The incremental variant.
 #[derive(Debug)]
 pub enum Delta {}
 
 /// The names of a delta request.
 #[derive(Debug, Default)]
 pub struct DeltaNames {
-    /// Wanted from now on.
+    /// `resource_names_subscribe`.
     pub subscribe: Vec<String>,
-    /// No longer wanted.
+    /// `resource_names_unsubscribe`.
     pub unsubscribe: Vec<String>,
-    /// What the client holds from before this stream, by name; only the first request of a type
-    /// can say so.
-    pub held: HashMap<String, String>,
+    /// Versions that the client holds from before this stream, by name. Ignored after the first request of a type.
+    pub initial_resource_versions: HashMap<String, String>,
 }
 
-impl Dialect for Delta {}
+impl Variant for Delta {}
 
-impl Rules for Delta {
+impl VariantRules for Delta {
     const MODE: Mode = Mode::Delta;
 
     type Names = DeltaNames;
 
-    fn takes_parts(_: Kind) -> bool {
+    fn allows_subset(_: Kind) -> bool {
         true
     }
 
-    fn take(
-        watch: &mut Watch,
+    fn on_request(
+        state: &mut TypeState,
         request: Request<DeltaNames>,
         collection: &Collection,
-        opening: bool,
-    ) -> Result<Option<Event>, Refusal> {
+        is_first: bool,
+    ) -> Result<Option<Event>, ProtocolError> {
         let kind = request.kind;
         let names = request.names;
         check_names(kind, names.subscribe.iter())?;
         check_names(kind, names.unsubscribe.iter())?;
-        check_names(kind, names.held.keys())?;
-        let event = match watch.standing(&request.nonce) {
-            Standing::Answer => {
-                watch.answer(kind, request.error.as_deref(), Self::takes_parts(kind))
+        check_names(kind, names.initial_resource_versions.keys())?;
+        let event = match state.nonce_status(&request.nonce) {
+            NonceStatus::InFlight => {
+                state.on_answer(kind, request.error.as_deref(), Self::allows_subset(kind))
             }
-            // Whatever the nonce: the names below are never lost.
-            Standing::Current | Standing::Bare | Standing::Stale => None,
+            // The names below apply whatever the nonce is.
+            NonceStatus::Newest | NonceStatus::Absent | NonceStatus::Stale => None,
         };
-        let change = watch.subscription.adjust(
-            names.subscribe.iter().map(|name| collection.share(name)),
-            names.unsubscribe.iter().map(|name| collection.share(name)),
-            opening,
+        let change = state.subscription.adjust(
+            names.subscribe.iter().map(|name| collection.intern(name)),
+            names.unsubscribe.iter().map(|name| collection.intern(name)),
+            is_first,
         );
-        watch.apply(kind, change)?;
-        if opening {
-            let held = names.held.iter().map(|(name, version)| (&**name, &**version));
-            watch.claim(held, collection);
+        state.on_subscription_change(kind, change)?;
+        if is_first && !names.initial_resource_versions.is_empty() {
+            let reported = names.initial_resource_versions.iter();
+            state.resume(reported.map(|(name, version)| (&**name, &**version)), collection);
         }
         Ok(event)
     }
 
-    fn compose(view: View<'_>) -> Draft {
-        let watch = view.watch;
-        let mut content = Content::default();
-        let mut suspect = Content::default();
-        let mut waiting = false;
-        for name in watch.names(view.collection) {
-            let gap = |want: Option<&str>| {
-                let known = watch.entries.get(name);
-                let gap = known.map_or(Gap::Open, |entry: &Entry| entry.gap(want));
-                // A forced name is answered even if the client refused it: it asked again.
-                if watch.forced.contains(name) { Gap::Open } else { gap }
+    fn draft(view: TypeView<'_>) -> Draft {
+        let state = view.state;
+        let mut body = ResponseBody::default();
+        let mut retries = ResponseBody::default();
+        let mut is_blocked = false;
+        for name in state.candidate_names(view.collection) {
+            let staleness = |target: Option<&str>| {
+                let entry = state.entries.get(name);
+                let staleness = entry.map_or(Staleness::Stale, |it: &Entry| it.staleness(target));
+                // A new subscription is answered even if the client NACKed the content before.
+                if state.must_send.contains(name) { Staleness::Stale } else { staleness }
             };
-            let want = view.order.want(view.kind, name);
-            waiting |= want.is_for_now();
-            match want {
-                Want::Have(resource) => match gap(Some(resource.version())) {
-                    Gap::Open => content.resources.push(resource.into_owned()),
-                    Gap::Suspect => suspect.resources.push(resource.into_owned()),
-                    Gap::None => {}
+            let target = view.sequencing.target(view.kind, name);
+            is_blocked |= target.is_provisional();
+            match target {
+                Target::Resource(resource) => match staleness(Some(resource.version())) {
+                    Staleness::Stale => body.resources.push(resource.into_owned()),
+                    Staleness::RetryAlone => retries.resources.push(resource.into_owned()),
+                    Staleness::Current => {}
                 },
-                Want::Gone => match gap(None) {
-                    Gap::Open => content.removed.push(Arc::clone(name)),
-                    Gap::Suspect => suspect.removed.push(Arc::clone(name)),
-                    Gap::None => {}
+                Target::Absent => match staleness(None) {
+                    Staleness::Stale => body.removed.push(Arc::clone(name)),
+                    Staleness::RetryAlone => retries.removed.push(Arc::clone(name)),
+                    Staleness::Current => {}
                 },
-                Want::Keep => {}
+                Target::Unchanged => {}
             }
         }
-        if content.is_empty() && !watch.owed {
-            content = first(suspect);
+        if body.is_empty() && !state.response_required {
+            body = first(retries);
         }
-        content.version = view.collection.version().into();
-        Draft { content: (watch.owed || !content.is_empty()).then_some(content), waiting }
+        body.version = view.collection.version().into();
+        let is_due = state.response_required || !body.is_empty();
+        Draft { body: is_due.then_some(body), is_blocked }
     }
 }
 
-/// One member of a response that was refused, to be tried alone.
-fn first(mut suspects: Content) -> Content {
-    suspects.resources.truncate(1);
-    suspects.removed.truncate(1 - suspects.resources.len());
-    suspects
+/// One member of a response that was NACKed, to be sent alone.
+fn first(mut retries: ResponseBody) -> ResponseBody {
+    retries.resources.truncate(1);
+    retries.removed.truncate(1 - retries.resources.len());
+    retries
 }

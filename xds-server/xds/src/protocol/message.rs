@@ -1,115 +1,120 @@
-//! What goes into a session and what comes out, free of the wire's two formats.
+//! Input and output of a session, independent of the wire format of the two variants.
 
 use std::sync::Arc;
 
 use crate::kind::Kind;
 use crate::resources::{Name, Resource};
 
-/// Most names in one request, and in all of one type's subscriptions on one stream.
+/// Maximum number of names in one request, and in the subscription of one type on one stream.
 pub(super) const MAX_NAMES: usize = 10_000;
-/// Longest name of a resource, in bytes.
+/// Maximum length of a resource name, in bytes.
 pub(super) const MAX_NAME_LEN: usize = 512;
-/// Most that is kept of what a client says went wrong, in bytes.
+/// Maximum stored length of the error message of a NACK, in bytes.
 const MAX_ERROR_LEN: usize = 1024;
 
-/// Which types a stream may ask for.
+/// The resource types that a stream serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Every type: ADS.
+    /// All types: ADS.
     Aggregated,
     /// One type: CDS, EDS, LDS, RDS or ECDS.
     Only(Kind),
 }
 
 impl Scope {
-    /// The kind that a request is about. Its type URL may be left out where there is only one.
+    /// The kind of a request, from its type URL. On a stream of one type the type URL may be empty.
     ///
     /// # Errors
-    /// When there is none where it is needed, or it names no type that may be asked for here.
-    pub fn kind_of(self, type_url: &str) -> Result<Kind, Refusal> {
+    /// If the type URL is missing on an aggregated stream, unknown, or of a type that the stream does not serve.
+    pub fn kind_of(self, type_url: &str) -> Result<Kind, ProtocolError> {
         match self {
-            Self::Aggregated if type_url.is_empty() => Err(Refusal::NoType),
+            Self::Aggregated if type_url.is_empty() => Err(ProtocolError::MissingTypeUrl),
             Self::Only(kind) if type_url.is_empty() => Ok(kind),
             Self::Aggregated => Kind::from_type_url(type_url)
-                .ok_or_else(|| Refusal::UnknownType(clip(type_url, 128))),
+                .ok_or_else(|| ProtocolError::UnknownTypeUrl(clip(type_url, 128))),
             Self::Only(kind) if kind.type_url() == type_url => Ok(kind),
             Self::Only(kind) => {
-                Err(Refusal::WrongType { served: kind, asked: clip(type_url, 128) })
+                let requested = clip(type_url, 128);
+                Err(ProtocolError::TypeNotServed { served: kind, requested })
             }
         }
     }
 }
 
-/// One request. `N` is how its dialect names resources: [`super::SotwNames`] or [`super::DeltaNames`].
+/// One request. `N` are the resource names of its variant: [`super::SotwNames`] or [`super::DeltaNames`].
 #[derive(Debug)]
 pub struct Request<N> {
-    /// The type that it is about.
+    /// The resource type.
     pub kind: Kind,
-    /// The nonce of the response that it answers; empty if none.
+    /// `response_nonce`: the response that it answers; empty if none.
     pub nonce: String,
-    /// Why that response was refused. Its presence is what makes a NACK.
+    /// Message of `error_detail`. If it is present, the answer is a NACK, otherwise an ACK.
     pub error: Option<String>,
-    /// The names.
+    /// The resource names.
     pub names: N,
 }
 
 /// One response.
 #[derive(Debug)]
 pub struct Response {
-    /// The type that it is about.
+    /// The resource type.
     pub kind: Kind,
-    /// Hash of what it holds.
+    /// Hash of the content.
     pub version: Box<str>,
-    /// Names it in the answer; once per stream.
+    /// Unique on the stream.
     pub nonce: String,
     /// The resources, each name once.
     pub resources: Vec<Arc<Resource>>,
-    /// Names that are gone; only delta says them on the wire.
+    /// Names of removed resources. Only delta responses contain them on the wire.
     pub removed: Vec<Name>,
 }
 
-/// What became known of the client.
+/// A change in what the client holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// It accepted a response.
+    /// The client reported resources from before this stream: it is a reconnection of a running process.
+    Resumed,
+    /// The client ACKed a response.
     Acked {
-        /// Of which type.
+        /// The resource type.
         kind: Kind,
         /// The response's version.
         version: Box<str>,
     },
-    /// It refused a response.
+    /// The client NACKed a response.
     Nacked {
-        /// Of which type.
+        /// The resource type.
         kind: Kind,
         /// The response's version.
         version: Box<str>,
-        /// Its own words, for people.
+        /// The client's error message, clipped. For people; it differs between versions of Envoy.
         message: String,
     },
-    /// Nothing that it refused of this type is wanted of it any more.
+    /// No resource of this type is in the state NACKed any more.
     Cleared {
-        /// Of which type.
+        /// The resource type.
         kind: Kind,
     },
 }
 
-/// Why a stream is ended: the request breaks the protocol, or asks for too much.
+/// A request that violates the protocol or a limit. It ends the stream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum ProtocolError {
     /// No type URL on an aggregated stream.
-    #[error("type_url is required on an aggregated stream")]
-    NoType,
-    /// A type that xDS does not have.
-    #[error("type_url `{0}` is no xDS resource type")]
-    UnknownType(String),
+    #[error("type_url is empty: it is required on an aggregated stream")]
+    MissingTypeUrl,
+    /// A type URL that is not one of xDS.
+    #[error("type_url `{0}` is not an xDS resource type")]
+    UnknownTypeUrl(String),
     /// A type that this service does not serve.
-    #[error("this service serves {served} resources only, not `{asked}`")]
-    WrongType {
-        /// What it serves.
+    #[error(
+        "type_url `{requested}` is not served here: this service serves {served} resources only"
+    )]
+    TypeNotServed {
+        /// The type that is served.
         served: Kind,
-        /// What was asked for.
-        asked: String,
+        /// The type URL in the request.
+        requested: String,
     },
     /// More names than the limit.
     #[error("more than {MAX_NAMES} {0} names in one subscription")]
@@ -119,23 +124,23 @@ pub enum Refusal {
     NameTooLong(Kind),
 }
 
-/// Checks the number and the length of names before any is kept.
+/// Checks the number and the length of names before any is stored.
 pub(super) fn check_names<'a>(
     kind: Kind,
     names: impl ExactSizeIterator<Item = &'a String>,
-) -> Result<(), Refusal> {
+) -> Result<(), ProtocolError> {
     if names.len() > MAX_NAMES {
-        return Err(Refusal::TooManyNames(kind));
+        return Err(ProtocolError::TooManyNames(kind));
     }
     for name in names {
         if name.len() > MAX_NAME_LEN {
-            return Err(Refusal::NameTooLong(kind));
+            return Err(ProtocolError::NameTooLong(kind));
         }
     }
     Ok(())
 }
 
-/// What is kept of a client's error message.
+/// Clips the error message of a NACK.
 pub(super) fn clip_error(message: &str) -> String {
     clip(message, MAX_ERROR_LEN)
 }

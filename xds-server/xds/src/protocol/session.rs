@@ -1,88 +1,95 @@
-//! One stream's side of the conversation.
+//! The server side of one stream.
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::ack::{InFlight, Told};
-use super::dialect::{Content, Dialect, Draft, View};
-use super::holding::{Holding, holdings};
-use super::message::{Event, Refusal, Request, Response, Scope};
-use super::order::Order;
-use super::watch::Watch;
+use super::entry::{ClientContent, InFlight};
+use super::message::{Event, ProtocolError, Request, Response, Scope};
+use super::resource_status::{ResourceStatus, resource_statuses};
+use super::sequencing::Sequencing;
+use super::type_state::TypeState;
+use super::variant::{Draft, ResponseBody, TypeView, Variant};
 use crate::kind::Kind;
-use crate::resources::{FleetSnapshot, Need};
+use crate::resources::{FleetSnapshot, ResourceRef};
 
-/// One stream's side of the conversation: what one client wants, has, and is sent next.
+/// The server side of one stream. The [module](super) describes the order of calls.
 #[derive(Debug)]
-pub struct Session<D> {
+pub struct Session<V> {
     scope: Scope,
     snapshot: Arc<FleetSnapshot>,
-    watches: BTreeMap<Kind, Watch>,
-    nonces: u64,
+    types: BTreeMap<Kind, TypeState>,
+    /// Number of responses; the last nonce.
+    responses: u64,
     events: Vec<Event>,
+    is_resumed: bool,
     synced: u64,
-    dialect: PhantomData<D>,
+    variant: PhantomData<V>,
 }
 
-impl<D: Dialect> Session<D> {
+impl<V: Variant> Session<V> {
     /// A session for one stream, whose client belongs to the snapshot's fleet.
     #[must_use]
     pub const fn new(scope: Scope, snapshot: Arc<FleetSnapshot>) -> Self {
         Self {
             scope,
             snapshot,
-            watches: BTreeMap::new(),
-            nonces: 0,
+            types: BTreeMap::new(),
+            responses: 0,
             events: Vec::new(),
+            is_resumed: false,
             synced: 0,
-            dialect: PhantomData,
+            variant: PhantomData,
         }
     }
 
-    /// Takes a request. Afterwards there may be a response, and events.
+    /// Applies a request. Afterwards responses and events may be available.
     ///
     /// # Errors
-    /// When the stream must be ended.
-    pub fn on_request(&mut self, request: Request<D::Names>) -> Result<(), Refusal> {
+    /// If the request violates the protocol or a limit. The stream must be ended.
+    pub fn on_request(&mut self, request: Request<V::Names>) -> Result<(), ProtocolError> {
         let kind = request.kind;
-        let opening = !self.watches.contains_key(&kind);
-        let watch = self.watches.entry(kind).or_default();
+        let is_first = !self.types.contains_key(&kind);
+        let state = self.types.entry(kind).or_default();
         let collection = self.snapshot.collection(kind);
-        let event = D::take(watch, request, collection, opening)?;
+        let event = V::on_request(state, request, collection, is_first)?;
+        if state.is_resumed && !self.is_resumed {
+            self.is_resumed = true;
+            self.events.push(Event::Resumed);
+        }
         self.events.extend(event);
-        self.wake_waiting();
+        self.unblock();
         Ok(())
     }
 
-    /// Takes a newer snapshot.
+    /// Replaces the snapshot by a newer one of the same fleet.
     pub fn on_snapshot(&mut self, snapshot: Arc<FleetSnapshot>) {
-        for (kind, watch) in &mut self.watches {
+        for (kind, state) in &mut self.types {
             let same = Arc::ptr_eq(snapshot.collection(*kind), self.snapshot.collection(*kind));
-            watch.dirty |= !same;
+            state.is_dirty |= !same;
         }
         self.snapshot = snapshot;
-        self.wake_waiting();
+        self.unblock();
     }
 
-    /// The next response; to be asked until there is none.
+    /// The next response to send. Must be called until it returns `None`.
     pub fn next_response(&mut self) -> Option<Response> {
         for kind in Kind::ALL {
-            let Some(watch) = self.watches.get_mut(&kind) else {
+            let Some(state) = self.types.get_mut(&kind) else {
                 continue;
             };
-            if !watch.dirty || watch.in_flight.is_some() {
+            if !state.is_dirty || state.in_flight.is_some() {
                 continue;
             }
             let draft = self.draft(kind)?;
-            let watch = self.watches.get_mut(&kind)?;
-            watch.waiting = draft.waiting;
-            if let Some(content) = draft.content {
-                return Some(self.commit(kind, content));
+            let state = self.types.get_mut(&kind)?;
+            state.is_blocked = draft.is_blocked;
+            if let Some(body) = draft.body {
+                return Some(self.commit(kind, body));
             }
-            watch.dirty = false;
-            watch.owed = false;
-            self.events.extend(watch.clear(kind));
+            state.is_dirty = false;
+            state.response_required = false;
+            self.events.extend(state.take_cleared(kind));
         }
         if self.is_settled() {
             self.synced = self.snapshot.serial();
@@ -90,107 +97,107 @@ impl<D: Dialect> Session<D> {
         None
     }
 
-    /// What became known of the client since the last call.
+    /// The events since the last call, in the order of the requests.
     pub fn drain_events(&mut self) -> impl Iterator<Item = Event> {
         self.events.drain(..)
     }
 
-    /// The newest publication that the client has answered in full; 0 if none.
+    /// Serial of the newest snapshot of which the client has answered every response, by ACK or NACK; 0 if none.
     #[must_use]
     pub const fn synced(&self) -> u64 {
         self.synced
     }
 
-    /// True if nothing is under way: no response waits for its answer, and none is due.
+    /// True if no response is in flight and none is due.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
-        self.watches.values().all(Watch::is_settled)
+        self.types.values().all(TypeState::is_settled)
     }
 
-    /// What the client holds of everything that it wants, for whoever asks.
+    /// The status of all resources that the client subscribes to, by kind. Computed by each call.
     #[must_use]
-    pub fn holdings(&self) -> BTreeMap<Kind, Vec<Holding>> {
-        holdings(&self.watches, &self.snapshot)
+    pub fn resource_statuses(&self) -> BTreeMap<Kind, Vec<ResourceStatus>> {
+        resource_statuses(&self.types, &self.snapshot)
     }
 
-    fn order(&self) -> Order<'_> {
-        Order { scope: self.scope, snapshot: &self.snapshot, watches: &self.watches }
+    fn sequencing(&self) -> Sequencing<'_> {
+        Sequencing { scope: self.scope, snapshot: &self.snapshot, types: &self.types }
     }
 
     fn draft(&self, kind: Kind) -> Option<Draft> {
-        Some(D::compose(View {
+        Some(V::draft(TypeView {
             kind,
-            watch: self.watches.get(&kind)?,
+            state: self.types.get(&kind)?,
             collection: self.snapshot.collection(kind),
-            order: self.order(),
+            sequencing: self.sequencing(),
         }))
     }
 
-    /// Any request or snapshot may end what something waits for.
-    fn wake_waiting(&mut self) {
-        for watch in self.watches.values_mut() {
-            watch.dirty |= watch.waiting;
+    /// Marks blocked types for another draft: any request or snapshot may have removed the cause.
+    fn unblock(&mut self) {
+        for state in self.types.values_mut() {
+            state.is_dirty |= state.is_blocked;
         }
     }
 
     fn is_settled(&self) -> bool {
-        !self.watches.is_empty() && self.is_quiet() && self.order().is_fully_subscribed()
+        !self.types.is_empty() && self.is_quiet() && self.sequencing().is_fully_subscribed()
     }
 
-    /// Notes that a response is under way, and makes it.
-    fn commit(&mut self, kind: Kind, content: Content) -> Response {
-        self.nonces += 1;
-        let nonce = self.nonces.to_string();
-        let watch = self.watches.entry(kind).or_default();
-        let mut news = Vec::new();
-        let mut warming = Vec::new();
-        for resource in &content.resources {
+    /// Records a response as in flight, and returns it.
+    fn commit(&mut self, kind: Kind, body: ResponseBody) -> Response {
+        self.responses += 1;
+        let nonce = self.responses.to_string();
+        let state = self.types.entry(kind).or_default();
+        let mut sent = Vec::new();
+        let mut cluster_references = Vec::new();
+        for resource in &body.resources {
             let name = resource.name();
-            let entry = watch.entries.get(name);
-            let asked = watch.forced.remove(name) || watch.owed;
-            if !entry.is_some_and(|entry| entry.has_accepted(resource.version())) {
+            let entry = state.entries.get(name);
+            let is_required = state.must_send.remove(name) || state.response_required;
+            if !entry.is_some_and(|entry| entry.has_acked(resource.version())) {
                 if kind == Kind::Cluster {
-                    warming.extend_from_slice(resource.needs());
+                    cluster_references.extend_from_slice(resource.references());
                 }
-            } else if !asked {
-                // A full set repeats what the client has: no news, and nothing to refuse.
+            } else if !is_required {
+                // A full set repeats content that the client has ACKed: its answer says nothing about this resource.
                 continue;
             }
-            news.push((Arc::clone(name), Told::Content(Arc::clone(resource))));
+            sent.push((Arc::clone(name), ClientContent::Resource(Arc::clone(resource))));
         }
-        for name in &content.removed {
-            watch.forced.remove(name);
-            news.push((Arc::clone(name), Told::Gone));
+        for name in &body.removed {
+            state.must_send.remove(name);
+            sent.push((Arc::clone(name), ClientContent::Absent));
         }
-        let names = watch.tell(news);
-        if !D::takes_parts(kind) {
-            // Whoever is missing from a full set has been answered by that.
-            watch.forced.clear();
+        let names = state.record_sent(sent);
+        if !V::allows_subset(kind) {
+            // A full set also answers the names that it does not contain.
+            state.must_send.clear();
         }
-        watch.owed = false;
-        watch.last_nonce.clone_from(&nonce);
-        watch.in_flight =
-            Some(InFlight { nonce: nonce.clone(), version: content.version.clone(), names });
-        self.warm(&warming);
+        state.response_required = false;
+        state.last_nonce.clone_from(&nonce);
+        state.in_flight =
+            Some(InFlight { nonce: nonce.clone(), version: body.version.clone(), names });
+        self.resend_endpoints(&cluster_references);
         Response {
             kind,
-            version: content.version,
+            version: body.version,
             nonce,
-            resources: content.resources,
-            removed: content.removed,
+            resources: body.resources,
+            removed: body.removed,
         }
     }
 
-    /// A cluster that changed stays warming until it is told its endpoints, even if it was told
-    /// the same ones before.
-    fn warm(&mut self, needs: &[Need]) {
-        let Some(endpoints) = self.watches.get_mut(&Kind::Endpoint) else {
+    /// Requires the endpoints of new and changed clusters to be sent: Envoy keeps such a cluster warming until it receives
+    /// its endpoints, even unchanged ones.
+    fn resend_endpoints(&mut self, references: &[ResourceRef]) {
+        let Some(endpoints) = self.types.get_mut(&Kind::Endpoint) else {
             return;
         };
-        for need in needs {
-            if need.kind == Kind::Endpoint && endpoints.subscription.covers(&need.name) {
-                endpoints.forced.insert(Arc::clone(&need.name));
-                endpoints.dirty = true;
+        for reference in references {
+            if reference.kind == Kind::Endpoint && endpoints.subscription.covers(&reference.name) {
+                endpoints.must_send.insert(Arc::clone(&reference.name));
+                endpoints.is_dirty = true;
             }
         }
     }

@@ -1,150 +1,153 @@
-//! State of the world: every request lists all names, and a response of clusters or listeners is
-//! the whole set.
+//! State of the world: every request lists all names, and a response of clusters or listeners is the full set.
 
 use std::sync::Arc;
 
-use super::ack::{Entry, Gap};
-use super::dialect::{Content, Dialect, Draft, Rules, View};
-use super::message::{Event, Refusal, Request, check_names};
-use super::order::Want;
-use super::watch::{Standing, Watch};
+use super::entry::{Entry, Staleness};
+use super::message::{Event, ProtocolError, Request, check_names};
+use super::sequencing::Target;
+use super::type_state::{NonceStatus, TypeState};
+use super::variant::{Draft, ResponseBody, TypeView, Variant, VariantRules};
 use crate::kind::{Kind, Mode};
 use crate::resources::{Collection, Name, Resource, empty_assignment, version_of};
 
-/// State of the world.
+/// The state-of-the-world variant.
 #[derive(Debug)]
 pub enum Sotw {}
 
 /// The names of a state-of-the-world request.
 #[derive(Debug, Default)]
 pub struct SotwNames {
-    /// All that is wanted.
+    /// `resource_names`: the whole subscription.
     pub names: Vec<String>,
-    /// True if the client says that it accepted a version of this type, perhaps before this stream.
-    pub accepted: bool,
+    /// `version_info` is not empty: the client has ACKed a version of this type, possibly on an earlier stream.
+    pub has_version_info: bool,
 }
 
-impl Dialect for Sotw {}
+impl Variant for Sotw {}
 
-impl Rules for Sotw {
+impl VariantRules for Sotw {
     const MODE: Mode = Mode::Sotw;
 
     type Names = SotwNames;
 
-    fn takes_parts(kind: Kind) -> bool {
+    fn allows_subset(kind: Kind) -> bool {
         !kind.is_full_set()
     }
 
-    fn take(
-        watch: &mut Watch,
+    fn on_request(
+        state: &mut TypeState,
         request: Request<SotwNames>,
         collection: &Collection,
-        opening: bool,
-    ) -> Result<Option<Event>, Refusal> {
+        is_first: bool,
+    ) -> Result<Option<Event>, ProtocolError> {
         let kind = request.kind;
         check_names(kind, request.names.names.iter())?;
-        let standing = watch.standing(&request.nonce);
-        // The first request of a type may bring a nonce from another stream: it says nothing here.
-        if standing == Standing::Stale && !opening {
-            // The client has not seen our newest response. Its answer to that will list all names.
+        let nonce_status = state.nonce_status(&request.nonce);
+        // The first request of a type may contain a nonce of an earlier stream, which is ignored.
+        if nonce_status == NonceStatus::Stale && !is_first {
+            // Sent before the client received the newest response. Its answer to that will list all names.
             return Ok(None);
         }
-        let event = match standing {
-            Standing::Answer => {
-                watch.answer(kind, request.error.as_deref(), Self::takes_parts(kind))
+        let event = match nonce_status {
+            NonceStatus::InFlight => {
+                state.on_answer(kind, request.error.as_deref(), Self::allows_subset(kind))
             }
             _ => None,
         };
-        let accepted = request.names.accepted;
-        let names = request.names.names.iter().map(|name| collection.share(name));
-        let change = watch.subscription.replace(names);
-        watch.apply(kind, change)?;
-        // Without a nonce the client has seen no response, or remembers none: it needs them all.
-        if opening || (standing == Standing::Bare && watch.in_flight.is_none()) {
-            let all: Vec<Name> = watch.subscription.explicit().iter().cloned().collect();
-            if opening && accepted {
-                watch.claim(all.iter().map(|name| (&**name, "")), collection);
+        let has_version_info = request.names.has_version_info;
+        let names = request.names.names.iter().map(|name| collection.intern(name));
+        let change = state.subscription.replace(names);
+        state.on_subscription_change(kind, change)?;
+        // Without a nonce the client has received no response, so all resources must be sent.
+        if is_first || (nonce_status == NonceStatus::Absent && state.in_flight.is_none()) {
+            let all: Vec<Name> = state.subscription.explicit().iter().cloned().collect();
+            if is_first && has_version_info {
+                state.resume(all.iter().map(|name| (&**name, "")), collection);
             }
-            watch.forced.extend(all);
-            watch.owed = true;
-            watch.dirty = true;
+            state.must_send.extend(all);
+            state.response_required = true;
+            state.is_dirty = true;
         }
         Ok(event)
     }
 
-    fn compose(view: View<'_>) -> Draft {
-        if view.kind.is_full_set() { whole(view) } else { part(view) }
+    fn draft(view: TypeView<'_>) -> Draft {
+        if view.kind.is_full_set() { full_set(view) } else { subset(view) }
     }
 }
 
-/// Everything that is wanted, if anything of it is new or gone.
-fn whole(view: View<'_>) -> Draft {
-    let watch = view.watch;
-    let mut content = Content::default();
-    let mut due = watch.owed || !watch.forced.is_empty();
-    let mut waiting = false;
-    for name in watch.names(view.collection) {
-        let entry = watch.entries.get(name);
-        let want = view.order.want(view.kind, name);
-        waiting |= want.is_for_now();
-        match want {
-            Want::Have(resource) => {
-                due |= gap(entry, &resource) == Gap::Open;
-                content.resources.push(resource.into_owned());
+/// Every subscribed resource, if any of them is new, changed or removed.
+fn full_set(view: TypeView<'_>) -> Draft {
+    let state = view.state;
+    let mut body = ResponseBody::default();
+    let mut is_due = state.response_required || !state.must_send.is_empty();
+    let mut is_blocked = false;
+    for name in state.candidate_names(view.collection) {
+        let entry = state.entries.get(name);
+        let target = view.sequencing.target(view.kind, name);
+        is_blocked |= target.is_provisional();
+        match target {
+            Target::Resource(resource) => {
+                is_due |= staleness(entry, &resource) == Staleness::Stale;
+                body.resources.push(resource.into_owned());
             }
-            // Even if it was refused: the client may have taken it all the same, and route to it.
-            Want::Keep => {
-                let kept = entry.and_then(Entry::content);
-                content.resources.extend(kept.cloned());
+            // Also if it was NACKed: the client may have applied it, and may route to it.
+            Target::Unchanged => {
+                let kept = entry.and_then(Entry::sent_resource);
+                body.resources.extend(kept.cloned());
             }
-            // Accepting a set is accepting that all else is gone.
-            Want::Gone => {
-                if let Some(entry) = entry.filter(|entry| !entry.is_gone()) {
-                    due |= entry.gap(None) == Gap::Open;
-                    content.removed.push(Arc::clone(name));
+            // The ACK of a set confirms the removal of everything else.
+            Target::Absent => {
+                if let Some(entry) = entry.filter(|entry| !entry.is_absent()) {
+                    is_due |= entry.staleness(None) == Staleness::Stale;
+                    body.removed.push(Arc::clone(name));
                 }
             }
         }
     }
-    finish(content, due, waiting)
+    finish(body, is_due, is_blocked)
 }
 
-/// What is new of what is wanted. What is missing is passed over in silence and remembered.
-fn part(view: View<'_>) -> Draft {
-    let watch = view.watch;
-    let mut content = Content::default();
-    let mut suspect = None;
-    let mut waiting = false;
-    for name in watch.names(view.collection) {
-        let forced = watch.forced.contains(name);
-        let want = view.order.want(view.kind, name);
-        waiting |= want.is_for_now();
-        match want {
-            Want::Have(resource) => match gap(watch.entries.get(name), &resource) {
-                Gap::None if !forced => {}
-                Gap::Suspect if !forced => suspect = suspect.or(Some(resource.into_owned())),
-                _ => content.resources.push(resource.into_owned()),
+/// The changed resources among the subscribed ones. For a name that does not exist nothing is sent until it does.
+fn subset(view: TypeView<'_>) -> Draft {
+    let state = view.state;
+    let mut body = ResponseBody::default();
+    let mut retry = None;
+    let mut is_blocked = false;
+    for name in state.candidate_names(view.collection) {
+        let must_send = state.must_send.contains(name);
+        let target = view.sequencing.target(view.kind, name);
+        is_blocked |= target.is_provisional();
+        match target {
+            Target::Resource(resource) => match staleness(state.entries.get(name), &resource) {
+                Staleness::Current if !must_send => {}
+                Staleness::RetryAlone if !must_send => {
+                    retry = retry.or(Some(resource.into_owned()));
+                }
+                _ => body.resources.push(resource.into_owned()),
             },
-            // A client that reconnects may have a cluster that is gone, warming: it would wait for
-            // endpoints for ever.
-            Want::Gone if forced && watch.owed && view.kind == Kind::Endpoint => {
-                content.resources.push(Arc::new(empty_assignment(name)));
+            // After a reconnection Envoy may have a removed cluster that is warming. Without an answer it would wait for the
+            // endpoints forever.
+            Target::Absent
+                if must_send && state.response_required && view.kind == Kind::Endpoint =>
+            {
+                body.resources.push(Arc::new(empty_assignment(name)));
             }
-            Want::Gone | Want::Keep => {}
+            Target::Absent | Target::Unchanged => {}
         }
     }
-    if content.resources.is_empty() {
-        content.resources.extend(suspect);
+    if body.resources.is_empty() {
+        body.resources.extend(retry);
     }
-    let due = !content.resources.is_empty();
-    finish(content, due, waiting)
+    let is_due = !body.resources.is_empty();
+    finish(body, is_due, is_blocked)
 }
 
-fn gap(entry: Option<&Entry>, want: &Resource) -> Gap {
-    entry.map_or(Gap::Open, |entry| entry.gap(Some(want.version())))
+fn staleness(entry: Option<&Entry>, target: &Resource) -> Staleness {
+    entry.map_or(Staleness::Stale, |entry| entry.staleness(Some(target.version())))
 }
 
-fn finish(mut content: Content, due: bool, waiting: bool) -> Draft {
-    content.version = version_of(content.resources.iter().map(|resource| &**resource));
-    Draft { content: due.then_some(content), waiting }
+fn finish(mut body: ResponseBody, is_due: bool, is_blocked: bool) -> Draft {
+    body.version = version_of(body.resources.iter().map(|resource| &**resource));
+    Draft { body: is_due.then_some(body), is_blocked }
 }

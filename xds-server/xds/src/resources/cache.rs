@@ -1,8 +1,8 @@
-//! State and mesh in, versioned snapshots out.
+//! The cache that builds snapshots incrementally from the state and the mesh.
 //!
-//! The cache keeps what it built from each service, and the `Arc` of the service's state that it built it from. An update
-//! rebuilds the services whose `Arc` is another one, and of each fleet only the kinds of resources that those changed.
-//! All else is carried over, so the cost of a publication follows what an event touched, not the size of the mesh.
+//! It stores the resources of each service with the `Arc` of the state from which they were built. An update rebuilds the
+//! services whose `Arc` differs, and in each fleet only the kinds of resources that changed. The rest is shared, so the cost
+//! of a publication depends on the number of changed services, not on the size of the mesh.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,10 +17,9 @@ use crate::mesh::{Fleet, Mesh, Purpose};
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::names::ServiceName;
 
-/// Builds the snapshots of each state, and shares with them every resource whose content has not changed.
+/// Builds the snapshots of successive states. Unchanged resources are shared between them.
 ///
-/// The cache holds a snapshot from its creation on: a sidecar that reconnects to a control plane without one would lose
-/// all of its resources.
+/// The cache contains a snapshot from its creation on. Without one, a sidecar that reconnects would lose all its resources.
 #[derive(Debug)]
 pub struct SnapshotCache {
     latest: Arc<SnapshotSet>,
@@ -29,21 +28,21 @@ pub struct SnapshotCache {
     /// The flags of the latest state.
     flags: BTreeMap<String, Value>,
     evaluators: serde_json::Map<String, Value>,
-    /// Services built since the cache was created.
+    /// Number of service builds since the cache was created.
     #[cfg(test)]
     pub(super) built: usize,
 }
 
-/// What differs from the latest snapshots.
+/// The differences between a state and the latest snapshots.
 struct Difference {
-    /// The mesh is another one, so that nothing is carried over.
+    /// The mesh changed: nothing is shared.
     mesh: bool,
     flags: bool,
     services: BTreeMap<ServiceName, Changes>,
 }
 
 impl SnapshotCache {
-    /// A cache that holds the snapshot of a first state.
+    /// A cache with the snapshots of a first state.
     #[must_use]
     pub fn new(mesh: &Mesh, state: &State) -> Self {
         let mut cache = Self {
@@ -65,8 +64,8 @@ impl SnapshotCache {
         &self.latest
     }
 
-    /// Builds the snapshots of a state. Returns whether they differ from the latest; if not, those stay, with their
-    /// serial.
+    /// Builds the snapshots of a state. Returns false if nothing changed: then the latest snapshots and their serial are
+    /// kept.
     pub fn update(&mut self, mesh: &Mesh, state: &State) -> bool {
         let difference = self.difference(mesh, state);
         let first = self.latest.serial() == 0;
@@ -96,7 +95,7 @@ impl SnapshotCache {
         true
     }
 
-    /// Takes the state in and rebuilds the services that it changed.
+    /// Stores the inputs, rebuilds the changed services, and returns the differences.
     fn difference(&mut self, mesh: &Mesh, state: &State) -> Difference {
         let mesh_changed = self.mesh != *mesh;
         if mesh_changed {
@@ -169,7 +168,7 @@ impl SnapshotCache {
         if changes.routes {
             snapshot = put(snapshot, Kind::Route, routes(fleet, &services));
         }
-        // API listeners follow the set of services.
+        // API listeners depend on the set of services.
         if difference.mesh || changes == Changes::ALL {
             snapshot = put(snapshot, Kind::Listener, listeners(fleet, &services));
         }
@@ -191,12 +190,12 @@ impl SnapshotCache {
 
 type Service<'a> = (&'a ServiceName, &'a ServiceResources);
 
-/// The route configurations of the fleet's listeners, and one for each service.
+/// The route configurations of the fleet's listeners and services.
 fn routes(fleet: &Fleet, services: &[Service<'_>]) -> Vec<Arc<Resource>> {
     let mut all = Vec::with_capacity(services.len() + fleet.listeners.len());
     for (_, service) in services {
         all.push(Arc::clone(&service.routes));
-        // Listeners of ours belong to Envoys, which have no use for these.
+        // Only fleets without listeners have gRPC clients.
         if fleet.listeners.is_empty() {
             all.push(Arc::clone(&service.grpc_routes));
         }
@@ -216,7 +215,7 @@ fn routes(fleet: &Fleet, services: &[Service<'_>]) -> Vec<Arc<Resource>> {
     all
 }
 
-/// The fleet's own listeners; where it has none, an API listener for each service.
+/// The fleet's listeners; if it has none, an API listener for each service.
 fn listeners(fleet: &Fleet, services: &[Service<'_>]) -> Vec<Arc<Resource>> {
     if fleet.listeners.is_empty() {
         return services.iter().map(|(_, service)| Arc::clone(&service.api_listener)).collect();
@@ -225,7 +224,7 @@ fn listeners(fleet: &Fleet, services: &[Service<'_>]) -> Vec<Arc<Resource>> {
     own.collect()
 }
 
-/// Whether a fleet routes to a service. It gets the resources of no others.
+/// Whether a fleet routes to a service, and so receives its resources.
 fn serves(fleet: &Fleet, service: &ServiceName) -> bool {
     let mut listeners = fleet.listeners.iter();
     fleet.listeners.is_empty() || listeners.any(|listener| listener.services.include(service))

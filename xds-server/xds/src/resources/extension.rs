@@ -1,4 +1,4 @@
-//! ECDS: the filter, with all that it needs to know: services, salts and routing flags.
+//! ECDS: the filter and its configuration, with services, salts and routing flags.
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
@@ -19,8 +19,7 @@ use tidegate_delivery::judge::guardrails::BusinessMetric;
 use tidegate_delivery::model::state::{ServiceState, State};
 use tidegate_delivery::names::{FleetName, ServiceName};
 
-/// The filter's resource. It always exists: taking it from a listener that names it would fail
-/// that listener's requests.
+/// The filter's resource. Every snapshot contains it: a listener whose filter was removed would fail all requests.
 pub(super) fn filter(mesh: &Mesh, config: &FilterConfig) -> Resource {
     let configuration = StringValue { value: json!(config).to_string() };
     let plugin = wasm::PluginConfig {
@@ -38,7 +37,7 @@ pub(super) fn filter(mesh: &Mesh, config: &FilterConfig) -> Resource {
             ..Default::default()
         })),
         configuration: Some(pack(&configuration)),
-        // A broken filter is skipped: its requests have no bucket and go to stable.
+        // If the filter fails, it is skipped. Requests then have no bucket and are routed to stable.
         failure_policy: wasm::FailurePolicy::FailOpen.into(),
         ..Default::default()
     };
@@ -49,8 +48,8 @@ pub(super) fn filter(mesh: &Mesh, config: &FilterConfig) -> Resource {
     Resource::encode(Kind::Extension, names::FILTER, &message, Vec::new())
 }
 
-/// The filter's configuration. Its version is the hash of the rest, by which a report names the configuration that the
-/// filter counted under.
+/// The filter's configuration. Its version is the hash of the other fields; reports contain the version under which the
+/// filter counted.
 pub(super) fn config(
     fleet: &FleetName,
     services: Vec<ServiceConfig>,
@@ -74,7 +73,7 @@ pub(super) fn config(
 
 /// The part of the filter's configuration that describes one service.
 pub(super) fn service(name: &ServiceName, service: &ServiceState) -> ServiceConfig {
-    // The salt changes only when the next release starts, at 0 %: nobody is moved by it.
+    // The salt changes only when the next release starts, at 0 %, when no user is on the candidate.
     let salt = service.release.as_ref().map_or(name.as_str(), |release| release.id.as_str());
     ServiceConfig {
         name: name.to_string(),
@@ -87,21 +86,21 @@ pub(super) fn service(name: &ServiceName, service: &ServiceState) -> ServiceConf
     }
 }
 
-/// What must be is the judge's business; the filter only counts.
+/// The filter counts; the judge evaluates the thresholds.
 fn rule(metric: &BusinessMetric) -> BusinessRule {
     BusinessRule { name: metric.name.to_string(), of: metric.of.clone(), good: metric.good.clone() }
 }
 
-/// The flags whose `metadata.service` names a service of the fleet. Sidecars evaluate no others.
-pub(super) fn routing_flags(serves: impl Fn(&str) -> bool, state: &State) -> Value {
-    let routes = |flag: &Value| {
+/// The flags whose `metadata.service` is a service of the fleet. Sidecars evaluate only these.
+pub(super) fn routing_flags(is_in_fleet: impl Fn(&str) -> bool, state: &State) -> Value {
+    let is_routing = |flag: &Value| {
         let service = flag.get("metadata").and_then(|meta| meta.get("service"));
-        service.and_then(Value::as_str).is_some_and(&serves)
+        service.and_then(Value::as_str).is_some_and(&is_in_fleet)
     };
     let flags: Map<String, Value> = state
         .flags
         .iter()
-        .filter(|(_, flag)| routes(flag))
+        .filter(|(_, flag)| is_routing(flag))
         .map(|(key, flag)| (key.clone(), flag.clone()))
         .collect();
     let mut document = Map::new();

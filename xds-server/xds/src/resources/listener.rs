@@ -1,5 +1,5 @@
-//! LDS: a fleet's listeners, each one HTTP connection manager with our filter and the router; and
-//! for a fleet that has none, one API listener for each service, which is how gRPC clients begin.
+//! LDS: the listeners of a fleet, each with one HTTP connection manager, Tidegate's filter and the router. A fleet without
+//! listeners has one API listener for each service, for gRPC clients.
 
 use tidegate_core::config::{BUCKET_HEADER, VERSION_HEADER};
 use tidegate_proto::envoy::envoy::config::common::mutation_rules::v3 as mutation;
@@ -11,39 +11,38 @@ use tidegate_proto::envoy::envoy::extensions::filters::http::wasm::v3::Wasm;
 use tidegate_proto::envoy::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
 use tidegate_proto::envoy::envoy::extensions::http::early_header_mutation::header_mutation::v3::HeaderMutation;
 
-use super::{Need, Resource, names, pack, seconds};
+use super::{Resource, ResourceRef, names, pack, seconds};
 use crate::kind::Kind;
 use crate::mesh::{Listener, Purpose};
 use tidegate_delivery::names::{FleetName, ServiceName};
 
-/// How long a listener waits for the filter's configuration before it starts without. Traffic
-/// must flow even if the filter never comes.
-const FILTER_WAIT_SECONDS: i64 = 5;
-/// How long a request may be silent.
-const IDLE_SECONDS: i64 = 300;
-/// How long a client may take to send a request's headers.
-const HEADERS_SECONDS: i64 = 10;
+/// Time after which a listener starts without the filter's configuration.
+const FILTER_FETCH_TIMEOUT_SECONDS: i64 = 5;
+/// Idle timeout of a stream.
+const STREAM_IDLE_SECONDS: i64 = 300;
+/// Timeout for the headers of a request.
+const REQUEST_HEADERS_SECONDS: i64 = 10;
 
-/// One listener.
+/// A listener of a fleet.
 pub(super) fn listener(fleet: &FleetName, listener: &Listener) -> Resource {
     let routes = names::listener_routes(fleet, &listener.name);
-    let need = |kind, name: &str| Need { kind, name: name.into() };
-    let mut needs = vec![need(Kind::Route, &routes)];
-    let (stripped, filters) = match listener.purpose {
+    let reference = |kind, name: &str| ResourceRef { kind, name: name.into() };
+    let mut references = vec![reference(Kind::Route, &routes)];
+    let (header_mutations, filters) = match listener.purpose {
         Purpose::Traffic => {
-            needs.push(need(Kind::Extension, names::FILTER));
-            (vec![strip_our_headers()], vec![our_filter(), router()])
+            references.push(reference(Kind::Extension, names::FILTER));
+            (vec![remove_tidegate_headers()], vec![tidegate_filter(), router()])
         }
-        // Its routes ask for a key before they look at the version.
+        // The routes require the preview key before they match the version header.
         Purpose::Preview => (Vec::new(), vec![router()]),
     };
     let manager = hcm::HttpConnectionManager {
         codec_type: hcm::http_connection_manager::CodecType::Auto.into(),
         stat_prefix: listener.name.clone(),
-        early_header_mutation_extensions: stripped,
+        early_header_mutation_extensions: header_mutations,
         http_filters: filters,
-        stream_idle_timeout: seconds(IDLE_SECONDS),
-        request_headers_timeout: seconds(HEADERS_SECONDS),
+        stream_idle_timeout: seconds(STREAM_IDLE_SECONDS),
+        request_headers_timeout: seconds(REQUEST_HEADERS_SECONDS),
         route_specifier: Some(routes_from_ads(routes.clone())),
         ..Default::default()
     };
@@ -60,14 +59,14 @@ pub(super) fn listener(fleet: &FleetName, listener: &Listener) -> Resource {
         }],
         ..Default::default()
     };
-    Resource::encode(Kind::Listener, &listener.name, &message, needs)
+    Resource::encode(Kind::Listener, &listener.name, &message, references)
 }
 
-/// What a gRPC client is told that calls `xds:///SERVICE`: to take the service's routes. It has no
-/// address, and no filter of ours: gRPC cannot run it.
+/// The API listener of `xds:///SERVICE`, which references the service's route configuration for gRPC clients. It has no
+/// address, and no Tidegate filter, which gRPC cannot run.
 ///
-/// It names no needs. A gRPC client asks for the routes at once, and has none from before; an Envoy
-/// that takes all listeners there are is told of these too, and passes over them.
+/// The resource declares no references: a gRPC client subscribes to the routes at once, and holds none from before. An Envoy
+/// that subscribes to all listeners receives it too, and ignores it.
 pub(super) fn api_listener(service: &ServiceName) -> Resource {
     let manager = hcm::HttpConnectionManager {
         http_filters: vec![router()],
@@ -89,9 +88,9 @@ fn routes_from_ads(name: String) -> hcm::http_connection_manager::RouteSpecifier
     })
 }
 
-/// Removes our headers from what clients send, before any route is matched and even when the
-/// filter is down: a client must never choose its version or its bucket.
-fn strip_our_headers() -> core::TypedExtensionConfig {
+/// Removes Tidegate's headers from requests before routes are matched, also if the filter is not active: a client must not
+/// choose its version or its bucket.
+fn remove_tidegate_headers() -> core::TypedExtensionConfig {
     let remove = |header: &str| mutation::HeaderMutation {
         action: Some(mutation::header_mutation::Action::Remove(header.to_owned())),
     };
@@ -103,15 +102,14 @@ fn strip_our_headers() -> core::TypedExtensionConfig {
     }
 }
 
-/// Our filter, whose configuration comes by ECDS. Until it does, and if it never does, an RBAC
-/// filter without rules stands in its place: it lets everything pass, and so every request goes
-/// to stable.
-fn our_filter() -> hcm::HttpFilter {
+/// Tidegate's filter, configured by ECDS. The default until then is an RBAC filter without rules, which allows everything:
+/// requests have no bucket and are routed to stable.
+fn tidegate_filter() -> hcm::HttpFilter {
     use prost::Name as _;
 
     let source = core::ExtensionConfigSource {
         config_source: Some(core::ConfigSource {
-            initial_fetch_timeout: seconds(FILTER_WAIT_SECONDS),
+            initial_fetch_timeout: seconds(FILTER_FETCH_TIMEOUT_SECONDS),
             ..names::from_ads()
         }),
         default_config: Some(pack(&Rbac::default())),

@@ -1,16 +1,16 @@
-//! Resources from state: what Envoy is told, one file for each kind, and the snapshots they make.
+//! Resources and snapshots, as pure functions of the delivery state and the mesh.
 //!
-//! Everything here is a pure function of the state and the mesh's configuration. The
-//! [`SnapshotCache`] runs it.
+//! [`SnapshotCache`] builds the snapshots, from the resources of each service (`service`): clusters and endpoints
+//! (`cluster`), listeners, routes, the routes of preview listeners, and the filter's configuration (`extension`). A
+//! [`Resource`] is encoded once and shared by all streams; its version is the hash of its content.
 
 mod cache;
 mod cluster;
-mod endpoint;
 mod extension;
 mod listener;
-mod mix;
 mod names;
 mod part;
+mod partial_update;
 mod preview;
 mod resource;
 mod route;
@@ -20,13 +20,12 @@ mod snapshot;
 mod tests;
 
 pub use cache::SnapshotCache;
-pub use endpoint::empty_assignment;
-pub use names::CONTROL_PLANE_CLUSTER;
-pub use names::PREVIEW_HEADER;
+pub use cluster::empty_assignment;
+pub use names::{CONTROL_PLANE_CLUSTER, PREVIEW_HEADER};
 pub use part::Part;
-pub use preview::NOT_HERE;
+pub use preview::NO_SUCH_VERSION;
 pub(crate) use resource::version_of;
-pub use resource::{Name, Need, Resource};
+pub use resource::{Name, Resource, ResourceRef};
 pub use snapshot::{Collection, FleetSnapshot, SnapshotSet};
 
 use prost::Message;

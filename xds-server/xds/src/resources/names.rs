@@ -1,40 +1,41 @@
-//! Names on the wire. Filters, dashboards and other meshes rely on them.
+//! Names of resources and headers. The filter, dashboards and foreign listeners depend on them.
 
 use tidegate_proto::envoy::envoy::config::core::v3 as core;
 
 use tidegate_delivery::names::{FleetName, ServiceName, VersionName};
 
-/// The cluster that leads to the control plane, in bootstraps and in the filter's configuration.
-/// Envoy tries to read a callout's target as a protobuf message before it takes it as a name; no
-/// message begins with `t` (field 14 of wire type 4), so this one is always taken as a name.
+/// The cluster of the control plane, in bootstraps and in the filter's configuration.
+///
+/// Envoy parses the target of a gRPC callout as a `GrpcService` message, and uses it as a cluster name only if that fails.
+/// No message starts with `t` (wire type 4), so this name never parses.
 pub const CONTROL_PLANE_CLUSTER: &str = "tidegate";
-/// The filter: its name in a listener, of its ECDS resource, and of its root context.
+/// The filter's name in listeners, the name of its ECDS resource, and its root id.
 pub(super) const FILTER: &str = "tidegate";
 
-/// Request header that opens a preview listener; it never reaches a version.
+/// Request header with the preview key. Preview listeners require it and remove it.
 pub const PREVIEW_HEADER: &str = "x-tidegate-preview";
 
-/// One version's cluster.
+/// The cluster of a version.
 pub(super) fn cluster(service: &ServiceName, version: &VersionName) -> String {
     format!("{service}/{version}")
 }
 
-/// The route configuration of a listener of ours.
+/// The route configuration of a fleet's listener.
 pub(super) fn listener_routes(fleet: &FleetName, listener: &str) -> String {
     format!("{fleet}/{listener}")
 }
 
-/// One service's route configuration, for meshes that bring their own listeners.
+/// The route configuration of a service for foreign listeners.
 pub(super) fn service_routes(service: &ServiceName) -> String {
     format!("service/{service}")
 }
 
-/// One service's route configuration, for gRPC clients.
+/// The route configuration of a service for gRPC clients.
 pub(super) fn grpc_routes(service: &ServiceName) -> String {
     format!("grpc/{service}")
 }
 
-/// "From the stream that this came on."
+/// Configuration source: the ADS stream.
 pub(super) fn from_ads() -> core::ConfigSource {
     core::ConfigSource {
         resource_api_version: core::ApiVersion::V3.into(),
@@ -45,7 +46,7 @@ pub(super) fn from_ads() -> core::ConfigSource {
     }
 }
 
-/// A socket's address.
+/// A socket address.
 pub(super) fn address(host: &str, port: u16) -> core::Address {
     core::Address {
         address: Some(core::address::Address::SocketAddress(core::SocketAddress {

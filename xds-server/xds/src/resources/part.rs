@@ -1,5 +1,7 @@
-//! A piece of a resource that makes sense without the others, such as one virtual host of a route configuration.
-//! Encoded messages may be joined, so a resource is its head and its parts.
+//! Parts of a resource: the virtual hosts of a route configuration.
+//!
+//! A part is encoded as a message of the resource's own type that contains nothing but the part. Concatenated protobuf
+//! messages merge, so a resource is the concatenation of its head and its parts.
 
 use std::sync::Arc;
 
@@ -7,72 +9,78 @@ use bytes::Bytes;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 
-use super::resource::{Name, Need};
+use super::resource::{Name, ResourceRef};
 
-/// A piece of a resource.
+/// A part of a resource that is valid without the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
     name: Name,
     value: Bytes,
-    needs: Vec<Need>,
-    claims: Vec<Name>,
-    layers: Option<Arc<Layers>>,
+    references: Vec<ResourceRef>,
+    domains: Vec<Name>,
+    composite: Option<Arc<Composite>>,
 }
 
-/// A part that is one field of its resource, and what of it can be left out: encoded, to be joined.
+/// The pieces of a part with optional ones, each encoded. Joined, they are the message in `field` of the resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Layers {
+struct Composite {
     field: u32,
-    first: Bytes,
-    optional: Vec<(Need, Bytes)>,
-    last: Bytes,
-    /// What all but the optional ones need.
-    needs: Vec<Need>,
+    prefix: Bytes,
+    optional: Vec<(ResourceRef, Bytes)>,
+    suffix: Bytes,
+    /// References of the required pieces.
+    references: Vec<ResourceRef>,
 }
 
 impl Part {
-    /// Encodes a message of the resource's own type that holds nothing but the part.
+    /// Encodes a message of the resource's type that contains nothing but the part.
     #[must_use]
-    pub fn encode(name: &str, message: &impl Message, needs: Vec<Need>) -> Self {
+    pub fn encode(name: &str, message: &impl Message, references: Vec<ResourceRef>) -> Self {
         let value = message.encode_to_vec().into();
-        Self { name: name.into(), value, needs, claims: Vec::new(), layers: None }
+        Self { name: name.into(), value, references, domains: Vec::new(), composite: None }
     }
 
-    /// Encodes a part that is one message in a field of the resource: `first`, then what is `optional`, each with what
-    /// it needs, then `last`, which needs `needs`. Until what it needs is there, an optional one can be left out.
+    /// Encodes a part that is one message in a field of the resource: `prefix`, the `optional` pieces, each with its
+    /// reference, then `suffix`, whose references are `references`. An optional piece is omitted until its reference is
+    /// ready.
     #[must_use]
-    pub fn in_layers<M: Message>(
+    pub fn with_optional<M: Message>(
         name: &str,
         field: u32,
-        first: &M,
-        optional: Vec<(Need, M)>,
-        last: &M,
-        needs: Vec<Need>,
+        prefix: &M,
+        optional: Vec<(ResourceRef, M)>,
+        suffix: &M,
+        references: Vec<ResourceRef>,
     ) -> Self {
         let encode = |message: &M| Bytes::from(message.encode_to_vec());
-        let optional = optional.into_iter().map(|(need, it)| (need, encode(&it))).collect();
-        let layers = Layers { field, first: encode(first), optional, last: encode(last), needs };
-        let whole = layers.join(name.into(), |_| true);
-        Self { layers: Some(Arc::new(layers)), ..whole }
+        let optional = optional.into_iter().map(|(it, message)| (it, encode(&message))).collect();
+        let (prefix, suffix) = (encode(prefix), encode(suffix));
+        let composite = Composite { field, prefix, optional, suffix, references };
+        let whole = composite.join(name.into(), |_| true);
+        Self { composite: Some(Arc::new(composite)), ..whole }
     }
 
-    /// The same, which lays claim to what only one part of a resource may have, such as a domain.
+    /// Sets the domains, each of which may occur in one part of a resource only.
     #[must_use]
-    pub fn claiming(self, claims: Vec<Name>) -> Self {
-        Self { claims, ..self }
+    pub fn with_domains(self, domains: Vec<Name>) -> Self {
+        Self { domains, ..self }
     }
 
-    /// As much of it as a client is ready for; all of it if that is not enough.
-    pub(super) fn as_far_as(&self, ready: impl Fn(&Need) -> bool) -> Self {
-        match &self.layers {
-            Some(layers) if layers.needs.iter().all(&ready) && !self.needs.iter().all(&ready) => {
-                layers.join(self.name.clone(), ready).claiming(self.claims.clone())
+    /// The part without the optional pieces whose reference is not ready. The whole part if a required reference is not
+    /// ready either.
+    pub(super) fn restricted_to(&self, is_ready: impl Fn(&ResourceRef) -> bool) -> Self {
+        match &self.composite {
+            Some(composite)
+                if composite.references.iter().all(&is_ready)
+                    && !self.references.iter().all(&is_ready) =>
+            {
+                composite.join(self.name.clone(), is_ready).with_domains(self.domains.clone())
             }
             _ => self.clone(),
         }
     }
 
-    /// Its name.
+    /// The part's name.
     #[must_use]
     pub const fn name(&self) -> &Name {
         &self.name
@@ -83,35 +91,35 @@ impl Part {
         &self.value
     }
 
-    /// The resources that it names.
+    /// The resources that it references.
     #[must_use]
-    pub fn needs(&self) -> &[Need] {
-        &self.needs
+    pub fn references(&self) -> &[ResourceRef] {
+        &self.references
     }
 
-    /// What no other part of the resource may have.
+    /// The domains that no other part of the resource may contain.
     #[must_use]
-    pub fn claims(&self) -> &[Name] {
-        &self.claims
+    pub fn domains(&self) -> &[Name] {
+        &self.domains
     }
 }
 
-impl Layers {
-    /// A part of what is ready, each need once.
-    fn join(&self, name: Name, ready: impl Fn(&Need) -> bool) -> Part {
-        let mut message = self.first.to_vec();
-        let mut needs = self.needs.clone();
-        for (need, encoded) in self.optional.iter().filter(|(need, _)| ready(need)) {
+impl Composite {
+    /// The part with the optional pieces whose reference is ready.
+    fn join(&self, name: Name, is_ready: impl Fn(&ResourceRef) -> bool) -> Part {
+        let mut message = self.prefix.to_vec();
+        let mut references = self.references.clone();
+        for (reference, encoded) in self.optional.iter().filter(|(it, _)| is_ready(it)) {
             message.extend_from_slice(encoded);
-            needs.push(need.clone());
+            references.push(reference.clone());
         }
-        message.extend_from_slice(&self.last);
-        needs.sort();
-        needs.dedup();
+        message.extend_from_slice(&self.suffix);
+        references.sort();
+        references.dedup();
         let mut value = Vec::with_capacity(message.len() + 8);
         encode_key(self.field, WireType::LengthDelimited, &mut value);
         encode_varint(message.len() as u64, &mut value);
         value.extend_from_slice(&message);
-        Part { name, value: value.into(), needs, claims: Vec::new(), layers: None }
+        Part { name, value: value.into(), references, domains: Vec::new(), composite: None }
     }
 }

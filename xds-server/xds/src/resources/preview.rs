@@ -1,22 +1,22 @@
-//! RDS of preview listeners: whoever has the key gets the version that he names, and nobody else
-//! gets anything. What is asked here is counted for nobody, because no filter of ours is there.
+//! RDS of preview listeners: a request with the preview key is routed to the version in its header, any other is answered
+//! with 403. Requests are not counted, because these listeners have no Tidegate filter.
 
 use tidegate_core::config::VERSION_HEADER;
 use tidegate_proto::envoy::envoy::config::core::v3 as core;
 use tidegate_proto::envoy::envoy::config::route::v3 as envoy;
 
 use super::names::PREVIEW_HEADER;
-use super::route::{answer, exactly, header, route, to_cluster};
-use super::{Need, Part, Resource, names};
+use super::route::{direct_response, exact, header, route, to_cluster};
+use super::{Part, Resource, ResourceRef, names};
 use crate::kind::Kind;
 use crate::mesh::PreviewKey;
 use tidegate_delivery::model::state::ServiceState;
 use tidegate_delivery::names::ServiceName;
 
-/// What the answer says in [`PREVIEW_HEADER`] where the sidecar has no such version: it may still come.
-pub const NOT_HERE: &str = "no-such-version";
+/// Value of the response header [`PREVIEW_HEADER`] if the sidecar does not have the version (yet).
+pub const NO_SUCH_VERSION: &str = "no-such-version";
 
-/// The routes of a preview listener: the virtual hosts of its services.
+/// The route configuration of a preview listener, from the virtual hosts of its services.
 pub(super) fn routes(name: &str, virtual_hosts: Vec<Part>) -> Resource {
     let head = envoy::RouteConfiguration {
         name: name.to_owned(),
@@ -27,22 +27,28 @@ pub(super) fn routes(name: &str, virtual_hosts: Vec<Part>) -> Resource {
     Resource::assemble(Kind::Route, name, &head, virtual_hosts)
 }
 
-/// A service's virtual host in preview listeners.
+/// The virtual host of a service in preview listeners.
 pub(super) fn virtual_host(name: &ServiceName, service: &ServiceState, key: &PreviewKey) -> Part {
-    let has_key = || header(PREVIEW_HEADER, exactly(key.secret()));
+    let has_key = || header(PREVIEW_HEADER, exact(key.secret()));
     let mut routes = Vec::new();
-    // Without a key there is none to have.
+    // The empty key matches no request.
     if !key.secret().is_empty() {
         routes.extend(service.spec.versions.keys().map(|version| {
-            let named = header(VERSION_HEADER, exactly(version.as_str()));
+            let named = header(VERSION_HEADER, exact(version.as_str()));
             route(vec![has_key(), named], to_cluster(names::cluster(name, version)))
         }));
-        routes.push(not_here(route(
+        routes.push(mark_no_such_version(route(
             vec![has_key()],
-            answer(404, format!("{name} has no such version here\n")),
+            direct_response(404, format!("{name} has no such version on this sidecar\n")),
         )));
     }
-    routes.push(route(Vec::new(), answer(403, "this is for smoke tests\n".to_owned())));
+    routes.push(route(
+        Vec::new(),
+        direct_response(
+            403,
+            "this listener is for smoke tests: the preview key is missing or wrong\n".to_owned(),
+        ),
+    ));
     let message = envoy::RouteConfiguration {
         virtual_hosts: vec![envoy::VirtualHost {
             name: name.to_string(),
@@ -53,18 +59,21 @@ pub(super) fn virtual_host(name: &ServiceName, service: &ServiceState, key: &Pre
         ..Default::default()
     };
     let versions = service.spec.versions.keys().filter(|_| !key.secret().is_empty());
-    let needs = versions
-        .map(|version| Need { kind: Kind::Cluster, name: names::cluster(name, version).into() })
+    let references = versions
+        .map(|version| ResourceRef {
+            kind: Kind::Cluster,
+            name: names::cluster(name, version).into(),
+        })
         .collect();
     let domains = service.spec.hosts.iter().map(|host| host.as_str().into()).collect();
-    Part::encode(name.as_str(), &message, needs).claiming(domains)
+    Part::encode(name.as_str(), &message, references).with_domains(domains)
 }
 
-fn not_here(route: envoy::Route) -> envoy::Route {
+fn mark_no_such_version(route: envoy::Route) -> envoy::Route {
     let mark = core::HeaderValueOption {
         header: Some(core::HeaderValue {
             key: PREVIEW_HEADER.to_owned(),
-            value: NOT_HERE.to_owned(),
+            value: NO_SUCH_VERSION.to_owned(),
             ..Default::default()
         }),
         ..Default::default()

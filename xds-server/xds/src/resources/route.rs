@@ -1,57 +1,66 @@
-//! RDS: who gets which version. This is where a weight leaves.
+//! RDS: the split between versions, with the weight of a release.
 //!
-//! A virtual host has its routes in this order: one for each version that a flag may pin; one for
-//! requests that have a bucket, divided by weight; and one for the rest. In listeners of ours the
-//! rest goes to stable, because the filter may fail only towards stable: until a release has all of
-//! the traffic. In listeners of others there may be no filter at all, and chance divides the rest.
-//! A gRPC client has no filter for sure, so nobody strips our headers: chance divides everything.
+//! A virtual host has routes in this order: one for each version that a flag may select (header match); one for requests
+//! with a bucket, split by weight; and one for all other requests, which depends on the consumer:
+//!
+//! | Consumer | Requests without a bucket |
+//! |---|---|
+//! | listener of a fleet | stable, because the filter must fail towards stable; the candidate once its weight is 100 % |
+//! | foreign listener | random split: there may be no filter |
+//! | gRPC client | random split of all requests: there is no filter, and nothing removes Tidegate's headers |
 
 use tidegate_core::config::{BUCKET_HEADER, VERSION_HEADER};
 use tidegate_proto::envoy::envoy::config::core::v3 as core;
 use tidegate_proto::envoy::envoy::config::route::v3 as envoy;
 use tidegate_proto::envoy::envoy::r#type::matcher::v3 as matcher;
 
-use super::{Name, Need, Part, Resource, names, number, seconds};
+use super::{Name, Part, Resource, ResourceRef, names, number, seconds};
 use crate::kind::Kind;
 use tidegate_delivery::model::state::ServiceState;
 use tidegate_delivery::names::{ServiceName, VersionName};
 use tidegate_delivery::units::Ppm;
 
-/// Envoy's own default, written down because the latency guardrail depends on it.
+/// Envoy's default, set explicitly because the latency guardrail depends on it.
 const TIMEOUT_SECONDS: i64 = 15;
 
-/// The field of a route configuration that its virtual hosts are in.
+/// Number of the field `virtual_hosts` in `RouteConfiguration`.
 const VIRTUAL_HOSTS: u32 = 2;
 
-/// Whose listener it is that takes the routes.
+/// The consumer of a route configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Listener {
-    /// Ours: every request has been through our filter, unless that failed.
-    Ours,
-    /// Another Envoy's: there may be no filter of ours.
-    Foreign,
-    /// A gRPC client: there is no filter of ours, and headers of our names are not ours.
-    Grpc,
+enum Consumer {
+    /// A listener of a fleet: requests have passed Tidegate's filter, unless that failed.
+    FleetListener,
+    /// A listener that another control plane provides: there may be no Tidegate filter.
+    ForeignListener,
+    /// A gRPC client: there is no filter, and Tidegate's headers come from the client.
+    GrpcClient,
 }
 
-/// The routes of a listener of ours: the virtual hosts of its services.
+/// The route configuration of a fleet's listener, from the virtual hosts of its services.
 pub(super) fn of_listener(name: &str, virtual_hosts: Vec<Part>) -> Resource {
     assemble(name, virtual_hosts)
 }
 
-/// A service's virtual host in listeners of ours.
+/// The virtual host of a service in listeners of fleets.
 pub(super) fn virtual_host(name: &ServiceName, service: &ServiceState) -> Part {
-    part(name, service, Listener::Ours)
+    build_virtual_host(name, service, Consumer::FleetListener)
 }
 
-/// One service's routes, for meshes that bring their own listeners.
+/// The route configuration of a service for foreign listeners.
 pub(super) fn of_service(name: &ServiceName, service: &ServiceState) -> Resource {
-    assemble(&names::service_routes(name), vec![part(name, service, Listener::Foreign)])
+    assemble(
+        &names::service_routes(name),
+        vec![build_virtual_host(name, service, Consumer::ForeignListener)],
+    )
 }
 
-/// One service's routes, for gRPC clients.
+/// The route configuration of a service for gRPC clients.
 pub(super) fn of_grpc(name: &ServiceName, service: &ServiceState) -> Resource {
-    assemble(&names::grpc_routes(name), vec![part(name, service, Listener::Grpc)])
+    assemble(
+        &names::grpc_routes(name),
+        vec![build_virtual_host(name, service, Consumer::GrpcClient)],
+    )
 }
 
 fn assemble(name: &str, virtual_hosts: Vec<Part>) -> Resource {
@@ -60,77 +69,83 @@ fn assemble(name: &str, virtual_hosts: Vec<Part>) -> Resource {
         ignore_port_in_host_matching: true,
         ..Default::default()
     };
-    // Each virtual host is a part of its own: a cluster of one service that warms slowly does not delay the rollback of
-    // another.
+    // Each virtual host is a part: a slowly warming cluster of one service does not delay the rollback of another.
     Resource::assemble(Kind::Route, name, &head, virtual_hosts)
 }
 
-fn part(service: &ServiceName, state: &ServiceState, listener: Listener) -> Part {
-    let domains = domains(service, state, listener);
+fn build_virtual_host(service: &ServiceName, state: &ServiceState, consumer: Consumer) -> Part {
+    let domains = domains(service, state, consumer);
     let host = envoy::VirtualHost {
         name: service.to_string(),
         domains: domains.clone(),
         ..Default::default()
     };
-    let need =
-        |version| Need { kind: Kind::Cluster, name: names::cluster(service, version).into() };
+    let reference = |version| ResourceRef {
+        kind: Kind::Cluster,
+        name: names::cluster(service, version).into(),
+    };
     let routes = |routes| envoy::VirtualHost { routes, ..Default::default() };
-    // A version that only flags lead to, and that warms slowly, must not hold back a rollback.
-    let pins = pinned(state, listener).map(|version| {
-        let only = header(VERSION_HEADER, exactly(version.as_str()));
+    // Optional: a slowly warming version that only flags select must not delay a rollback.
+    let pins = pinned(state, consumer).map(|version| {
+        let only = header(VERSION_HEADER, exact(version.as_str()));
         let pin = route(vec![only], to_cluster(names::cluster(service, version)));
-        (need(version), routes(vec![pin]))
+        (reference(version), routes(vec![pin]))
     });
     let split = state.split();
     let shares = [Some(split.stable), split.candidate.map(|(version, _)| version)];
-    // What the bytes name and no more: who has the same bytes has the same needs.
+    // Exactly the clusters in the bytes, because resources with equal bytes must have equal references.
     let shared = shares.into_iter().flatten();
-    let needs = shared.filter(|it| state.spec.versions.contains_key(*it)).map(need).collect();
-    let rest = routes(unpinned(service, state, listener));
-    Part::in_layers(service.as_str(), VIRTUAL_HOSTS, &host, pins.collect(), &rest, needs)
-        .claiming(domains.into_iter().map(Name::from).collect())
+    let references =
+        shared.filter(|it| state.spec.versions.contains_key(*it)).map(reference).collect();
+    let rest = routes(default_routes(service, state, consumer));
+    Part::with_optional(service.as_str(), VIRTUAL_HOSTS, &host, pins.collect(), &rest, references)
+        .with_domains(domains.into_iter().map(Name::from).collect())
 }
 
-/// The routes of requests that no flag pinned.
-fn unpinned(service: &ServiceName, state: &ServiceState, listener: Listener) -> Vec<envoy::Route> {
+/// The routes of requests for which no flag selected a version.
+fn default_routes(
+    service: &ServiceName,
+    state: &ServiceState,
+    consumer: Consumer,
+) -> Vec<envoy::Route> {
     let versions = &state.spec.versions;
     if versions.contains_key(&state.stable) {
         let split = state.split();
         let candidate = split.candidate.filter(|(version, _)| versions.contains_key(*version));
-        divided(service, split.stable, candidate, listener)
+        split_routes(service, split.stable, candidate, consumer)
     } else {
-        // No cluster can be named. A plain answer is better than one that blames a version.
+        // There is no cluster to route to.
         let body = format!("the stable version of {service} is not deployed\n");
-        vec![route(Vec::new(), answer(503, body))]
+        vec![route(Vec::new(), direct_response(503, body))]
     }
 }
 
-/// The versions that a flag may pin.
-fn pinned(state: &ServiceState, listener: Listener) -> impl Iterator<Item = &VersionName> {
-    state.pinnable().filter(move |_| listener != Listener::Grpc)
+/// The versions that a flag may select.
+fn pinned(state: &ServiceState, consumer: Consumer) -> impl Iterator<Item = &VersionName> {
+    state.pinnable().filter(move |_| consumer != Consumer::GrpcClient)
 }
 
-fn domains(service: &ServiceName, state: &ServiceState, listener: Listener) -> Vec<String> {
-    match listener {
-        Listener::Ours | Listener::Foreign => state.spec.hosts.clone(),
-        // A gRPC client calls it what it asked us for.
-        Listener::Grpc => vec![service.to_string()],
+fn domains(service: &ServiceName, state: &ServiceState, consumer: Consumer) -> Vec<String> {
+    match consumer {
+        Consumer::FleetListener | Consumer::ForeignListener => state.spec.hosts.clone(),
+        // The authority of `xds:///SERVICE`.
+        Consumer::GrpcClient => vec![service.to_string()],
     }
 }
 
-/// As weights divide them.
-fn divided(
+/// The split by weight, and the route of requests without a bucket.
+fn split_routes(
     service: &ServiceName,
     stable: &VersionName,
     candidate: Option<(&VersionName, Ppm)>,
-    listener: Listener,
+    consumer: Consumer,
 ) -> Vec<envoy::Route> {
     let share = |version: &VersionName, weight: Ppm| envoy::weighted_cluster::ClusterWeight {
         name: names::cluster(service, version),
         weight: number(weight.parts()),
         ..Default::default()
     };
-    // Candidate first: a ramp moves one boundary, and every user crosses it once at most.
+    // Candidate first: an increase moves one boundary, so each user changes version at most once.
     let clusters = match candidate {
         Some((version, weight)) => {
             vec![share(version, weight), share(stable, weight.complement())]
@@ -144,13 +159,13 @@ fn divided(
             ..Default::default()
         })
     };
-    let by_chance = || route(Vec::new(), to(weighted(None)));
-    let rest = match (listener, candidate) {
-        (Listener::Grpc, _) => return vec![by_chance()],
-        (Listener::Foreign, _) => by_chance(),
-        // A full weight needs no bucket; any other does not go to who has none.
-        (Listener::Ours, Some((version, Ppm::ALL))) => all_to(service, version),
-        (Listener::Ours, _) => all_to(service, stable),
+    let random = || route(Vec::new(), to(weighted(None)));
+    let rest = match (consumer, candidate) {
+        (Consumer::GrpcClient, _) => return vec![random()],
+        (Consumer::ForeignListener, _) => random(),
+        // At 100 % no bucket is needed; below, requests without one go to stable.
+        (Consumer::FleetListener, Some((version, Ppm::ALL))) => all_to(service, version),
+        (Consumer::FleetListener, _) => all_to(service, stable),
     };
     let by_bucket =
         envoy::weighted_cluster::RandomValueSpecifier::HeaderName(BUCKET_HEADER.to_owned());
@@ -188,7 +203,7 @@ pub(super) fn header(
     }
 }
 
-pub(super) fn exactly(value: &str) -> envoy::header_matcher::HeaderMatchSpecifier {
+pub(super) fn exact(value: &str) -> envoy::header_matcher::HeaderMatchSpecifier {
     envoy::header_matcher::HeaderMatchSpecifier::StringMatch(matcher::StringMatcher {
         match_pattern: Some(matcher::string_matcher::MatchPattern::Exact(value.to_owned())),
         ..Default::default()
@@ -211,8 +226,8 @@ fn to(cluster: envoy::route_action::ClusterSpecifier) -> envoy::route::Action {
     })
 }
 
-/// An answer that no version gives.
-pub(super) fn answer(status: u32, body: String) -> envoy::route::Action {
+/// A response of Envoy itself.
+pub(super) fn direct_response(status: u32, body: String) -> envoy::route::Action {
     envoy::route::Action::DirectResponse(envoy::DirectResponseAction {
         status,
         body: Some(core::DataSource {

@@ -1,35 +1,35 @@
-//! All resources that follow from one service, built once for each of its states and shared by every fleet.
+//! The resources of one service, built once for each state of the service and shared by all fleets.
 
 use std::sync::Arc;
 
 use tidegate_core::config::ServiceConfig;
 
-use super::{Part, Resource, cluster, endpoint, extension, listener, preview, route};
+use super::{Part, Resource, cluster, extension, listener, preview, route};
 use crate::mesh::PreviewKey;
 use tidegate_delivery::model::state::ServiceState;
 use tidegate_delivery::names::ServiceName;
 
-/// The resources of one service, and the state that they were built from.
+/// The resources of one service, and the state from which they were built.
 #[derive(Debug)]
 pub(super) struct ServiceResources {
     pub(super) state: Arc<ServiceState>,
     pub(super) clusters: Vec<Arc<Resource>>,
     pub(super) endpoints: Vec<Arc<Resource>>,
-    /// Its virtual host in listeners of ours.
+    /// Virtual host in listeners of fleets.
     pub(super) virtual_host: Part,
-    /// Its virtual host in preview listeners.
+    /// Virtual host in preview listeners.
     pub(super) preview: Part,
-    /// Its own route configuration, for meshes that bring their own listeners.
+    /// Route configuration for foreign listeners.
     pub(super) routes: Arc<Resource>,
-    /// Its own route configuration for gRPC clients.
+    /// Route configuration for gRPC clients.
     pub(super) grpc_routes: Arc<Resource>,
-    /// Its API listener, for gRPC clients.
+    /// API listener for gRPC clients.
     pub(super) api_listener: Arc<Resource>,
-    /// Its part of the filter's configuration.
+    /// The service in the filter's configuration.
     pub(super) filter: ServiceConfig,
 }
 
-/// What differs between two builds of the same service.
+/// The kinds of resources that differ between two builds of the same service.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Changes {
     pub(super) clusters: bool,
@@ -53,7 +53,7 @@ impl Changes {
 }
 
 impl ServiceResources {
-    /// Builds the resources of a state. A resource whose content is that of `before` is the one of `before`.
+    /// Builds the resources of a state. Resources with the same content as in `before` are shared with it.
     pub(super) fn build(
         name: &ServiceName,
         state: &Arc<ServiceState>,
@@ -64,13 +64,13 @@ impl ServiceResources {
         let mut endpoints = Vec::new();
         for (version, spec) in &state.spec.versions {
             let known = before.map_or(&[][..], |it| &it.clusters);
-            clusters.push(share(known, cluster::cluster(name, version, spec)));
+            clusters.push(reuse(known, cluster::cluster(name, version, spec)));
             let known = before.map_or(&[][..], |it| &it.endpoints);
-            let own = endpoint::endpoints(name, version, spec);
-            endpoints.extend(own.map(|resource| share(known, resource)));
+            let own = cluster::endpoints(name, version, spec);
+            endpoints.extend(own.map(|resource| reuse(known, resource)));
         }
         let one = |known: Option<&Arc<Resource>>, resource| {
-            share(known.map_or(&[][..], std::slice::from_ref), resource)
+            reuse(known.map_or(&[][..], std::slice::from_ref), resource)
         };
         Self {
             state: Arc::clone(state),
@@ -85,7 +85,7 @@ impl ServiceResources {
         }
     }
 
-    /// What a fleet that has `before` must rebuild.
+    /// The kinds that a fleet with the resources of `before` must rebuild.
     pub(super) fn changes_since(&self, before: &Self) -> Changes {
         Changes {
             clusters: !same(&self.clusters, &before.clusters),
@@ -104,8 +104,8 @@ fn same(now: &[Arc<Resource>], before: &[Arc<Resource>]) -> bool {
         && now.iter().zip(before).all(|(now, before)| Arc::ptr_eq(now, before))
 }
 
-/// The resource itself, or the known one with the same name and content.
-fn share(known: &[Arc<Resource>], resource: Resource) -> Arc<Resource> {
+/// The known resource with the same name and content; otherwise the new one.
+fn reuse(known: &[Arc<Resource>], resource: Resource) -> Arc<Resource> {
     let same = known.iter().find(|it| ***it == resource);
     same.map_or_else(|| Arc::new(resource), Arc::clone)
 }

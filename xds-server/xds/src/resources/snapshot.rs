@@ -1,4 +1,4 @@
-//! Snapshots: all that one fleet, and all that every fleet, is to have at one time.
+//! Snapshots: the resources of one fleet, and of all fleets, as of one publication.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub struct Collection {
 }
 
 impl Collection {
-    /// A collection that shares with the previous one each resource of the same content; that one itself if all are.
+    /// A collection that shares each unchanged resource with `previous`. Returns `previous` itself if none changed.
     pub(super) fn next(
         previous: Option<&Arc<Self>>,
         resources: impl Iterator<Item = Arc<Resource>>,
@@ -38,38 +38,37 @@ impl Collection {
         Self { version, by_name }
     }
 
-    /// The hash of all of it.
+    /// Hash of the names and versions of all resources.
     #[must_use]
     pub const fn version(&self) -> &str {
         &self.version
     }
 
-    /// The resource of one name.
+    /// The resource with this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Arc<Resource>> {
         self.by_name.get(name)
     }
 
-    /// A name as the resource of that name has it, so that thousands of streams that know it share
-    /// its bytes.
+    /// The name as shared string of the resource, if it exists. Thousands of streams share its bytes.
     #[must_use]
-    pub fn share(&self, name: &str) -> Name {
+    pub fn intern(&self, name: &str) -> Name {
         self.by_name.get_key_value(name).map_or_else(|| name.into(), |(known, _)| Arc::clone(known))
     }
 
-    /// Every name, ascending.
+    /// All names, ascending.
     pub fn names(&self) -> impl Iterator<Item = &Name> {
         self.by_name.keys()
     }
 
-    /// True if there is nothing.
+    /// True if it contains no resource.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_name.is_empty()
     }
 }
 
-/// What one fleet is to have, as of one publication.
+/// The resources of one fleet, as of one publication.
 #[derive(Debug, Clone)]
 pub struct FleetSnapshot {
     fleet: FleetName,
@@ -79,15 +78,15 @@ pub struct FleetSnapshot {
     listeners: Arc<Collection>,
     extensions: Arc<Collection>,
     routes: Arc<Collection>,
-    /// Stands for the kinds that there is nothing of.
-    nothing: Arc<Collection>,
-    /// What the extension says to the filter, for sidecars that take nothing by xDS.
+    /// For the kinds without resources.
+    empty: Arc<Collection>,
+    /// The configuration in the extension, for sidecars that receive it in the response to a report.
     filter_config: Option<Arc<FilterConfig>>,
 }
 
 impl FleetSnapshot {
-    /// A snapshot of these resources. Collections with the same content as in `previous` are shared with it, so that a
-    /// stream compares pointers to find that nothing changed.
+    /// A snapshot of these resources. Unchanged collections are shared with `previous`, so streams compare pointers to
+    /// detect changes.
     #[must_use]
     pub fn new(
         fleet: FleetName,
@@ -107,7 +106,7 @@ impl FleetSnapshot {
             listeners: collect(Kind::Listener),
             extensions: collect(Kind::Extension),
             routes: collect(Kind::Route),
-            nothing: collect(Kind::ScopedRoute),
+            empty: collect(Kind::ScopedRoute),
             filter_config: None,
         }
     }
@@ -117,7 +116,7 @@ impl FleetSnapshot {
         Self { serial, ..self.clone() }
     }
 
-    /// The same, with the collection of a kind replaced.
+    /// Replaces the collection of a kind.
     pub(super) fn with(mut self, kind: Kind, collection: Arc<Collection>) -> Self {
         match kind {
             Kind::Cluster => self.clusters = collection,
@@ -130,25 +129,25 @@ impl FleetSnapshot {
         self
     }
 
-    /// The same, with the filter's configuration beside the extension.
+    /// Sets the configuration in the extension.
     #[must_use]
     pub(super) fn with_filter_config(self, config: Arc<FilterConfig>) -> Self {
         Self { filter_config: Some(config), ..self }
     }
 
-    /// What the fleet's filters are told.
+    /// The configuration of the fleet's filters.
     #[must_use]
     pub const fn filter_config(&self) -> Option<&Arc<FilterConfig>> {
         self.filter_config.as_ref()
     }
 
-    /// The fleet that it is for.
+    /// The fleet.
     #[must_use]
     pub const fn fleet(&self) -> &FleetName {
         &self.fleet
     }
 
-    /// The publication that it belongs to.
+    /// Serial of the publication.
     #[must_use]
     pub const fn serial(&self) -> u64 {
         self.serial
@@ -163,19 +162,18 @@ impl FleetSnapshot {
             Kind::Listener => &self.listeners,
             Kind::Extension => &self.extensions,
             Kind::Route => &self.routes,
-            Kind::ScopedRoute | Kind::VirtualHost | Kind::Secret | Kind::Runtime => &self.nothing,
+            Kind::ScopedRoute | Kind::VirtualHost | Kind::Secret | Kind::Runtime => &self.empty,
         }
     }
 
-    /// True if no client would see a difference. Holds for snapshots that were built one after
-    /// the other, because those share what did not change.
+    /// True if all collections are shared. For two successive snapshots this means that they have the same content.
     #[must_use]
     pub fn shares_all_with(&self, other: &Self) -> bool {
         Kind::ALL.into_iter().all(|kind| Arc::ptr_eq(self.collection(kind), other.collection(kind)))
     }
 }
 
-/// What every fleet is to have, as of one publication.
+/// The snapshots of all fleets, as of one publication.
 #[derive(Debug)]
 pub struct SnapshotSet {
     serial: u64,
@@ -183,7 +181,7 @@ pub struct SnapshotSet {
 }
 
 impl SnapshotSet {
-    /// The snapshots of one publication.
+    /// The snapshots of the publication `serial`.
     #[must_use]
     pub fn new(serial: u64, snapshots: impl IntoIterator<Item = FleetSnapshot>) -> Self {
         let fleets = snapshots
@@ -193,19 +191,19 @@ impl SnapshotSet {
         Self { serial, fleets }
     }
 
-    /// The publication's number; it grows by one whenever any content changed.
+    /// Serial of the publication. It increases by one whenever any content changed.
     #[must_use]
     pub const fn serial(&self) -> u64 {
         self.serial
     }
 
-    /// How many fleets there are.
+    /// Number of fleets.
     #[must_use]
     pub(super) fn len(&self) -> usize {
         self.fleets.len()
     }
 
-    /// The snapshot of the fleet that Envoy's `node.cluster` names.
+    /// The snapshot of the fleet with this name, which Envoy sends as `node.cluster`.
     #[must_use]
     pub fn fleet(&self, name: &str) -> Option<&Arc<FleetSnapshot>> {
         self.fleets.get(name)

@@ -21,7 +21,7 @@ fn acked_of(ack_tracker: &AckTracker, serial: u64) -> (u32, u32) {
 }
 
 #[test]
-fn convergence_counts_who_is_connected_and_has_it() {
+fn convergence_counts_connected_sidecars() {
     let ack_tracker = ack_tracker();
     assert_eq!(acked_of(&ack_tracker, 1), (0, 0));
     let mut one = connect(&ack_tracker, "one");
@@ -33,7 +33,7 @@ fn convergence_counts_who_is_connected_and_has_it() {
     assert_eq!(acked_of(&ack_tracker, 3), (1, 1));
 }
 
-/// With a stream for each type a sidecar has a publication when all of them have.
+/// A sidecar with a stream for each type has ACKed a publication when all streams have.
 #[test]
 fn a_sidecar_is_as_far_as_its_slowest_stream() {
     let ack_tracker = ack_tracker();
@@ -46,7 +46,7 @@ fn a_sidecar_is_as_far_as_its_slowest_stream() {
 }
 
 #[test]
-fn a_slow_stream_that_leaves_holds_its_sidecar_back_no_more() {
+fn a_slow_stream_that_ends_does_not_delay_its_sidecar() {
     let ack_tracker = ack_tracker();
     let mut clusters = connect(&ack_tracker, "one");
     let routes = connect(&ack_tracker, "one");
@@ -55,11 +55,11 @@ fn a_slow_stream_that_leaves_holds_its_sidecar_back_no_more() {
     assert_eq!(acked_of(&ack_tracker, 2), (1, 1));
     drop(clusters);
     assert_eq!(acked_of(&ack_tracker, 2), (0, 0));
-    assert!(ack_tracker.tally.lock().is_empty(), "what left is forgotten");
+    assert!(ack_tracker.tally.lock().is_empty(), "the tally is empty");
 }
 
 #[test]
-fn a_refusal_is_shown_until_it_is_cleared() {
+fn a_nack_is_listed_until_it_is_cleared() {
     let ack_tracker = ack_tracker();
     let mut one = connect(&ack_tracker, "one");
     one.record([nacked("bad")].into_iter(), 0);
@@ -72,11 +72,11 @@ fn a_refusal_is_shown_until_it_is_cleared() {
     assert!(status.refused.is_empty());
     assert_eq!(status.acked[&Kind::Route], "w");
     let (kind, nack) = status.last_refusal.unwrap();
-    assert_eq!((kind, &*nack.message), (Kind::Route, "bad"), "the last one stays to be seen");
+    assert_eq!((kind, &*nack.message), (Kind::Route, "bad"), "the last NACK stays listed");
 }
 
 #[test]
-fn who_refuses_has_not_got_it_whatever_else_it_answered() {
+fn a_sidecar_with_a_nack_does_not_count_as_acked() {
     let ack_tracker = ack_tracker();
     let mut one = connect(&ack_tracker, "one");
     let mut changes = ack_tracker.changes();
@@ -98,23 +98,107 @@ fn who_refuses_has_not_got_it_whatever_else_it_answered() {
     assert_eq!(acked_of(&ack_tracker, 9), (1, 1));
 }
 
+fn filter_acked(version: &str) -> Event {
+    Event::Acked { kind: Kind::Extension, version: version.into() }
+}
+
+/// A sidecar that NACKed version `bad` of the filter's configuration, and has reconnected.
+fn reconnected(ack_tracker: &Arc<AckTracker>) -> Connection {
+    let mut before = connect(ack_tracker, "one");
+    let (version, message) = ("bad".into(), "no such file".to_owned());
+    let nacked = Event::Nacked { kind: Kind::Extension, version, message };
+    before.record([filter_acked("old"), nacked].into_iter(), 1);
+    drop(before);
+    let mut after = connect(ack_tracker, "one");
+    after.record([Event::Resumed].into_iter(), 0);
+    after
+}
+
+fn refusing(ack_tracker: &AckTracker, serial: u64) -> (u32, u32) {
+    let convergence = ack_tracker.convergence(serial);
+    (convergence.acked, convergence.refusing)
+}
+
+/// After a reconnection Envoy ACKs a filter configuration that it has NACKed, without applying it.
 #[test]
-fn a_few_are_named_in_order_and_briefly() {
+fn a_nacked_filter_stays_nacked_after_a_reconnection() {
+    let ack_tracker = ack_tracker();
+    let mut one = reconnected(&ack_tracker);
+    assert_eq!(refusing(&ack_tracker, 1), (0, 1));
+    one.record([filter_acked("bad")].into_iter(), 1);
+    assert_eq!(refusing(&ack_tracker, 1), (0, 1));
+    let status = ack_tracker.nodes().remove(0);
+    assert_eq!(status.refused[&Kind::Extension].message, "no such file");
+    assert_eq!(status.last_refusal.unwrap().1.version, "bad");
+
+    // Also after more of them.
+    drop(one);
+    let mut one = connect(&ack_tracker, "one");
+    one.record([Event::Resumed, filter_acked("bad")].into_iter(), 1);
+    assert_eq!(refusing(&ack_tracker, 1), (0, 1));
+    let mut changes = ack_tracker.changes();
+    changes.mark_unchanged();
+    one.record([filter_acked("good")].into_iter(), 1);
+    assert_eq!(refusing(&ack_tracker, 1), (1, 0));
+    assert!(changes.has_changed().unwrap());
+}
+
+/// The new stream of a sidecar may open before the server detects the end of the old one.
+#[test]
+fn a_nacked_filter_stays_nacked_if_streams_overlap() {
+    let ack_tracker = ack_tracker();
+    let mut before = connect(&ack_tracker, "one");
+    let (version, message) = ("bad".into(), "no such file".to_owned());
+    before.record([Event::Nacked { kind: Kind::Extension, version, message }].into_iter(), 1);
+    let mut after = connect(&ack_tracker, "one");
+    after.record([Event::Resumed].into_iter(), 0);
+    drop(before);
+    after.record([filter_acked("bad")].into_iter(), 1);
+    assert_eq!(refusing(&ack_tracker, 1), (0, 1));
+    after.record([filter_acked("good")].into_iter(), 1);
+    assert_eq!(refusing(&ack_tracker, 1), (1, 0));
+}
+
+/// A new process has compared the content with nothing: its ACK means that the filter is in use.
+#[test]
+fn a_restarted_sidecar_may_ack_what_it_nacked() {
+    let ack_tracker = ack_tracker();
+    drop(reconnected(&ack_tracker));
+    let mut restarted = connect(&ack_tracker, "one");
+    assert_eq!(refusing(&ack_tracker, 1), (0, 1));
+    restarted.record([filter_acked("bad")].into_iter(), 1);
+    assert_eq!(refusing(&ack_tracker, 1), (1, 0));
+}
+
+#[test]
+fn nacks_of_disconnected_sidecars_are_bounded() {
+    let ack_tracker = ack_tracker();
+    for node in 0..MAX_FILTER_NACKS + 5 {
+        let mut one = connect(&ack_tracker, &node.to_string());
+        let (version, message) = ("bad".into(), String::new());
+        let nacked = Event::Nacked { kind: Kind::Extension, version, message };
+        one.record([nacked].into_iter(), 1);
+    }
+    assert_eq!(ack_tracker.filter_nacks.lock().len(), MAX_FILTER_NACKS);
+}
+
+#[test]
+fn names_are_sorted_and_bounded() {
     let ack_tracker = ack_tracker();
     let names = (0..2 * MAX_NAMED).map(|it| format!("node-{it}")).rev();
     let all: Vec<_> = names.map(|name| connect(&ack_tracker, &name)).collect();
     let mut long = connect(&ack_tracker, "refuses");
-    long.record([nacked(&"é".repeat(MAX_TOLD + 1))].into_iter(), 0);
+    long.record([nacked(&"é".repeat(MAX_MESSAGE + 1))].into_iter(), 0);
     let seen = ack_tracker.convergence(1);
     assert_eq!(seen.lagging.len(), MAX_NAMED);
     assert!(seen.lagging.is_sorted_by(|a, b| a < b), "{:?}", seen.lagging);
     assert!(seen.lagging.iter().all(|name| name.starts_with("node-")), "{:?}", seen.lagging);
     assert_eq!(usize::try_from(seen.pending()).unwrap(), all.len());
-    assert_eq!(seen.nacks[0].message, format!("{}…", "é".repeat(MAX_TOLD)));
+    assert_eq!(seen.nacks[0].message, format!("{}…", "é".repeat(MAX_MESSAGE)));
 }
 
 #[test]
-fn the_way_to_the_sidecars_is_timed() {
+fn ack_times_are_measured() {
     let now = Arc::new(AtomicU64::new(1_000));
     let time = Arc::clone(&now);
     let ack_tracker = AckTracker::new(Clock::new(move || Timestamp(time.load(Ordering::Relaxed))));
@@ -123,39 +207,38 @@ fn the_way_to_the_sidecars_is_timed() {
     ack_tracker.publishing(1);
     now.store(1_100, Ordering::Relaxed);
     clusters.record(std::iter::empty(), 1);
-    assert_eq!(ack_tracker.newest_times(), None, "the slowest stream counts");
+    assert_eq!(ack_tracker.newest_times(), None, "the slowest stream is measured");
     now.store(2_000, Ordering::Relaxed);
     routes.record(std::iter::empty(), 1);
     let times = ack_tracker.convergence(1).times.unwrap();
     assert!(times.p99.as_millis().abs_diff(1_000) <= 63, "{times:?}");
 
-    // A stream that opens late starts anew, and says nothing of what was had before.
+    // A stream that opens later is not measured for earlier publications.
     let mut late = connect(&ack_tracker, "one");
     now.store(90_000, Ordering::Relaxed);
     late.record(std::iter::empty(), 1);
     assert_eq!(ack_tracker.convergence(1).times, Some(times));
 }
 
-/// Checklist line 56: what is known of a sidecar goes with its last stream, but for a bounded
-/// list of those that left lately.
+/// Checklist line 56: the state of a sidecar ends with its last stream, except for a bounded list of recently disconnected ones.
 #[test]
-fn the_gone_are_remembered_for_a_while() {
+fn recently_disconnected_sidecars_are_listed() {
     let ack_tracker = ack_tracker();
-    for node in 0..MAX_GONE + 5 {
+    for node in 0..MAX_DISCONNECTED + 5 {
         drop(connect(&ack_tracker, &node.to_string()));
     }
     let nodes = ack_tracker.nodes();
-    assert_eq!(nodes.len(), MAX_GONE);
+    assert_eq!(nodes.len(), MAX_DISCONNECTED);
     assert!(nodes.iter().all(|node| !node.connected));
     let back = connect(&ack_tracker, &nodes[0].node);
     let nodes = ack_tracker.nodes();
     assert_eq!(nodes.iter().filter(|node| node.connected).count(), 1);
-    assert_eq!(nodes.len(), MAX_GONE);
+    assert_eq!(nodes.len(), MAX_DISCONNECTED);
     drop(back);
 }
 
 #[test]
-fn progress_wakes_who_waits_and_nothing_else_does() {
+fn only_progress_is_a_change() {
     let ack_tracker = ack_tracker();
     let mut one = connect(&ack_tracker, "one");
     let mut changes = ack_tracker.changes();
@@ -169,7 +252,7 @@ fn progress_wakes_who_waits_and_nothing_else_does() {
 }
 
 #[test]
-fn a_status_is_plain_json() {
+fn a_status_as_json() {
     let ack_tracker = ack_tracker();
     let mut one = connect(&ack_tracker, "one");
     let acked = Event::Acked { kind: Kind::Route, version: "w".into() };
@@ -182,7 +265,7 @@ fn a_status_is_plain_json() {
     assert_eq!(json, expected);
 }
 
-/// A stream whose client does not read cannot tell; who asks is not kept waiting for ever.
+/// The task of a stream whose client does not read cannot answer. The inspection ends without it.
 #[tokio::test]
 async fn a_stream_that_does_not_answer_is_counted_as_silent() {
     let ack_tracker = ack_tracker();

@@ -1,65 +1,65 @@
-//! Checklist 1a line 2 and 1d line 55: what a hostile client may not do.
+//! Checklist 1a line 2 and 1d line 55: limits and invalid requests.
 
 use super::support::*;
 use crate::kind::Kind;
 use crate::protocol::message::{MAX_NAME_LEN, MAX_NAMES};
 use crate::protocol::{
-    Delta, DeltaNames, Event, Refusal, Request, Scope, Session, Sotw, SotwNames,
+    Delta, DeltaNames, Event, ProtocolError, Request, Scope, Session, Sotw, SotwNames,
 };
 
-/// Line 2: on ADS the type is required, and must be one of xDS's.
+/// Line 2: on ADS the type URL is required and must be known.
 #[test]
 fn the_type_is_required_on_ads() {
-    assert_eq!(Scope::Aggregated.kind_of(""), Err(Refusal::NoType));
+    assert_eq!(Scope::Aggregated.kind_of(""), Err(ProtocolError::MissingTypeUrl));
     let unknown = Scope::Aggregated.kind_of("type.googleapis.com/no.Such");
-    assert!(matches!(unknown, Err(Refusal::UnknownType(_))));
+    assert!(matches!(unknown, Err(ProtocolError::UnknownTypeUrl(_))));
     for kind in Kind::ALL {
         assert_eq!(Scope::Aggregated.kind_of(kind.type_url()), Ok(kind));
     }
 }
 
-/// Line 2: on a service of one type it may be left out, and must not be another.
+/// Line 2: on a stream of one type it may be empty, and must not be another one.
 #[test]
 fn the_type_is_implied_on_single_services() {
     let scope = Scope::Only(Kind::Route);
     assert_eq!(scope.kind_of(""), Ok(Kind::Route));
     assert_eq!(scope.kind_of(Kind::Route.type_url()), Ok(Kind::Route));
     let wrong = scope.kind_of(Kind::Cluster.type_url());
-    assert!(matches!(wrong, Err(Refusal::WrongType { .. })));
+    assert!(matches!(wrong, Err(ProtocolError::TypeNotServed { .. })));
 }
 
-/// An error message does not repeat megabytes, nor cut a character in two.
+/// The error message contains the start of the type URL, cut at a character boundary.
 #[test]
-fn an_unknown_type_is_quoted_in_part() {
+fn an_unknown_type_url_is_clipped() {
     let Err(refusal) = Scope::Aggregated.kind_of(&"ä".repeat(1_000_000)) else {
         panic!("accepted");
     };
     assert!(refusal.to_string().len() < 300);
 }
 
-fn sotw(names: Vec<String>) -> Result<(), Refusal> {
+fn sotw(names: Vec<String>) -> Result<(), ProtocolError> {
     let mut session = Session::<Sotw>::new(Scope::Aggregated, snapshot(1, &[]));
     session.on_request(Request {
         kind: Kind::Endpoint,
         nonce: String::new(),
         error: None,
-        names: SotwNames { names, accepted: false },
+        names: SotwNames { names, has_version_info: false },
     })
 }
 
-/// Line 55: names per request and their length are bounded.
+/// Line 55: the number and length of names per request are bounded.
 #[test]
 fn names_are_bounded_sotw() {
     let many = |count: usize| (0..count).map(|name| name.to_string()).collect();
     assert_eq!(sotw(many(MAX_NAMES)), Ok(()));
-    let refusal = Err(Refusal::TooManyNames(Kind::Endpoint));
+    let refusal = Err(ProtocolError::TooManyNames(Kind::Endpoint));
     assert_eq!(sotw(many(MAX_NAMES + 1)), refusal);
     assert_eq!(sotw(vec!["x".repeat(MAX_NAME_LEN)]), Ok(()));
-    let refusal = Err(Refusal::NameTooLong(Kind::Endpoint));
+    let refusal = Err(ProtocolError::NameTooLong(Kind::Endpoint));
     assert_eq!(sotw(vec!["x".repeat(MAX_NAME_LEN + 1)]), refusal);
 }
 
-/// Line 55: nor do they add up over many requests, or hide among the held versions.
+/// Line 55: the limits also apply to the sum over many requests, and to the initial resource versions.
 #[test]
 fn names_are_bounded_delta() {
     let mut session = Session::<Delta>::new(Scope::Aggregated, snapshot(1, &[]));
@@ -77,18 +77,21 @@ fn names_are_bounded_delta() {
     };
     assert_eq!(send(some(0)), Ok(()));
     assert_eq!(send(some(MAX_NAMES / 2)), Ok(()));
-    let refusal = Err(Refusal::TooManyNames(Kind::Endpoint));
+    let refusal = Err(ProtocolError::TooManyNames(Kind::Endpoint));
     assert_eq!(send(some(MAX_NAMES)), refusal);
     let long = "x".repeat(MAX_NAME_LEN + 1);
-    let held = DeltaNames { held: [(long, String::new())].into(), ..DeltaNames::default() };
-    assert_eq!(send(held), Err(Refusal::NameTooLong(Kind::Endpoint)));
+    let names = DeltaNames {
+        initial_resource_versions: [(long, String::new())].into(),
+        ..DeltaNames::default()
+    };
+    assert_eq!(send(names), Err(ProtocolError::NameTooLong(Kind::Endpoint)));
 }
 
 both! {
-    /// What a client says of its error is kept in part.
-    fn an_error_is_kept_in_part<C: Speak>() {
+    /// The stored length of a NACK's message is bounded.
+    fn an_error_message_is_clipped<C: ClientOps>() {
         let mut client = C::aggregated(snapshot(1, &[cluster("a", 1)]));
-        client.want(Kind::Cluster, &[]);
+        client.subscribe(Kind::Cluster, &[]);
         let response = client.expect(Kind::Cluster, &["a"]);
         client.answer(&response, Some(&"ö".repeat(100_000)));
         let events = client.events();

@@ -1,11 +1,9 @@
-//! The protocol's promises, one test each. The numbers in the comments are the lines of the
-//! project's xDS checklist.
+//! Tests of the protocol, in the order of the conformance checklist: see `tests/conformance/table.rs`.
 
 mod answers;
-mod holdings;
 mod limits;
 mod model;
-mod order;
+mod sequencing;
+mod status;
 mod subscriptions;
 mod support;
-mod synced;

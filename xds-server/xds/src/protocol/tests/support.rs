@@ -1,4 +1,4 @@
-//! Snapshots in few words, and a client to talk to.
+//! Builders for resources and snapshots, and a test client for both variants.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,25 +7,25 @@ use tidegate_proto::envoy::google::protobuf::StringValue;
 
 use crate::kind::Kind;
 use crate::protocol::{
-    Delta, DeltaNames, Dialect, Event, Request, Response, Scope, Session, Sotw, SotwNames,
+    Delta, DeltaNames, Event, Request, Response, Scope, Session, Sotw, SotwNames, Variant,
 };
-use crate::resources::{FleetSnapshot, Need, Part, Resource};
+use crate::resources::{FleetSnapshot, Part, Resource, ResourceRef};
 
 /// The name of the one extension.
 pub(super) const FILTER: &str = "filter";
 
-fn resource(kind: Kind, name: &str, content: u32, needs: Vec<Need>) -> Arc<Resource> {
-    let value = format!("{kind} {name} {content} {needs:?}");
-    Arc::new(Resource::encode(kind, name, &StringValue { value }, needs))
+fn resource(kind: Kind, name: &str, content: u32, references: Vec<ResourceRef>) -> Arc<Resource> {
+    let value = format!("{kind} {name} {content} {references:?}");
+    Arc::new(Resource::encode(kind, name, &StringValue { value }, references))
 }
 
-fn need(kind: Kind) -> impl Fn(&&str) -> Need {
-    move |name| Need { kind, name: (*name).into() }
+fn reference(kind: Kind) -> impl Fn(&&str) -> ResourceRef {
+    move |name| ResourceRef { kind, name: (*name).into() }
 }
 
 /// A cluster that takes its endpoints from EDS.
 pub(super) fn cluster(name: &str, content: u32) -> Arc<Resource> {
-    resource(Kind::Cluster, name, content, vec![need(Kind::Endpoint)(&name)])
+    resource(Kind::Cluster, name, content, vec![reference(Kind::Endpoint)(&name)])
 }
 
 pub(super) fn endpoint(name: &str, content: u32) -> Arc<Resource> {
@@ -34,11 +34,11 @@ pub(super) fn endpoint(name: &str, content: u32) -> Arc<Resource> {
 
 /// A listener with the filter and one route configuration, of its own name.
 pub(super) fn listener(name: &str, content: u32) -> Arc<Resource> {
-    let needs = vec![need(Kind::Extension)(&FILTER), need(Kind::Route)(&name)];
-    resource(Kind::Listener, name, content, needs)
+    let references = vec![reference(Kind::Extension)(&FILTER), reference(Kind::Route)(&name)];
+    resource(Kind::Listener, name, content, references)
 }
 
-/// A listener that needs nothing, for a gRPC client.
+/// A listener without references, for a gRPC client.
 pub(super) fn api_listener(name: &str) -> Arc<Resource> {
     resource(Kind::Listener, name, 1, Vec::new())
 }
@@ -52,38 +52,38 @@ pub(super) fn route(name: &str, content: u32, clusters: &[&str]) -> Arc<Resource
     routes(name, &[("service", content, clusters)])
 }
 
-/// The routes of several services: their names, contents and clusters.
+/// The routes of several services, each with its name, content and clusters.
 pub(super) fn routes(name: &str, services: &[(&str, u32, &[&str])]) -> Arc<Resource> {
     let part = |(service, content, clusters): &(&str, u32, &[&str])| {
-        let needs: Vec<Need> = clusters.iter().map(need(Kind::Cluster)).collect();
-        let value = format!("{} {name} {content} {needs:?}", Kind::Route);
-        Part::encode(service, &StringValue { value }, needs)
+        let references: Vec<ResourceRef> = clusters.iter().map(reference(Kind::Cluster)).collect();
+        let value = format!("{} {name} {content} {references:?}", Kind::Route);
+        Part::encode(service, &StringValue { value }, references)
     };
     let head = StringValue { value: name.to_owned() };
     let parts = services.iter().map(part).collect();
     Arc::new(Resource::assemble(Kind::Route, name, &head, parts))
 }
 
-/// Shares nothing with the one before, so sessions must compare contents.
+/// A snapshot that shares nothing with others, so sessions must compare contents.
 pub(super) fn snapshot(serial: u64, resources: &[Arc<Resource>]) -> Arc<FleetSnapshot> {
     let fleet = "demo".parse().unwrap();
     Arc::new(FleetSnapshot::new(fleet, serial, resources, None))
 }
 
-/// A client of one dialect, with its stream.
-pub(super) struct Client<D: Dialect> {
+/// A client of one variant, with the session of its stream.
+pub(super) struct Client<D: Variant> {
     pub(super) session: Session<D>,
-    /// SotW repeats all names in every request.
+    /// The subscription, which every SotW request repeats.
     names: BTreeMap<Kind, Vec<String>>,
-    /// And the newest nonce that it has answered.
+    /// The newest nonce that was answered.
     nonces: BTreeMap<Kind, String>,
 }
 
-/// What clients of both dialects can do.
-pub(super) trait Speak: Sized {
+/// The operations of clients of both variants.
+pub(super) trait ClientOps: Sized {
     fn aggregated(snapshot: Arc<FleetSnapshot>) -> Self;
-    /// The first request of a type, or more names on top of those that were asked for.
-    fn want(&mut self, kind: Kind, names: &[&str]);
+    /// The first request of a type, or additional names.
+    fn subscribe(&mut self, kind: Kind, names: &[&str]);
     /// ACK, or NACK with an error.
     fn answer(&mut self, response: &Response, error: Option<&str>);
     fn publish(&mut self, snapshot: Arc<FleetSnapshot>);
@@ -100,7 +100,7 @@ pub(super) trait Speak: Sized {
         self.answer(response, Some("bad"));
     }
 
-    /// The next response, which there must be, of this kind and with these resources.
+    /// The next response. It must exist, and have this kind and these resources.
     #[track_caller]
     fn expect(&mut self, kind: Kind, names: &[&str]) -> Response {
         let response = self.next().unwrap_or_else(|| panic!("no response with {kind} {names:?}"));
@@ -108,7 +108,7 @@ pub(super) trait Speak: Sized {
         response
     }
 
-    /// [`Speak::expect`], and an ACK.
+    /// [`ClientOps::expect`], and an ACK.
     #[track_caller]
     fn accept(&mut self, kind: Kind, names: &[&str]) {
         let response = self.expect(kind, names);
@@ -116,7 +116,7 @@ pub(super) trait Speak: Sized {
     }
 
     #[track_caller]
-    fn expect_silence(&mut self) {
+    fn expect_none(&mut self) {
         let response = self.next();
         assert!(response.is_none(), "{response:?}");
     }
@@ -132,7 +132,7 @@ pub(super) fn named(response: &Response) -> Vec<String> {
     names.map(ToString::to_string).collect()
 }
 
-/// The names that a response says are gone.
+/// The names that a response removes.
 pub(super) fn removed(response: &Response) -> Vec<String> {
     response.removed.iter().map(ToString::to_string).collect()
 }
@@ -144,13 +144,13 @@ impl Client<Sotw> {
             kind,
             nonce: nonce.to_owned(),
             error: error.map(str::to_owned),
-            names: SotwNames { names: owned(names), accepted: nonce.contains("old") },
+            names: SotwNames { names: owned(names), has_version_info: nonce.contains("old") },
         };
         self.session.on_request(request).unwrap();
     }
 }
 
-impl Speak for Client<Sotw> {
+impl ClientOps for Client<Sotw> {
     fn aggregated(snapshot: Arc<FleetSnapshot>) -> Self {
         Self {
             session: Session::new(Scope::Aggregated, snapshot),
@@ -159,7 +159,7 @@ impl Speak for Client<Sotw> {
         }
     }
 
-    fn want(&mut self, kind: Kind, names: &[&str]) {
+    fn subscribe(&mut self, kind: Kind, names: &[&str]) {
         let mut all = self.names.remove(&kind).unwrap_or_default();
         all.extend(owned(names));
         let all: Vec<&str> = all.iter().map(String::as_str).collect();
@@ -196,7 +196,7 @@ impl Client<Delta> {
         self.request(kind, nonce, None, subscribe, drop, &[]);
     }
 
-    /// The first request after a reconnection: these names, and what is still held.
+    /// The first request after a reconnection: names, and initial resource versions.
     pub(super) fn resume(&mut self, kind: Kind, names: &[&str], held: &[(&str, &str)]) {
         self.request(kind, "", None, names, &[], held);
     }
@@ -218,7 +218,7 @@ impl Client<Delta> {
             names: DeltaNames {
                 subscribe: owned(subscribe),
                 unsubscribe: owned(unsubscribe),
-                held: held
+                initial_resource_versions: held
                     .map(|(name, version)| ((*name).to_owned(), (*version).to_owned()))
                     .collect(),
             },
@@ -227,7 +227,7 @@ impl Client<Delta> {
     }
 }
 
-impl Speak for Client<Delta> {
+impl ClientOps for Client<Delta> {
     fn aggregated(snapshot: Arc<FleetSnapshot>) -> Self {
         Self {
             session: Session::new(Scope::Aggregated, snapshot),
@@ -236,7 +236,7 @@ impl Speak for Client<Delta> {
         }
     }
 
-    fn want(&mut self, kind: Kind, names: &[&str]) {
+    fn subscribe(&mut self, kind: Kind, names: &[&str]) {
         self.send(kind, "", names, &[]);
     }
 
@@ -261,23 +261,23 @@ impl Speak for Client<Delta> {
     }
 }
 
-/// Runs one test in both dialects, as `sotw` and `delta` in a module of its name.
+/// Defines one test for both variants, `sotw` and `delta` in a module of its name.
 macro_rules! both {
-    ($(#[$doc:meta])* fn $name:ident<C: Speak>() $body:block) => {
+    ($(#[$doc:meta])* fn $name:ident<C: ClientOps>() $body:block) => {
         mod $name {
             use super::*;
 
             $(#[$doc])*
-            fn holds<C: Speak>() $body
+            fn check<C: ClientOps>() $body
 
             #[test]
             fn sotw() {
-                holds::<Client<Sotw>>();
+                check::<Client<Sotw>>();
             }
 
             #[test]
             fn delta() {
-                holds::<Client<Delta>>();
+                check::<Client<Delta>>();
             }
         }
     };

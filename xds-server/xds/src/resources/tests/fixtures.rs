@@ -1,4 +1,4 @@
-//! States in few words.
+//! Builders for states and meshes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tidegate_delivery::names::ReleaseId;
 use tidegate_delivery::names::Services;
 use tidegate_delivery::units::{Ppm, Timestamp};
 
-/// A service with these versions, each on an address of its own.
+/// A service with these versions, each with its own address.
 pub(super) fn service(name: &str, versions: &[&str], stable: &str) -> ServiceState {
     let version = |(port, version): (u16, &&str)| {
         let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port };
@@ -119,7 +119,7 @@ pub(super) fn mesh(services: Services) -> Mesh {
     Mesh::new("/filter.wasm".to_owned(), vec![fleet])
 }
 
-/// A fleet of a mesh that brings its own listeners.
+/// A fleet without listeners.
 pub(super) fn mesh_without_listeners() -> Mesh {
     let mut mesh = mesh(Services::All);
     mesh.fleets[0].listeners.clear();

@@ -1,4 +1,4 @@
-//! What sidecars are told, for states of every sort.
+//! Tests of resources and snapshots.
 
 mod fixtures;
 mod publishing;

@@ -1,4 +1,4 @@
-//! Snapshots, and what they share.
+//! The snapshot cache: publications, and what snapshots share.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::fixtures::*;
 use crate::kind::Kind;
 use crate::mesh::{Fleet, Mesh};
-use crate::resources::{FleetSnapshot, Need, SnapshotCache};
+use crate::resources::{FleetSnapshot, ResourceRef, SnapshotCache};
 use tidegate_delivery::fixtures as delivery;
 use tidegate_delivery::judge::{Guardrail, Level};
 use tidegate_delivery::model::checks::CheckResult;
@@ -55,7 +55,7 @@ fn there_is_a_snapshot_from_the_start() {
 }
 
 #[test]
-fn a_fleet_that_goes_is_a_publication() {
+fn a_removed_fleet_is_a_publication() {
     let state = state(&[service("order", &["v1"], "v1")]);
     let mut publisher = publisher(&state);
     let no_fleets = Mesh::new("filter.wasm".to_owned(), Vec::new());
@@ -74,10 +74,9 @@ fn the_same_state_is_no_publication() {
     assert_eq!(publish(&mut publisher, &state(&[running])), 2);
 }
 
-/// A weight moves one route configuration of each listener and of the service; all else is the
-/// same memory.
+/// A weight changes one route configuration of each listener and of the service; all other resources are the same `Arc`s.
 #[test]
-fn what_did_not_change_is_shared() {
+fn unchanged_resources_are_shared() {
     let user = service("user", &["v1"], "v1");
     let order = service("order", &["v1", "v2"], "v1");
     let at = |weight| {
@@ -101,9 +100,9 @@ fn what_did_not_change_is_shared() {
     assert_ne!(order.0.version(), order.1.version());
 }
 
-/// Checklist line 54: a fleet is told of the services that its listeners lead to, and no others.
+/// Checklist line 54: a fleet receives the resources of the services of its listeners only.
 #[test]
-fn a_fleet_sees_its_own_services() {
+fn a_fleet_receives_the_resources_of_its_services() {
     let services = Services::Named(std::iter::once("order".parse().unwrap()).collect());
     let both = [service("order", &["v1"], "v1"), service("user", &["v1"], "v1")];
     let publisher = SnapshotCache::new(&mesh(services), &state(&both));
@@ -112,7 +111,7 @@ fn a_fleet_sees_its_own_services() {
     assert_eq!(names(&snapshot, Kind::Route), ["demo/ingress", "service/order"]);
 }
 
-/// Fleets share what is the same for both.
+/// Fleets share equal resources.
 #[test]
 fn fleets_share_resources() {
     let ours = mesh(Services::All);
@@ -152,26 +151,26 @@ fn any_state() -> impl Strategy<Value = State> {
 }
 
 proptest! {
-    /// Checklist line 40: whatever the state, nothing in a snapshot names what is not there.
+    /// Checklist line 40: in any state, the references in a snapshot exist.
     #[test]
-    fn nothing_names_what_is_not_there(state in any_state(), own_listeners in any::<bool>()) {
+    fn references_exist(state in any_state(), own_listeners in any::<bool>()) {
         let mesh = if own_listeners { mesh(Services::All) } else { mesh_without_listeners() };
         let snapshot = newest(&SnapshotCache::new(&mesh, &state));
-        let mut named: BTreeSet<Need> = BTreeSet::new();
+        let mut named: BTreeSet<ResourceRef> = BTreeSet::new();
         for kind in Kind::ALL {
             let collection = snapshot.collection(kind);
             for name in collection.names() {
-                named.extend(collection.get(name).unwrap().needs().iter().cloned());
+                named.extend(collection.get(name).unwrap().references().iter().cloned());
             }
         }
-        for need in &named {
-            let collection = snapshot.collection(need.kind);
-            prop_assert!(collection.get(&need.name).is_some(), "{:?}", need);
+        for reference in &named {
+            let collection = snapshot.collection(reference.kind);
+            prop_assert!(collection.get(&reference.name).is_some(), "{:?}", reference);
         }
-        // And endpoints are of clusters that want them.
+        // Endpoints belong to clusters that use EDS.
         for name in snapshot.collection(Kind::Endpoint).names() {
-            let need = Need { kind: Kind::Endpoint, name: Arc::clone(name) };
-            prop_assert!(named.contains(&need), "{:?}", need);
+            let reference = ResourceRef { kind: Kind::Endpoint, name: Arc::clone(name) };
+            prop_assert!(named.contains(&reference), "{:?}", reference);
         }
     }
 
@@ -230,7 +229,7 @@ fn versions(cache: &SnapshotCache, fleet: &str) -> Vec<(Kind, String, Vec<String
 
 proptest! {
     #[test]
-    fn an_update_leads_to_the_same_snapshot_as_a_new_cache(
+    fn an_update_builds_the_same_snapshot_as_a_new_cache(
         states in proptest::collection::vec((arbitrary_state(), any::<bool>()), 1..8),
     ) {
         let meshes = [mesh(Services::All), mesh_without_listeners()];
@@ -287,7 +286,7 @@ fn releases() -> State {
 
 /// [`Event::changes_resources`] decides whether anything is published, so it must hold for the snapshots themselves.
 #[test]
-fn events_that_change_no_resources_lead_to_the_same_snapshot() {
+fn events_that_change_no_resources_keep_the_snapshot() {
     let mut state = releases();
     let mesh = mesh(Services::All);
     let (order, product) = (|| delivery::name("order.1"), || delivery::name("product.1"));

@@ -15,34 +15,36 @@ use tidegate_proto::envoy::google::protobuf::StringValue;
 
 use super::fixtures::*;
 use crate::kind::Kind;
-use crate::resources::{CONTROL_PLANE_CLUSTER, Resource, cluster, endpoint, listener};
+use crate::resources::{CONTROL_PLANE_CLUSTER, Resource, cluster, listener};
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::names::Services;
 use tidegate_delivery::units::Ppm;
 
 #[test]
-fn addresses_are_served_by_eds_and_names_are_left_to_envoy() {
+fn addresses_use_eds_and_names_use_dns() {
     let mut order = service("order", &["v1"], "v1");
     let (name, version) = (order.spec.name.clone(), order.stable.clone());
     let spec = order.spec.versions.get_mut(&version).unwrap();
     let eds = cluster::cluster(&name, &version, spec);
-    assert_eq!(eds.needs().len(), 1);
-    let endpoints = endpoint::endpoints(&name, &version, spec).unwrap();
+    assert_eq!(eds.references().len(), 1);
+    let endpoints = cluster::endpoints(&name, &version, spec).unwrap();
     assert_eq!(endpoints.name(), eds.name());
-    assert_eq!(*endpoints.name(), eds.needs()[0].name);
+    assert_eq!(*endpoints.name(), eds.references()[0].name);
 
     spec.endpoints[0].host = "order-v1.internal".to_owned();
     let dns = cluster::cluster(&name, &version, spec);
-    assert_eq!(dns.needs(), []);
-    assert!(endpoint::endpoints(&name, &version, spec).is_none());
+    assert_eq!(dns.references(), []);
+    assert!(cluster::endpoints(&name, &version, spec).is_none());
     let message = cds::Cluster::decode(dns.value().clone()).unwrap();
     assert_eq!(message.name, "order/v1");
     assert!(message.load_assignment.is_some());
+    let waits = message.wait_for_warm_on_init.map(|it| it.value);
+    assert_eq!(waits, Some(false), "the CDS ACK must not depend on DNS");
 }
 
-/// Retries and outlier detection would hide from the judge what a version does.
+/// Outlier detection and health checks would hide errors of a version from the judge.
 #[test]
-fn clusters_hide_no_errors() {
+fn clusters_have_no_outlier_detection() {
     let order = service("order", &["v1"], "v1");
     let spec = &order.spec.versions[&order.stable];
     let cluster = cluster::cluster(&order.spec.name, &order.stable, spec);
@@ -63,9 +65,9 @@ fn manager() -> hcm::HttpConnectionManager {
     hcm::HttpConnectionManager::decode(any.value.as_slice()).unwrap()
 }
 
-/// A client must not choose its version or its bucket, not even while the filter is down.
+/// A client must not choose its version or its bucket, also if the filter is not active.
 #[test]
-fn listeners_strip_our_headers_before_routing() {
+fn listeners_remove_tidegate_headers_before_routing() {
     let mutations = manager().early_header_mutation_extensions;
     let text =
         String::from_utf8_lossy(&mutations[0].typed_config.as_ref().unwrap().value).to_string();
@@ -75,7 +77,7 @@ fn listeners_strip_our_headers_before_routing() {
 }
 
 #[test]
-fn listeners_start_without_the_filter_if_they_must() {
+fn listeners_start_without_the_filter_after_a_timeout() {
     let filters = manager().http_filters;
     let names: Vec<&str> = filters.iter().map(|filter| filter.name.as_str()).collect();
     assert_eq!(names, ["tidegate", "envoy.filters.http.router"]);
@@ -105,9 +107,9 @@ fn filter_of(state: &State) -> FilterConfig {
     plugin(snapshot.collection(Kind::Extension).get("tidegate").unwrap()).1
 }
 
-/// Checklist line 37: the filter exists for every fleet, even one without services.
+/// Checklist line 37: every fleet has the filter, also without services.
 #[test]
-fn there_is_always_a_filter() {
+fn every_snapshot_contains_the_filter() {
     for mesh in [mesh(Services::All), mesh_without_listeners()] {
         let cache = SnapshotCache::new(&mesh, &State::default());
         let snapshot = cache.latest().fleet("demo").unwrap();
@@ -117,7 +119,7 @@ fn there_is_always_a_filter() {
 }
 
 #[test]
-fn the_filter_fails_open_and_knows_where_to_report() {
+fn the_filter_fails_open_and_has_the_report_cluster() {
     let mesh = mesh(Services::All);
     let cache = SnapshotCache::new(&mesh, &State::default());
     let snapshot = cache.latest().fleet("demo").unwrap();
@@ -126,15 +128,15 @@ fn the_filter_fails_open_and_knows_where_to_report() {
     assert_eq!(config.report.cluster, CONTROL_PLANE_CLUSTER);
 }
 
-/// Envoy takes a callout's target as a protobuf message first, and as a name only if it is none.
+/// Envoy parses a callout's target as a protobuf message first, and uses it as a cluster name if that fails.
 #[test]
-fn the_control_planes_name_is_no_message() {
+fn the_control_plane_cluster_does_not_parse_as_a_message() {
     let bytes = CONTROL_PLANE_CLUSTER.as_bytes();
     assert!(core::GrpcService::decode(bytes).is_err());
 }
 
 #[test]
-fn the_version_is_the_hash_of_the_rest() {
+fn the_config_version_is_the_hash_of_the_other_fields() {
     let before = filter_of(&state(&[service("order", &["v1"], "v1")]));
     let same = filter_of(&state(&[service("order", &["v1"], "v1")]));
     let other = filter_of(&state(&[service("order", &["v1", "v2"], "v1")]));
@@ -143,7 +145,7 @@ fn the_version_is_the_hash_of_the_rest() {
     assert_eq!(before.version.len(), 32);
 }
 
-/// Users stay where they are: the salt changes only when the next release starts, at 0 %.
+/// The salt changes only when the next release starts, at 0 %, so no user changes version.
 #[test]
 fn the_salt_changes_only_when_a_release_starts() {
     let order = service("order", &["v1", "v2"], "v1");
@@ -171,22 +173,22 @@ fn reports_are_frequent_while_a_release_runs() {
 }
 
 #[test]
-fn only_routing_flags_of_its_services_reach_a_sidecar() {
+fn a_fleet_receives_the_routing_flags_of_its_services() {
     let mut state = state(&[service("order", &["v1", "v2"], "v1")]);
     state.evaluators.insert("rule".to_owned(), json!({}));
     assert_eq!(filter_of(&state).flags, json!({"flags": {}}));
-    state.flags.insert("ours".to_owned(), routing_flag("order"));
+    state.flags.insert("routing".to_owned(), routing_flag("order"));
     state.flags.insert("another's".to_owned(), routing_flag("user"));
     state.flags.insert("plain".to_owned(), json!({"state": "ENABLED"}));
     let flags = filter_of(&state).flags;
     let expected: Value =
-        json!({"flags": {"ours": routing_flag("order")}, "$evaluators": {"rule": {}}});
+        json!({"flags": {"routing": routing_flag("order")}, "$evaluators": {"rule": {}}});
     assert_eq!(flags, expected);
 }
 
-/// Where Envoys bring their own listeners, gRPC clients find one for each service; elsewhere not.
+/// Only a fleet without listeners has API listeners.
 #[test]
-fn grpc_clients_find_a_listener_named_after_the_service() {
+fn grpc_clients_have_a_listener_named_after_the_service() {
     let order = state(&[service("order", &["v1"], "v1")]);
     let listeners = |mesh: &crate::mesh::Mesh| {
         let cache = SnapshotCache::new(mesh, &order);
@@ -198,7 +200,7 @@ fn grpc_clients_find_a_listener_named_after_the_service() {
 
     let foreign = listeners(&mesh_without_listeners());
     assert_eq!(foreign.iter().map(|listener| &**listener.name()).collect::<Vec<_>>(), ["order"]);
-    assert!(foreign[0].needs().is_empty());
+    assert!(foreign[0].references().is_empty());
     let message = lds::Listener::decode(foreign[0].value().clone()).unwrap();
     assert!(message.address.is_none() && message.filter_chains.is_empty());
     let manager = message.api_listener.unwrap().api_listener.unwrap();
@@ -208,15 +210,15 @@ fn grpc_clients_find_a_listener_named_after_the_service() {
         panic!("no RDS");
     };
     assert_eq!(rds.route_config_name, "grpc/order");
-    assert_eq!(manager.http_filters.len(), 1, "gRPC cannot run our filter");
+    assert_eq!(manager.http_filters.len(), 1, "gRPC cannot run the filter");
 }
 
-/// gRPC passes over endpoints whose place has no name or no weight.
+/// gRPC ignores a locality without a name or a weight.
 #[test]
-fn endpoints_are_in_a_place_that_has_a_weight() {
+fn endpoints_have_a_locality_with_a_weight() {
     let order = service("order", &["v1"], "v1");
     let spec = &order.spec.versions[&order.stable];
-    let resource = endpoint::endpoints(&order.spec.name, &order.stable, spec).unwrap();
+    let resource = cluster::endpoints(&order.spec.name, &order.stable, spec).unwrap();
     let message = eds::ClusterLoadAssignment::decode(resource.value().clone()).unwrap();
     assert!(message.endpoints[0].locality.is_some());
     assert_eq!(message.endpoints[0].load_balancing_weight.unwrap().value, 1);

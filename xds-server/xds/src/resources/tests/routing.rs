@@ -1,4 +1,4 @@
-//! Who gets which version.
+//! The split between versions.
 
 use proptest::prelude::*;
 use prost::Message as _;
@@ -13,8 +13,8 @@ use tidegate_delivery::model::state::ServiceState;
 use tidegate_delivery::names::ServiceName;
 use tidegate_delivery::units::{Ppm, Timestamp};
 
-/// One route in words: `MATCH -> TARGET`.
-/// The routes of a listener of ours for these services.
+/// One route as text: `MATCH -> TARGET`.
+/// The routes of a fleet's listener for these services.
 fn of_listener(name: &str, services: &[(&ServiceName, &ServiceState)]) -> Resource {
     let hosts = services.iter().map(|(name, service)| route::virtual_host(name, service));
     route::of_listener(name, hosts.collect())
@@ -24,7 +24,8 @@ fn preview_routes(name: &ServiceName, service: &ServiceState, key: &PreviewKey) 
     preview::routes("demo/preview", vec![preview::virtual_host(name, service, key)])
 }
 
-fn words(route: &envoy::Route) -> String {
+/// One route as `MATCH -> TARGET`.
+fn describe(route: &envoy::Route) -> String {
     use envoy::header_matcher::HeaderMatchSpecifier as Specifier;
     use envoy::route_action::ClusterSpecifier;
     use envoy::weighted_cluster::RandomValueSpecifier;
@@ -70,24 +71,24 @@ fn virtual_hosts(resource: &Resource) -> Vec<envoy::VirtualHost> {
     message.virtual_hosts
 }
 
-fn in_words(resource: &Resource) -> Vec<String> {
-    virtual_hosts(resource)[0].routes.iter().map(words).collect()
+fn described(resource: &Resource) -> Vec<String> {
+    virtual_hosts(resource)[0].routes.iter().map(describe).collect()
 }
 
-fn of_our_listener(service: &ServiceState) -> Vec<String> {
+fn of_fleet_listener(service: &ServiceState) -> Vec<String> {
     let name = service.spec.name.clone();
-    in_words(&of_listener("demo/ingress", &[(&name, service)]))
+    described(&of_listener("demo/ingress", &[(&name, service)]))
 }
 
 const PIN_V1: &str = r#"x-tidegate-version=Exact("v1") -> order/v1"#;
 const PIN_V2: &str = r#"x-tidegate-version=Exact("v2") -> order/v2"#;
 
 #[test]
-fn a_preview_leads_whoever_has_the_key_to_the_version_that_he_names() {
+fn a_preview_with_the_key_routes_to_the_version_in_the_header() {
     let order = service("order", &["v1", "v2"], "v1");
     let name = order.spec.name.clone();
     let closed = preview_routes(&name, &order, &PreviewKey::default());
-    assert_eq!(in_words(&closed), [" -> 403"], "nobody has no key");
+    assert_eq!(described(&closed), [" -> 403"], "the empty key matches no request");
     let key = PreviewKey::new("secret".to_owned());
     let open = preview_routes(&name, &order, &key);
     let with_key = format!("x-tidegate-preview=Exact({:?})", key.secret());
@@ -97,11 +98,11 @@ fn a_preview_leads_whoever_has_the_key_to_the_version_that_he_names() {
         format!("{with_key} -> 404"),
         " -> 403".to_owned(),
     ];
-    assert_eq!(in_words(&open), expected);
+    assert_eq!(described(&open), expected);
 }
 
 #[test]
-fn without_a_release_all_goes_to_stable() {
+fn without_a_release_all_requests_go_to_stable() {
     let order = service("order", &["v1", "v2"], "v1");
     let expected = [
         PIN_V1,
@@ -109,11 +110,11 @@ fn without_a_release_all_goes_to_stable() {
         "x-tidegate-bucket -> order/v1:1000000 by x-tidegate-bucket",
         " -> order/v1",
     ];
-    assert_eq!(of_our_listener(&order), expected);
+    assert_eq!(of_fleet_listener(&order), expected);
 }
 
 #[test]
-fn a_release_divides_those_with_a_bucket_and_leaves_the_rest_on_stable() {
+fn a_release_splits_requests_with_a_bucket() {
     let order = service("order", &["v1", "v2"], "v1");
     let order = releasing(order, 1, "v2", Ppm::percent(5));
     let expected = [
@@ -122,21 +123,21 @@ fn a_release_divides_those_with_a_bucket_and_leaves_the_rest_on_stable() {
         "x-tidegate-bucket -> order/v2:50000 order/v1:950000 by x-tidegate-bucket",
         " -> order/v1",
     ];
-    assert_eq!(of_our_listener(&order), expected);
+    assert_eq!(of_fleet_listener(&order), expected);
 }
 
 #[test]
-fn a_full_weight_needs_no_bucket() {
+fn a_full_weight_requires_no_bucket() {
     let order = service("order", &["v1", "v2"], "v1");
     let order = releasing(order, 1, "v2", Ppm::ALL);
-    let routes = of_our_listener(&order);
+    let routes = of_fleet_listener(&order);
     let expected =
         ["x-tidegate-bucket -> order/v2:1000000 order/v1:0 by x-tidegate-bucket", " -> order/v2"];
     assert_eq!(routes[2..], expected);
 }
 
 #[test]
-fn a_foreign_listener_is_divided_by_chance_where_there_is_no_bucket() {
+fn a_foreign_listener_splits_requests_without_a_bucket_randomly() {
     let order = service("order", &["v1", "v2"], "v1");
     let order = releasing(order, 1, "v2", Ppm::percent(5));
     let resource = of_service(&order.spec.name, &order);
@@ -147,22 +148,22 @@ fn a_foreign_listener_is_divided_by_chance_where_there_is_no_bucket() {
         "x-tidegate-bucket -> order/v2:50000 order/v1:950000 by x-tidegate-bucket",
         " -> order/v2:50000 order/v1:950000 by chance",
     ];
-    assert_eq!(in_words(&resource), expected);
+    assert_eq!(described(&resource), expected);
 }
 
 #[test]
-fn a_candidate_that_is_not_deployed_gets_nothing() {
+fn a_candidate_that_is_not_deployed_receives_no_requests() {
     let order = service("order", &["v1"], "v1");
     let order = releasing(order, 1, "v2", Ppm::ALL);
     let expected =
         [PIN_V1, "x-tidegate-bucket -> order/v1:1000000 by x-tidegate-bucket", " -> order/v1"];
-    assert_eq!(of_our_listener(&order), expected);
+    assert_eq!(of_fleet_listener(&order), expected);
 }
 
 #[test]
-fn without_a_stable_version_the_answer_is_plain() {
+fn without_a_stable_version_the_response_is_503() {
     let order = service("order", &["v2"], "v1");
-    assert_eq!(of_our_listener(&order), [PIN_V2, " -> 503"]);
+    assert_eq!(of_fleet_listener(&order), [PIN_V2, " -> 503"]);
 }
 
 #[test]
@@ -173,20 +174,20 @@ fn a_virtual_host_is_named_after_its_service() {
     assert_eq!(hosts[0].domains, ["order.local"]);
 }
 
-/// It has no filter, so a header of our name is not ours, and it calls the service by its name.
+/// It has no filter, so Tidegate's headers come from the client. Its authority is the service's name.
 #[test]
-fn a_grpc_client_is_divided_by_chance_and_cannot_choose() {
+fn a_grpc_client_splits_all_requests_randomly() {
     let order = service("order", &["v1", "v2"], "v1");
     let order = releasing(order, 1, "v2", Ppm::percent(5));
     let resource = of_grpc(&order.spec.name, &order);
     assert_eq!(&**resource.name(), "grpc/order");
-    assert_eq!(in_words(&resource), [" -> order/v2:50000 order/v1:950000 by chance"]);
+    assert_eq!(described(&resource), [" -> order/v2:50000 order/v1:950000 by chance"]);
     assert_eq!(virtual_hosts(&resource)[0].domains, ["order"]);
 }
 
-/// Services are encoded apart and joined; Envoy sees one message.
+/// Virtual hosts are encoded separately and joined to one message.
 #[test]
-fn a_listeners_routes_hold_every_service() {
+fn a_listeners_routes_contain_every_service() {
     let order = service("order", &["v1"], "v1");
     let user = service("user", &["v1"], "v1");
     let services = [(&order.spec.name, &order), (&user.spec.name, &user)];
@@ -197,9 +198,9 @@ fn a_listeners_routes_hold_every_service() {
     assert_eq!(hosts, ["order", "user"]);
 }
 
-/// While one service's clusters are not there, another's routes go ahead.
+/// The routes of a service do not wait for the clusters of another.
 #[test]
-fn a_service_moves_while_another_waits() {
+fn routes_of_one_service_change_while_another_waits() {
     let order = service("order", &["v1", "v2"], "v1");
     let user = service("user", &["v1"], "v1");
     let made = |order: &ServiceState, user: &ServiceState| {
@@ -208,62 +209,66 @@ fn a_service_moves_while_another_waits() {
     };
     let held = made(&releasing(order.clone(), 1, "v2", Ppm::percent(5)), &user);
     let newest = made(&order, &service("user", &["v1", "v9"], "v1"));
-    let meanwhile = newest.meanwhile(Some(&held), |need| &*need.name != "user/v9").unwrap();
+    let meanwhile =
+        newest.partial_update(Some(&held), |reference| &*reference.name != "user/v9").unwrap();
     assert_eq!(meanwhile.version(), made(&order, &user).version());
-    // Who comes back with what we do not know gets the same: only flags lead to v9.
-    let back = newest.meanwhile(None, |need| &*need.name != "user/v9").unwrap();
+    // A client with unknown content gets the same: only flags select v9.
+    let back = newest.partial_update(None, |reference| &*reference.name != "user/v9").unwrap();
     assert_eq!(back.version(), meanwhile.version());
-    assert!(newest.meanwhile(None, |need| &*need.name != "user/v1").is_none());
-    // Who waits for stable keeps what it has of it.
-    let kept = newest.meanwhile(Some(&held), |need| !need.name.starts_with("user/")).unwrap();
+    assert!(newest.partial_update(None, |reference| &*reference.name != "user/v1").is_none());
+    // A client that waits for stable keeps its old part.
+    let kept = newest
+        .partial_update(Some(&held), |reference| !reference.name.starts_with("user/"))
+        .unwrap();
     assert_eq!(kept.version(), made(&order, &user).version());
 }
 
 #[test]
-fn no_flag_leads_to_a_quarantined_version() {
+fn no_flag_selects_a_quarantined_version() {
     let mut order = service("order", &["v1", "v2"], "v1");
-    assert_eq!(of_our_listener(&order)[..2], [PIN_V1, PIN_V2]);
+    assert_eq!(of_fleet_listener(&order)[..2], [PIN_V1, PIN_V2]);
     let (signal, reason, since) = ("scan".parse().unwrap(), None, Timestamp(0));
     order.quarantined.insert("v2".parse().unwrap(), ActiveSignal { signal, reason, since });
-    assert!(of_our_listener(&order).iter().all(|it| !it.contains("v2")));
+    assert!(of_fleet_listener(&order).iter().all(|it| !it.contains("v2")));
 }
 
-/// A client whose routes do not name a version must not be thought to need it.
+/// Routes without a version must not reference its cluster.
 #[test]
-fn routes_need_what_they_name() {
+fn routes_reference_exactly_their_clusters() {
     let order = service("order", &["v1", "v2"], "v1");
-    let needs = |resource: &Resource| -> Vec<String> {
-        resource.needs().iter().map(|need| need.name.to_string()).collect()
+    let references = |resource: &Resource| -> Vec<String> {
+        resource.references().iter().map(|reference| reference.name.to_string()).collect()
     };
-    assert_eq!(needs(&of_grpc(&order.spec.name, &order)), ["order/v1"]);
+    assert_eq!(references(&of_grpc(&order.spec.name, &order)), ["order/v1"]);
     let ours = of_listener("demo/ingress", &[(&order.spec.name, &order)]);
-    assert_eq!(needs(&ours), ["order/v1", "order/v2"]);
+    assert_eq!(references(&ours), ["order/v1", "order/v2"]);
 }
 
-/// A version that is registered in mid-release and warms slowly is in the way of no rollback, and
-/// flags lead to the others meanwhile.
+/// A version that is registered during a release and warms slowly does not delay a rollback. Flags select the other
+/// versions.
 #[test]
-fn a_service_goes_back_while_another_of_its_versions_waits() {
+fn a_rollback_does_not_wait_for_a_version_that_only_flags_select() {
     let made = |order: &ServiceState| of_listener("demo/ingress", &[(&order.spec.name, order)]);
     let order = |versions: &[&str]| service("order", versions, "v1");
     let half = made(&releasing(order(&["v1", "v2"]), 1, "v2", Ppm::percent(50)));
     let newest = made(&order(&["v1", "v2", "v9"]));
-    let back = newest.meanwhile(Some(&half), |need| &*need.name != "order/v9").unwrap();
+    let back =
+        newest.partial_update(Some(&half), |reference| &*reference.name != "order/v9").unwrap();
     assert_eq!(back.version(), made(&order(&["v1", "v2"])).version());
-    assert_eq!(back.needs(), made(&order(&["v1", "v2"])).needs());
-    let all = newest.meanwhile(Some(&half), |_| true).unwrap();
+    assert_eq!(back.references(), made(&order(&["v1", "v2"])).references());
+    let all = newest.partial_update(Some(&half), |_| true).unwrap();
     assert_eq!(all.version(), newest.version());
 }
 
 proptest! {
-    /// Checklist line 36: the weights always sum to a million, candidate first, so that every
-    /// bucket below the weight is the candidate's and every other is stable's.
+    /// Checklist line 36: the weights sum to a million, with the candidate first: it serves the
+    /// buckets below its weight, stable all others.
     #[test]
     fn weights_always_sum_to_a_million(parts in 0..=1_000_000_u32) {
         let order = service("order", &["v1", "v2"], "v1");
         let order = releasing(order, 1, "v2", Ppm::new(parts).unwrap());
         let rest = 1_000_000 - parts;
         let divided = format!("order/v2:{parts} order/v1:{rest} by x-tidegate-bucket");
-        prop_assert!(of_our_listener(&order)[2].ends_with(&divided));
+        prop_assert!(of_fleet_listener(&order)[2].ends_with(&divided));
     }
 }

@@ -1,58 +1,92 @@
-//! Random conversations against a model of Envoy.
+//! A model of Envoy, for random exchanges with a session.
 //!
-//! Whatever the order in which publications, requests and responses cross, and whatever the client
-//! refuses: rules hold for every single response, nothing is held back for ever, and in the end
-//! the client has exactly what was published.
+//! In any order of snapshots, requests and responses, and whatever the client NACKs: the rules hold for every response,
+//! nothing is held back forever, and in the end the client holds exactly the newest snapshot.
 
-mod conversations;
-mod talk;
+mod exchanges;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use self::talk::{Say, Talk};
 use super::support::*;
 use crate::kind::Kind;
-use crate::protocol::{Request, Response, Scope, Session};
+use crate::protocol::{
+    Delta, DeltaNames, Event, Request, Response, Scope, Session, Sotw, SotwNames, Variant,
+};
 use crate::resources::{FleetSnapshot, Resource};
 
-/// Content that the client refuses.
+/// Content that the client NACKs.
 const BAD: u32 = 0;
 
 type View = BTreeMap<Kind, BTreeMap<String, Arc<Resource>>>;
 
-/// The client, its stream, and what is under way on it.
-struct World<D: Talk> {
+/// A request of the client that the server has not received, with the fields of both variants.
+#[derive(Debug, Default, Clone)]
+pub(super) struct PendingRequest {
+    pub(super) nonce: String,
+    pub(super) error: bool,
+    pub(super) all: Vec<String>,
+    pub(super) subscribe: Vec<String>,
+    pub(super) unsubscribe: Vec<String>,
+    pub(super) held: HashMap<String, String>,
+}
+
+/// A variant, with the conversion of a request.
+pub(super) trait ModelVariant: Variant {
+    const DELTA: bool;
+    fn names(request: PendingRequest) -> Self::Names;
+}
+
+impl ModelVariant for Sotw {
+    const DELTA: bool = false;
+    fn names(request: PendingRequest) -> SotwNames {
+        SotwNames { names: request.all, has_version_info: !request.held.is_empty() }
+    }
+}
+
+impl ModelVariant for Delta {
+    const DELTA: bool = true;
+    fn names(request: PendingRequest) -> DeltaNames {
+        DeltaNames {
+            subscribe: request.subscribe,
+            unsubscribe: request.unsubscribe,
+            initial_resource_versions: request.held,
+        }
+    }
+}
+
+/// The client, its stream, and the messages in flight.
+struct World<D: ModelVariant> {
     session: Session<D>,
     snapshot: Arc<FleetSnapshot>,
-    requests: VecDeque<(Kind, Say)>,
+    requests: VecDeque<(Kind, PendingRequest)>,
     responses: VecDeque<Response>,
-    /// What the client runs on. It survives its streams.
+    /// What the client has applied. It is kept across streams.
     view: View,
-    /// Names that it asked for, of the kinds that it asks for by name.
+    /// The subscriptions by name.
     names: BTreeMap<Kind, BTreeSet<String>>,
     nonces: BTreeMap<Kind, String>,
-    /// Clusters that changed and wait for their endpoints.
+    /// New and changed clusters that wait for their endpoints.
     warming: BTreeSet<String>,
-    /// Clusters that it refused.
+    /// Clusters that it NACKed.
     refused: BTreeSet<String>,
-    /// Whether it applies the good part of what it refuses.
+    /// Whether it applies the valid part of a response that it NACKs.
     lenient: bool,
-    /// Kinds with a response whose answer the server has not seen.
+    /// Kinds with a response that is not answered.
     in_flight: BTreeSet<Kind>,
-    /// What the server has seen accepted, by kind and name.
+    /// ACKed versions, by kind and name.
     accepted: BTreeMap<(Kind, String), String>,
-    /// Names that must be answered whatever the client has.
+    /// Names that must be answered whatever the client holds.
     asked: BTreeSet<(Kind, String)>,
-    /// Which kinds were answered on this stream.
+    /// Kinds with a response on this stream.
     opened: BTreeSet<Kind>,
-    /// Kinds of which the client took something on this stream.
+    /// Kinds of which the client has applied a response on this stream.
     taken: BTreeSet<Kind>,
-    /// What each version stands for, over all streams.
+    /// The content of each version, over all streams.
     versions: HashMap<(Kind, String, String), Vec<u8>>,
 }
 
-impl<D: Talk> World<D> {
+impl<D: ModelVariant> World<D> {
     fn new(snapshot: Arc<FleetSnapshot>, lenient: bool) -> Self {
         let mut world = Self {
             session: Session::new(Scope::Aggregated, Arc::clone(&snapshot)),
@@ -76,7 +110,7 @@ impl<D: Talk> World<D> {
         world
     }
 
-    /// A new stream: everything under way is lost, and every type is asked for again.
+    /// A new stream: messages in flight are lost, and the client subscribes again to every type.
     fn reconnect(&mut self) {
         self.session = Session::new(Scope::Aggregated, Arc::clone(&self.snapshot));
         self.requests.clear();
@@ -96,25 +130,30 @@ impl<D: Talk> World<D> {
             let held = held
                 .map(|(name, resource)| (name.clone(), resource.version().to_owned()))
                 .collect();
-            let say = Say { all: names.clone(), subscribe: names, held, ..Say::default() };
-            self.requests.push_back((kind, say));
+            let request = PendingRequest {
+                all: names.clone(),
+                subscribe: names,
+                held,
+                ..PendingRequest::default()
+            };
+            self.requests.push_back((kind, request));
         }
     }
 
     fn publish(&mut self, snapshot: &Arc<FleetSnapshot>) {
         self.snapshot = Arc::clone(snapshot);
         self.session.on_snapshot(Arc::clone(snapshot));
-        self.pump();
+        self.collect_responses();
     }
 
-    /// The server gets one request.
+    /// The server receives one request.
     fn deliver_request(&mut self) {
-        let Some((kind, say)) = self.requests.pop_front() else {
+        let Some((kind, request)) = self.requests.pop_front() else {
             return;
         };
-        // Names on an ACK are in `all`; only new ones are an order to answer.
-        let bare = say.nonce.is_empty();
-        let new = if D::DELTA { &say.subscribe } else { &say.all };
+        // An ACK repeats all names; only new ones must be answered.
+        let bare = request.nonce.is_empty();
+        let new = if D::DELTA { &request.subscribe } else { &request.all };
         for name in new {
             let known = self.accepted.contains_key(&(kind, name.clone()));
             if D::DELTA || bare || !known {
@@ -127,9 +166,9 @@ impl<D: Talk> World<D> {
             .filter(|(of, name)| {
                 *of == kind
                     && if D::DELTA {
-                        say.unsubscribe.contains(name)
+                        request.unsubscribe.contains(name)
                     } else {
-                        !is_wildcard(kind) && !say.all.contains(name)
+                        !is_wildcard(kind) && !request.all.contains(name)
                     }
             })
             .cloned()
@@ -137,28 +176,27 @@ impl<D: Talk> World<D> {
         for key in dropped {
             self.accepted.remove(&key);
         }
-        // What a client holds need not be sent to it, unless it asks by name.
-        for (name, version) in say.held.iter().filter(|_| D::DELTA && is_wildcard(kind)) {
+        // Content that the client holds need not be sent, unless it is subscribed to by name.
+        for (name, version) in request.held.iter().filter(|_| D::DELTA && is_wildcard(kind)) {
             self.accepted.insert((kind, name.clone()), version.clone());
         }
-        let request = Request {
+        let message = Request {
             kind,
-            nonce: say.nonce.clone(),
-            error: say.error.then(|| "refused".to_owned()),
-            names: D::names(say),
+            nonce: request.nonce.clone(),
+            error: request.error.then(|| "refused".to_owned()),
+            names: D::names(request),
         };
-        self.session.on_request(request).unwrap();
+        self.session.on_request(message).unwrap();
         for event in self.session.drain_events() {
-            use crate::protocol::Event;
             if let Event::Acked { kind, .. } | Event::Nacked { kind, .. } = event {
-                assert!(self.in_flight.remove(&kind), "an answer to nothing");
+                assert!(self.in_flight.remove(&kind), "an answer without a response");
             }
         }
-        self.pump();
+        self.collect_responses();
     }
 
-    /// Takes all responses that the server makes now, and checks each.
-    fn pump(&mut self) {
+    /// Collects and checks the responses that are due.
+    fn collect_responses(&mut self) {
         while let Some(response) = self.session.next_response() {
             self.check(&response);
             self.responses.push_back(response);
@@ -188,10 +226,10 @@ impl<D: Talk> World<D> {
                 self.asked.insert((Kind::Endpoint, name));
             }
         }
-        assert!(news, "nothing new in {response:?}");
+        assert!(news, "no change in {response:?}");
     }
 
-    /// The client gets one response, and answers.
+    /// The client receives one response, and answers.
     fn deliver_response(&mut self) {
         let Some(response) = self.responses.pop_front() else {
             return;
@@ -205,7 +243,7 @@ impl<D: Talk> World<D> {
             self.refused.extend(named(&response));
         }
         if bad {
-            // Nobody knows what of it was applied.
+            // It is unknown which part was applied.
             for name in named(&response).into_iter().chain(removed(&response)) {
                 self.accepted.remove(&(kind, name));
             }
@@ -220,13 +258,13 @@ impl<D: Talk> World<D> {
         }
         self.nonces.insert(kind, response.nonce.clone());
         let names = self.names.get(&kind).cloned().unwrap_or_default();
-        let say = Say {
+        let request = PendingRequest {
             nonce: response.nonce,
             error: bad,
             all: names.into_iter().collect(),
-            ..Say::default()
+            ..PendingRequest::default()
         };
-        self.requests.push_back((kind, say));
+        self.requests.push_back((kind, request));
         self.follow(kind);
     }
 
@@ -250,36 +288,43 @@ impl<D: Talk> World<D> {
                 Kind::Endpoint => _ = self.warming.remove(&name),
                 _ => {}
             }
-            // What it asked for no longer, it passes over.
+            // Resources without a subscription are ignored.
             if is_wildcard(kind) || self.names.get(&kind).is_some_and(|all| all.contains(&name)) {
                 view.insert(name, Arc::clone(resource));
             }
         }
         let after: BTreeSet<String> = view.keys().cloned().collect();
         if kind == Kind::Cluster {
-            // A state-of-the-world server cannot know what its client has from before the stream,
-            // until the client takes a set of it.
+            // In state of the world the server does not know what the client holds from before the stream, until the client
+            // applies a full set.
             let excused = !D::DELTA && first;
             for gone in before.difference(&after).filter(|_| !excused) {
                 let routes = self.view.get(&Kind::Route).into_iter().flatten();
                 for (route, resource) in routes {
-                    let mut needs = resource.needs().iter();
-                    assert!(needs.all(|need| *need.name != **gone), "{route} lost {gone}");
+                    let mut references = resource.references().iter();
+                    assert!(
+                        references.all(|reference| *reference.name != **gone),
+                        "{route} lost {gone}"
+                    );
                 }
             }
         }
         if kind == Kind::Route {
             let clusters = self.view.get(&Kind::Cluster);
-            let needs = response.resources.iter().filter(|resource| !is_bad(resource));
-            for need in needs.flat_map(|resource| resource.needs()) {
-                let has = clusters.is_some_and(|clusters| clusters.contains_key(&*need.name));
-                let refused = self.refused.contains(&*need.name);
-                assert!(has || refused, "a route to {}, which is not there", need.name);
+            let references = response.resources.iter().filter(|resource| !is_bad(resource));
+            for reference in references.flat_map(|resource| resource.references()) {
+                let has = clusters.is_some_and(|clusters| clusters.contains_key(&*reference.name));
+                let refused = self.refused.contains(&*reference.name);
+                assert!(
+                    has || refused,
+                    "a route to {}, which the client does not have",
+                    reference.name
+                );
             }
         }
     }
 
-    /// Like Envoy, the client asks for what it now sees named, and forgets what it no longer does.
+    /// Like Envoy, the client subscribes to what its resources reference, and drops the rest.
     fn follow(&mut self, kind: Kind) {
         let seen = |kind| -> BTreeSet<String> {
             self.view.get(&kind).into_iter().flatten().map(|(name, _)| name.clone()).collect()
@@ -305,20 +350,20 @@ impl<D: Talk> World<D> {
         if let Some(view) = self.view.get_mut(&kind) {
             view.retain(|name, _| names.contains(name));
         }
-        let say = Say {
+        let request = PendingRequest {
             nonce: self.nonces.get(&kind).filter(|_| !D::DELTA).cloned().unwrap_or_default(),
             subscribe: names.difference(&old).cloned().collect(),
             unsubscribe,
             all: names.into_iter().collect(),
-            ..Say::default()
+            ..PendingRequest::default()
         };
-        self.requests.push_back((kind, say));
+        self.requests.push_back((kind, request));
     }
 
-    /// Delivers everything until nothing is under way.
-    fn quiet(&mut self) {
+    /// Delivers messages until none is in flight.
+    fn run_until_idle(&mut self) {
         for _ in 0..10_000 {
-            self.pump();
+            self.collect_responses();
             if self.requests.is_empty() && self.responses.is_empty() {
                 assert!(self.in_flight.is_empty(), "{:?} never answered", self.in_flight);
                 return;
@@ -329,7 +374,7 @@ impl<D: Talk> World<D> {
         panic!("no end");
     }
 
-    fn check_that_all_arrived(&self) {
+    fn check_converged(&self) {
         for kind in [Kind::Cluster, Kind::Endpoint, Kind::Listener, Kind::Extension, Kind::Route] {
             let collection = self.snapshot.collection(kind);
             let wanted = |name: &&str| {
@@ -349,7 +394,7 @@ impl<D: Talk> World<D> {
         }
         let clusters = self.view.get(&Kind::Cluster).into_iter().flatten();
         for (name, _) in clusters {
-            assert!(!self.warming.contains(name), "{name} warms for ever");
+            assert!(!self.warming.contains(name), "{name} warms forever");
         }
         assert_eq!(self.session.synced(), self.snapshot.serial());
     }
@@ -359,7 +404,7 @@ const fn is_wildcard(kind: Kind) -> bool {
     matches!(kind, Kind::Cluster | Kind::Listener)
 }
 
-/// Bad content says so; see `resource` in the support module.
+/// Bad content is marked; see `resource` in the support module.
 fn is_bad(resource: &Resource) -> bool {
     let text = String::from_utf8_lossy(resource.value());
     text.contains(&format!(" {} {BAD} [", resource.name()))

@@ -1,17 +1,16 @@
-//! Random conversations: publications, requests and responses that cross, streams that break.
+//! Random exchanges: snapshots, requests and responses in any order, and reconnections.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::talk::Talk;
-use super::{BAD, World};
+use super::{BAD, ModelVariant, World};
 use crate::protocol::tests::support::*;
 use crate::protocol::{Delta, Sotw};
 use crate::resources::Resource;
 
-/// What happens next.
+/// One step of an exchange.
 #[derive(Debug, Clone)]
 enum Step {
     Publish(Mesh),
@@ -20,12 +19,12 @@ enum Step {
     Reconnect,
 }
 
-/// A mesh that makes sense: routes name clusters that are there.
+/// A consistent mesh: the clusters in routes exist.
 #[derive(Debug, Clone)]
 struct Mesh {
     /// The content of each cluster, and of its endpoints.
     clusters: BTreeMap<&'static str, (u32, u32)>,
-    /// The content of each listener, and of its route, and which clusters that names.
+    /// The content of each listener and of its route, and a mask of the clusters in the route.
     listeners: BTreeMap<&'static str, (u32, u32, u8)>,
     filter: u32,
 }
@@ -38,7 +37,7 @@ impl Mesh {
         }
         for (name, (of_listener, of_route, mask)) in &self.listeners {
             let clusters = self.clusters.keys().enumerate();
-            // A service for each cluster, and one that has none.
+            // One service for each cluster, and one without.
             let mut services = vec![("none", *of_route, &[][..])];
             let named: Vec<&str> = clusters
                 .filter(|(index, _)| mask & (1 << index) != 0)
@@ -51,7 +50,7 @@ impl Mesh {
     }
 }
 
-/// Any mesh with contents from `least` on.
+/// Any mesh with contents from `least`.
 fn mesh(least: u32) -> impl Strategy<Value = Mesh> {
     let content = least..4_u32;
     let clusters = prop::collection::btree_map(
@@ -81,7 +80,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..80)
 }
 
-fn converses<D: Talk>(steps: Vec<Step>, end: &Mesh, lenient: bool) {
+fn converge<D: ModelVariant>(steps: Vec<Step>, end: &Mesh, lenient: bool) {
     let mut world = World::<D>::new(snapshot(1, &[]), lenient);
     let mut serial = 1;
     for step in steps {
@@ -95,26 +94,26 @@ fn converses<D: Talk>(steps: Vec<Step>, end: &Mesh, lenient: bool) {
             Step::Reconnect => world.reconnect(),
         }
     }
-    world.quiet();
+    world.run_until_idle();
     world.publish(&snapshot(serial + 1, &end.resources()));
-    world.quiet();
-    world.check_that_all_arrived();
+    world.run_until_idle();
+    world.check_converged();
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn every_conversation_ends_well_sotw(
+    fn every_exchange_converges_sotw(
         steps in steps(), end in mesh(BAD + 1), lenient in any::<bool>(),
     ) {
-        converses::<Sotw>(steps, &end, lenient);
+        converge::<Sotw>(steps, &end, lenient);
     }
 
     #[test]
-    fn every_conversation_ends_well_delta(
+    fn every_exchange_converges_delta(
         steps in steps(), end in mesh(BAD + 1), lenient in any::<bool>(),
     ) {
-        converses::<Delta>(steps, &end, lenient);
+        converge::<Delta>(steps, &end, lenient);
     }
 }
