@@ -78,7 +78,7 @@ pub fn blue_green() -> Plan {
 pub fn order() -> ServiceSpec {
     ServiceSpec {
         name: name("order"),
-        hosts: vec!["order.local".to_owned()],
+        hosts: vec!["order.local".parse().unwrap()],
         identity: Vec::new(),
         versions: BTreeMap::from([
             (name("v1"), version(9101, None)),
@@ -108,7 +108,7 @@ pub fn order_with_requirements() -> ServiceSpec {
 pub fn product() -> ServiceSpec {
     ServiceSpec {
         name: name("product"),
-        hosts: vec!["product.local".to_owned()],
+        hosts: vec!["product.local".parse().unwrap()],
         versions: BTreeMap::from([(name("v1"), version(9201, Some(Environment::Blue)))]),
         environments: Some(Environments { blue: at(9201), green: at(9202) }),
         plan: blue_green(),

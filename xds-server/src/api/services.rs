@@ -136,7 +136,7 @@ pub(super) fn find<'a>(view: &'a View, service: &str) -> Result<&'a ServiceState
     view.state.services.get(service).map(|it| &**it).ok_or_else(|| {
         let known: Vec<&str> = view.state.services.keys().map(ServiceName::as_str).collect();
         let known = known.join(", ");
-        let service = service.chars().take(tidegate_delivery::names::MAX_LEN).collect();
+        let service = service.chars().take(tidegate_delivery::names::MAX_SERVICE_LEN).collect();
         Refusal::UnknownService { service, known }.into()
     })
 }

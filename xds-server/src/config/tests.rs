@@ -29,7 +29,7 @@ defaults:
   false_rollback: 0.1%
 services:
   - name: order
-    hosts: ["Order.local"]
+    hosts: ["Order.local."]
     identity: [{header: X-User-Id}, {cookie: sid}]
     strategy: {canary: {steps: [5%, 25%, 100%], step_time: 90s, min_requests: 7}}
     stable: v1
@@ -57,7 +57,7 @@ fn fills_in_what_is_not_written() {
     assert_eq!(config.false_rollback.parts(), 1000);
     let [order, product] = config.services.as_slice() else { panic!("two services") };
 
-    assert_eq!(order.hosts, ["order.local"]);
+    assert_eq!(order.hosts, ["order.local".parse().unwrap()]);
     assert_eq!(order.stable.as_str(), "v1");
     let weights: Vec<String> = order.plan.steps.iter().map(|s| s.weight.to_string()).collect();
     assert_eq!(weights, ["5%", "25%", "100%"]);
@@ -69,6 +69,14 @@ fn fills_in_what_is_not_written() {
     assert_eq!(product.plan.steps.len(), 1);
     assert_eq!(product.stable.as_str(), "blue", "named after its environment");
     assert_eq!(product.versions["v7"].environment, Some(Environment::Green));
+}
+
+#[test]
+fn hosts_are_in_normal_form() {
+    let text = GOOD.replace(r#"["product.local"]"#, r#"["Product.LOCAL.", "[0:0::1]", 10.0.0.7]"#);
+    let config = check(&text, Path::new("")).unwrap();
+    let hosts: Vec<&str> = config.services[1].hosts.iter().map(AsRef::as_ref).collect();
+    assert_eq!(hosts, ["product.local", "[::1]", "10.0.0.7"]);
 }
 
 #[test]

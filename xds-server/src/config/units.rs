@@ -1,9 +1,10 @@
 //! The small grammars of values: `5%`, `1h30m`, `p99`, `host:port`. The API reads them as well.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::problem::Fault;
+use tidegate_core::host::{Host, HostError, is_dns_name};
 use tidegate_delivery::model::catalogue::Endpoint;
 use tidegate_delivery::units::Ppm;
 
@@ -11,10 +12,6 @@ use tidegate_delivery::units::Ppm;
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 /// Longest name of a header or cookie, in bytes.
 const MAX_TOKEN: usize = 128;
-/// Longest DNS name, in bytes.
-const MAX_HOST: usize = 253;
-/// Longest label of a DNS name, in bytes.
-const MAX_LABEL: usize = 63;
 /// Digits after the point of a per cent that a part per million has room for.
 const DECIMALS: usize = 4;
 
@@ -113,7 +110,7 @@ pub fn endpoint(text: &str) -> Result<Endpoint, Fault> {
     let bracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
     let good = match bracketed {
         Some(inner) => inner.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => is_host(host),
+        None => is_dns_name(host),
     };
     if !good {
         return Err(refuse("has a host that is neither an IP address nor a DNS name"));
@@ -121,26 +118,9 @@ pub fn endpoint(text: &str) -> Result<Endpoint, Fault> {
     Ok(Endpoint { host: bracketed.unwrap_or(host).to_owned(), port })
 }
 
-/// A `Host` value that leads to a service; comes back in lower case.
-pub(super) fn host(text: &str) -> Result<String, Fault> {
-    let good = text.parse::<IpAddr>().is_ok() || is_host(text);
-    if good {
-        Ok(text.to_ascii_lowercase())
-    } else {
-        Err(Fault::new(
-            format!("host `{text}` is not a name that a request can ask for"),
-            "write a DNS name without scheme, port or wildcard, such as order.local",
-        ))
-    }
-}
-
-/// A name as DNS and its looser users (underscores) have it, or an IPv4 address.
-fn is_host(text: &str) -> bool {
-    let label = |label: &str| {
-        let inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        (1..=MAX_LABEL).contains(&label.len()) && label.bytes().all(inner)
-    };
-    text.len() <= MAX_HOST && text.split('.').all(label)
+/// The host of a service, in normal form.
+pub(super) fn host(text: &str) -> Result<Host, Fault> {
+    text.parse().map_err(|error: HostError| Fault::new(error.to_string(), error.fix()))
 }
 
 #[cfg(test)]

@@ -83,7 +83,12 @@ impl Server {
     }
 
     fn hosts(&self) -> Vec<String> {
-        self.controller.view().borrow().state.services["order"].spec.hosts.clone()
+        self.controller.view().borrow().state.services["order"]
+            .spec
+            .hosts
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     async fn ask(&self, command: Command) {

@@ -146,7 +146,7 @@ mod tests {
     fn what_a_release_decided_outlives_an_edit() {
         let mut state = released();
         let mut edited = product();
-        edited.hosts.push("shop.local".to_owned());
+        edited.hosts.push("shop.local".parse().unwrap());
         let green = version(9202, Some(Environment::Green));
         edited.versions.insert(name("v9"), green);
         assert!(apply(&mut state, &[order(), edited]));

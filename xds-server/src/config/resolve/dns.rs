@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::config::place::{At, Place};
 use crate::config::problem::{Fault, Problems};
 use crate::config::{raw, units};
+use tidegate_core::host::is_dns_name;
 use tidegate_delivery::model::catalogue::{Environment, Environments};
 use tidegate_delivery::model::dns::{
     Dns, EnvironmentRecords, MAX_RECORDS, RecordSet, Tsig, TsigAlgorithm,
@@ -74,10 +75,11 @@ pub(super) fn resolve(
 /// A name in lower case, with its final dot.
 fn absolute(text: &str) -> Result<String, Fault> {
     let name = text.strip_suffix('.').unwrap_or(text);
-    if name.parse::<IpAddr>().is_ok() {
-        return Err(Fault::new(format!("`{text}` is an address, not a name"), "write a DNS name"));
+    if name.parse::<IpAddr>().is_ok() || !is_dns_name(name) {
+        let fix = "write one without scheme or port, such as order.example.org";
+        return Err(Fault::new(format!("`{text}` is not a DNS name"), fix));
     }
-    Ok(units::host(name)? + ".")
+    Ok(name.to_ascii_lowercase() + ".")
 }
 
 fn ttl(at: &At<String>, problems: &mut Problems) -> Duration {

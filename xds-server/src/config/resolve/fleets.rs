@@ -112,7 +112,7 @@ fn listeners(fleet: &raw::Fleet, known: &[&str], problems: &mut Problems) -> Vec
 /// Listener names stand in `FLEET/LISTENER`: the grammar is that of every other name.
 fn listener_name(at: &At<String>) -> Result<String, Fault> {
     let name = text("the listener's name", at)?;
-    if name.parse::<ServiceName>().is_err() {
+    if name.parse::<FleetName>().is_err() {
         return Err(Fault::new(
             format!("`{name}` is not a name for a listener"),
             "use up to 63 letters, digits, `-`, `_` and `.`, beginning with a letter or digit",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use tidegate_core::config::{BUCKET_HEADER, IdentitySource, VERSION_HEADER};
+use tidegate_core::host::Host;
 
 use super::once::Once;
 use super::{dns, gates, guardrails, hooks, name, plan};
@@ -92,7 +93,7 @@ struct Deployment {
     environments: Option<Environments>,
 }
 
-fn hosts(raw: &raw::Service, all: &mut Once, problems: &mut Problems) -> Vec<String> {
+fn hosts(raw: &raw::Service, all: &mut Once, problems: &mut Problems) -> Vec<Host> {
     if raw.hosts.get().is_empty() {
         problems.add(
             raw.hosts.place(),
@@ -104,7 +105,7 @@ fn hosts(raw: &raw::Service, all: &mut Once, problems: &mut Problems) -> Vec<Str
     for at in raw.hosts.get() {
         let host = problems.take(at.place(), units::host(at.get()));
         let Some(host) = host else { continue };
-        all.check("host", &host, raw.name.get(), at.place(), problems);
+        all.check("host", host.as_str(), raw.name.get(), at.place(), problems);
         hosts.push(host);
     }
     hosts

@@ -171,6 +171,12 @@ const MISTAKES: &[Mistake] = &[
     // Services.
     (
         "name: product",
+        "name: a-service-whose-name-leaves-no-room-for-the-number-of-a-release",
+        "a-service-whose",
+        &["service `a-service-whose-name…` is longer than 52 bytes"],
+    ),
+    (
+        "name: product",
         "name: order",
         "order\n    hosts: [\"product",
         &["service `order` is there already, on line 15", "rename"],
@@ -188,6 +194,19 @@ const MISTAKES: &[Mistake] = &[
         &["no host leads to service `product`"],
     ),
     ("\"product.local\"", "\"http://product\"", "\"http://product\"", &["without scheme"]),
+    ("\"product.local\"", "\"::1\"", "\"::1\"", &["without brackets", "write `[::1]`"]),
+    (
+        "\"product.local\"",
+        "\"product.local:80\"",
+        "\"product.local:80\"",
+        &["has a port", "write `product.local`"],
+    ),
+    (
+        "\"product.local\"",
+        "\"order.local.\"",
+        "\"order.local.\"",
+        &["host `order.local` is there already, on line 16, for `order`"],
+    ),
     ("X-User-Id", "x-tidegate-bucket", "{header", &["Tidegate's own"]),
     ("X-User-Id", "a b", "{header", &["not the name of a header"]),
     (

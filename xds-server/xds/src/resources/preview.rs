@@ -2,12 +2,13 @@
 //! gets anything. What is asked here is counted for nobody, because no filter of ours is there.
 
 use tidegate_core::config::VERSION_HEADER;
+use tidegate_core::host::Host;
 use tidegate_proto::envoy::envoy::config::core::v3 as core;
 use tidegate_proto::envoy::envoy::config::route::v3 as envoy;
 
 use super::names::PREVIEW_HEADER;
 use super::route::{answer, exactly, header, route, to_cluster};
-use super::{Need, Part, Resource, names};
+use super::{Name, Need, Part, Resource, names};
 use crate::kind::Kind;
 use crate::mesh::PreviewKey;
 use tidegate_delivery::model::state::ServiceState;
@@ -43,10 +44,11 @@ pub(super) fn virtual_host(name: &ServiceName, service: &ServiceState, key: &Pre
         )));
     }
     routes.push(route(Vec::new(), answer(403, "this is for smoke tests\n".to_owned())));
+    let domains: Vec<String> = service.spec.hosts.iter().flat_map(Host::domains).collect();
     let message = envoy::RouteConfiguration {
         virtual_hosts: vec![envoy::VirtualHost {
             name: name.to_string(),
-            domains: service.spec.hosts.clone(),
+            domains: domains.clone(),
             routes,
             ..Default::default()
         }],
@@ -56,8 +58,8 @@ pub(super) fn virtual_host(name: &ServiceName, service: &ServiceState, key: &Pre
     let needs = versions
         .map(|version| Need { kind: Kind::Cluster, name: names::cluster(name, version).into() })
         .collect();
-    let domains = service.spec.hosts.iter().map(|host| host.as_str().into()).collect();
-    Part::encode(name.as_str(), &message, needs).claiming(domains)
+    Part::encode(name.as_str(), &message, needs)
+        .claiming(domains.into_iter().map(Name::from).collect())
 }
 
 fn not_here(route: envoy::Route) -> envoy::Route {

@@ -7,6 +7,7 @@
 //! A gRPC client has no filter for sure, so nobody strips our headers: chance divides everything.
 
 use tidegate_core::config::{BUCKET_HEADER, VERSION_HEADER};
+use tidegate_core::host::Host;
 use tidegate_proto::envoy::envoy::config::core::v3 as core;
 use tidegate_proto::envoy::envoy::config::route::v3 as envoy;
 use tidegate_proto::envoy::envoy::r#type::matcher::v3 as matcher;
@@ -112,7 +113,9 @@ fn pinned(state: &ServiceState, listener: Listener) -> impl Iterator<Item = &Ver
 
 fn domains(service: &ServiceName, state: &ServiceState, listener: Listener) -> Vec<String> {
     match listener {
-        Listener::Ours | Listener::Foreign => state.spec.hosts.clone(),
+        Listener::Ours | Listener::Foreign => {
+            state.spec.hosts.iter().flat_map(Host::domains).collect()
+        }
         // A gRPC client calls it what it asked us for.
         Listener::Grpc => vec![service.to_string()],
     }

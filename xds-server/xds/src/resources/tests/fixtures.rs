@@ -25,7 +25,7 @@ pub(super) fn service(name: &str, versions: &[&str], stable: &str) -> ServiceSta
     };
     ServiceState::new(ServiceSpec {
         name: name.parse().unwrap(),
-        hosts: vec![format!("{name}.local")],
+        hosts: vec![format!("{name}.local").parse().unwrap()],
         identity: Vec::new(),
         versions: (9000..).zip(versions).map(version).collect(),
         stable: stable.parse().unwrap(),
