@@ -22,7 +22,7 @@ use crate::{
     host::host_of_authority,
     routing::{
         identity::IdentityLookup,
-        request::{Attribute, FlagContext, HeaderSlot, Headers},
+        request::{Attribute, FlagContext, Headers},
     },
 };
 
