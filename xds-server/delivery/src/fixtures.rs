@@ -60,7 +60,7 @@ pub fn canary(percents: &[u32]) -> Plan {
         smoke_tests: Vec::new(),
         health: None,
         convergence: ConvergenceThreshold::default(),
-        requires: Requirements::default(),
+        requirements: Requirements::default(),
         on_fail: OnFail::default(),
         rollback_window: ROLLBACK_WINDOW,
     }
@@ -98,7 +98,7 @@ pub fn order_with_requirements() -> ServiceSpec {
     let gate =
         |count| Some(Approvals { count, role: name("manager"), expire: Duration::from_secs(3600) });
     let mut spec = order();
-    spec.plan.requires =
+    spec.plan.requirements =
         Requirements { checks: BTreeSet::from([name("tests")]), approvals: gate(2) };
     spec.plan.steps[1].approval = gate(1);
     spec

@@ -3,6 +3,7 @@
 //! `raw` is the file's shape, `parse` reads it, `resolve` checks and completes it.
 
 mod change;
+mod file;
 mod parse;
 mod place;
 mod preview_key;
@@ -11,12 +12,11 @@ mod raw;
 mod resolve;
 mod suggest;
 mod units;
+mod unknown_keys;
 
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
-use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,6 +24,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+pub use file::{FileError, MAX_BYTES, read_bytes, read_text};
 pub use place::Place;
 pub use preview_key::load_or_create as preview_key;
 pub use problem::{Fault, LoadError, Problem};
@@ -39,15 +40,12 @@ use tidegate_delivery::names::{ReceiverName, Services};
 use tidegate_delivery::units::Ppm;
 use tidegate_xds::mesh::Mesh;
 
-/// Largest file that is read, in bytes: a thousand services take less.
-pub const MAX_BYTES: u64 = 1024 * 1024;
-
 /// Reads and checks a configuration file.
 ///
 /// # Errors
 /// When the file cannot be read, or with everything that is wrong in it.
 pub fn load(path: &Path) -> Result<Config, LoadError> {
-    let text = read(path)?;
+    let text = read_text(path, MAX_BYTES)?;
     let base = path.parent().unwrap_or(Path::new(""));
     check(&text, base).map_err(|problems| LoadError::Invalid {
         path: path.to_owned(),
@@ -61,7 +59,8 @@ pub fn load(path: &Path) -> Result<Config, LoadError> {
 /// # Errors
 /// With everything that is wrong: what the file's shape lets be read is checked to the end.
 pub fn check(text: &str, base: &Path) -> Result<Config, Vec<Problem>> {
-    let root: raw::Root = parse::parse(text).map_err(|problem| vec![problem])?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let root: raw::Root = parse::parse(text)?;
     let config = resolve::resolve(&root, base)?;
     Ok(Config { hash: hash(text), ..config })
 }
@@ -78,8 +77,7 @@ pub fn hash(text: &str) -> String {
 /// With everything that is wrong.
 pub fn plan(strategy: &serde_json::Value) -> Result<Plan, Vec<Problem>> {
     // JSON is YAML: one grammar, one reader.
-    let strategy: raw::Strategy =
-        parse::parse(&strategy.to_string()).map_err(|problem| vec![problem])?;
+    let strategy: raw::Strategy = parse::parse(&strategy.to_string())?;
     resolve::plan(&strategy)
 }
 
@@ -87,22 +85,6 @@ pub fn plan(strategy: &serde_json::Value) -> Result<Plan, Vec<Problem>> {
 #[must_use]
 pub fn schema() -> schemars::Schema {
     schemars::schema_for!(raw::Root)
-}
-
-/// Reads the text of a configuration file, whatever it says.
-///
-/// # Errors
-/// When the file cannot be read, or is too large.
-pub fn read(path: &Path) -> Result<String, LoadError> {
-    let fail = |source| LoadError::Read { path: path.to_owned(), source };
-    let mut text = String::new();
-    let file = File::open(path).map_err(fail)?;
-    // One byte more than allowed: enough to know.
-    file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(fail)?;
-    if text.len() as u64 > MAX_BYTES {
-        return Err(LoadError::TooLarge { path: path.to_owned() });
-    }
-    Ok(text)
 }
 
 /// Everything that `tidegate serve` was told.

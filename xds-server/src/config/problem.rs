@@ -3,7 +3,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::file::FileError;
 use super::place::Place;
+use super::suggest::suggest;
 
 /// A value that cannot be, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +21,11 @@ impl Fault {
     /// A fault in its two halves.
     pub(crate) fn new(what: impl Into<String>, way_out: impl Into<String>) -> Self {
         Self { what: what.into(), way_out: way_out.into() }
+    }
+
+    /// A key that is not in the schema.
+    pub(super) fn unknown_key<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::new(format!("unknown key `{key}`"), suggest(key, known))
     }
 }
 
@@ -41,23 +48,10 @@ impl fmt::Display for Problem {
 /// Why a configuration was not loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The file is not there, or not readable.
-    #[error("cannot read {}: {source}; check the path, or pass another with --config", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// Larger than any configuration ought to be.
-    #[error(
-        "{} is larger than {} bytes; is it the right file?", path.display(), super::MAX_BYTES
-    )]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-    },
-    /// It was read, and these are wrong: all of them, in the order of the file.
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The configuration is invalid.
     #[error("{}", list(path, problems))]
     Invalid {
         /// The file.

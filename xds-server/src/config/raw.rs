@@ -155,7 +155,7 @@ pub(super) struct Service {
     /// What a release must keep, where it differs from the defaults.
     pub(super) guardrails: Option<Guardrails>,
     /// What others must have said before a release gets traffic, whatever plan it brings along.
-    pub(super) requires: Option<Requirements>,
+    pub(super) requirements: Option<Requirements>,
     /// Whom its releases tell.
     #[serde(default)]
     pub(super) hooks: Vec<Hook>,

@@ -156,6 +156,64 @@ fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
 }
 
 #[test]
+fn all_unknown_keys_are_reported_at_once() {
+    let text = GOOD
+        .replace("data_dir:", "datadir:")
+        .replace("address: \"127.0.0.1:10001\"", "adress: \"127.0.0.1:10001\"")
+        .replace("[5%, 25%, 100%]", "[5%, {weight: 25%, tiem: 1m}, 100%]")
+        .replace("step_time: 90s", "steptime: 90s")
+        .replace("{name: v1, endpoints", "{nam: v1, endpoints")
+        .replace("identity: [{header: X-User-Id}", "identity: [{headr: X-User-Id}")
+        .replace("strategy: {blue_green:", "strategy: {bluegreen:")
+        .replace("green: {endpoints", "grean: {endpoints");
+    let problems = check(&text, Path::new("")).unwrap_err();
+    let expected = [
+        ("datadir", "data_dir"),
+        ("adress", "address"),
+        ("headr", "header"),
+        ("tiem", "time"),
+        ("steptime", "step_time"),
+        ("nam: v1", "name"),
+        ("bluegreen", "blue_green"),
+        ("grean", "green"),
+    ];
+    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+    for (problem, (key, meant)) in problems.iter().zip(expected) {
+        let place = (problem.place.line, problem.place.column);
+        assert_eq!(place, mistakes::position(&text, key), "{problems:#?}");
+        assert_eq!(problem.fault.way_out, format!("did you mean `{meant}`?"));
+    }
+}
+
+#[test]
+fn an_unknown_key_is_reported_beside_another_mistake_in_the_shape() {
+    let text = GOOD.replace("data_dir: ./data", "data_dir: [./data]");
+    let text = text.replace("active: blue", "activ: blue");
+    let problems = check(&text, Path::new("")).unwrap_err();
+    let lines: Vec<u64> = problems.iter().map(|problem| problem.place.line).collect();
+    assert_eq!(lines, [3, 32], "{problems:#?}");
+}
+
+#[test]
+fn an_unknown_key_under_an_alias_is_reported_where_it_is_defined() {
+    let text = GOOD.replace(
+        "defaults:",
+        "freeze:\n  - &window {name: a, dayz: [sun]}\n  - *window\ndefaults:",
+    );
+    let problems = check(&text, Path::new("")).unwrap_err();
+    let [problem] = problems.as_slice() else { panic!("{problems:#?}") };
+    let place = (problem.place.line, problem.place.column);
+    assert_eq!(place, mistakes::position(&text, "dayz"), "{problems:#?}");
+}
+
+#[test]
+fn a_byte_order_mark_is_accepted() {
+    let marked = format!("\u{feff}{GOOD}");
+    let config = check(&marked, Path::new("/etc/tidegate")).unwrap();
+    assert_eq!(Config { hash: good().hash, ..config }, good());
+}
+
+#[test]
 fn what_is_no_yaml_is_told_where_it_is_none() {
     let text = GOOD.replacen("services:", "services: {", 1);
     let problem = check(&text, Path::new("")).unwrap_err().remove(0);
@@ -200,10 +258,10 @@ fn a_file_that_is_too_large_or_not_there_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("tidegate.yaml");
     let error = load(&path).unwrap_err();
-    assert!(matches!(error, LoadError::Read { .. }), "{error}");
+    assert!(matches!(error, LoadError::File(FileError::Read { .. })), "{error}");
     std::fs::write(&path, "#".repeat(usize::try_from(MAX_BYTES).unwrap() + 1)).unwrap();
     let error = load(&path).unwrap_err();
-    assert!(matches!(error, LoadError::TooLarge { .. }), "{error}");
+    assert!(matches!(error, LoadError::File(FileError::TooLarge { .. })), "{error}");
 }
 
 #[test]

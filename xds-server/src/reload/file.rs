@@ -2,8 +2,7 @@
 //! that also finds files that an editor renames into place, and those of Kubernetes, where a link
 //! to their directory is swapped.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,14 +56,6 @@ pub struct Follower {
     again: bool,
 }
 
-/// A pipe would be waited for as long as nobody writes to it.
-fn read(path: &Path) -> Result<String, String> {
-    if fs::metadata(path).is_ok_and(|it| !it.is_file()) {
-        return Err(format!("{} is no regular file: put one there", path.display()));
-    }
-    config::read(path).map_err(|error| error.to_string())
-}
-
 impl Follower {
     /// Follows `path`, whose text had this hash when the server started on it.
     #[must_use]
@@ -97,9 +88,10 @@ impl Follower {
     /// Takes what the file says if it changed and then stayed the same until the next look.
     pub(super) async fn look(&mut self, at_once: bool) {
         let path = self.status.borrow().path.clone();
-        let read = spawn_blocking(move || read(&path));
+        let read = spawn_blocking(move || config::read_text(&path, config::MAX_BYTES));
         // The server is going down.
         let Ok(read) = read.await else { return };
+        let read = read.map_err(|error| error.to_string());
         let seen = read.as_ref().map(|text| config::hash(text)).map_err(Clone::clone);
         let changed = seen != self.settled;
         let steady = !changed || self.fresh.as_ref() == Some(&seen);

@@ -36,7 +36,7 @@ pub struct Plan {
     /// What others must have said before it gets traffic: always the service's own, so that
     /// a release that brings its plan along cannot ask for less.
     #[serde(default, skip_serializing_if = "Requirements::is_empty")]
-    pub requires: Requirements,
+    pub requirements: Requirements,
     /// What a broken guardrail does.
     #[serde(default)]
     pub on_fail: OnFail,
@@ -211,7 +211,7 @@ impl Plan {
         if last.weight != Ppm::ALL {
             return Err(PlanError::NeverEnds { weight: last.weight });
         }
-        self.requires.validate()?;
+        self.requirements.validate()?;
         let gates = self.steps.iter().filter_map(|step| step.approval.as_ref());
         for gate in gates {
             gate.validate()?;
@@ -271,7 +271,7 @@ mod tests {
             smoke_tests: Vec::new(),
             health: None,
             convergence: ConvergenceThreshold::default(),
-            requires: Requirements::default(),
+            requirements: Requirements::default(),
             on_fail: OnFail::default(),
             rollback_window: ROLLBACK_WINDOW,
         }

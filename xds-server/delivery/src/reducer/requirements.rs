@@ -18,7 +18,7 @@ pub(super) fn missing(
     to: Option<usize>,
 ) -> Vec<Blocker> {
     let mut missing = state.active_freezes(service, now);
-    for check in &release.plan.requires.checks {
+    for check in &release.plan.requirements.checks {
         let result = service.checks.result(&release.candidate, check);
         missing.extend(not_passed(check, result));
     }
@@ -40,7 +40,7 @@ pub(super) fn gates(
     let from = release.next_step();
     let within =
         move |step: usize| from.zip(to).is_some_and(|(from, to)| (from..=to).contains(&step));
-    let before_all = release.plan.requires.approvals.iter().map(|gate| (0, gate));
+    let before_all = release.plan.requirements.approvals.iter().map(|gate| (0, gate));
     let steps = release.plan.steps.iter().enumerate();
     let of_steps = steps.filter_map(|(step, planned)| Some((step, planned.approval.as_ref()?)));
     before_all.chain(of_steps).filter(move |(step, _)| within(*step))

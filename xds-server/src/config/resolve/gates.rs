@@ -33,7 +33,7 @@ const DAYS: [(&str, Day); 7] = [
 ];
 
 /// What a service asks for.
-pub(super) fn requires(
+pub(super) fn requirements(
     written: Option<&raw::Requirements>,
     problems: &mut Problems,
 ) -> Requirements {

@@ -43,8 +43,8 @@ pub(super) fn resolve(
         for source in &raw.identity {
             problems.take(source.place(), identity(source.get()));
         }
-        let requires = gates::requires(raw.requires.as_ref(), problems);
-        let plan = Plan { requires, ..plan::resolve(raw.strategy.get(), problems) };
+        let requirements = gates::requirements(raw.requirements.as_ref(), problems);
+        let plan = Plan { requirements, ..plan::resolve(raw.strategy.get(), problems) };
         let guardrails = guardrails::resolve(defaults, raw.guardrails.as_ref(), problems);
         let hooks = hooks::resolve(&raw.hooks, base, problems);
         let name: Option<ServiceName> = problems.take(place, name(&raw.name));

@@ -26,7 +26,7 @@ const MISTAKES: &[Mistake] = &[
     ("25%, 100%", "{weight: 100%, approval: a b}", "a b", &["role `a b` may hold only letters"]),
     (
         "    stable: v1",
-        "    requires: {checks: [tests, tests]}\n    stable: v1",
+        "    requirements: {checks: [tests, tests]}\n    stable: v1",
         "tests]}",
         &["check `tests` is there already"],
     ),
@@ -107,7 +107,7 @@ fn what_holds_releases_is_read() {
         "freeze:\n  - {name: nights, days: [sat, sun], from: \"18:00\", to: \"08:00\", time_zone: Europe/Berlin}\n  \
          - {name: year-end, start: 2026-12-20T00:00:00Z, end: 2027-01-03T00:00:00+01:00, services: [order]}\n\
          services:\n  - name: order\n    \
-         requires: {checks: [tests, security-scan], approvals: {count: 2, role: release-manager}}\n",
+         requirements: {checks: [tests, security-scan], approvals: {count: 2, role: release-manager}}\n",
     );
     let text =
         text.replace("min_requests: 7}", "min_requests: 7, on_fail: pause, rollback_window: 2d}");
@@ -118,11 +118,11 @@ fn what_holds_releases_is_read() {
     assert!(matches!(year_end.when, Window::Once { start, end } if start < end));
     assert!(matches!(&year_end.services, Services::Named(names) if names.len() == 1));
     let plan = &config.services[0].plan;
-    assert_eq!(plan.requires.checks.len(), 2);
-    assert_eq!(plan.requires.approvals.as_ref().map(|gate| gate.count), Some(2));
+    assert_eq!(plan.requirements.checks.len(), 2);
+    assert_eq!(plan.requirements.approvals.as_ref().map(|gate| gate.count), Some(2));
     assert_eq!(plan.on_fail, OnFail::Pause);
     assert_eq!(plan.rollback_window, Duration::from_secs(2 * 24 * 3600));
     let usual = &config.services[1].plan;
-    assert!(usual.requires.is_empty());
+    assert!(usual.requirements.is_empty());
     assert_eq!((usual.on_fail, usual.rollback_window), (OnFail::Rollback, ROLLBACK_WINDOW));
 }

@@ -249,12 +249,12 @@ const MISTAKES: &[Mistake] = &[
         "data_dir: ./data",
         "flags: missing.json",
         "missing.json",
-        &["cannot read the flags in", "missing.json"],
+        &["flags: cannot read /nowhere/missing.json"],
     ),
 ];
 
 /// Line and column of the first place where `needle` stands; both from 1.
-fn position(text: &str, needle: &str) -> (u64, u64) {
+pub(super) fn position(text: &str, needle: &str) -> (u64, u64) {
     let before = &text[..text.find(needle).unwrap_or_else(|| panic!("no {needle:?}"))];
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;

@@ -1,7 +1,5 @@
 //! Three files, and what rustls makes of them.
 
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +13,7 @@ use tokio_rustls::rustls::server::{
 use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 use x509_parser::parse_x509_certificate;
 
-/// Largest file that is read, in bytes: a bundle of a hundred CAs takes less.
-const MAX_BYTES: u64 = 1024 * 1024;
+use crate::config::{FileError, MAX_BYTES, read_bytes};
 
 /// Where the certificates are, in PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,17 +29,9 @@ pub struct TlsFiles {
 /// What is wrong with the files.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// One cannot be read.
-    #[error("cannot read {}: {source}; check `listen.tls` and the file's permissions", path.display())]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// One is no certificate.
-    #[error("{} is larger than {MAX_BYTES} bytes; is it the right file?", .0.display())]
-    TooLarge(PathBuf),
+    /// A file cannot be read.
+    #[error("`listen.tls`: {0}")]
+    File(#[from] FileError),
     /// One holds something else, or nothing.
     #[error("{} holds no {what} in PEM: {source}", path.display())]
     Pem {
@@ -91,9 +80,9 @@ impl TlsFiles {
     /// Reads them.
     pub(super) fn read(&self) -> Result<Contents, TlsError> {
         Ok(Contents {
-            cert: read(&self.cert)?,
-            key: read(&self.key)?,
-            client_ca: read(&self.client_ca)?,
+            cert: read_bytes(&self.cert, MAX_BYTES)?,
+            key: read_bytes(&self.key, MAX_BYTES)?,
+            client_ca: read_bytes(&self.client_ca, MAX_BYTES)?,
         })
     }
 
@@ -134,17 +123,6 @@ impl TlsFiles {
         config.send_tls13_tickets = 0;
         Ok(Loaded { config: Arc::new(config), not_after })
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    let fail = |source| TlsError::Read { path: path.to_owned(), source };
-    let mut bytes = Vec::new();
-    // One byte more than allowed: enough to know.
-    File::open(path).map_err(fail)?.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(fail)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(TlsError::TooLarge(path.to_owned()));
-    }
-    Ok(bytes)
 }
 
 /// At least one certificate.

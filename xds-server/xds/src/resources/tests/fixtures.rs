@@ -45,7 +45,7 @@ fn plan(weight: Ppm) -> Plan {
         smoke_tests: Vec::new(),
         health: None,
         convergence: ConvergenceThreshold::default(),
-        requires: Requirements::default(),
+        requirements: Requirements::default(),
         on_fail: OnFail::default(),
         rollback_window: Duration::ZERO,
     }
