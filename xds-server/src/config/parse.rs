@@ -5,9 +5,9 @@ use serde::de::DeserializeOwned;
 use serde_saphyr::options::DuplicateKeyPolicy;
 use serde_saphyr::{Error, Options};
 
-use super::place::Place;
+use super::problem::suggest;
 use super::problem::{Fault, Problem};
-use super::suggest::suggest;
+use super::span::Span;
 use super::unknown_keys;
 
 /// Limit of YAML nodes, far above any configuration.
@@ -25,10 +25,10 @@ pub(super) fn parse<T: DeserializeOwned + JsonSchema>(text: &str) -> Result<T, V
     serde_saphyr::from_str_with_options(text, options()).map_err(|error| {
         let first = problem(&error, text);
         let mut problems = unknown_keys::find::<T>(text, options());
-        if problems.iter().all(|unknown| unknown.place != first.place) {
+        if problems.iter().all(|unknown| unknown.span != first.span) {
             problems.push(first);
         }
-        problems.sort_by_key(|problem| problem.place);
+        problems.sort_by_key(|problem| problem.span);
         problems
     })
 }
@@ -53,43 +53,44 @@ fn options() -> Options {
 
 fn problem(error: &Error, text: &str) -> Problem {
     let error = error.without_snippet();
-    let place = error.location().map_or(Place::START, Place::from).within(text);
+    let span = error.location().map_or(Span::START, Span::from).within(text);
     let fault = match error {
         Error::SerdeUnknownField { field, expected, .. } => {
             Fault::unknown_key(field, expected.iter().copied())
         }
         Error::SerdeUnknownVariant { variant, expected, .. } => Fault::new(
-            format!("`{variant}` is none of the choices here"),
+            format!("`{variant}` is not a valid value"),
             suggest(variant, expected.iter().copied()),
         ),
         Error::SerdeMissingField { field, .. } => Fault::new(
             format!("`{field}` is missing"),
-            format!("add `{field}:`; `tidegate schema` says what goes there"),
+            format!("add `{field}:`; `tidegate schema` describes its value"),
         ),
-        Error::InvalidScalar { ty, .. } if ty.starts_with('u') => {
-            Fault::new("not a whole number", "write one without sign, point or unit, such as 200")
-        }
+        Error::InvalidScalar { ty, .. } if ty.starts_with('u') => Fault::new(
+            "not a whole number",
+            "write digits only, without sign, decimal point or unit, such as 200",
+        ),
         Error::DuplicateMappingKey { key, .. } => Fault::new(
-            format!("key `{}` stands here twice", key.as_deref().unwrap_or("?")),
-            "keep one of the two",
+            format!("key `{}` is repeated", key.as_deref().unwrap_or("?")),
+            "remove one of the two",
         ),
         Error::Budget { .. }
         | Error::AliasReplayLimitExceeded { .. }
         | Error::AliasExpansionLimitExceeded { .. }
         | Error::AliasReplayStackDepthExceeded { .. } => Fault::new(
-            format!("too large or too deep for a configuration: {}", plain(error)),
-            "write it without aliases in aliases, or split it",
+            format!("the document exceeds a limit: {}", message(error)),
+            "reduce its size, nesting and aliases",
         ),
         _ => Fault::new(
-            plain(error),
-            "compare with the example in envoy/tidegate.yaml, or see `tidegate schema`",
+            message(error),
+            "compare with envoy/tidegate.yaml or the JSON Schema: tidegate schema",
         ),
     };
-    Problem { place, fault }
+    Problem { span, fault }
 }
 
-/// The parser's own words, without the place: that is said elsewhere.
-fn plain(error: &Error) -> String {
+/// The message of the parser without the position, which [`Problem`] has.
+fn message(error: &Error) -> String {
     let text = error.to_string();
     match text.rfind(" at line ") {
         Some(end) => text.get(..end).unwrap_or(&text).to_owned(),

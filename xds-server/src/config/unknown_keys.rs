@@ -8,10 +8,10 @@ use schemars::JsonSchema;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
-use serde_saphyr::{Options, Spanned};
+use serde_saphyr::Options;
 
-use super::place::Place;
 use super::problem::{Fault, Problem};
+use super::span::Span;
 
 /// The unknown keys of a document whose type is `T`; none if the text is not YAML.
 pub(super) fn find<T: JsonSchema>(text: &str, options: Options) -> Vec<Problem> {
@@ -24,9 +24,9 @@ pub(super) fn find<T: JsonSchema>(text: &str, options: Options) -> Vec<Problem> 
     search.found
 }
 
-/// The keys of a document and their places.
+/// The keys of a document and their spans.
 enum Node {
-    Map(Vec<(Spanned<String>, Node)>),
+    Map(Vec<(serde_saphyr::Spanned<String>, Node)>),
     Seq(Vec<Node>),
     Scalar,
 }
@@ -93,8 +93,8 @@ impl<'de> Visitor<'de> for NodeVisitor {
 
 struct Search<'s> {
     root: &'s Value,
-    /// Places of reported keys: an anchored mapping is visited once per alias.
-    seen: BTreeSet<Place>,
+    /// Spans of reported keys: an anchored mapping is visited once per alias.
+    seen: BTreeSet<Span>,
     found: Vec<Problem>,
 }
 
@@ -124,7 +124,7 @@ impl<'s> Search<'s> {
                         self.visit(value, &of_value);
                     } else if self.seen.insert(key.defined.into()) {
                         self.found.push(Problem {
-                            place: key.defined.into(),
+                            span: key.defined.into(),
                             fault: Fault::unknown_key(&key.value, known.iter().copied()),
                         });
                     }

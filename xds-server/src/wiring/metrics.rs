@@ -72,7 +72,7 @@ pub(super) fn of_convergence(times: Option<AckTimes>, registry: &mut Registry) {
 /// Whether the server runs on what its file says.
 pub(super) fn of_configuration(file: &FileStatus, registry: &mut Registry) {
     let good: Gauge = Gauge::default();
-    good.set(file.trouble.is_none().into());
+    good.set(file.failure.is_none().into());
     let help = "0 while the configuration file says what the server could not take";
     registry.register("config_last_reload_successful", help, good);
 }

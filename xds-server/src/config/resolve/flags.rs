@@ -1,30 +1,29 @@
-//! The file of flags to start with.
+//! The file with the initial flags.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tidegate_core::flags::FlagSet;
 
-use crate::config::place::At;
-use crate::config::problem::{Fault, Problems};
-use crate::config::suggest::suggest;
+use crate::config::problem::{Fault, Problems, suggest};
+use crate::config::span::Spanned;
 use crate::config::{MAX_BYTES, raw, read_text};
 use crate::flags;
 
-/// The flags' document, checked; its routing flags lead to services that exist.
+/// The document, if it is valid and its routing flags name existing services.
 pub(super) fn resolve(
-    path: &At<PathBuf>,
+    path: &Spanned<PathBuf>,
     base: &Path,
-    services: &At<Vec<raw::Service>>,
+    services: &Spanned<Vec<raw::Service>>,
     problems: &mut Problems,
 ) -> Option<Value> {
-    let (document, flags) = problems.take(path.place(), read(&base.join(path.get())))?;
+    let (document, flags) = problems.record(path.span(), read(&base.join(path.get())))?;
     let known = || services.get().iter().map(|service| service.name.get().as_str());
     for (key, service) in flags::routing(&flags) {
         if !known().any(|name| name == service) {
             problems.add(
-                path.place(),
-                format!("flag `{key}` routes service `{service}`, which is not there"),
+                path.span(),
+                format!("flag `{key}` routes service `{service}`, which does not exist"),
                 suggest(service, known()),
             );
         }
