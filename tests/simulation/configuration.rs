@@ -28,7 +28,7 @@ impl File {
         order.versions.insert(name("v3"), version(9103, None));
         let mut product = order.clone();
         product.name = name("product");
-        product.hosts = vec!["product.local".to_owned()];
+        product.hosts = vec!["product.local".parse().unwrap()];
         let mut services = vec![order, product];
         for service in &mut services {
             for step in &mut service.plan.steps {
@@ -58,7 +58,7 @@ impl File {
             _ if file.services.len() == 2 => {
                 let mut extra = file.services[0].clone();
                 extra.name = name("extra");
-                extra.hosts = vec!["extra.local".to_owned()];
+                extra.hosts = vec!["extra.local".parse().unwrap()];
                 file.services.push(extra);
             }
             _ => file.services.truncate(2),

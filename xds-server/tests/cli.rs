@@ -39,7 +39,7 @@ fn the_example_is_good() {
 }
 
 #[test]
-fn a_bad_file_is_quoted_with_place_and_way_out() {
+fn an_invalid_file_is_quoted_with_position_and_fix() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bad.yaml");
     let text = fs::read_to_string(example()).unwrap();
@@ -55,7 +55,7 @@ fn a_bad_file_is_quoted_with_place_and_way_out() {
         "`110%` is over 100%",
         "write a share from 0% to 100%",
         &format!("{path}:47:16"),
-        "version `v1` is there already, on line 46",
+        "version `v1` is already defined on line 46",
         "2 problems",
     ] {
         assert!(told.contains(words), "no {words:?} in {told}");

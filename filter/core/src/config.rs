@@ -7,6 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::host::Host;
+
 /// Request header that pins a request to one version. The filter removes it from client requests.
 pub const VERSION_HEADER: &str = "x-tidegate-version";
 /// Request header with the user's bucket, the `header_name` of Envoy's weighted clusters. The
@@ -61,8 +63,8 @@ pub struct ReportConfig {
 pub struct ServiceConfig {
     /// Name. Its clusters are called `NAME/VERSION`.
     pub name: String,
-    /// `Host` values, lower case and without port.
-    pub hosts: Vec<String>,
+    /// The hosts whose requests are the service's.
+    pub hosts: Vec<Host>,
     /// Sources of the user's identity. The first that is present and not empty is used.
     #[serde(default)]
     pub identity: Vec<IdentitySource>,

@@ -11,6 +11,7 @@ pub mod business;
 pub mod config;
 pub mod flags;
 pub mod histogram;
+pub mod host;
 pub mod orca;
 pub mod outcome;
 pub mod report;

@@ -60,7 +60,7 @@ static ROUTER: LazyLock<Router> = LazyLock::new(|| {
         "version": "1", "fleet": "demo",
         "report": {"cluster": "tidegate", "interval_ms": 250},
         "services": [{
-            "name": "order", "hosts": ["order.local", "*"], "salt": "s",
+            "name": "order", "hosts": ["order.local"], "salt": "s",
             "identity": [{"header": "x-user-id"}, {"cookie": "sid"}],
             "versions": ["v1", "v2"],
         }],

@@ -82,7 +82,7 @@ impl Backend for Memory {
     }
 
     fn file(&self) -> FileStatus {
-        FileStatus { path: "tidegate.yaml".into(), trouble: None }
+        FileStatus { path: "tidegate.yaml".into(), failure: None }
     }
 
     fn damage(&self) -> Option<String> {

@@ -61,7 +61,7 @@ pub fn canary(percents: &[u32]) -> Plan {
         smoke_tests: Vec::new(),
         health: None,
         convergence: ConvergenceThreshold::default(),
-        requires: Requirements::default(),
+        requirements: Requirements::default(),
         on_fail: OnFail::default(),
         rollback_window: ROLLBACK_WINDOW,
     }
@@ -79,7 +79,7 @@ pub fn blue_green() -> Plan {
 pub fn order() -> ServiceSpec {
     ServiceSpec {
         name: name("order"),
-        hosts: vec!["order.local".to_owned()],
+        hosts: vec!["order.local".parse().unwrap()],
         identity: Vec::new(),
         versions: BTreeMap::from([
             (name("v1"), version(9101, None)),
@@ -99,7 +99,7 @@ pub fn order_with_requirements() -> ServiceSpec {
     let approvals =
         |count| Some(Approvals { count, role: name("manager"), expire: Duration::from_secs(3600) });
     let mut spec = order();
-    spec.plan.requires =
+    spec.plan.requirements =
         Requirements { checks: BTreeSet::from([name("tests")]), approvals: approvals(2) };
     spec.plan.steps[1].approval = approvals(1);
     spec
@@ -109,7 +109,7 @@ pub fn order_with_requirements() -> ServiceSpec {
 pub fn product() -> ServiceSpec {
     ServiceSpec {
         name: name("product"),
-        hosts: vec!["product.local".to_owned()],
+        hosts: vec!["product.local".parse().unwrap()],
         versions: BTreeMap::from([(name("v1"), version(9201, Some(Environment::Blue)))]),
         environments: Some(Environments { blue: at(9201), green: at(9202) }),
         plan: blue_green(),

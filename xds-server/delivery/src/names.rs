@@ -9,19 +9,25 @@ use serde::{Deserialize, Serialize};
 /// Maximum length in bytes: that of a DNS label.
 pub const MAX_LEN: usize = 63;
 
+/// Longest name of a service, in bytes: a [`ReleaseId`] appends `.NUMBER`, whose number may have ten
+/// digits.
+pub const MAX_SERVICE_LEN: usize = MAX_LEN - 11;
+
 /// Why a text is not a name. `kind` is what it should name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// An empty text.
     #[error("a {0} needs a name")]
     Empty(&'static str),
-    /// More than [`MAX_LEN`] bytes.
-    #[error("{kind} `{name}…` is longer than {MAX_LEN} bytes")]
+    /// Too many bytes.
+    #[error("{kind} `{name}…` is longer than {max} bytes")]
     TooLong {
         /// `service`, `version`, …
         kind: &'static str,
         /// The first 20 characters.
         name: String,
+        /// The limit, in bytes.
+        max: usize,
     },
     /// A character that needs escaping in a cluster name, a metric label or a URL path.
     #[error(
@@ -35,13 +41,13 @@ pub enum NameError {
     },
 }
 
-fn check(kind: &'static str, name: &str) -> Result<(), NameError> {
+fn check(kind: &'static str, name: &str, max: usize) -> Result<(), NameError> {
     if name.is_empty() {
         return Err(NameError::Empty(kind));
     }
-    if name.len() > MAX_LEN {
+    if name.len() > max {
         let name = name.chars().take(20).collect();
-        return Err(NameError::TooLong { kind, name });
+        return Err(NameError::TooLong { kind, name, max });
     }
     let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     let starts_well = name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
@@ -52,7 +58,7 @@ fn check(kind: &'static str, name: &str) -> Result<(), NameError> {
 }
 
 macro_rules! name {
-    ($(#[$doc:meta])* $type:ident, $kind:literal) => {
+    ($(#[$doc:meta])* $type:ident, $kind:literal $(, $max:expr)?) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -70,7 +76,8 @@ macro_rules! name {
             type Err = NameError;
 
             fn from_str(name: &str) -> Result<Self, NameError> {
-                check($kind, name)?;
+                let longest = [MAX_LEN $(, $max)?];
+                check($kind, name, longest.into_iter().min().unwrap_or(MAX_LEN))?;
                 Ok(Self(name.into()))
             }
         }
@@ -112,7 +119,8 @@ macro_rules! name {
 name!(
     /// A service: `order`.
     ServiceName,
-    "service"
+    "service",
+    MAX_SERVICE_LEN
 );
 name!(
     /// A business metric of a service: `order_success`.
@@ -195,7 +203,7 @@ impl ReleaseId {
     /// The id of a service's `number`th release.
     ///
     /// # Errors
-    /// If it is longer than [`MAX_LEN`].
+    /// When the number has more than ten digits.
     pub fn of(service: &ServiceName, number: u64) -> Result<Self, NameError> {
         format!("{service}.{number}").parse()
     }
@@ -216,6 +224,16 @@ mod tests {
         for name in ["order", "v2", "2026.11.23-rc_1", "A"] {
             assert_eq!(name.parse::<VersionName>().unwrap().as_str(), name);
         }
+    }
+
+    #[test]
+    fn the_longest_service_name_has_releases_up_to_ten_digits() {
+        let longest: ServiceName = "x".repeat(MAX_SERVICE_LEN).parse().unwrap();
+        let id = ReleaseId::of(&longest, 9_999_999_999).unwrap();
+        assert_eq!(id.service(), longest.as_str());
+        assert!(ReleaseId::of(&longest, 10_000_000_000).is_err());
+        let longer = "x".repeat(MAX_SERVICE_LEN + 1).parse::<ServiceName>();
+        assert!(matches!(longer, Err(NameError::TooLong { max: MAX_SERVICE_LEN, .. })));
     }
 
     #[test]

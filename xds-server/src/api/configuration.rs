@@ -71,8 +71,8 @@ pub struct Fault {
 }
 
 impl From<FileStatus> for File {
-    fn from(FileStatus { path, trouble }: FileStatus) -> Self {
-        let trouble = trouble.map(|it| Trouble {
+    fn from(FileStatus { path, failure }: FileStatus) -> Self {
+        let trouble = failure.map(|it| Trouble {
             since: it.since,
             message: it.message,
             problems: it.problems.into_iter().map(Fault::from).collect(),
@@ -82,9 +82,9 @@ impl From<FileStatus> for File {
 }
 
 impl From<config::Problem> for Fault {
-    fn from(config::Problem { place, fault }: config::Problem) -> Self {
-        let config::Fault { what, way_out } = fault;
-        Self { line: place.line, column: place.column, what, way_out }
+    fn from(config::Problem { span, fault }: config::Problem) -> Self {
+        let config::Fault { message, fix } = fault;
+        Self { line: span.line, column: span.column, what: message, way_out: fix }
     }
 }
 

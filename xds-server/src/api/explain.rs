@@ -136,7 +136,7 @@ fn rule(service: &ServiceState, release: &Release) -> String {
             "It enters its first step when {share} of the sidecars have {candidate}, its {} smoke tests have passed, \
              its {} required checks have passed and its approvals are given.",
             plan.smoke_tests.len(),
-            plan.requires.checks.len()
+            plan.requirements.checks.len()
         ),
         Phase::Stepping { step, .. } => {
             let step = plan.steps.get(*step);

@@ -136,7 +136,7 @@ pub(super) fn commit(id: Option<String>, at: Option<Timestamp>) -> Option<Commit
 pub(super) fn find<'a>(view: &'a View, service: &str) -> Result<&'a ServiceState, Problem> {
     view.state.services.get(service).map(|it| &**it).ok_or_else(|| {
         let known = Known::of(view.state.services.keys());
-        let service = service.chars().take(tidegate_delivery::names::MAX_LEN).collect();
+        let service = service.chars().take(tidegate_delivery::names::MAX_SERVICE_LEN).collect();
         Refusal::UnknownService { service, known }.into()
     })
 }

@@ -197,7 +197,7 @@ impl Service {
         Self {
             name: spec.name.clone(),
             strategy: spec.plan.strategy,
-            hosts: spec.hosts.clone(),
+            hosts: spec.hosts.iter().map(ToString::to_string).collect(),
             stable: service.stable.clone(),
             previous: service.previous.clone(),
             versions: spec.versions.iter().map(version).collect(),

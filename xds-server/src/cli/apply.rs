@@ -25,7 +25,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
-    let text = config::read(&args.file)?;
+    let text = config::read_text(&args.file, config::MAX_BYTES)?;
     let client = Client::new(&args.target)?;
     let mut query = args.origin.query();
     query.push(("dry_run", args.dry_run.to_string()));

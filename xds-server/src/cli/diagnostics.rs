@@ -6,7 +6,7 @@ use std::path::Path;
 use miette::{
     GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Report,
 };
-use tidegate::config::{LoadError, Place, Problem};
+use tidegate::config::{LoadError, Problem, Span};
 
 use super::failure::Failure;
 
@@ -32,10 +32,10 @@ fn quoted(path: &Path, text: &str, problems: &[Problem]) -> String {
     let handler = GraphicalReportHandler::new_themed(theme).with_width(WIDTH).with_context_lines(1);
     let mut rendered = String::new();
     for problem in problems {
-        let Place { offset, length, .. } = problem.place;
+        let Span { offset, length, .. } = problem.span;
         let label = LabeledSpan::underline(offset..offset.saturating_add(length));
-        let diagnostic = MietteDiagnostic::new(problem.fault.what.clone())
-            .with_help(problem.fault.way_out.clone())
+        let diagnostic = MietteDiagnostic::new(problem.fault.message.clone())
+            .with_help(problem.fault.fix.clone())
             .with_label(label);
         let source = NamedSource::new(&name, text.to_owned());
         let report = Report::new(diagnostic).with_source_code(source);

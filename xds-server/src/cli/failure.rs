@@ -2,10 +2,9 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use tidegate::api::problem::Details;
-use tidegate::config::LoadError;
+use tidegate::config::{FileError, LoadError};
 use tidegate::journal::{Broken, JournalError};
 
 use crate::wiring::ServeError;
@@ -54,8 +53,8 @@ pub(super) enum Failure {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// A file that is named on the command line.
-    #[error("cannot read {}: {source}", path.display())]
-    Read { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// What was given is not what is needed.
     #[error("{0}")]
     Input(String),

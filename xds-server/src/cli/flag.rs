@@ -1,21 +1,18 @@
 //! `tidegate flag`: feature flags in flagd's format.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tidegate::config::{MAX_BYTES, read_text};
 
 use super::client::{Client, Origin, Target};
 use super::failure::Failure;
 use super::output::{self, Format};
 use super::release::done;
 use super::words::NONE;
-
-/// Largest file that is read, in bytes: what the API takes.
-const MAX_BYTES: u64 = 1024 * 1024;
 
 /// Show and change feature flags.
 #[derive(Debug, clap::Args)]
@@ -171,18 +168,20 @@ fn flags(document: &Value) -> Result<impl Iterator<Item = (&String, &Value)>, Fa
 
 /// Reads a JSON file, or standard input for `-`.
 pub(super) fn read_json(path: &Path) -> Result<Value, Failure> {
-    let fail = |source| Failure::Read { path: path.to_owned(), source };
-    let input: Box<dyn Read> = if path == Path::new("-") {
-        Box::new(io::stdin().lock())
-    } else {
-        Box::new(File::open(path).map_err(fail)?)
-    };
-    let mut text = String::new();
-    input.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(fail)?;
-    if text.len() as u64 > MAX_BYTES {
-        let shown = path.display();
-        return Err(Failure::Input(format!("{shown} is larger than {MAX_BYTES} bytes")));
-    }
+    let text = if path == Path::new("-") { stdin()? } else { read_text(path, MAX_BYTES)? };
     serde_json::from_str(&text)
         .map_err(|error| Failure::Input(format!("{} is not JSON: {error}", path.display())))
+}
+
+fn stdin() -> Result<String, Failure> {
+    let mut text = String::new();
+    io::stdin()
+        .lock()
+        .take(MAX_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::Input(format!("cannot read standard input: {error}")))?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(Failure::Input(format!("standard input is larger than {MAX_BYTES} bytes")));
+    }
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }

@@ -1,22 +1,21 @@
-//! The configuration: one typed tree, in its resolved form, and the one pass that makes it.
+//! Reads the configuration file, checks it and completes it with defaults.
 //!
-//! `raw` is the file's shape, `parse` reads it, `resolve` checks and completes it.
+//! `raw` is the shape of the file, `parse` reads it, `resolve` turns it into a [`Config`]. All errors
+//! are collected, each with its position and a suggested fix.
 
-mod change;
+mod file;
 mod parse;
-mod place;
 mod preview_key;
 mod problem;
 mod raw;
 mod resolve;
-mod suggest;
+mod span;
 mod units;
+mod unknown_keys;
 
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
-use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,9 +23,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-pub use place::Place;
+pub use file::{FileError, MAX_BYTES, read_bytes, read_text};
 pub use preview_key::load_or_create as preview_key;
 pub use problem::{Fault, LoadError, Problem};
+pub use span::Span;
 pub use units::endpoint;
 
 use crate::auth::access::FleetIdentities;
@@ -39,15 +39,12 @@ use tidegate_delivery::names::{ReceiverName, Services};
 use tidegate_delivery::units::Ppm;
 use tidegate_xds::mesh::Mesh;
 
-/// Largest file that is read, in bytes: a thousand services take less.
-pub const MAX_BYTES: u64 = 1024 * 1024;
-
 /// Reads and checks a configuration file.
 ///
 /// # Errors
-/// When the file cannot be read, or with everything that is wrong in it.
+/// When the file cannot be read, or with all errors in it.
 pub fn load(path: &Path) -> Result<Config, LoadError> {
-    let text = read(path)?;
+    let text = read_text(path, MAX_BYTES)?;
     let base = path.parent().unwrap_or(Path::new(""));
     check(&text, base).map_err(|problems| LoadError::Invalid {
         path: path.to_owned(),
@@ -56,147 +53,148 @@ pub fn load(path: &Path) -> Result<Config, LoadError> {
     })
 }
 
-/// Checks the text of a configuration, whose paths are relative to `base`.
+/// Checks the text of a configuration. Relative paths in it are resolved against `base`.
 ///
 /// # Errors
-/// With everything that is wrong: what the file's shape lets be read is checked to the end.
+/// With all errors in the values, or, if the keys do not match the schema, with all unknown keys.
 pub fn check(text: &str, base: &Path) -> Result<Config, Vec<Problem>> {
-    let root: raw::Root = parse::parse(text).map_err(|problem| vec![problem])?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let root: raw::Root = parse::parse(text)?;
     let config = resolve::resolve(&root, base)?;
     Ok(Config { hash: hash(text), ..config })
 }
 
-/// What names a text: its SHA-256, in hexadecimal.
+/// SHA-256 of a text in hexadecimal.
 #[must_use]
 pub fn hash(text: &str) -> String {
     hex::encode(Sha256::digest(text))
 }
 
-/// Reads a plan that a release brings along, in the grammar of a service's `strategy`, from JSON.
+/// Reads the plan of a release from JSON, in the grammar of `strategy`.
 ///
 /// # Errors
-/// With everything that is wrong.
+/// As [`check`].
 pub fn plan(strategy: &serde_json::Value) -> Result<Plan, Vec<Problem>> {
-    // JSON is YAML: one grammar, one reader.
-    let strategy: raw::Strategy =
-        parse::parse(&strategy.to_string()).map_err(|problem| vec![problem])?;
+    // JSON is a subset of YAML.
+    let strategy: raw::Strategy = parse::parse(&strategy.to_string())?;
     resolve::plan(&strategy)
 }
 
-/// The JSON Schema of the file, for editors.
+/// The JSON Schema of the configuration file.
 #[must_use]
 pub fn schema() -> schemars::Schema {
     schemars::schema_for!(raw::Root)
 }
 
-/// Reads the text of a configuration file, whatever it says.
-///
-/// # Errors
-/// When the file cannot be read, or is too large.
-pub fn read(path: &Path) -> Result<String, LoadError> {
-    let fail = |source| LoadError::Read { path: path.to_owned(), source };
-    let mut text = String::new();
-    let file = File::open(path).map_err(fail)?;
-    // One byte more than allowed: enough to know.
-    file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(fail)?;
-    if text.len() as u64 > MAX_BYTES {
-        return Err(LoadError::TooLarge { path: path.to_owned() });
-    }
-    Ok(text)
-}
-
-/// Everything that `tidegate serve` was told.
+/// A valid configuration, completed with defaults.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// What names its text, see [`hash()`].
+    /// The [`hash()`] of its text.
     pub hash: String,
-    /// Where to listen.
+    /// The ports.
     pub listen: Listen,
-    /// Where the journal lives.
+    /// Directory of the journal.
     pub data_dir: PathBuf,
-    /// The fleets and what goes into their resources.
+    /// Fleets, listeners and the path of the filter.
     pub mesh: Mesh,
-    /// The SPIFFE identities that each fleet admits; empty with [`Security::Plaintext`].
+    /// SPIFFE identities that each fleet admits; empty with [`Security::Plaintext`].
     pub identities: FleetIdentities,
-    /// The services, defaults filled in.
+    /// The services.
     pub services: Vec<ServiceSpec>,
-    /// The times in which nothing goes forward.
+    /// Calendar windows that block deployments.
     pub freeze_windows: Vec<FreezeWindow>,
-    /// The bound on P(rolling back a release that is no worse), kept for the sequential judge.
+    /// Bound on the probability that a release that is no worse than stable is rolled back.
     pub false_rollback: Ppm,
-    /// Who is told about releases.
+    /// Receivers of notifications.
     pub notifications: Vec<Receiver>,
-    /// Flags to start with, in flagd's format, already checked.
+    /// Initial flags: a valid document in flagd's format.
     pub flags: Option<serde_json::Value>,
 }
 
-/// Where the control plane listens.
+impl Config {
+    /// The keys whose values differ from `other` and cannot change while the server runs.
+    #[must_use]
+    pub fn needs_restart(&self, other: &Self) -> Vec<&'static str> {
+        let (old, new) = (&self.listen, &other.listen);
+        [
+            ("listen.xds", old.xds == new.xds),
+            ("listen.tls", old.security == new.security),
+            ("listen.api", old.api == new.api),
+            ("data_dir", self.data_dir == other.data_dir),
+        ]
+        .into_iter()
+        .filter_map(|(key, same)| (!same).then_some(key))
+        .collect()
+    }
+}
+
+/// The ports of the control plane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
     /// xDS and reports.
     pub xds: SocketAddr,
-    /// How sidecars are known there.
+    /// How `xds` authenticates sidecars.
     pub security: Security,
     /// REST and metrics.
     pub api: SocketAddr,
 }
 
-/// How the port for xDS and reports knows who is there.
+/// How the port for xDS and reports authenticates sidecars.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Security {
-    /// Not at all: for loopback, or asked for by name.
+    /// No authentication: on loopback, or with `insecure_plaintext: true`.
     Plaintext,
-    /// By their certificates.
+    /// Client certificates.
     MutualTls(TlsFiles),
 }
 
-/// Somebody who is told about releases.
+/// A receiver of notifications.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receiver {
-    /// Its name, unique.
+    /// Unique name.
     pub name: ReceiverName,
-    /// How it is spoken to.
+    /// Format of the messages.
     pub kind: ReceiverKind,
-    /// Where it is.
+    /// Destination.
     pub url: ReceiverUrl,
-    /// What messages are signed with.
+    /// Signing key of the messages.
     pub secret: Option<SecretRef>,
-    /// It is told of nothing below this.
+    /// Least level that is sent.
     pub level: NoticeLevel,
-    /// The services that it is told of.
+    /// Services whose notifications are sent.
     pub services: Services,
-    /// Its messages' text, instead of the usual one.
+    /// Template of the text, instead of the default text.
     pub template: Option<String>,
-    /// For so long the same alert is not told again.
+    /// Interval in which a repeated alert is not sent again.
     pub quiet: Duration,
 }
 
-/// How a receiver is spoken to.
+/// Format of the messages to a receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReceiverKind {
-    /// With all that is known, as JSON.
+    /// JSON with all fields.
     Webhook,
-    /// As Slack's incoming webhooks want it, and whoever speaks like them.
+    /// Slack's incoming webhooks, and services compatible with them.
     Slack,
 }
 
-/// Where a receiver is. To some, whoever knows the address may write: that is a secret.
+/// Destination of notifications. The URL of an incoming webhook may itself be a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReceiverUrl {
-    /// Here.
+    /// A URL in the configuration.
     Plain(String),
-    /// To be read when it is needed.
+    /// A URL in a file or environment variable, read for each delivery.
     Secret(SecretRef),
 }
 
-/// How much a message matters.
+/// Severity of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NoticeLevel {
-    /// All is as it was meant.
+    /// Expected progress.
     Info,
-    /// Somebody should know.
+    /// Needs attention.
     Warning,
-    /// Somebody should look now.
+    /// Needs attention now.
     Critical,
 }

@@ -1,23 +1,40 @@
-//! YAML to the raw tree, with the parser's complaints in our own words.
+//! Parses YAML into the raw tree. Errors of the parser are translated into [`Fault`]s.
 
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
-use serde_saphyr::Error;
 use serde_saphyr::options::DuplicateKeyPolicy;
+use serde_saphyr::{Error, Options};
 
-use super::place::Place;
+use super::problem::suggest;
 use super::problem::{Fault, Problem};
-use super::suggest::suggest;
+use super::span::Span;
+use super::unknown_keys;
 
-/// Nothing that an operator writes comes near these; a file that is made to exhaust us does.
+/// Limit of YAML nodes, far above any configuration.
 const MAX_NODES: usize = 100_000;
-/// Aliases are a convenience; repeated in each other they are a bomb.
+/// Limit of events that aliases replay: aliases of aliases grow exponentially.
 const MAX_REPLAYED: usize = 100_000;
-/// Deepest nesting.
+/// Limit of nested maps and lists.
 const MAX_DEPTH: usize = 32;
 
 /// Reads one document.
-pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
-    let options = serde_saphyr::options! {
+///
+/// # Errors
+/// With every unknown key, and the first other mistake in the document's shape.
+pub(super) fn parse<T: DeserializeOwned + JsonSchema>(text: &str) -> Result<T, Vec<Problem>> {
+    serde_saphyr::from_str_with_options(text, options()).map_err(|error| {
+        let first = problem(&error, text);
+        let mut problems = unknown_keys::find::<T>(text, options());
+        if problems.iter().all(|unknown| unknown.span != first.span) {
+            problems.push(first);
+        }
+        problems.sort_by_key(|problem| problem.span);
+        problems
+    })
+}
+
+fn options() -> Options {
+    serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_nodes: MAX_NODES,
             max_events: 4 * MAX_NODES,
@@ -31,49 +48,49 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
         duplicate_keys: DuplicateKeyPolicy::Error,
         strict_booleans: true,
         with_snippet: false,
-    };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| problem(&error, text))
+    }
 }
 
 fn problem(error: &Error, text: &str) -> Problem {
     let error = error.without_snippet();
-    let place = error.location().map_or(Place::START, Place::from).within(text);
+    let span = error.location().map_or(Span::START, Span::from).within(text);
     let fault = match error {
         Error::SerdeUnknownField { field, expected, .. } => {
-            Fault::new(format!("unknown key `{field}`"), suggest(field, expected.iter().copied()))
+            Fault::unknown_key(field, expected.iter().copied())
         }
         Error::SerdeUnknownVariant { variant, expected, .. } => Fault::new(
-            format!("`{variant}` is none of the choices here"),
+            format!("`{variant}` is not a valid value"),
             suggest(variant, expected.iter().copied()),
         ),
         Error::SerdeMissingField { field, .. } => Fault::new(
             format!("`{field}` is missing"),
-            format!("add `{field}:`; `tidegate schema` says what goes there"),
+            format!("add `{field}:`; `tidegate schema` describes its value"),
         ),
-        Error::InvalidScalar { ty, .. } if ty.starts_with('u') => {
-            Fault::new("not a whole number", "write one without sign, point or unit, such as 200")
-        }
+        Error::InvalidScalar { ty, .. } if ty.starts_with('u') => Fault::new(
+            "not a whole number",
+            "write digits only, without sign, decimal point or unit, such as 200",
+        ),
         Error::DuplicateMappingKey { key, .. } => Fault::new(
-            format!("key `{}` stands here twice", key.as_deref().unwrap_or("?")),
-            "keep one of the two",
+            format!("key `{}` is repeated", key.as_deref().unwrap_or("?")),
+            "remove one of the two",
         ),
         Error::Budget { .. }
         | Error::AliasReplayLimitExceeded { .. }
         | Error::AliasExpansionLimitExceeded { .. }
         | Error::AliasReplayStackDepthExceeded { .. } => Fault::new(
-            format!("too large or too deep for a configuration: {}", plain(error)),
-            "write it without aliases in aliases, or split it",
+            format!("the document exceeds a limit: {}", message(error)),
+            "reduce its size, nesting and aliases",
         ),
         _ => Fault::new(
-            plain(error),
-            "compare with the example in envoy/tidegate.yaml, or see `tidegate schema`",
+            message(error),
+            "compare with envoy/tidegate.yaml or the JSON Schema: tidegate schema",
         ),
     };
-    Problem { place, fault }
+    Problem { span, fault }
 }
 
-/// The parser's own words, without the place: that is said elsewhere.
-fn plain(error: &Error) -> String {
+/// The message of the parser without the position, which [`Problem`] has.
+fn message(error: &Error) -> String {
     let text = error.to_string();
     match text.rfind(" at line ") {
         Some(end) => text.get(..end).unwrap_or(&text).to_owned(),

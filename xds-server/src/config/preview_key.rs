@@ -1,4 +1,4 @@
-//! The secret that opens preview listeners: the control plane sends it, and sidecars compare it.
+//! The key of preview listeners: the control plane sends it in a header, sidecars compare it.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -7,8 +7,8 @@ use std::path::Path;
 
 use tidegate_xds::mesh::PreviewKey;
 
-/// Where it is kept, in the data directory: it must outlive a restart, or every sidecar's routes
-/// would change with it.
+/// File in the data directory. The key survives a restart, because the routes of all sidecars
+/// contain it.
 const FILE: &str = "preview.key";
 /// Bytes of randomness.
 const LENGTH: usize = 32;
@@ -16,14 +16,14 @@ const LENGTH: usize = 32;
 /// Reads the key of a data directory, or creates it.
 ///
 /// # Errors
-/// When it can be neither read nor written, or when the file holds something else.
+/// When the file can be neither read nor created, or is not a key.
 pub fn load_or_create(data_dir: &Path) -> io::Result<PreviewKey> {
     let path = data_dir.join(FILE);
     match fs::read_to_string(&path) {
         Ok(key) if is_key(key.trim()) => Ok(PreviewKey::new(key.trim().to_owned())),
         Ok(_) => Err(io::Error::new(
             ErrorKind::InvalidData,
-            format!("{} holds no key: remove it, and a new one is created", path.display()),
+            format!("{} is not a preview key; remove it to create a new one", path.display()),
         )),
         Err(error) if error.kind() == ErrorKind::NotFound => create(data_dir, &path),
         Err(error) => Err(error),
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_made_once_and_read_by_nobody_else() {
+    fn a_key_is_created_once_and_readable_by_its_owner_only() {
         let dir = tempfile::tempdir().unwrap();
         let key = load_or_create(dir.path()).unwrap();
         assert_eq!(load_or_create(dir.path()).unwrap(), key);
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_holds_no_key_is_named() {
+    fn a_file_that_is_not_a_key_is_reported() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(FILE), "short").unwrap();
         let error = load_or_create(dir.path()).unwrap_err().to_string();

@@ -1,39 +1,47 @@
-//! What can be wrong with a configuration, said so that it can be put right.
+//! Errors in a configuration, each with its position and a suggested fix.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::place::Place;
+use super::file::FileError;
+use super::span::Span;
 
-/// A value that cannot be, and what to write instead.
+/// Least Jaro-Winkler similarity of a mistyped name and the name that is suggested for it.
+const MIN_SIMILARITY: f64 = 0.8;
+
+/// An invalid value, without its position.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what}; {way_out}")]
+#[error("{message}; {fix}")]
 pub struct Fault {
-    /// What is wrong.
-    pub what: String,
-    /// What to do about it.
-    pub way_out: String,
+    /// What is invalid.
+    pub message: String,
+    /// What to write instead.
+    pub fix: String,
 }
 
 impl Fault {
-    /// A fault in its two halves.
-    pub(crate) fn new(what: impl Into<String>, way_out: impl Into<String>) -> Self {
-        Self { what: what.into(), way_out: way_out.into() }
+    pub(crate) fn new(message: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { message: message.into(), fix: fix.into() }
+    }
+
+    /// A key that is not in the schema.
+    pub(super) fn unknown_key<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::new(format!("unknown key `{key}`"), suggest(key, known))
     }
 }
 
-/// A fault and its place in the file.
+/// An error in a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where.
-    pub place: Place,
-    /// What, and the way out.
+    /// The invalid part of the document.
+    pub span: Span,
+    /// The error and its fix.
     pub fault: Fault,
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Place { line, column, .. } = self.place;
+        let Span { line, column, .. } = self.span;
         write!(f, "{line}:{column}: {}", self.fault)
     }
 }
@@ -41,74 +49,83 @@ impl fmt::Display for Problem {
 /// Why a configuration was not loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The file is not there, or not readable.
-    #[error("cannot read {}: {source}; check the path, or pass another with --config", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// Larger than any configuration ought to be.
-    #[error(
-        "{} is larger than {} bytes; is it the right file?", path.display(), super::MAX_BYTES
-    )]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-    },
-    /// It was read, and these are wrong: all of them, in the order of the file.
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The configuration is invalid.
     #[error("{}", list(path, problems))]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// Its text, to quote from.
+        /// Its text.
         text: String,
-        /// At least one.
+        /// All errors, at least one, in the order of the file.
         problems: Vec<Problem>,
     },
 }
 
-fn list(path: &std::path::Path, problems: &[Problem]) -> String {
+fn list(path: &Path, problems: &[Problem]) -> String {
     let lines: Vec<String> =
         problems.iter().map(|problem| format!("{}:{problem}", path.display())).collect();
     lines.join("\n")
 }
 
-/// Collects problems while resolving goes on, so that all are told at once.
+/// Collects all errors of a document.
 #[derive(Debug, Default)]
 pub(super) struct Problems(Vec<Problem>);
 
 impl Problems {
-    /// Notes one.
-    pub(super) fn add(
-        &mut self,
-        place: Place,
-        what: impl Into<String>,
-        way_out: impl Into<String>,
-    ) {
-        let fault = Fault::new(what, way_out);
-        self.0.push(Problem { place, fault });
+    pub(super) fn add(&mut self, span: Span, message: impl Into<String>, fix: impl Into<String>) {
+        let fault = Fault::new(message, fix);
+        self.0.push(Problem { span, fault });
     }
 
-    /// How many were noted so far.
     pub(super) const fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// Takes the value, or notes why there is none.
-    pub(super) fn take<T>(&mut self, place: Place, result: Result<T, Fault>) -> Option<T> {
-        result.map_err(|fault| self.0.push(Problem { place, fault })).ok()
+    /// The value, or `None` after its error was recorded.
+    pub(super) fn record<T>(&mut self, span: Span, result: Result<T, Fault>) -> Option<T> {
+        result.map_err(|fault| self.0.push(Problem { span, fault })).ok()
     }
 
-    /// `value`, if nothing was noted; else all problems, in the order of the file.
-    pub(super) fn or<T>(mut self, value: Option<T>) -> Result<T, Vec<Problem>> {
+    /// The value if there is no error, else all errors in the order of the document.
+    pub(super) fn into_result<T>(mut self, value: Option<T>) -> Result<T, Vec<Problem>> {
         match value {
             Some(value) if self.0.is_empty() => Ok(value),
             _ => {
-                self.0.sort_by_key(|problem| problem.place);
+                self.0.sort_by_key(|problem| problem.span);
                 Err(self.0)
             }
         }
+    }
+}
+
+/// The fix for an unknown name: the most similar known name, or all of them if none is similar.
+pub(super) fn suggest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.into_iter().collect();
+    let unknown = unknown.to_lowercase();
+    let best = known
+        .iter()
+        .map(|name| (strsim::jaro_winkler(&unknown, &name.to_lowercase()), *name))
+        .filter(|(similarity, _)| *similarity >= MIN_SIMILARITY)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b));
+    match best {
+        Some((_, name)) => format!("did you mean `{name}`?"),
+        None if known.is_empty() => "none is defined".to_owned(),
+        None => format!("use one of {}", known.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suggests_the_most_similar_name_or_lists_all() {
+        let known = ["strategy", "stable", "services"];
+        assert_eq!(suggest("stratgy", known), "did you mean `strategy`?");
+        assert_eq!(suggest("Stable", known), "did you mean `stable`?");
+        assert_eq!(suggest("zzz", known), "use one of strategy, stable, services");
     }
 }

@@ -1,11 +1,9 @@
-//! The file as it is written: its shape and nothing else. The published JSON Schema is made from
-//! these types. What the values mean, and whether they fit together, is `resolve`'s business:
-//! values stay text here so that all that is wrong with them can be said at once.
+//! The shape of the configuration file. The JSON Schema is generated from these types and their
+//! documentation. Values stay text here: `resolve` parses them and reports all errors at once.
 
 mod effects;
-pub(super) mod gates;
 mod guardrails;
-pub(super) mod short;
+mod shorthand;
 
 use std::path::PathBuf;
 
@@ -17,87 +15,86 @@ pub(super) use self::effects::{
     Aliases, Dns, Hook, Moment, Notification, NotificationKind, NotificationLevel, Records, Tsig,
     TsigAlgorithm,
 };
-pub(super) use self::gates::{Approvals, FreezeWindow, Requirements};
 pub(super) use self::guardrails::{
     BusinessHeader, BusinessMetric, ErrorRate, Guardrails, Latency, Resources,
 };
-pub(super) use self::short::Short;
-use super::place::At;
+pub(super) use self::shorthand::Shorthand;
+use super::span::Spanned;
 use tidegate_delivery::model::catalogue::Environment;
 
-/// Tidegate's configuration.
+/// Configuration of Tidegate.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Root {
-    /// Where the control plane listens.
+    /// Ports of the control plane.
     pub(super) listen: Option<Listen>,
-    /// Where the journal lives, relative to this file. Default: `./data`.
+    /// Directory of the journal, relative to this file. Default: `./data`.
     #[schemars(with = "Option<String>")]
     pub(super) data_dir: Option<PathBuf>,
     /// The WASM filter.
     pub(super) filter: Filter,
-    /// The sidecars: `node.cluster` → listeners.
-    pub(super) fleets: At<Vec<Fleet>>,
-    /// What services promise unless they say otherwise.
+    /// Groups of sidecars and their listeners.
+    pub(super) fleets: Spanned<Vec<Fleet>>,
+    /// Defaults of all services.
     pub(super) defaults: Option<Defaults>,
     /// The services.
-    pub(super) services: At<Vec<Service>>,
-    /// Times in which no release goes forward. Rollbacks are as free as ever.
+    pub(super) services: Spanned<Vec<Service>>,
+    /// Calendar windows that block deployments. Rollbacks are not blocked.
     #[serde(default)]
     pub(super) freeze: Vec<FreezeWindow>,
-    /// Who is told about releases.
+    /// Receivers of notifications.
     #[serde(default)]
     pub(super) notifications: Vec<Notification>,
-    /// Flags to start with: a file in flagd's format, relative to this one.
+    /// Initial feature flags: a file in flagd's format, relative to this one.
     #[schemars(with = "Option<String>")]
-    pub(super) flags: Option<At<PathBuf>>,
+    pub(super) flags: Option<Spanned<PathBuf>>,
 }
 
-/// Where the control plane listens.
+/// Ports of the control plane.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Listen {
     /// xDS and reports. Default: `127.0.0.1:18000`.
-    pub(super) xds: Option<At<String>>,
+    pub(super) xds: Option<Spanned<String>>,
     /// REST and metrics. Default: `127.0.0.1:8080`.
-    pub(super) api: Option<At<String>>,
+    pub(super) api: Option<Spanned<String>>,
     /// Mutual TLS for `xds`.
-    pub(super) tls: Option<At<Tls>>,
-    /// `true` lets `xds` speak plaintext on an address that others can reach.
-    pub(super) insecure_plaintext: Option<At<bool>>,
+    pub(super) tls: Option<Spanned<Tls>>,
+    /// `true` permits plaintext for `xds` on an address that is not loopback.
+    pub(super) insecure_plaintext: Option<Spanned<bool>>,
 }
 
-/// Mutual TLS. Files are in PEM, relative to this one, and are read again when they change.
+/// Mutual TLS. The files are in PEM, relative to this one, and reloaded when they change.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Tls {
-    /// The server's certificate, and those between it and its CA.
-    pub(super) cert: At<String>,
-    /// The certificate's private key.
-    pub(super) key: At<String>,
-    /// The CAs of the sidecars' certificates.
-    pub(super) client_ca: At<String>,
+    /// The server certificate with its intermediate certificates.
+    pub(super) cert: Spanned<String>,
+    /// The private key.
+    pub(super) key: Spanned<String>,
+    /// The CAs of client certificates.
+    pub(super) client_ca: Spanned<String>,
 }
 
 /// The WASM filter.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Filter {
-    /// Path of the module on the sidecars' disks.
-    pub(super) wasm: At<String>,
+    /// Path of the module in the sidecars' file systems.
+    pub(super) wasm: Spanned<String>,
 }
 
-/// The sidecars that share one configuration.
+/// Sidecars that share one configuration.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Fleet {
     /// Matched on Envoy's `node.cluster`.
-    pub(super) name: At<String>,
-    /// SPIFFE ids of its sidecars, with `listen.tls`. `{node}` stands for the sidecar's `node.id`,
-    /// and a trailing `/*` for anything below.
+    pub(super) name: Spanned<String>,
+    /// SPIFFE IDs of its sidecars, with `listen.tls`. `{node}` matches the sidecar's `node.id`, a
+    /// trailing `/*` any suffix.
     #[serde(default)]
-    pub(super) identities: Vec<At<String>>,
-    /// The listeners that Tidegate gives them; none where the mesh brings its own.
+    pub(super) identities: Vec<Spanned<String>>,
+    /// The listeners of its sidecars; none where the mesh defines them.
     #[serde(default)]
     pub(super) listeners: Vec<Listener>,
 }
@@ -106,69 +103,70 @@ pub(super) struct Fleet {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Listener {
-    /// Its name.
-    pub(super) name: At<String>,
-    /// `IP:PORT` where Envoy listens.
-    pub(super) address: At<String>,
-    /// Names of services, or `["*"]` for every one.
-    pub(super) services: At<Vec<At<String>>>,
-    /// A preview: it leads to the version that a request asks for, and is there for smoke tests,
-    /// which the control plane sends to this address. Only it knows the key.
+    /// Unique name in the fleet.
+    pub(super) name: Spanned<String>,
+    /// `IP:PORT` on which Envoy listens.
+    pub(super) address: Spanned<String>,
+    /// Names of services, or `["*"]` for all.
+    pub(super) services: Spanned<Vec<Spanned<String>>>,
+    /// A preview listener, to which the control plane sends smoke tests. It routes to the version in
+    /// the request and requires a key that only the control plane has.
     #[serde(default)]
     pub(super) preview: bool,
 }
 
-/// What services promise unless they say otherwise.
+/// Defaults of all services.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Defaults {
-    /// What a release must keep.
+    /// Limits for releases.
     pub(super) guardrails: Option<Guardrails>,
-    /// Bound on the chance to roll back a release that is no worse. Default: `0.1%`.
+    /// Bound on the probability that a release no worse than stable is rolled back. Default: `0.1%`.
     #[schemars(regex(pattern = r"^\d+(\.\d{1,4})? ?%$"))]
-    pub(super) false_rollback: Option<At<String>>,
+    pub(super) false_rollback: Option<Spanned<String>>,
 }
 
 /// One service.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Service {
-    /// What callers ask for.
-    pub(super) name: At<String>,
-    /// The `Host` values that lead to it, without port.
-    pub(super) hosts: At<Vec<At<String>>>,
-    /// Where a user's identity is found; the first that is present counts. None: a generated cookie.
+    /// Unique name, at most 52 bytes.
+    pub(super) name: Spanned<String>,
+    /// Hosts of its requests: DNS names or IP addresses (IPv6 in brackets), without port. Matching
+    /// ignores case, port and a final dot.
+    pub(super) hosts: Spanned<Vec<Spanned<String>>>,
+    /// Sources of the user's identity; the first that is present is used. None: a generated cookie.
     #[serde(default)]
     #[schemars(with = "Vec<Identity>")]
-    pub(super) identity: Vec<At<IdentitySource>>,
-    /// How a release goes.
-    pub(super) strategy: At<Strategy>,
-    /// Canary: the version that serves before any release was made.
-    pub(super) stable: Option<At<String>>,
-    /// Canary: the versions that are deployed.
-    pub(super) versions: Option<At<Vec<Version>>>,
-    /// Blue/green: the two places where a version can be deployed.
-    pub(super) environments: Option<At<Environments>>,
-    /// Blue/green: the environment that serves before any release was made.
+    pub(super) identity: Vec<Spanned<IdentitySource>>,
+    /// Release strategy.
+    pub(super) strategy: Spanned<Strategy>,
+    /// Canary: the stable version before the first release.
+    pub(super) stable: Option<Spanned<String>>,
+    /// Canary: the deployed versions.
+    pub(super) versions: Option<Spanned<Vec<Version>>>,
+    /// Blue/green: the two environments.
+    pub(super) environments: Option<Spanned<Environments>>,
+    /// Blue/green: the active environment before the first release.
     #[schemars(with = "Option<Color>")]
-    pub(super) active: Option<At<Environment>>,
-    /// What a release must keep, where it differs from the defaults.
+    pub(super) active: Option<Spanned<Environment>>,
+    /// Limits for releases, where they differ from the defaults.
     pub(super) guardrails: Option<Guardrails>,
-    /// What others must have said before a release gets traffic, whatever plan it brings along.
-    pub(super) requires: Option<Requirements>,
-    /// Whom its releases tell.
+    /// Checks and approvals before a release gets traffic, also with a plan of its own.
+    pub(super) requirements: Option<Requirements>,
+    /// HTTP callbacks of its releases.
     #[serde(default)]
     pub(super) hooks: Vec<Hook>,
-    /// Blue/green: the DNS name whose records follow the active environment.
-    pub(super) dns: Option<At<Dns>>,
+    /// Blue/green: DNS records of the active environment.
+    pub(super) dns: Option<Spanned<Dns>>,
 }
 
-/// One place where a request may carry its user's identity.
+/// A source of the user's identity.
 #[derive(JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[expect(
     dead_code,
-    reason = "the schema's picture of a type from the shared core, which knows no schemas"
+    reason = "the schema of a type of the shared core, which does not depend on schemars"
 )]
 enum Identity {
     /// The value of this request header.
@@ -177,12 +175,12 @@ enum Identity {
     Cookie(String),
 }
 
-/// One of the two environments.
+/// An environment.
 #[derive(JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[expect(
     dead_code,
-    reason = "the schema's picture of a type of the domain, which knows no schemas"
+    reason = "the schema of a type of the domain, which does not depend on schemars"
 )]
 enum Color {
     /// Blue.
@@ -191,107 +189,107 @@ enum Color {
     Green,
 }
 
-/// How a release goes.
+/// Release strategy.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Strategy {
-    /// Step by step.
+    /// Increasing weights.
     Canary(Canary),
-    /// All at once, watched.
+    /// One switch to 100 %.
     BlueGreen(BlueGreen),
 }
 
-/// Step by step.
+/// Canary: increasing weights.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Canary {
-    /// The candidate's share, step by step, ending with `100%`. Default: 5, 10, 25, 50, 100 %.
-    pub(super) steps: Option<At<Vec<At<Short<Step>>>>>,
-    /// The least time that a step holds. Default: `5m`.
-    pub(super) step_time: Option<At<String>>,
-    /// The least number of requests that the candidate must have served in a step. Default: 50.
+    /// Weights of the candidate, ascending to `100%`. Default: 5, 10, 25, 50, 100 %.
+    pub(super) steps: Option<Spanned<Vec<Spanned<Shorthand<Step>>>>>,
+    /// Minimum time of a step. Default: `5m`.
+    pub(super) step_time: Option<Spanned<String>>,
+    /// Minimum number of requests to the candidate in a step. Default: 50.
     pub(super) min_requests: Option<u64>,
-    /// How long the candidate is watched at 100 %. Default: `30m`.
-    pub(super) watch: Option<At<String>>,
-    /// How the candidate's instances are asked before it gets any traffic: `tcp`, or a path that must
-    /// answer with 200. Default: they are not.
-    pub(super) health: Option<At<String>>,
-    /// Sent to the candidate before it gets any traffic.
+    /// Time at 100 % with active guardrails before completion. Default: `30m`.
+    pub(super) watch: Option<Spanned<String>>,
+    /// Health check of the candidate's instances before it gets traffic: `tcp`, or a path that must
+    /// return 200. Default: none.
+    pub(super) health: Option<Spanned<String>>,
+    /// Requests to the candidate before it gets traffic.
     #[serde(default)]
-    pub(super) smoke_tests: Vec<At<SmokeTest>>,
-    /// Who must have a step before its time and its evidence begin.
+    pub(super) smoke_tests: Vec<Spanned<SmokeTest>>,
+    /// Convergence at which the time and the evidence of a step start.
     #[serde(default)]
     pub(super) convergence: Convergence,
-    /// What a broken guardrail does. Default: `rollback`.
+    /// Reaction to a violated guardrail. Default: `rollback`.
     pub(super) on_fail: Option<OnFail>,
-    /// For how long after a release the version before it is kept to go back to. Default: `7d`.
-    pub(super) rollback_window: Option<At<String>>,
+    /// Time after a release in which the previous version is kept for a rollback. Default: `7d`.
+    pub(super) rollback_window: Option<Spanned<String>>,
 }
 
-/// One step, where its share is not all there is to say.
+/// One step with its own values.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Step {
-    /// The candidate's share.
+    /// Weight of the candidate.
     #[schemars(regex(pattern = r"^\d+(\.\d{1,4})? ?%$"))]
-    pub(super) weight: At<String>,
-    /// The least time that it holds. Default: the plan's `step_time`.
-    pub(super) time: Option<At<String>>,
-    /// The least number of requests that the candidate must have served in it. Default: the plan's.
+    pub(super) weight: Spanned<String>,
+    /// Minimum time. Default: `step_time` of the plan.
+    pub(super) time: Option<Spanned<String>>,
+    /// Minimum number of requests to the candidate. Default: `min_requests` of the plan.
     pub(super) min_requests: Option<u64>,
-    /// Who must approve before it is entered.
-    pub(super) approval: Option<At<Short<Approvals>>>,
+    /// Approvals before the step starts.
+    pub(super) approval: Option<Spanned<Shorthand<Approvals>>>,
 }
 
-/// What a broken guardrail does.
+/// Reaction to a violated guardrail.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum OnFail {
-    /// Everything goes back to stable.
+    /// All traffic is routed to stable.
     Rollback,
-    /// The release is held where it is, and a person decides.
+    /// The release stays at its weight until an operator decides.
     Pause,
 }
 
-/// Who must have a step before its time and its evidence begin.
+/// Convergence at which the time and the evidence of a step start.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Convergence {
-    /// The share of the connected sidecars. Default: `100%`.
+    /// Share of the connected sidecars that have ACKed the configuration. Default: `100%`.
     #[schemars(regex(pattern = r"^\d+(\.\d{1,4})? ?%$"))]
-    pub(super) share: Option<At<String>>,
+    pub(super) share: Option<Spanned<String>>,
 }
 
-/// All at once, watched.
+/// Blue/green: one switch to 100 %.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BlueGreen {
-    /// How long the candidate is watched at 100 %. Default: `15m`.
-    pub(super) watch: Option<At<String>>,
-    /// The least number of requests that the candidate must have served before it is stable. Default: 50.
+    /// Time at 100 % with active guardrails before completion. Default: `15m`.
+    pub(super) watch: Option<Spanned<String>>,
+    /// Minimum number of requests to the candidate before completion. Default: 50.
     pub(super) min_requests: Option<u64>,
-    /// How the candidate's instances are asked before it gets any traffic: `tcp`, or a path that must
-    /// answer with 200. Default: they are not.
-    pub(super) health: Option<At<String>>,
-    /// Sent to the candidate before it gets any traffic.
+    /// Health check of the candidate's instances before it gets traffic: `tcp`, or a path that must
+    /// return 200. Default: none.
+    pub(super) health: Option<Spanned<String>>,
+    /// Requests to the candidate before it gets traffic.
     #[serde(default)]
-    pub(super) smoke_tests: Vec<At<SmokeTest>>,
-    /// Who must have a step before its time and its evidence begin.
+    pub(super) smoke_tests: Vec<Spanned<SmokeTest>>,
+    /// Convergence at which the time and the evidence of a step start.
     #[serde(default)]
     pub(super) convergence: Convergence,
-    /// What a broken guardrail does. Default: `rollback`.
+    /// Reaction to a violated guardrail. Default: `rollback`.
     pub(super) on_fail: Option<OnFail>,
-    /// For how long after a release the version before it is kept to go back to. Default: `7d`.
-    pub(super) rollback_window: Option<At<String>>,
+    /// Time after a release in which the previous version is kept for a rollback. Default: `7d`.
+    pub(super) rollback_window: Option<Spanned<String>>,
 }
 
-/// One HTTP request and what its answer must be.
+/// An HTTP request and its expected status.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SmokeTest {
-    /// Path and query, beginning with `/`.
+    /// Path and query, starting with `/`.
     pub(super) path: String,
-    /// The status that is expected.
+    /// Expected status.
     pub(super) expect: u16,
 }
 
@@ -300,12 +298,12 @@ pub(super) struct SmokeTest {
 #[serde(deny_unknown_fields)]
 pub(super) struct Version {
     /// Its name.
-    pub(super) name: At<String>,
+    pub(super) name: Spanned<String>,
     /// `HOST:PORT` of each instance; at least one.
-    pub(super) endpoints: At<Vec<At<String>>>,
+    pub(super) endpoints: Spanned<Vec<Spanned<String>>>,
 }
 
-/// The two places of a blue/green service.
+/// The environments of a blue/green service.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Environments {
@@ -315,12 +313,57 @@ pub(super) struct Environments {
     pub(super) green: Deployed,
 }
 
-/// One place where a version can be deployed.
+/// One environment.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Deployed {
     /// `HOST:PORT` of each instance; at least one.
-    pub(super) endpoints: At<Vec<At<String>>>,
-    /// The version that is there now. Default: none, or in the active one the environment's name.
-    pub(super) version: Option<At<String>>,
+    pub(super) endpoints: Spanned<Vec<Spanned<String>>>,
+    /// The deployed version. Default: none; in the active environment, the name of the environment.
+    pub(super) version: Option<Spanned<String>>,
+}
+
+/// Conditions for the start of a release.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Requirements {
+    /// Names of checks that CI must report as passed.
+    #[serde(default)]
+    pub(super) checks: Vec<Spanned<String>>,
+    /// Approvals by people.
+    pub(super) approvals: Option<Spanned<Shorthand<Approvals>>>,
+}
+
+/// Approvals by people. A role alone means one approval.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Approvals {
+    /// Number of different people; the one who started the release does not count. Default: 1.
+    pub(super) count: Option<u32>,
+    /// Their role.
+    pub(super) role: Spanned<String>,
+    /// Validity of an approval. Default: `24h`.
+    pub(super) expire: Option<Spanned<String>>,
+}
+
+/// A calendar window that blocks deployments, weekly or once. Rollbacks are not blocked.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FreezeWindow {
+    /// Its name.
+    pub(super) name: Spanned<String>,
+    /// Weekly: the days on which it starts, `mon` to `sun`.
+    pub(super) days: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Weekly: start time, `HH:MM`. Default: `00:00`.
+    pub(super) from: Option<Spanned<String>>,
+    /// Weekly: end time, `HH:MM`, on the next day if it is not after `from`. Default: `00:00`.
+    pub(super) to: Option<Spanned<String>>,
+    /// Weekly: IANA time zone, such as `Europe/Berlin`. Default: `UTC`.
+    pub(super) time_zone: Option<Spanned<String>>,
+    /// Once: start, such as `2026-12-20T00:00:00Z`.
+    pub(super) start: Option<Spanned<String>>,
+    /// Once: end.
+    pub(super) end: Option<Spanned<String>>,
+    /// Names of services. Default: `["*"]`, all.
+    pub(super) services: Option<Spanned<Vec<Spanned<String>>>>,
 }

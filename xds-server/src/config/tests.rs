@@ -1,14 +1,14 @@
-//! The whole pass, from text to configuration: what is filled in, and how each mistake is told.
+//! Configuration from text: defaults and errors.
 
 mod effects;
-mod gates;
 mod mistakes;
+mod requirements;
 
 use std::time::Duration;
 
 use proptest::prelude::*;
 
-use self::mistakes::{Mistake, tell};
+use self::mistakes::{Mistake, check_all};
 use super::*;
 use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::model::catalogue::Environment;
@@ -29,7 +29,7 @@ defaults:
   false_rollback: 0.1%
 services:
   - name: order
-    hosts: ["Order.local"]
+    hosts: ["Order.local."]
     identity: [{header: X-User-Id}, {cookie: sid}]
     strategy: {canary: {steps: [5%, 25%, 100%], step_time: 90s, min_requests: 7}}
     stable: v1
@@ -51,13 +51,13 @@ fn good() -> Config {
 }
 
 #[test]
-fn fills_in_what_is_not_written() {
+fn defaults_are_filled_in() {
     let config = good();
     assert_eq!(config.data_dir, Path::new("/etc/tidegate/data"));
     assert_eq!(config.false_rollback.parts(), 1000);
     let [order, product] = config.services.as_slice() else { panic!("two services") };
 
-    assert_eq!(order.hosts, ["order.local"]);
+    assert_eq!(order.hosts, ["order.local".parse().unwrap()]);
     assert_eq!(order.stable.as_str(), "v1");
     let weights: Vec<String> = order.plan.steps.iter().map(|s| s.weight.to_string()).collect();
     assert_eq!(weights, ["5%", "25%", "100%"]);
@@ -72,7 +72,15 @@ fn fills_in_what_is_not_written() {
 }
 
 #[test]
-fn a_business_metric_says_which_requests_and_how_they_end_well() {
+fn hosts_are_in_normal_form() {
+    let text = GOOD.replace(r#"["product.local"]"#, r#"["Product.LOCAL.", "[0:0::1]", 10.0.0.7]"#);
+    let config = check(&text, Path::new("")).unwrap();
+    let hosts: Vec<&str> = config.services[1].hosts.iter().map(AsRef::as_ref).collect();
+    assert_eq!(hosts, ["product.local", "[::1]", "10.0.0.7"]);
+}
+
+#[test]
+fn a_business_metric_matches_requests_and_good_responses() {
     let written = "business: [{name: paid, of: {method: POST, path: /pay*}, \
         good: {status: 200-299, header: {name: X-Outcome, value: paid}}, at_least: 99.5%}, \
         {name: answered, at_least: 90%}]";
@@ -104,7 +112,7 @@ const TLS: &str =
     r#"listen: {xds: "0.0.0.0:18000", tls: {cert: c.pem, key: /k.pem, client_ca: ca.pem}}"#;
 
 /// [`GOOD`] with another `listen`, and identities.
-fn certified(listen: &str, identities: &str) -> Result<Config, Vec<Problem>> {
+fn tls(listen: &str, identities: &str) -> Result<Config, Vec<Problem>> {
     let (_, rest) = GOOD.split_once("data_dir").unwrap();
     let rest =
         rest.replacen("name: demo", &format!("name: demo\n    identities: [{identities}]"), 1);
@@ -112,8 +120,8 @@ fn certified(listen: &str, identities: &str) -> Result<Config, Vec<Problem>> {
 }
 
 #[test]
-fn certificates_are_beside_the_file_and_say_who_may_be_of_a_fleet() {
-    let config = certified(TLS, "\"spiffe://example.org/ns/shop/*\"").unwrap();
+fn paths_of_certificates_are_relative_and_identities_are_read() {
+    let config = tls(TLS, "\"spiffe://example.org/ns/shop/*\"").unwrap();
     let files = TlsFiles {
         cert: "/etc/tidegate/c.pem".into(),
         key: "/k.pem".into(),
@@ -123,35 +131,93 @@ fn certificates_are_beside_the_file_and_say_who_may_be_of_a_fleet() {
     let identities = &config.identities[&config.mesh.fleets[0].name];
     assert_eq!(*identities, ["spiffe://example.org/ns/shop/*".parse().unwrap()]);
 
-    let problems = certified(TLS, "\"spiffe://example.org/*/web\"").unwrap_err();
+    let problems = tls(TLS, "\"spiffe://example.org/*/web\"").unwrap_err();
     assert!(problems[0].to_string().contains("`*` may only stand at the end"), "{problems:?}");
     let both = TLS.replace("tls:", "insecure_plaintext: true, tls:");
-    let problems = certified(&both, "\"spiffe://example.org/*\"").unwrap_err();
+    let problems = tls(&both, "\"spiffe://example.org/*\"").unwrap_err();
     assert!(problems[0].to_string().contains("exclude each other"), "{problems:?}");
 }
 
 #[test]
-fn plaintext_for_others_must_be_asked_for_by_name() {
+fn plaintext_beyond_loopback_must_be_explicit() {
     let asked = r#"listen: {xds: "0.0.0.0:18000", insecure_plaintext: true}"#;
-    assert_eq!(certified(asked, "").unwrap().listen.security, Security::Plaintext);
+    assert_eq!(tls(asked, "").unwrap().listen.security, Security::Plaintext);
 }
 
 #[test]
-fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
+fn all_errors_are_reported_at_once_in_the_order_of_the_file() {
     let text = GOOD
         .replace("alert: 2%", "alert: 200%")
         .replace("stable: v1", "stable: v9")
         .replace("services: [order]", "services: [nobody]");
     let problems = check(&text, Path::new("")).unwrap_err();
-    let lines: Vec<u64> = problems.iter().map(|problem| problem.place.line).collect();
+    let lines: Vec<u64> = problems.iter().map(|problem| problem.span.line).collect();
     assert_eq!(lines, [9, 12, 19], "{problems:#?}");
 }
 
 #[test]
-fn what_is_no_yaml_is_told_where_it_is_none() {
+fn all_unknown_keys_are_reported_at_once() {
+    let text = GOOD
+        .replace("data_dir:", "datadir:")
+        .replace("address: \"127.0.0.1:10001\"", "adress: \"127.0.0.1:10001\"")
+        .replace("[5%, 25%, 100%]", "[5%, {weight: 25%, tiem: 1m}, 100%]")
+        .replace("step_time: 90s", "steptime: 90s")
+        .replace("{name: v1, endpoints", "{nam: v1, endpoints")
+        .replace("identity: [{header: X-User-Id}", "identity: [{headr: X-User-Id}")
+        .replace("strategy: {blue_green:", "strategy: {bluegreen:")
+        .replace("green: {endpoints", "grean: {endpoints");
+    let problems = check(&text, Path::new("")).unwrap_err();
+    let expected = [
+        ("datadir", "data_dir"),
+        ("adress", "address"),
+        ("headr", "header"),
+        ("tiem", "time"),
+        ("steptime", "step_time"),
+        ("nam: v1", "name"),
+        ("bluegreen", "blue_green"),
+        ("grean", "green"),
+    ];
+    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+    for (problem, (key, meant)) in problems.iter().zip(expected) {
+        let span = (problem.span.line, problem.span.column);
+        assert_eq!(span, mistakes::position(&text, key), "{problems:#?}");
+        assert_eq!(problem.fault.fix, format!("did you mean `{meant}`?"));
+    }
+}
+
+#[test]
+fn an_unknown_key_is_reported_beside_another_mistake_in_the_shape() {
+    let text = GOOD.replace("data_dir: ./data", "data_dir: [./data]");
+    let text = text.replace("active: blue", "activ: blue");
+    let problems = check(&text, Path::new("")).unwrap_err();
+    let lines: Vec<u64> = problems.iter().map(|problem| problem.span.line).collect();
+    assert_eq!(lines, [3, 32], "{problems:#?}");
+}
+
+#[test]
+fn an_unknown_key_under_an_alias_is_reported_where_it_is_defined() {
+    let text = GOOD.replace(
+        "defaults:",
+        "freeze:\n  - &window {name: a, dayz: [sun]}\n  - *window\ndefaults:",
+    );
+    let problems = check(&text, Path::new("")).unwrap_err();
+    let [problem] = problems.as_slice() else { panic!("{problems:#?}") };
+    let span = (problem.span.line, problem.span.column);
+    assert_eq!(span, mistakes::position(&text, "dayz"), "{problems:#?}");
+}
+
+#[test]
+fn a_byte_order_mark_is_accepted() {
+    let marked = format!("\u{feff}{GOOD}");
+    let config = check(&marked, Path::new("/etc/tidegate")).unwrap();
+    assert_eq!(Config { hash: good().hash, ..config }, good());
+}
+
+#[test]
+fn a_syntax_error_is_reported_with_its_position() {
     let text = GOOD.replacen("services:", "services: {", 1);
     let problem = check(&text, Path::new("")).unwrap_err().remove(0);
-    let Place { line, column, offset, .. } = problem.place;
+    let Span { line, column, offset, .. } = problem.span;
     assert!(line > 1, "{problem:?}");
     let nth = |count: u64| usize::try_from(count).unwrap() - 1;
     let before: usize = text.split_inclusive('\n').take(nth(line)).map(str::len).sum();
@@ -159,7 +225,7 @@ fn what_is_no_yaml_is_told_where_it_is_none() {
 }
 
 #[test]
-fn flags_are_read_and_their_services_must_exist() {
+fn initial_flags_are_read_and_their_services_must_exist() {
     let dir = tempfile::tempdir().unwrap();
     let flag = |service: &str| {
         format!(
@@ -176,30 +242,30 @@ fn flags_are_read_and_their_services_must_exist() {
     for (flags, words) in [
         (
             flag("ordr"),
-            "flag `beta` routes service `ordr`, which is not there; did you mean `order`?",
+            "flag `beta` routes service `ordr`, which does not exist; did you mean `order`?",
         ),
         (flag("order").replace("\"on\": \"v2\"", ""), "flags.beta.variants"),
         ("{\n  \"flags\": oops}".to_owned(), "flags.json:2:"),
     ] {
         let problems = load(&flags).unwrap_err();
-        assert_eq!(problems[0].place.line, 3);
+        assert_eq!(problems[0].span.line, 3);
         assert!(problems[0].to_string().contains(words), "{problems:#?}");
     }
 }
 
 #[test]
-fn a_file_that_is_too_large_or_not_there_is_refused() {
+fn a_missing_or_too_large_file_is_rejected() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("tidegate.yaml");
     let error = load(&path).unwrap_err();
-    assert!(matches!(error, LoadError::Read { .. }), "{error}");
+    assert!(matches!(error, LoadError::File(FileError::Read { .. })), "{error}");
     std::fs::write(&path, "#".repeat(usize::try_from(MAX_BYTES).unwrap() + 1)).unwrap();
     let error = load(&path).unwrap_err();
-    assert!(matches!(error, LoadError::TooLarge { .. }), "{error}");
+    assert!(matches!(error, LoadError::File(FileError::TooLarge { .. })), "{error}");
 }
 
 #[test]
-fn a_bomb_of_aliases_is_refused() {
+fn exponential_aliases_and_deep_nesting_are_rejected() {
     let mut bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
     for level in 1..9 {
         let alias = format!("*a{}", level - 1);
@@ -213,7 +279,7 @@ fn a_bomb_of_aliases_is_refused() {
 }
 
 #[test]
-fn a_release_may_bring_a_plan_in_the_same_grammar() {
+fn the_plan_of_a_release_has_the_grammar_of_a_strategy() {
     let json = serde_json::json!({"canary": {"steps": ["1%", "100%"], "step_time": "10s"}});
     let plan = super::plan(&json).unwrap();
     assert_eq!(plan.steps.len(), 2);
@@ -223,7 +289,7 @@ fn a_release_may_bring_a_plan_in_the_same_grammar() {
 }
 
 #[test]
-fn a_strategy_says_how_many_sidecars_must_have_a_step() {
+fn a_strategy_sets_the_convergence_threshold() {
     for strategy in ["canary", "blue_green"] {
         let share = |strategy_of: serde_json::Value| {
             let plan = super::plan(&serde_json::json!({strategy: strategy_of}));
@@ -238,7 +304,7 @@ fn a_strategy_says_how_many_sidecars_must_have_a_step() {
 }
 
 #[test]
-fn the_schema_knows_every_section() {
+fn the_schema_has_every_section() {
     let schema = serde_json::to_value(schema()).unwrap();
     for section in
         ["listen", "data_dir", "filter", "fleets", "defaults", "services", "freeze", "flags"]
@@ -250,12 +316,12 @@ fn the_schema_knows_every_section() {
 
 proptest! {
     #[test]
-    fn no_text_makes_it_panic(text in "\\PC*") {
+    fn no_text_causes_a_panic(text in "\\PC*") {
         let _ = check(&text, Path::new("/nowhere"));
     }
 
     #[test]
-    fn no_damage_to_a_good_file_makes_it_panic(
+    fn no_damage_to_a_valid_file_causes_a_panic(
         at in 0..GOOD.len(),
         length in 0..40_usize,
         put in "[\\[\\]{}:,\"'&*#%|>\\- \n\t0-9a-z]{0,8}",
@@ -264,7 +330,7 @@ proptest! {
         let text = format!("{}{put}{}", &GOOD[..at], &GOOD[end..]);
         let problems = check(&text, Path::new("/nowhere")).err().unwrap_or_default();
         for problem in problems {
-            prop_assert!(problem.place.offset <= text.len());
+            prop_assert!(problem.span.offset <= text.len());
         }
     }
 }

@@ -1,29 +1,26 @@
-//! The small grammars of values: `5%`, `1h30m`, `p99`, `host:port`. The API reads them as well.
+//! Parsers of values, for configuration and API: `5%`, `1h30m`, `p99`, `host:port`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::problem::Fault;
+use tidegate_core::host::{Host, HostError, is_dns_name};
 use tidegate_delivery::model::catalogue::Endpoint;
 use tidegate_delivery::units::Ppm;
 
-/// No wait in a delivery is longer, and none may overflow a journal's milliseconds.
+/// Limit of durations, so that milliseconds in the journal cannot overflow.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
-/// Longest name of a header or cookie, in bytes.
+/// Limit of the name of a header or cookie, in bytes.
 const MAX_TOKEN: usize = 128;
-/// Longest DNS name, in bytes.
-const MAX_HOST: usize = 253;
-/// Longest label of a DNS name, in bytes.
-const MAX_LABEL: usize = 63;
-/// Digits after the point of a per cent that a part per million has room for.
+/// Decimal places of a percentage: one part per million is 0.0001 %.
 const DECIMALS: usize = 4;
 
-/// `5%`, `0.05%`: a share with up to four digits after the point.
+/// A share such as `5%` or `0.05%`, with at most four decimal places.
 pub(super) fn percent(text: &str) -> Result<Ppm, Fault> {
     let refuse =
         |what: String| Fault::new(what, "write a share from 0% to 100%, such as 5% or 0.05%");
     let Some(number) = text.strip_suffix('%').map(str::trim_end) else {
-        return Err(refuse(format!("`{text}` has no per cent sign")));
+        return Err(refuse(format!("`{text}` has no percent sign")));
     };
     let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
@@ -33,7 +30,7 @@ pub(super) fn percent(text: &str) -> Result<Ppm, Fault> {
     if decimals.len() > DECIMALS {
         return Err(Fault::new(
             format!("`{text}` is finer than one part per million"),
-            "give at most four digits after the point",
+            "write at most four decimal places",
         ));
     }
     let parts = format!("{whole}{decimals:0<DECIMALS$}").parse::<u32>().ok();
@@ -42,7 +39,7 @@ pub(super) fn percent(text: &str) -> Result<Ppm, Fault> {
         .ok_or_else(|| refuse(format!("`{text}` is over 100%")))
 }
 
-/// `5m`, `250ms`, `1h30m`.
+/// A duration such as `5m`, `250ms` or `1h30m`.
 pub(super) fn duration(text: &str) -> Result<Duration, Fault> {
     let parsed = humantime::parse_duration(text).map_err(|error| {
         Fault::new(
@@ -59,7 +56,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, Fault> {
     Ok(parsed)
 }
 
-/// `p99`: a quantile of the response time.
+/// A quantile such as `p99`.
 pub(super) fn quantile(text: &str) -> Result<Ppm, Fault> {
     let percent = match text {
         "p50" => "50%",
@@ -69,7 +66,7 @@ pub(super) fn quantile(text: &str) -> Result<Ppm, Fault> {
         "p99.9" => "99.9%",
         _ => {
             return Err(Fault::new(
-                format!("`{text}` is not a quantile that is measured"),
+                format!("`{text}` is not a measured quantile"),
                 "use p50, p90, p95, p99 or p99.9",
             ));
         }
@@ -77,26 +74,26 @@ pub(super) fn quantile(text: &str) -> Result<Ppm, Fault> {
     self::percent(percent)
 }
 
-/// RFC 9110's `token`: what names of headers and cookies are made of.
+/// Whether a name is a `token` of RFC 9110, as names of headers and cookies are.
 pub(super) fn is_token(name: &str) -> bool {
     let inner = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     (1..=MAX_TOKEN).contains(&name.len()) && name.bytes().all(inner)
 }
 
-/// `IP:PORT` to listen on.
+/// A listen address, `IP:PORT`.
 pub(super) fn address(text: &str) -> Result<SocketAddr, Fault> {
     text.parse().map_err(|_| {
         Fault::new(
             format!("`{text}` is not an IP address and a port"),
-            "write one such as 127.0.0.1:8080 or [::1]:8080; 0.0.0.0 listens everywhere",
+            "write one such as 127.0.0.1:8080, [::1]:8080 or 0.0.0.0:8080",
         )
     })
 }
 
-/// `host:port` of one instance of a version.
+/// The address of one instance, `host:port`.
 ///
 /// # Errors
-/// Says which half is wrong.
+/// When the host or the port is invalid.
 pub fn endpoint(text: &str) -> Result<Endpoint, Fault> {
     let refuse = |what: &str| {
         Fault::new(
@@ -113,7 +110,7 @@ pub fn endpoint(text: &str) -> Result<Endpoint, Fault> {
     let bracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
     let good = match bracketed {
         Some(inner) => inner.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => is_host(host),
+        None => is_dns_name(host),
     };
     if !good {
         return Err(refuse("has a host that is neither an IP address nor a DNS name"));
@@ -121,26 +118,9 @@ pub fn endpoint(text: &str) -> Result<Endpoint, Fault> {
     Ok(Endpoint { host: bracketed.unwrap_or(host).to_owned(), port })
 }
 
-/// A `Host` value that leads to a service; comes back in lower case.
-pub(super) fn host(text: &str) -> Result<String, Fault> {
-    let good = text.parse::<IpAddr>().is_ok() || is_host(text);
-    if good {
-        Ok(text.to_ascii_lowercase())
-    } else {
-        Err(Fault::new(
-            format!("host `{text}` is not a name that a request can ask for"),
-            "write a DNS name without scheme, port or wildcard, such as order.local",
-        ))
-    }
-}
-
-/// A name as DNS and its looser users (underscores) have it, or an IPv4 address.
-fn is_host(text: &str) -> bool {
-    let label = |label: &str| {
-        let inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        (1..=MAX_LABEL).contains(&label.len()) && label.bytes().all(inner)
-    };
-    text.len() <= MAX_HOST && text.split('.').all(label)
+/// The host of a service, in normal form.
+pub(super) fn host(text: &str) -> Result<Host, Fault> {
+    text.parse().map_err(|error: HostError| Fault::new(error.to_string(), error.fix()))
 }
 
 #[cfg(test)]
@@ -148,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percents_are_exact_to_the_part_per_million() {
+    fn percentages_are_exact_to_one_part_per_million() {
         for (text, parts) in [
             ("0%", 0),
             ("5%", 50_000),
@@ -164,10 +144,10 @@ mod tests {
     }
 
     #[test]
-    fn refuses_percents_that_are_none() {
+    fn invalid_percentages_are_rejected() {
         for (text, word) in [
-            ("5", "no per cent sign"),
-            ("0.05", "no per cent sign"),
+            ("5", "no percent sign"),
+            ("0.05", "no percent sign"),
             ("100.0001%", "over 100%"),
             ("120%", "over 100%"),
             ("99999999999999999999%", "over 100%"),
@@ -179,12 +159,12 @@ mod tests {
             ("1e1%", "not a share"),
         ] {
             let fault = percent(text).unwrap_err();
-            assert!(fault.what.contains(word), "{text}: {fault}");
+            assert!(fault.message.contains(word), "{text}: {fault}");
         }
     }
 
     #[test]
-    fn durations_have_units_and_an_end() {
+    fn durations_have_units_and_a_limit() {
         assert_eq!(duration("250ms").unwrap(), Duration::from_millis(250));
         assert_eq!(duration("1h30m").unwrap(), Duration::from_secs(5400));
         for text in ["5", "", "-5m", "400days", "99999999999years", "m"] {

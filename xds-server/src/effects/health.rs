@@ -84,7 +84,7 @@ impl Patient {
         let release = service.running()?;
         let check = release.health_check()?.clone();
         let endpoints = service.spec.versions.get(&release.candidate)?.endpoints.clone();
-        let host = service.spec.hosts.first().cloned();
+        let host = service.spec.hosts.first().map(ToString::to_string);
         Some((release.id.clone(), Self { check, host, endpoints }))
     }
 

@@ -1,9 +1,9 @@
 //! Secrets, read where they are used, each time anew: a rotated one needs no restart.
 
 use std::env;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 
+use crate::config::{FileError, read_text};
 use tidegate_delivery::model::hook::SecretRef;
 
 /// Longest secret, in bytes.
@@ -19,7 +19,7 @@ pub(super) enum SecretError {
     #[error("there is no secret: {0} is not set")]
     Unset(String),
     /// There is nothing to sign with.
-    #[error("the secret in {0} is empty, longer than {MAX} bytes, or no text")]
+    #[error("the secret in {0} is empty, longer than {MAX} bytes, not text, or not a regular file")]
     Unusable(String),
 }
 
@@ -32,15 +32,13 @@ pub(super) fn read(secret: &SecretRef) -> Result<String, SecretError> {
             Err(env::VarError::NotPresent) => return Err(SecretError::Unset(place)),
             Err(env::VarError::NotUnicode(_)) => None,
         },
-        SecretRef::File(path) => {
-            let mut bytes = Vec::new();
-            // One byte more than allowed: enough to know.
-            let read = File::open(path).and_then(|file| file.take(MAX + 1).read_to_end(&mut bytes));
-            if let Err(source) = read {
+        SecretRef::File(path) => match read_text(path, MAX) {
+            Ok(text) => Some(text),
+            Err(FileError::Read { source, .. }) => {
                 return Err(SecretError::Read { place, source });
             }
-            String::from_utf8(bytes).ok()
-        }
+            Err(_) => None,
+        },
     };
     let text = text.filter(|text| text.len() as u64 <= MAX);
     let secret = text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());

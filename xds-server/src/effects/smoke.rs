@@ -76,13 +76,14 @@ fn wanted_of(service: &ServiceState, previews: &Previews) -> Option<(ReleaseId, 
     if !matches!(release.phase, Phase::Preparing { tested: false, .. }) {
         return None;
     }
-    let host = service.spec.hosts.first();
+    let host = service.spec.hosts.first().map(ToString::to_string);
     let candidate = service.spec.versions.get(&release.candidate)?;
     let mut ways = previews.of(&release.service, &release.candidate);
     if ways.is_empty() {
         ways = candidate.endpoints.iter().map(Way::direct).collect();
     }
     let tests = &release.plan.smoke_tests;
-    let probes = ways.iter().flat_map(|way| tests.iter().map(|test| Probe::new(way, host, test)));
+    let probes =
+        ways.iter().flat_map(|way| tests.iter().map(|test| Probe::new(way, host.as_ref(), test)));
     Some((release.id.clone(), probes.collect()))
 }

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 use tidegate_core::flags::{FlagError, FlagSet, JsonContext};
+use tidegate_core::host::host_of_authority;
 
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::units::Timestamp;
@@ -53,6 +54,7 @@ pub fn evaluate(
     now: Timestamp,
 ) -> Result<Option<Value>, FlagError> {
     let flags = check(&document(state))?;
+    let attributes = &normalised(attributes);
     let context = JsonContext { attributes, unix_seconds: now.0 / 1000 };
     Ok(flags.evaluate(key, &context).map(|answer| {
         json!({
@@ -63,6 +65,15 @@ pub fn evaluate(
             "metadata": answer.metadata,
         })
     }))
+}
+
+/// The attributes with `host` in the form in which sidecars read it from a request.
+fn normalised(attributes: &Value) -> Value {
+    let mut attributes = attributes.clone();
+    if let Some(Value::String(host)) = attributes.get_mut("host") {
+        *host = host_of_authority(host).into_owned();
+    }
+    attributes
 }
 
 fn with_evaluators(state: &State, flags: Map<String, Value>) -> Value {
@@ -82,4 +93,25 @@ pub fn switched(mut definition: Value, on: bool) -> Value {
         members.insert("state".to_owned(), state.into());
     }
     definition
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_on_the_host_reads_its_normal_form() {
+        let definition = json!({
+            "state": "ENABLED", "variants": {"on": "v2", "off": null}, "defaultVariant": "off",
+            "targeting": {"if": [{"==": [{"var": "host"}, "order.local"]}, "on"]},
+        });
+        let flags = [("beta".to_owned(), definition)].into();
+        let state = State { flags, ..State::default() };
+        let variant = |host: &str| {
+            let answer = evaluate(&state, "beta", &json!({"host": host}), Timestamp(0)).unwrap();
+            answer.unwrap()["variant"].clone()
+        };
+        assert_eq!(variant("Order.LOCAL.:8080"), "on");
+        assert_eq!(variant("product.local"), "off");
+    }
 }

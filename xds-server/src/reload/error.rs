@@ -1,4 +1,4 @@
-//! Why a configuration was not taken.
+//! Errors of configuration changes.
 
 use std::io;
 
@@ -8,33 +8,34 @@ use crate::config::Problem;
 use crate::controller::CommandError;
 use tidegate_delivery::model::command::Refusal;
 
-/// Why a configuration was not taken. Nothing has changed then.
+/// Why a configuration was not applied. Nothing has changed then.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
-    /// It cannot be: all that is wrong with it, in the order of the text.
-    #[error("the configuration is wrong, and nothing of it is applied:\n{}", lines(.0))]
+    /// The text is invalid: all errors, in its order.
+    #[error("the configuration is invalid and was not applied:\n{}", lines(.0))]
     Invalid(Vec<Problem>),
-    /// It can be, but not in a server that runs.
+    /// It changes keys that a running server cannot change.
     #[error(
-        "a change of {} needs a restart, and nothing of this configuration is applied; restart the server on it, or take that back", .0.join(", ")
+        "a change of {} needs a restart, so the configuration was not applied; restart the server, or \
+         revert the change", .0.join(", ")
     )]
     NeedsRestart(Vec<&'static str>),
-    /// It was not decided, or not written down.
+    /// The controller rejected it, or could not journal it.
     #[error(transparent)]
     Command(#[from] CommandError),
-    /// The first preview listener came, and the key that opens it could not be made.
-    #[error("the key of the preview listeners: {0}")]
+    /// The key of its first preview listener cannot be created.
+    #[error("cannot create the key of the preview listeners: {0}")]
     PreviewKey(#[source] io::Error),
-    /// The server is going down.
+    /// The server is stopping.
     #[error("the server is stopping")]
     Stopping(#[from] JoinError),
 }
 
 impl ReloadError {
-    /// Whether the same configuration may be taken later, with nobody doing anything about it: when
-    /// the release has ended, when the disk has room.
+    /// Whether the same configuration may be accepted later without a change to it, for example
+    /// after the end of a release.
     #[must_use]
-    pub const fn passes(&self) -> bool {
+    pub const fn is_transient(&self) -> bool {
         match self {
             Self::Command(CommandError::Refused(refusal)) => {
                 matches!(refusal, Refusal::MidRelease { .. })

@@ -1,16 +1,16 @@
-//! Configurations that come while the server runs, from the file or from somebody who sends one.
-//! Each is taken as a whole or not at all: checked as at the start, refused if the server would
-//! have to start again for it or if it changes what a running release is about, journaled, and
-//! only then given to the parts that it is for.
+//! Configuration changes at run time, from the file or the API.
 //!
-//! The file and the API are two ways in for the same thing, and the last one that is taken counts.
-//! So whatever is sent holds until the file changes, or the server starts: it always starts on its
-//! file, because a control plane must come up as its repository says, not as somebody once asked.
+//! A configuration is applied as a whole or not at all. It is checked as at the start, rejected if it
+//! needs a restart or changes what a running release depends on, journaled, and then passed to the
+//! [`Appliers`].
+//!
+//! The last accepted configuration is in force. One from the API stays in force until the file
+//! changes, SIGHUP, or a restart, because a server always starts from its file.
 
 mod error;
-mod file;
 #[cfg(test)]
 mod tests;
+mod watcher;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use tokio::task::spawn_blocking;
 use tracing::info;
 
 pub use self::error::ReloadError;
-pub use self::file::{FileStatus, Follower, PERIOD, Trouble};
+pub use self::watcher::{FileStatus, FileWatcher, POLL_INTERVAL, ReloadFailure};
 use crate::auth::access::Access;
 use crate::clock::Clock;
 use crate::config::{self, Config, Receiver};
@@ -31,19 +31,19 @@ use tidegate_delivery::model::configuration::{Source, Version};
 use tidegate_delivery::reducer::decide_command;
 use tidegate_xds::mesh::PreviewKey;
 
-/// Where a configuration goes, beside the controller.
+/// The components beside the controller that a configuration is passed to.
 #[derive(Debug)]
-pub struct Outlets {
-    /// Who may be of which fleet.
+pub struct Appliers {
+    /// Identities of the fleets.
     pub access: Arc<Access>,
-    /// The ways of smoke tests.
+    /// Preview listeners for smoke tests.
     pub previews: watch::Sender<Previews>,
-    /// Who is told.
+    /// Receivers of notifications.
     pub receivers: watch::Sender<Vec<Receiver>>,
 }
 
-impl Outlets {
-    fn take(&self, config: &Config) {
+impl Appliers {
+    fn apply(&self, config: &Config) {
         self.access.set_identities(config.identities.clone());
         self.previews.send_replace(Previews::of_mesh(&config.mesh));
         let receivers = &config.notifications;
@@ -55,35 +55,35 @@ impl Outlets {
     }
 }
 
-/// Takes configurations, one at a time.
+/// Applies configurations, one at a time.
 #[derive(Debug)]
 pub struct Reloader {
     controller: Handle,
     clock: Clock,
-    /// What paths in a configuration are relative to: the file's directory.
+    /// Directory of the file, which relative paths are resolved against.
     base: PathBuf,
-    /// The one that counts. Whoever changes it holds it until all parts have the new one.
-    running: Mutex<Config>,
-    outlets: Outlets,
+    /// The configuration in force. A change holds the lock until all components have the new one.
+    current: Mutex<Config>,
+    appliers: Appliers,
 }
 
 impl Reloader {
-    /// One whose server runs on this configuration.
+    /// A reloader for a server that was started with `current`.
     #[must_use]
     pub fn new(
         controller: Handle,
         clock: Clock,
         base: PathBuf,
-        running: Config,
-        outlets: Outlets,
+        current: Config,
+        appliers: Appliers,
     ) -> Arc<Self> {
-        Arc::new(Self { controller, clock, base, running: Mutex::new(running), outlets })
+        Arc::new(Self { controller, clock, base, current: Mutex::new(current), appliers })
     }
 
-    /// Takes a configuration's text.
+    /// Checks and applies a configuration.
     ///
     /// # Errors
-    /// When it is not taken. Nothing has changed then.
+    /// When it is rejected or cannot be journaled.
     pub async fn apply(
         self: &Arc<Self>,
         text: String,
@@ -91,29 +91,29 @@ impl Reloader {
         origin: Origin,
     ) -> Result<Outcome, ReloadError> {
         let this = Arc::clone(self);
-        // Not left half-way if whoever asked goes away.
+        // A task of its own, because the caller may drop this future before all components have it.
         let all = tokio::spawn(async move {
             let config = this.check(text).await?;
-            let mut running = this.running.lock().await;
-            let config = fit(&running, config)?;
+            let mut current = this.current.lock().await;
+            let config = complete(&current, config)?;
             let outcome = this.controller.configure(configuration(&config, source), origin).await?;
             if outcome.changed {
-                this.outlets.take(&config);
+                this.appliers.apply(&config);
                 info!(hash = config.hash, ?source, "{}", outcome.message);
             }
-            *running = config;
+            *current = config;
             Ok(outcome)
         });
         all.await?
     }
 
-    /// What would become of a configuration's text, if it were applied now.
+    /// The outcome that [`Reloader::apply`] would have, without applying.
     ///
     /// # Errors
-    /// When it would not be taken.
-    pub async fn try_out(&self, text: String, origin: &Origin) -> Result<Outcome, ReloadError> {
+    /// As [`Reloader::apply`].
+    pub async fn dry_run(&self, text: String, origin: &Origin) -> Result<Outcome, ReloadError> {
         let config = self.check(text).await?;
-        let needs = self.running.lock().await.needs_restart(&config);
+        let needs = self.current.lock().await.needs_restart(&config);
         if !needs.is_empty() {
             return Err(ReloadError::NeedsRestart(needs));
         }
@@ -123,28 +123,29 @@ impl Reloader {
         let command_context =
             CommandContext { actor, reason: reason.as_deref(), at: self.clock.now() };
         let (_, outcome) = decide_command(&state, &command_context, &command)?;
-        let message = format!("nothing is changed yet; applied, {}", outcome.message);
+        let message = format!("dry run, nothing is changed; if applied: {}", outcome.message);
         Ok(Outcome { message, ..outcome })
     }
 
     async fn check(&self, text: String) -> Result<Config, ReloadError> {
         let base = self.base.clone();
-        // It may read other files.
+        // Reads the file of flags.
         let checked = spawn_blocking(move || config::check(&text, &base)).await?;
         checked.map_err(ReloadError::Invalid)
     }
 }
 
-/// Another configuration, completed with what the server that runs on the first has of its own.
-fn fit(running: &Config, mut config: Config) -> Result<Config, ReloadError> {
-    let needs = running.needs_restart(&config);
+/// Completes a new configuration with the preview key, which is created for the first preview
+/// listener.
+fn complete(current: &Config, mut config: Config) -> Result<Config, ReloadError> {
+    let needs = current.needs_restart(&config);
     if !needs.is_empty() {
         return Err(ReloadError::NeedsRestart(needs));
     }
-    config.mesh.preview_key = running.mesh.preview_key.clone();
+    config.mesh.preview_key = current.mesh.preview_key.clone();
     if config.mesh.has_previews() && config.mesh.preview_key == PreviewKey::default() {
         config.mesh.preview_key =
-            config::preview_key(&running.data_dir).map_err(ReloadError::PreviewKey)?;
+            config::preview_key(&current.data_dir).map_err(ReloadError::PreviewKey)?;
     }
     Ok(config)
 }

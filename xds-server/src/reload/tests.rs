@@ -1,4 +1,4 @@
-//! A server's file and what is sent to it, over the real controller in a world that tests turn.
+//! The file watcher and the reloader with a real controller and simulated time and disk.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -31,7 +31,7 @@ struct Server {
     world: World,
     controller: Handle,
     reloader: Arc<Reloader>,
-    follower: Follower,
+    watcher: FileWatcher,
     receivers: watch::Receiver<Vec<Receiver>>,
     previews: watch::Receiver<Previews>,
     dir: TempDir,
@@ -54,12 +54,12 @@ impl Server {
         let (previews, ways) = watch::channel(Previews::of_mesh(&config.mesh));
         let (told, receivers) = watch::channel(Vec::new());
         let access = Arc::new(Access::unrestricted(Arc::default()));
-        let outlets = Outlets { access, previews, receivers: told };
+        let appliers = Appliers { access, previews, receivers: told };
         let (clock, base) = (Clock::new(Timestamp::default), dir.path().to_owned());
         let hash = config.hash.clone();
-        let reloader = Reloader::new(controller.clone(), clock, base, config, outlets);
-        let follower = Follower::new(Arc::clone(&reloader), path, hash);
-        Self { world, controller, reloader, follower, receivers, previews: ways, dir }
+        let reloader = Reloader::new(controller.clone(), clock, base, config, appliers);
+        let watcher = FileWatcher::new(Arc::clone(&reloader), path, hash);
+        Self { world, controller, reloader, watcher, receivers, previews: ways, dir }
     }
 
     fn path(&self) -> PathBuf {
@@ -70,19 +70,24 @@ impl Server {
         fs::write(self.path(), text).unwrap();
     }
 
-    /// Enough looks for whatever the file says to be dealt with.
-    async fn look(&mut self) {
+    /// Polls until the text of the file is handled.
+    async fn poll(&mut self) {
         for _ in 0..2 {
-            self.follower.look(false).await;
+            self.watcher.poll(false).await;
         }
     }
 
-    fn trouble(&self) -> Option<String> {
-        self.follower.status().borrow().trouble.as_ref().map(|it| it.message.clone())
+    fn failure(&self) -> Option<String> {
+        self.watcher.status().borrow().failure.as_ref().map(|it| it.message.clone())
     }
 
     fn hosts(&self) -> Vec<String> {
-        self.controller.view().borrow().state.services["order"].spec.hosts.clone()
+        self.controller.view().borrow().state.services["order"]
+            .spec
+            .hosts
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     async fn ask(&self, command: Command) {
@@ -105,19 +110,19 @@ fn swap(link: &Path, to: &Path) {
 }
 
 #[tokio::test]
-async fn an_edit_is_taken_when_it_stays_and_is_journaled() {
+async fn a_stable_edit_is_applied_and_journaled() {
     let mut server = Server::start();
     let before = server.world.records().len();
-    server.look().await;
+    server.poll().await;
     assert_eq!(server.world.records().len(), before, "nothing was edited");
 
-    // Half of it is seen, and is no word of the operator's.
+    // A partly written file is not applied.
     server.write("listen: {");
-    server.follower.look(false).await;
+    server.watcher.poll(false).await;
     server.write(&with_host("half.local"));
-    server.follower.look(false).await;
-    assert_eq!((server.hosts(), server.trouble()), (vec!["order.local".to_owned()], None));
-    server.follower.look(false).await;
+    server.watcher.poll(false).await;
+    assert_eq!((server.hosts(), server.failure()), (vec!["order.local".to_owned()], None));
+    server.watcher.poll(false).await;
     assert_eq!(server.hosts(), ["half.local"]);
 
     let records = server.world.records();
@@ -135,7 +140,7 @@ async fn files_that_are_renamed_or_linked_into_place_are_found() {
     let draft = server.dir.path().join("draft");
     fs::write(&draft, with_host("renamed.local")).unwrap();
     fs::rename(&draft, server.path()).unwrap();
-    server.look().await;
+    server.poll().await;
     assert_eq!(server.hosts(), ["renamed.local"]);
 
     // As Kubernetes does it: tidegate.yaml → data/tidegate.yaml, and data → another directory.
@@ -148,7 +153,7 @@ async fn files_that_are_renamed_or_linked_into_place_are_found() {
         if host == "one.local" {
             swap(&file, &data.join("tidegate.yaml"));
         }
-        server.look().await;
+        server.poll().await;
         assert_eq!(server.hosts(), [host]);
     }
 }
@@ -158,32 +163,32 @@ async fn what_is_wrong_changes_nothing_and_is_told_with_its_places() {
     let mut server = Server::start();
     let before = server.world.records().len();
     server.write(&with_host("new.local").replace("[5%, 100%]", "[500%, 100%]"));
-    server.look().await;
-    let trouble = server.follower.status().borrow().trouble.clone().unwrap();
-    assert_eq!(trouble.problems.len(), 1);
-    assert_eq!(trouble.problems[0].place.line, 8);
-    assert!(trouble.message.contains("8:") && trouble.message.contains("`500%`"), "{trouble:?}");
+    server.poll().await;
+    let failure = server.watcher.status().borrow().failure.clone().unwrap();
+    assert_eq!(failure.problems.len(), 1);
+    assert_eq!(failure.problems[0].span.line, 8);
+    assert!(failure.message.contains("8:") && failure.message.contains("`500%`"), "{failure:?}");
 
     fs::remove_file(server.path()).unwrap();
-    server.look().await;
-    assert!(server.trouble().unwrap().contains("cannot read"));
+    server.poll().await;
+    assert!(server.failure().unwrap().contains("cannot read"));
 
     server.write(&TEXT.replace("127.0.0.1:18000", "127.0.0.1:18001"));
-    server.look().await;
-    assert!(server.trouble().unwrap().contains("listen.xds needs a restart"));
+    server.poll().await;
+    assert!(server.failure().unwrap().contains("listen.xds needs a restart"));
     let elsewhere = format!("data_dir: elsewhere\n{TEXT}").replace("8080", "8081");
     let refused = server.send(&elsewhere).await.unwrap_err().to_string();
     assert!(refused.contains("listen.api, data_dir"), "{refused}");
 
     assert_eq!(server.world.records().len(), before);
     server.write(TEXT);
-    server.look().await;
-    assert_eq!(server.trouble(), None);
+    server.poll().await;
+    assert_eq!(server.failure(), None);
     assert_eq!(server.world.records().len(), before);
 }
 
 #[tokio::test]
-async fn an_edit_in_mid_release_waits_for_its_end_with_all_that_is_in_it() {
+async fn an_edit_that_a_release_forbids_is_applied_as_a_whole_after_its_end() {
     let mut server = Server::start();
     server.world.lag(true);
     server.ask(start("order", "v2")).await;
@@ -191,33 +196,33 @@ async fn an_edit_in_mid_release_waits_for_its_end_with_all_that_is_in_it() {
         .replace("127.0.0.1:9102", "127.0.0.1:9999")
         .replace("{name: demo}", "{name: other}");
     server.write(&edited);
-    server.look().await;
-    let told = server.trouble().unwrap();
-    assert!(told.contains("`order.1`") && told.contains("`v2`"), "{told}");
+    server.poll().await;
+    let message = server.failure().unwrap();
+    assert!(message.contains("`order.1`") && message.contains("`v2`"), "{message}");
     let refused = server.send(&edited).await.unwrap_err();
     assert!(matches!(
         refused,
         ReloadError::Command(CommandError::Refused(Refusal::MidRelease { .. }))
     ));
     assert_eq!(server.hosts(), ["order.local"]);
-    assert!(server.world.mesh().fleets.is_empty(), "the first mesh, back again");
+    assert!(server.world.mesh().fleets.is_empty(), "the first mesh is restored");
 
-    // A server that starts on it keeps the services of the release, and goes on with both.
+    // A server that starts with this file keeps the services of the journal and retries the file.
     server.controller.stop().await;
     let Server { world, dir, .. } = server;
     let mut server = Server::start_in(world, dir);
     assert_eq!(server.hosts(), ["order.local"]);
-    server.look().await;
-    assert!(server.trouble().is_some());
+    server.poll().await;
+    assert!(server.failure().is_some());
 
     server.ask(verb("order.1", ReleaseCommand::Abort)).await;
-    server.look().await;
-    assert_eq!((server.hosts(), server.trouble()), (vec!["new.local".to_owned()], None));
+    server.poll().await;
+    assert_eq!((server.hosts(), server.failure()), (vec!["new.local".to_owned()], None));
     assert_eq!(server.world.mesh().fleets[0].name.as_str(), "other");
 }
 
 #[tokio::test]
-async fn what_is_sent_holds_until_the_file_changes_or_is_called_for() {
+async fn a_sent_configuration_is_in_force_until_the_file_changes_or_is_reloaded() {
     let mut server = Server::start();
     let sent = format!(
         "{}notifications: [{{name: team, kind: webhook, url: \"http://127.0.0.1:1/\"}}]\n",
@@ -226,33 +231,33 @@ async fn what_is_sent_holds_until_the_file_changes_or_is_called_for() {
             "{name: demo, listeners: [{name: p, address: \"127.0.0.1:10000\", services: [\"*\"], preview: true}]}",
         )
     );
-    let tried = server.reloader.try_out(sent.clone(), &anne()).await.unwrap();
+    let tried = server.reloader.dry_run(sent.clone(), &anne()).await.unwrap();
     assert!(tried.changed);
     assert_eq!(server.hosts(), ["order.local"]);
-    assert!(!server.dir.path().join("data").exists(), "no key is made for a trial");
+    assert!(!server.dir.path().join("data").exists(), "a dry run creates no key");
 
     assert!(server.send(&sent).await.unwrap().changed);
     assert!(!server.send(&sent).await.unwrap().changed);
-    server.look().await;
+    server.poll().await;
     assert_eq!(server.hosts(), ["sent.local"]);
     assert_eq!(server.receivers.borrow_and_update()[0].name.as_str(), "team");
     assert!(server.previews.has_changed().unwrap());
     assert_ne!(server.world.mesh().preview_key, PreviewKey::default());
 
-    server.follower.look(true).await;
+    server.watcher.poll(true).await;
     assert_eq!(server.hosts(), ["order.local"]);
     assert!(server.receivers.borrow_and_update().is_empty());
 }
 
 #[tokio::test]
-async fn a_full_disk_takes_nothing_and_is_tried_again() {
+async fn a_configuration_that_cannot_be_journaled_is_not_applied_and_retried() {
     let mut server = Server::start();
     server.world.fill_disk(true);
     server.write(&with_host("new.local").replace("{name: demo}", "{name: other}"));
-    server.look().await;
-    assert!(server.trouble().is_some());
+    server.poll().await;
+    assert!(server.failure().is_some());
     assert!(server.world.mesh().fleets.is_empty());
     server.world.fill_disk(false);
-    server.look().await;
-    assert_eq!((server.hosts(), server.trouble()), (vec!["new.local".to_owned()], None));
+    server.poll().await;
+    assert_eq!((server.hosts(), server.failure()), (vec!["new.local".to_owned()], None));
 }

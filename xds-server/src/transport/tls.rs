@@ -4,8 +4,6 @@
 //! symbolic link, as in Kubernetes. New handshakes use the newest configuration, open connections keep theirs.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,10 +26,10 @@ use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 use tracing::{error, info};
 use x509_parser::parse_x509_certificate;
 
+use crate::config::{FileError, MAX_BYTES, read_bytes};
+
 /// Interval at which [`CertificateReloader::run`] reads the files.
 pub const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
-/// Largest file, in bytes. A bundle of a hundred CAs is smaller.
-const MAX_BYTES: u64 = 1024 * 1024;
 
 /// The paths of the PEM files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,16 +46,8 @@ pub struct TlsFiles {
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
-    #[error("cannot read {}: {source}; check `listen.tls` and the file's permissions", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The error of the operating system.
-        source: io::Error,
-    },
-    /// A file is too large.
-    #[error("{} is larger than {MAX_BYTES} bytes: check that `listen.tls` names the right file", .0.display())]
-    TooLarge(PathBuf),
+    #[error("`listen.tls`: {0}")]
+    File(#[from] FileError),
     /// A file has no PEM section of the expected kind.
     #[error("{} contains no {expected} in PEM: {source}", path.display())]
     Pem {
@@ -105,9 +95,9 @@ struct Loaded {
 impl TlsFiles {
     fn read(&self) -> Result<FileContents, TlsError> {
         Ok(FileContents {
-            cert: read(&self.cert)?,
-            key: read(&self.key)?,
-            client_ca: read(&self.client_ca)?,
+            cert: read_bytes(&self.cert, MAX_BYTES)?,
+            key: read_bytes(&self.key, MAX_BYTES)?,
+            client_ca: read_bytes(&self.client_ca, MAX_BYTES)?,
         })
     }
 
@@ -146,17 +136,6 @@ impl TlsFiles {
         config.send_tls13_tickets = 0;
         Ok(Loaded { config: Arc::new(config), not_after })
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    let fail = |source| TlsError::Read { path: path.to_owned(), source };
-    let mut bytes = Vec::new();
-    // One byte more than allowed shows that the file is too large.
-    File::open(path).map_err(fail)?.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(fail)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(TlsError::TooLarge(path.to_owned()));
-    }
-    Ok(bytes)
 }
 
 /// The certificates of a file, at least one.

@@ -56,7 +56,7 @@ impl Backend for Live {
     }
 
     fn try_out(&self, text: String, origin: Origin) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
-        async move { self.reloader.try_out(text, &origin).await }.boxed()
+        async move { self.reloader.dry_run(text, &origin).await }.boxed()
     }
 
     fn file(&self) -> FileStatus {

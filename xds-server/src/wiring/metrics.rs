@@ -67,7 +67,7 @@ pub(super) fn of_convergence(times: Option<AckTimes>, registry: &mut Registry) {
 /// The configuration file.
 pub(super) fn of_configuration(file: &FileStatus, registry: &mut Registry) {
     let good: Gauge = Gauge::default();
-    good.set(file.trouble.is_none().into());
+    good.set(file.failure.is_none().into());
     let help = "0 while the configuration file is invalid, so that the server runs an older one";
     registry.register("config_last_reload_successful", help, good);
 }

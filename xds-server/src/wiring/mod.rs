@@ -24,7 +24,7 @@ use tidegate::effects::notify::stats::Stats;
 use tidegate::effects::{self, Outbound, Pace, dns, health, hooks, notify, smoke};
 use tidegate::journal::{JournalError, Scrub, Sqlite};
 use tidegate::rejections::Rejections;
-use tidegate::reload::{self, Follower, Outlets, Reloader};
+use tidegate::reload::{self, Appliers, FileWatcher, Reloader};
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::grpc::Reports;
 use tidegate::transport::tls::{CertificateReloader, RELOAD_INTERVAL, TlsError};
@@ -175,16 +175,16 @@ pub(crate) async fn run(
         stats: Arc::clone(&told),
     };
     let effects = effects(notifier, told_whom);
-    let outlets = Outlets { access: Arc::clone(&port.access), previews, receivers };
+    let appliers = Appliers { access: Arc::clone(&port.access), previews, receivers };
     let base = file.path.parent().map(Path::to_owned).unwrap_or_default();
     let hash = config.hash.clone();
-    let reloader = Reloader::new(controller.clone(), clock.clone(), base, config, outlets);
-    let follower = Follower::new(Arc::clone(&reloader), file.path, hash);
+    let reloader = Reloader::new(controller.clone(), clock.clone(), base, config, appliers);
+    let watcher = FileWatcher::new(Arc::clone(&reloader), file.path, hash);
     let live = Live {
         scrub,
         controller: controller.clone(),
         reloader,
-        file: follower.status(),
+        file: watcher.status(),
         telemetry,
         ack_tracker: Arc::clone(&ack_tracker),
         xds_metrics,
@@ -204,7 +204,7 @@ pub(crate) async fn run(
             Ok(()) => Err(ServeError::Controller),
             Err(error) => Err(error.into()),
         },
-        () = follower.follow(reload::PERIOD, &file.reread) => Err(ServeError::Controller),
+        () = watcher.run(reload::POLL_INTERVAL, &file.reread) => Err(ServeError::Controller),
         () = effects => Err(ServeError::Controller),
         () = wake_on_change(&ack_tracker, &wake) => Err(ServeError::Controller),
     };

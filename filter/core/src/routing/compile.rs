@@ -6,7 +6,7 @@ use super::{
     Router, Service, ServiceIndex,
     error::RouterError,
     identity::IdentityLookup,
-    request::{Attribute, HeaderSlot, without_port},
+    request::{Attribute, HeaderSlot},
 };
 use crate::{
     config::{
@@ -82,13 +82,6 @@ fn validate_service(service: &ServiceConfig) -> Result<(), RouterError> {
         validate_length(&format!("version of `{}`", service.name), version)?;
         if !is_header_value(version) {
             return Err(RouterError::Version(version.clone()));
-        }
-    }
-    for host in &service.hosts {
-        validate_length(&format!("host of `{}`", service.name), host)?;
-        let has_port = without_port(host.as_bytes()).len() != host.len();
-        if has_port || host.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return Err(RouterError::Host(host.clone()));
         }
     }
     if service.release.len() > MAX_NAME {

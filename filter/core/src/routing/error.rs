@@ -25,8 +25,6 @@ pub enum RouterError {
     DuplicateService(String),
     #[error("host `{0}` is listed twice")]
     DuplicateHost(String),
-    #[error("host `{0}` must be lower case, without port")]
-    Host(String),
     #[error("`{0}` is not a valid header or cookie name")]
     HeaderName(String),
     #[error("report interval of {0} ms is out of range; use 50 to 60000")]

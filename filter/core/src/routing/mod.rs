@@ -19,9 +19,10 @@ use crate::{
     bucket::bucket,
     config::{BusinessRule, FilterConfig},
     flags::FlagSet,
+    host::host_of_authority,
     routing::{
         identity::IdentityLookup,
-        request::{Attribute, FlagContext, HeaderSlot, Headers, without_port},
+        request::{Attribute, FlagContext, Headers},
     },
 };
 
@@ -32,7 +33,7 @@ pub const MAX_CONFIG_BYTES: usize = 4 << 20;
 #[derive(Debug)]
 pub struct Router {
     services: Vec<Service>,
-    /// Host to service, ascending, lower case.
+    /// Host to service, ascending.
     hosts: Vec<(Box<str>, ServiceIndex)>,
     /// Service name to service, ascending.
     names: Vec<(Box<str>, ServiceIndex)>,
@@ -113,7 +114,7 @@ impl Router {
     /// Decides where a request goes; `None` if its host belongs to no service.
     pub fn decide<R: Request + ?Sized>(&self, request: &R) -> Option<RouteDecision<'_>> {
         let headers = Headers::new(request, &self.headers);
-        let index = self.service_of_host(headers.get(HeaderSlot::AUTHORITY)?)?;
+        let index = self.service_of_host(headers.host()?)?;
         let service = self.services.get(index.0)?;
         let identity = identity::find(&service.identity, &headers);
         let (identity, generated) = match identity {
@@ -161,7 +162,7 @@ impl Router {
         if let Some(istio) = cluster.strip_prefix("outbound|") {
             let mut parts = istio.splitn(3, '|');
             let (_port, version, host) = (parts.next()?, parts.next()?, parts.next()?);
-            let service = self.service_of_host(host.as_bytes())?;
+            let service = self.service_of_host(&host_of_authority(host))?;
             return (!version.is_empty()).then_some(ClusterVersion { service, version });
         }
         let (name, version) = cluster.split_once('/')?;
@@ -188,12 +189,9 @@ impl Router {
         self.services.get(service.0).map_or(&[], |s| &s.business)
     }
 
-    fn service_of_host(&self, host: &[u8]) -> Option<ServiceIndex> {
-        let host = without_port(host);
-        let at = self.hosts.binary_search_by(|(known, _)| {
-            let lower = host.iter().map(u8::to_ascii_lowercase);
-            known.bytes().cmp(lower)
-        });
+    /// `host` is in normal form, see [`host_of_authority`].
+    fn service_of_host(&self, host: &str) -> Option<ServiceIndex> {
+        let at = self.hosts.binary_search_by(|(known, _)| known.as_ref().cmp(host));
         self.hosts.get(at.ok()?).map(|(_, service)| *service)
     }
 }

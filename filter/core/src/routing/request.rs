@@ -2,7 +2,10 @@
 
 use std::cell::OnceCell;
 
-use crate::flags::{AttributeId, AttributePath, EvaluationContext, Value};
+use crate::{
+    flags::{AttributeId, AttributePath, EvaluationContext, Value},
+    host::host_of_authority,
+};
 
 /// Inputs of a routing decision. Each method is a host call in the filter; the router calls it only
 /// when it needs the value.
@@ -29,17 +32,28 @@ pub(super) struct Headers<'a, R: ?Sized> {
     request: &'a R,
     names: &'a [Box<str>],
     values: Vec<OnceCell<Option<Vec<u8>>>>,
+    host: OnceCell<Option<Box<str>>>,
 }
 
 impl<'a, R: Request + ?Sized> Headers<'a, R> {
     pub(super) fn new(request: &'a R, names: &'a [Box<str>]) -> Self {
-        Self { request, names, values: names.iter().map(|_| OnceCell::new()).collect() }
+        let values = names.iter().map(|_| OnceCell::new()).collect();
+        Self { request, names, values, host: OnceCell::new() }
     }
 
     pub(super) fn get(&self, slot: HeaderSlot) -> Option<&[u8]> {
         let name = self.names.get(slot.0)?;
         let fetch = || self.request.header(name);
         self.values.get(slot.0)?.get_or_init(fetch).as_deref()
+    }
+
+    /// The host of `:authority` in normal form; `None` if it is absent or not UTF-8.
+    pub(super) fn host(&self) -> Option<&str> {
+        let normalise = || {
+            let authority = std::str::from_utf8(self.get(HeaderSlot::AUTHORITY)?).ok()?;
+            Some(host_of_authority(authority).into())
+        };
+        self.host.get_or_init(normalise).as_deref()
     }
 }
 
@@ -49,17 +63,6 @@ pub(super) fn cookie<'h>(header: &'h [u8], name: &str) -> Option<&'h [u8]> {
         let value = pair.trim_ascii().strip_prefix(name.as_bytes())?;
         value.strip_prefix(b"=")
     })
-}
-
-/// Removes the port of a host. IPv6 addresses keep their brackets.
-pub(super) fn without_port(host: &[u8]) -> &[u8] {
-    match host.iter().rposition(|&byte| byte == b':') {
-        Some(colon) => match host.split_at(colon) {
-            (name, [_, port @ ..]) if port.iter().all(u8::is_ascii_digit) => name,
-            _ => host,
-        },
-        None => host,
-    }
 }
 
 /// How an attribute of the flag rules is read from a request.
@@ -73,7 +76,7 @@ pub(super) enum Attribute {
     },
     /// The path without query.
     Path(HeaderSlot),
-    /// The host without port.
+    /// The host in normal form.
     Host,
     /// An attribute that requests do not have.
     Absent,
@@ -97,7 +100,7 @@ impl<R: Request + ?Sized> FlagContext<'_, R> {
                 let path = self.headers.get(*slot)?;
                 path.split(|&byte| byte == b'?').next()?
             }
-            Attribute::Host => without_port(self.headers.get(HeaderSlot::AUTHORITY)?),
+            Attribute::Host => return self.headers.host(),
             Attribute::Absent => return None,
         };
         std::str::from_utf8(bytes).ok()

@@ -147,7 +147,7 @@ mod tests {
     fn decisions_of_a_release_outlive_an_edit() {
         let mut state = released();
         let mut edited = product();
-        edited.hosts.push("shop.local".to_owned());
+        edited.hosts.push("shop.local".parse().unwrap());
         let green = version(9202, Some(Environment::Green));
         edited.versions.insert(name("v9"), green);
         assert!(apply(&mut state, &[order(), edited]));

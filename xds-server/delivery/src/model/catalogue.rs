@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use tidegate_core::config::IdentitySource;
+use tidegate_core::host::Host;
 
 use crate::model::dns::Dns;
 use crate::model::hook::{Hook, MAX_HOOKS};
@@ -24,8 +25,8 @@ pub const MAX_VERSIONS: usize = 200;
 pub struct ServiceSpec {
     /// Its name.
     pub name: ServiceName,
-    /// The `Host` values that lead to it: lower case, no port.
-    pub hosts: Vec<String>,
+    /// The hosts whose requests it receives.
+    pub hosts: Vec<Host>,
     /// The sources of the identity of a user; the first that is present counts.
     pub identity: Vec<IdentitySource>,
     /// The versions that are deployed now. For blue/green: at most one in each environment.

@@ -34,7 +34,7 @@ pub struct Plan {
     /// Checks and approvals before it receives traffic. Always those of the service: a plan in the start command cannot
     /// weaken them.
     #[serde(default, skip_serializing_if = "Requirements::is_empty")]
-    pub requires: Requirements,
+    pub requirements: Requirements,
     /// What a broken guardrail does.
     pub on_fail: OnFail,
     /// How long the previous version is kept after completion, for a rollback.
@@ -204,7 +204,7 @@ impl Plan {
         if last.weight != Ppm::ALL {
             return Err(PlanError::NeverEnds { weight: last.weight });
         }
-        self.requires.validate()?;
+        self.requirements.validate()?;
         let approvals = self.steps.iter().filter_map(|step| step.approval.as_ref());
         for approvals in approvals {
             approvals.validate()?;
@@ -264,7 +264,7 @@ mod tests {
             smoke_tests: Vec::new(),
             health: None,
             convergence: ConvergenceThreshold::default(),
-            requires: Requirements::default(),
+            requirements: Requirements::default(),
             on_fail: OnFail::default(),
             rollback_window: ROLLBACK_WINDOW,
         }

@@ -180,7 +180,7 @@ mod tests {
     fn other_fields_change_and_a_running_release_keeps_its_plan() {
         let mut state = running();
         let mut edited = order();
-        edited.hosts.push("orders.local".to_owned());
+        edited.hosts.push("orders.local".parse().unwrap());
         edited.plan = canary(&[100]);
         edited.guardrails.error_rate.rollback = Ppm::percent(2);
         edited.versions.insert(name("v3"), version(9103, None));

@@ -96,14 +96,14 @@ impl Model {
         let service = self.state.service_of(id).unwrap();
         assert_eq!(self.state.active_freezes(service, self.now), []);
         let release = service.running().unwrap();
-        for check in &release.plan.requires.checks {
+        for check in &release.plan.requirements.checks {
             assert!(service.checks.result(&release.candidate, check).unwrap().passed);
         }
         let starter = &release.started_by;
         let theirs = release.approvals.iter().any(|it| it.by == *starter);
         assert!(!theirs, "approved by its starter");
         if release.next_step() == Some(0)
-            && let Some(gate) = &release.plan.requires.approvals
+            && let Some(gate) = &release.plan.requirements.approvals
         {
             assert_eq!(gate.missing(&release.approvals, 0, self.now), 0);
         }
@@ -187,7 +187,7 @@ impl Model {
         let running: Vec<_> = model.state.running().cloned().collect();
         for release in &running {
             let (service, version) = (release.service.clone(), release.candidate.clone());
-            for check in release.plan.requires.checks.clone() {
+            for check in release.plan.requirements.checks.clone() {
                 let (service, version) = (service.clone(), version.clone());
                 let passed = true;
                 let report = Command::ReportCheck { service, version, check, passed, url: None };

@@ -17,7 +17,7 @@ pub(super) fn missing(
     to: Option<usize>,
 ) -> Vec<Blocker> {
     let mut missing = state.active_freezes(service, now);
-    for check in &release.plan.requires.checks {
+    for check in &release.plan.requirements.checks {
         let result = service.checks.result(&release.candidate, check);
         missing.extend(check_blocker(check, result));
     }
@@ -39,7 +39,7 @@ pub(super) fn approvals_before(
     let from = release.next_step();
     let within =
         move |step: usize| from.zip(to).is_some_and(|(from, to)| (from..=to).contains(&step));
-    let of_plan = release.plan.requires.approvals.iter().map(|approvals| (0, approvals));
+    let of_plan = release.plan.requirements.approvals.iter().map(|approvals| (0, approvals));
     let steps = release.plan.steps.iter().enumerate();
     let of_steps = steps.filter_map(|(step, planned)| Some((step, planned.approval.as_ref()?)));
     of_plan.chain(of_steps).filter(move |(step, _)| within(*step))

@@ -55,7 +55,7 @@ pub(super) fn begin(
         });
     }
     let plan = Plan {
-        requires: service.spec.plan.requires.clone(),
+        requirements: service.spec.plan.requirements.clone(),
         ..plan.unwrap_or(&service.spec.plan).clone()
     };
     plan.validate().map_err(|error| invalid(name, error.into()))?;

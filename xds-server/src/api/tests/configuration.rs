@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::fake::{CONFIG, Server, problem};
 use crate::config;
-use crate::reload::Trouble;
+use crate::reload::ReloadFailure;
 use tidegate_delivery::units::Timestamp;
 
 const PATH: &str = "/api/v1/config";
@@ -73,8 +73,9 @@ async fn a_bad_file_is_shown_and_the_server_stays_ready() {
     let server = Server::start().await;
     let text = CONFIG.replace("[5%, 100%]", "[500%, 100%]");
     let problems = config::check(&text, std::path::Path::new("")).unwrap_err();
-    let trouble = Trouble { since: Timestamp(7), message: "it is wrong".to_owned(), problems };
-    server.fake.file.lock().trouble = Some(trouble);
+    let failure =
+        ReloadFailure { since: Timestamp(7), message: "it is wrong".to_owned(), problems };
+    server.fake.file.lock().failure = Some(failure);
     let shown = server.get(PATH).await["file"]["trouble"].clone();
     assert_eq!((&shown["message"], &shown["since"]), (&json!("it is wrong"), &json!(7)));
     assert_eq!(shown["problems"][0]["line"], 7);

@@ -70,7 +70,7 @@ impl Fake {
             view: watch::Sender::default(),
             broken: Mutex::default(),
             damage: Mutex::default(),
-            file: Mutex::new(FileStatus { path: "tidegate.yaml".into(), trouble: None }),
+            file: Mutex::new(FileStatus { path: "tidegate.yaml".into(), failure: None }),
         };
         let services = config::check(CONFIG, Path::new("")).unwrap().services;
         fake.append("config", None, Event::CatalogueApplied { services });

@@ -1,163 +1,163 @@
-//! What releases do beside traffic, as it is written: hooks, DNS, notifications.
+//! The shape of hooks, DNS records and notification receivers.
 
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::config::place::At;
+use crate::config::span::Spanned;
 
-/// Somebody whom a service's releases tell, by `POST`.
+/// An HTTP callback, sent as `POST`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Hook {
     /// Its name.
-    pub(in crate::config) name: At<String>,
-    /// When it is told.
+    pub(in crate::config) name: Spanned<String>,
+    /// The phase of a release that triggers it.
     pub(in crate::config) on: Moment,
     /// `http://` or `https://`.
-    pub(in crate::config) url: At<String>,
-    /// How long one answer may take. Default: `10s`.
-    pub(in crate::config) timeout: Option<At<String>>,
-    /// How often it is tried again. Default: 5.
-    pub(in crate::config) retries: Option<At<u32>>,
-    /// The environment variable that holds what calls are signed with.
-    pub(in crate::config) secret_env: Option<At<String>>,
-    /// The file that holds it, relative to this one.
+    pub(in crate::config) url: Spanned<String>,
+    /// Timeout of one attempt. Default: `10s`.
+    pub(in crate::config) timeout: Option<Spanned<String>>,
+    /// Number of retries. Default: 5.
+    pub(in crate::config) retries: Option<Spanned<u32>>,
+    /// Environment variable with the signing key.
+    pub(in crate::config) secret_env: Option<Spanned<String>>,
+    /// File with the signing key, relative to this one.
     #[schemars(with = "Option<String>")]
-    pub(in crate::config) secret_file: Option<At<PathBuf>>,
-    /// Whether the release waits until it was told. Default: no.
+    pub(in crate::config) secret_file: Option<Spanned<PathBuf>>,
+    /// Whether the release waits for its success. Default: false.
     #[serde(default)]
     pub(in crate::config) blocking: bool,
 }
 
-/// When a hook is told.
+/// The phase of a release that triggers a hook.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::config) enum Moment {
-    /// A release began, at 0 %.
+    /// A release started, at 0 %.
     Started,
-    /// The candidate has all of the traffic.
+    /// The candidate receives all traffic.
     Switched,
     /// The candidate is the stable version.
     Completed,
-    /// Everything is back on the version before.
+    /// The previous version receives all traffic.
     RolledBack,
 }
 
-/// A DNS name whose records follow the active environment.
+/// DNS records of the active environment, updated by RFC 2136.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Dns {
-    /// The zone that is updated.
-    pub(in crate::config) zone: At<String>,
-    /// The name whose records follow, in the zone.
-    pub(in crate::config) name: At<String>,
+    /// The zone.
+    pub(in crate::config) zone: Spanned<String>,
+    /// The name of the records, in the zone.
+    pub(in crate::config) name: Spanned<String>,
     /// `IP:PORT` of the zone's primary server.
-    pub(in crate::config) server: At<String>,
-    /// How long others may keep an answer. Default: `30s`.
-    pub(in crate::config) ttl: Option<At<String>>,
-    /// What updates are signed with.
+    pub(in crate::config) server: Spanned<String>,
+    /// TTL of the records. Default: `30s`.
+    pub(in crate::config) ttl: Option<Spanned<String>>,
+    /// Key that signs updates.
     pub(in crate::config) tsig: Option<Tsig>,
-    /// The addresses in each environment. Default: those of the endpoints.
+    /// IP addresses of each environment. Default: those of its endpoints.
     pub(in crate::config) records: Option<Records>,
-    /// Instead of addresses: the name that each environment has anyway, as a CNAME.
+    /// Target of a CNAME record for each environment, instead of addresses.
     pub(in crate::config) cname: Option<Aliases>,
 }
 
-/// The key that updates are signed with.
+/// Key that signs updates.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Tsig {
-    /// The key's name.
-    pub(in crate::config) name: At<String>,
-    /// How it signs. Default: `hmac-sha256`.
+    /// Name of the key.
+    pub(in crate::config) name: Spanned<String>,
+    /// Algorithm. Default: `hmac-sha256`.
     pub(in crate::config) algorithm: Option<TsigAlgorithm>,
-    /// The file with the key, relative to this one: base64 alone, or as `tsig-keygen` writes it.
+    /// File with the key, relative to this one: in base64, or the output of `tsig-keygen`.
     #[schemars(with = "String")]
-    pub(in crate::config) key_file: At<PathBuf>,
+    pub(in crate::config) key_file: Spanned<PathBuf>,
 }
 
-/// How updates are signed.
+/// Algorithm that signs updates.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(in crate::config) enum TsigAlgorithm {
-    /// The usual one.
+    /// HMAC-SHA-256.
     HmacSha256,
-    /// Longer.
+    /// HMAC-SHA-384.
     HmacSha384,
-    /// Longest.
+    /// HMAC-SHA-512.
     HmacSha512,
 }
 
-/// The addresses in each environment.
+/// IP addresses of each environment.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Records {
-    /// In blue.
-    pub(in crate::config) blue: At<Vec<At<String>>>,
-    /// In green.
-    pub(in crate::config) green: At<Vec<At<String>>>,
+    /// Of blue.
+    pub(in crate::config) blue: Spanned<Vec<Spanned<String>>>,
+    /// Of green.
+    pub(in crate::config) green: Spanned<Vec<Spanned<String>>>,
 }
 
-/// The name of each environment.
+/// CNAME target of each environment.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Aliases {
     /// Of blue.
-    pub(in crate::config) blue: At<String>,
+    pub(in crate::config) blue: Spanned<String>,
     /// Of green.
-    pub(in crate::config) green: At<String>,
+    pub(in crate::config) green: Spanned<String>,
 }
 
-/// Somebody who is told about releases.
+/// A receiver of notifications.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Notification {
     /// Its name.
-    pub(in crate::config) name: At<String>,
-    /// How it is spoken to.
+    pub(in crate::config) name: Spanned<String>,
+    /// Format of the messages.
     pub(in crate::config) kind: NotificationKind,
-    /// Where it is: `http://` or `https://`.
-    pub(in crate::config) url: Option<At<String>>,
-    /// The environment variable that says where it is, if that is a secret.
-    pub(in crate::config) url_env: Option<At<String>>,
-    /// The file that says so, relative to this one.
+    /// URL, `http://` or `https://`.
+    pub(in crate::config) url: Option<Spanned<String>>,
+    /// Environment variable with the URL, if that is a secret.
+    pub(in crate::config) url_env: Option<Spanned<String>>,
+    /// File with the URL, relative to this one.
     #[schemars(with = "Option<String>")]
-    pub(in crate::config) url_file: Option<At<PathBuf>>,
-    /// The environment variable that holds what messages are signed with.
-    pub(in crate::config) secret_env: Option<At<String>>,
-    /// The file that holds it, relative to this one.
+    pub(in crate::config) url_file: Option<Spanned<PathBuf>>,
+    /// Environment variable with the signing key.
+    pub(in crate::config) secret_env: Option<Spanned<String>>,
+    /// File with the signing key, relative to this one.
     #[schemars(with = "Option<String>")]
-    pub(in crate::config) secret_file: Option<At<PathBuf>>,
-    /// It is told of nothing below this. Default: `warning`.
+    pub(in crate::config) secret_file: Option<Spanned<PathBuf>>,
+    /// Least level that is sent. Default: `warning`.
     pub(in crate::config) level: Option<NotificationLevel>,
-    /// Names of services, or `["*"]` for every one. Default: every one.
-    pub(in crate::config) services: Option<Vec<At<String>>>,
-    /// Its messages' text, in Jinja's language. Default: title and text in two lines.
-    pub(in crate::config) template: Option<At<String>>,
-    /// For so long the same alert is not told again. Default: `5m`.
-    pub(in crate::config) quiet: Option<At<String>>,
+    /// Names of services, or `["*"]` for all. Default: all.
+    pub(in crate::config) services: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Jinja template of the text. Default: title and text in two lines.
+    pub(in crate::config) template: Option<Spanned<String>>,
+    /// Interval in which a repeated alert is not sent again. Default: `5m`.
+    pub(in crate::config) quiet: Option<Spanned<String>>,
 }
 
-/// How a receiver is spoken to.
+/// Format of the messages.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum NotificationKind {
-    /// With all that is known, as JSON.
+    /// JSON with all fields.
     Webhook,
-    /// As Slack's incoming webhooks want it.
+    /// Slack's incoming webhooks.
     Slack,
 }
 
-/// How much a message matters.
+/// Severity of a notification.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum NotificationLevel {
-    /// All is as it was meant.
+    /// Expected progress.
     Info,
-    /// Somebody should know.
+    /// Needs attention.
     Warning,
-    /// Somebody should look now.
+    /// Needs attention now.
     Critical,
 }

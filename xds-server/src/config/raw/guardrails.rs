@@ -1,87 +1,87 @@
-//! Guardrails, as they are written.
+//! The shape of guardrails.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::config::place::At;
+use crate::config::span::Spanned;
 
-/// What a release must keep.
+/// Limits for releases.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Guardrails {
-    /// Limits on the share of failed requests.
+    /// Limits of the share of failed requests.
     pub(in crate::config) error_rate: Option<ErrorRate>,
-    /// Limits on one quantile of the response time.
+    /// Limits of one quantile of the response time.
     pub(in crate::config) latency: Option<Latency>,
-    /// Limits on the use of CPU, memory and disk.
+    /// Limits of the utilization of CPU, memory and disk.
     pub(in crate::config) resources: Option<Resources>,
-    /// Whether requests end well as the business sees it; replaces the defaults' list.
-    pub(in crate::config) business: Option<At<Vec<BusinessMetric>>>,
-    /// Requests after which an observed rate is taken at its word. Default: 100.
-    pub(in crate::config) min_requests: Option<At<u64>>,
+    /// Business metrics. A service's list replaces the default list.
+    pub(in crate::config) business: Option<Spanned<Vec<BusinessMetric>>>,
+    /// Minimum sample size of a rate, in requests. Default: 100.
+    pub(in crate::config) min_requests: Option<Spanned<u64>>,
 }
 
-/// Limits on the share of failed requests.
+/// Limits of the share of failed requests.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct ErrorRate {
-    /// Above this somebody is told. Default: `1%`.
+    /// Alert above this share. Default: `1%`.
     #[schemars(regex(pattern = r"^\d+(\.\d{1,4})? ?%$"))]
-    pub(in crate::config) alert: Option<At<String>>,
-    /// Above this the release goes back. Default: `5%`.
+    pub(in crate::config) alert: Option<Spanned<String>>,
+    /// Rollback above this share. Default: `5%`.
     #[schemars(regex(pattern = r"^\d+(\.\d{1,4})? ?%$"))]
-    pub(in crate::config) rollback: Option<At<String>>,
+    pub(in crate::config) rollback: Option<Spanned<String>>,
 }
 
-/// Limits on one quantile of the response time.
+/// Limits of one quantile of the response time.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Latency {
     /// `p50`, `p90`, `p95`, `p99` or `p99.9`. Default: `p99`.
     #[schemars(regex(pattern = r"^p(50|90|95|99|99\.9)$"))]
-    pub(in crate::config) quantile: Option<At<String>>,
-    /// Above this: a warning. Default: `2s`.
-    pub(in crate::config) warning: Option<At<String>>,
-    /// Above this: a critical alert. Default: `5s`.
-    pub(in crate::config) critical: Option<At<String>>,
-    /// Above this the release goes back. Default: `10s`.
-    pub(in crate::config) rollback: Option<At<String>>,
+    pub(in crate::config) quantile: Option<Spanned<String>>,
+    /// Warning above this time. Default: `2s`.
+    pub(in crate::config) warning: Option<Spanned<String>>,
+    /// Critical alert above this time. Default: `5s`.
+    pub(in crate::config) critical: Option<Spanned<String>>,
+    /// Rollback above this time. Default: `10s`.
+    pub(in crate::config) rollback: Option<Spanned<String>>,
 }
 
-/// A business metric: the share of certain requests that must end well.
+/// A business metric: the minimum share of good responses to certain requests.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct BusinessMetric {
     /// Its name, such as `order_success`.
-    pub(in crate::config) name: At<String>,
-    /// The requests that it is about. Default: all.
+    pub(in crate::config) name: Spanned<String>,
+    /// The requests that are counted. Default: all.
     #[serde(default)]
     pub(in crate::config) of: BusinessRequest,
-    /// How those end well. Default: with a status from 200 to 399.
+    /// The good responses. Default: those with a status from 200 to 399.
     #[serde(default)]
     pub(in crate::config) good: BusinessAnswer,
-    /// The least share that ends well. Below it somebody is told, and the release is held.
+    /// Minimum share of good responses. Below it an alert is sent and the release is blocked.
     #[schemars(regex(pattern = r"^\d+(\.\d{1,4})? ?%$"))]
-    pub(in crate::config) at_least: At<String>,
+    pub(in crate::config) at_least: Spanned<String>,
 }
 
-/// A choice of requests: all that is named must fit.
+/// Matches requests. All fields that are set must match.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct BusinessRequest {
     /// The method, such as `POST`.
-    pub(in crate::config) method: Option<At<String>>,
-    /// The path without query; with `*` at its end, what paths begin with.
-    pub(in crate::config) path: Option<At<String>>,
+    pub(in crate::config) method: Option<Spanned<String>>,
+    /// The path without query. With `*` at the end it is a prefix.
+    pub(in crate::config) path: Option<Spanned<String>>,
 }
 
-/// A choice of answers: all that is named must fit.
+/// Matches responses. All fields that are set must match.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct BusinessAnswer {
-    /// One status, or the first and the last: `201`, `200-299`.
-    pub(in crate::config) status: Option<At<String>>,
-    /// A response header that must be there.
+    /// A status or a range: `201`, `200-299`.
+    pub(in crate::config) status: Option<Spanned<String>>,
+    /// A required response header.
     pub(in crate::config) header: Option<BusinessHeader>,
 }
 
@@ -90,22 +90,23 @@ pub(in crate::config) struct BusinessAnswer {
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct BusinessHeader {
     /// Its name.
-    pub(in crate::config) name: At<String>,
-    /// Its whole value.
-    pub(in crate::config) value: At<String>,
+    pub(in crate::config) name: Spanned<String>,
+    /// Its exact value.
+    pub(in crate::config) value: Spanned<String>,
 }
 
-/// Limits on the use of CPU, memory and disk.
+/// Limits of the utilization of CPU, memory and disk.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Resources {
-    /// `p50`, `p90`, `p95`, `p99` or `p99.9` of what answers say. Default: `p90`.
+    /// Quantile of the utilization in ORCA reports: `p50`, `p90`, `p95`, `p99` or `p99.9`. Default:
+    /// `p90`.
     #[schemars(regex(pattern = r"^p(50|90|95|99|99\.9)$"))]
-    pub(in crate::config) quantile: Option<At<String>>,
-    /// Above this: a warning. Default: `80%`.
+    pub(in crate::config) quantile: Option<Spanned<String>>,
+    /// Warning above this utilization. Default: `80%`.
     #[schemars(regex(pattern = r"^\d+(\.\d{1,4})? ?%$"))]
-    pub(in crate::config) warning: Option<At<String>>,
-    /// Above this: a critical alert. Default: `95%`.
+    pub(in crate::config) warning: Option<Spanned<String>>,
+    /// Critical alert above this utilization. Default: `95%`.
     #[schemars(regex(pattern = r"^\d+(\.\d{1,4})? ?%$"))]
-    pub(in crate::config) critical: Option<At<String>>,
+    pub(in crate::config) critical: Option<Spanned<String>>,
 }

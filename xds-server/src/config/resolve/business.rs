@@ -1,44 +1,43 @@
-//! Business metrics: which requests each is about, and how they end well.
+//! Business metrics: the requests that each counts, and the responses that are good.
 
 use tidegate_core::config::{HeaderMatch, MAX_BUSINESS_RULES, RequestMatch, ResponseMatch};
 
-use super::name;
-use super::once::Once;
-use crate::config::place::At;
+use super::{UniqueNames, name};
 use crate::config::problem::{Fault, Problems};
+use crate::config::span::Spanned;
 use crate::config::{raw, units};
 use tidegate_delivery::judge::guardrails::BusinessMetric;
 use tidegate_delivery::names::MetricName;
 
-/// Longest path or header value, in bytes.
+/// Limit of a path or header value, in bytes.
 const MAX_TEXT: usize = 256;
-/// Good, unless somebody says otherwise: answered, and not with a failure.
+/// Default of `good.status`.
 const GOOD: (u16, u16) = (200, 399);
 
 pub(super) fn resolve(
-    written: &At<Vec<raw::BusinessMetric>>,
+    written: &Spanned<Vec<raw::BusinessMetric>>,
     problems: &mut Problems,
 ) -> Vec<BusinessMetric> {
     let count = written.get().len();
     if count > MAX_BUSINESS_RULES {
         problems.add(
-            written.place(),
-            format!("{count} business metrics, and each costs every request a look"),
-            format!("keep the {MAX_BUSINESS_RULES} that matter most"),
+            written.span(),
+            format!("{count} business metrics exceed the limit"),
+            format!("keep at most {MAX_BUSINESS_RULES}: every request evaluates all of them"),
         );
     }
-    let mut once = Once::default();
+    let mut names = UniqueNames::default();
     let mut metrics = Vec::new();
     for raw in written.get() {
-        once.check("business metric", raw.name.get(), "", raw.name.place(), problems);
-        let name = problems.take(raw.name.place(), name::<MetricName>(&raw.name));
-        let at_least = problems.take(raw.at_least.place(), units::percent(raw.at_least.get()));
+        names.check("business metric", raw.name.get(), "", raw.name.span(), problems);
+        let name = problems.record(raw.name.span(), name::<MetricName>(&raw.name));
+        let at_least = problems.record(raw.at_least.span(), units::percent(raw.at_least.get()));
         let of = RequestMatch {
-            method: take(raw.of.method.as_ref(), method, problems),
-            path: take(raw.of.path.as_ref(), path, problems),
+            method: parse(raw.of.method.as_ref(), method, problems),
+            path: parse(raw.of.path.as_ref(), path, problems),
         };
         let good = ResponseMatch {
-            status: take(raw.good.status.as_ref(), status, problems).unwrap_or(GOOD),
+            status: parse(raw.good.status.as_ref(), status, problems).unwrap_or(GOOD),
             header: raw.good.header.as_ref().and_then(|raw| header(raw, problems)),
         };
         let metric = name.zip(at_least);
@@ -47,25 +46,25 @@ pub(super) fn resolve(
     metrics
 }
 
-fn take<T>(
-    written: Option<&At<String>>,
+fn parse<T>(
+    written: Option<&Spanned<String>>,
     read: fn(&str) -> Result<T, Fault>,
     problems: &mut Problems,
 ) -> Option<T> {
-    written.and_then(|at| problems.take(at.place(), read(at.get())))
+    written.and_then(|at| problems.record(at.span(), read(at.get())))
 }
 
 fn header(raw: &raw::BusinessHeader, problems: &mut Problems) -> Option<HeaderMatch> {
-    let name = problems.take(raw.name.place(), header_name(raw.name.get()));
-    let value = problems.take(raw.value.place(), text(raw.value.get()));
+    let name = problems.record(raw.name.span(), header_name(raw.name.get()));
+    let value = problems.record(raw.value.span(), text(raw.value.get()));
     name.zip(value).map(|(name, value)| HeaderMatch { name, value })
 }
 
-/// Methods are compared as they are, and clients send them in capitals.
+/// Methods are case-sensitive.
 fn method(text: &str) -> Result<String, Fault> {
     let good = (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_uppercase());
     good.then(|| text.to_owned()).ok_or_else(|| {
-        Fault::new(format!("`{text}` is no method"), "write it in capitals, such as POST")
+        Fault::new(format!("`{text}` is not a method"), "write it in upper case, such as POST")
     })
 }
 
@@ -74,8 +73,8 @@ fn path(path: &str) -> Result<String, Fault> {
         return text(path);
     }
     Err(Fault::new(
-        format!("`{path}` is no path"),
-        "begin it with `/`, leave out the query, and end it with `*` if longer ones count too",
+        format!("`{path}` is not a path"),
+        "start it with `/` and omit the query; a `*` at the end matches any suffix",
     ))
 }
 
@@ -89,7 +88,7 @@ fn text(text: &str) -> Result<String, Fault> {
             "`{}` is not 1 to {MAX_TEXT} visible characters",
             text.chars().take(40).collect::<String>()
         ),
-        "write what the header or path is made of, in ASCII",
+        "write visible ASCII",
     ))
 }
 
@@ -98,7 +97,7 @@ fn header_name(name: &str) -> Result<String, Fault> {
         return Ok(name.to_ascii_lowercase());
     }
     Err(Fault::new(
-        format!("`{name}` is not the name of a header"),
+        format!("`{name}` is not a valid header name"),
         "use letters, digits and `-`, such as x-order-outcome",
     ))
 }
@@ -109,7 +108,7 @@ fn status(text: &str) -> Result<(u16, u16), Fault> {
     match (read(first), read(last)) {
         (Some(first), Some(last)) if first <= last => Ok((first, last)),
         _ => Err(Fault::new(
-            format!("`{text}` is no status"),
+            format!("`{text}` is not a status or a range"),
             "write one from 100 to 599, or two with a dash between: 201, 200-299",
         )),
     }

@@ -1,51 +1,52 @@
-//! DNS names that follow the active environment.
+//! DNS records of the active environment.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::config::place::{At, Place};
 use crate::config::problem::{Fault, Problems};
+use crate::config::span::{Span, Spanned};
 use crate::config::{raw, units};
+use tidegate_core::host::is_dns_name;
 use tidegate_delivery::model::catalogue::{Environment, Environments};
 use tidegate_delivery::model::dns::{
     Dns, EnvironmentRecords, MAX_RECORDS, RecordSet, Tsig, TsigAlgorithm,
 };
 
-/// How long others may keep an answer unless the file says otherwise.
+/// Default of `ttl`.
 const TTL: Duration = Duration::from_secs(30);
-/// Longest time that a release can be expected to wait for it.
+/// Limit of `ttl`: a release waits for it.
 const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The name of a service with these environments.
+/// The DNS record of a service with these environments.
 pub(super) fn resolve(
-    at: &At<raw::Dns>,
+    at: &Spanned<raw::Dns>,
     environments: Option<&Environments>,
     base: &Path,
     problems: &mut Problems,
 ) -> Option<Dns> {
     let raw = at.get();
     let Some(environments) = environments else {
-        let what = "`dns` does not go with a canary strategy: no environment is the active one";
-        problems.add(at.place(), what, "remove it, or make the service blue/green");
+        let what = "`dns` requires the blue/green strategy";
+        problems.add(at.span(), what, "remove it, or write `strategy: {blue_green: {}}`");
         return None;
     };
-    let zone = problems.take(raw.zone.place(), absolute(raw.zone.get()));
-    let name = problems.take(raw.name.place(), absolute(raw.name.get()));
-    let server = problems.take(raw.server.place(), units::address(raw.server.get()));
+    let zone = problems.record(raw.zone.span(), absolute(raw.zone.get()));
+    let name = problems.record(raw.name.span(), absolute(raw.name.get()));
+    let server = problems.record(raw.server.span(), units::address(raw.server.get()));
     let ttl = raw.ttl.as_ref().map_or(TTL, |at| ttl(at, problems));
     let tsig = raw.tsig.as_ref().map(|tsig| self::tsig(tsig, base, problems));
     let records = match (&raw.records, &raw.cname) {
         (Some(_), Some(cname)) => {
-            let what = "a name has addresses or a CNAME, not both";
-            problems.add(cname.blue.place(), what, "keep `records` or `cname`");
+            let what = "`records` and `cname` exclude each other";
+            problems.add(cname.blue.span(), what, "remove one of the two");
             None
         }
         (Some(records), None) => addresses(records, problems),
         (None, Some(cname)) => aliases(cname, problems),
         (None, None) => {
-            check_endpoints(at.place(), environments, problems);
+            check_endpoints(at.span(), environments, problems);
             None
         }
     };
@@ -53,14 +54,14 @@ pub(super) fn resolve(
     let below = name.strip_suffix(&zone).filter(|it| it.is_empty() || it.ends_with('.'));
     match below {
         None => problems.add(
-            raw.name.place(),
+            raw.name.span(),
             format!("`{name}` is not in the zone `{zone}`"),
-            "name the zone that the server is primary for, and a name in it",
+            "write a name below the zone",
         ),
         Some("") if raw.cname.is_some() => problems.add(
-            raw.name.place(),
-            format!("`{name}` is the zone's own name, which cannot be a CNAME"),
-            "give `records`, or choose a name below it",
+            raw.name.span(),
+            format!("`{name}` is the apex of the zone, which cannot have a CNAME"),
+            "write `records`, or a name below the zone",
         ),
         Some(_) => {}
     }
@@ -71,23 +72,24 @@ pub(super) fn resolve(
     Some(Dns { zone, name, server: server?, ttl, tsig, records })
 }
 
-/// A name in lower case, with its final dot.
+/// An absolute DNS name: lower case, with final dot.
 fn absolute(text: &str) -> Result<String, Fault> {
     let name = text.strip_suffix('.').unwrap_or(text);
-    if name.parse::<IpAddr>().is_ok() {
-        return Err(Fault::new(format!("`{text}` is an address, not a name"), "write a DNS name"));
+    if name.parse::<IpAddr>().is_ok() || !is_dns_name(name) {
+        let fix = "write one without scheme or port, such as order.example.org";
+        return Err(Fault::new(format!("`{text}` is not a DNS name"), fix));
     }
-    Ok(units::host(name)? + ".")
+    Ok(name.to_ascii_lowercase() + ".")
 }
 
-fn ttl(at: &At<String>, problems: &mut Problems) -> Duration {
-    let Some(ttl) = problems.take(at.place(), units::duration(at.get())) else {
+fn ttl(at: &Spanned<String>, problems: &mut Problems) -> Duration {
+    let Some(ttl) = problems.record(at.span(), units::duration(at.get())) else {
         return TTL;
     };
     if ttl.subsec_nanos() != 0 || ttl.is_zero() || ttl > MAX_TTL {
         problems.add(
-            at.place(),
-            format!("`{}` cannot be a TTL that a release waits for", at.get()),
+            at.span(),
+            format!("`{}` is not a valid TTL", at.get()),
             "write whole seconds, from 1s to 1day",
         );
     }
@@ -95,7 +97,7 @@ fn ttl(at: &At<String>, problems: &mut Problems) -> Duration {
 }
 
 fn tsig(raw: &raw::Tsig, base: &Path, problems: &mut Problems) -> Option<Tsig> {
-    let name = problems.take(raw.name.place(), absolute(raw.name.get()))?;
+    let name = problems.record(raw.name.span(), absolute(raw.name.get()))?;
     let algorithm = match raw.algorithm {
         None | Some(raw::TsigAlgorithm::HmacSha256) => TsigAlgorithm::HmacSha256,
         Some(raw::TsigAlgorithm::HmacSha384) => TsigAlgorithm::HmacSha384,
@@ -105,17 +107,17 @@ fn tsig(raw: &raw::Tsig, base: &Path, problems: &mut Problems) -> Option<Tsig> {
 }
 
 fn addresses(raw: &raw::Records, problems: &mut Problems) -> Option<EnvironmentRecords> {
-    let mut set = |written: &At<Vec<At<String>>>| {
+    let mut set = |written: &Spanned<Vec<Spanned<String>>>| {
         let mut addresses = BTreeSet::new();
         for at in written.get() {
             let read = at.get().parse::<IpAddr>().map_err(|_| {
-                Fault::new(format!("`{}` is no IP address", at.get()), "for a name use `cname`")
+                Fault::new(format!("`{}` is not an IP address", at.get()), "use `cname` for a name")
             });
-            addresses.extend(problems.take(at.place(), read));
+            addresses.extend(problems.record(at.span(), read));
         }
         if !(1..=MAX_RECORDS).contains(&written.get().len()) {
-            let what = format!("{} addresses are none, or too many", written.get().len());
-            problems.add(written.place(), what, format!("give 1 to {MAX_RECORDS}"));
+            let what = format!("{} addresses are out of range", written.get().len());
+            problems.add(written.span(), what, format!("write 1 to {MAX_RECORDS}"));
         }
         RecordSet::Addresses(addresses)
     };
@@ -123,20 +125,23 @@ fn addresses(raw: &raw::Records, problems: &mut Problems) -> Option<EnvironmentR
 }
 
 fn aliases(raw: &raw::Aliases, problems: &mut Problems) -> Option<EnvironmentRecords> {
-    let blue = problems.take(raw.blue.place(), absolute(raw.blue.get()));
-    let green = problems.take(raw.green.place(), absolute(raw.green.get()));
+    let blue = problems.record(raw.blue.span(), absolute(raw.blue.get()));
+    let green = problems.record(raw.green.span(), absolute(raw.green.get()));
     let (blue, green) = blue.zip(green)?;
     Some(EnvironmentRecords { blue: RecordSet::Alias(blue), green: RecordSet::Alias(green) })
 }
 
-/// Without `records`, the endpoints are the records.
-fn check_endpoints(place: Place, environments: &Environments, problems: &mut Problems) {
+/// Without `records` and `cname`, the IP addresses of the endpoints are the records.
+fn check_endpoints(span: Span, environments: &Environments, problems: &mut Problems) {
     let mut all = Environment::ALL.iter().flat_map(|it| environments.endpoints(*it));
     if let Some(named) = all.find(|it| it.host.parse::<IpAddr>().is_err()) {
         problems.add(
-            place,
-            format!("endpoint `{}` has no IP address that could be published", named.host),
-            "give `records` or `cname` for blue and green",
+            span,
+            format!(
+                "endpoint `{}` is not an IP address, so it cannot be an A or AAAA record",
+                named.host
+            ),
+            "write `records` or `cname` for blue and green",
         );
     }
 }

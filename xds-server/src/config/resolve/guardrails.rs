@@ -1,16 +1,16 @@
-//! Guardrails: a service's own over the file's defaults over the built-in ones, field by field.
+//! Guardrails. Each field is the service's, else the file's default, else the built-in value.
 
 use std::fmt::Display;
 use std::time::Duration;
 
 use super::business;
-use crate::config::place::{At, Place};
 use crate::config::problem::{Fault, Problems};
+use crate::config::span::{Span, Spanned};
 use crate::config::{raw, units};
 use tidegate_delivery::judge::guardrails::{ErrorRate, Guardrails, Latency, Resources};
 use tidegate_delivery::units::Ppm;
 
-/// `base`, with what is written in its place.
+/// `base`, overridden field by field.
 pub(super) fn resolve(
     base: &Guardrails,
     written: Option<&raw::Guardrails>,
@@ -34,11 +34,7 @@ pub(super) fn resolve(
     }
     if let Some(at) = &written.min_requests {
         if *at.get() == 0 {
-            problems.add(
-                at.place(),
-                "min_requests is 0, and a rate of no requests says nothing",
-                "write at least 1",
-            );
+            problems.add(at.span(), "min_requests is 0", "write at least 1");
         }
         resolved.min_requests = *at.get();
     }
@@ -51,13 +47,13 @@ fn error_rate(base: ErrorRate, raw: &raw::ErrorRate, problems: &mut Problems) ->
         alert: limits.read("alert", raw.alert.as_ref(), base.alert),
         rollback: limits.read("rollback", raw.rollback.as_ref(), base.rollback),
     };
-    limits.must_rise();
+    limits.check_ascending();
     resolved
 }
 
 fn latency(base: Latency, raw: &raw::Latency, problems: &mut Problems) -> Latency {
     let quantile =
-        raw.quantile.as_ref().and_then(|at| problems.take(at.place(), units::quantile(at.get())));
+        raw.quantile.as_ref().and_then(|at| problems.record(at.span(), units::quantile(at.get())));
     let mut limits = Limits::new(problems, units::duration);
     let resolved = Latency {
         quantile: quantile.unwrap_or(base.quantile),
@@ -65,24 +61,24 @@ fn latency(base: Latency, raw: &raw::Latency, problems: &mut Problems) -> Latenc
         critical: limits.read("critical", raw.critical.as_ref(), base.critical),
         rollback: limits.read("rollback", raw.rollback.as_ref(), base.rollback),
     };
-    limits.must_rise();
+    limits.check_ascending();
     resolved
 }
 
 fn resources(base: Resources, raw: &raw::Resources, problems: &mut Problems) -> Resources {
     let quantile =
-        raw.quantile.as_ref().and_then(|at| problems.take(at.place(), units::quantile(at.get())));
+        raw.quantile.as_ref().and_then(|at| problems.record(at.span(), units::quantile(at.get())));
     let mut limits = Limits::new(problems, units::percent);
     let resolved = Resources {
         quantile: quantile.unwrap_or(base.quantile),
         warning: limits.read("warning", raw.warning.as_ref(), base.warning),
         critical: limits.read("critical", raw.critical.as_ref(), base.critical),
     };
-    limits.must_rise();
+    limits.check_ascending();
     resolved
 }
 
-/// How a limit is shown again, as it would be written.
+/// Limits, displayed as they are written.
 trait Shown: Copy + PartialOrd {
     fn shown(self) -> impl Display;
 }
@@ -99,39 +95,39 @@ impl Shown for Duration {
     }
 }
 
-/// The limits of one guardrail, from the mildest to the one that rolls back.
+/// The limits of one guardrail, by ascending severity.
 struct Limits<'p, T> {
     problems: &'p mut Problems,
     parse: fn(&str) -> Result<T, Fault>,
     read: Vec<(&'static str, T)>,
-    place: Option<Place>,
+    span: Option<Span>,
 }
 
 impl<'p, T: Shown> Limits<'p, T> {
     fn new(problems: &'p mut Problems, parse: fn(&str) -> Result<T, Fault>) -> Self {
-        Self { problems, parse, read: Vec::new(), place: None }
+        Self { problems, parse, read: Vec::new(), span: None }
     }
 
-    fn read(&mut self, name: &'static str, written: Option<&At<String>>, base: T) -> T {
+    fn read(&mut self, name: &'static str, written: Option<&Spanned<String>>, base: T) -> T {
         let value = written.and_then(|at| {
-            self.place = self.place.or(Some(at.place()));
-            self.problems.take(at.place(), (self.parse)(at.get()))
+            self.span = self.span.or(Some(at.span()));
+            self.problems.record(at.span(), (self.parse)(at.get()))
         });
         let value = value.unwrap_or(base);
         self.read.push((name, value));
         value
     }
 
-    /// A worse level at a lower limit would never be reached, or reached first.
-    fn must_rise(self) {
-        let Some(place) = self.place else { return };
+    /// A more severe level with a lower limit would make the milder level unreachable.
+    fn check_ascending(self) {
+        let Some(span) = self.span else { return };
         for ((low, lower), (high, higher)) in self.read.iter().zip(self.read.iter().skip(1)) {
             if lower >= higher {
                 let (lower, higher) = (lower.shown(), higher.shown());
                 self.problems.add(
-                    place,
+                    span,
                     format!("{low} at {lower} is not below {high} at {higher}"),
-                    format!("{low} must come before {high}: lower the one or raise the other"),
+                    format!("lower {low} or raise {high}"),
                 );
             }
         }

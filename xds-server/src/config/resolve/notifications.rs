@@ -1,24 +1,21 @@
-//! Who is told about releases.
+//! Receivers of notifications.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use super::hooks::{secret, url};
-use super::name;
-use super::once::Once;
-use crate::config::place::At;
+use super::hooks::{self, secret};
+use super::{UniqueNames, name, selected_services};
 use crate::config::problem::{Fault, Problems};
-use crate::config::suggest::suggest;
+use crate::config::span::Spanned;
 use crate::config::{NoticeLevel, Receiver, ReceiverKind, ReceiverUrl, raw, units};
 use crate::effects::notify::template;
 use tidegate_delivery::names::Services;
 
-/// Most receivers: each reads the journal by itself.
+/// Limit of receivers: each reads the journal.
 const MAX_RECEIVERS: usize = 20;
-/// For so long the same alert is not told again, unless the file says otherwise.
+/// Default of `quiet`.
 const QUIET: Duration = Duration::from_secs(5 * 60);
-/// Longest such time.
+/// Limit of `quiet`.
 const MAX_QUIET: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The receivers.
@@ -28,15 +25,16 @@ pub(super) fn resolve(
     base: &Path,
     problems: &mut Problems,
 ) -> Vec<Receiver> {
-    let mut names = Once::default();
+    let known: Vec<&str> = root.services.get().iter().map(|raw| raw.name.get().as_str()).collect();
+    let mut names = UniqueNames::default();
     if let Some(first) = written.get(MAX_RECEIVERS) {
-        let what = format!("there are more than {MAX_RECEIVERS} receivers");
-        problems.add(first.name.place(), what, "let one of them pass the messages on");
+        let what = format!("more than {MAX_RECEIVERS} notification receivers are defined");
+        problems.add(first.name.span(), what, "remove some, and let one forward the messages");
     }
     let mut receivers = Vec::new();
     for raw in written {
-        let place = raw.name.place();
-        names.check("notification", raw.name.get(), "", place, problems);
+        let span = raw.name.span();
+        names.check("notification", raw.name.get(), "", span, problems);
         let kind = match raw.kind {
             raw::NotificationKind::Webhook => ReceiverKind::Webhook,
             raw::NotificationKind::Slack => ReceiverKind::Slack,
@@ -44,23 +42,26 @@ pub(super) fn resolve(
         let secret =
             secret("secret", raw.secret_env.as_ref(), raw.secret_file.as_ref(), base, problems);
         if kind == ReceiverKind::Slack && secret.is_some() {
-            let what = "Slack verifies no signatures";
-            problems.add(place, what, "remove the secret; there the address is the secret");
+            let what = "Slack does not verify signatures";
+            problems.add(span, what, "remove the secret, and write the URL in url_env or url_file");
         }
-        let name = problems.take(place, name(&raw.name));
-        let address = address(raw, base, problems);
-        let services = services(raw.services.as_deref(), root, problems);
+        let name = problems.record(span, name(&raw.name));
+        let url = url(raw, base, problems);
+        let services = match &raw.services {
+            None => Services::All,
+            Some(listed) => selected_services("notification", listed, &known, problems),
+        };
         let template = raw.template.as_ref().and_then(|at| {
             let checked = template::check(at.get()).map_err(|error| {
-                let way_out = "it can use title, text, level, event, service, release, recovered, \
+                let fix = "available are title, text, level, event, service, release, recovered, \
                                seq, at, actor and reason";
-                Fault::new(format!("the template cannot be used: {error}"), way_out)
+                Fault::new(format!("the template is invalid: {error}"), fix)
             });
-            problems.take(at.place(), checked)?;
+            problems.record(at.span(), checked)?;
             Some(at.get().clone())
         });
         let quiet = raw.quiet.as_ref().map_or(QUIET, |at| quiet(at, problems));
-        if let Some((name, url)) = name.zip(address) {
+        if let Some((name, url)) = name.zip(url) {
             let level = level(raw.level);
             receivers.push(Receiver { name, kind, url, secret, level, services, template, quiet });
         }
@@ -76,51 +77,37 @@ const fn level(written: Option<raw::NotificationLevel>) -> NoticeLevel {
     }
 }
 
-fn address(raw: &raw::Notification, base: &Path, problems: &mut Problems) -> Option<ReceiverUrl> {
+fn url(raw: &raw::Notification, base: &Path, problems: &mut Problems) -> Option<ReceiverUrl> {
     let hidden = secret("url", raw.url_env.as_ref(), raw.url_file.as_ref(), base, problems);
     match (&raw.url, hidden) {
         (Some(at), Some(_)) => {
-            problems.add(at.place(), "the url is said twice", "keep one of url, url_env, url_file");
+            problems.add(
+                at.span(),
+                "url, url_env and url_file exclude each other",
+                "keep one of them",
+            );
             None
         }
-        (Some(at), None) => problems.take(at.place(), url(at.get())).map(ReceiverUrl::Plain),
+        (Some(at), None) => {
+            problems.record(at.span(), hooks::url(at.get())).map(ReceiverUrl::Plain)
+        }
         (None, Some(hidden)) => Some(ReceiverUrl::Secret(hidden)),
         (None, None) => {
-            // If both ways to hide it were written, that was told already.
+            // Both url_env and url_file: recorded by `secret`.
             if raw.url_env.is_none() {
-                let what = format!("notification `{}` has no address", raw.name.get());
-                problems.add(raw.name.place(), what, "add url, url_env or url_file");
+                let what = format!("notification `{}` has no URL", raw.name.get());
+                problems.add(raw.name.span(), what, "add url, url_env or url_file");
             }
             None
         }
     }
 }
 
-fn services(written: Option<&[At<String>]>, root: &raw::Root, problems: &mut Problems) -> Services {
-    let Some(written) = written else { return Services::All };
-    if let [only] = written
-        && only.get() == "*"
-    {
-        return Services::All;
-    }
-    let known = || root.services.get().iter().map(|service| service.name.get().as_str());
-    let mut named = BTreeSet::new();
-    for at in written {
-        if known().any(|name| name == at.get()) {
-            named.extend(problems.take(at.place(), name(at)));
-        } else {
-            let what = format!("there is no service `{}`", at.get());
-            problems.add(at.place(), what, suggest(at.get(), known()));
-        }
-    }
-    Services::Named(named)
-}
-
-fn quiet(at: &At<String>, problems: &mut Problems) -> Duration {
-    let quiet = problems.take(at.place(), units::duration(at.get())).unwrap_or(QUIET);
+fn quiet(at: &Spanned<String>, problems: &mut Problems) -> Duration {
+    let quiet = problems.record(at.span(), units::duration(at.get())).unwrap_or(QUIET);
     if quiet > MAX_QUIET {
-        let what = format!("`{}` is longer than anybody should not be told", at.get());
-        problems.add(at.place(), what, "choose at most 1day");
+        let what = format!("`{}` is too long", at.get());
+        problems.add(at.span(), what, "write at most 1day");
     }
     quiet
 }

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use tidegate_core::config::{BUCKET_HEADER, IdentitySource, VERSION_HEADER};
+use tidegate_core::host::Host;
 
-use super::once::Once;
-use super::{dns, gates, guardrails, hooks, name, plan};
-use crate::config::place::{At, Place};
-use crate::config::problem::{Fault, Problems};
-use crate::config::suggest::suggest;
+use super::{UniqueNames, dns, guardrails, hooks, name, plan, requirements};
+use crate::config::problem::{Fault, Problems, suggest};
+use crate::config::span::{Span, Spanned};
 use crate::config::{raw, units};
 use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::model::catalogue::{
@@ -18,35 +17,35 @@ use tidegate_delivery::model::catalogue::{
 use tidegate_delivery::model::plan::Plan;
 use tidegate_delivery::names::{ServiceName, VersionName};
 
-/// The services, defaults filled in.
+/// The services, completed with `defaults`.
 pub(super) fn resolve(
-    written: &At<Vec<raw::Service>>,
+    written: &Spanned<Vec<raw::Service>>,
     defaults: &Guardrails,
     base: &Path,
     problems: &mut Problems,
 ) -> Vec<ServiceSpec> {
     if written.get().is_empty() {
         problems.add(
-            written.place(),
-            "there is no service",
-            "add one: - name: order, with hosts, strategy and versions",
+            written.span(),
+            "no service is defined",
+            "add one with `name`, `hosts`, `strategy`, `stable` and `versions`",
         );
     }
     let (mut names, mut all_hosts, mut dns_names) =
-        (Once::default(), Once::default(), Once::default());
+        (UniqueNames::default(), UniqueNames::default(), UniqueNames::default());
     let mut services = Vec::new();
     for raw in written.get() {
-        let (place, noted) = (raw.name.place(), problems.count());
-        names.check("service", raw.name.get(), "", place, problems);
+        let (span, problems_before) = (raw.name.span(), problems.count());
+        names.check("service", raw.name.get(), "", span, problems);
         let hosts = hosts(raw, &mut all_hosts, problems);
         for source in &raw.identity {
-            problems.take(source.place(), identity(source.get()));
+            problems.record(source.span(), identity(source.get()));
         }
-        let requires = gates::requires(raw.requires.as_ref(), problems);
-        let plan = Plan { requires, ..plan::resolve(raw.strategy.get(), problems) };
+        let requirements = requirements::requirements(raw.requirements.as_ref(), problems);
+        let plan = Plan { requirements, ..plan::resolve(raw.strategy.get(), problems) };
         let guardrails = guardrails::resolve(defaults, raw.guardrails.as_ref(), problems);
         let hooks = hooks::resolve(&raw.hooks, base, problems);
-        let name: Option<ServiceName> = problems.take(place, name(&raw.name));
+        let name: Option<ServiceName> = problems.record(span, name(&raw.name));
         let deployment = match raw.strategy.get() {
             raw::Strategy::Canary(_) => canary(raw, problems),
             raw::Strategy::BlueGreen(_) => blue_green(raw, problems),
@@ -59,7 +58,7 @@ pub(super) fn resolve(
             .as_ref()
             .and_then(|at| dns::resolve(at, deployment.environments.as_ref(), base, problems));
         if let (Some(at), Some(dns)) = (&raw.dns, &dns) {
-            dns_names.check("DNS name", &dns.name, name.as_str(), at.place(), problems);
+            dns_names.check("DNS name", &dns.name, name.as_str(), at.span(), problems);
         }
         let spec = ServiceSpec {
             name,
@@ -73,44 +72,44 @@ pub(super) fn resolve(
             hooks,
             dns,
         };
-        // What the engine relies on; told here only where nothing more exact was.
-        if problems.count() == noted
+        // Invariants of the domain, unless a more precise error was recorded.
+        if problems.count() == problems_before
             && let Err(error) = spec.validate()
         {
             let what = format!("service `{}`: {error}", spec.name);
-            problems.add(place, what, "see `tidegate schema` for what goes where");
+            problems.add(span, what, "compare with the JSON Schema: tidegate schema");
         }
         services.push(spec);
     }
     services
 }
 
-/// Where a service's versions run, in either of the two ways to write it.
+/// The versions of a service, of either strategy.
 struct Deployment {
     versions: BTreeMap<VersionName, VersionSpec>,
     stable: VersionName,
     environments: Option<Environments>,
 }
 
-fn hosts(raw: &raw::Service, all: &mut Once, problems: &mut Problems) -> Vec<String> {
+fn hosts(raw: &raw::Service, all: &mut UniqueNames, problems: &mut Problems) -> Vec<Host> {
     if raw.hosts.get().is_empty() {
         problems.add(
-            raw.hosts.place(),
-            format!("no host leads to service `{}`", raw.name.get()),
-            "name at least one, such as [\"order.local\"]",
+            raw.hosts.span(),
+            format!("service `{}` has no hosts", raw.name.get()),
+            "list at least one, such as [\"order.local\"]",
         );
     }
     let mut hosts = Vec::new();
     for at in raw.hosts.get() {
-        let host = problems.take(at.place(), units::host(at.get()));
+        let host = problems.record(at.span(), units::host(at.get()));
         let Some(host) = host else { continue };
-        all.check("host", &host, raw.name.get(), at.place(), problems);
+        all.check("host", host.as_str(), raw.name.get(), at.span(), problems);
         hosts.push(host);
     }
     hosts
 }
 
-/// Header names are compared in lower case; cookies are not.
+/// Header names are case-insensitive, cookie names are not.
 fn lower(source: &IdentitySource) -> IdentitySource {
     match source {
         IdentitySource::Header(name) => IdentitySource::Header(name.to_ascii_lowercase()),
@@ -125,15 +124,15 @@ fn identity(source: &IdentitySource) -> Result<(), Fault> {
     };
     if !units::is_token(name) {
         return Err(Fault::new(
-            format!("`{name}` is not the name of a {kind}"),
+            format!("`{name}` is not a valid {kind} name"),
             "use letters, digits and `-`, such as x-user-id",
         ));
     }
     let own = [VERSION_HEADER, BUCKET_HEADER];
     if kind == "header" && own.contains(&name.to_ascii_lowercase().as_str()) {
         return Err(Fault::new(
-            format!("`{name}` is Tidegate's own and is stripped from what clients send"),
-            "name the header that carries your user's id",
+            format!("`{name}` is reserved and removed from client requests"),
+            "use the header that has the user's ID, such as x-user-id",
         ));
     }
     Ok(())
@@ -141,27 +140,27 @@ fn identity(source: &IdentitySource) -> Result<(), Fault> {
 
 fn canary(raw: &raw::Service, problems: &mut Problems) -> Option<Deployment> {
     let service = raw.name.get();
-    for (key, place) in [
-        ("environments", raw.environments.as_ref().map(At::place)),
-        ("active", raw.active.as_ref().map(At::place)),
+    for (key, span) in [
+        ("environments", raw.environments.as_ref().map(Spanned::span)),
+        ("active", raw.active.as_ref().map(Spanned::span)),
     ] {
-        not_here(key, place, "canary", "list `versions` and name the `stable` one", problems);
+        reject_key(key, span, "canary", "write `versions` and `stable` instead", problems);
     }
     let Some(written) = &raw.versions else {
         problems.add(
-            raw.name.place(),
+            raw.name.span(),
             format!("canary service `{service}` has no `versions`"),
             "add versions: [{name: v1, endpoints: [\"127.0.0.1:9101\"]}]",
         );
         return None;
     };
-    let mut once = Once::default();
+    let mut names = UniqueNames::default();
     let mut versions = BTreeMap::new();
     for version in written.get() {
-        let place = version.name.place();
-        once.check("version", version.name.get(), "", place, problems);
+        let span = version.name.span();
+        names.check("version", version.name.get(), "", span, problems);
         let endpoints = endpoints(version.name.get(), &version.endpoints, problems);
-        let name = problems.take(place, name::<VersionName>(&version.name));
+        let name = problems.record(span, name::<VersionName>(&version.name));
         versions.extend(name.map(|name| {
             let environment = None;
             (name, VersionSpec { endpoints, environment })
@@ -169,22 +168,22 @@ fn canary(raw: &raw::Service, problems: &mut Problems) -> Option<Deployment> {
     }
     let Some(at) = &raw.stable else {
         problems.add(
-            raw.name.place(),
+            raw.name.span(),
             format!("canary service `{service}` has no `stable` version"),
-            "add stable: with the name of the version that serves now",
+            "add `stable:` with the version that serves now",
         );
         return None;
     };
     let known = written.get().iter().map(|version| version.name.get().as_str());
     if !known.clone().any(|name| name == at.get()) {
         problems.add(
-            at.place(),
-            format!("service `{service}` has no version `{}` to be stable", at.get()),
+            at.span(),
+            format!("service `{service}` has no version `{}`", at.get()),
             suggest(at.get(), known),
         );
         return None;
     }
-    // A malformed name was noted where the version is declared.
+    // An invalid name is reported where the version is declared.
     let stable = at.get().parse().ok()?;
     let environments = None;
     Some(Deployment { versions, stable, environments })
@@ -192,16 +191,16 @@ fn canary(raw: &raw::Service, problems: &mut Problems) -> Option<Deployment> {
 
 fn blue_green(raw: &raw::Service, problems: &mut Problems) -> Option<Deployment> {
     let service = raw.name.get();
-    for (key, place) in [
-        ("versions", raw.versions.as_ref().map(At::place)),
-        ("stable", raw.stable.as_ref().map(At::place)),
+    for (key, span) in [
+        ("versions", raw.versions.as_ref().map(Spanned::span)),
+        ("stable", raw.stable.as_ref().map(Spanned::span)),
     ] {
-        let instead = "describe `environments` and name the `active` one";
-        not_here(key, place, "blue_green", instead, problems);
+        let instead = "write `environments` and `active` instead";
+        reject_key(key, span, "blue_green", instead, problems);
     }
     let Some(written) = &raw.environments else {
         problems.add(
-            raw.name.place(),
+            raw.name.span(),
             format!("blue/green service `{service}` has no `environments`"),
             "add environments: {blue: {endpoints: [..]}, green: {endpoints: [..]}}",
         );
@@ -209,9 +208,9 @@ fn blue_green(raw: &raw::Service, problems: &mut Problems) -> Option<Deployment>
     };
     let Some(active) = &raw.active else {
         problems.add(
-            raw.name.place(),
-            format!("blue/green service `{service}` does not say which environment is `active`"),
-            "add active: blue, or active: green",
+            raw.name.span(),
+            format!("blue/green service `{service}` has no `active` environment"),
+            "add `active: blue` or `active: green`",
         );
         return None;
     };
@@ -220,7 +219,7 @@ fn blue_green(raw: &raw::Service, problems: &mut Problems) -> Option<Deployment>
         blue: endpoints("blue", &written.blue.endpoints, problems),
         green: endpoints("green", &written.green.endpoints, problems),
     };
-    let mut once = Once::default();
+    let mut names = UniqueNames::default();
     let mut versions = BTreeMap::new();
     let mut stable = None;
     for (environment, deployed) in
@@ -228,10 +227,10 @@ fn blue_green(raw: &raw::Service, problems: &mut Problems) -> Option<Deployment>
     {
         let version = match &deployed.version {
             Some(at) => {
-                once.check("version", at.get(), "", at.place(), problems);
-                problems.take(at.place(), name::<VersionName>(at))
+                names.check("version", at.get(), "", at.span(), problems);
+                problems.record(at.span(), name::<VersionName>(at))
             }
-            // The version that serves must have a name; that of its place will do.
+            // The active version needs a name: by default that of its environment.
             None if environment == *active.get() => environment.to_string().parse().ok(),
             None => None,
         };
@@ -248,32 +247,36 @@ fn blue_green(raw: &raw::Service, problems: &mut Problems) -> Option<Deployment>
     Some(Deployment { versions, stable: stable?, environments: Some(environments) })
 }
 
-fn not_here(
+fn reject_key(
     key: &str,
-    place: Option<Place>,
+    span: Option<Span>,
     strategy: &str,
     instead: &str,
     problems: &mut Problems,
 ) {
-    if let Some(place) = place {
-        let what = format!("`{key}` does not go with a {strategy} strategy");
-        problems.add(place, what, instead);
+    if let Some(span) = span {
+        let what = format!("`{key}` does not apply to strategy `{strategy}`");
+        problems.add(span, what, instead);
     }
 }
 
-fn endpoints(owner: &str, written: &At<Vec<At<String>>>, problems: &mut Problems) -> Vec<Endpoint> {
+fn endpoints(
+    owner: &str,
+    written: &Spanned<Vec<Spanned<String>>>,
+    problems: &mut Problems,
+) -> Vec<Endpoint> {
     if written.get().is_empty() {
         problems.add(
-            written.place(),
+            written.span(),
             format!("`{owner}` has no endpoints"),
-            "name at least one host:port that serves it",
+            "list at least one host:port",
         );
     }
-    let mut once = Once::default();
+    let mut names = UniqueNames::default();
     let mut endpoints = Vec::new();
     for at in written.get() {
-        once.check("endpoint", at.get(), "", at.place(), problems);
-        endpoints.extend(problems.take(at.place(), units::endpoint(at.get())));
+        names.check("endpoint", at.get(), "", at.span(), problems);
+        endpoints.extend(problems.record(at.span(), units::endpoint(at.get())));
     }
     endpoints
 }

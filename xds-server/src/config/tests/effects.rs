@@ -1,4 +1,4 @@
-//! Hooks, DNS and notifications: what is filled in, and how each mistake is told.
+//! Hooks, DNS records and notification receivers: defaults and errors.
 
 use super::*;
 use crate::config::{NoticeLevel, ReceiverKind, ReceiverUrl};
@@ -19,23 +19,23 @@ notifications:
   - {name: log, kind: webhook, url: "http://10.0.0.9/log", level: info, template: "{{ title }}", quiet: 1m}
 "#;
 
-/// The good file with effects.
+/// A valid file with effects.
 fn good() -> String {
     GOOD.replace("  - name: product", HOOKS).replace("    active: blue\n", REST)
 }
 
 const MISTAKES: &[Mistake] = &[
     // Hooks.
-    ("name: cache", "name: queues", "queues, on: switched", &["hook `queues` is there already"]),
-    ("http://10.0.0.9/cache", "ftp://10.0.0.9", "\"ftp://", &["no http or https address"]),
+    ("name: cache", "name: queues", "queues, on: switched", &["hook `queues` is already defined"]),
+    ("http://10.0.0.9/cache", "ftp://10.0.0.9", "\"ftp://", &["not an http or https URL"]),
     ("http://10.0.0.9/cache", "http://a:b@c/", "\"http://a:b", &["a user or a password"]),
-    ("timeout: 3s", "timeout: 1h", "1h", &["nobody can answer within 1h", "300s"]),
-    ("retries: 2", "retries: 99", "99", &["99 retries are more than 20"]),
+    ("timeout: 3s", "timeout: 1h", "1h", &["timeout of 1h", "300s"]),
+    ("retries: 2", "retries: 99", "99", &["99 retries exceed", "at most 20"]),
     (
         "secret_env: HOOK_SECRET",
         "secret_env: A, secret_file: b",
         "b}",
-        &["secret_file and secret_env both"],
+        &["secret_file and secret_env exclude"],
     ),
     // DNS.
     ("zone: example.org", "zone: example.net", "Product.example.org", &["not in the zone"]),
@@ -45,41 +45,41 @@ const MISTAKES: &[Mistake] = &[
         "zone: example.org",
         "ttl: 500ms\n      zone: example.org",
         "500ms",
-        &["cannot be a TTL", "whole seconds"],
+        &["not a valid TTL", "whole seconds"],
     ),
     (
         "zone: example.org",
         "records: {blue: [x], green: [\"::1\"]}\n      zone: example.org",
         "x], green",
-        &["`x` is no IP address"],
+        &["`x` is not an IP address"],
     ),
     (
         "zone: example.org\n      name: Product.",
         "cname: {blue: b.local, green: g.local}\n      zone: example.org\n      name: ",
         "example.org.\n      server",
-        &["cannot be a CNAME"],
+        &["cannot have a CNAME"],
     ),
     (
         "green: {endpoints: [\"127.0.0.1:9202\"]",
         "green: {endpoints: [\"green.local:9202\"]",
         "zone: example.org",
-        &["`green.local` has no IP address"],
+        &["`green.local` is not an IP address"],
     ),
     // Notifications.
-    ("name: log", "name: team", "team, kind: webhook", &["`team` is there already"]),
-    ("url_env: SLACK_URL, ", "", "team", &["has no address"]),
+    ("name: log", "name: team", "team, kind: webhook", &["`team` is already defined"]),
+    ("url_env: SLACK_URL, ", "", "team", &["has no URL"]),
     ("services: [\"order\"]", "services: [\"ordr\"]", "\"ordr\"", &["did you mean `order`?"]),
-    ("{{ title }}", "{{ titel }}", "\"{{ titel", &["the template cannot be used"]),
+    ("{{ title }}", "{{ titel }}", "\"{{ titel", &["the template is invalid"]),
     ("quiet: 1m", "quiet: 2days", "2days", &["at most 1day"]),
 ];
 
 #[test]
-fn every_mistake_is_told_with_its_place_and_a_way_out() {
-    tell(&good(), MISTAKES);
+fn every_mistake_is_reported_with_its_position_and_a_fix() {
+    check_all(&good(), MISTAKES);
 }
 
 #[test]
-fn effects_are_what_is_written_and_paths_are_beside_the_file() {
+fn effects_are_read_and_paths_are_relative_to_the_file() {
     let config = check(&good(), Path::new("/etc/tidegate")).unwrap();
     let [order, product] = config.services.as_slice() else { panic!("two services") };
     let [queues, cache] = order.hooks.as_slice() else { panic!("two hooks") };

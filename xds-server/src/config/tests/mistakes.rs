@@ -1,9 +1,9 @@
-//! Each mistake that can be made in a file, and how it is told.
+//! Errors of a configuration: position, message and fix of each.
 
 use super::*;
 
-/// One mistake: what is replaced in a good file by what, the text that the complaint must point at,
-/// and words that it must hold.
+/// One mistake: the text in a valid file that is replaced, its replacement, the text at the position
+/// of the error, and parts of its message.
 pub(super) type Mistake = (&'static str, &'static str, &'static str, &'static [&'static str]);
 
 const MISTAKES: &[Mistake] = &[
@@ -18,12 +18,7 @@ const MISTAKES: &[Mistake] = &[
     ("canary: {", "canari: {", "canari", &["`canari`", "did you mean `canary`?"]),
     ("active: blue", "active: red", "red", &["`red`", "blue, green"]),
     ("filter: {wasm: dist/filter.wasm}", "filter: {}", "{}", &["`wasm` is missing", "add `wasm:`"]),
-    (
-        "data_dir: ./data",
-        "filter: {wasm: x}",
-        "filter: {wasm: dist",
-        &["key `filter` stands here twice"],
-    ),
+    ("data_dir: ./data", "filter: {wasm: x}", "filter: {wasm: dist", &["key `filter` is repeated"]),
     ("min_requests: 40", "min_requests: many", "many", &["not a whole number"]),
     ("fleets:", "fleets: [", "- name: demo", &["only valid inside a block"]),
     // Addresses.
@@ -43,58 +38,54 @@ const MISTAKES: &[Mistake] = &[
         "\"127.0.0.1:10001\"",
         "\"127.0.0.1:10000\"",
         "\"127.0.0.1:10000\", services: [order]",
-        &["listener address `127.0.0.1:10000` is there already, on line 8"],
+        &["listener address `127.0.0.1:10000` is already defined on line 8"],
     ),
     ("\"127.0.0.1:10001\"", "\"127.0.0.1:0\"", "\"127.0.0.1:0\"", &["port 0"]),
-    // Who is there.
+    // Authentication.
     (
         "{xds: \"127.0.0.1:18000\"",
         "{xds: \"0.0.0.0:18000\"",
         "\"0.0.0.0:18000\"",
-        &[
-            "nothing says who they are",
-            "`tls: {cert, key, client_ca}`",
-            "`insecure_plaintext: true`",
-        ],
+        &["has no authentication", "`tls: {cert, key, client_ca}`", "`insecure_plaintext: true`"],
     ),
     (
         "{xds: \"127.0.0.1:18000\"",
         "{xds: \"[::]:18000\", insecure_plaintext: false",
         "\"[::]:18000\"",
-        &["nothing says who they are"],
+        &["has no authentication"],
     ),
     (
         "{xds: \"127.0.0.1:18000\"",
         "{tls: {cert: c.pem, key: k.pem, client_ca: ca.pem}",
         "demo",
-        &["nobody may be of fleet `demo`", "identities: ["],
+        &["fleet `demo` admits no sidecar", "identities: ["],
     ),
     (
         "- name: demo",
         "- identities: [\"spiffe://example.org/*\"]\n    name: demo",
         "\"spiffe://example.org/*\"",
-        &["keep nobody out", "add `tls`"],
+        &["no effect", "add `tls`"],
     ),
     // Fleets and listeners.
     (
         "name: orders",
         "name: ingress",
         "ingress, address: \"127.0.0.1:10001\"",
-        &["listener `ingress` is there already"],
+        &["listener `ingress` is already defined"],
     ),
-    ("name: orders", "name: a/b", "a/b", &["`a/b` is not a name"]),
+    ("name: orders", "name: a/b", "a/b", &["`a/b` is not a listener name"]),
     (
         "services: [order]",
         "services: [ordr]",
         "ordr",
         &["no service `ordr`", "did you mean `order`?"],
     ),
-    ("services: [order]", "services: []", "[]", &["the listener is for no service", "[\"*\"]"]),
+    ("services: [order]", "services: []", "[]", &["the listener selects no service", "[\"*\"]"]),
     (
         "services: [order]",
         "services: [order, \"*\"]",
         "\"*\"]}\ndefaults",
-        &["`*` is every service already"],
+        &["`*` already selects every service"],
     ),
     ("name: demo", "name: de mo", "de mo", &["fleet `de mo` may hold only letters"]),
     // Guardrails.
@@ -102,14 +93,14 @@ const MISTAKES: &[Mistake] = &[
         "alert: 2%",
         "alert: 7%",
         "7%",
-        &["alert at 7% is not below rollback at 6%", "must come before"],
+        &["alert at 7% is not below rollback at 6%", "lower alert or raise rollback"],
     ),
-    ("quantile: p95", "quantile: p42", "p42", &["not a quantile", "p99"]),
+    ("quantile: p95", "quantile: p42", "p42", &["not a measured quantile", "p99"]),
     ("quantile: p95", "warning: 11s", "11s", &["warning at 11s is not below critical at 5s"]),
     ("quantile: p95", "warning: soon", "soon", &["not a duration", "250ms"]),
-    ("min_requests: 40", "min_requests: 0", "0}\n  - name: product", &["says nothing"]),
-    ("false_rollback: 0.1%", "false_rollback: 0%", "0%\nservices", &["cannot be kept"]),
-    ("false_rollback: 0.1%", "false_rollback: 0.001", "0.001", &["no per cent sign"]),
+    ("min_requests: 40", "min_requests: 0", "0}\n  - name: product", &["min_requests is 0"]),
+    ("false_rollback: 0.1%", "false_rollback: 0%", "0%\nservices", &["out of range"]),
+    ("false_rollback: 0.1%", "false_rollback: 0.001", "0.001", &["no percent sign"]),
     (
         "quantile: p95}",
         "quantile: p95}, resources: {critical: 75%}",
@@ -126,75 +117,89 @@ const MISTAKES: &[Mistake] = &[
         "min_requests: 40",
         "business: [{name: paid, at_least: 95}]",
         "95}]",
-        &["`95` has no per cent sign"],
+        &["`95` has no percent sign"],
     ),
     (
         "min_requests: 40",
         "business: [{name: paid, of: {method: post}, at_least: 95%}]",
         "post",
-        &["`post` is no method", "capitals"],
+        &["`post` is not a method", "upper case"],
     ),
     (
         "min_requests: 40",
         "business: [{name: paid, of: {path: orders}, at_least: 95%}]",
         "orders}",
-        &["`orders` is no path"],
+        &["`orders` is not a path"],
     ),
     (
         "min_requests: 40",
         "business: [{name: paid, good: {status: 299-200}, at_least: 95%}]",
         "299-200",
-        &["`299-200` is no status", "200-299"],
+        &["`299-200` is not a status", "200-299"],
     ),
     (
         "min_requests: 40",
         "business: [{name: paid, good: {header: {name: a b, value: c}}, at_least: 95%}]",
         "a b",
-        &["not the name of a header"],
+        &["not a valid header name"],
     ),
     (
         "min_requests: 40",
         "business: [{name: paid, at_least: 95%}, {name: paid, at_least: 95%}]",
         "paid, at_least: 95%}]",
-        &["business metric `paid` is there already"],
+        &["business metric `paid` is already defined"],
     ),
     // Plans.
     ("25%, 100%", "120%, 100%", "120%", &["`120%` is over 100%", "0.05%"]),
-    ("25%, 100%", "5%, 100%", "5%, 100%", &["step 5% is not above the one before it, 5%"]),
-    ("[5%, 25%", "[0%, 25%", "0%, 25%", &["begins there already"]),
-    ("25%, 100%]", "25%]", "25%]", &["the steps end at 25%", "let the last step be 100%"]),
+    ("25%, 100%", "5%, 100%", "5%, 100%", &["step 5% is not above the previous step, 5%"]),
+    ("[5%, 25%", "[0%, 25%", "0%, 25%", &["where every release starts"]),
+    ("25%, 100%]", "25%]", "25%]", &["the last step is 25%", "add 100%"]),
     ("[5%, 25%, 100%]", "[]", "[]", &["there are no steps"]),
     ("step_time: 90s", "step_time: 90", "90,", &["`90` is not a duration"]),
     ("path: /healthz", "path: healthz", "{path: healthz", &["`healthz` is not a path"]),
-    ("step_time: 90s", "health: udp", "udp", &["`udp` is no health check", "tcp"]),
-    ("expect: 200", "expect: 42", "{path: /healthz", &["42 is not a status"]),
+    ("step_time: 90s", "health: udp", "udp", &["`udp` is not a health check", "tcp"]),
+    ("expect: 200", "expect: 42", "{path: /healthz", &["42 is not a final HTTP status"]),
     // Services.
+    (
+        "name: product",
+        "name: a-service-whose-name-leaves-no-room-for-the-number-of-a-release",
+        "a-service-whose",
+        &["service `a-service-whose-name…` is longer than 52 bytes"],
+    ),
     (
         "name: product",
         "name: order",
         "order\n    hosts: [\"product",
-        &["service `order` is there already, on line 15", "rename"],
+        &["service `order` is already defined on line 15", "rename"],
     ),
     (
         "\"product.local\"",
         "\"ORDER.LOCAL\"",
         "\"ORDER.LOCAL\"",
-        &["host `order.local` is there already, on line 16, for `order`"],
+        &["host `order.local` is already defined on line 16 by `order`"],
+    ),
+    ("[\"product.local\"]", "[]", "[]\n    strategy: {blue", &["service `product` has no hosts"]),
+    ("\"product.local\"", "\"http://product\"", "\"http://product\"", &["without scheme"]),
+    ("\"product.local\"", "\"::1\"", "\"::1\"", &["without brackets", "write `[::1]`"]),
+    (
+        "\"product.local\"",
+        "\"product.local:80\"",
+        "\"product.local:80\"",
+        &["has a port", "write `product.local`"],
     ),
     (
-        "[\"product.local\"]",
-        "[]",
-        "[]\n    strategy: {blue",
-        &["no host leads to service `product`"],
+        "\"product.local\"",
+        "\"order.local.\"",
+        "\"order.local.\"",
+        &["host `order.local` is already defined on line 16 by `order`"],
     ),
-    ("\"product.local\"", "\"http://product\"", "\"http://product\"", &["without scheme"]),
-    ("X-User-Id", "x-tidegate-bucket", "{header", &["Tidegate's own"]),
-    ("X-User-Id", "a b", "{header", &["not the name of a header"]),
+    ("X-User-Id", "x-tidegate-bucket", "{header", &["reserved"]),
+    ("X-User-Id", "a b", "{header", &["not a valid header name"]),
     (
         "name: v2",
         "name: v1",
         "v1, endpoints: [\"127.0.0.1:9102\"",
-        &["version `v1` is there already"],
+        &["version `v1` is already defined"],
     ),
     ("[\"127.0.0.1:9101\"]", "[]", "[]", &["`v1` has no endpoints", "host:port"]),
     (
@@ -207,7 +212,7 @@ const MISTAKES: &[Mistake] = &[
         "\"order-b.internal:9102\"",
         "\"127.0.0.1:9102\"",
         "\"127.0.0.1:9102\"]}\n    guard",
-        &["endpoint `127.0.0.1:9102` is there already"],
+        &["endpoint `127.0.0.1:9102` is already defined"],
     ),
     ("stable: v1", "stable: v3", "v3", &["no version `v3`"]),
     ("    stable: v1\n", "", "order\n    hosts: [\"Order", &["has no `stable` version"]),
@@ -215,27 +220,27 @@ const MISTAKES: &[Mistake] = &[
         "stable: v1",
         "active: blue\n    stable: v1",
         "blue\n    stable",
-        &["`active` does not go with a canary strategy", "`versions`"],
+        &["`active` does not apply to strategy `canary`", "`versions`"],
     ),
     (
         "active: blue",
         "stable: v99\n    active: blue",
         "v99",
-        &["`stable` does not go with a blue_green strategy"],
+        &["`stable` does not apply to strategy `blue_green`"],
     ),
-    ("    active: blue\n", "", "product\n", &["which environment is `active`"]),
+    ("    active: blue\n", "", "product\n", &["has no `active` environment"]),
     ("version: v7", "version: a/b", "a/b", &["version `a/b` may hold only"]),
     // Flags.
     (
         "data_dir: ./data",
         "flags: missing.json",
         "missing.json",
-        &["cannot read the flags in", "missing.json"],
+        &["flags: cannot read /nowhere/missing.json"],
     ),
 ];
 
-/// Line and column of the first place where `needle` stands; both from 1.
-fn position(text: &str, needle: &str) -> (u64, u64) {
+/// Line and column of the first occurrence of `needle`, from 1.
+pub(super) fn position(text: &str, needle: &str) -> (u64, u64) {
     let before = &text[..text.find(needle).unwrap_or_else(|| panic!("no {needle:?}"))];
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
@@ -243,26 +248,26 @@ fn position(text: &str, needle: &str) -> (u64, u64) {
 }
 
 #[test]
-fn every_mistake_is_told_with_its_place_and_a_way_out() {
-    tell(GOOD, MISTAKES);
+fn every_mistake_is_reported_with_its_position_and_a_fix() {
+    check_all(GOOD, MISTAKES);
 }
 
-pub(super) fn tell(good: &str, mistakes: &[Mistake]) {
-    mistakes.iter().for_each(|mistake| is_told(good, mistake));
+pub(super) fn check_all(good: &str, mistakes: &[Mistake]) {
+    mistakes.iter().for_each(|mistake| check_one(good, mistake));
 }
 
-fn is_told(good: &str, (old, new, needle, words): &Mistake) {
+fn check_one(good: &str, (old, new, needle, words): &Mistake) {
     assert!(good.contains(old), "{old:?} is in the good file");
     let text = good.replacen(old, new, 1);
     let problems = check(&text, Path::new("/nowhere")).expect_err(new);
-    let told: Vec<String> = problems.iter().map(Problem::to_string).collect();
+    let messages: Vec<String> = problems.iter().map(Problem::to_string).collect();
     let [problem] = problems.as_slice() else {
-        panic!("{new}: exactly one problem, not {told:#?}")
+        panic!("{new}: exactly one problem, not {messages:#?}")
     };
-    let place = (problem.place.line, problem.place.column);
-    assert_eq!(place, position(&text, needle), "{new}: {told:#?}");
+    let span = (problem.span.line, problem.span.column);
+    assert_eq!(span, position(&text, needle), "{new}: {messages:#?}");
     for word in *words {
-        assert!(told[0].contains(word), "{new}: no {word:?} in {told:#?}");
+        assert!(messages[0].contains(word), "{new}: no {word:?} in {messages:#?}");
     }
-    assert!(!problem.fault.way_out.is_empty(), "{new}: {told:#?}");
+    assert!(!problem.fault.fix.is_empty(), "{new}: {messages:#?}");
 }

@@ -2,12 +2,13 @@
 //! with 403. Requests are not counted, because these listeners have no Tidegate filter.
 
 use tidegate_core::config::VERSION_HEADER;
+use tidegate_core::host::Host;
 use tidegate_proto::envoy::envoy::config::core::v3 as core;
 use tidegate_proto::envoy::envoy::config::route::v3 as envoy;
 
 use super::names::PREVIEW_HEADER;
 use super::route::{direct_response, exact, header, route, to_cluster};
-use super::{Part, Resource, ResourceRef, names};
+use super::{Name, Part, Resource, ResourceRef, names};
 use crate::kind::Kind;
 use crate::mesh::PreviewKey;
 use tidegate_delivery::model::state::ServiceState;
@@ -49,10 +50,11 @@ pub(super) fn virtual_host(name: &ServiceName, service: &ServiceState, key: &Pre
             "this listener is for smoke tests: the preview key is missing or wrong\n".to_owned(),
         ),
     ));
+    let domains: Vec<String> = service.spec.hosts.iter().flat_map(Host::domains).collect();
     let message = envoy::RouteConfiguration {
         virtual_hosts: vec![envoy::VirtualHost {
             name: name.to_string(),
-            domains: service.spec.hosts.clone(),
+            domains: domains.clone(),
             routes,
             ..Default::default()
         }],
@@ -65,8 +67,8 @@ pub(super) fn virtual_host(name: &ServiceName, service: &ServiceState, key: &Pre
             name: names::cluster(name, version).into(),
         })
         .collect();
-    let domains = service.spec.hosts.iter().map(|host| host.as_str().into()).collect();
-    Part::encode(name.as_str(), &message, references).with_domains(domains)
+    Part::encode(name.as_str(), &message, references)
+        .with_domains(domains.into_iter().map(Name::from).collect())
 }
 
 fn mark_no_such_version(route: envoy::Route) -> envoy::Route {

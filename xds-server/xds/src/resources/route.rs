@@ -10,6 +10,7 @@
 //! | gRPC client | random split of all requests: there is no filter, and nothing removes Tidegate's headers |
 
 use tidegate_core::config::{BUCKET_HEADER, VERSION_HEADER};
+use tidegate_core::host::Host;
 use tidegate_proto::envoy::envoy::config::core::v3 as core;
 use tidegate_proto::envoy::envoy::config::route::v3 as envoy;
 use tidegate_proto::envoy::envoy::r#type::matcher::v3 as matcher;
@@ -127,7 +128,9 @@ fn pinned(state: &ServiceState, consumer: Consumer) -> impl Iterator<Item = &Ver
 
 fn domains(service: &ServiceName, state: &ServiceState, consumer: Consumer) -> Vec<String> {
     match consumer {
-        Consumer::FleetListener | Consumer::ForeignListener => state.spec.hosts.clone(),
+        Consumer::FleetListener | Consumer::ForeignListener => {
+            state.spec.hosts.iter().flat_map(Host::domains).collect()
+        }
         // The authority of `xds:///SERVICE`.
         Consumer::GrpcClient => vec![service.to_string()],
     }

@@ -25,7 +25,7 @@ pub(super) fn service(name: &str, versions: &[&str], stable: &str) -> ServiceSta
     };
     ServiceState::new(ServiceSpec {
         name: name.parse().unwrap(),
-        hosts: vec![format!("{name}.local")],
+        hosts: vec![format!("{name}.local").parse().unwrap()],
         identity: Vec::new(),
         versions: (9000..).zip(versions).map(version).collect(),
         stable: stable.parse().unwrap(),
@@ -45,7 +45,7 @@ fn plan(weight: Ppm) -> Plan {
         smoke_tests: Vec::new(),
         health: None,
         convergence: ConvergenceThreshold::default(),
-        requires: Requirements::default(),
+        requirements: Requirements::default(),
         on_fail: OnFail::default(),
         rollback_window: Duration::ZERO,
     }

@@ -171,7 +171,28 @@ fn a_virtual_host_is_named_after_its_service() {
     let order = service("order", &["v1"], "v1");
     let hosts = virtual_hosts(&of_service(&order.spec.name, &order));
     assert_eq!(hosts[0].name, "order");
-    assert_eq!(hosts[0].domains, ["order.local"]);
+    assert_eq!(hosts[0].domains, ["order.local", "order.local."]);
+}
+
+/// Envoy compares domains with the request's host as text: a name may end in a dot, an IPv6 address
+/// is in brackets.
+#[test]
+fn the_domains_of_a_host_are_all_its_spellings_in_requests() {
+    let mut order = service("order", &["v1"], "v1");
+    let name = order.spec.name.clone();
+    let expected =
+        [("Order.Local.", vec!["order.local", "order.local."]), ("[::1]", vec!["[::1]"])];
+    for (host, domains) in expected {
+        order.spec.hosts = vec![host.parse().unwrap()];
+        let resources = [
+            of_listener("demo/ingress", &[(&name, &order)]),
+            of_service(&name, &order),
+            preview_routes(&name, &order, &PreviewKey::default()),
+        ];
+        for resource in resources {
+            assert_eq!(virtual_hosts(&resource)[0].domains, domains, "{}", resource.name());
+        }
+    }
 }
 
 /// It has no filter, so Tidegate's headers come from the client. Its authority is the service's name.

@@ -1,4 +1,4 @@
-//! What holds releases: read, and refused where it cannot be.
+//! Requirements and freeze windows: values and errors.
 
 use std::time::Duration;
 
@@ -15,8 +15,13 @@ const MISTAKES: &[Mistake] = &[
         &["unknown key `tiem`", "did you mean `time`?"],
     ),
     ("25%, 100%", "{weight: 250%}, 100%", "250%", &["`250%` is over 100%"]),
-    ("25%, 100%", "25, 100%", "25, 100%", &["`25` has no per cent sign"]),
-    ("25%, 100%", "{weight: 100%, time: 5m}", "5m}]", &["at 100% it is `watch`", "remove `time`"]),
+    ("25%, 100%", "25, 100%", "25, 100%", &["`25` has no percent sign"]),
+    (
+        "25%, 100%",
+        "{weight: 100%, time: 5m}",
+        "5m}]",
+        &["a step of 100% has no `time`", "remove `time`"],
+    ),
     (
         "25%, 100%",
         "{weight: 100%, approval: {count: 0, role: cto}}",
@@ -26,9 +31,9 @@ const MISTAKES: &[Mistake] = &[
     ("25%, 100%", "{weight: 100%, approval: a b}", "a b", &["role `a b` may hold only letters"]),
     (
         "    stable: v1",
-        "    requires: {checks: [tests, tests]}\n    stable: v1",
+        "    requirements: {checks: [tests, tests]}\n    stable: v1",
         "tests]}",
-        &["check `tests` is there already"],
+        &["check `tests` is already defined"],
     ),
     (
         "services:\n",
@@ -52,13 +57,13 @@ const MISTAKES: &[Mistake] = &[
         "services:\n",
         "freeze: [{name: x, days: [sun], start: 2026-12-20T00:00:00Z}]\nservices:\n",
         "x, days",
-        &["freeze `x` is neither weekly nor once"],
+        &["freeze `x` must be either weekly or once"],
     ),
     (
         "services:\n",
         "freeze: [{name: x, start: tomorrow, end: 2026-12-20T00:00:00Z}]\nservices:\n",
         "tomorrow",
-        &["`tomorrow` is not a moment"],
+        &["`tomorrow` is not a time"],
     ),
     (
         "services:\n",
@@ -75,12 +80,12 @@ const MISTAKES: &[Mistake] = &[
 ];
 
 #[test]
-fn every_mistake_is_told_with_its_place_and_a_way_out() {
-    tell(GOOD, MISTAKES);
+fn every_mistake_is_reported_with_its_position_and_a_fix() {
+    check_all(GOOD, MISTAKES);
 }
 
 #[test]
-fn a_step_may_have_its_own_time_evidence_and_gate() {
+fn a_step_may_have_its_own_time_requests_and_approval() {
     let text = GOOD.replace(
         "steps: [5%, 25%, 100%]",
         "steps: [5%, {weight: 25%, time: 10m, min_requests: 500, approval: release-manager}, \
@@ -92,22 +97,22 @@ fn a_step_may_have_its_own_time_evidence_and_gate() {
     };
     assert_eq!((first.time, first.min_requests), (Duration::from_secs(90), 7));
     assert_eq!((second.time, second.min_requests), (Duration::from_secs(600), 500));
-    let gate = second.approval.as_ref().unwrap();
-    assert_eq!((gate.count, gate.role.as_str()), (1, "release-manager"));
-    assert_eq!(gate.expire, Duration::from_secs(24 * 3600));
-    let gate = last.approval.as_ref().unwrap();
-    assert_eq!((gate.count, gate.expire), (2, Duration::from_secs(7200)));
+    let approval = second.approval.as_ref().unwrap();
+    assert_eq!((approval.count, approval.role.as_str()), (1, "release-manager"));
+    assert_eq!(approval.expire, Duration::from_secs(24 * 3600));
+    let approval = last.approval.as_ref().unwrap();
+    assert_eq!((approval.count, approval.expire), (2, Duration::from_secs(7200)));
     assert_eq!(first.approval, None);
 }
 
 #[test]
-fn what_holds_releases_is_read() {
+fn requirements_and_freeze_windows_are_read() {
     let text = GOOD.replace(
         "services:\n  - name: order\n",
         "freeze:\n  - {name: nights, days: [sat, sun], from: \"18:00\", to: \"08:00\", time_zone: Europe/Berlin}\n  \
          - {name: year-end, start: 2026-12-20T00:00:00Z, end: 2027-01-03T00:00:00+01:00, services: [order]}\n\
          services:\n  - name: order\n    \
-         requires: {checks: [tests, security-scan], approvals: {count: 2, role: release-manager}}\n",
+         requirements: {checks: [tests, security-scan], approvals: {count: 2, role: release-manager}}\n",
     );
     let text =
         text.replace("min_requests: 7}", "min_requests: 7, on_fail: pause, rollback_window: 2d}");
@@ -118,11 +123,14 @@ fn what_holds_releases_is_read() {
     assert!(matches!(year_end.when, Window::Once { start, end } if start < end));
     assert!(matches!(&year_end.services, Services::Named(names) if names.len() == 1));
     let plan = &config.services[0].plan;
-    assert_eq!(plan.requires.checks.len(), 2);
-    assert_eq!(plan.requires.approvals.as_ref().map(|gate| gate.count), Some(2));
+    assert_eq!(plan.requirements.checks.len(), 2);
+    assert_eq!(plan.requirements.approvals.as_ref().map(|approvals| approvals.count), Some(2));
     assert_eq!(plan.on_fail, OnFail::Pause);
     assert_eq!(plan.rollback_window, Duration::from_secs(2 * 24 * 3600));
-    let usual = &config.services[1].plan;
-    assert!(usual.requires.is_empty());
-    assert_eq!((usual.on_fail, usual.rollback_window), (OnFail::Rollback, ROLLBACK_WINDOW));
+    let default_time = &config.services[1].plan;
+    assert!(default_time.requirements.is_empty());
+    assert_eq!(
+        (default_time.on_fail, default_time.rollback_window),
+        (OnFail::Rollback, ROLLBACK_WINDOW)
+    );
 }

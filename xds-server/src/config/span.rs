@@ -1,29 +1,29 @@
-//! Values that remember where in the file they stood, so that every complaint can point there.
+//! Values with their position in the document, for error messages.
 
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::Location;
 
-/// Where something stands in the file.
+/// A range in the document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    /// From 1.
+pub struct Span {
+    /// First line, from 1.
     pub line: u64,
-    /// From 1, in characters.
+    /// First column, from 1, in characters.
     pub column: u64,
-    /// From the beginning of the file, in bytes.
+    /// Bytes before it.
     pub offset: usize,
-    /// In bytes; at least 1, so that there is something to underline.
+    /// Length in bytes, at least 1.
     pub length: usize,
 }
 
-impl Place {
-    /// The beginning of the file: for what is wrong with the whole of it.
+impl Span {
+    /// The start of the document, for errors that concern all of it.
     pub const START: Self = Self { line: 1, column: 1, offset: 0, length: 1 };
 
-    /// The same, in this text. Of what is no YAML at all the parser tells line and column only.
+    /// Computes the offset from line and column, which are all that syntax errors have.
     pub(super) fn within(self, text: &str) -> Self {
         if self.offset > 0 {
             return self;
@@ -36,7 +36,7 @@ impl Place {
     }
 }
 
-impl From<Location> for Place {
+impl From<Location> for Span {
     fn from(location: Location) -> Self {
         let bytes = |count: Option<u64>| count.and_then(|count| usize::try_from(count).ok());
         let span = location.span();
@@ -49,25 +49,23 @@ impl From<Location> for Place {
     }
 }
 
-/// A value and its place.
+/// A value and its span.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(transparent)]
-pub(super) struct At<T>(Spanned<T>);
+pub(super) struct Spanned<T>(serde_saphyr::Spanned<T>);
 
-impl<T> At<T> {
-    /// The value.
+impl<T> Spanned<T> {
     pub(super) const fn get(&self) -> &T {
         &self.0.value
     }
 
-    /// Where it stands.
-    pub(super) fn place(&self) -> Place {
+    pub(super) fn span(&self) -> Span {
         self.0.referenced.into()
     }
 }
 
-/// To the schema the place is invisible.
-impl<T: JsonSchema> JsonSchema for At<T> {
+/// The schema of the value alone.
+impl<T: JsonSchema> JsonSchema for Spanned<T> {
     fn inline_schema() -> bool {
         T::inline_schema()
     }

@@ -1,0 +1,150 @@
+//! Polls the configuration file of the server and applies its changes.
+//!
+//! The watcher reads the file every [`POLL_INTERVAL`] and compares hashes, not file events: this also
+//! detects files that an editor renames into place, and Kubernetes mounts, whose directory is a
+//! symbolic link that is swapped. A change is applied when two successive polls read the same text,
+//! because a poll may see a file that is only partly written.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+use tracing::{error, warn};
+
+use super::{ReloadError, Reloader};
+use crate::config::{self, Problem};
+use crate::controller::Origin;
+use tidegate_delivery::model::configuration::Source;
+use tidegate_delivery::units::Timestamp;
+
+/// Time between two polls.
+pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Whether the server runs on its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileStatus {
+    /// The file.
+    pub path: PathBuf,
+    /// The error, if the current text is not applied.
+    pub failure: Option<ReloadFailure>,
+}
+
+/// Why the current text of the file is not applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReloadFailure {
+    /// Time of the first attempt with this error.
+    pub since: Timestamp,
+    /// The whole error.
+    pub message: String,
+    /// The errors in the text, with their positions.
+    pub problems: Vec<Problem>,
+}
+
+/// The hash of the text, or the error of reading it.
+type ReadResult = Result<String, String>;
+
+/// Polls the file.
+#[derive(Debug)]
+pub struct FileWatcher {
+    reloader: Arc<Reloader>,
+    status: watch::Sender<FileStatus>,
+    /// The last result that was applied or rejected.
+    handled: ReadResult,
+    /// The last result, if it differs from `handled` and was read once.
+    pending: Option<ReadResult>,
+    /// Whether applying `handled` again may succeed.
+    retry: bool,
+}
+
+impl FileWatcher {
+    /// Watches `path`, whose text had this hash when the server started.
+    #[must_use]
+    pub fn new(reloader: Arc<Reloader>, path: PathBuf, hash: String) -> Self {
+        let view = reloader.controller.view();
+        let state = Arc::clone(&view.borrow().state);
+        // The server starts without the services of the file if a running release forbids them.
+        let retry = state.configuration.as_ref().is_none_or(|it| it.version.hash != hash);
+        let status = watch::Sender::new(FileStatus { path, failure: None });
+        Self { reloader, status, handled: Ok(hash), pending: None, retry }
+    }
+
+    /// The status, current and future.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<FileStatus> {
+        self.status.subscribe()
+    }
+
+    /// Polls forever. A notification of `reload` applies the file at once, changed or not; it then
+    /// replaces a configuration that was sent by API.
+    pub async fn run(mut self, interval: Duration, reload: &Notify) {
+        loop {
+            tokio::select! {
+                () = sleep(interval) => self.poll(false).await,
+                () = reload.notified() => self.poll(true).await,
+            }
+        }
+    }
+
+    /// Reads the file once, and applies it if it changed and is stable, or if `force` is set.
+    pub(super) async fn poll(&mut self, force: bool) {
+        let path = self.status.borrow().path.clone();
+        let read = spawn_blocking(move || config::read_text(&path, config::MAX_BYTES));
+        // The runtime is shutting down.
+        let Ok(read) = read.await else { return };
+        let read = read.map_err(|error| error.to_string());
+        let result = read.as_ref().map(|text| config::hash(text)).map_err(Clone::clone);
+        let changed = result != self.handled;
+        let stable = !changed || self.pending.as_ref() == Some(&result);
+        self.pending = (changed && !stable).then(|| result.clone());
+        if force || (stable && (changed || self.retry)) {
+            self.pending = None;
+            self.handled = result;
+            self.apply(read).await;
+        }
+    }
+
+    async fn apply(&mut self, read: Result<String, String>) {
+        let text = match read {
+            Ok(text) => text,
+            Err(message) => return self.report_failure(message, Vec::new()),
+        };
+        let origin = Origin::part("configuration");
+        let result = self.reloader.apply(text, Source::File, origin).await;
+        self.retry = result.as_ref().is_err_and(ReloadError::is_transient);
+        match result {
+            Ok(_) => {
+                self.status.send_if_modified(|status| status.failure.take().is_some());
+            }
+            Err(error) => {
+                let message = error.to_string();
+                let problems = match error {
+                    ReloadError::Invalid(problems) => problems,
+                    _ => Vec::new(),
+                };
+                self.report_failure(message, problems);
+            }
+        }
+    }
+
+    /// Logs and publishes a failure, unless it is the current one.
+    fn report_failure(&self, message: String, problems: Vec<Problem>) {
+        let since = self.reloader.clock.now();
+        let retry = self.retry;
+        self.status.send_if_modified(|status| {
+            if status.failure.as_ref().is_some_and(|known| known.message == message) {
+                return false;
+            }
+            let path = status.path.display();
+            if retry {
+                warn!(%path, "{message}; it will be retried");
+            } else {
+                error!(%path, "{message}; the previous configuration stays in force");
+            }
+            status.failure = Some(ReloadFailure { since, message, problems });
+            true
+        });
+    }
+}
