@@ -13,6 +13,7 @@ pub mod door;
 pub mod effects;
 pub mod flags;
 pub mod journal;
+pub mod notifications;
 pub mod reload;
 pub mod telemetry;
 pub mod xds;

@@ -21,7 +21,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub use place::Place;
@@ -31,6 +30,7 @@ pub use units::endpoint;
 
 use crate::door::access::Fleets as Identities;
 use crate::door::tls::files::TlsFiles;
+use crate::notifications::NotificationLevel;
 use tidegate_delivery::model::catalogue::ServiceSpec;
 use tidegate_delivery::model::freeze::FreezeWindow;
 use tidegate_delivery::model::hook::SecretRef;
@@ -162,7 +162,7 @@ pub struct Receiver {
     /// What messages are signed with.
     pub secret: Option<SecretRef>,
     /// It is told of nothing below this.
-    pub level: NoticeLevel,
+    pub level: NotificationLevel,
     /// The services that it is told of.
     pub services: Services,
     /// Its messages' text, instead of the usual one.
@@ -187,16 +187,4 @@ pub enum ReceiverUrl {
     Plain(String),
     /// To be read when it is needed.
     Secret(SecretRef),
-}
-
-/// How much a message matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum NoticeLevel {
-    /// All is as it was meant.
-    Info,
-    /// Somebody should know.
-    Warning,
-    /// Somebody should look now.
-    Critical,
 }

@@ -12,7 +12,8 @@ use tidegate::controller::{CommandError, Handle, Origin, View};
 use tidegate::counters::Counters;
 use tidegate::door::Door;
 use tidegate::door::tls::reload::TlsStats;
-use tidegate::effects::notify::stats::Stats;
+use tidegate::effects::Supervisor;
+use tidegate::effects::notifier::stats::DeliveryStats;
 use tidegate::journal::{Record, Scrub};
 use tidegate::reload::{FileStatus, ReloadError, Reloader};
 use tidegate::telemetry::Telemetry;
@@ -37,7 +38,8 @@ pub(super) struct Live {
     pub(super) door: Arc<Door>,
     /// `None`: the door speaks plaintext.
     pub(super) tls: Option<Arc<TlsStats>>,
-    pub(super) told: Arc<Stats>,
+    pub(super) delivery_stats: Arc<DeliveryStats>,
+    pub(super) supervisor: Supervisor,
     pub(super) clock: Clock,
     pub(super) scrub: Scrub,
 }
@@ -100,7 +102,9 @@ impl Backend for Live {
         if let Some(tls) = &self.tls {
             metrics::of_tls(tls, registry);
         }
-        metrics::of_notifications(&self.told, self.controller.view().borrow().seq, registry);
+        let newest = self.controller.view().borrow().seq;
+        metrics::of_notifications(&self.delivery_stats, newest, registry);
+        self.supervisor.register(registry);
         metrics::of_convergence(self.ack_tracker.newest_times(), registry);
     }
 }

@@ -9,6 +9,7 @@ use crate::model::dns::RecordSet;
 use crate::model::freeze::FreezeWindow;
 use crate::model::group::Member;
 use crate::model::health::InstanceHealth;
+use crate::model::hook::Moment;
 use crate::model::plan::Plan;
 use crate::model::signals::Signal;
 use crate::names::{
@@ -119,12 +120,14 @@ pub enum Command {
         /// That all passed, or which did not and what came instead.
         result: Result<(), String>,
     },
-    /// A hook of a release was told, or given up. Said by the effects, not by operators.
+    /// A hook call of a release succeeded or failed for good. Submitted by the effects, not by operators.
     HookEnded {
-        /// Which release.
+        /// The release.
         release: ReleaseId,
-        /// Which hook.
+        /// The hook.
         hook: HookName,
+        /// The transition that the call reports. Tells two calls apart if the hook was redefined meanwhile.
+        on: Moment,
         /// How often it was tried.
         attempts: u32,
         /// That it answered well, or what went wrong last.

@@ -13,6 +13,7 @@ use crate::model::configuration::Version;
 use crate::model::dns::RecordSet;
 use crate::model::freeze::FreezeWindow;
 use crate::model::health::InstanceHealth;
+use crate::model::hook::Moment;
 use crate::model::plan::Plan;
 use crate::model::release::RollbackCause;
 use crate::model::requirements::Approval;
@@ -248,21 +249,25 @@ pub enum Event {
         #[serde(default = "by_an_operator")]
         cause: RollbackCause,
     },
-    /// A hook was told, and answered well.
+    /// A hook call was answered with success.
     HookSucceeded {
-        /// Which release.
+        /// The release.
         id: ReleaseId,
-        /// Which hook.
+        /// The hook.
         hook: HookName,
+        /// The transition that the call reported.
+        on: Moment,
         /// How often it was tried, since the server started.
         attempts: u32,
     },
-    /// A hook could not be told, and was given up. Traffic stays where it is.
+    /// A hook call failed for good. Traffic is unchanged.
     HookFailed {
-        /// Which release.
+        /// The release.
         id: ReleaseId,
-        /// Which hook.
+        /// The hook.
         hook: HookName,
+        /// The transition that the call reported.
+        on: Moment,
         /// How often it was tried, since the server started.
         attempts: u32,
         /// What went wrong last.

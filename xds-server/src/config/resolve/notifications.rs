@@ -10,8 +10,8 @@ use super::once::Once;
 use crate::config::place::At;
 use crate::config::problem::{Fault, Problems};
 use crate::config::suggest::suggest;
-use crate::config::{NoticeLevel, Receiver, ReceiverKind, ReceiverUrl, raw, units};
-use crate::effects::notify::template;
+use crate::config::{Receiver, ReceiverKind, ReceiverUrl, raw, units};
+use crate::notifications::{NotificationLevel, template};
 use tidegate_delivery::names::Services;
 
 /// Most receivers: each reads the journal by itself.
@@ -68,11 +68,11 @@ pub(super) fn resolve(
     receivers
 }
 
-const fn level(written: Option<raw::NotificationLevel>) -> NoticeLevel {
+const fn level(written: Option<raw::NotificationLevel>) -> NotificationLevel {
     match written {
-        Some(raw::NotificationLevel::Info) => NoticeLevel::Info,
-        None | Some(raw::NotificationLevel::Warning) => NoticeLevel::Warning,
-        Some(raw::NotificationLevel::Critical) => NoticeLevel::Critical,
+        Some(raw::NotificationLevel::Info) => NotificationLevel::Info,
+        None | Some(raw::NotificationLevel::Warning) => NotificationLevel::Warning,
+        Some(raw::NotificationLevel::Critical) => NotificationLevel::Critical,
     }
 }
 
