@@ -1,4 +1,4 @@
-//! A real BIND, primary for a dynamic zone of its own.
+//! A BIND server that is primary for a dynamic zone.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -16,9 +16,9 @@ use tidegate_tests::{binaries, ports};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// How long one answer may take; a BIND that is stopped gives none.
-const ANSWER: Duration = Duration::from_secs(2);
-/// 32 bytes that are nobody's secret.
+/// Timeout of one response. A stopped BIND sends none.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// A TSIG key with fixed bytes.
 const KEY: &str = r#"key "tidegate." { algorithm hmac-sha256; secret "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="; };"#;
 const ZONE: &str =
     "$TTL 30\n@ IN SOA ns hostmaster 1 3600 600 86400 30\n@ IN NS ns\nns IN A 127.0.0.1\n";
@@ -29,8 +29,8 @@ pub(crate) struct Bind {
     pub(crate) dir: TempDir,
 }
 
-/// What is left of one that was killed.
-pub(crate) struct Grave {
+/// Address and directory of a killed server.
+pub(crate) struct StoppedBind {
     address: SocketAddr,
     dir: TempDir,
 }
@@ -53,10 +53,10 @@ impl Bind {
         Self::run(dir, address).await
     }
 
-    /// Dies, and comes back with a zone in which nothing was ever updated.
-    pub(crate) async fn comes_back_empty(grave: Grave) -> Result<Self> {
-        fs::remove_file(grave.dir.path().join("zone.jnl"))?;
-        Self::run(grave.dir, grave.address).await
+    /// Restarts a killed server with the initial zone.
+    pub(crate) async fn restart_without_updates(stopped: StoppedBind) -> Result<Self> {
+        fs::remove_file(stopped.dir.path().join("zone.jnl"))?;
+        Self::run(stopped.dir, stopped.address).await
     }
 
     async fn run(dir: TempDir, address: SocketAddr) -> Result<Self> {
@@ -66,11 +66,12 @@ impl Bind {
         command.arg("-g").arg("-c").arg(dir.path().join("named.conf"));
         let process = Process::spawn("named", command, dir.path())?;
         let mut bind = Self { address, process, dir };
-        let answers = async || {
-            let asked = tokio::time::timeout(ANSWER, TcpStream::connect(address)).await;
-            asked.ok()?.ok().map(drop)
+        let listens = async || {
+            let connected =
+                tokio::time::timeout(RESPONSE_TIMEOUT, TcpStream::connect(address)).await;
+            connected.ok()?.ok().map(drop)
         };
-        bind.process.wait_for("named to listen", answers).await?;
+        bind.process.wait_for("named to listen", listens).await?;
         Ok(bind)
     }
 
@@ -78,35 +79,37 @@ impl Bind {
         self.process.signal(signal)
     }
 
-    /// Kills it.
-    pub(crate) fn kill9(self) -> Result<Grave> {
+    /// Kills it with SIGKILL.
+    pub(crate) fn kill9(self) -> Result<StoppedBind> {
         self.process.kill9()?;
-        Ok(Grave { address: self.address, dir: self.dir })
+        Ok(StoppedBind { address: self.address, dir: self.dir })
     }
 
-    /// Waits until it answers with this address alone.
+    /// Waits until the name has exactly this address.
     pub(crate) async fn until(&self, address: &str) -> Result<()> {
         let what = format!("the DNS answer {address}");
-        until(&what, PATIENCE, async || (self.answer().await.ok()? == [address]).then_some(()))
+        until(&what, PATIENCE, async || (self.addresses().await.ok()? == [address]).then_some(()))
             .await
     }
 
-    /// What it answers for the name.
-    pub(crate) async fn answer(&self) -> Result<Vec<String>> {
-        tokio::time::timeout(ANSWER, self.ask()).await.context("BIND is silent")?
+    /// The addresses of the name.
+    pub(crate) async fn addresses(&self) -> Result<Vec<String>> {
+        tokio::time::timeout(RESPONSE_TIMEOUT, self.query())
+            .await
+            .context("no response from BIND")?
     }
 
-    async fn ask(&self) -> Result<Vec<String>> {
-        let mut question = Message::query();
+    async fn query(&self) -> Result<Vec<String>> {
+        let mut query = Message::query();
         let name = Name::from_ascii("product.example.org.")?;
-        question.add_query(Query::query(name, RecordType::A));
-        let question = question.to_vec()?;
+        query.add_query(Query::query(name, RecordType::A));
+        let query = query.to_vec()?;
         let mut stream = TcpStream::connect(self.address).await?;
-        stream.write_u16(u16::try_from(question.len())?).await?;
-        stream.write_all(&question).await?;
-        let mut answer = vec![0; usize::from(stream.read_u16().await?)];
-        stream.read_exact(&mut answer).await?;
-        let answers = Message::from_vec(&answer)?.answers;
+        stream.write_u16(u16::try_from(query.len())?).await?;
+        stream.write_all(&query).await?;
+        let mut response = vec![0; usize::from(stream.read_u16().await?)];
+        stream.read_exact(&mut response).await?;
+        let answers = Message::from_vec(&response)?.answers;
         let addresses = answers.iter().filter_map(|record| match &record.data {
             RData::A(address) => Some(address.to_string()),
             _ => None,

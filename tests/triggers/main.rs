@@ -1,11 +1,7 @@
-//! The decision record's triggers, one by one, on real Envoy: what a version does wrong, and what follows.
-//!
-//! What ends in a rollback by error rate or response time is in the story's chapters.
+//! The triggers of the decision record, one by one, on a real Envoy: the fault of a version, and the alert or rollback
+//! that follows. Rollbacks by error rate and response time are also part of the demo story.
 
-mod business;
-mod errors;
-mod latency;
-mod resources;
+mod guardrails;
 mod smoke;
 
 use anyhow::Result;
@@ -17,11 +13,11 @@ use tidegate_tests::world_config::Knobs;
 use tidegate_tests::{World, WorldOptions};
 use tokio::sync::Mutex;
 
-/// Worlds share the machine's cores: under plain `cargo test` one at a time. nextest has its own limit.
+/// Serialises the tests under `cargo test`, because they share the CPU. nextest has its own limit.
 static ONE_WORLD: Mutex<()> = Mutex::const_new(());
 
-/// A world whose payment is in mid-canary at 50 %, under load, with this said of what it promises.
-async fn in_mid_canary(guardrails: &str) -> Result<(World, Traffic)> {
+/// A world under load, with these guardrails, in which `payment` has a canary step of 50 %.
+async fn world_under_load(guardrails: &str) -> Result<(World, Traffic)> {
     let canary = "{canary: {steps: [50%, 100%], step_time: 2s, min_requests: 100, watch: 1s}}";
     let knobs = Knobs {
         defaults: Some(format!("{{guardrails: {guardrails}}}")),
@@ -34,27 +30,36 @@ async fn in_mid_canary(guardrails: &str) -> Result<(World, Traffic)> {
     Ok((world, load))
 }
 
-/// Releases payment v2, and returns what the release looks like once this alert stands.
+/// Starts a release of payment v2, and waits until it has this alert.
 async fn until_alert(world: &World, guardrail: &str, level: &str) -> Result<Value> {
     let operator = Operator::new(&world.control);
     operator.run(&["release", "start", "payment", "--version", "v2"]).await?;
-    until_release(world, "payment", |it| stands(it, guardrail, level)).await
+    until_release(world, "payment", |it| has_alert(it, guardrail, level)).await
 }
 
-/// Whether an alert stands, and the release is still running.
-fn stands(release: &Value, guardrail: &str, level: &str) -> bool {
+/// Whether the release has this alert and is still in its step.
+fn has_alert(release: &Value, guardrail: &str, level: &str) -> bool {
     at(release, "/phase") == "stepping" && at(release, "/alerts")[guardrail] == level
 }
 
-/// Has payment's candidate do this.
-fn break_candidate(world: &World, settings: FaultSettings) -> Result<()> {
+/// Whether an alert of this guardrail blocks the release.
+fn is_blocked_by_alert(release: &Value, guardrail: &str) -> bool {
+    let blockers = at(release, "/progress/blockers").as_array();
+    let matches = |blocker: &Value| {
+        blocker["kind"] == "alert" && blocker["finding"]["guardrail"] == guardrail
+    };
+    blockers.into_iter().flatten().any(matches)
+}
+
+/// Sets the faults of payment's candidate.
+fn set_faults_of_candidate(world: &World, settings: FaultSettings) -> Result<()> {
     world.backends.get("payment", "v2")?.set_faults(Faults::try_from(settings)?);
     Ok(())
 }
 
-/// Has it do no wrong any more, and waits until the release is complete by itself.
+/// Clears the faults and waits until the release completes.
 async fn recovers(world: &World) -> Result<()> {
-    break_candidate(world, FaultSettings::default())?;
+    set_faults_of_candidate(world, FaultSettings::default())?;
     until_release(world, "payment", |it| at(it, "/phase") == "completed").await?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A smoke test that fails before the switch: no client ever sees the candidate.
+//! A failing smoke test before the switch: the candidate receives no user request.
 
 use anyhow::{Context, Result};
 use tidegate_demo_app::faults::{FaultSettings, Faults};
@@ -10,11 +10,11 @@ use tidegate_tests::{World, WorldOptions};
 use super::ONE_WORLD;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_candidate_that_fails_its_smoke_test_is_seen_by_nobody() {
-    fails().await.unwrap();
+async fn a_candidate_that_fails_its_smoke_test_receives_no_traffic() {
+    smoke_test().await.unwrap();
 }
 
-async fn fails() -> Result<()> {
+async fn smoke_test() -> Result<()> {
     let _alone = ONE_WORLD.lock().await;
     let knobs = Knobs { preview: true, watch: "1s".to_owned(), ..Knobs::default() };
     let world = World::start(WorldOptions { knobs, ..WorldOptions::default() }).await?;
@@ -25,14 +25,14 @@ async fn fails() -> Result<()> {
     candidate.set_faults(Faults::try_from(broken)?);
     operator.run(&["release", "start", "product", "--version", "v2"]).await?;
     let back = until_release(&world, "product", |it| at(it, "/phase") == "rolled_back").await?;
-    let why = at(&back, "/cause/failure").as_str().context("no failure")?;
-    let through_envoy = world.previews.iter().any(|preview| why.contains(&preview.to_string()));
-    assert!(through_envoy && why.ends_with("/healthz: 503, not 200"), "{why}");
+    let failure = at(&back, "/cause/failure").as_str().context("no failure")?;
+    let through_envoy = world.previews.iter().any(|preview| failure.contains(&preview.to_string()));
+    assert!(through_envoy && failure.ends_with("/healthz: status 503, expected 200"), "{failure}");
     load.more(300).await?;
     let seen = load.seen();
     assert_eq!(seen.finished_by("v2"), 0);
 
-    // Whoever finds the preview gets nothing without the key, and cannot ask for a version elsewhere.
+    // The preview listener rejects requests without its key.
     let preview = world.previews.first().context("no preview")?;
     let ask = reqwest::Client::new().get(format!("http://{preview}/"));
     let ask = ask.header("host", "product.local").header("x-tidegate-version", "v2");

@@ -12,6 +12,7 @@ pub mod controller;
 pub mod effects;
 pub mod flags;
 pub mod journal;
+pub mod notifications;
 pub mod rejections;
 pub mod reload;
 pub mod telemetry;

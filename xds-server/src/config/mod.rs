@@ -20,7 +20,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub use file::{FileError, MAX_BYTES, read_bytes, read_text};
@@ -31,6 +30,7 @@ pub use units::endpoint;
 
 use crate::auth::access::FleetIdentities;
 use crate::transport::tls::TlsFiles;
+use crate::notifications::NotificationLevel;
 use tidegate_delivery::model::catalogue::ServiceSpec;
 use tidegate_delivery::model::freeze::FreezeWindow;
 use tidegate_delivery::model::hook::SecretRef;
@@ -160,7 +160,7 @@ pub struct Receiver {
     /// Signing key of the messages.
     pub secret: Option<SecretRef>,
     /// Least level that is sent.
-    pub level: NoticeLevel,
+    pub level: NotificationLevel,
     /// Services whose notifications are sent.
     pub services: Services,
     /// Template of the text, instead of the default text.
@@ -185,16 +185,4 @@ pub enum ReceiverUrl {
     Plain(String),
     /// A URL in a file or environment variable, read for each delivery.
     Secret(SecretRef),
-}
-
-/// Severity of a notification.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum NoticeLevel {
-    /// Expected progress.
-    Info,
-    /// Needs attention.
-    Warning,
-    /// Needs attention now.
-    Critical,
 }

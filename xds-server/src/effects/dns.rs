@@ -1,12 +1,11 @@
-//! DNS that follows the active environment: whatever records a service should have now, its server
-//! is asked for them, updated if it answers otherwise (RFC 2136), and asked again. So a release's
-//! rollback, a restart and somebody else's edit are all the same work.
+//! Dynamic DNS updates (RFC 2136): the records of a service follow its active environment.
 //!
-//! What the server answers is told to the controller when that is news.
+//! The server is queried at an interval and updated when its answer differs from the wanted records. Releases, rollbacks,
+//! restarts and edits by others are handled alike. The result is submitted to the controller when it changes.
 
-mod exchange;
+mod client;
 mod key;
-mod message;
+mod records;
 #[cfg(test)]
 mod tests;
 
@@ -17,11 +16,12 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use self::exchange::{Connection, DnsError};
-use self::message::Names;
-use super::deliver::deliver;
-use super::pace::Pace;
-use super::under_way::UnderWay;
+use self::client::{DnsClient, DnsError};
+use self::records::RecordName;
+use super::backoff::Backoff;
+use super::keyed_tasks::KeyedTasks;
+use super::submit::submit;
+use super::supervisor::{Supervisor, Task};
 use crate::clock::Clock;
 use crate::controller::Handle;
 use tidegate_delivery::model::command::Command;
@@ -29,39 +29,45 @@ use tidegate_delivery::model::dns::{Dns, RecordSet};
 use tidegate_delivery::model::state::{ServiceState, State};
 use tidegate_delivery::names::ServiceName;
 
-/// How often at least the server is asked whether all is still so.
-const LOOK: Duration = Duration::from_secs(30);
+/// Upper bound of the interval between two checks of a server; a smaller TTL shortens it.
+const CHECK_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Keeps the records of every service as they should be, until the controller stops.
-pub async fn run(controller: Handle, clock: Clock, pace: Pace) {
-    let mut view = controller.view();
-    let mut under_way = UnderWay::new();
+/// Updates the records of all services until the controller stops.
+pub async fn run(controller: Handle, clock: Clock, backoff: Backoff, supervisor: Supervisor) {
+    let updater = DnsUpdater { controller: controller.clone(), clock, backoff };
+    let start = || update_services(updater.clone(), supervisor.clone());
+    supervisor.run_until_stopped(Task::Dns, &controller, start).await;
+}
+
+async fn update_services(updater: DnsUpdater, supervisor: Supervisor) {
+    let mut view = updater.controller.view();
+    let update = move |service: ServiceName, wanted: WantedRecords| {
+        let updater = updater.clone();
+        async move { updater.keep_updated(&service, wanted).await }
+    };
+    let mut tasks = KeyedTasks::new(Task::Dns, supervisor, update);
     loop {
-        let wanted = wanted(&view.borrow_and_update().state);
-        under_way.follow(wanted, |service, wanted| {
-            let (controller, clock) = (controller.clone(), clock.clone());
-            let keeper = Keeper { controller, service, clock, pace };
-            async move { keeper.keep(wanted).await }
-        });
+        let wanted = wanted_records(&view.borrow_and_update().state);
+        tasks.update(wanted);
         if view.changed().await.is_err() {
             return;
         }
     }
 }
 
-/// What one service's name should lead to.
+/// The records that the name of one service should have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Wanted {
+struct WantedRecords {
     dns: Dns,
-    /// None: nothing can be published of its endpoints.
+    /// None: the endpoints of the active version have no IP addresses.
     records: Option<RecordSet>,
-    /// Whether it is still to be said that all is well.
+    /// Whether the controller waits for a confirmation of these records.
     unconfirmed: bool,
 }
 
-fn wanted(state: &State) -> BTreeMap<ServiceName, Wanted> {
+fn wanted_records(state: &State) -> BTreeMap<ServiceName, WantedRecords> {
     let of = |(name, service): (&ServiceName, &Arc<ServiceState>)| {
-        let wanted = Wanted {
+        let wanted = WantedRecords {
             dns: service.spec.dns.clone()?,
             records: service.desired_records(),
             unconfirmed: service.dns_update_pending(),
@@ -71,64 +77,68 @@ fn wanted(state: &State) -> BTreeMap<ServiceName, Wanted> {
     state.services.iter().filter_map(of).collect()
 }
 
-struct Keeper {
+#[derive(Clone)]
+struct DnsUpdater {
     controller: Handle,
-    service: ServiceName,
     clock: Clock,
-    pace: Pace,
+    backoff: Backoff,
 }
 
-impl Keeper {
-    async fn keep(&self, wanted: Wanted) {
-        let Wanted { dns, records, mut unconfirmed } = wanted;
+impl DnsUpdater {
+    async fn keep_updated(&self, service: &ServiceName, wanted: WantedRecords) {
+        let WantedRecords { dns, records, mut unconfirmed } = wanted;
         let Some(records) = records else {
-            let why = "the version that serves has endpoints without an IP address; \
-                       register it with addresses, or give `records`";
-            self.tell(Err(why.to_owned())).await;
+            let error = "the active version has endpoints without an IP address; \
+                         register it with IP addresses, or set `records`";
+            self.submit(service, Err(error.to_owned())).await;
             return;
         };
-        let mut waits = self.pace.endless();
+        let mut delays = self.backoff.unlimited();
         loop {
-            let wait = match follow(&dns, &records, &self.clock).await {
-                Ok(repaired) => {
-                    debug!(service = %self.service, %records, repaired, "DNS is as it should be");
-                    if unconfirmed || repaired {
-                        self.tell(Ok(records.clone())).await;
+            let delay = match check_and_update(&dns, &records, &self.clock).await {
+                Ok(updated) => {
+                    debug!(%service, %records, updated, "DNS records are up to date");
+                    if unconfirmed || updated {
+                        self.submit(service, Ok(records.clone())).await;
                     }
                     unconfirmed = false;
-                    waits = self.pace.endless();
-                    LOOK.min(dns.ttl)
+                    delays = self.backoff.unlimited();
+                    CHECK_INTERVAL.min(dns.ttl)
                 }
                 Err(error) => {
-                    warn!(service = %self.service, %error, "DNS is not as it should be");
-                    self.tell(Err(error.to_string())).await;
+                    warn!(%service, %error, "DNS check or update failed; retrying");
+                    self.submit(service, Err(error.to_string())).await;
                     unconfirmed = true;
-                    waits.next().unwrap_or(self.pace.longest)
+                    delays.next().unwrap_or(self.backoff.max)
                 }
             };
-            sleep(wait).await;
+            sleep(delay).await;
         }
     }
 
-    async fn tell(&self, result: Result<RecordSet, String>) {
-        let checked = Command::DnsChecked { service: self.service.clone(), result };
-        deliver(&self.controller, "DNS", checked).await;
+    async fn submit(&self, service: &ServiceName, result: Result<RecordSet, String>) {
+        let checked = Command::DnsChecked { service: service.clone(), result };
+        submit(&self.controller, "DNS", checked).await;
     }
 }
 
-/// Makes the server answer as it should. Says whether it had to be changed.
-async fn follow(dns: &Dns, records: &RecordSet, clock: &Clock) -> Result<bool, DnsError> {
-    let names = Names::of(dns)?;
-    let mut server = Connection::open(dns.server).await?;
+/// Queries the records, and updates them if they differ. Returns whether they were updated.
+async fn check_and_update(dns: &Dns, records: &RecordSet, clock: &Clock) -> Result<bool, DnsError> {
+    let name = RecordName::of(dns)?;
+    let mut server = DnsClient::connect(dns.server).await?;
     let ttl = u32::try_from(dns.ttl.as_secs()).unwrap_or(u32::MAX);
-    if names.found(&mut server).await?.is(records, ttl) {
+    if name.query(&mut server).await?.equals(records, ttl) {
         return Ok(false);
     }
-    let update = names.update(records, ttl)?;
+    let update = name.update(records, ttl)?;
     match &dns.tsig {
-        None => server.ask(&update).await?,
-        Some(tsig) => server.ask_signed(update, &key::signer(tsig)?, clock.now()).await?,
+        None => server.send(&update).await?,
+        Some(tsig) => server.send_signed(update, &key::signer(tsig)?, clock.now()).await?,
     };
-    let found = names.found(&mut server).await?;
-    if found.is(records, ttl) { Ok(true) } else { Err(DnsError::NotTaken(found.to_string())) }
+    let current = name.query(&mut server).await?;
+    if current.equals(records, ttl) {
+        Ok(true)
+    } else {
+        Err(DnsError::NotApplied(current.to_string()))
+    }
 }

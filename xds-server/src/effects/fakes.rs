@@ -1,6 +1,7 @@
-//! A receiver on a real socket, that fails, hangs or answers as a test wants.
+//! An HTTP receiver on a local socket, whose responses a test sets.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -11,31 +12,32 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::{Outbound, Pace};
+use super::{Backoff, WebhookClient};
 use crate::clock::Clock;
+use tidegate_delivery::units::Timestamp;
 
-/// Quick to try again.
-pub(super) const HASTE: Pace =
-    Pace { first: Duration::from_millis(1), longest: Duration::from_millis(5) };
+/// A backoff without noticeable delays.
+pub(super) const FAST: Backoff =
+    Backoff { initial: Duration::from_millis(1), max: Duration::from_millis(5) };
 
-/// What it does with a call.
+/// How the receiver treats a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mood {
-    /// Answers with this status.
-    Answer(u16),
-    /// Takes it and is silent.
+pub(super) enum Behavior {
+    /// Responds with this status.
+    Respond(u16),
+    /// Reads the request and never responds.
     Hang,
 }
 
-/// One call that it got.
+/// A request that the receiver got.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Got {
+pub(super) struct ReceivedRequest {
     pub(super) headers: HeaderMap,
     pub(super) bytes: String,
     pub(super) body: Value,
 }
 
-impl Got {
+impl ReceivedRequest {
     pub(super) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
@@ -46,60 +48,71 @@ impl Got {
 }
 
 #[derive(Clone)]
-pub(super) struct Fake {
+pub(super) struct FakeReceiver {
     pub(super) url: String,
-    /// The moods of the next calls; the last stays.
-    moods: Arc<Mutex<Vec<Mood>>>,
-    got: watch::Sender<Vec<Got>>,
+    /// For the next requests, in order; the last one stays.
+    behaviors: Arc<Mutex<Vec<Behavior>>>,
+    received: watch::Sender<Vec<ReceivedRequest>>,
 }
 
-impl Fake {
-    pub(super) async fn start(moods: &[Mood]) -> Self {
+impl FakeReceiver {
+    pub(super) async fn start(behaviors: &[Behavior]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let fake = Self {
             url: format!("http://{}/hook", listener.local_addr().unwrap()),
-            moods: Arc::new(Mutex::new(moods.to_vec())),
-            got: watch::Sender::default(),
+            behaviors: Arc::new(Mutex::new(behaviors.to_vec())),
+            received: watch::Sender::default(),
         };
         let this = fake.clone();
-        let answer = move |headers: HeaderMap, bytes: String| this.clone().answer(headers, bytes);
-        let app = Router::new().route("/hook", axum::routing::post(answer));
+        let respond = move |headers: HeaderMap, bytes: String| this.clone().respond(headers, bytes);
+        let app = Router::new().route("/hook", axum::routing::post(respond));
         tokio::spawn(async move { axum::serve(listener, app).await });
         fake
     }
 
-    async fn answer(self, headers: HeaderMap, bytes: String) -> (StatusCode, HeaderMap) {
+    async fn respond(self, headers: HeaderMap, bytes: String) -> (StatusCode, HeaderMap) {
         let body = serde_json::from_str(&bytes).unwrap();
-        self.got.send_modify(|got| got.push(Got { headers, bytes, body }));
-        let mood = {
-            let mut moods = self.moods.lock();
-            if moods.len() > 1 { moods.remove(0) } else { moods[0] }
+        self.received.send_modify(|all| all.push(ReceivedRequest { headers, bytes, body }));
+        let behavior = {
+            let mut behaviors = self.behaviors.lock();
+            if behaviors.len() > 1 { behaviors.remove(0) } else { behaviors[0] }
         };
         let mut headers = HeaderMap::new();
         headers.insert("location", "/elsewhere".parse().unwrap());
-        match mood {
-            Mood::Answer(status) => (StatusCode::from_u16(status).unwrap(), headers),
-            Mood::Hang => std::future::pending().await,
+        match behavior {
+            Behavior::Respond(status) => (StatusCode::from_u16(status).unwrap(), headers),
+            Behavior::Hang => std::future::pending().await,
         }
     }
 
-    pub(super) fn be(&self, mood: Mood) {
-        *self.moods.lock() = vec![mood];
+    pub(super) fn set(&self, behavior: Behavior) {
+        *self.behaviors.lock() = vec![behavior];
     }
 
-    pub(super) fn got(&self) -> Vec<Got> {
-        self.got.borrow().clone()
+    pub(super) fn received(&self) -> Vec<ReceivedRequest> {
+        self.received.borrow().clone()
     }
 
-    /// Waits for so many calls; for ever is an error.
-    pub(super) async fn calls(&self, count: usize) -> Vec<Got> {
-        let mut got = self.got.subscribe();
-        let wait = got.wait_for(|got| got.len() >= count);
+    /// Waits for at least `count` requests; panics after 30 s.
+    pub(super) async fn requests(&self, count: usize) -> Vec<ReceivedRequest> {
+        let mut received = self.received.subscribe();
+        let wait = received.wait_for(|all| all.len() >= count);
         let seen = timeout(Duration::from_secs(30), wait).await;
-        seen.unwrap_or_else(|_| panic!("{} calls, not {count}", self.got().len())).unwrap().clone()
+        let seen =
+            seen.unwrap_or_else(|_| panic!("{} requests, not {count}", self.received().len()));
+        seen.unwrap().clone()
     }
 }
 
-pub(super) fn outbound() -> Outbound {
-    Outbound::new(Clock::system()).unwrap()
+pub(super) fn webhooks() -> WebhookClient {
+    WebhookClient::new(Clock::system()).unwrap()
+}
+
+/// A clock whose first reading panics: a bug in the task that reads it.
+pub(super) fn clock_that_panics_once() -> Clock {
+    let panicked = AtomicBool::new(false);
+    Clock::new(move || {
+        assert!(panicked.swap(true, Ordering::Relaxed), "the first reading of the clock fails");
+        Timestamp::default()
+    })
 }

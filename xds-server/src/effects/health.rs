@@ -1,6 +1,7 @@
-//! Looks at the instances of candidates that are being prepared, again and again until they get
-//! traffic: one that is not well holds its release, and is named. It sends nothing back, because an
-//! instance that still starts is no bad version.
+//! Health checks of the instances of candidates that are being prepared.
+//!
+//! The checks are repeated until the candidate receives traffic. An unhealthy instance blocks its release and is named
+//! in the blocker. It never rolls a release back: an instance that is still starting is no evidence against a version.
 
 #[cfg(test)]
 mod tests;
@@ -13,8 +14,9 @@ use reqwest::{Client, redirect};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::deliver::deliver;
-use super::under_way::UnderWay;
+use super::keyed_tasks::KeyedTasks;
+use super::submit::submit;
+use super::supervisor::{Supervisor, Task};
 use crate::controller::Handle;
 use tidegate_delivery::model::catalogue::Endpoint;
 use tidegate_delivery::model::command::Command;
@@ -24,62 +26,73 @@ use tidegate_delivery::model::plan::HealthCheck;
 use tidegate_delivery::model::state::{ServiceState, State};
 use tidegate_delivery::names::ReleaseId;
 
-/// Instances asked at a time, of one release.
+/// Checks in flight, per release.
 const CONCURRENCY: usize = 16;
 
-/// How often it looks, and how long an instance may take to answer.
+/// Interval and timeout of the checks.
 #[derive(Debug, Clone, Copy)]
-pub struct Interval {
-    /// Between two looks.
-    pub every: Duration,
-    /// For one answer.
+pub struct CheckTiming {
+    /// Delay between two rounds of checks.
+    pub interval: Duration,
+    /// Timeout of one check.
     pub timeout: Duration,
 }
 
-impl Default for Interval {
+impl Default for CheckTiming {
     fn default() -> Self {
-        Self { every: Duration::from_secs(1), timeout: Duration::from_secs(2) }
+        Self { interval: Duration::from_secs(1), timeout: Duration::from_secs(2) }
     }
 }
 
-/// Looks until the controller stops.
+/// Checks instances until the controller stops.
 ///
 /// # Errors
-/// When no HTTP client can be made.
-pub async fn run(controller: Handle, interval: Interval) -> Result<(), reqwest::Error> {
+/// If the HTTP client cannot be built.
+pub async fn run(
+    controller: Handle,
+    timing: CheckTiming,
+    supervisor: Supervisor,
+) -> Result<(), reqwest::Error> {
     let client = Client::builder()
-        .timeout(interval.timeout)
+        .timeout(timing.timeout)
         .redirect(redirect::Policy::none())
         .no_proxy()
         .build()?;
-    let mut view = controller.view();
-    let mut under_way = UnderWay::new();
+    let checker = HealthChecker { controller: controller.clone(), client, timing };
+    let start = || check_candidates(checker.clone(), supervisor.clone());
+    supervisor.run_until_stopped(Task::HealthChecks, &controller, start).await;
+    Ok(())
+}
+
+async fn check_candidates(checker: HealthChecker, supervisor: Supervisor) {
+    let mut view = checker.controller.view();
+    let check = move |release: ReleaseId, instances: CheckedInstances| {
+        let checker = checker.clone();
+        async move { checker.check_repeatedly(&release, &instances).await }
+    };
+    let mut tasks = KeyedTasks::new(Task::HealthChecks, supervisor, check);
     loop {
         let wanted = wanted(&view.borrow_and_update().state);
-        under_way.follow(wanted, |id, patient| {
-            let (controller, client) = (controller.clone(), client.clone());
-            async move { patient.watch(&controller, &id, &client, interval).await }
-        });
+        tasks.update(wanted);
         if view.changed().await.is_err() {
-            return Ok(());
+            return;
         }
     }
 }
 
-/// The candidates that are to be looked at.
-fn wanted(state: &State) -> BTreeMap<ReleaseId, Patient> {
-    state.services.values().filter_map(|service| Patient::of(service)).collect()
+fn wanted(state: &State) -> BTreeMap<ReleaseId, CheckedInstances> {
+    state.services.values().filter_map(|service| CheckedInstances::of(service)).collect()
 }
 
-/// One candidate, and how it is asked.
+/// The instances of one candidate, and their check.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Patient {
+struct CheckedInstances {
     check: HealthCheck,
     host: Option<String>,
     endpoints: Vec<Endpoint>,
 }
 
-impl Patient {
+impl CheckedInstances {
     fn of(service: &ServiceState) -> Option<(ReleaseId, Self)> {
         let release = service.running()?;
         let check = release.health_check()?.clone();
@@ -87,60 +100,64 @@ impl Patient {
         let host = service.spec.hosts.first().map(ToString::to_string);
         Some((release.id.clone(), Self { check, host, endpoints }))
     }
+}
 
-    /// Looks again and again, and tells what is new.
-    async fn watch(&self, controller: &Handle, id: &ReleaseId, client: &Client, every: Interval) {
-        let mut told = None;
+#[derive(Clone)]
+struct HealthChecker {
+    controller: Handle,
+    client: Client,
+    timing: CheckTiming,
+}
+
+impl HealthChecker {
+    /// Submits the health after the first round, and whenever it changes.
+    async fn check_repeatedly(&self, release: &ReleaseId, instances: &CheckedInstances) {
+        let mut submitted = None;
         loop {
-            let health = self.look(client, every.timeout).await;
-            if told.as_ref() != Some(&health) {
-                let release = id.clone();
-                let command = Command::HealthChecked { release, health: health.clone() };
-                deliver(controller, "health", command).await;
-                told = Some(health);
+            let health = self.check_all(instances).await;
+            if submitted.as_ref() != Some(&health) {
+                let command =
+                    Command::HealthChecked { release: release.clone(), health: health.clone() };
+                submit(&self.controller, "health", command).await;
+                submitted = Some(health);
             }
-            sleep(every.every).await;
+            sleep(self.timing.interval).await;
         }
     }
 
-    async fn look(&self, client: &Client, patience: Duration) -> InstanceHealth {
-        let look = |endpoint: Endpoint| async move {
-            let well = self.ask(&endpoint, client, patience).await;
+    async fn check_all(&self, instances: &CheckedInstances) -> InstanceHealth {
+        let check = |endpoint: Endpoint| async move {
+            let result = self.check(instances, &endpoint).await;
             let endpoint = endpoint.to_string();
-            well.err().map(|failure| UnhealthyInstance { endpoint, failure })
+            result.err().map(|failure| UnhealthyInstance { endpoint, failure })
         };
-        // In order, so that the same state of things is told in the same words.
-        let looks = stream::iter(self.endpoints.clone()).map(look).buffered(CONCURRENCY);
-        InstanceHealth::of(looks.filter_map(std::future::ready).collect().await)
+        // In order: the same health has the same text.
+        let checks = stream::iter(instances.endpoints.clone()).map(check).buffered(CONCURRENCY);
+        InstanceHealth::of(checks.filter_map(std::future::ready).collect().await)
     }
 
-    async fn ask(
-        &self,
-        endpoint: &Endpoint,
-        client: &Client,
-        patience: Duration,
-    ) -> Result<(), RequestFailure> {
-        let HealthCheck::Http(path) = &self.check else {
+    async fn check(&self, instances: &CheckedInstances, endpoint: &Endpoint) -> Result<(), RequestFailure> {
+        let HealthCheck::Http(path) = &instances.check else {
             let connect = TcpStream::connect((endpoint.host.as_str(), endpoint.port));
-            return match timeout(patience, connect).await {
+            return match timeout(self.timing.timeout, connect).await {
                 Ok(Ok(_)) => Ok(()),
                 Ok(Err(error)) => Err(RequestFailure::transport(&error.kind().to_string())),
                 Err(_) => Err(RequestFailure::Timeout),
             };
         };
-        let mut request = client.get(format!("http://{endpoint}{path}"));
-        if let Some(host) = &self.host {
+        let mut request = self.client.get(format!("http://{endpoint}{path}"));
+        if let Some(host) = &instances.host {
             request = request.header(reqwest::header::HOST, host);
         }
         match request.send().await {
-            Ok(answer) if answer.status() == 200 => Ok(()),
-            Ok(answer) => {
-                let status = answer.status().as_u16();
+            Ok(response) if response.status() == 200 => Ok(()),
+            Ok(response) => {
+                let status = response.status().as_u16();
                 Err(RequestFailure::UnexpectedStatus { status, expected: 200 })
             }
             Err(error) if error.is_timeout() => Err(RequestFailure::Timeout),
-            Err(error) if error.is_connect() => Err(RequestFailure::transport("no connection")),
-            Err(_) => Err(RequestFailure::transport("no response")),
+            Err(error) if error.is_connect() => Err(RequestFailure::transport("connection failed")),
+            Err(_) => Err(RequestFailure::transport("invalid response")),
         }
     }
 }

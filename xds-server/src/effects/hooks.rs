@@ -1,6 +1,7 @@
-//! Calls hooks: whatever call is due is made, be it new or found so after a restart, until it is
-//! answered well or given up. At least once: what was answered and not journaled yet is made again,
-//! with the same key.
+//! Calls hooks. Every due call in the state is made until it succeeds or its attempts are used up.
+//!
+//! Delivery is at least once: a call whose result was not journaled is repeated after a restart, with the same
+//! idempotency key.
 
 #[cfg(test)]
 mod tests;
@@ -14,10 +15,11 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::deliver::deliver;
-use super::outbound::{Outbound, Post};
-use super::pace::Pace;
-use super::under_way::UnderWay;
+use super::backoff::Backoff;
+use super::keyed_tasks::KeyedTasks;
+use super::submit::submit;
+use super::supervisor::{Supervisor, Task};
+use super::webhook::{WebhookClient, WebhookRequest};
 use crate::controller::Handle;
 use tidegate_delivery::model::command::Command;
 use tidegate_delivery::model::hook::{Call, Moment};
@@ -25,33 +27,44 @@ use tidegate_delivery::model::state::State;
 use tidegate_delivery::names::{HookName, ReleaseId, ServiceName, VersionName};
 use tidegate_delivery::units::Timestamp;
 
-/// Calls under way at a time, of all services.
+/// Requests in flight, of all services.
 const CONCURRENCY: usize = 64;
 
-/// Makes the calls that are due until the controller stops.
-pub async fn run(controller: Handle, outbound: Outbound, pace: Pace) {
-    let mut view = controller.view();
-    let permits = Arc::new(Semaphore::new(CONCURRENCY));
-    let mut under_way = UnderWay::new();
+/// Makes the due calls until the controller stops.
+pub async fn run(
+    controller: Handle,
+    webhooks: WebhookClient,
+    backoff: Backoff,
+    supervisor: Supervisor,
+) {
+    let caller = HookCaller {
+        controller: controller.clone(),
+        webhooks,
+        permits: Arc::new(Semaphore::new(CONCURRENCY)),
+        backoff,
+    };
+    let start = || call_hooks(caller.clone(), supervisor.clone());
+    supervisor.run_until_stopped(Task::Hooks, &controller, start).await;
+}
+
+async fn call_hooks(caller: HookCaller, supervisor: Supervisor) {
+    let mut view = caller.controller.view();
+    let call = move |_, (service, call): (ServiceName, Call)| {
+        let caller = caller.clone();
+        async move { caller.call(&service, &call).await }
+    };
+    let mut tasks = KeyedTasks::new(Task::Hooks, supervisor, call);
     loop {
-        let due = due(&view.borrow_and_update().state);
-        under_way.follow(due, |_, (service, call)| {
-            let caller = Caller {
-                controller: controller.clone(),
-                outbound: outbound.clone(),
-                permits: Arc::clone(&permits),
-                pace,
-            };
-            async move { caller.insist(&service, &call).await }
-        });
+        let due = due_calls(&view.borrow_and_update().state);
+        tasks.update(due);
         if view.changed().await.is_err() {
             return;
         }
     }
 }
 
-/// Every call that is due, by its key.
-fn due(state: &State) -> BTreeMap<String, (ServiceName, Call)> {
+/// The due calls by idempotency key.
+fn due_calls(state: &State) -> BTreeMap<String, (ServiceName, Call)> {
     let services = state.services.iter();
     services
         .flat_map(|(name, service)| {
@@ -60,67 +73,69 @@ fn due(state: &State) -> BTreeMap<String, (ServiceName, Call)> {
         .collect()
 }
 
-/// What a hook is told, as JSON.
+/// The JSON body of a call.
 #[derive(Serialize)]
-struct Told<'a> {
+struct Body<'a> {
     hook: &'a HookName,
     on: Moment,
     service: &'a ServiceName,
     release: &'a ReleaseId,
-    /// The version that served before.
+    /// The version that served before the transition.
     from: &'a VersionName,
-    /// The version that serves now; when a release starts, the one that may.
+    /// The version that serves after it; for `started` the candidate.
     to: &'a VersionName,
-    /// When it was decided, in milliseconds since the Unix epoch.
+    /// When the transition was decided, in milliseconds since the Unix epoch.
     at: Timestamp,
 }
 
-struct Caller {
+#[derive(Clone)]
+struct HookCaller {
     controller: Handle,
-    outbound: Outbound,
+    webhooks: WebhookClient,
     permits: Arc<Semaphore>,
-    pace: Pace,
+    backoff: Backoff,
 }
 
-impl Caller {
-    async fn insist(&self, service: &ServiceName, call: &Call) {
+impl HookCaller {
+    /// Makes a call and submits its result.
+    async fn call(&self, service: &ServiceName, call: &Call) {
         let (attempts, result) = match body(service, call) {
             Ok(body) => self.attempt(call, body).await,
             Err(error) => (0, Err(error.to_string())),
         };
         let Call { release, hook, .. } = call;
         match &result {
-            Ok(()) => info!(%release, hook = %hook.name, attempts, "hook told"),
-            Err(error) => warn!(%release, hook = %hook.name, attempts, error, "hook given up"),
+            Ok(()) => info!(%release, hook = %hook.name, attempts, "hook succeeded"),
+            Err(error) => warn!(%release, hook = %hook.name, attempts, error, "hook failed"),
         }
-        let (release, hook) = (release.clone(), hook.name.clone());
-        let ended = Command::HookEnded { release, hook, attempts, result };
-        deliver(&self.controller, "hooks", ended).await;
+        let (release, hook, on) = (release.clone(), hook.name.clone(), hook.on);
+        let ended = Command::HookEnded { release, hook, on, attempts, result };
+        submit(&self.controller, "hooks", ended).await;
     }
 
-    /// How often it was tried, and how that ended.
+    /// The number of attempts, and the result of the last one.
     async fn attempt(&self, call: &Call, body: Bytes) -> (u32, Result<(), String>) {
         let hook = &call.hook;
         let key = call.key();
-        let post = Post {
+        let request = WebhookRequest {
             url: &hook.url,
             body,
-            key: &key,
+            idempotency_key: &key,
             secret: hook.secret.as_ref(),
-            patience: hook.timeout,
+            timeout: hook.timeout,
         };
-        let mut waits = self.pace.waits(hook.retries);
+        let mut delays = self.backoff.delays(hook.retries);
         let mut attempts = 0;
         loop {
             attempts += 1;
             let result = {
-                // Nobody closes it.
+                // The semaphore is never closed.
                 let _permit = self.permits.acquire().await.ok();
-                self.outbound.post(&post).await
+                self.webhooks.post(&request).await
             };
             let Err(error) = result else { return (attempts, Ok(())) };
-            match waits.next() {
-                Some(wait) => sleep(wait).await,
+            match delays.next() {
+                Some(delay) => sleep(delay).await,
                 None => return (attempts, Err(error.to_string())),
             }
         }
@@ -128,7 +143,7 @@ impl Caller {
 }
 
 fn body(service: &ServiceName, call: &Call) -> Result<Bytes, serde_json::Error> {
-    let told = Told {
+    let body = Body {
         hook: &call.hook.name,
         on: call.hook.on,
         service,
@@ -137,5 +152,5 @@ fn body(service: &ServiceName, call: &Call) -> Result<Bytes, serde_json::Error> 
         to: &call.to,
         at: call.at,
     };
-    Ok(serde_json::to_vec(&told)?.into())
+    Ok(serde_json::to_vec(&body)?.into())
 }

@@ -1,23 +1,24 @@
-//! What follows from decisions outside the sidecars. Effects watch the controller's view and ask
-//! it for things like anybody else; none of them can hold it up.
+//! I/O beside xDS: smoke tests, health checks, hooks, DNS updates and notifications.
 //!
-//! All are level-triggered: what is to be done is read from the state, so that a restart goes on
-//! where the last run stopped. What was done comes back as a command, and becomes an event.
+//! Effects observe the controller's view and submit commands to it; the controller never waits for an effect. All are
+//! level-triggered: the pending work is derived from the state, so a restart continues it. Results are submitted as
+//! commands and become events. A task that panics or ends early is restarted, see [`Supervisor`].
 
-mod changes;
-mod deliver;
+mod backoff;
 pub mod dns;
 #[cfg(test)]
 mod fakes;
 pub mod health;
 pub mod hooks;
-pub mod notify;
-mod outbound;
-mod pace;
+mod keyed_tasks;
+pub mod notifier;
 mod secret;
 mod signature;
 pub mod smoke;
-mod under_way;
+mod submit;
+mod supervisor;
+mod webhook;
 
-pub use self::outbound::{Outbound, TlsError};
-pub use self::pace::Pace;
+pub use self::backoff::Backoff;
+pub use self::supervisor::{Supervisor, Task};
+pub use self::webhook::{TlsError, WebhookClient};

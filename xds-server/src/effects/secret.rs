@@ -1,4 +1,4 @@
-//! Secrets, read where they are used, each time anew: a rotated one needs no restart.
+//! Secrets of webhooks and DNS updates. They are read at each use, so a rotated secret needs no restart.
 
 use std::env;
 use std::io;
@@ -6,24 +6,21 @@ use std::io;
 use crate::config::{FileError, read_text};
 use tidegate_delivery::model::hook::SecretRef;
 
-/// Longest secret, in bytes.
+/// Limit of a secret, in bytes.
 const MAX: u64 = 4096;
 
-/// Why there is no secret. None of these repeats what was read.
+/// Why a secret cannot be used. No variant contains what was read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SecretError {
-    /// Not there, or not readable.
     #[error("cannot read the secret in {place}: {source}")]
     Read { place: String, source: io::Error },
-    /// The variable is not set.
-    #[error("there is no secret: {0} is not set")]
+    #[error("no secret: {0} is not set")]
     Unset(String),
-    /// There is nothing to sign with.
-    #[error("the secret in {0} is empty, longer than {MAX} bytes, not text, or not a regular file")]
+    #[error("the secret in {0} is empty, longer than {MAX} bytes, not UTF-8, or not a regular file")]
     Unusable(String),
 }
 
-/// The secret, without the line's end.
+/// Reads a secret, without surrounding whitespace.
 pub(super) fn read(secret: &SecretRef) -> Result<String, SecretError> {
     let place = secret.to_string();
     let text = match secret {
@@ -50,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_read_without_its_line_end_and_never_repeated() {
+    fn a_secret_is_trimmed_and_never_part_of_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secret");
         let secret = SecretRef::File(path.clone());

@@ -1,8 +1,7 @@
-//! The signature of what is sent: `tidegate-signature: t=SECONDS,v1=HEX`.
+//! The signature of a webhook request: `tidegate-signature: t=SECONDS,v1=HEX`.
 //!
-//! `HEX` is the HMAC-SHA256, under the shared secret, of `SECONDS`, a full stop and the body, byte
-//! for byte. A receiver computes the same, compares in constant time, and refuses what is more than
-//! five minutes old, so that a call that somebody recorded cannot be played to it again.
+//! `HEX` is the HMAC-SHA256, under the shared secret, of `SECONDS`, a full stop and the body. A receiver computes the
+//! same value, compares in constant time, and rejects requests older than five minutes, which prevents replays.
 
 use std::fmt::Write;
 
@@ -10,10 +9,9 @@ use ring::hmac;
 
 use tidegate_delivery::units::Timestamp;
 
-/// The header that carries it.
 pub(super) const HEADER: &str = "tidegate-signature";
 
-/// The header's value.
+/// The header value for a body that is sent at `now`.
 pub(super) fn sign(secret: &str, now: Timestamp, body: &[u8]) -> String {
     let seconds = now.0 / 1000;
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
@@ -22,7 +20,7 @@ pub(super) fn sign(secret: &str, now: Timestamp, body: &[u8]) -> String {
     context.update(body);
     let mut value = format!("t={seconds},v1=");
     for byte in context.sign().as_ref() {
-        // To a string this never fails.
+        // Writing to a string does not fail.
         write!(value, "{byte:02x}").ok();
     }
     value
@@ -34,7 +32,7 @@ mod tests {
 
     /// Computed with `printf '1700000000.{}' | openssl dgst -sha256 -hmac s3cret`.
     #[test]
-    fn is_what_openssl_computes() {
+    fn the_signature_equals_that_of_openssl() {
         let value = sign("s3cret", Timestamp(1_700_000_000_999), b"{}");
         assert_eq!(
             value,

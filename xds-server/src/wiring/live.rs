@@ -9,7 +9,8 @@ use prometheus_client::registry::Registry;
 use tidegate::api::backend::Backend;
 use tidegate::clock::Clock;
 use tidegate::controller::{CommandError, Handle, Origin, View};
-use tidegate::effects::notify::stats::Stats;
+use tidegate::effects::Supervisor;
+use tidegate::effects::notifier::stats::DeliveryStats;
 use tidegate::journal::{Record, Scrub};
 use tidegate::reload::{FileStatus, ReloadError, Reloader};
 use tidegate::telemetry::Telemetry;
@@ -37,7 +38,8 @@ pub(super) struct Live {
     pub(super) acceptor: Arc<Acceptor>,
     /// `None`: plaintext.
     pub(super) tls_metrics: Option<TlsMetrics>,
-    pub(super) told: Arc<Stats>,
+    pub(super) delivery_stats: Arc<DeliveryStats>,
+    pub(super) supervisor: Supervisor,
     pub(super) clock: Clock,
     pub(super) scrub: Scrub,
 }
@@ -100,7 +102,9 @@ impl Backend for Live {
         metrics::of_configuration(&self.file.borrow(), registry);
         metrics::of_reports(&self.telemetry, registry);
         metrics::of_journal(self.scrub.damage().is_some(), self.clock.skew(), registry);
-        metrics::of_notifications(&self.told, self.controller.view().borrow().seq, registry);
+        let newest = self.controller.view().borrow().seq;
+        metrics::of_notifications(&self.delivery_stats, newest, registry);
+        self.supervisor.register(registry);
         metrics::of_convergence(self.ack_tracker.newest_times(), registry);
     }
 }

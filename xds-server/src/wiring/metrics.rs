@@ -8,7 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tidegate::clock::Skew;
-use tidegate::effects::notify::stats::Stats;
+use tidegate::effects::notifier::stats::DeliveryStats;
 use tidegate::reload::FileStatus;
 use tidegate::telemetry::Telemetry;
 use tidegate_delivery::model::progress::AckTimes;
@@ -98,27 +98,29 @@ struct OfDelivery {
     result: &'static str,
 }
 
-/// How notifications fare. Receivers are those of the configuration.
-pub(super) fn of_notifications(stats: &Stats, newest: u64, registry: &mut Registry) {
-    let told: Family<OfDelivery, Counter> = Family::default();
-    let behind: Family<OfReceiver, Gauge> = Family::default();
+/// Delivery of notifications. The receivers are those of the configuration.
+pub(super) fn of_notifications(stats: &DeliveryStats, newest: u64, registry: &mut Registry) {
+    let deliveries: Family<OfDelivery, Counter> = Family::default();
+    let lag: Family<OfReceiver, Gauge> = Family::default();
     for (name, counts) in stats.all() {
         for (result, count) in [
             ("sent", &counts.sent),
             ("failed", &counts.failed),
             ("dropped", &counts.dropped),
-            ("quieted", &counts.quieted),
+            ("suppressed", &counts.suppressed),
         ] {
             let labels = OfDelivery { receiver: name.to_string(), result };
-            told.get_or_create(&labels).inc_by(count.load(Ordering::Relaxed));
+            deliveries.get_or_create(&labels).inc_by(count.load(Ordering::Relaxed));
         }
         let labels = OfReceiver { receiver: name.to_string() };
-        let records = newest.saturating_sub(counts.told_up_to.load(Ordering::Relaxed));
+        let records = newest.saturating_sub(counts.position.load(Ordering::Relaxed));
         let records = i64::try_from(records).unwrap_or(i64::MAX);
-        behind.get_or_create(&labels).set(records);
+        lag.get_or_create(&labels).set(records);
     }
-    registry.register("notifications", "Messages: sent, or failed attempts, …", told);
-    registry.register("notifications_behind", "Records that a receiver is behind", behind);
+    let help = "Notifications by result: sent, dropped, suppressed; failed counts attempts";
+    registry.register("notifications", help, deliveries);
+    let help = "Journal records that a receiver has not processed";
+    registry.register("notification_lag_records", help, lag);
 }
 
 fn total(count: u64) -> Counter {

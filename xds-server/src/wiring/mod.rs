@@ -19,9 +19,8 @@ use tidegate::auth::access::Access;
 use tidegate::clock::Clock;
 use tidegate::config::{self, Config, Receiver, Security};
 use tidegate::controller::{self, Parts, StartError};
-use tidegate::effects::notify::Notifier;
-use tidegate::effects::notify::stats::Stats;
-use tidegate::effects::{self, Outbound, Pace, dns, health, hooks, notify, smoke};
+use tidegate::effects::notifier::{self, Notifier};
+use tidegate::effects::{self, Backoff, Supervisor, WebhookClient, dns, health, hooks, smoke};
 use tidegate::journal::{JournalError, Scrub, Sqlite};
 use tidegate::rejections::Rejections;
 use tidegate::reload::{self, Appliers, FileWatcher, Reloader};
@@ -82,7 +81,7 @@ pub(crate) enum ServeError {
     Smoke(#[from] reqwest::Error),
     /// Hooks and notifications cannot be sent.
     #[error(transparent)]
-    Outbound(#[from] effects::TlsError),
+    Webhooks(#[from] effects::TlsError),
     /// The controller has stopped.
     #[error(
         "the controller stopped unexpectedly: restart the server; the journal contains all decisions"
@@ -124,8 +123,8 @@ pub(crate) async fn run(
         config.mesh.preview_key =
             config::preview_key(&config.data_dir).map_err(ServeError::PreviewKey)?;
     }
-    let (previews, ways) = watch::channel(smoke::Previews::of_mesh(&config.mesh));
-    let (receivers, told_whom) = watch::channel(config.notifications.clone());
+    let (previews, current_previews) = watch::channel(smoke::Previews::of_mesh(&config.mesh));
+    let (receivers, current_receivers) = watch::channel(config.notifications.clone());
     let publisher = Publisher::new(&config.mesh, &State::default());
     let snapshots = publisher.subscribe();
     let sidecars = XdsSidecars {
@@ -136,12 +135,12 @@ pub(crate) async fn run(
     let journal = Sqlite::open(&config.data_dir)?;
     let trusted = journal.trusted();
     let newest = journal.head().seq;
-    if let Err(error) = notify::begin(&config.data_dir, &config.notifications, newest) {
-        // A receiver is no reason not to start: it is told of what comes.
-        error!(%error, "how far receivers of notifications came cannot be read or written");
+    if let Err(error) = notifier::initialize(&config.data_dir, &config.notifications, newest) {
+        // Not fatal: delivery starts after the newest record.
+        error!(%error, "cannot initialize the delivery state of notifications");
     }
-    let outbound = Outbound::new(clock.clone())?;
-    let told = Arc::<Stats>::default();
+    let webhooks = WebhookClient::new(clock.clone())?;
+    let supervisor = Supervisor::default();
     let controller = controller::spawn(Parts {
         journal: Box::new(journal),
         sidecars: Box::new(sidecars),
@@ -168,13 +167,15 @@ pub(crate) async fn run(
     let scrub = Scrub::begin(config.data_dir.clone(), trusted).map_err(ServeError::Scrub)?;
     let notifier = Notifier {
         controller: controller.clone(),
-        outbound: outbound.clone(),
+        webhooks,
         clock: clock.clone(),
-        pace: Pace::default(),
+        backoff: Backoff::default(),
         data_dir: config.data_dir.clone(),
-        stats: Arc::clone(&told),
+        stats: Arc::default(),
+        supervisor: supervisor.clone(),
     };
-    let effects = effects(notifier, told_whom);
+    let delivery_stats = Arc::clone(&notifier.stats);
+    let effects = effects(notifier, current_receivers);
     let appliers = Appliers { access: Arc::clone(&port.access), previews, receivers };
     let base = file.path.parent().map(Path::to_owned).unwrap_or_default();
     let hash = config.hash.clone();
@@ -190,17 +191,27 @@ pub(crate) async fn run(
         xds_metrics,
         acceptor: Arc::clone(&port.acceptor),
         tls_metrics: port.certificates.as_ref().map(CertificateReloader::metrics),
-        told,
+        delivery_stats,
+        supervisor: supervisor.clone(),
         clock,
     };
     let ended = tokio::select! {
         ended = serve(&xds, routes, live, &port.acceptor, listeners, stop) => ended,
-        ended = smoke::run(controller.clone(), ways, smoke::Patience::default()) => match ended {
+        ended = smoke::run(
+            controller.clone(),
+            current_previews,
+            smoke::RetryPolicy::default(),
+            supervisor.clone(),
+        ) => match ended {
             Ok(()) => Err(ServeError::Controller),
             Err(error) => Err(error.into()),
         },
         ended = reload_certificates(port.certificates) => Err(ended.into()),
-        ended = health::run(controller.clone(), health::Interval::default()) => match ended {
+        ended = health::run(
+            controller.clone(),
+            health::CheckTiming::default(),
+            supervisor,
+        ) => match ended {
             Ok(()) => Err(ServeError::Controller),
             Err(error) => Err(error.into()),
         },
@@ -285,12 +296,12 @@ async fn serve(
     Ok(ended?)
 }
 
-/// Hooks, DNS and notifications: until the controller is gone, which all of them notice.
+/// Runs hooks, DNS updates and notifications until the controller stops.
 async fn effects(notifier: Notifier, receivers: watch::Receiver<Vec<Receiver>>) {
-    let Notifier { controller, outbound, clock, pace, .. } = notifier.clone();
+    let Notifier { controller, webhooks, clock, backoff, supervisor, .. } = notifier.clone();
     tokio::join!(
-        hooks::run(controller.clone(), outbound, pace),
-        dns::run(controller, clock, pace),
+        hooks::run(controller.clone(), webhooks, backoff, supervisor.clone()),
+        dns::run(controller, clock, backoff, supervisor),
         notifier.run(receivers),
     );
 }

@@ -49,7 +49,7 @@ impl Outcome {
         }
         let mut state = serde_json::to_value(&folded.state).unwrap();
         mask_times_ports_and_counts(&mut state, environment);
-        let calls = received.iter().map(|it| without_number(&it.key).to_owned()).collect();
+        let calls = received.iter().map(|it| key_prefix(&it.key).to_owned()).collect();
         Self { decisions, effects, state, calls, addresses: environment.addresses.lock().clone() }
     }
 
@@ -104,12 +104,10 @@ fn effect(event: &Event) -> Option<String> {
     }
 }
 
-/// A message's key without the number of its record, which depends on who answered first.
-fn without_number(key: &str) -> &str {
-    match key.rsplit_once('/') {
-        Some((name, number)) if number.parse::<u64>().is_ok() => name,
-        _ => key,
-    }
+/// An idempotency key without its last part: the number of a record, which depends on the order of the answers, or the
+/// digest of a hook's definition, which depends on the receiver's port.
+fn key_prefix(key: &str) -> &str {
+    key.rsplit_once('/').map_or(key, |(prefix, _)| prefix)
 }
 
 fn mask_times_ports_and_counts(value: &mut Value, environment: &Environment) {

@@ -9,9 +9,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tidegate::config::{self, Config};
 use tidegate::controller::{self, CommandError, Counts, Handle, Origin, Parts, View};
-use tidegate::effects::notify::Notifier;
-use tidegate::effects::notify::stats::Stats;
-use tidegate::effects::{Outbound, Pace, dns, hooks, notify, smoke};
+use tidegate::effects::notifier::stats::DeliveryStats;
+use tidegate::effects::notifier::{self, Notifier};
+use tidegate::effects::{Backoff, Supervisor, WebhookClient, dns, hooks, smoke};
 use tidegate::journal::Sqlite;
 use tidegate_delivery::judge::Evidence;
 use tidegate_delivery::judge::guardrails::Guardrails;
@@ -38,11 +38,11 @@ const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The requests to a version per step of the clock.
 const REQUESTS: u64 = 1000;
 /// Quick to try again.
-const HASTE: Pace = Pace { first: Duration::from_millis(1), longest: Duration::from_millis(20) };
+const FAST: Backoff = Backoff { initial: Duration::from_millis(1), max: Duration::from_millis(20) };
 /// The same for smoke tests; a silent candidate is not what these scenarios are about.
-const PATIENCE: smoke::Patience = smoke::Patience {
+const SMOKE_TESTS: smoke::RetryPolicy = smoke::RetryPolicy {
     timeout: Duration::from_secs(30),
-    tries: 3,
+    attempts: 3,
     backoff: Duration::from_millis(1),
 };
 
@@ -62,7 +62,7 @@ struct ServerRun<'a> {
     environment: &'a Environment,
     controller: Handle,
     counted: Counted,
-    delivery_stats: Arc<Stats>,
+    delivery_stats: Arc<DeliveryStats>,
 }
 
 /// Starts the server on the files of the run before, and continues the scenario.
@@ -79,7 +79,7 @@ pub(crate) async fn run_server(
     } = config;
     let (clock, counted) = (environment.clock(), Counted::default());
     let newest = Sqlite::open(&data).unwrap().head().seq;
-    notify::begin(&data, &notifications, newest).unwrap();
+    notifier::initialize(&data, &notifications, newest).unwrap();
     let parts = Parts {
         mesh: mesh.clone(),
         journal: Box::new(CrashingJournal::open(&data, &environment.crash_trigger, sent)),
@@ -98,24 +98,26 @@ pub(crate) async fn run_server(
         Err(_) if environment.crash_trigger.has_crashed() => return RunEnd::Crashed,
         Err(error) => panic!("{error}"),
     };
-    let outbound = Outbound::new(clock.clone()).unwrap();
-    let delivery_stats = Arc::<Stats>::default();
+    let webhooks = WebhookClient::new(clock.clone()).unwrap();
+    let delivery_stats = Arc::<DeliveryStats>::default();
+    let supervisor = Supervisor::new(FAST);
     let notifier = Notifier {
         controller: controller.clone(),
-        outbound: outbound.clone(),
+        webhooks: webhooks.clone(),
         clock: clock.clone(),
-        pace: HASTE,
+        backoff: FAST,
         data_dir: data.clone(),
         stats: Arc::clone(&delivery_stats),
+        supervisor: supervisor.clone(),
     };
     let mut effects = JoinSet::new();
     // Neither changes in this run.
     let (_ways, previews) = watch::channel(smoke::Previews::of_mesh(&mesh));
     let (_receivers, receivers) = watch::channel(notifications);
-    let tests = smoke::run(controller.clone(), previews, PATIENCE);
+    let tests = smoke::run(controller.clone(), previews, SMOKE_TESTS, supervisor.clone());
     effects.spawn(async { tests.await.unwrap() });
-    effects.spawn(hooks::run(controller.clone(), outbound, HASTE));
-    effects.spawn(dns::run(controller.clone(), clock, HASTE));
+    effects.spawn(hooks::run(controller.clone(), webhooks, FAST, supervisor.clone()));
+    effects.spawn(dns::run(controller.clone(), clock, FAST, supervisor));
     effects.spawn(notifier.run(receivers));
     let run = ServerRun { scenario, environment, controller, counted, delivery_stats };
     let result = tokio::select! {
@@ -199,7 +201,7 @@ impl ServerRun<'_> {
     fn all_delivered(&self, view: &View) -> bool {
         let receivers = self.delivery_stats.all();
         let has_all = |counts: &AtomicU64| counts.load(Ordering::SeqCst) >= view.seq;
-        !receivers.is_empty() && receivers.iter().all(|(_, counts)| has_all(&counts.told_up_to))
+        !receivers.is_empty() && receivers.iter().all(|(_, stats)| has_all(&stats.position))
     }
 }
 

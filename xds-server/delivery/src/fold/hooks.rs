@@ -34,9 +34,10 @@ impl ServiceState {
         &mut self,
         release: &ReleaseId,
         hook: &HookName,
+        on: Moment,
         end: CallState,
     ) -> Result<(), FoldErrorKind> {
-        let matches = |call: &Call| call.release == *release && call.hook.name == *hook;
+        let matches = |call: &Call| call.is(release, hook, on);
         let newest = self.release.iter_mut().flat_map(|release| &mut release.calls);
         if let Some(call) = newest.into_iter().find(|call| matches(call) && call.is_due()) {
             call.end = end;

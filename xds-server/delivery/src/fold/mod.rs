@@ -117,13 +117,13 @@ impl State {
             Event::StableRestored { service, version, cause } => {
                 self.service_mut(service)?.restore(at, version, cause)?;
             }
-            Event::HookSucceeded { id, hook, attempts } => {
+            Event::HookSucceeded { id, hook, on, attempts } => {
                 let end = CallState::Succeeded { at, attempts: *attempts };
-                self.calling_service_mut(id)?.end_call(id, hook, end)?;
+                self.calling_service_mut(id)?.end_call(id, hook, *on, end)?;
             }
-            Event::HookFailed { id, hook, attempts, error } => {
+            Event::HookFailed { id, hook, on, attempts, error } => {
                 let end = CallState::Failed { at, attempts: *attempts, error: error.clone() };
-                self.calling_service_mut(id)?.end_call(id, hook, end)?;
+                self.calling_service_mut(id)?.end_call(id, hook, *on, end)?;
             }
             Event::DnsUpdated { service, records } => {
                 self.service_mut(service)?.publish_dns(at, records);

@@ -10,6 +10,7 @@ use crate::model::failure::SmokeTestFailure;
 use crate::model::freeze::FreezeWindow;
 use crate::model::group::Member;
 use crate::model::health::InstanceHealth;
+use crate::model::hook::Moment;
 use crate::model::plan::Plan;
 pub use crate::model::refusal::Refusal;
 use crate::model::signals::Signal;
@@ -119,10 +120,12 @@ pub enum Command {
     },
     /// The end of a hook call. Sent by the effects.
     HookEnded {
-        /// Which release.
+        /// The release.
         release: ReleaseId,
-        /// Which hook.
+        /// The hook.
         hook: HookName,
+        /// The transition that the call reports. It tells two calls apart if the hook was redefined between them.
+        on: Moment,
         /// Attempts since the start of the server.
         attempts: u32,
         /// The error of the last attempt, if the call failed.

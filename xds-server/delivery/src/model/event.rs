@@ -13,6 +13,7 @@ use crate::model::configuration::Version;
 use crate::model::dns::RecordSet;
 use crate::model::freeze::FreezeWindow;
 use crate::model::health::InstanceHealth;
+use crate::model::hook::Moment;
 use crate::model::plan::Plan;
 use crate::model::release::RollbackCause;
 use crate::model::requirements::Approval;
@@ -246,19 +247,23 @@ pub enum Event {
     },
     /// A hook call succeeded.
     HookSucceeded {
-        /// Which release.
+        /// The release.
         id: ReleaseId,
-        /// Which hook.
+        /// The hook.
         hook: HookName,
+        /// The transition that the call reported.
+        on: Moment,
         /// Attempts since the start of the server.
         attempts: u32,
     },
     /// A hook call failed after its last attempt. The weight does not change.
     HookFailed {
-        /// Which release.
+        /// The release.
         id: ReleaseId,
-        /// Which hook.
+        /// The hook.
         hook: HookName,
+        /// The transition that the call reported.
+        on: Moment,
         /// Attempts since the start of the server.
         attempts: u32,
         /// The error of the last attempt, clipped.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::model::blocker::Blocker;
 use crate::model::release::Release;
@@ -119,11 +120,43 @@ pub enum CallState {
     },
 }
 
+impl Hook {
+    /// The first 64 bits of a SHA-256 over name, transition and URL.
+    fn digest(&self) -> u64 {
+        let mut sha = Sha256::new();
+        for part in [self.name.as_str(), self.on.as_str(), &self.url] {
+            sha.update((part.len() as u64).to_be_bytes());
+            sha.update(part);
+        }
+        sha.finalize().iter().take(8).fold(0, |digest, byte| (digest << 8) | u64::from(*byte))
+    }
+}
+
+impl Moment {
+    /// The name in configuration and JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Switched => "switched",
+            Self::Completed => "completed",
+            Self::RolledBack => "rolled_back",
+        }
+    }
+}
+
 impl Call {
-    /// The idempotency key: the same for every attempt, also after a restart.
+    /// The idempotency key: `RELEASE/HOOK/DIGEST`. It is the same for every attempt, also after a restart. The digest
+    /// covers the hook's name, transition and URL, so a hook that is redefined during a release does not reuse the key
+    /// of its earlier call. Each transition occurs once in a release.
     #[must_use]
     pub fn key(&self) -> String {
-        format!("{}/{}", self.release, self.hook.name)
+        format!("{}/{}/{:016x}", self.release, self.hook.name, self.hook.digest())
+    }
+
+    /// Release, hook name and transition identify a call.
+    pub(crate) fn is(&self, release: &ReleaseId, hook: &HookName, on: Moment) -> bool {
+        self.release == *release && self.hook.name == *hook && self.hook.on == on
     }
 
     /// True until it ends.
@@ -161,7 +194,12 @@ impl ServiceState {
     }
 
     /// A call, if it is due.
-    pub(crate) fn due_call(&self, release: &ReleaseId, hook: &HookName) -> Option<&Call> {
-        self.due_calls().find(|call| call.release == *release && call.hook.name == *hook)
+    pub(crate) fn due_call(
+        &self,
+        release: &ReleaseId,
+        hook: &HookName,
+        on: Moment,
+    ) -> Option<&Call> {
+        self.due_calls().find(|call| call.is(release, hook, on))
     }
 }

@@ -5,7 +5,7 @@ use crate::model::command::Refusal;
 use crate::model::dns::RecordSet;
 use crate::model::event::Event;
 use crate::model::health::InstanceHealth;
-use crate::model::hook::MAX_FAILURE;
+use crate::model::hook::{MAX_FAILURE, Moment};
 use crate::model::state::{ServiceState, State};
 use crate::names::{HookName, ReleaseId};
 
@@ -13,24 +13,25 @@ pub(super) fn hook_ended(
     state: &State,
     id: &ReleaseId,
     hook: &HookName,
+    on: Moment,
     attempts: u32,
     result: &Result<(), String>,
 ) -> Result<Decision, Refusal> {
     let service = state.services.get(id.service());
     let service = service.ok_or_else(|| Refusal::UnknownRelease(id.to_string()))?;
-    if service.due_call(id, hook).is_none() {
+    if service.due_call(id, hook, on).is_none() {
         return Ok(unchanged(Some(id), format!("release `{id}` has no due call of hook `{hook}`")));
     }
     let (id, hook) = (id.clone(), hook.clone());
     let (event, message) = match result {
         Ok(()) => {
             let message = format!("hook `{hook}` of release `{id}` was called");
-            (Event::HookSucceeded { id: id.clone(), hook, attempts }, message)
+            (Event::HookSucceeded { id: id.clone(), hook, on, attempts }, message)
         }
         Err(error) => {
             let error = clip(error);
             let message = format!("hook `{hook}` of release `{id}` failed: {error}");
-            (Event::HookFailed { id: id.clone(), hook, attempts, error }, message)
+            (Event::HookFailed { id: id.clone(), hook, on, attempts, error }, message)
         }
     };
     Ok(done(Some(&id), vec![event], message))

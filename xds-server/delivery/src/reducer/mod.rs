@@ -77,8 +77,8 @@ pub fn decide_command(
         Command::UnfreezeDeployments(service) => freeze::unfreeze(state, service.as_ref()),
         Command::HealthChecked { release, health } => effects::health(state, release, health),
         Command::SmokeTested { release, result } => verbs::smoke_tested(state, release, result),
-        Command::HookEnded { release, hook, attempts, result } => {
-            effects::hook_ended(state, release, hook, *attempts, result)
+        Command::HookEnded { release, hook, on, attempts, result } => {
+            effects::hook_ended(state, release, hook, *on, *attempts, result)
         }
         Command::DnsChecked { service, result } => {
             effects::dns_checked(find(state, service)?, result)

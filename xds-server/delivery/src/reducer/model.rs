@@ -233,8 +233,9 @@ impl Model {
     fn end_hooks(&mut self, service: &str, result: &Result<(), String>) {
         let due = self.state.services.get(service).into_iter().flat_map(|it| it.due_calls());
         for call in due.cloned().collect::<Vec<_>>() {
-            let (release, hook, result) = (call.release, call.hook.name, result.clone());
-            self.ask("hooks", &Command::HookEnded { release, hook, attempts: 1, result });
+            let (release, hook, on) = (call.release, call.hook.name, call.hook.on);
+            let result = result.clone();
+            self.ask("hooks", &Command::HookEnded { release, hook, on, attempts: 1, result });
         }
     }
 

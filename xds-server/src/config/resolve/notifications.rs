@@ -7,8 +7,8 @@ use super::hooks::{self, secret};
 use super::{UniqueNames, name, selected_services};
 use crate::config::problem::{Fault, Problems};
 use crate::config::span::Spanned;
-use crate::config::{NoticeLevel, Receiver, ReceiverKind, ReceiverUrl, raw, units};
-use crate::effects::notify::template;
+use crate::config::{Receiver, ReceiverKind, ReceiverUrl, raw, units};
+use crate::notifications::{NotificationLevel, template};
 use tidegate_delivery::names::Services;
 
 /// Limit of receivers: each reads the journal.
@@ -69,11 +69,11 @@ pub(super) fn resolve(
     receivers
 }
 
-const fn level(written: Option<raw::NotificationLevel>) -> NoticeLevel {
+const fn level(written: Option<raw::NotificationLevel>) -> NotificationLevel {
     match written {
-        Some(raw::NotificationLevel::Info) => NoticeLevel::Info,
-        None | Some(raw::NotificationLevel::Warning) => NoticeLevel::Warning,
-        Some(raw::NotificationLevel::Critical) => NoticeLevel::Critical,
+        Some(raw::NotificationLevel::Info) => NotificationLevel::Info,
+        None | Some(raw::NotificationLevel::Warning) => NotificationLevel::Warning,
+        Some(raw::NotificationLevel::Critical) => NotificationLevel::Critical,
     }
 }
 

@@ -1,7 +1,8 @@
 //! Hooks, DNS records and notification receivers: defaults and errors.
 
 use super::*;
-use crate::config::{NoticeLevel, ReceiverKind, ReceiverUrl};
+use crate::config::{ReceiverKind, ReceiverUrl};
+use crate::notifications::NotificationLevel;
 use tidegate_delivery::model::hook::SecretRef;
 
 const HOOKS: &str = r#"    hooks:
@@ -95,7 +96,7 @@ fn effects_are_read_and_paths_are_relative_to_the_file() {
 
     let [team, log] = config.notifications.as_slice() else { panic!("two receivers") };
     assert_eq!(team.url, ReceiverUrl::Secret(SecretRef::Env("SLACK_URL".to_owned())));
-    assert_eq!((team.level, team.kind), (NoticeLevel::Warning, ReceiverKind::Slack));
+    assert_eq!((team.level, team.kind), (NotificationLevel::Warning, ReceiverKind::Slack));
     assert!(!team.services.include(&"product".parse().unwrap()));
-    assert_eq!((log.level, log.quiet), (NoticeLevel::Info, Duration::from_secs(60)));
+    assert_eq!((log.level, log.quiet), (NotificationLevel::Info, Duration::from_secs(60)));
 }

@@ -1,4 +1,4 @@
-//! TSIG keys, read where they are used.
+//! TSIG keys. They are read at each update, so a rotated key needs no restart.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -10,31 +10,27 @@ use crate::effects::secret::{self, SecretError};
 use tidegate_delivery::model::dns::{Tsig, TsigAlgorithm};
 use tidegate_delivery::model::hook::SecretRef;
 
-/// By how many seconds the server's clock may differ: what RFC 8945 recommends.
+/// Permitted clock difference in seconds, as RFC 8945 recommends.
 const FUDGE: u16 = 300;
 
-/// Why updates cannot be signed.
+/// Why an update cannot be signed.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::effects) enum KeyError {
-    /// No key there.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// Something else there.
-    #[error("{0} holds no TSIG key: it must be base64 alone, or a `key` block with a `secret`")]
-    Form(SecretRef),
-    /// No name.
-    #[error("`{0}` cannot be a key's name")]
+    #[error("{0} contains no TSIG key; write the key in base64, or a `key` block with a `secret`")]
+    Format(SecretRef),
+    #[error("`{0}` is not a valid TSIG key name")]
     Name(String),
-    /// A way to sign that there is not.
-    #[error("the key cannot sign: {0}")]
+    #[error("the TSIG key cannot sign: {0}")]
     Sign(#[from] DnsSecError),
 }
 
-/// Who signs with that key.
+/// The signer for a configured key.
 pub(super) fn signer(tsig: &Tsig) -> Result<TSigner, KeyError> {
     let file = SecretRef::File(tsig.key_file.clone());
     let text = secret::read(&file)?;
-    let key = decode(&text).ok_or(KeyError::Form(file))?;
+    let key = decode(&text).ok_or(KeyError::Format(file))?;
     let name = Name::from_ascii(&tsig.name).map_err(|_| KeyError::Name(tsig.name.clone()))?;
     let algorithm = match tsig.algorithm {
         TsigAlgorithm::HmacSha256 => Algorithm::HmacSha256,
@@ -44,7 +40,7 @@ pub(super) fn signer(tsig: &Tsig) -> Result<TSigner, KeyError> {
     Ok(TSigner::new(key, algorithm, name, FUDGE)?)
 }
 
-/// The key in base64 alone, or in what `tsig-keygen` writes.
+/// Decodes a key in base64, or in the format of `tsig-keygen`.
 fn decode(text: &str) -> Option<Vec<u8>> {
     let base64 = match text.split_once("secret") {
         Some((_, rest)) => rest.trim_start().strip_prefix('"')?.split('"').next()?,
@@ -58,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_read_in_both_forms() {
+    fn a_key_is_decoded_from_both_formats() {
         let block = "key \"tidegate.\" {\n\talgorithm hmac-sha256;\n\tsecret \"aGVsbG8=\";\n};\n";
         assert_eq!(decode(block).unwrap(), b"hello");
         assert_eq!(decode("aGVsbG8=").unwrap(), b"hello");

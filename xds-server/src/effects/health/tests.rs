@@ -1,4 +1,4 @@
-//! Health against real sockets.
+//! Health checks against local sockets.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -10,13 +10,14 @@ use tokio::net::TcpListener;
 use super::{run, *};
 use crate::controller::fakes::{World, anne, until};
 use tidegate_delivery::fixtures::*;
+use tidegate_delivery::model::blocker::Blocker;
 use tidegate_delivery::model::catalogue::VersionSpec;
 use tidegate_delivery::model::release::Phase;
 
-const HASTE: Interval =
-    Interval { every: Duration::from_millis(1), timeout: Duration::from_secs(60) };
+const FAST: CheckTiming =
+    CheckTiming { interval: Duration::from_millis(1), timeout: Duration::from_secs(60) };
 
-/// `order`, whose v2 runs at these ports.
+/// `order`, with instances of v2 at these ports.
 fn parts(world: &World, check: HealthCheck, ports: &[u16]) -> crate::controller::Parts {
     let mut spec = order();
     spec.plan.health = Some(check);
@@ -25,39 +26,40 @@ fn parts(world: &World, check: HealthCheck, ports: &[u16]) -> crate::controller:
     crate::controller::Parts { services: vec![spec], ..world.parts(Box::new(world.clone())) }
 }
 
-/// Answers `/healthz` with a status that can be changed.
+/// An instance that answers `/healthz` with a status that the test can change.
 async fn instance(status: u16) -> (u16, Arc<AtomicU16>) {
     let status = Arc::new(AtomicU16::new(status));
     let shared = Arc::clone(&status);
-    let answer =
+    let respond =
         move || async move { StatusCode::from_u16(shared.load(Ordering::Relaxed)).unwrap() };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let app = Router::new().route("/healthz", axum::routing::get(answer));
+    let app = Router::new().route("/healthz", axum::routing::get(respond));
     tokio::spawn(async move { axum::serve(listener, app).await });
     (port, status)
 }
 
-async fn nobody() -> u16 {
+async fn closed_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap().port()
 }
 
+fn unhealthy(port: u16, reason: &str) -> InstanceHealth {
+    InstanceHealth::of(vec![UnhealthyInstance::new(format!("127.0.0.1:{port}"), reason)])
+}
+
 #[tokio::test]
-async fn an_instance_that_is_not_well_holds_the_release_and_is_named() {
-    let (well, _) = instance(200).await;
+async fn an_unhealthy_instance_blocks_the_release_until_it_is_healthy() {
+    let (healthy, _) = instance(200).await;
     let (other, status) = instance(503).await;
     let world = World::default();
     let check = HealthCheck::Http("/healthz".to_owned());
-    let handle = crate::controller::spawn(parts(&world, check, &[well, other])).unwrap();
-    let _looks = tokio::spawn(run(handle.clone(), HASTE));
+    let handle = crate::controller::spawn(parts(&world, check, &[healthy, other])).unwrap();
+    let _checks = tokio::spawn(run(handle.clone(), FAST, Supervisor::default()));
     handle.submit(start("order", "v2"), anne()).await.unwrap();
-    let waits = format!("its instances to be healthy: 127.0.0.1:{other} (503, not 200)");
+    let blocker = Blocker::Health { health: unhealthy(other, "status 503, expected 200") };
     until(&handle, |view| {
-        let progress = view.progress.get("order.1");
-        progress.is_some_and(|progress| {
-            progress.blockers.iter().any(|it| tidegate_delivery::text::blocker(it) == waits)
-        })
+        view.progress.get("order.1").is_some_and(|progress| progress.blockers.contains(&blocker))
     })
     .await;
     status.store(200, Ordering::Relaxed);
@@ -66,14 +68,15 @@ async fn an_instance_that_is_not_well_holds_the_release_and_is_named() {
 }
 
 #[tokio::test]
-async fn an_instance_that_takes_no_connections_is_named_too() {
-    let gone = nobody().await;
-    let (there, _) = instance(500).await;
+async fn a_tcp_check_reports_an_instance_that_refuses_connections() {
+    let closed = closed_port().await;
+    let (open, _) = instance(500).await;
     let world = World::default();
-    let handle = crate::controller::spawn(parts(&world, HealthCheck::Tcp, &[gone, there])).unwrap();
-    let _looks = tokio::spawn(run(handle.clone(), HASTE));
+    let handle =
+        crate::controller::spawn(parts(&world, HealthCheck::Tcp, &[closed, open])).unwrap();
+    let _checks = tokio::spawn(run(handle.clone(), FAST, Supervisor::default()));
     handle.submit(start("order", "v2"), anne()).await.unwrap();
     let view = until(&handle, |view| newest(&view.state, "order").health.is_some()).await;
     let health = newest(&view.state, "order").health.clone().unwrap();
-    assert_eq!(health.to_string(), format!("127.0.0.1:{gone} (connection refused)"));
+    assert_eq!(health, unhealthy(closed, "connection refused"));
 }

@@ -1,4 +1,4 @@
-//! One request of a smoke test, the way it goes, and what its answer must be.
+//! One request of a smoke test, and the response that it expects.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -17,25 +17,25 @@ use tidegate_delivery::names::VersionName;
 use tidegate_xds::mesh::PreviewKey;
 use tidegate_xds::resources::{NO_SUCH_VERSION, PREVIEW_HEADER};
 
-/// How long a candidate is given.
+/// Timeout and retries of one test.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
-    /// For one answer.
+pub struct RetryPolicy {
+    /// Timeout of one attempt.
     pub timeout: Duration,
-    /// How often one test is tried.
-    pub tries: u32,
-    /// Before the second try; twice that before the third.
+    /// Attempts until the test has failed.
+    pub attempts: u32,
+    /// Delay before the second attempt; it doubles with each further one.
     pub backoff: Duration,
 }
 
-impl Default for Patience {
+impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(5), tries: 3, backoff: Duration::from_millis(500) }
+        Self { timeout: Duration::from_secs(5), attempts: 3, backoff: Duration::from_millis(500) }
     }
 }
 
-impl Patience {
-    /// A client that asks the candidate itself: no proxy, and a redirect is an answer like any other.
+impl RetryPolicy {
+    /// A client that uses no proxy and does not follow redirects.
     pub(super) fn client(&self) -> Result<Client, reqwest::Error> {
         Client::builder()
             .timeout(self.timeout)
@@ -45,12 +45,12 @@ impl Patience {
     }
 }
 
-/// How a candidate is reached.
+/// Where a test is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Way {
+pub(super) struct Target {
     /// `host:port`.
     authority: String,
-    /// Through a sidecar: what it is asked for.
+    /// Set for a preview listener.
     preview: Option<Preview>,
 }
 
@@ -60,13 +60,13 @@ struct Preview {
     version: VersionName,
 }
 
-impl Way {
-    /// Straight to one of its instances.
+impl Target {
+    /// An instance of the candidate.
     pub(super) fn direct(endpoint: &Endpoint) -> Self {
         Self { authority: endpoint.to_string(), preview: None }
     }
 
-    /// Through a sidecar.
+    /// The preview listener of a sidecar.
     pub(super) fn preview(address: SocketAddr, key: &PreviewKey, version: &VersionName) -> Self {
         let preview = Preview { key: key.clone(), version: version.clone() };
         Self { authority: address.to_string(), preview: Some(preview) }
@@ -78,48 +78,49 @@ pub(super) struct Probe {
     url: String,
     host: Option<String>,
     preview: Option<Preview>,
-    expect: u16,
+    expected_status: u16,
 }
 
-/// An attempt that did not succeed.
-enum Miss {
-    /// The candidate's doing.
+/// Why an attempt did not succeed.
+enum AttemptError {
+    /// The candidate failed.
     Failed(RequestFailure),
-    /// The sidecar is away, or has not heard of the candidate yet: that is no evidence against it.
-    NotThere(String),
+    /// The sidecar is unreachable, or has not received the candidate yet. This is no evidence against the candidate.
+    PreviewNotReady(String),
 }
 
 impl Probe {
-    pub(super) fn new(way: &Way, host: Option<&String>, test: &SmokeTest) -> Self {
+    pub(super) fn new(target: &Target, host: Option<&String>, test: &SmokeTest) -> Self {
         Self {
-            url: format!("http://{}{}", way.authority, test.path),
+            url: format!("http://{}{}", target.authority, test.path),
             host: host.cloned(),
-            preview: way.preview.clone(),
-            expect: test.expect,
+            preview: target.preview.clone(),
+            expected_status: test.expect,
         }
     }
 
-    /// Tries several times if need be: a candidate may have been started just now.
-    pub(super) async fn insist(
+    /// Repeats the request until it succeeds or the attempts are used up, because the candidate may still be starting.
+    /// A preview that is not ready uses up no attempt.
+    pub(super) async fn run(
         self,
         client: Client,
-        patience: Patience,
+        policy: RetryPolicy,
     ) -> Result<(), SmokeTestFailure> {
-        let mut backoff = patience.backoff;
-        let mut tries = 0;
-        let mut told = false;
+        let mut backoff = policy.backoff;
+        let mut attempts = 0;
+        let mut logged = false;
         loop {
             match self.attempt(&client).await {
                 Ok(()) => return Ok(()),
-                Err(Miss::NotThere(what)) => {
-                    if !std::mem::replace(&mut told, true) {
-                        warn!(url = self.url, what, "a preview is not there yet; waiting for it");
+                Err(AttemptError::PreviewNotReady(reason)) => {
+                    if !std::mem::replace(&mut logged, true) {
+                        warn!(url = self.url, reason, "preview is not ready; waiting for it");
                     }
-                    sleep(patience.backoff).await;
+                    sleep(policy.backoff).await;
                 }
-                Err(Miss::Failed(failure)) => {
-                    tries += 1;
-                    if tries >= patience.tries {
+                Err(AttemptError::Failed(failure)) => {
+                    attempts += 1;
+                    if attempts >= policy.attempts {
                         return Err(SmokeTestFailure { url: self.url, failure });
                     }
                     sleep(backoff).await;
@@ -129,7 +130,7 @@ impl Probe {
         }
     }
 
-    async fn attempt(&self, client: &Client) -> Result<(), Miss> {
+    async fn attempt(&self, client: &Client) -> Result<(), AttemptError> {
         let mut request = client.get(&self.url);
         if let Some(host) = &self.host {
             request = request.header(HOST, host);
@@ -138,30 +139,31 @@ impl Probe {
             request = request.header(PREVIEW_HEADER, key.secret());
             request = request.header(VERSION_HEADER, version.as_str());
         }
-        // The answer's body does not matter, and is not read.
-        let answer = request.send().await.map_err(|error| {
-            let sidecar_is_away = self.preview.is_some() && error.is_connect();
-            let failure = plain(&error);
-            if sidecar_is_away {
-                Miss::NotThere(failure.to_string())
+        // The response body is not read.
+        let response = request.send().await.map_err(|error| {
+            let failure = root_cause(&error);
+            if self.preview.is_some() && error.is_connect() {
+                AttemptError::PreviewNotReady(failure.to_string())
             } else {
-                Miss::Failed(failure)
+                AttemptError::Failed(failure)
             }
         })?;
-        let not_here = answer.headers().get(PREVIEW_HEADER).is_some_and(|it| it == NO_SUCH_VERSION);
+        let not_here = response.headers().get(PREVIEW_HEADER).is_some_and(|it| it == NO_SUCH_VERSION);
         if self.preview.is_some() && not_here {
-            return Err(Miss::NotThere("the sidecar does not have the version yet".to_owned()));
+            let reason = "the sidecar has not received the version yet".to_owned();
+            return Err(AttemptError::PreviewNotReady(reason));
         }
-        let status = answer.status().as_u16();
-        if status == self.expect {
+        let status = response.status().as_u16();
+        if status == self.expected_status {
             return Ok(());
         }
-        Err(Miss::Failed(RequestFailure::UnexpectedStatus { status, expected: self.expect }))
+        let expected = self.expected_status;
+        Err(AttemptError::Failed(RequestFailure::UnexpectedStatus { status, expected }))
     }
 }
 
-/// What went wrong at the bottom: that a connection was refused, not that a request could not be sent.
-fn plain(error: &reqwest::Error) -> RequestFailure {
+/// The innermost error: "connection refused" rather than "error sending request".
+fn root_cause(error: &reqwest::Error) -> RequestFailure {
     if error.is_timeout() {
         return RequestFailure::Timeout;
     }

@@ -1,4 +1,4 @@
-//! Smoke tests against real sockets.
+//! Smoke tests against local sockets.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
@@ -21,16 +21,19 @@ use tidegate_delivery::names::Services;
 use tidegate_xds::mesh::{Fleet, Listener, Mesh, Purpose};
 use tidegate_xds::resources::{NO_SUCH_VERSION, PREVIEW_HEADER};
 
-/// Quick to try again; an answer that never comes is never given up.
-const HASTE: Patience =
-    Patience { timeout: Duration::from_secs(600), tries: 3, backoff: Duration::from_millis(1) };
+/// Short retries; a response that never comes does not time out.
+const FAST: RetryPolicy = RetryPolicy {
+    timeout: Duration::from_secs(600),
+    attempts: 3,
+    backoff: Duration::from_millis(1),
+};
 
-/// A candidate that answers with a status, once it has answered 503 so often.
+/// A candidate that responds with 503 to its first requests and with `status` afterwards.
 #[derive(Clone, Default)]
 struct Candidate {
     status: Arc<AtomicU16>,
     unready: Arc<AtomicUsize>,
-    asked: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
 }
 
 impl Candidate {
@@ -41,33 +44,36 @@ impl Candidate {
         candidate
     }
 
-    fn answer(&self, headers: &HeaderMap) -> (StatusCode, [(header::HeaderName, &'static str); 1]) {
-        let asked = self.asked.fetch_add(1, Ordering::Relaxed);
-        let to_itself = [(header::LOCATION, "/healthz")];
+    fn respond(
+        &self,
+        headers: &HeaderMap,
+    ) -> (StatusCode, [(header::HeaderName, &'static str); 1]) {
+        let earlier = self.requests.fetch_add(1, Ordering::Relaxed);
+        let location = [(header::LOCATION, "/healthz")];
         let known = headers.get(header::HOST).is_some_and(|it| it == "product.local");
         if !known {
-            return (StatusCode::MISDIRECTED_REQUEST, to_itself);
+            return (StatusCode::MISDIRECTED_REQUEST, location);
         }
-        if asked < self.unready.load(Ordering::Relaxed) {
-            return (StatusCode::SERVICE_UNAVAILABLE, to_itself);
+        if earlier < self.unready.load(Ordering::Relaxed) {
+            return (StatusCode::SERVICE_UNAVAILABLE, location);
         }
         let status = self.status.load(Ordering::Relaxed);
-        (StatusCode::from_u16(status).unwrap(), to_itself)
+        (StatusCode::from_u16(status).unwrap(), location)
     }
 
     /// Serves on a free port, which it returns.
     async fn serve(&self) -> u16 {
         let this = self.clone();
-        let answer = move |headers: HeaderMap| async move { this.answer(&headers) };
+        let respond = move |headers: HeaderMap| async move { this.respond(&headers) };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let app = Router::new().route("/healthz", axum::routing::get(answer));
+        let app = Router::new().route("/healthz", axum::routing::get(respond));
         tokio::spawn(async move { axum::serve(listener, app).await });
         port
     }
 }
 
-/// `product` with green there.
+/// `product` with an instance of the green environment at this port.
 fn parts(world: &World, green: u16) -> crate::controller::Parts {
     let mut spec = product();
     let version = version(green, Some(Environment::Green));
@@ -82,7 +88,7 @@ fn no_previews() -> Previews {
     Previews::of_mesh(&Mesh::new("filter.wasm".to_owned(), Vec::new()))
 }
 
-/// One sidecar with a preview listener for every service, at this port.
+/// A sidecar with a preview listener for all services at this port.
 fn preview_at(port: u16) -> Previews {
     let listener = Listener {
         name: "preview".to_owned(),
@@ -96,15 +102,16 @@ fn preview_at(port: u16) -> Previews {
     Previews::of_mesh(&Mesh { preview_key, ..Mesh::new("filter.wasm".to_owned(), vec![fleet]) })
 }
 
-/// Releases it, and says how that ended.
+/// Starts a release and returns the phase after `preparing`.
 async fn release(green: u16) -> Phase {
-    release_by(green, no_previews()).await
+    release_with(green, no_previews()).await
 }
 
-async fn release_by(green: u16, previews: Previews) -> Phase {
+async fn release_with(green: u16, previews: Previews) -> Phase {
     let world = World::default();
     let handle = crate::controller::spawn(parts(&world, green)).unwrap();
-    let tests = tokio::spawn(run(handle.clone(), watch::channel(previews).1, HASTE));
+    let tests =
+        tokio::spawn(run(handle.clone(), watch::channel(previews).1, FAST, Supervisor::default()));
     handle.submit(start("product", "v2"), anne()).await.unwrap();
     let view = until(&handle, |view| {
         !matches!(newest(&view.state, "product").phase, Phase::Preparing { .. })
@@ -123,27 +130,27 @@ fn failure(phase: &Phase) -> &SmokeTestFailure {
 }
 
 #[tokio::test]
-async fn a_candidate_that_answers_well_gets_traffic() {
+async fn a_candidate_that_passes_its_test_receives_traffic() {
     let candidate = Candidate::new(200, 2);
     let phase = release(candidate.serve().await).await;
     assert!(matches!(phase, Phase::Watching { .. }), "{phase:?}");
-    assert_eq!(candidate.asked.load(Ordering::Relaxed), 3);
+    assert_eq!(candidate.requests.load(Ordering::Relaxed), 3);
 }
 
 #[tokio::test]
-async fn one_that_does_not_goes_back() {
+async fn a_candidate_that_fails_its_test_is_rolled_back() {
     for status in [500, 302] {
         let candidate = Candidate::new(status, 0);
         let phase = release(candidate.serve().await).await;
         let SmokeTestFailure { url, failure } = failure(&phase);
         assert!(url.ends_with("/healthz"), "{url}");
         assert_eq!(*failure, RequestFailure::UnexpectedStatus { status, expected: 200 });
-        assert_eq!(candidate.asked.load(Ordering::Relaxed), 3);
+        assert_eq!(candidate.requests.load(Ordering::Relaxed), 3);
     }
 }
 
 #[tokio::test]
-async fn one_that_is_not_there_goes_back() {
+async fn a_candidate_that_refuses_connections_is_rolled_back() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
@@ -152,15 +159,16 @@ async fn one_that_is_not_there_goes_back() {
     assert!(error.to_lowercase().contains("refused"), "{error}");
 }
 
-/// A sidecar that hears of the version only after some requests, and then answers with a status.
-async fn sidecar(status: u16, late: usize) -> (u16, Arc<AtomicUsize>) {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&asked);
-    let answer = move |headers: HeaderMap| async move {
-        let said = |name: &str| headers.get(name).and_then(|it| it.to_str().ok()).map(str::len);
-        let knocks = said(PREVIEW_HEADER) == Some(64) && headers["x-tidegate-version"] == "v2";
-        let known = counted.fetch_add(1, Ordering::Relaxed) >= late;
-        match (knocks, known) {
+/// A sidecar that has no route to the version for the first `missing` requests, and then responds with `status`.
+async fn sidecar(status: u16, missing: usize) -> (u16, Arc<AtomicUsize>) {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&requests);
+    let respond = move |headers: HeaderMap| async move {
+        let length = |name: &str| headers.get(name).and_then(|it| it.to_str().ok()).map(str::len);
+        let authorized =
+            length(PREVIEW_HEADER) == Some(64) && headers["x-tidegate-version"] == "v2";
+        let known = counted.fetch_add(1, Ordering::Relaxed) >= missing;
+        match (authorized, known) {
             (false, _) => (StatusCode::FORBIDDEN, HeaderMap::new()),
             (true, true) => (StatusCode::from_u16(status).unwrap(), HeaderMap::new()),
             (true, false) => {
@@ -171,41 +179,46 @@ async fn sidecar(status: u16, late: usize) -> (u16, Arc<AtomicUsize>) {
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let app = Router::new().route("/healthz", axum::routing::get(answer));
+    let app = Router::new().route("/healthz", axum::routing::get(respond));
     tokio::spawn(async move { axum::serve(listener, app).await });
-    (port, asked)
+    (port, requests)
 }
 
 #[tokio::test]
-async fn where_there_is_a_preview_tests_go_through_it_and_wait_for_the_version_to_be_there() {
-    let (port, asked) = sidecar(200, 10).await;
-    // Nobody is at the endpoint itself.
-    let phase = release_by(1, preview_at(port)).await;
+async fn tests_go_through_a_preview_and_wait_until_it_has_the_version() {
+    let (port, requests) = sidecar(200, 10).await;
+    // The endpoint itself refuses connections.
+    let phase = release_with(1, preview_at(port)).await;
     assert!(matches!(phase, Phase::Watching { .. }), "{phase:?}");
-    assert_eq!(asked.load(Ordering::Relaxed), 11);
+    assert_eq!(requests.load(Ordering::Relaxed), 11);
     let (port, _) = sidecar(503, 0).await;
-    let phase = release_by(1, preview_at(port)).await;
+    let phase = release_with(1, preview_at(port)).await;
     let expected = RequestFailure::UnexpectedStatus { status: 503, expected: 200 };
     assert_eq!(failure(&phase).failure, expected);
 }
 
 #[tokio::test]
-async fn a_sidecar_that_is_away_says_nothing_of_the_candidate() {
+async fn an_unreachable_sidecar_does_not_fail_the_candidate() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
     let world = World::default();
     let handle = crate::controller::spawn(parts(&world, 1)).unwrap();
-    let _tests = tokio::spawn(run(handle.clone(), watch::channel(preview_at(port)).1, HASTE));
+    let _tests = tokio::spawn(run(
+        handle.clone(),
+        watch::channel(preview_at(port)).1,
+        FAST,
+        Supervisor::default(),
+    ));
     handle.submit(start("product", "v2"), anne()).await.unwrap();
-    // Far longer than all tries at an endpoint take.
+    // Much longer than all attempts at an endpoint take.
     tokio::time::sleep(Duration::from_millis(100)).await;
     let phase = newest(&handle.view().borrow().state, "product").phase.clone();
     assert!(matches!(phase, Phase::Preparing { .. }), "{phase:?}");
 }
 
 #[tokio::test]
-async fn a_restart_tests_again_what_was_not_tested_yet() {
+async fn a_restart_runs_the_pending_tests() {
     let candidate = Candidate::new(200, 0);
     let port = candidate.serve().await;
     let world = World::default();
@@ -214,28 +227,38 @@ async fn a_restart_tests_again_what_was_not_tested_yet() {
     handle.stop().await;
 
     let handle = crate::controller::spawn(parts(&world, port)).unwrap();
-    let _tests = tokio::spawn(run(handle.clone(), watch::channel(no_previews()).1, HASTE));
+    let _tests = tokio::spawn(run(
+        handle.clone(),
+        watch::channel(no_previews()).1,
+        FAST,
+        Supervisor::default(),
+    ));
     until(&handle, |view| matches!(newest(&view.state, "product").phase, Phase::Watching { .. }))
         .await;
 }
 
 #[tokio::test]
-async fn a_release_that_was_given_up_is_not_tested_any_more() {
+async fn aborting_a_release_aborts_its_tests() {
     let world = World::default();
-    // It accepts connections, and never answers.
+    // It accepts connections and never responds.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let handle = crate::controller::spawn(parts(&world, port)).unwrap();
-    let _tests = tokio::spawn(run(handle.clone(), watch::channel(no_previews()).1, HASTE));
+    let _tests = tokio::spawn(run(
+        handle.clone(),
+        watch::channel(no_previews()).1,
+        FAST,
+        Supervisor::default(),
+    ));
     handle.submit(start("product", "v2"), anne()).await.unwrap();
-    let (mut asked, _) = listener.accept().await.unwrap();
+    let (mut connection, _) = listener.accept().await.unwrap();
     let abort = verb("product.1", ReleaseCommand::Abort);
     handle.submit(abort, anne()).await.unwrap();
     // The connection ends because the request is dropped.
-    let mut said = Vec::new();
-    let end = asked.read_to_end(&mut said);
+    let mut request = Vec::new();
+    let end = connection.read_to_end(&mut request);
     timeout(Duration::from_secs(30), end).await.unwrap().unwrap();
-    assert!(said.starts_with(b"GET /healthz HTTP/1.1\r\n"));
+    assert!(request.starts_with(b"GET /healthz HTTP/1.1\r\n"));
     let phase = &newest(&handle.view().borrow().state, "product").phase.clone();
     assert!(matches!(phase, Phase::RolledBack { cause: RollbackCause::Operator, .. }), "{phase:?}");
 }

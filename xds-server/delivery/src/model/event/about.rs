@@ -144,7 +144,7 @@ mod tests {
         },
         "guardrail": "error_rate", "check": "tests", "result": {"passed": true}, "signal": "orders",
         "approval": {"by": "anne", "role": "manager", "step": 0, "until": 1},
-        "hook": "chat", "attempts": 1, "error": "refused", "records": {"addresses": ["10.0.0.1"]},
+        "hook": "chat", "on": "switched", "attempts": 1, "error": "refused", "records": {"addresses": ["10.0.0.1"]},
         "spec": {"endpoints": [{"host": "10.0.0.1", "port": 80}]}, "services": [], "freeze_windows": [],
         "hash": "00", "source": "file", "members": [], "key": "beta", "flags": {}, "definition": {}
     }"#;

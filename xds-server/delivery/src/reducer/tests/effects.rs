@@ -44,8 +44,8 @@ fn answers(address: &str) -> Command {
     Command::DnsChecked { service: name("product"), result: Ok(records) }
 }
 
-fn ended(hook: &str, result: Result<(), String>) -> Command {
-    Command::HookEnded { release: name("product.1"), hook: name(hook), attempts: 1, result }
+fn ended(hook: &str, on: Moment, result: Result<(), String>) -> Command {
+    Command::HookEnded { release: name("product.1"), hook: name(hook), on, attempts: 1, result }
 }
 
 fn due(world: &World) -> Vec<String> {
@@ -64,21 +64,63 @@ fn a_call_is_due_from_its_trigger_until_it_ends() {
     world.ask(&verb("product.1", Promote { all: true })).unwrap();
     world.ask(&verb("product.1", Promote { all: false })).unwrap();
     assert_eq!(due(&world), ["started", "switched", "completed"]);
-    assert!(world.ask(&ended("switched", Ok(()))).unwrap().changed);
-    assert!(!world.ask(&ended("switched", Err("late".to_owned()))).unwrap().changed);
+    assert!(world.ask(&ended("switched", Moment::Switched, Ok(()))).unwrap().changed);
+    assert!(
+        !world.ask(&ended("switched", Moment::Switched, Err("late".to_owned()))).unwrap().changed
+    );
     world.ask(&verb("product.1", Rollback)).unwrap();
     assert_eq!(due(&world), ["started", "completed", "back"]);
     world.ask(&start("product", "v2")).unwrap();
     assert_eq!(due(&world), ["started", "completed", "back", "started"]);
-    assert!(world.ask(&ended("back", Err("no".to_owned()))).unwrap().changed);
+    assert!(world.ask(&ended("back", Moment::RolledBack, Err("no".to_owned()))).unwrap().changed);
     assert_eq!(due(&world), ["started", "completed", "started"]);
     let nobody = Command::HookEnded {
         release: name("nobody.1"),
         hook: name("back"),
+        on: Moment::RolledBack,
         attempts: 1,
         result: Ok(()),
     };
     assert!(world.ask(&nobody).is_err());
+}
+
+#[test]
+fn calls_of_a_hook_that_was_redefined_have_different_keys_and_end_separately() {
+    let mut world = world(vec![hook("cache", Moment::Started, false)]);
+    world.ask(&start("product", "v2")).unwrap();
+    let mut spec = world.0.services["product"].spec.clone();
+    spec.hooks = vec![hook("cache", Moment::Switched, false)];
+    world.ask(&configuration(vec![order(), spec], Vec::new())).unwrap();
+    world.ask(&verb("product.1", Promote { all: true })).unwrap();
+    let due = |world: &World| -> Vec<(String, Moment)> {
+        let calls = world.0.services["product"].due_calls();
+        calls.map(|call| (call.key(), call.hook.on)).collect()
+    };
+    let calls = due(&world);
+    let [(started, Moment::Started), (switched, Moment::Switched)] = calls.as_slice() else {
+        panic!("{calls:?}")
+    };
+    assert_ne!(started, switched);
+    assert!(world.ask(&ended("cache", Moment::Switched, Ok(()))).unwrap().changed);
+    assert_eq!(due(&world), [(started.clone(), Moment::Started)]);
+    assert!(!world.ask(&ended("cache", Moment::Switched, Ok(()))).unwrap().changed);
+    assert!(world.ask(&ended("cache", Moment::Started, Ok(()))).unwrap().changed);
+    assert!(due(&world).is_empty());
+}
+
+#[test]
+fn the_key_of_a_call_depends_on_name_transition_and_url() {
+    let key = |hook: Hook| {
+        let mut world = world(vec![hook]);
+        world.ask(&start("product", "v2")).unwrap();
+        world.ask(&verb("product.1", Promote { all: true })).unwrap();
+        world.0.services["product"].due_calls().next().unwrap().key()
+    };
+    let cache = || hook("cache", Moment::Switched, false);
+    assert_eq!(key(cache()), key(Hook { retries: 7, ..cache() }));
+    assert_ne!(key(cache()), key(Hook { url: "http://127.0.0.1:2/other".to_owned(), ..cache() }));
+    assert_ne!(key(cache()), key(hook("cache", Moment::Started, false)));
+    assert_ne!(key(cache()), key(hook("index", Moment::Switched, false)));
 }
 
 #[test]
@@ -88,7 +130,7 @@ fn a_blocking_hook_blocks_completion_and_never_a_rollback() {
     let hook_name = || name("index");
     let blockers = world.see("product", 1000, &healthy(10));
     assert_eq!(blockers, [Blocker::Hook { hook: hook_name() }]);
-    world.ask(&ended("index", Err("status 500".to_owned()))).unwrap();
+    world.ask(&ended("index", Moment::Switched, Err("status 500".to_owned()))).unwrap();
     let blockers = world.see("product", 0, &healthy(10));
     let error = "status 500".to_owned();
     assert_eq!(blockers, [Blocker::HookFailed { hook: hook_name(), error }]);
@@ -99,7 +141,7 @@ fn a_blocking_hook_blocks_completion_and_never_a_rollback() {
     let mut world = switched(vec![hook("index", Moment::Switched, true)]);
     world.ask(&answers("192.0.2.2")).unwrap();
     world.see("product", 1000, &healthy(10));
-    world.ask(&ended("index", Ok(()))).unwrap();
+    world.ask(&ended("index", Moment::Switched, Ok(()))).unwrap();
     world.see("product", 0, &healthy(10));
     assert!(matches!(newest(&world.0, "product").phase, Phase::Completed { .. }));
 }

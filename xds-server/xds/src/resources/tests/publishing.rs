@@ -295,10 +295,16 @@ fn events_that_change_no_resources_keep_the_snapshot() {
         Event::SmokeTestsPassed { id: product() },
         Event::GroupStarted { id: delivery::name("both"), members: vec![product()] },
         Event::HealthChanged { id: product(), health: InstanceHealth::default() },
-        Event::HookSucceeded { id: order(), hook: delivery::name("cache"), attempts: 1 },
+        Event::HookSucceeded {
+            id: order(),
+            hook: delivery::name("cache"),
+            on: Moment::Started,
+            attempts: 1,
+        },
         Event::HookFailed {
             id: order(),
             hook: delivery::name("index"),
+            on: Moment::Started,
             attempts: 1,
             error: "503".to_owned(),
         },

@@ -1,30 +1,31 @@
-//! Hooks and notifications by the real control plane, which is killed while a receiver hangs.
+//! Hooks and notifications of a control plane that is killed while a receiver hangs.
 
 use std::fs;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 use tidegate_tests::receiver::{Got, Receiver};
+use tidegate_tests::sight::at;
 use tidegate_tests::story::Operator;
 use tidegate_tests::world_config::Knobs;
 use tidegate_tests::{World, WorldOptions};
 
-use super::{ONE_WORLD, at, one_sidecar, until_service};
+use super::{ONE_WORLD, one_sidecar, until_service};
 
-const SECRET: &str = "a secret that nobody else may see";
+const SECRET: &str = "the secret of the hooks";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crash_loses_no_hook_and_no_message() {
-    tell_through_a_crash().await.unwrap();
+async fn a_crash_loses_no_hook_call_and_no_notification() {
+    deliver_through_a_crash().await.unwrap();
 }
 
-async fn tell_through_a_crash() -> Result<()> {
+async fn deliver_through_a_crash() -> Result<()> {
     let _alone = ONE_WORLD.lock().await;
     let dir = tempfile::tempdir()?;
     let secret = dir.path().join("secret");
     fs::write(&secret, SECRET)?;
     let (cache, team) = (Receiver::start(None).await?, Receiver::start(Some(200)).await?);
-    // Nobody is there.
+    // A closed port.
     let dead = "http://127.0.0.1:9";
     let hook = |name: &str, on: &str, url: &str| {
         format!(
@@ -38,7 +39,7 @@ async fn tell_through_a_crash() -> Result<()> {
     let knobs = Knobs {
         extras: [("product".to_owned(), vec![format!("hooks: [{}]", hooks.join(", "))])].into(),
         notifications: Some(format!(
-            "[{{name: team, kind: slack, level: info, url: \"{}/team\"}}, \
+            "[{{name: team, kind: slack, level: info, url: \"{}/team\", template: \"{{{{ event }}}} {{{{ release }}}}\"}}, \
              {{name: dead, kind: webhook, level: info, url: \"{dead}\"}}]",
             team.url
         )),
@@ -51,9 +52,11 @@ async fn tell_through_a_crash() -> Result<()> {
     cache.answer.send_replace(Some(200));
     world.control.restart().await?;
 
-    let told = cache.calls("/switched", 2).await?;
-    for call in &told {
-        assert_eq!(call.key, "product.1/update-cache");
+    let calls = cache.calls("/switched", 2).await?;
+    let key = &calls.first().context("no call")?.key;
+    assert!(key.starts_with("product.1/update-cache/"), "{key}");
+    for call in &calls {
+        assert_eq!(&call.key, key);
         assert_eq!(at(&call.body, "/from"), "v1");
         assert_eq!(at(&call.body, "/to"), "v2");
         assert!(call.signature.starts_with("t=") && call.signature.contains(",v1="), "{call:?}");
@@ -67,11 +70,11 @@ async fn tell_through_a_crash() -> Result<()> {
     operator.run(&["release", "rollback", "product"]).await?;
     let back = cache.calls("/back", 1).await?;
     assert_eq!(at(&back.first().context("no call")?.body, "/to"), "v1");
-    let said = team.calls("/team", 3).await?;
+    let received = team.calls("/team", 3).await?;
     let text = |it: &Got| at(&it.body, "/text").as_str().unwrap_or("").to_owned();
-    let said: Vec<String> = said.iter().map(text).collect();
-    for words in ["product.1 started", "product.1 has all traffic", "product.1 was rolled back"] {
-        assert!(said.iter().any(|it| it.contains(words)), "{words} in {said:#?}");
+    let texts: Vec<String> = received.iter().map(text).collect();
+    for event in ["release_started", "step_entered", "rolled_back"] {
+        assert!(texts.contains(&format!("{event} product.1")), "{event} in {texts:#?}");
     }
 
     let events: Vec<Value> = world.control.get("events?after=0").await?;

@@ -1,4 +1,4 @@
-//! What is asked and what is said: the records of one name, in DNS's words.
+//! Queries and updates of the records of one name.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,29 +9,29 @@ use hickory_proto::op::{Message, OpCode, Query};
 use hickory_proto::rr::rdata::{A, AAAA, CNAME};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 
-use super::exchange::{Connection, DnsError};
+use super::client::{DnsClient, DnsError};
 use tidegate_delivery::model::dns::{Dns, RecordSet};
 
-/// The types of records that are ours at the name. Others there are left alone.
-const OURS: [RecordType; 3] = [RecordType::A, RecordType::AAAA, RecordType::CNAME];
+/// The record types that Tidegate manages at a name. Records of other types are not changed.
+const MANAGED_TYPES: [RecordType; 3] = [RecordType::A, RecordType::AAAA, RecordType::CNAME];
 
-/// A name and its zone.
-pub(super) struct Names {
+/// A managed name and its zone.
+pub(super) struct RecordName {
     zone: Name,
     name: Name,
 }
 
-/// What the server answers with.
+/// The managed records that a server answers with.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct CurrentRecords {
     addresses: BTreeSet<IpAddr>,
     aliases: Vec<Name>,
     ttls: BTreeSet<u32>,
 }
 
-impl Found {
-    /// Whether these are the records, all of them and no others.
-    pub(super) fn is(&self, records: &RecordSet, ttl: u32) -> bool {
+impl CurrentRecords {
+    /// Whether these are exactly the wanted records with this TTL.
+    pub(super) fn equals(&self, records: &RecordSet, ttl: u32) -> bool {
         let Self { addresses, aliases, ttls } = self;
         let same = match records {
             RecordSet::Addresses(wanted) => addresses == wanted && aliases.is_empty(),
@@ -44,7 +44,7 @@ impl Found {
         same && ttls.iter().all(|it| *it == ttl)
     }
 
-    fn take(&mut self, record: &Record) {
+    fn add(&mut self, record: &Record) {
         match &record.data {
             RData::A(A(address)) => drop(self.addresses.insert((*address).into())),
             RData::AAAA(AAAA(address)) => drop(self.addresses.insert((*address).into())),
@@ -55,49 +55,48 @@ impl Found {
     }
 }
 
-impl fmt::Display for Found {
+impl fmt::Display for CurrentRecords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let addresses = self.addresses.iter().map(ToString::to_string);
         let all: Vec<String> =
             addresses.chain(self.aliases.iter().map(ToString::to_string)).collect();
-        f.write_str(if all.is_empty() { "nothing" } else { "" })?;
+        f.write_str(if all.is_empty() { "no records" } else { "" })?;
         f.write_str(&all.join(", "))
     }
 }
 
-impl Names {
+impl RecordName {
     pub(super) fn of(dns: &Dns) -> Result<Self, ProtoError> {
         Ok(Self { zone: Name::from_ascii(&dns.zone)?, name: Name::from_ascii(&dns.name)? })
     }
 
-    /// Asks for the records that are there now.
-    pub(super) async fn found(&self, server: &mut Connection) -> Result<Found, DnsError> {
-        let mut found = Found::default();
-        for kind in OURS {
-            let mut question = Message::query();
-            question.metadata.recursion_desired = false;
-            question.add_query(Query::query(self.name.clone(), kind));
-            let answer = server.ask(&question).await?;
-            if !answer.metadata.authoritative {
+    /// Queries the current records.
+    pub(super) async fn query(&self, server: &mut DnsClient) -> Result<CurrentRecords, DnsError> {
+        let mut current = CurrentRecords::default();
+        for kind in MANAGED_TYPES {
+            let mut query = Message::query();
+            query.metadata.recursion_desired = false;
+            query.add_query(Query::query(self.name.clone(), kind));
+            let response = server.send(&query).await?;
+            if !response.metadata.authoritative {
                 return Err(DnsError::NotAuthoritative);
             }
-            let ours = |it: &&Record| it.name == self.name && it.record_type() == kind;
-            answer.answers.iter().filter(ours).for_each(|record| found.take(record));
+            let managed = |it: &&Record| it.name == self.name && it.record_type() == kind;
+            response.answers.iter().filter(managed).for_each(|record| current.add(record));
         }
-        Ok(found)
+        Ok(current)
     }
 
-    /// All that is there goes and all that should be there comes, in one message: nobody is ever
-    /// told half of it.
+    /// One message that deletes all managed records and adds the wanted ones. The server applies it atomically.
     pub(super) fn update(&self, records: &RecordSet, ttl: u32) -> Result<Message, ProtoError> {
         let mut update = Message::query();
         update.metadata.op_code = OpCode::Update;
         update.metadata.recursion_desired = false;
         update.add_query(Query::query(self.zone.clone(), RecordType::SOA));
-        for kind in OURS {
-            let mut gone = Record::update0(self.name.clone(), 0, kind);
-            gone.dns_class = DNSClass::ANY;
-            update.add_authority(gone);
+        for kind in MANAGED_TYPES {
+            let mut deleted = Record::update0(self.name.clone(), 0, kind);
+            deleted.dns_class = DNSClass::ANY;
+            update.add_authority(deleted);
         }
         let mut add = |data| {
             update.add_authority(Record::from_rdata(self.name.clone(), ttl, data));

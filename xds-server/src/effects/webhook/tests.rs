@@ -1,4 +1,4 @@
-//! TLS against a server of our own, and answers that are none.
+//! TLS against a local server, redirects and timeouts.
 
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
@@ -7,9 +7,9 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
-use crate::effects::fakes::{Fake, Mood};
+use crate::effects::fakes::{Behavior, FakeReceiver};
 
-/// A server for `localhost` that answers 204 to whoever trusts it, and its certificate.
+/// A TLS server for `localhost` that responds with 204, and its certificate.
 async fn server() -> (String, RootCertStore) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let mut roots = RootCertStore::empty();
@@ -26,7 +26,7 @@ async fn server() -> (String, RootCertStore) {
     let url = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            // Who does not trust it hangs up.
+            // A client that does not trust the certificate ends the handshake.
             let Ok(mut stream) = acceptor.accept(stream).await else { continue };
             let mut request = Vec::new();
             while !request.ends_with(b"{}") {
@@ -39,29 +39,34 @@ async fn server() -> (String, RootCertStore) {
     (url, roots)
 }
 
-fn post(url: &str) -> Post<'_> {
-    let patience = Duration::from_secs(30);
-    Post { url, body: Bytes::from_static(b"{}"), key: "k", secret: None, patience }
+fn request(url: &str) -> WebhookRequest<'_> {
+    WebhookRequest {
+        url,
+        body: Bytes::from_static(b"{}"),
+        idempotency_key: "k",
+        secret: None,
+        timeout: Duration::from_secs(30),
+    }
 }
 
 #[tokio::test]
-async fn https_is_spoken_with_whom_we_trust_and_nobody_else() {
+async fn a_certificate_that_is_not_trusted_fails_the_request() {
     let (url, roots) = server().await;
-    let trusting = Outbound::trusting(roots, Clock::system()).unwrap();
-    trusting.post(&post(&url)).await.unwrap();
-    let strangers = Outbound::trusting(RootCertStore::empty(), Clock::system()).unwrap();
-    let error = strangers.post(&post(&url)).await.unwrap_err();
+    let trusting = WebhookClient::with_roots(roots, Clock::system()).unwrap();
+    trusting.post(&request(&url)).await.unwrap();
+    let untrusting = WebhookClient::with_roots(RootCertStore::empty(), Clock::system()).unwrap();
+    let error = untrusting.post(&request(&url)).await.unwrap_err();
     assert!(error.to_string().contains("UnknownIssuer"), "{error}");
 }
 
 #[tokio::test]
-async fn no_redirect_is_followed_and_silence_ends() {
-    let fake = Fake::start(&[Mood::Answer(307), Mood::Hang]).await;
-    let outbound = crate::effects::fakes::outbound();
-    let error = outbound.post(&post(&fake.url)).await.unwrap_err();
-    assert!(matches!(error, PostError::Status(StatusCode::TEMPORARY_REDIRECT)), "{error}");
-    let hasty = Post { patience: Duration::from_millis(10), ..post(&fake.url) };
-    let error = outbound.post(&hasty).await.unwrap_err();
-    assert!(matches!(error, PostError::Late(_)), "{error}");
-    assert!(fake.got().iter().all(|got| got.key() == "k"));
+async fn redirects_are_not_followed_and_a_silent_receiver_times_out() {
+    let fake = FakeReceiver::start(&[Behavior::Respond(307), Behavior::Hang]).await;
+    let webhooks = crate::effects::fakes::webhooks();
+    let error = webhooks.post(&request(&fake.url)).await.unwrap_err();
+    assert!(matches!(error, WebhookError::Status(StatusCode::TEMPORARY_REDIRECT)), "{error}");
+    let short = WebhookRequest { timeout: Duration::from_millis(10), ..request(&fake.url) };
+    let error = webhooks.post(&short).await.unwrap_err();
+    assert!(matches!(error, WebhookError::Timeout(_)), "{error}");
+    assert!(fake.received().iter().all(|it| it.key() == "k"));
 }

@@ -1,7 +1,7 @@
-//! The one way in which effects reach receivers: a signed `POST` with an idempotency key.
+//! HTTP client of hooks and notifications: a signed `POST` with an idempotency key.
 //!
-//! Receivers are not trusted: no redirect is followed, no proxy is asked, the answer's body is not
-//! read, and the whole call ends in time.
+//! Receivers are not trusted: redirects and proxies are not followed, response bodies are not read, and each request
+//! has a timeout.
 
 #[cfg(test)]
 mod tests;
@@ -28,83 +28,78 @@ use super::signature;
 use crate::clock::Clock;
 use tidegate_delivery::model::hook::SecretRef;
 
-/// The same for every attempt of one message: a receiver that has seen it does nothing.
-const KEY: &str = "idempotency-key";
-/// Who calls.
+/// Header with the key that all attempts of one message share. Receivers ignore a key that they have processed.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const AGENT: &str = concat!("tidegate/", env!("CARGO_PKG_VERSION"));
 
-/// Why no TLS can be spoken at all.
+/// The TLS client configuration is invalid.
 #[derive(Debug, thiserror::Error)]
-#[error("TLS cannot be set up: {0}")]
+#[error("cannot set up TLS for webhooks: {0}")]
 pub struct TlsError(#[from] rustls::Error);
 
-/// The way out. Cheap to clone; all share their connections.
+/// The client. Clones share the connection pool.
 #[derive(Clone)]
-pub struct Outbound {
+pub struct WebhookClient {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     clock: Clock,
 }
 
-/// One call.
-pub(super) struct Post<'a> {
-    /// Where to.
+pub(super) struct WebhookRequest<'a> {
     pub(super) url: &'a str,
     /// JSON.
     pub(super) body: Bytes,
-    /// See [`KEY`].
-    pub(super) key: &'a str,
-    /// What it is signed with.
+    pub(super) idempotency_key: &'a str,
+    /// Key of the signature; none: unsigned.
     pub(super) secret: Option<&'a SecretRef>,
-    /// How long the answer may take.
-    pub(super) patience: Duration,
+    pub(super) timeout: Duration,
 }
 
-/// Why a call did not do what it should. None of these names the address, which may be a secret.
+/// Why a request failed. No variant contains the URL, which may be a secret.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum PostError {
-    /// Nothing to sign with.
+pub(super) enum WebhookError {
+    /// The secret cannot be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// An address or a key that no request can have.
-    #[error("no request can be made of it: {0}")]
+    /// The URL or the key is invalid in HTTP.
+    #[error("invalid request: {0}")]
     Request(#[from] hyper::http::Error),
-    /// Nobody there, or nobody who speaks HTTP.
-    #[error("no answer: {0}")]
-    Unreachable(String),
-    /// Somebody there, and silent.
-    #[error("no answer within {} ms", .0.as_millis())]
-    Late(Duration),
-    /// An answer that is none of the good ones. A redirect is one of the others.
-    #[error("it answered {0}")]
+    /// Connecting, TLS or HTTP failed.
+    #[error("request failed: {0}")]
+    Failed(String),
+    /// No response in time.
+    #[error("no response within {} ms", .0.as_millis())]
+    Timeout(Duration),
+    /// A status other than 2xx.
+    #[error("status {0}")]
     Status(StatusCode),
 }
 
-impl PostError {
-    /// Whether the receiver will say the same of this message for ever: it understood, and refused.
-    pub(super) fn is_final(&self) -> bool {
+impl WebhookError {
+    /// Whether a retry would fail as well: the receiver rejected the message itself.
+    pub(super) fn is_permanent(&self) -> bool {
         let Self::Status(status) = self else { return false };
-        let later =
+        let temporary =
             [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
-        !status.is_server_error() && !later.contains(status)
+        !status.is_server_error() && !temporary.contains(status)
     }
 }
 
-impl Outbound {
-    /// With the system's root certificates.
+impl WebhookClient {
+    /// A client that trusts the system's root certificates.
     ///
     /// # Errors
-    /// When TLS cannot be set up.
+    /// If the TLS configuration is invalid.
     pub fn new(clock: Clock) -> Result<Self, TlsError> {
         let mut roots = RootCertStore::empty();
         let found = rustls_native_certs::load_native_certs();
         for error in &found.errors {
-            warn!(%error, "some root certificates cannot be read: https receivers may not be trusted");
+            warn!(%error, "cannot read a root certificate; https receivers that need it will fail");
         }
         roots.add_parsable_certificates(found.certs);
-        Self::trusting(roots, clock)
+        Self::with_roots(roots, clock)
     }
 
-    fn trusting(roots: RootCertStore, clock: Clock) -> Result<Self, TlsError> {
+    fn with_roots(roots: RootCertStore, clock: Clock) -> Result<Self, TlsError> {
         let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
@@ -117,27 +112,27 @@ impl Outbound {
         Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector), clock })
     }
 
-    /// Calls once.
-    pub(super) async fn post(&self, post: &Post<'_>) -> Result<(), PostError> {
+    /// Sends one request. Any 2xx status is a success.
+    pub(super) async fn post(&self, post: &WebhookRequest<'_>) -> Result<(), WebhookError> {
         let mut request = Request::post(post.url)
             .header(CONTENT_TYPE, "application/json")
             .header(USER_AGENT, AGENT)
-            .header(KEY, post.key);
+            .header(IDEMPOTENCY_KEY, post.idempotency_key);
         if let Some(secret) = post.secret {
             let secret = secret::read(secret)?;
             let signature = signature::sign(&secret, self.clock.now(), &post.body);
             request = request.header(signature::HEADER, signature);
         }
         let request = request.body(Full::new(post.body.clone()))?;
-        let answer = timeout(post.patience, self.client.request(request)).await;
-        let answer = answer.map_err(|_| PostError::Late(post.patience))?;
-        let status = answer.map_err(|error| PostError::Unreachable(root(&error)))?.status();
-        if status.is_success() { Ok(()) } else { Err(PostError::Status(status)) }
+        let response = timeout(post.timeout, self.client.request(request)).await;
+        let response = response.map_err(|_| WebhookError::Timeout(post.timeout))?;
+        let status = response.map_err(|error| WebhookError::Failed(root_cause(&error)))?.status();
+        if status.is_success() { Ok(()) } else { Err(WebhookError::Status(status)) }
     }
 }
 
-/// What went wrong at the bottom: that a connection was refused, not that a request could not be sent.
-fn root(error: &dyn Error) -> String {
+/// The innermost error: "connection refused" rather than "client error".
+fn root_cause(error: &dyn Error) -> String {
     let mut cause = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;

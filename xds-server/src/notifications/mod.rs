@@ -1,0 +1,78 @@
+//! Notifications: which events are notified, with which level and text. No I/O; [`crate::effects::notifier`] delivers
+//! them.
+
+mod render;
+pub mod template;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use self::render::{of_nacks, of_record};
+use tidegate_delivery::names::{ReleaseId, ServiceName};
+use tidegate_delivery::units::Timestamp;
+
+/// Severity of a notification. A receiver gets those of its level and above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NotificationLevel {
+    /// Progress as planned.
+    Info,
+    /// Needs attention, but no immediate action.
+    Warning,
+    /// Needs immediate action.
+    Critical,
+}
+
+/// A notification. Its JSON is part of a receiver's delivery state while it is delayed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Notification {
+    pub(crate) level: NotificationLevel,
+    /// The event's name in the journal, or `nack`.
+    pub(crate) event: String,
+    /// One line.
+    pub(crate) title: String,
+    pub(crate) text: String,
+    /// Absent if several or all services are affected.
+    pub(crate) service: Option<ServiceName>,
+    pub(crate) release: Option<ReleaseId>,
+    /// Whether a condition that was notified before has ended.
+    pub(crate) recovered: bool,
+    /// The journal record.
+    pub(crate) seq: u64,
+    /// When it happened, in milliseconds since the Unix epoch.
+    pub(crate) at: Timestamp,
+    /// Who caused it: an operator or a part of the server.
+    pub(crate) actor: String,
+    /// The actor's reason, if given.
+    pub(crate) reason: Option<String>,
+    /// The condition that changed, if it is one that can begin and end repeatedly.
+    #[serde(default)]
+    pub(crate) condition: Option<Condition>,
+}
+
+/// A condition and its status, for example a guardrail of a release.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Condition {
+    pub(crate) id: ConditionId,
+    pub(crate) status: ConditionStatus,
+}
+
+/// Identifies a condition. Those of a release begin with its id and a space.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct ConditionId(pub(crate) String);
+
+impl ConditionId {
+    pub(crate) fn belongs_to(&self, release: &ReleaseId) -> bool {
+        self.0.strip_prefix(release.as_str()).is_some_and(|rest| rest.starts_with(' '))
+    }
+}
+
+/// Status of a condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ConditionStatus {
+    Ok,
+    Warning,
+    Critical,
+}

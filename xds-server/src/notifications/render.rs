@@ -1,0 +1,231 @@
+//! Notifications of journal records and of NACKs, as English text.
+
+use super::{Condition, ConditionId, ConditionStatus, Notification, NotificationLevel};
+use crate::journal::Record;
+use tidegate_delivery::judge::{Finding, Level};
+use tidegate_delivery::model::event::Event;
+use tidegate_delivery::model::progress::{Convergence, Nack};
+use tidegate_delivery::model::release::RollbackCause;
+use tidegate_delivery::names::{ReleaseId, ServiceName};
+use tidegate_delivery::units::{Ppm, Timestamp};
+
+/// What depends on the kind of an event.
+struct Content {
+    level: NotificationLevel,
+    title: String,
+    text: String,
+    condition: Option<Condition>,
+}
+
+impl Content {
+    fn new(level: NotificationLevel, title: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { level, title: title.into(), text: text.into(), condition: None }
+    }
+
+    fn with_condition(self, id: String, status: ConditionStatus) -> Self {
+        Self { condition: Some(Condition { id: ConditionId(id), status }), ..self }
+    }
+}
+
+/// The notification of a record; `None` for most kinds of events.
+pub(crate) fn of_record(record: &Record) -> Option<Notification> {
+    let event = record.event.event();
+    let release = event.release();
+    let service: Option<ServiceName> = event.service().and_then(|name| name.parse().ok());
+    let Content { level, title, text, condition } = content(event)?;
+    let prefix = service.as_ref().map_or_else(String::new, |service| format!("{service}: "));
+    Some(Notification {
+        level,
+        event: event.kind().to_owned(),
+        title: format!("{prefix}{title}"),
+        text,
+        service,
+        release: release.cloned(),
+        recovered: condition.as_ref().is_some_and(|it| it.status == ConditionStatus::Ok),
+        seq: record.seq,
+        at: record.at,
+        actor: record.actor.clone(),
+        reason: record.reason.clone(),
+        condition,
+    })
+}
+
+/// The notification that sidecars reject the configuration of a release, or that none does any more.
+pub(crate) fn of_nacks(
+    service: &ServiceName,
+    release: &ReleaseId,
+    convergence: &Convergence,
+    seq: u64,
+    at: Timestamp,
+) -> Notification {
+    let rejecting = convergence.nacked;
+    let (level, title, text, status) = if rejecting == 0 {
+        let text = format!("no sidecar rejects the configuration of release {release}");
+        (NotificationLevel::Info, "sidecars accept the configuration", text, ConditionStatus::Ok)
+    } else {
+        let first = convergence.nacks.first().map(|Nack { node, resource, message }| {
+            format!(": `{node}` rejected the {resource} configuration: {message}")
+        });
+        let text = format!(
+            "release {release} is blocked; {rejecting} of {} sidecars sent a NACK{}",
+            convergence.connected,
+            first.unwrap_or_default()
+        );
+        let title = "sidecars reject the configuration (NACK)";
+        (NotificationLevel::Warning, title, text, ConditionStatus::Warning)
+    };
+    Notification {
+        level,
+        event: "nack".to_owned(),
+        title: format!("{service}: {title}"),
+        text,
+        service: Some(service.clone()),
+        release: Some(release.clone()),
+        recovered: status == ConditionStatus::Ok,
+        seq,
+        at,
+        actor: "sidecars".to_owned(),
+        reason: None,
+        condition: Some(Condition { id: ConditionId(format!("{release} NACK")), status }),
+    }
+}
+
+fn content(event: &Event) -> Option<Content> {
+    use NotificationLevel::{Critical, Info, Warning};
+    Some(match event {
+        Event::ReleaseStarted { id, candidate, stable, .. } => Content::new(
+            Info,
+            format!("release {id} was started"),
+            format!("from {stable} to {candidate}"),
+        ),
+        Event::GroupStarted { id, members } => {
+            let members: Vec<_> = members.iter().map(ToString::to_string).collect();
+            let text = format!("members: {}", members.join(", "));
+            Content::new(Info, format!("release group {id} was started"), text)
+        }
+        Event::StepEntered { id, weight, .. } if *weight == Ppm::ALL => Content::new(
+            Info,
+            format!("release {id} is at 100%"),
+            "the candidate receives all traffic and is watched",
+        ),
+        Event::StepEntered { id, step, weight, .. } => Content::new(
+            Info,
+            format!("release {id} is at {weight}"),
+            format!("step {}", step.saturating_add(1)),
+        ),
+        Event::Paused { id } => {
+            Content::new(Info, format!("release {id} was paused"), "by an operator")
+        }
+        Event::Resumed { id } => {
+            Content::new(Info, format!("release {id} was resumed"), "by an operator")
+        }
+        Event::AlertRaised { id, finding } => {
+            let (level, status) = match finding.level {
+                Level::Warning => (Warning, ConditionStatus::Warning),
+                Level::Critical | Level::Rollback => (Critical, ConditionStatus::Critical),
+            };
+            let guardrail = &finding.guardrail;
+            Content::new(level, format!("{guardrail} alert of release {id}"), measured(finding))
+                .with_condition(format!("{id} {guardrail}"), status)
+        }
+        Event::AlertCleared { id, guardrail } => Content::new(
+            Info,
+            format!("{guardrail} alert of release {id} was cleared"),
+            "the value is within its limit",
+        )
+        .with_condition(format!("{id} {guardrail}"), ConditionStatus::Ok),
+        Event::RolledBack { id, cause } => Content::new(
+            rollback_level(cause),
+            format!("release {id} was rolled back"),
+            rollback_text(cause),
+        ),
+        Event::Completed { id, .. } => Content::new(
+            Info,
+            format!("release {id} was completed"),
+            "the candidate is the stable version",
+        ),
+        Event::StableRestored { version, cause, .. } => Content::new(
+            rollback_level(cause),
+            format!("{version} was restored as the stable version"),
+            format!("the completed release was rolled back: {}", rollback_text(cause)),
+        ),
+        Event::Held { id, finding } => Content::new(
+            Critical,
+            format!("release {id} was paused by a guardrail"),
+            measured(finding),
+        ),
+        Event::SignalRaised { service, version, signal, reason } => {
+            let title = format!("signal {signal} reports {version} as bad");
+            Content::new(Critical, title, or_no_reason(reason.as_deref()))
+                .with_condition(format!("{service} {version} {signal}"), ConditionStatus::Critical)
+        }
+        Event::SignalCleared { service, version, signal } => {
+            let title = format!("signal {signal} of {version} was cleared");
+            Content::new(Info, title, "the signal is good again")
+                .with_condition(format!("{service} {version} {signal}"), ConditionStatus::Ok)
+        }
+        Event::VersionQuarantined { version, signal, reason, .. } => Content::new(
+            Critical,
+            format!("{version} was quarantined"),
+            format!("signal {signal}: {}", or_no_reason(reason.as_deref())),
+        ),
+        Event::QuarantineLifted { version, .. } => Content::new(
+            Warning,
+            format!("the quarantine of {version} was lifted"),
+            "by an operator",
+        ),
+        Event::DeploymentsFrozen { service, by, reason } => Content::new(
+            Warning,
+            format!("{} are frozen", deployments(service.as_ref())),
+            format!("by {by}: {}", or_no_reason(reason.as_deref())),
+        ),
+        Event::DeploymentsUnfrozen { service } => Content::new(
+            Info,
+            format!("{} are no longer frozen", deployments(service.as_ref())),
+            "by an operator",
+        ),
+        Event::HookFailed { id, hook, attempts, error, .. } => Content::new(
+            Warning,
+            format!("hook {hook} failed"),
+            format!("for release {id}, after {attempts} attempts: {error}"),
+        ),
+        Event::DnsFailed { service, error } => {
+            Content::new(Warning, "DNS update failed", error.as_str())
+                .with_condition(format!("{service} DNS"), ConditionStatus::Warning)
+        }
+        Event::DnsUpdated { service, records } => {
+            let text = format!("the server answers with {records}");
+            Content::new(Info, "DNS is up to date", text)
+                .with_condition(format!("{service} DNS"), ConditionStatus::Ok)
+        }
+        _ => return None,
+    })
+}
+
+/// A rollback by an operator, or because of another member of its group, has a notification of its own cause.
+const fn rollback_level(cause: &RollbackCause) -> NotificationLevel {
+    match cause {
+        RollbackCause::Operator | RollbackCause::Group { .. } => NotificationLevel::Warning,
+        _ => NotificationLevel::Critical,
+    }
+}
+
+fn rollback_text(cause: &RollbackCause) -> String {
+    match cause {
+        RollbackCause::Guardrail { finding } => measured(finding),
+        _ => cause.to_string(),
+    }
+}
+
+fn deployments(service: Option<&ServiceName>) -> &'static str {
+    if service.is_some() { "deployments" } else { "deployments of all services" }
+}
+
+fn or_no_reason(reason: Option<&str>) -> &str {
+    reason.unwrap_or("no reason given")
+}
+
+fn measured(finding: &Finding) -> String {
+    let Finding { guardrail, limit, bad, requests, .. } = finding;
+    format!("{guardrail} above {limit}: {bad} of {requests} requests")
+}
