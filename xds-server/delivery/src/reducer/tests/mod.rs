@@ -3,10 +3,10 @@
 mod convergence;
 mod deploy;
 mod effects;
-mod gates;
 mod groups;
 mod requirements;
 mod signals;
+mod steps;
 mod verbs;
 
 use std::time::Duration;
