@@ -38,10 +38,10 @@ async fn a_refusal_holds_a_release_and_never_its_rollback(mode: XdsMode) -> Resu
 
     // At 0 %: nothing begins.
     let envoy = start(&world, &fleet, mode).await?;
-    let refuses = |node: &serde_json::Value| !at(node, "/refused/listener").is_null();
+    let refuses = |node: &serde_json::Value| !at(node, "/nacks/listener").is_null();
     let node = until_node(&world, NODE, refuses).await?;
     assert_eq!(at(&node, "/synced"), false);
-    assert_eq!(at(&node, "/last_refusal/type"), "listener");
+    assert_eq!(at(&node, "/last_nack/type"), "listener");
     let operator = Operator::new(&world.control);
     operator.run(&["release", "start", "order", "--version", "v2"]).await?;
     let held = until_release(&world, "order", |it| {
@@ -50,15 +50,15 @@ async fn a_refusal_holds_a_release_and_never_its_rollback(mode: XdsMode) -> Resu
     })
     .await?;
     assert_eq!(at(&held, "/phase"), "preparing");
-    assert_eq!(at(&held, "/weight"), 0);
+    assert_eq!(at(&held, "/weight_percent"), 0.0);
     assert!(waiting_for(&held).contains("in use"), "why: {}", waiting_for(&held));
-    assert_eq!(at(&held, "/progress/convergence/refused/0/node"), NODE);
+    assert_eq!(at(&held, "/progress/convergence/nacks/0/node"), NODE);
     let status = operator.run(&["status", "order"]).await?;
     assert!(status.contains("1/2") && status.contains(HOLDS), "{status}");
     let nodes = operator.run(&["nodes"]).await?;
     let line = nodes.lines().find(|line| line.contains(NODE)).context("not in the table")?;
     assert!(line.contains("NACK (listener)") && line.contains("in use"), "{nodes}");
-    let refusing = r#"tidegate_sidecars_refusing{fleet="demo-2"} 1"#;
+    let refusing = r#"tidegate_sidecars_nacked{fleet="demo-2"} 1"#;
     let metrics = metrics(&world).await?;
     assert!(metrics.lines().any(|line| line == refusing), "{metrics}");
 
@@ -70,7 +70,7 @@ async fn a_refusal_holds_a_release_and_never_its_rollback(mode: XdsMode) -> Resu
     let held = until_release(&world, "order", |it| waiting_for(it).contains(HOLDS)).await?;
     load.more(2 * 300).await?;
     let still = release(&world, "order").await?;
-    assert_eq!(at(&still, "/weight"), at(&held, "/weight"));
+    assert_eq!(at(&still, "/weight_percent"), at(&held, "/weight_percent"));
 
     // It goes back at once all the same.
     operator.run(&["release", "rollback", "order"]).await?;

@@ -61,7 +61,7 @@ struct Service {
 struct Release {
     id: String,
     phase: Phase,
-    weight: f64,
+    weight_percent: f64,
     cause: Option<serde_json::Value>,
     progress: Option<Progress>,
 }
@@ -86,7 +86,7 @@ impl From<Release> for ReleaseView {
         Self {
             id: release.id,
             phase: release.phase,
-            weight: release.weight / 1e6,
+            weight: release.weight_percent / 100.0,
             converged,
             cause: release.cause.map(|cause| in_words(&cause)),
         }

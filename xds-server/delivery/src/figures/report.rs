@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Figures;
 use super::history::{Day, History, beginning, number};
 use crate::names::ServiceName;
-use crate::units::{Ppm, Timestamp};
+use crate::units::{Ppm, Timestamp, percent, rfc3339};
 
 /// ADR-005: daily deployments.
 const PER_DAY: f64 = 1.0;
@@ -41,9 +41,11 @@ pub enum Bucket {
 /// What is reported.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// The beginning of the first day, in milliseconds since the Unix epoch; not before the journal's.
+    /// The beginning of the first day; not before the journal's.
+    #[serde(with = "rfc3339")]
     pub since: Timestamp,
     /// The end of the last day.
+    #[serde(with = "rfc3339")]
     pub until: Timestamp,
     /// How it is cut.
     pub bucket: Bucket,
@@ -66,6 +68,7 @@ pub struct ServiceReport {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Slice {
     /// When it begins.
+    #[serde(with = "rfc3339")]
     pub from: Timestamp,
     /// Its figures.
     #[serde(flatten)]
@@ -85,7 +88,8 @@ pub struct Summary {
     pub lead_time: Option<Spread>,
     /// From failure to the good version; absent if nothing failed.
     pub recovery_time: Option<Spread>,
-    /// Failed ones among the deployments, in parts per million; absent if there were none.
+    /// Failed ones among the deployments; absent if there were none.
+    #[serde(rename = "change_failure_percent", with = "percent::option", default)]
     pub change_failure_rate: Option<Ppm>,
     /// Which goals were met.
     pub meets: Goals,
@@ -125,6 +129,12 @@ impl Window {
 }
 
 impl Figures {
+    /// Whether there was a release of this service, which may no longer be declared.
+    #[must_use]
+    pub fn has(&self, service: &ServiceName) -> bool {
+        self.services.contains_key(service)
+    }
+
     /// The figures of a time, of one service or of all.
     #[must_use]
     pub fn report(&self, window: Window, bucket: Bucket, service: Option<&ServiceName>) -> Report {

@@ -139,6 +139,8 @@ pub enum Command {
     },
     /// Replace all flags.
     ReplaceFlags(serde_json::Value),
+    /// Define or change the flags of a document in flagd's format, all or none; other flags stay.
+    MergeFlags(serde_json::Value),
     /// Define or change one flag.
     SetFlag {
         /// Its key.
@@ -162,6 +164,12 @@ pub enum ReleaseCommand {
     Promote {
         /// Go to 100 % at once, and be watched there; a release at 100 % is where it was asked to be.
         all: bool,
+    },
+    /// Promote, if the release is still on this step: 0 while preparing, then counted from 1. A release that has
+    /// left the step is not changed, so a repeated call does not advance it twice.
+    PromoteFrom {
+        /// The step to leave.
+        step: usize,
     },
     /// Hold it where it is. A guardrail still rolls it back.
     Pause,
@@ -210,6 +218,19 @@ pub enum Refusal {
         /// What was asked for.
         version: VersionName,
         /// What there is.
+        known: String,
+    },
+    /// No plan requires such a check.
+    #[error(
+        "no release of `{service}` requires the check `{check}`; it requires {known}. Add it under \
+         `requires: {{checks: […]}}` of the service, or report a required one"
+    )]
+    UnknownCheck {
+        /// Of which service.
+        service: ServiceName,
+        /// The check that was reported.
+        check: CheckName,
+        /// The required checks.
         known: String,
     },
     /// No such release, or one so old that it can no longer change.

@@ -77,6 +77,9 @@ pub struct ServiceState {
     pub stable: VersionName,
     /// The version that served before the last complete release, if it still runs.
     pub previous: Option<VersionName>,
+    /// The newest release that completed, and whether it was rolled back since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_completed: Option<CompletedRelease>,
     /// Until when that version is kept to go back to.
     #[serde(default)]
     pub previous_until: Option<Timestamp>,
@@ -113,6 +116,7 @@ impl ServiceState {
             spec,
             previous: None,
             previous_until: None,
+            last_completed: None,
             release: None,
             releases: 0,
             checks: Checks::default(),
@@ -158,6 +162,15 @@ impl ServiceState {
             candidate: self.running().map(|release| (&release.candidate, release.weight())),
         }
     }
+}
+
+/// A release that completed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompletedRelease {
+    /// Its id.
+    pub id: ReleaseId,
+    /// Whether the version before it was restored.
+    pub rolled_back: bool,
 }
 
 /// How a service's traffic is divided.

@@ -6,7 +6,7 @@ use crate::model::command::{CommandContext, Refusal, ReleaseCommand};
 use crate::model::event::Event;
 use crate::model::release::{Phase, Release, RollbackCause};
 use crate::model::state::{ServiceState, State};
-use crate::names::ReleaseId;
+use crate::names::{ReleaseId, VersionName};
 use crate::text;
 
 /// Most of a failed smoke test's words that the journal keeps, in characters.
@@ -18,9 +18,17 @@ pub(super) fn decide(
     id: &ReleaseId,
     command: &ReleaseCommand,
 ) -> Result<Decision, Refusal> {
+    if *command == ReleaseCommand::Rollback
+        && let Some(decision) = earlier(state, id)
+    {
+        return decision;
+    }
     let (service, release) = find(state, id)?;
     match command {
-        ReleaseCommand::Promote { .. } | ReleaseCommand::Pause | ReleaseCommand::Resume => {
+        ReleaseCommand::Promote { .. }
+        | ReleaseCommand::PromoteFrom { .. }
+        | ReleaseCommand::Pause
+        | ReleaseCommand::Resume => {
             groups::not_alone(state, release, command)?;
             alone(state, command_context, service, release, command)
         }
@@ -42,10 +50,13 @@ pub(super) fn alone(
 ) -> Result<Decision, Refusal> {
     match command {
         ReleaseCommand::Promote { all } => promote(state, service, release, command_context, *all),
+        ReleaseCommand::PromoteFrom { step } => {
+            promote_from(state, service, release, command_context, *step)
+        }
         ReleaseCommand::Approve { role } => approve::approve(release, command_context, role),
         ReleaseCommand::Pause => pause(release),
         ReleaseCommand::Resume => resume(release),
-        ReleaseCommand::Abort => abort(release),
+        ReleaseCommand::Abort => abort(service, release),
         ReleaseCommand::Rollback => rollback(service, release),
     }
 }
@@ -131,6 +142,27 @@ fn promote(
     Ok(done(Some(id), vec![event], message))
 }
 
+/// Promotes a release that is still on `from`; one that has left it is not changed.
+fn promote_from(
+    state: &State,
+    service: &ServiceState,
+    release: &Release,
+    command_context: &CommandContext<'_>,
+    from: usize,
+) -> Result<Decision, Refusal> {
+    let current = release.step().map_or(0, |index| index.saturating_add(1));
+    if !release.is_running() || current == from {
+        return promote(state, service, release, command_context, false);
+    }
+    if current > from {
+        let id = &release.id;
+        let message = format!("release `{id}` has left step {from}: it is on step {current}");
+        return Ok(unchanged(Some(id), message));
+    }
+    let why = format!("it is on step {current}, not on step {from}; see tidegate status");
+    Err(wrong(release, "promote", &why))
+}
+
 fn pause(release: &Release) -> Result<Decision, Refusal> {
     let id = &release.id;
     if !release.is_running() {
@@ -159,7 +191,7 @@ fn resume(release: &Release) -> Result<Decision, Refusal> {
     Ok(done(Some(id), vec![event], format!("release `{id}` goes on{against}")))
 }
 
-fn abort(release: &Release) -> Result<Decision, Refusal> {
+fn abort(service: &ServiceState, release: &Release) -> Result<Decision, Refusal> {
     match release.phase {
         Phase::Watching { .. } => {
             Err(wrong(release, "abort", "it is at 100% already; roll it back instead"))
@@ -168,29 +200,17 @@ fn abort(release: &Release) -> Result<Decision, Refusal> {
             Err(wrong(release, "abort", "it is complete; roll it back instead"))
         }
         Phase::Preparing { .. } | Phase::Stepping { .. } | Phase::RolledBack { .. } => {
-            Ok(go_back(release))
+            Ok(go_back(service, release))
         }
     }
 }
 
 fn rollback(service: &ServiceState, release: &Release) -> Result<Decision, Refusal> {
     if !matches!(release.phase, Phase::Completed { .. }) {
-        return Ok(go_back(release));
+        return Ok(go_back(service, release));
     }
     match &service.previous {
-        Some(previous) => {
-            let event = Event::StableRestored {
-                service: release.service.clone(),
-                version: previous.clone(),
-                cause: RollbackCause::Operator,
-            };
-            let unsafe_too = service.quarantined.get(previous);
-            let unsafe_too = unsafe_too.map_or_else(String::new, |it| {
-                format!(", although it is quarantined by the security signal `{}`", it.signal)
-            });
-            let message = format!("`{previous}` serves `{}` again{unsafe_too}", release.service);
-            Ok(done(Some(&release.id), vec![event], message))
-        }
+        Some(previous) => Ok(restored(service, &release.id, previous)),
         None => {
             let why = format!(
                 "`{}`, which served before it, is not kept any more; release it instead",
@@ -201,11 +221,66 @@ fn rollback(service: &ServiceState, release: &Release) -> Result<Decision, Refus
     }
 }
 
-/// Everything to stable, for a release that is not complete.
-fn go_back(release: &Release) -> Decision {
+/// Rollback of the release that completed last, when its service has had another release since: the version before it
+/// is restored once. None if the id is not that of such a release.
+fn earlier(state: &State, id: &ReleaseId) -> Option<Result<Decision, Refusal>> {
+    let service = state.services.get(id.service())?;
+    let newest = service.release.as_ref().filter(|it| it.id != *id)?;
+    let completed = service.last_completed.as_ref().filter(|it| it.id == *id)?;
+    let refuse = |why: String| {
+        Some(Err(Refusal::WrongPhase { verb: "roll back", release: id.clone(), why }))
+    };
+    if completed.rolled_back {
+        return Some(Ok(already(id, &service.stable)));
+    }
+    if newest.is_running() {
+        return refuse(format!(
+            "release `{}` started from it and is running; roll that back first",
+            newest.id
+        ));
+    }
+    Some(match &service.previous {
+        Some(previous) => Ok(restored(service, id, previous)),
+        None => {
+            let why = "the version before it is not kept any more; start a release of it instead";
+            return refuse(why.to_owned());
+        }
+    })
+}
+
+fn already(id: &ReleaseId, stable: &VersionName) -> Decision {
+    unchanged(Some(id), format!("release `{id}` is already rolled back; `{stable}` is stable"))
+}
+
+fn restored(service: &ServiceState, id: &ReleaseId, previous: &VersionName) -> Decision {
+    let name = &service.spec.name;
+    let event = Event::StableRestored {
+        service: name.clone(),
+        version: previous.clone(),
+        cause: RollbackCause::Operator,
+    };
+    let warning = service.quarantined.get(previous).map_or_else(String::new, |it| {
+        format!(", although it is quarantined by the security signal `{}`", it.signal)
+    });
+    let message = format!("release `{id}` is rolled back: `{previous}` is stable again{warning}");
+    done(Some(id), vec![event], message)
+}
+
+/// Sends all traffic to stable, for a release that is not complete. If it is rolled back already, the answer names the
+/// command for the release before it.
+fn go_back(service: &ServiceState, release: &Release) -> Decision {
     let id = &release.id;
     if !release.is_running() {
-        return unchanged(Some(id), format!("release `{id}` went back before"));
+        let (events, mut outcome) = already(id, &service.stable);
+        let completed =
+            service.last_completed.as_ref().filter(|it| it.id != *id && !it.rolled_back);
+        if let Some((before, previous)) = completed.zip(service.previous.as_ref()) {
+            let (name, before) = (&service.spec.name, &before.id);
+            outcome.message += &format!(
+                ". To restore `{previous}`: tidegate release rollback {name} --release {before}"
+            );
+        }
+        return (events, outcome);
     }
     let event = rolled_back(id, RollbackCause::Operator);
     let message = format!("release `{id}` went back: `{}` serves everybody", release.stable);
@@ -219,7 +294,7 @@ pub(super) fn rolled_back(id: &ReleaseId, cause: RollbackCause) -> Event {
 /// As it is asked for.
 pub(super) const fn verb_name(command: &ReleaseCommand) -> &'static str {
     match command {
-        ReleaseCommand::Promote { .. } => "promote",
+        ReleaseCommand::Promote { .. } | ReleaseCommand::PromoteFrom { .. } => "promote",
         ReleaseCommand::Pause => "pause",
         ReleaseCommand::Resume => "resume",
         ReleaseCommand::Approve { .. } => "approve",
