@@ -29,16 +29,16 @@ async fn run() -> Result<()> {
     let hanging = &world.sidecars.get(1).context("no second sidecar")?.envoy.process;
     hanging.signal(Signal::SIGSTOP)?;
     let blocked = until_release(&world, "order", |it| waiting_for(it).contains(BLOCKER)).await?;
-    until_node(&world, "envoy-demo-2", |node| at(node, "/behind") == 1).await?;
+    until_node(&world, "envoy-demo-2", |node| at(node, "/snapshots_behind") == 1).await?;
     // Longer than the step at this request rate. Its time starts with convergence.
     load.more(5 * 300).await?;
     let still = release(&world, "order").await?;
-    assert_eq!(at(&still, "/weight"), at(&blocked, "/weight"));
+    assert_eq!(at(&still, "/weight_percent"), at(&blocked, "/weight_percent"));
     assert!(waiting_for(&still).contains(BLOCKER), "{still:#}");
 
     hanging.signal(Signal::SIGCONT)?;
-    let before = at(&blocked, "/weight").as_u64().context("no weight")?;
-    until_release(&world, "order", |it| at(it, "/weight").as_u64() > Some(before)).await?;
+    let before = at(&blocked, "/weight_percent").as_f64().context("no weight")?;
+    until_release(&world, "order", |it| at(it, "/weight_percent").as_f64() > Some(before)).await?;
     operator.run(&["release", "rollback", "order"]).await?;
     load.end(None).await?;
     Ok(())

@@ -38,10 +38,10 @@ async fn a_nack_blocks_a_release_and_not_its_rollback(mode: XdsMode) -> Result<(
 
     // A release does not leave 0 %.
     let envoy = start(&world, &fleet, mode).await?;
-    let has_nacked = |node: &serde_json::Value| !at(node, "/refused/listener").is_null();
+    let has_nacked = |node: &serde_json::Value| !at(node, "/nacks/listener").is_null();
     let node = until_node(&world, NODE, has_nacked).await?;
     assert_eq!(at(&node, "/synced"), false);
-    assert_eq!(at(&node, "/last_refusal/type"), "listener");
+    assert_eq!(at(&node, "/last_nack/type"), "listener");
     let operator = Operator::new(&world.control);
     operator.run(&["release", "start", "order", "--version", "v2"]).await?;
     let blocked = until_release(&world, "order", |it| {
@@ -50,15 +50,15 @@ async fn a_nack_blocks_a_release_and_not_its_rollback(mode: XdsMode) -> Result<(
     })
     .await?;
     assert_eq!(at(&blocked, "/phase"), "preparing");
-    assert_eq!(at(&blocked, "/weight"), 0);
+    assert_eq!(at(&blocked, "/weight_percent"), 0.0);
     assert!(waiting_for(&blocked).contains("in use"), "why: {}", waiting_for(&blocked));
-    assert_eq!(at(&blocked, "/progress/convergence/refused/0/node"), NODE);
+    assert_eq!(at(&blocked, "/progress/convergence/nacks/0/node"), NODE);
     let status = operator.run(&["status", "order"]).await?;
     assert!(status.contains("1/2") && status.contains(BLOCKER), "{status}");
     let nodes = operator.run(&["nodes"]).await?;
     let line = nodes.lines().find(|line| line.contains(NODE)).context("not in the table")?;
     assert!(line.contains("NACK (listener)") && line.contains("in use"), "{nodes}");
-    let metric = r#"tidegate_sidecars_refusing{fleet="demo-2"} 1"#;
+    let metric = r#"tidegate_sidecars_nacked{fleet="demo-2"} 1"#;
     let metrics = metrics(&world).await?;
     assert!(metrics.lines().any(|line| line == metric), "{metrics}");
 
@@ -70,7 +70,7 @@ async fn a_nack_blocks_a_release_and_not_its_rollback(mode: XdsMode) -> Result<(
     let blocked = until_release(&world, "order", |it| waiting_for(it).contains(BLOCKER)).await?;
     load.more(2 * 300).await?;
     let still = release(&world, "order").await?;
-    assert_eq!(at(&still, "/weight"), at(&blocked, "/weight"));
+    assert_eq!(at(&still, "/weight_percent"), at(&blocked, "/weight_percent"));
 
     // The rollback is immediate.
     operator.run(&["release", "rollback", "order"]).await?;

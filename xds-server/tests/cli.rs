@@ -1,4 +1,4 @@
-//! The binary as an operator meets it: exit codes, and what is said when something is wrong.
+//! The binary: exit codes and error messages.
 #![expect(
     clippy::unwrap_used,
     reason = "helpers of tests: a panic is a failed test, with its line"
@@ -31,11 +31,11 @@ fn example() -> PathBuf {
 }
 
 #[test]
-fn the_example_is_good() {
+fn the_example_is_valid() {
     let output = tidegate(&["validate", example().to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let told = stdout(&output);
-    assert!(told.contains("is good: 6 services, 1 fleet, 1 listener"), "{told}");
+    assert!(told.contains("is valid: 6 services, 1 fleet, 1 listener"), "{told}");
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn serve_starts_nothing_when_a_port_is_taken() {
 }
 
 #[test]
-fn what_is_not_understood_exits_2() {
+fn usage_errors_exit_with_2() {
     for args in [
         &["release", "promote"][..],
         &["release", "strat", "order"],
@@ -116,7 +116,7 @@ fn what_is_not_understood_exits_2() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_named() {
+fn an_unreachable_server_is_named() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let server = format!("http://{}", free.local_addr().unwrap());
     drop(free);

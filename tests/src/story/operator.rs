@@ -62,7 +62,7 @@ struct Service {
 struct Release {
     id: String,
     phase: Phase,
-    weight: f64,
+    weight_percent: f64,
     cause: Option<RollbackCause>,
     progress: Option<Progress>,
 }
@@ -87,7 +87,7 @@ impl From<Release> for ReleaseView {
         Self {
             id: release.id,
             phase: release.phase,
-            weight: release.weight / 1e6,
+            weight: release.weight_percent / 100.0,
             converged,
             cause: release.cause.map(|cause| cause.to_string()),
         }

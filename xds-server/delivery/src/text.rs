@@ -237,10 +237,19 @@ impl fmt::Display for Conflict {
                 "it is a member of group `{group}`; use the command on the whole group: \
                  tidegate release group {verb} {group}"
             ),
-            Self::PreviousVersionGone { version } => write!(
+            Self::PreviousVersionGone { version: Some(version) } => write!(
                 f,
                 "`{version}`, the stable version before it, is not kept any more; release it instead"
             ),
+            Self::PreviousVersionGone { version: None } => f.write_str(
+                "the stable version before it is not kept any more; start a release of it instead",
+            ),
+            Self::SuccessorRunning { release } => {
+                write!(f, "release `{release}` started from it and is running; roll that back first")
+            }
+            Self::OtherStep { current, from } => {
+                write!(f, "it is on step {current}, not on step {from}; see tidegate status")
+            }
         }
     }
 }

@@ -133,6 +133,135 @@ pub mod millis {
     }
 }
 
+/// Points in time as RFC 3339 texts with milliseconds: the form of the API. The journal has milliseconds.
+pub mod rfc3339 {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    use super::Timestamp;
+
+    /// Formats a point in time.
+    #[must_use]
+    pub fn format(at: Timestamp) -> String {
+        let at = i64::try_from(at.0).ok();
+        let at = at.and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
+        format!("{:.3}", at.unwrap_or(jiff::Timestamp::MAX))
+    }
+
+    /// Reads a point in time with its offset.
+    ///
+    /// # Errors
+    /// When it is not RFC 3339, or before 1970.
+    pub fn parse(text: &str) -> Result<Timestamp, String> {
+        let at = text.parse::<jiff::Timestamp>().map_err(|_| {
+            format!("`{text}` is not a time; write it as 2026-11-23T09:00:00Z (RFC 3339)")
+        })?;
+        let at = u64::try_from(at.as_millisecond());
+        at.map(Timestamp).map_err(|_| format!("`{text}` is before 1970"))
+    }
+
+    /// # Errors
+    /// When the serializer fails.
+    pub fn serialize<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&format(*at))
+    }
+
+    /// # Errors
+    /// As [`parse`].
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+        parse(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+
+    /// The same for an optional value; combine it with `default`.
+    pub mod option {
+        use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+        use super::super::Timestamp;
+
+        /// # Errors
+        /// When the serializer fails.
+        pub fn serialize<S: Serializer>(
+            at: &Option<Timestamp>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            at.map(super::format).serialize(serializer)
+        }
+
+        /// # Errors
+        /// As [`super::parse`].
+        pub fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<Timestamp>, D::Error> {
+            let text = Option::<String>::deserialize(deserializer)?;
+            text.map(|text| super::parse(&text)).transpose().map_err(de::Error::custom)
+        }
+    }
+}
+
+/// Shares as numbers from 0 to 100: the form of the API. The journal has parts per million.
+pub mod percent {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    use super::Ppm;
+
+    const PARTS: f64 = 10_000.0;
+
+    /// The share in percent.
+    #[must_use]
+    pub fn of(share: Ppm) -> f64 {
+        f64::from(share.parts()) / PARTS
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the range is checked"
+    )]
+    fn parse(percent: f64) -> Result<Ppm, String> {
+        if (0.0..=100.0).contains(&percent) {
+            Ppm::new((percent * PARTS).round() as u32).map_err(|error| error.to_string())
+        } else {
+            Err(format!("{percent} is not a share; write a number from 0 to 100"))
+        }
+    }
+
+    /// # Errors
+    /// When the serializer fails.
+    pub fn serialize<S: Serializer>(share: &Ppm, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(of(*share))
+    }
+
+    /// # Errors
+    /// When it is not a number from 0 to 100.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Ppm, D::Error> {
+        parse(f64::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+
+    /// The same for an optional value; combine it with `default`.
+    pub mod option {
+        use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+        use super::super::Ppm;
+
+        /// # Errors
+        /// When the serializer fails.
+        pub fn serialize<S: Serializer>(
+            share: &Option<Ppm>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            share.map(super::of).serialize(serializer)
+        }
+
+        /// # Errors
+        /// When it is neither null nor a number from 0 to 100.
+        pub fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<Ppm>, D::Error> {
+            let percent = Option::<f64>::deserialize(deserializer)?;
+            percent.map(super::parse).transpose().map_err(de::Error::custom)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,5 @@
-//! What the API needs of the rest: the controller, the AckTracker, the telemetry. One trait,
-//! so that the API is tested without them.
+//! The interface between the API and the rest of the control plane: controller, AckTracker, telemetry. Tests of the API
+//! implement it without them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,43 +17,43 @@ use tidegate_delivery::model::command::{Command, Outcome};
 use tidegate_delivery::names::{FleetName, ServiceName, VersionName};
 use tidegate_delivery::units::Timestamp;
 
-/// The rest of the control plane, as the API sees it.
+/// The control plane behind the API.
 pub trait Backend: Send + Sync + 'static {
-    /// Asks the controller for something, and waits until it is decided and journaled.
+    /// Submits a command to the controller. Resolves once it is decided and journaled.
     fn submit(
         &self,
         command: Command,
         origin: Origin,
     ) -> BoxFuture<'_, Result<Outcome, CommandError>>;
 
-    /// Takes a configuration.
+    /// Applies a configuration.
     fn apply(&self, text: String, origin: Origin) -> BoxFuture<'_, Result<Outcome, ReloadError>>;
 
-    /// What would become of a configuration.
+    /// Validates a configuration and returns the outcome of applying it, without applying it.
     fn try_out(&self, text: String, origin: Origin) -> BoxFuture<'_, Result<Outcome, ReloadError>>;
 
-    /// How the server's own configuration file fares.
+    /// The state of the server's own configuration file.
     fn file(&self) -> FileStatus;
 
-    /// What is decided and seen now; changes whenever that does.
+    /// The state and its measurements; notified on every change.
     fn view(&self) -> watch::Receiver<Arc<View>>;
 
-    /// Up to `limit` records of the journal after one.
+    /// Up to `limit` records of the journal after the record `after`.
     fn events(&self, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<Record>, CommandError>>;
 
-    /// What each version of a service did since the server started.
+    /// The counts of each version of a service since the server started.
     fn totals(&self, service: &ServiceName) -> BTreeMap<VersionName, Counts>;
 
-    /// The sidecars.
+    /// The connected sidecars, and those that disconnected recently.
     fn nodes(&self) -> Vec<NodeStatus>;
 
-    /// What a connected sidecar was sent.
+    /// The resources of a connected sidecar.
     fn inspect<'a>(&'a self, fleet: &'a FleetName, node: &'a str) -> BoxFuture<'a, Inspection>;
 
-    /// What was found to be wrong with the part of the journal that the start took on trust.
+    /// The error that the background verification of the journal found.
     fn damage(&self) -> Option<String>;
 
-    /// The time, for flags that ask for it.
+    /// The current time.
     fn now(&self) -> Timestamp;
 
     /// Adds the counters of the other parts to `/metrics`.

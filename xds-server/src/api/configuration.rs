@@ -1,5 +1,4 @@
-//! `/config`: which configuration counts, how the server's file fares, and another one instead,
-//! see [`crate::reload`].
+//! `/config`: the applied configuration, the state of the server's file, and applying another one. See [`crate::reload`].
 
 use std::path::PathBuf;
 
@@ -11,92 +10,97 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
 use super::Api;
-use super::body::{self, Text};
-use super::origin::Given;
 use super::problem::Problem;
+use super::request::{self, Change, Text};
 use crate::config;
 use crate::reload::{FileStatus, ReloadError};
 use tidegate_delivery::model::command::Outcome;
-use tidegate_delivery::model::configuration::Applied;
-use tidegate_delivery::units::Timestamp;
+use tidegate_delivery::model::configuration::{Applied, Version};
+use tidegate_delivery::units::{Timestamp, rfc3339};
 
-/// What a configuration may be sent as. None of these can a browser send across sites unasked.
-const KINDS: [&str; 4] =
+/// Media types of a configuration. A browser sends none of them to another origin without a CORS preflight.
+const MEDIA_TYPES: [&str; 4] =
     ["application/yaml", "application/x-yaml", "text/yaml", "application/json"];
 
 pub(super) fn routes() -> Router<Api> {
     Router::new().route("/config", get(show).put(apply))
 }
 
-/// Which configuration counts.
+/// The configuration of the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Configuration {
     /// The one that was applied last.
-    pub applied: Option<Applied>,
+    pub applied: Option<AppliedVersion>,
     /// The server's own file.
     pub file: File,
 }
 
-/// How the server's own file fares.
+/// An applied configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppliedVersion {
+    pub version: Version,
+    #[serde(with = "rfc3339")]
+    pub at: Timestamp,
+}
+
+/// The server's own file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct File {
-    /// Where it is.
     pub path: PathBuf,
-    /// Why the current content of the file is not applied, if it is not.
-    pub trouble: Option<Trouble>,
+    /// The error for which its current content is not applied.
+    pub error: Option<FileError>,
 }
 
-/// Why the file was not taken.
+/// A rejected content of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trouble {
-    /// Since when.
+pub struct FileError {
+    #[serde(with = "rfc3339")]
     pub since: Timestamp,
-    /// All of it, in words.
+    /// All errors as text.
     pub message: String,
-    /// The errors of the file with their places.
-    pub problems: Vec<Fault>,
+    /// The errors with their places.
+    pub problems: Vec<FileProblem>,
 }
 
-/// One thing that is wrong.
+/// An error in the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fault {
+pub struct FileProblem {
     /// From 1.
     pub line: u64,
     /// From 1, in characters.
     pub column: u64,
-    /// What is wrong.
-    pub what: String,
-    /// What to do about it.
-    pub way_out: String,
+    pub message: String,
+    /// The suggested fix.
+    pub fix: String,
 }
 
 impl From<FileStatus> for File {
     fn from(FileStatus { path, failure }: FileStatus) -> Self {
-        let trouble = failure.map(|it| Trouble {
+        let error = failure.map(|it| FileError {
             since: it.since,
             message: it.message,
-            problems: it.problems.into_iter().map(Fault::from).collect(),
+            problems: it.problems.into_iter().map(FileProblem::from).collect(),
         });
-        Self { path, trouble }
+        Self { path, error }
     }
 }
 
-impl From<config::Problem> for Fault {
+impl From<config::Problem> for FileProblem {
     fn from(config::Problem { span, fault }: config::Problem) -> Self {
         let config::Fault { message, fix } = fault;
-        Self { line: span.line, column: span.column, what: message, way_out: fix }
+        Self { line: span.line, column: span.column, message: what: message, fix: way_out: fix }
     }
 }
 
 async fn show(State(api): State<Api>) -> Json<Configuration> {
     let applied = api.view().state.configuration.clone();
+    let applied = applied.map(|Applied { version, at }| AppliedVersion { version, at });
     Json(Configuration { applied, file: api.backend.file().into() })
 }
 
-/// Actor, reason and dry run.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Sent {
+struct ApplyQuery {
     #[serde(default)]
     dry_run: bool,
     actor: Option<String>,
@@ -105,18 +109,18 @@ struct Sent {
 
 async fn apply(
     State(api): State<Api>,
-    sent: Result<Query<Sent>, QueryRejection>,
+    query: Result<Query<ApplyQuery>, QueryRejection>,
     headers: HeaderMap,
     Text(text): Text,
 ) -> Result<Json<Outcome>, Problem> {
-    let Query(sent) = sent.map_err(|error| Problem::bad_request(error.body_text()))?;
-    if !body::is_one_of(&headers, &KINDS) {
+    let Query(query) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
+    if !request::is_one_of(&headers, &MEDIA_TYPES) {
         let detail = "the body must be a configuration: send `content-type: application/yaml`, \
                       or `application/json`";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-yaml", detail));
     }
-    let Sent { dry_run, actor, reason } = sent;
-    let origin = Given { actor, reason }.origin()?;
+    let ApplyQuery { dry_run, actor, reason } = query;
+    let origin = Change { actor, reason }.origin()?;
     let outcome = if dry_run {
         api.backend.try_out(text, origin).await?
     } else {

@@ -1,5 +1,5 @@
-//! `/events`: the journal, page by page or as it grows. A stream reads the journal itself and takes
-//! the view only as a bell, so it can neither miss nor repeat a record, however slow its reader is.
+//! `/events`: the journal in pages, or as a stream. A stream reads the journal, and uses the view only as a notification:
+//! no record is missed or repeated, even if the client is slow.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -21,14 +21,14 @@ use super::{Api, MAX_STREAMS};
 use crate::controller::MAX_PAGE;
 use crate::journal::Record;
 
-/// Records in an answer unless the request says otherwise.
+/// Default number of records in a response.
 const PAGE: usize = 100;
 
 pub(super) fn routes() -> Router<Api> {
     Router::new().route("/events", get(list)).route("/events/stream", get(stream))
 }
 
-/// Which records.
+/// The range of records.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Range {
@@ -37,10 +37,10 @@ struct Range {
     limit: Option<usize>,
 }
 
-type Wanted = Result<Query<Range>, QueryRejection>;
+type RangeQuery = Result<Query<Range>, QueryRejection>;
 
-fn range(wanted: Wanted) -> Result<Range, Problem> {
-    let Query(range) = wanted.map_err(|error| Problem::bad_request(error.body_text()))?;
+fn range(query: RangeQuery) -> Result<Range, Problem> {
+    let Query(range) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
     match range.limit {
         Some(limit) if !(1..=MAX_PAGE).contains(&limit) => {
             Err(Problem::bad_request(format!("`limit` must be from 1 to {MAX_PAGE}")))
@@ -49,23 +49,23 @@ fn range(wanted: Wanted) -> Result<Range, Problem> {
     }
 }
 
-async fn list(State(api): State<Api>, wanted: Wanted) -> Result<Json<Vec<Record>>, Problem> {
-    let range = range(wanted)?;
+async fn list(State(api): State<Api>, query: RangeQuery) -> Result<Json<Vec<Record>>, Problem> {
+    let range = range(query)?;
     let limit = range.limit.unwrap_or(PAGE);
     Ok(Json(api.backend.events(range.after, limit).await?))
 }
 
 async fn stream(
     State(api): State<Api>,
-    wanted: Wanted,
+    query: RangeQuery,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
-    let range = range(wanted)?;
+    let range = range(query)?;
     // EventSource sends the last id when it reconnects.
     let resumed = headers.get("last-event-id");
     let resumed = resumed.and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
     let permit = api.streams.clone().try_acquire_owned().map_err(|_| {
-        let detail = format!("there are {MAX_STREAMS} event streams already; close one");
+        let detail = format!("{MAX_STREAMS} event streams are open, the maximum; close one");
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-streams", detail)
     })?;
     let follower = Follower {
@@ -83,7 +83,7 @@ async fn stream(
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
 }
 
-/// One reader of the journal.
+/// The position of one stream.
 struct Follower {
     api: Api,
     after: u64,
@@ -92,8 +92,7 @@ struct Follower {
 }
 
 impl Follower {
-    /// The next record, when there is one; none when the server stops or the journal fails: the
-    /// reader comes back and resumes.
+    /// Waits for the next record. None when the server stops or the journal fails; the client reconnects and resumes.
     async fn next(&mut self) -> Option<Record> {
         let mut view = self.api.backend.view();
         while self.page.is_empty() {
@@ -104,7 +103,7 @@ impl Follower {
             }
             let page = self.api.backend.events(after, PAGE).await;
             self.page = page
-                .inspect_err(|error| tracing::warn!(%error, "an event stream ends"))
+                .inspect_err(|error| tracing::warn!(%error, "reading the journal failed: an event stream ends"))
                 .ok()?
                 .into();
         }

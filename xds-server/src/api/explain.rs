@@ -1,12 +1,11 @@
 //! `GET /releases/{id}/explain`: the state of a release and its blockers as text. A pure function of the view, the
 //! sidecars and the newest records of the journal, so the same input gives the same text.
 
-use super::views::BlockerView;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::views::{PhaseKind, has_all};
+use super::views::{BlockerView, PhaseKind, is_synced};
 use crate::controller::View;
 use crate::journal::Record;
 use crate::xds::fleet::NodeStatus;
@@ -17,20 +16,18 @@ use tidegate_delivery::model::progress::Progress;
 use tidegate_delivery::model::release::{Phase, Release};
 use tidegate_delivery::model::state::ServiceState;
 use tidegate_delivery::names::ReleaseId;
-use tidegate_delivery::units::Timestamp;
+use tidegate_delivery::units::{Timestamp, rfc3339};
 
 /// Newest records of the journal that are searched for events of the release.
-pub(super) const LOOKED_THROUGH: u64 = 1000;
+pub(super) const MAX_SEARCHED: u64 = 1000;
 /// Events in an explanation, at most; the newest are kept.
-const MAX_HAPPENED: usize = 20;
+const MAX_EVENTS: usize = 20;
 /// Sidecars listed by name per state, at most.
 const MAX_NAMED: usize = 20;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
-    /// The release.
     pub release: ReleaseId,
-    /// Where it is.
     pub phase: PhaseKind,
     /// The explanation as text, one line each.
     pub text: Vec<String>,
@@ -43,27 +40,27 @@ pub struct Explanation {
     /// Sidecars by their state for that configuration.
     pub sidecars: Sidecars,
     /// Its latest events, oldest first.
-    pub happened: Vec<Happened>,
+    pub events: Vec<ReleaseEvent>,
 }
 
 /// Connected sidecars by their state for the newest configuration, up to twenty names each.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Sidecars {
-    /// How many are connected.
+    /// The number of connected sidecars.
     pub connected: usize,
-    /// ACKed.
-    pub have: Vec<String>,
-    /// Not yet acknowledged.
-    pub lack: Vec<String>,
-    /// NACKed at least one type.
-    pub refuse: Vec<String>,
+    /// Those that ACKed it.
+    pub synced: Vec<String>,
+    /// Those that sent neither an ACK nor a NACK.
+    pub pending: Vec<String>,
+    /// Those with a NACK of at least one type.
+    pub nacked: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Happened {
+pub struct ReleaseEvent {
     /// The number of its record in the journal.
     pub seq: u64,
-    /// When, in milliseconds since the Unix epoch.
+    #[serde(with = "rfc3339")]
     pub at: Timestamp,
     /// The kind of event.
     pub event: String,
@@ -83,19 +80,19 @@ pub(super) fn explain(
     let progress = view.progress.get(&release.id);
     let blockers = progress.map(|it| BlockerView::all(&it.blockers)).unwrap_or_default();
     let sidecars = sidecars(nodes, view.serial);
-    let happened = happened(records, release);
-    let mut text = vec![place(release), rule(service, release)];
-    text.extend(together(view, release));
+    let events = events(records, release);
+    let mut text = vec![summary(release), rule(service, release)];
+    text.extend(group(view, release));
     text.extend(progress.map(|progress| evidence(release, progress)));
     if release.is_running() {
         text.push(guardrails(&service.spec.guardrails));
-        text.extend(waits(release, &blockers));
+        text.extend(blocked_by(release, &blockers));
     }
     text.extend(
         view.halted.as_ref().map(|why| format!("The control plane takes no decisions now: {why}.")),
     );
     text.push(configuration(view, &sidecars));
-    text.extend(happened.iter().map(line));
+    text.extend(events.iter().map(line));
     Explanation {
         release: release.id.clone(),
         phase: release.phase.name(),
@@ -104,11 +101,11 @@ pub(super) fn explain(
         seq: view.seq,
         serial: view.serial,
         sidecars,
-        happened,
+        events,
     }
 }
 
-fn place(release: &Release) -> String {
+fn summary(release: &Release) -> String {
     let Release { id, service, candidate, stable, started_at, .. } = release;
     let by = format!(" by {}", release.started_by);
     let steps = release.plan.steps.len();
@@ -163,13 +160,13 @@ fn rule(service: &ServiceState, release: &Release) -> String {
     }
 }
 
-fn together(view: &View, release: &Release) -> Option<String> {
+fn group(view: &View, release: &Release) -> Option<String> {
     let (name, group) = view.state.group_of(&release.id)?;
     let others = group.members.iter().filter(|id| **id != release.id);
     let others: Vec<_> = others.map(ToString::to_string).collect();
     let others = others.join(", ");
     Some(format!(
-        "It is released in group {name} with {others}: steps and rollback are taken together."
+        "It is released in group {name} with {others}: its steps and its rollback are atomic."
     ))
 }
 
@@ -201,7 +198,7 @@ fn guardrails(limits: &Guardrails) -> String {
     )
 }
 
-fn waits(release: &Release, blockers: &[BlockerView]) -> Vec<String> {
+fn blocked_by(release: &Release, blockers: &[BlockerView]) -> Vec<String> {
     if blockers.is_empty() {
         return vec!["It waits for nothing, and advances with the next evaluation.".to_owned()];
     }
@@ -221,9 +218,9 @@ fn configuration(view: &View, sidecars: &Sidecars) -> String {
         sidecars.connected,
         view.serial,
         view.seq,
-        list(&sidecars.have),
-        list(&sidecars.lack),
-        list(&sidecars.refuse),
+        list(&sidecars.synced),
+        list(&sidecars.pending),
+        list(&sidecars.nacked),
     )
 }
 
@@ -234,11 +231,11 @@ fn sidecars(nodes: &[NodeStatus], serial: u64) -> Sidecars {
     sidecars.connected = connected.len();
     for node in connected {
         let names = if !node.refused.is_empty() {
-            &mut sidecars.refuse
-        } else if has_all(node, serial) {
-            &mut sidecars.have
+            &mut sidecars.nacked
+        } else if is_synced(node, serial) {
+            &mut sidecars.synced
         } else {
-            &mut sidecars.lack
+            &mut sidecars.pending
         };
         if names.len() < MAX_NAMED {
             names.push(node.node.clone());
@@ -247,11 +244,11 @@ fn sidecars(nodes: &[NodeStatus], serial: u64) -> Sidecars {
     sidecars
 }
 
-fn happened(records: &[Record], release: &Release) -> Vec<Happened> {
+fn events(records: &[Record], release: &Release) -> Vec<ReleaseEvent> {
     let about = records.iter().rev().filter(|it| is_about(it.event.event(), release));
-    let mut happened: Vec<_> = about
-        .take(MAX_HAPPENED)
-        .map(|record| Happened {
+    let mut events: Vec<_> = about
+        .take(MAX_EVENTS)
+        .map(|record| ReleaseEvent {
             seq: record.seq,
             at: record.at,
             event: record.event.event().kind().to_owned(),
@@ -259,8 +256,8 @@ fn happened(records: &[Record], release: &Release) -> Vec<Happened> {
             reason: record.reason.clone(),
         })
         .collect();
-    happened.reverse();
-    happened
+    events.reverse();
+    events
 }
 
 /// Events of the release itself, of its candidate, and of freezes of its service.
@@ -285,8 +282,8 @@ fn is_about(event: &Event, release: &Release) -> bool {
     }
 }
 
-fn line(it: &Happened) -> String {
-    let Happened { seq, at, event, actor, reason } = it;
+fn line(it: &ReleaseEvent) -> String {
+    let ReleaseEvent { seq, at, event, actor, reason } = it;
     let reason = reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
     let event = event.replace('_', " ");
     format!("#{seq} {at} {event}, by {actor}{reason}")

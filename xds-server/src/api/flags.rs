@@ -1,5 +1,5 @@
-//! `/flags`: feature flags in flagd's own format. Whatever does not compile is refused here,
-//! before it reaches the journal or a sidecar.
+//! `/flags`: feature flags in flagd's format. A flag that does not compile, or that routes to an unknown service or
+//! version, is rejected before it reaches the journal or a sidecar.
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -8,26 +8,26 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::Value;
-use tidegate_core::flags::{FlagError, FlagSet};
+use tidegate_core::flags::FlagError;
 
 use super::Api;
-use super::body::Body;
-use super::origin::Given;
 use super::problem::Problem;
+use super::request::{Body, Change};
 use crate::controller::View;
 use crate::flags;
 use tidegate_delivery::model::command::{Command, Outcome, Refusal};
+use tidegate_delivery::names::{ServiceName, VersionName};
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()
-        .route("/flags", get(list).put(replace))
+        .route("/flags", get(list).put(replace).patch(merge))
         .route("/flags/{key}", get(show).put(set).delete(remove))
         .route("/flags/{key}/evaluate", post(evaluate))
         .route("/flags/{key}/enable", post(enable))
         .route("/flags/{key}/disable", post(disable))
 }
 
-type Origin = Result<Query<Given>, QueryRejection>;
+type ChangeQuery = Result<Query<Change>, QueryRejection>;
 
 async fn list(State(api): State<Api>) -> Json<Value> {
     Json(flags::document(&api.view().state))
@@ -35,12 +35,28 @@ async fn list(State(api): State<Api>) -> Json<Value> {
 
 async fn replace(
     State(api): State<Api>,
-    origin: Origin,
+    change: ChangeQuery,
     Body(document): Body<Value>,
 ) -> Result<Json<Outcome>, Problem> {
-    let flags = flags::check(&document).map_err(does_not_compile)?;
-    lead_somewhere(&flags, &api.view())?;
-    submit(&api, Command::ReplaceFlags(document), origin).await
+    flags::check(&document).map_err(bad_flag)?;
+    check_routes(members(&document), &api.view())?;
+    submit(&api, Command::ReplaceFlags(document), change).await
+}
+
+/// Sets the flags of the document, all or none; other flags stay.
+async fn merge(
+    State(api): State<Api>,
+    change: ChangeQuery,
+    Body(document): Body<Value>,
+) -> Result<Json<Outcome>, Problem> {
+    let view = api.view();
+    let mut merged = flags::document(&view.state);
+    if let Some(flags) = merged.get_mut("flags").and_then(Value::as_object_mut) {
+        flags.extend(members(&document).map(|(key, flag)| (key.clone(), flag.clone())));
+    }
+    flags::check(&merged).map_err(bad_flag)?;
+    check_routes(members(&document), &view)?;
+    submit(&api, Command::MergeFlags(document), change).await
 }
 
 async fn show(State(api): State<Api>, Path(key): Path<String>) -> Result<Json<Value>, Problem> {
@@ -50,42 +66,39 @@ async fn show(State(api): State<Api>, Path(key): Path<String>) -> Result<Json<Va
 async fn set(
     State(api): State<Api>,
     Path(key): Path<String>,
-    origin: Origin,
+    change: ChangeQuery,
     Body(definition): Body<Value>,
 ) -> Result<Json<Outcome>, Problem> {
-    put(&api, key, definition, origin).await
+    put(&api, key, definition, change).await
 }
 
 async fn enable(
     State(api): State<Api>,
     Path(key): Path<String>,
-    origin: Origin,
+    change: ChangeQuery,
 ) -> Result<Json<Outcome>, Problem> {
-    let definition = flags::switched(find(&api.view(), &key)?, true);
-    put(&api, key, definition, origin).await
+    switch(&api, key, true, change).await
 }
 
 async fn disable(
     State(api): State<Api>,
     Path(key): Path<String>,
-    origin: Origin,
+    change: ChangeQuery,
 ) -> Result<Json<Outcome>, Problem> {
-    let definition = flags::switched(find(&api.view(), &key)?, false);
-    put(&api, key, definition, origin).await
+    switch(&api, key, false, change).await
 }
 
 async fn remove(
     State(api): State<Api>,
     Path(key): Path<String>,
-    origin: Origin,
+    change: ChangeQuery,
 ) -> Result<Json<Outcome>, Problem> {
-    submit(&api, Command::DeleteFlag { key }, origin).await
+    submit(&api, Command::DeleteFlag { key }, change).await
 }
 
-/// Whom a flag is evaluated for.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Question {
+struct Evaluation {
     #[serde(default)]
     context: serde_json::Map<String, Value>,
 }
@@ -93,12 +106,12 @@ struct Question {
 async fn evaluate(
     State(api): State<Api>,
     Path(key): Path<String>,
-    Body(question): Body<Question>,
+    Body(evaluation): Body<Evaluation>,
 ) -> Result<Json<Value>, Problem> {
-    let context = Value::Object(question.context);
+    let context = Value::Object(evaluation.context);
     let now = api.backend.now();
     let answer = flags::evaluate(&api.view().state, &key, &context, now);
-    let answer = answer.map_err(does_not_compile)?;
+    let answer = answer.map_err(bad_flag)?;
     answer.map(Json).ok_or_else(|| Refusal::UnknownFlag(key).into())
 }
 
@@ -106,17 +119,32 @@ async fn put(
     api: &Api,
     key: String,
     definition: Value,
-    origin: Origin,
+    change: ChangeQuery,
 ) -> Result<Json<Outcome>, Problem> {
     let view = api.view();
-    let flags = flags::check_with(&view.state, &key, definition.clone());
-    lead_somewhere(&flags.map_err(does_not_compile)?, &view)?;
-    submit(api, Command::SetFlag { key, definition }, origin).await
+    flags::check_with(&view.state, &key, definition.clone()).map_err(bad_flag)?;
+    check_routes([(&key, &definition)], &view)?;
+    submit(api, Command::SetFlag { key, definition }, change).await
 }
 
-async fn submit(api: &Api, command: Command, origin: Origin) -> Result<Json<Outcome>, Problem> {
-    let Query(given) = origin.map_err(|error| Problem::bad_request(error.body_text()))?;
-    let outcome = api.backend.submit(command, given.origin()?).await?;
+/// Does not check the routes: a flag whose version was removed can still be disabled.
+async fn switch(
+    api: &Api,
+    key: String,
+    on: bool,
+    change: ChangeQuery,
+) -> Result<Json<Outcome>, Problem> {
+    let definition = flags::switched(find(&api.view(), &key)?, on);
+    submit(api, Command::SetFlag { key, definition }, change).await
+}
+
+async fn submit(
+    api: &Api,
+    command: Command,
+    change: ChangeQuery,
+) -> Result<Json<Outcome>, Problem> {
+    let Query(change) = change.map_err(|error| Problem::bad_request(error.body_text()))?;
+    let outcome = api.backend.submit(command, change.origin()?).await?;
     Ok(Json(outcome))
 }
 
@@ -125,16 +153,50 @@ fn find(view: &View, key: &str) -> Result<Value, Problem> {
     flag.ok_or_else(|| Refusal::UnknownFlag(key.to_owned()).into())
 }
 
-fn does_not_compile(error: FlagError) -> Problem {
+fn bad_flag(error: FlagError) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "bad-flag", error.to_string())
 }
 
-/// A routing flag for a service that is not there is a mistake, not a plan for later.
-fn lead_somewhere(flags: &FlagSet, view: &View) -> Result<(), Problem> {
-    let lost =
-        flags::routing(flags).find(|(_, service)| !view.state.services.contains_key(*service));
-    lost.map_or(Ok(()), |(key, service)| {
-        let detail = format!("flag `{key}` routes service `{service}`, which is not there");
-        Err(Problem::new(StatusCode::BAD_REQUEST, "bad-flag", detail))
-    })
+/// The flags of a document.
+fn members(document: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    document.get("flags").and_then(Value::as_object).into_iter().flatten()
+}
+
+/// Rejects a changed flag that routes to an unknown service, or with a variant that is not a version of its service.
+/// An empty variant, or null, selects no version.
+fn check_routes<'a>(
+    flags: impl IntoIterator<Item = (&'a String, &'a Value)>,
+    view: &View,
+) -> Result<(), Problem> {
+    let bad = |detail| Err(Problem::new(StatusCode::BAD_REQUEST, "bad-flag", detail));
+    let changed = flags.into_iter().filter(|(key, flag)| view.state.flags.get(*key) != Some(*flag));
+    for (key, flag) in changed {
+        let Some(name) = flag.pointer("/metadata/service").and_then(Value::as_str) else {
+            continue;
+        };
+        let Some(service) = view.state.services.get(name) else {
+            let known: Vec<_> = view.state.services.keys().map(ServiceName::as_str).collect();
+            let known = known.join(", ");
+            return bad(format!(
+                "flag `{key}` routes service `{name}`, which is not declared; the services are {known}"
+            ));
+        };
+        let versions = &service.spec.versions;
+        let variants = flag.get("variants").and_then(Value::as_object).into_iter().flatten();
+        for (variant, version) in variants {
+            let is_version =
+                version.as_str().is_some_and(|it| it.is_empty() || versions.contains_key(it));
+            if is_version || version.is_null() {
+                continue;
+            }
+            let known: Vec<_> = versions.keys().map(VersionName::as_str).collect();
+            let known = known.join(", ");
+            return bad(format!(
+                "flag `{key}`: variant `{variant}` is {version}, which is not a version of `{name}`; write one of \
+                 {known}, or \"\" for no version, or register the version first: \
+                 PUT /api/v1/services/{name}/versions/VERSION"
+            ));
+        }
+    }
+    Ok(())
 }

@@ -1,6 +1,5 @@
 //! `/freeze`: the freezes of deployments, and freezing them by hand.
 
-use super::views::BlockerView;
 use std::collections::BTreeMap;
 
 use axum::extract::State;
@@ -9,28 +8,28 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
 use super::Api;
-use super::body::OptionalBody;
-use super::origin::Given;
 use super::problem::Problem;
+use super::request::{Change, OptionalBody};
 use super::services::find;
+use super::views::{BlockerView, FreezeView};
 use tidegate_delivery::model::command::{Command, Outcome};
-use tidegate_delivery::model::freeze::{FreezeWindow, ManualFreeze};
+use tidegate_delivery::model::freeze::FreezeWindow;
 use tidegate_delivery::names::ServiceName;
 
 pub(super) fn routes() -> Router<Api> {
     Router::new().route("/freeze", get(show).put(freeze).delete(unfreeze))
 }
 
-/// The freezes of deployments. None of them blocks a rollback.
+/// The freezes of deployments. They do not block rollbacks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Freezes {
     /// The freeze by hand of all services.
-    pub all: Option<ManualFreeze>,
+    pub all: Option<FreezeView>,
     /// The freezes by hand of single services.
-    pub services: BTreeMap<ServiceName, ManualFreeze>,
+    pub services: BTreeMap<ServiceName, FreezeView>,
     /// The declared freeze windows, in force or not.
     pub windows: Vec<FreezeWindow>,
-    /// What each service is frozen by now.
+    /// The freezes in force, by service.
     pub active: BTreeMap<ServiceName, Vec<BlockerView>>,
 }
 
@@ -38,13 +37,13 @@ async fn show(State(api): State<Api>) -> Json<Freezes> {
     let (view, now) = (api.view(), api.backend.now());
     let state = &view.state;
     let mut freezes = Freezes {
-        all: state.frozen.clone(),
+        all: state.frozen.as_ref().map(FreezeView::from),
         services: BTreeMap::new(),
         windows: state.freeze_windows.clone(),
         active: BTreeMap::new(),
     };
     for (name, service) in &state.services {
-        freezes.services.extend(service.frozen.clone().map(|freeze| (name.clone(), freeze)));
+        freezes.services.extend(service.frozen.as_ref().map(|it| (name.clone(), it.into())));
         let active = state.active_freezes(service, now);
         if !active.is_empty() {
             freezes.active.insert(name.clone(), BlockerView::all(&active));
@@ -53,11 +52,11 @@ async fn show(State(api): State<Api>) -> Json<Freezes> {
     Json(freezes)
 }
 
-/// Which deployments.
+/// The scope of a freeze.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Which {
-    /// Those of this service; absent: of all.
+struct Scope {
+    /// Absent: all services.
     service: Option<String>,
     actor: Option<String>,
     reason: Option<String>,
@@ -65,27 +64,27 @@ struct Which {
 
 async fn freeze(
     State(api): State<Api>,
-    OptionalBody(which): OptionalBody<Which>,
+    OptionalBody(scope): OptionalBody<Scope>,
 ) -> Result<Json<Outcome>, Problem> {
-    ask(api, which, Command::FreezeDeployments).await
+    submit(api, scope, Command::FreezeDeployments).await
 }
 
 async fn unfreeze(
     State(api): State<Api>,
-    OptionalBody(which): OptionalBody<Which>,
+    OptionalBody(scope): OptionalBody<Scope>,
 ) -> Result<Json<Outcome>, Problem> {
-    ask(api, which, Command::UnfreezeDeployments).await
+    submit(api, scope, Command::UnfreezeDeployments).await
 }
 
-async fn ask(
+async fn submit(
     api: Api,
-    which: Which,
+    scope: Scope,
     command: fn(Option<ServiceName>) -> Command,
 ) -> Result<Json<Outcome>, Problem> {
-    let Which { service, actor, reason } = which;
+    let Scope { service, actor, reason } = scope;
     let view = api.view();
     let service = service.map(|name| find(&view, &name).map(|it| it.spec.name.clone()));
-    let origin = Given { actor, reason }.origin()?;
+    let origin = Change { actor, reason }.origin()?;
     let outcome = api.backend.submit(command(service.transpose()?), origin).await?;
     Ok(Json(outcome))
 }

@@ -1,4 +1,4 @@
-//! `/groups`: releases of several services that go together.
+//! `/groups`: release groups.
 
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
@@ -8,31 +8,29 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
 use super::Api;
-use super::body::{Body, OptionalBody};
-use super::origin::Given;
 use super::problem::Problem;
-use super::releases::Details;
+use super::releases::VerbBody;
+use super::request::{Body, Change, OptionalBody};
 use super::services::{self, commit, name, plan};
 use super::views::ReleaseView;
 use crate::controller::View;
 use tidegate_delivery::model::command::{Command, Outcome, Refusal};
 use tidegate_delivery::model::group::{Group, MAX_MEMBERS, Member};
 use tidegate_delivery::names::{GroupName, NameError};
-use tidegate_delivery::units::Timestamp;
+use tidegate_delivery::units::{Timestamp, rfc3339};
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()
         .route("/groups", get(list).post(start))
         .route("/groups/{id}", get(show))
-        .route("/groups/{id}/{verb}", post(ask))
+        .route("/groups/{id}/{verb}", post(submit))
 }
 
 /// A release group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GroupView {
-    /// Its name.
     pub id: GroupName,
-    /// The release of each service, in the order in which they were named.
+    /// The release of each service, in the order of the start command.
     pub members: Vec<ReleaseView>,
 }
 
@@ -56,20 +54,19 @@ async fn show(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Gro
         Problem::new(
             StatusCode::NOT_FOUND,
             "unknown-group",
-            "there is no such group, or one of its services has had another release since; \
+            "the group does not exist, or one of its services has had a later release; \
              /api/v1/events lists older ones",
         )
     })?;
     Ok(Json(GroupView::of(&id, group, &view)))
 }
 
-/// A group to be started.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewGroup {
     name: String,
     members: Vec<NewMember>,
-    /// Instead of each service's own plan, in the grammar of `strategy` in the configuration.
+    /// Replaces the plan of each service; in the format of `strategy` in the configuration.
     plan: Option<serde_json::Value>,
     actor: Option<String>,
     reason: Option<String>,
@@ -80,9 +77,10 @@ struct NewGroup {
 struct NewMember {
     service: String,
     version: String,
-    /// The id of the commit that it brings to production.
+    /// The commit that the version was built from.
     commit: Option<String>,
-    /// When that was committed, in milliseconds since the Unix epoch.
+    /// The time of that commit.
+    #[serde(default, with = "rfc3339::option")]
     committed_at: Option<Timestamp>,
 }
 
@@ -100,21 +98,21 @@ async fn start(State(api): State<Api>, Body(body): Body<NewGroup>) -> Result<Res
     });
     let members = members.collect::<Result<_, Problem>>()?;
     let plan = plan(body.plan.as_ref())?;
-    let origin = Given { actor: body.actor, reason: body.reason };
+    let change = Change { actor: body.actor, reason: body.reason };
     let command = Command::StartGroup { group: id.clone(), members, plan };
-    let outcome = api.backend.submit(command, origin.origin()?).await?;
+    let outcome = api.backend.submit(command, change.origin()?).await?;
     let headers = [(header::LOCATION, format!("/api/v1/groups/{id}"))];
-    Ok((services::begun(&outcome), headers, Json(outcome)).into_response())
+    Ok((services::created(&outcome), headers, Json(outcome)).into_response())
 }
 
-async fn ask(
+async fn submit(
     State(api): State<Api>,
     Path((id, verb)): Path<(String, String)>,
-    OptionalBody(details): OptionalBody<Details>,
+    OptionalBody(body): OptionalBody<VerbBody>,
 ) -> Result<Json<Outcome>, Problem> {
-    let (command, origin) = details.asks(&verb)?;
+    let (command, change) = body.command(&verb)?;
     let command = Command::Group(group(&id)?, command);
-    let outcome = api.backend.submit(command, origin.origin()?).await?;
+    let outcome = api.backend.submit(command, change.origin()?).await?;
     Ok(Json(outcome))
 }
 

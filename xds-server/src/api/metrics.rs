@@ -1,5 +1,5 @@
-//! `/metrics`: made anew at each scrape from the state, so that no number can drift from it and no
-//! label outlives its service. Only known services and versions are labels.
+//! `/metrics`: computed from the state at each scrape. Labels are declared services and their versions only, so their
+//! number is bounded.
 
 mod delivery;
 
@@ -27,9 +27,9 @@ use tidegate_delivery::model::event::Event;
 use tidegate_delivery::model::hook::CallState;
 use tidegate_delivery::model::release::RollbackCause;
 
-/// Records of the journal that one scrape counts at most; the next goes on from there.
+/// Most records that one scrape counts; the next scrape continues after them.
 const MAX_COUNTED: usize = 10_000;
-/// Records that are read at once.
+/// Records per read.
 const PAGE: usize = 1000;
 
 pub(super) fn routes() -> Router<Api> {
@@ -37,18 +37,18 @@ pub(super) fn routes() -> Router<Api> {
 }
 
 async fn scrape(State(api): State<Api>) -> Result<impl IntoResponse, Problem> {
-    let rollbacks = api.tally.rollbacks(api.backend.as_ref()).await?;
+    let rollbacks = api.rollbacks.count(api.backend.as_ref()).await?;
     let mut registry = Registry::with_prefix("tidegate");
     registry.register(
         "rollbacks",
-        "Releases that were rolled back, over the life of the journal",
+        "Rollbacks since the journal began, by service and cause",
         rollbacks,
     );
     let view = api.view();
-    the_state(&view, &mut registry);
-    the_services(api.backend.as_ref(), &view, &mut registry);
-    the_sidecars(api.backend.as_ref(), &view, &mut registry);
-    delivery::the_figures(api.backend.as_ref(), &view, &mut registry);
+    state(&view, &mut registry);
+    services(api.backend.as_ref(), &view, &mut registry);
+    sidecars(api.backend.as_ref(), &view, &mut registry);
+    delivery::figures(api.backend.as_ref(), &view, &mut registry);
     api.backend.register(&mut registry);
     let mut text = String::new();
     encode(&mut text, &registry).map_err(|error| {
@@ -88,22 +88,30 @@ struct OfCause {
     cause: &'static str,
 }
 
-fn the_state(view: &View, registry: &mut Registry) {
+fn state(view: &View, registry: &mut Registry) {
     let number = |value: u64| {
         let gauge: Gauge<u64, AtomicU64> = Gauge::default();
         gauge.set(value);
         gauge
     };
-    registry.register("journal_seq", "The journal's last record", number(view.seq));
-    registry.register("snapshot_serial", "The last published snapshot", number(view.serial));
+    registry.register(
+        "journal_seq",
+        "Number of the newest record of the journal",
+        number(view.seq),
+    );
+    registry.register(
+        "snapshot_serial",
+        "Number of the newest published xDS snapshot",
+        number(view.serial),
+    );
     registry.register(
         "halted",
-        "1 while the journal cannot be written and nothing can be decided",
+        "1 while the journal cannot be written, so no decisions are taken",
         number(view.halted.is_some().into()),
     );
     let phases: Family<OfPhase, Gauge> = Family::default();
     for phase in PhaseKind::ALL {
-        // So that a phase without releases is 0, not absent.
+        // A phase without releases is exported as 0.
         drop(phases.get_or_create(&OfPhase { phase: phase.as_str() }));
     }
     let releases = view.state.services.values().filter_map(|it| it.release.as_ref());
@@ -111,18 +119,18 @@ fn the_state(view: &View, registry: &mut Registry) {
         let phase = views::phase(release).0.as_str();
         phases.get_or_create(&OfPhase { phase }).inc();
     }
-    registry.register("releases_by_phase", "Each service's newest release", phases);
+    registry.register("releases_by_phase", "Newest release of each service, by phase", phases);
 }
 
-fn the_services(backend: &dyn Backend, view: &View, registry: &mut Registry) {
+fn services(backend: &dyn Backend, view: &View, registry: &mut Registry) {
     let weights: Family<OfVersion, Ratio> = Family::default();
-    let exposures: Family<OfVersion, Ratio> = Family::default();
+    let actual_weights: Family<OfVersion, Ratio> = Family::default();
     let requests: Family<OfVersion, Counter> = Family::default();
     let errors: Family<OfVersion, Counter> = Family::default();
     let client_errors: Family<OfVersion, Counter> = Family::default();
     let cancelled: Family<OfVersion, Counter> = Family::default();
     let releases: Family<OfService, Counter> = Family::default();
-    let hooks_due: Family<OfService, Gauge> = Family::default();
+    let hooks_pending: Family<OfService, Gauge> = Family::default();
     let hooks_failed: Family<OfService, Gauge> = Family::default();
     let dns_failing: Family<OfService, Gauge> = Family::default();
     let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
@@ -141,60 +149,60 @@ fn the_services(backend: &dyn Backend, view: &View, registry: &mut Registry) {
         }
         let running = service.running();
         let progress = running.and_then(|release| view.progress.get(&release.id));
-        let exposure = progress.and_then(views::exposure);
-        if let (Some(release), Some(exposure)) = (running, exposure) {
+        let actual = progress.and_then(views::actual_share);
+        if let (Some(release), Some(actual)) = (running, actual) {
             let labels =
                 OfVersion { service: name.to_string(), version: release.candidate.to_string() };
-            exposures.get_or_create(&labels).set(exposure.fraction());
+            actual_weights.get_or_create(&labels).set(actual.fraction());
         }
         let service_label = OfService { service: name.to_string() };
         releases.get_or_create(&service_label).inc_by(service.releases);
         let calls = service.release.iter().flat_map(|release| &release.calls);
         let failed = calls.filter(|call| matches!(call.end, CallState::Failed { .. })).count();
-        hooks_due.get_or_create(&service_label).set(number(service.due_calls().count()));
+        hooks_pending.get_or_create(&service_label).set(number(service.due_calls().count()));
         hooks_failed.get_or_create(&service_label).set(number(failed));
         if service.spec.dns.is_some() {
             dns_failing.get_or_create(&service_label).set(service.dns.error.is_some().into());
         }
     }
-    registry.register("hooks_due", "Hooks with calls that are not yet delivered", hooks_due);
+    registry.register("hooks_pending", "Hook calls that are not yet delivered", hooks_pending);
+    registry.register("hooks_failed", "Hook calls of the newest release that failed", hooks_failed);
+    registry.register("dns_update_failing", "1 while the last DNS update failed", dns_failing);
+    registry.register("weight_ratio", "Intended share of requests of a version", weights);
     registry.register(
-        "hooks_failed",
-        "Hooks of the newest release whose delivery failed",
-        hooks_failed,
+        "actual_weight_ratio",
+        "Share of requests that the candidate received since its step began",
+        actual_weights,
     );
-    registry.register("dns_failing", "1 while DNS does not follow as it should", dns_failing);
-    registry.register("weight", "Share of traffic that a version is meant to get", weights);
-    registry.register(
-        "exposure",
-        "Fraction of requests that the candidate received since its step started",
-        exposures,
-    );
-    registry.register("requests", "Finished requests, the failed ones included", requests);
-    registry.register("errors", "Requests that the version failed", errors);
-    registry.register("client_errors", "Requests that failed by the caller's fault", client_errors);
-    registry.register("cancelled", "Requests that the client gave up", cancelled);
+    registry.register("requests", "Finished requests, including failed ones", requests);
+    registry.register("errors", "Requests failed by the version", errors);
+    registry.register("client_errors", "Requests failed by the client", client_errors);
+    registry.register("cancelled", "Requests cancelled by the client", cancelled);
     registry.register("releases", "Releases started", releases);
 }
 
-fn the_sidecars(backend: &dyn Backend, view: &View, registry: &mut Registry) {
+fn sidecars(backend: &dyn Backend, view: &View, registry: &mut Registry) {
     let connected: Family<OfFleet, Gauge> = Family::default();
     let synced: Family<OfFleet, Gauge> = Family::default();
-    let refusing: Family<OfFleet, Gauge> = Family::default();
+    let nacked: Family<OfFleet, Gauge> = Family::default();
     for node in backend.nodes().iter().filter(|node| node.connected) {
         let fleet = OfFleet { fleet: node.fleet.to_string() };
         connected.get_or_create(&fleet).inc();
-        synced.get_or_create(&fleet).inc_by(i64::from(views::has_all(node, view.serial)));
-        refusing.get_or_create(&fleet).inc_by(i64::from(!node.refused.is_empty()));
+        synced.get_or_create(&fleet).inc_by(i64::from(views::is_synced(node, view.serial)));
+        nacked.get_or_create(&fleet).inc_by(i64::from(!node.refused.is_empty()));
     }
-    registry.register("sidecars_connected", "Sidecars with an open stream", connected);
-    registry.register("sidecars_synced", "Those that have all that is published", synced);
-    registry.register("sidecars_refusing", "Those that refuse some of it", refusing);
+    registry.register("sidecars_connected", "Connected sidecars", connected);
+    registry.register(
+        "sidecars_synced",
+        "Connected sidecars that ACKed the newest snapshot",
+        synced,
+    );
+    registry.register("sidecars_nacked", "Connected sidecars with a NACK", nacked);
 }
 
-/// Counts what the state forgets, from the journal, which does not.
+/// Counts rollbacks from the journal: the state has only the newest release of a service.
 #[derive(Debug, Default)]
-pub(super) struct Tally(Mutex<Counted>);
+pub(super) struct RollbackCounter(Mutex<Counted>);
 
 #[derive(Debug, Default)]
 struct Counted {
@@ -202,8 +210,8 @@ struct Counted {
     rollbacks: Family<OfCause, Counter>,
 }
 
-impl Tally {
-    async fn rollbacks(&self, backend: &dyn Backend) -> Result<Family<OfCause, Counter>, Problem> {
+impl RollbackCounter {
+    async fn count(&self, backend: &dyn Backend) -> Result<Family<OfCause, Counter>, Problem> {
         let mut counted = self.0.lock().await;
         for _ in 0..MAX_COUNTED / PAGE {
             let page = backend.events(counted.up_to, PAGE).await?;

@@ -1,22 +1,20 @@
-//! The REST API: everything that an operator or CI can see and ask for, under `/api/v1`, beside
-//! `/metrics` and the health probes. One file a resource; errors are RFC 9457 problem details.
+//! The REST API under `/api/v1`, the metrics and the health probes. One file per resource; errors are RFC 9457 problem
+//! details. The handlers depend on the rest of the control plane through [`backend::Backend`] only.
 
 pub mod backend;
-mod body;
 pub mod configuration;
 mod events;
 pub mod explain;
 mod flags;
-mod foreign;
 pub mod freeze;
 pub mod groups;
-mod health;
 mod metrics;
 mod nodes;
-mod origin;
+mod origin_guard;
 pub mod problem;
 mod releases;
 mod report;
+mod request;
 pub mod serve;
 mod services;
 mod versions;
@@ -29,43 +27,45 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
 use axum::middleware::from_fn;
+use axum::routing::get;
 use tokio::sync::{Semaphore, watch};
 
 use crate::controller::View;
 use backend::Backend;
-use metrics::Tally;
+use metrics::RollbackCounter;
+use problem::Problem;
 
-/// Largest body that is read, in bytes: all flags at once.
+/// Largest request body in bytes: all flags at once.
 const MAX_BODY: usize = 1024 * 1024;
-/// Longest time that an answer may take to begin.
+/// Longest time until a response begins.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Most event streams at a time: each costs a task and reads of the journal.
+/// Most concurrent event streams: each has a task, and reads the journal.
 const MAX_STREAMS: usize = 64;
 
-/// What every handler gets.
+/// The state of the handlers.
 #[derive(Clone)]
 struct Api {
     backend: Arc<dyn Backend>,
     streams: Arc<Semaphore>,
-    tally: Arc<Tally>,
+    rollbacks: Arc<RollbackCounter>,
     stop: watch::Receiver<bool>,
 }
 
 impl Api {
-    /// What is decided and seen now.
     fn view(&self) -> Arc<View> {
         self.backend.view().borrow().clone()
     }
 }
 
-/// The whole API. When `stop` turns true, event streams end.
+/// The routes of the API. Event streams end when `stop` becomes true.
 pub fn router(backend: Arc<dyn Backend>, stop: watch::Receiver<bool>) -> Router {
     let api = Api {
         backend,
         streams: Arc::new(Semaphore::new(MAX_STREAMS)),
-        tally: Arc::default(),
+        rollbacks: Arc::default(),
         stop,
     };
     let v1 = Router::new()
@@ -81,11 +81,34 @@ pub fn router(backend: Arc<dyn Backend>, stop: watch::Receiver<bool>) -> Router 
         .merge(report::routes());
     Router::new()
         .nest("/api/v1", v1)
-        .merge(health::routes())
+        .merge(probes())
         .merge(metrics::routes())
         .fallback(problem::no_such_path)
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(from_fn(foreign::refuse))
+        .layer(from_fn(origin_guard::reject))
         .layer(from_fn(problem::finish))
         .with_state(api)
+}
+
+fn probes() -> Router<Api> {
+    Router::new().route("/livez", get(async || "ok\n")).route("/readyz", get(ready))
+}
+
+/// Not ready while the journal cannot be written, or after its background verification failed.
+async fn ready(State(api): State<Api>) -> Result<&'static str, Problem> {
+    let unavailable =
+        |kind, detail: String| Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail));
+    if let Some(error) = &api.view().halted {
+        let detail = format!(
+            "the journal cannot be written: {error}; no decisions are taken and traffic is unchanged"
+        );
+        return unavailable("halted", detail);
+    }
+    if let Some(damage) = api.backend.damage() {
+        let detail = format!(
+            "{damage}. Decisions continue, and are appended after the damage; restore a backup of the journal"
+        );
+        return unavailable("journal-damaged", detail);
+    }
+    Ok("ok\n")
 }

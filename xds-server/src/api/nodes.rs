@@ -1,4 +1,4 @@
-//! `/nodes`: the sidecars, and what each was sent.
+//! `/nodes`: the sidecars and their resources.
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
@@ -21,21 +21,21 @@ async fn list(State(api): State<Api>) -> Json<Vec<Node>> {
     Json(nodes.map(|node| Node::of(node, serial)).collect())
 }
 
-/// Which of several sidecars of one name.
+/// Selects one of several sidecars with the same node id.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Which {
-    /// Its fleet.
+struct Selector {
     fleet: Option<String>,
 }
 
 async fn show(
     State(api): State<Api>,
     id: Result<Path<String>, PathRejection>,
-    which: Result<Query<Which>, QueryRejection>,
+    selector: Result<Query<Selector>, QueryRejection>,
 ) -> Result<Json<NodeDetail>, Problem> {
     let Path(id) = id.map_err(|error| Problem::bad_request(error.body_text()))?;
-    let Query(Which { fleet }) = which.map_err(|error| Problem::bad_request(error.body_text()))?;
+    let Query(Selector { fleet }) =
+        selector.map_err(|error| Problem::bad_request(error.body_text()))?;
     let serial = api.view().serial;
     let mut nodes = api.backend.nodes();
     nodes.retain(|node| {
@@ -49,7 +49,7 @@ async fn show(
     }
     let node = nodes.pop().ok_or_else(|| {
         let detail = format!(
-            "no sidecar `{id}` is connected, or left lately; /api/v1/nodes has those that are"
+            "no sidecar `{id}` is connected, or disconnected recently; /api/v1/nodes lists those that are"
         );
         Problem::new(StatusCode::NOT_FOUND, "unknown-node", detail)
     })?;

@@ -1,5 +1,5 @@
-//! Errors as RFC 9457 problem details. Handlers return a `Problem`; `finish` turns it, and
-//! every error of the framework, into `application/problem+json` on the way out.
+//! Errors as RFC 9457 problem details. Handlers return a `Problem`; the middleware `finish` turns it, and every error of
+//! axum, into `application/problem+json`.
 
 use axum::Json;
 use axum::extract::Request;
@@ -12,7 +12,7 @@ use super::TIMEOUT;
 use crate::controller::CommandError;
 use tidegate_delivery::model::command::Refusal;
 
-/// Why a request was not answered as asked, before it is tied to a request.
+/// An error, without the path of its request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Problem {
     status: StatusCode,
@@ -23,15 +23,14 @@ pub(super) struct Problem {
 /// The members of a problem's JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Details {
-    /// Which problem: `urn:tidegate:problem:KIND`.
+    /// `urn:tidegate:problem:KIND`.
     pub r#type: String,
-    /// The HTTP status in words.
+    /// The reason phrase of the HTTP status.
     pub title: String,
-    /// The HTTP status.
     pub status: u16,
     /// What is wrong with this request, with a suggested fix.
     pub detail: String,
-    /// The path that was asked for.
+    /// The path of the request.
     pub instance: String,
 }
 
@@ -41,12 +40,12 @@ impl Problem {
         Self { status, kind, detail }
     }
 
-    /// The request itself makes no sense.
+    /// The request is malformed.
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad-request", detail)
     }
 
-    /// What axum refused by itself.
+    /// An error of axum.
     pub(super) fn of_the_framework(status: StatusCode) -> Self {
         let (kind, detail) = match status {
             StatusCode::METHOD_NOT_ALLOWED => (
@@ -82,6 +81,7 @@ impl From<Refusal> for Problem {
             Refusal::UnknownGroup { .. } => (StatusCode::NOT_FOUND, "unknown-group"),
             Refusal::UnknownFlag(_) => (StatusCode::NOT_FOUND, "unknown-flag"),
             Refusal::UnknownVersion { .. } => (StatusCode::NOT_FOUND, "unknown-version"),
+            Refusal::UnknownCheck { .. } => (StatusCode::NOT_FOUND, "unknown-check"),
             Refusal::AlreadyRunning { .. } => (StatusCode::CONFLICT, "release-running"),
             Refusal::GroupRunning { .. } => (StatusCode::CONFLICT, "group-running"),
             Refusal::AlreadyStable { .. } => (StatusCode::CONFLICT, "already-stable"),
@@ -107,7 +107,7 @@ impl From<CommandError> for Problem {
     }
 }
 
-/// Leaves the problem with the response; [`finish`] writes the body.
+/// Attaches the problem to the response; [`finish`] writes the body.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
@@ -116,16 +116,16 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The answer where there is nothing.
+/// The response for unknown paths.
 pub(super) async fn no_such_path() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "no-such-path",
-        "there is nothing at this path; the API begins at /api/v1/services",
+        "unknown path; the API begins at /api/v1/services",
     )
 }
 
-/// Bounds the time of a request, and gives every error a body.
+/// Limits the time of a request, and writes the body of every error.
 pub(super) async fn finish(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let response = match tokio::time::timeout(TIMEOUT, next.run(request)).await {
@@ -133,7 +133,7 @@ pub(super) async fn finish(request: Request, next: Next) -> Response {
         Err(_) => Problem::new(
             StatusCode::GATEWAY_TIMEOUT,
             "timeout",
-            format!("no answer within {} s; ask again what became of it", TIMEOUT.as_secs()),
+            format!("no response within {} s; the change may still be applied, so read the state before you try again", TIMEOUT.as_secs()),
         )
         .into_response(),
     };

@@ -1,4 +1,4 @@
-//! `/releases`: how one goes, and what can be asked of it.
+//! `/releases`: the newest release of each service, and its commands.
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -7,10 +7,9 @@ use axum::{Json, Router};
 use serde::Deserialize;
 
 use super::Api;
-use super::body::OptionalBody;
 use super::explain::{self, Explanation};
-use super::origin::Given;
 use super::problem::Problem;
+use super::request::{Change, OptionalBody};
 use super::views::ReleaseView;
 use crate::controller::View;
 use tidegate_delivery::model::command::{Command, Outcome, Refusal, ReleaseCommand};
@@ -22,7 +21,7 @@ pub(super) fn routes() -> Router<Api> {
     Router::new()
         .route("/releases/{id}", get(show))
         .route("/releases/{id}/explain", get(explain))
-        .route("/releases/{id}/{verb}", post(ask))
+        .route("/releases/{id}/{verb}", post(submit))
 }
 
 async fn show(
@@ -53,8 +52,8 @@ async fn explain(
     let view = api.view();
     let (service, release) = find(&view, &id)?;
     let mut records = Vec::new();
-    let mut after = view.seq.saturating_sub(explain::LOOKED_THROUGH);
-    // What happens meanwhile is not what is explained.
+    let mut after = view.seq.saturating_sub(explain::MAX_SEARCHED);
+    // Records after the view are not part of the explanation.
     while after < view.seq {
         let left = usize::try_from(view.seq - after).unwrap_or(usize::MAX);
         let page = api.backend.events(after, left).await?;
@@ -66,62 +65,74 @@ async fn explain(
     Ok(Json(explain::explain(&view, service, release, &nodes, &records)))
 }
 
-/// What comes along with a verb.
+/// The body of a command of a release or a group.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Details {
-    /// `promote` only: to 100 % at once.
+pub(super) struct VerbBody {
+    /// `promote`: go to 100 %.
     all: Option<bool>,
-    /// `approve` only, and needed there: as what.
+    /// `promote`: only if the release is on this step: 0 before the first, then counted from 1.
+    from_step: Option<usize>,
+    /// `approve`: the role; required.
     role: Option<String>,
     actor: Option<String>,
     reason: Option<String>,
 }
 
-async fn ask(
+async fn submit(
     State(api): State<Api>,
     Path((id, verb)): Path<(String, String)>,
-    OptionalBody(details): OptionalBody<Details>,
+    OptionalBody(body): OptionalBody<VerbBody>,
 ) -> Result<Json<Outcome>, Problem> {
-    let (command, origin) = details.asks(&verb)?;
-    // A name that cannot be is a release that is not there.
+    let (command, change) = body.command(&verb)?;
+    // An id that does not parse belongs to no release.
     let id: ReleaseId = id.parse().map_err(|_| Refusal::UnknownRelease(id))?;
     let command = Command::Release(id, command);
-    let outcome = api.backend.submit(command, origin.origin()?).await?;
+    let outcome = api.backend.submit(command, change.origin()?).await?;
     Ok(Json(outcome))
 }
 
-impl Details {
-    /// The command of a verb and its origin.
-    pub(super) fn asks(self, verb: &str) -> Result<(ReleaseCommand, Given), Problem> {
-        let Self { all, role, actor, reason } = self;
-        Ok((command(verb, all, role)?, Given { actor, reason }))
+impl VerbBody {
+    /// The command, with actor and reason.
+    pub(super) fn command(self, verb: &str) -> Result<(ReleaseCommand, Change), Problem> {
+        let Self { all, from_step, role, actor, reason } = self;
+        let is_promote = verb == "promote";
+        if !is_promote && (all.is_some() || from_step.is_some()) {
+            return Err(Problem::bad_request("`all` and `from_step` are members of promote only"));
+        }
+        if verb != "approve" && role.is_some() {
+            return Err(Problem::bad_request("`role` is a member of approve only"));
+        }
+        let command = match verb {
+            "promote" => promote(all.unwrap_or(false), from_step)?,
+            "approve" => {
+                let role = role.ok_or_else(|| {
+                    Problem::bad_request("`role` is required for approve: the role of the approval")
+                })?;
+                ReleaseCommand::Approve { role: role.parse().map_err(Refusal::Name)? }
+            }
+            "pause" => ReleaseCommand::Pause,
+            "resume" => ReleaseCommand::Resume,
+            "abort" => ReleaseCommand::Abort,
+            "rollback" => ReleaseCommand::Rollback,
+            _ => {
+                return Err(Problem::new(
+                    StatusCode::NOT_FOUND,
+                    "unknown-verb",
+                    "the commands of a release are promote, pause, resume, approve, abort and rollback",
+                ));
+            }
+        };
+        Ok((command, Change { actor, reason }))
     }
 }
 
-fn command(verb: &str, all: Option<bool>, role: Option<String>) -> Result<ReleaseCommand, Problem> {
-    Ok(match (verb, all, role) {
-        ("promote", all, None) => ReleaseCommand::Promote { all: all.unwrap_or(false) },
-        ("approve", None, Some(role)) => {
-            ReleaseCommand::Approve { role: role.parse().map_err(Refusal::Name)? }
-        }
-        ("approve", None, None) => {
-            return Err(Problem::bad_request("`role` is required for approve"));
-        }
-        ("pause", None, None) => ReleaseCommand::Pause,
-        ("resume", None, None) => ReleaseCommand::Resume,
-        ("abort", None, None) => ReleaseCommand::Abort,
-        ("rollback", None, None) => ReleaseCommand::Rollback,
-        ("promote" | "approve" | "pause" | "resume" | "abort" | "rollback", ..) => {
-            let detail = "`all` goes with promote only, and `role` with approve only";
-            return Err(Problem::bad_request(detail));
-        }
-        _ => {
-            return Err(Problem::new(
-                StatusCode::NOT_FOUND,
-                "unknown-verb",
-                "the verbs of a release are promote, pause, resume, approve, abort and rollback",
-            ));
-        }
-    })
+fn promote(all: bool, from_step: Option<usize>) -> Result<ReleaseCommand, Problem> {
+    match from_step {
+        Some(_) if all => Err(Problem::bad_request(
+            "`all` and `from_step` exclude each other: a repeated `all` has no effect",
+        )),
+        Some(step) => Ok(ReleaseCommand::PromoteFrom { step }),
+        None => Ok(ReleaseCommand::Promote { all }),
+    }
 }

@@ -1,5 +1,4 @@
-//! `/report`: how delivery went. And `/state`: what names the state, so that a replay of the
-//! journal can be held against it.
+//! `/report`: the delivery figures. `/state`: the digest of the state, to compare with a replay of the journal.
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
@@ -9,26 +8,27 @@ use serde::Deserialize;
 
 use super::Api;
 use super::problem::Problem;
+use super::services::find;
 use super::views::StateView;
 use crate::journal;
 use tidegate_delivery::figures::{Bucket, Report, Window};
 use tidegate_delivery::names::ServiceName;
-use tidegate_delivery::units::Timestamp;
+use tidegate_delivery::units::{Timestamp, rfc3339};
 
-/// Days that a report has unless the request says otherwise.
+/// Default length of a report in days.
 pub(super) const DAYS: u32 = 30;
 
 pub(super) fn routes() -> Router<Api> {
     Router::new().route("/report", get(report)).route("/state", get(state))
 }
 
-/// Of what, and of when.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+struct ReportQuery {
     service: Option<ServiceName>,
-    /// In milliseconds since the Unix epoch, as `until`.
+    #[serde(default, with = "rfc3339::option")]
     since: Option<Timestamp>,
+    #[serde(default, with = "rfc3339::option")]
     until: Option<Timestamp>,
     #[serde(default)]
     bucket: Bucket,
@@ -36,23 +36,25 @@ struct Wanted {
 
 async fn report(
     State(api): State<Api>,
-    wanted: Result<Query<Wanted>, QueryRejection>,
+    query: Result<Query<ReportQuery>, QueryRejection>,
 ) -> Result<Json<Report>, Problem> {
-    let Query(wanted) = wanted.map_err(|error| Problem::bad_request(error.body_text()))?;
-    // Nothing has happened later than now.
+    let Query(query) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
     let now = api.backend.now();
-    let until = wanted.until.map_or(now, |until| until.min(now));
-    let window = match wanted.since {
+    let until = query.until.map_or(now, |until| until.min(now));
+    let window = match query.since {
         Some(since) if since > until => {
-            return Err(Problem::bad_request(
-                "`since` must not be later than `until`, nor than now",
-            ));
+            return Err(Problem::bad_request("`since` is later than `until`, or in the future"));
         }
         Some(since) => Window { since, until },
         None => Window::days_before(DAYS, until),
     };
     let view = api.view();
-    Ok(Json(view.figures.report(window, wanted.bucket, wanted.service.as_ref())))
+    if let Some(service) = &query.service
+        && !view.figures.has(service)
+    {
+        find(&view, service.as_str())?;
+    }
+    Ok(Json(view.figures.report(window, query.bucket, query.service.as_ref())))
 }
 
 async fn state(State(api): State<Api>) -> Result<Json<StateView>, Problem> {

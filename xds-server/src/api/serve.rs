@@ -1,4 +1,4 @@
-//! Serves the API on a socket: bounded connections, bounded patience, a graceful end.
+//! The HTTP server of the API: limits of connections and header time, graceful shutdown.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,24 +11,24 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
-/// Most connections at a time.
+/// Most concurrent connections.
 const MAX_CONNECTIONS: usize = 1024;
-/// How long a client may take to send its request's headers.
+/// Longest time to receive the headers of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long requests under way may take to end when the server stops.
+/// Longest time for requests in progress to end when the server stops.
 const GRACE: Duration = Duration::from_secs(5);
-/// How long to wait when the machine has no socket left to accept with.
-const OUT_OF_SOCKETS: Duration = Duration::from_millis(100);
+/// Pause after a failed accept, such as without file descriptors.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// Serves until `stop` turns true or its sender is gone, then lets requests under way end.
+/// Serves until `stop` becomes true or its sender is dropped, then waits for requests in progress.
 pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     loop {
         let accepted = async {
-            let permit = room.clone().acquire_owned().await;
+            let permit = connections.clone().acquire_owned().await;
             (permit, listener.accept().await)
         };
         let (permit, accepted) = tokio::select! {
@@ -39,7 +39,7 @@ pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Recei
             Ok((stream, _)) => stream,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection to the API");
-                tokio::time::sleep(OUT_OF_SOCKETS).await;
+                tokio::time::sleep(ACCEPT_RETRY).await;
                 continue;
             }
         };
@@ -47,13 +47,13 @@ pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Recei
         let connection = http.serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
-            let _room = permit;
+            let _permit = permit;
             if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection to the API broke");
+                tracing::debug!(%error, "a connection to the API failed");
             }
         });
     }
     if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
-        tracing::warn!("requests to the API were still under way after {GRACE:?}");
+        tracing::warn!("requests to the API were still in progress after {GRACE:?}");
     }
 }

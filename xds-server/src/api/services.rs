@@ -1,4 +1,4 @@
-//! `/services`: what there is, and what can be begun.
+//! `/services`: services, deployment of versions, start and rollback of releases.
 
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
@@ -8,20 +8,19 @@ use axum::{Json, Router};
 use serde::Deserialize;
 
 use super::Api;
-use super::body::Body;
-use super::origin::Given;
 use super::problem::Problem;
+use super::request::{Body, Change, OptionalBody};
 use super::views::Service;
 use crate::config;
 use crate::controller::View;
 use tidegate_delivery::model::catalogue::{Environment, VersionSpec};
-use tidegate_delivery::model::command::{Command, Outcome, Refusal};
+use tidegate_delivery::model::command::{Command, Outcome, Refusal, ReleaseCommand};
 use tidegate_delivery::model::commit::Commit;
 use tidegate_delivery::model::plan::Plan;
 use tidegate_delivery::model::refusal::Known;
 use tidegate_delivery::model::state::ServiceState;
-use tidegate_delivery::names::{NameError, VersionName};
-use tidegate_delivery::units::Timestamp;
+use tidegate_delivery::names::{NameError, ReleaseId, VersionName};
+use tidegate_delivery::units::{Timestamp, rfc3339};
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()
@@ -29,6 +28,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/services/{service}", get(show))
         .route("/services/{service}/versions/{version}", put(register))
         .route("/services/{service}/releases", post(start))
+        .route("/services/{service}/rollback", post(rollback))
 }
 
 async fn list(State(api): State<Api>) -> Json<Vec<Service>> {
@@ -46,7 +46,7 @@ async fn show(
     Ok(Json(Service::of(api.backend.as_ref(), &view, service)))
 }
 
-/// A version that was deployed.
+/// A deployed version.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Deployment {
@@ -73,23 +73,23 @@ async fn register(
     let endpoints = endpoints
         .collect::<Result<Vec<_>, _>>()
         .map_err(|fault| Problem::bad_request(fault.to_string()))?;
-    let origin = Given { actor: body.actor, reason: body.reason };
+    let change = Change { actor: body.actor, reason: body.reason };
     let spec = VersionSpec { endpoints, environment: body.environment };
     let command = Command::RegisterVersion { service, version, spec };
-    let outcome = api.backend.submit(command, origin.origin()?).await?;
+    let outcome = api.backend.submit(command, change.origin()?).await?;
     Ok(Json(outcome))
 }
 
-/// A release to be started.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewRelease {
     version: String,
-    /// Instead of the service's own plan, in the grammar of `strategy` in the configuration.
+    /// Replaces the plan of the service; in the format of `strategy` in the configuration.
     plan: Option<serde_json::Value>,
-    /// The id of the commit that it brings to production.
+    /// The commit that the version was built from.
     commit: Option<String>,
-    /// When that was committed, in milliseconds since the Unix epoch.
+    /// The time of that commit.
+    #[serde(default, with = "rfc3339::option")]
     committed_at: Option<Timestamp>,
     actor: Option<String>,
     reason: Option<String>,
@@ -104,23 +104,60 @@ async fn start(
     let version = name(&body.version)?;
     let plan = plan(body.plan.as_ref())?;
     let commit = commit(body.commit, body.committed_at);
-    let origin = Given { actor: body.actor, reason: body.reason };
+    let change = Change { actor: body.actor, reason: body.reason };
     let command = Command::StartRelease { service, version, plan, commit };
-    let outcome = api.backend.submit(command, origin.origin()?).await?;
+    let outcome = api.backend.submit(command, change.origin()?).await?;
     let location = match &outcome.release {
         Some(id) => format!("/api/v1/releases/{id}"),
         None => "/api/v1/services".to_owned(),
     };
     let headers = [(header::LOCATION, location)];
-    Ok((begun(&outcome), headers, Json(outcome)).into_response())
+    Ok((created(&outcome), headers, Json(outcome)).into_response())
 }
 
-/// What was begun before is not created.
-pub(super) const fn begun(outcome: &Outcome) -> StatusCode {
+/// The rollback of a service.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rollback {
+    /// The release to roll back: the newest one, or the one that completed last. Absent: the newest.
+    release: Option<String>,
+    actor: Option<String>,
+    reason: Option<String>,
+}
+
+async fn rollback(
+    State(api): State<Api>,
+    Path(service): Path<String>,
+    OptionalBody(body): OptionalBody<Rollback>,
+) -> Result<Json<Outcome>, Problem> {
+    let view = api.view();
+    let service = find(&view, &service)?;
+    let name = &service.spec.name;
+    let id: ReleaseId = match body.release {
+        Some(id) => id.parse().map_err(|_| Refusal::UnknownRelease(id))?,
+        None => service.release.as_ref().map(|it| it.id.clone()).ok_or_else(|| {
+            let detail = format!(
+                "service `{name}` has no release; start one: tidegate release start {name} --version V"
+            );
+            Problem::new(StatusCode::CONFLICT, "no-release", detail)
+        })?,
+    };
+    if id.service() != name.as_str() {
+        let detail = format!("`{id}` is not a release of `{name}`; its releases are `{name}.N`");
+        return Err(Problem::bad_request(detail));
+    }
+    let change = Change { actor: body.actor, reason: body.reason };
+    let command = Command::Release(id, ReleaseCommand::Rollback);
+    let outcome = api.backend.submit(command, change.origin()?).await?;
+    Ok(Json(outcome))
+}
+
+/// 201 if something was started, 200 if it was running already.
+pub(super) const fn created(outcome: &Outcome) -> StatusCode {
     if outcome.changed { StatusCode::CREATED } else { StatusCode::OK }
 }
 
-/// A plan that came along.
+/// The plan in a request.
 pub(super) fn plan(given: Option<&serde_json::Value>) -> Result<Option<Plan>, Problem> {
     given.map(config::plan).transpose().map_err(|problems| {
         let faults: Vec<String> = problems.iter().map(|p| p.fault.to_string()).collect();
@@ -128,7 +165,7 @@ pub(super) fn plan(given: Option<&serde_json::Value>) -> Result<Option<Plan>, Pr
     })
 }
 
-/// A commit, if any of it was said.
+/// The commit in a request.
 pub(super) fn commit(id: Option<String>, at: Option<Timestamp>) -> Option<Commit> {
     (id.is_some() || at.is_some()).then_some(Commit { id, at })
 }

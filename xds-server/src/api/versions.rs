@@ -1,5 +1,4 @@
-//! `/services/{s}/versions/{v}/…` and `/services/{s}/signals`: what CI, scanners and teams say of
-//! versions.
+//! `/services/{s}/versions/{v}/…` and `/services/{s}/signals`: check results, signals and quarantine of versions.
 
 use axum::extract::{Path, State};
 use axum::routing::{delete, post};
@@ -7,9 +6,8 @@ use axum::{Json, Router};
 use serde::Deserialize;
 
 use super::Api;
-use super::body::{Body, OptionalBody};
-use super::origin::Given;
 use super::problem::Problem;
+use super::request::{Body, Change, OptionalBody};
 use super::services::{find, name};
 use tidegate_delivery::model::command::{Command, Outcome, Refusal};
 use tidegate_delivery::model::signals::{Signal, SignalKind, SignalStatus};
@@ -23,13 +21,13 @@ pub(super) fn routes() -> Router<Api> {
         .route("/releases/{id}/checks", post(check_release))
 }
 
-/// What a check found.
+/// A check result.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Check {
     name: String,
     passed: bool,
-    /// Where more can be read.
+    /// A link to the details.
     url: Option<String>,
     actor: Option<String>,
     reason: Option<String>,
@@ -41,10 +39,10 @@ async fn check_version(
     Body(check): Body<Check>,
 ) -> Result<Json<Outcome>, Problem> {
     let service = find(&api.view(), &service)?.spec.name.clone();
-    checked(api, service, name(&version)?, check).await
+    report(api, service, name(&version)?, check).await
 }
 
-/// A release's checks are its candidate's.
+/// Reports for the candidate of a running release.
 async fn check_release(
     State(api): State<Api>,
     Path(id): Path<String>,
@@ -55,10 +53,10 @@ async fn check_release(
     let release = known.and_then(|id| view.state.release(&id));
     let release = release.filter(|release| release.is_running());
     let release = release.ok_or(Refusal::UnknownRelease(id))?;
-    checked(api, release.service.clone(), release.candidate.clone(), check).await
+    report(api, release.service.clone(), release.candidate.clone(), check).await
 }
 
-async fn checked(
+async fn report(
     api: Api,
     service: ServiceName,
     version: VersionName,
@@ -66,16 +64,16 @@ async fn checked(
 ) -> Result<Json<Outcome>, Problem> {
     let Check { name, passed, url, actor, reason } = check;
     let check = name.parse().map_err(Refusal::Name)?;
-    let origin = Given { actor, reason }.origin()?;
+    let origin = Change { actor, reason }.origin()?;
     let command = Command::ReportCheck { service, version, check, passed, url };
     let outcome = api.backend.submit(command, origin).await?;
     Ok(Json(outcome))
 }
 
-/// What is said of a version.
+/// A signal for a version.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Said {
+struct NewSignal {
     kind: SignalKind,
     version: String,
     name: String,
@@ -87,13 +85,13 @@ struct Said {
 async fn signal(
     State(api): State<Api>,
     Path(service): Path<String>,
-    Body(said): Body<Said>,
+    Body(body): Body<NewSignal>,
 ) -> Result<Json<Outcome>, Problem> {
     let service = find(&api.view(), &service)?.spec.name.clone();
-    let Said { kind, version, name, status, actor, reason } = said;
+    let NewSignal { kind, version, name, status, actor, reason } = body;
     let version = self::name(&version)?;
     let signal = Signal { kind, version, name: name.parse().map_err(Refusal::Name)?, status };
-    let origin = Given { actor, reason }.origin()?;
+    let origin = Change { actor, reason }.origin()?;
     let outcome = api.backend.submit(Command::Signal { service, signal }, origin).await?;
     Ok(Json(outcome))
 }
@@ -101,11 +99,11 @@ async fn signal(
 async fn unquarantine(
     State(api): State<Api>,
     Path((service, version)): Path<(String, String)>,
-    OptionalBody(given): OptionalBody<Given>,
+    OptionalBody(change): OptionalBody<Change>,
 ) -> Result<Json<Outcome>, Problem> {
     let service = find(&api.view(), &service)?.spec.name.clone();
     let version = name(&version)?;
     let command = Command::Unquarantine { service, version };
-    let outcome = api.backend.submit(command, given.origin()?).await?;
+    let outcome = api.backend.submit(command, change.origin()?).await?;
     Ok(Json(outcome))
 }

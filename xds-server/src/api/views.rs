@@ -1,7 +1,10 @@
-//! The JSON of the API, written by the server and read by the command line. Once published, fields are added, never changed.
+//! The JSON of the API, written by the server and read by the command line. Units are part of the names: `_percent` is a
+//! number from 0 to 100, `_ms` are milliseconds; points in time are RFC 3339.
 
 mod effects;
 mod inspection;
+mod plan;
+mod requirements;
 mod sidecars;
 
 use std::collections::BTreeMap;
@@ -10,174 +13,162 @@ use serde::{Deserialize, Serialize};
 
 pub use self::effects::{DnsView, HookCall, HookState};
 pub use self::inspection::{NodeDetail, Pushed, ResourceState, TypeState};
-pub(super) use self::sidecars::has_all;
-pub use self::sidecars::{ConvergenceView, LastRefusal, Node, Refused, RefusedBy};
+pub use self::plan::{ApprovalsView, GuardrailsView, PlanView, StepView};
+pub use self::requirements::{ApprovalView, FreezeView, SignalView};
+pub(super) use self::sidecars::is_synced;
+pub use self::sidecars::{ConvergenceView, LastNack, Nack, Node, NodeNack};
 use super::backend::Backend;
 use crate::controller::View;
-use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::judge::{Evidence, Finding, Guardrail, Level, Verdict};
 use tidegate_delivery::model::blocker::Blocker;
 use tidegate_delivery::model::catalogue::{Environment, VersionSpec};
 use tidegate_delivery::model::checks::CheckResult;
-use tidegate_delivery::model::freeze::ManualFreeze;
 pub use tidegate_delivery::model::phases::PhaseKind;
-use tidegate_delivery::model::plan::{Plan, Strategy};
+use tidegate_delivery::model::plan::Strategy;
 use tidegate_delivery::model::progress::Progress;
 use tidegate_delivery::model::release::{Phase, Release, RollbackCause};
-use tidegate_delivery::model::requirements::Approval;
-use tidegate_delivery::model::signals::ActiveSignal;
 use tidegate_delivery::model::state::ServiceState;
 use tidegate_delivery::names::{CheckName, GroupName, ReleaseId, ServiceName, VersionName};
-use tidegate_delivery::units::{Ppm, Timestamp};
+use tidegate_delivery::units::{Ppm, Timestamp, percent, rfc3339};
 
-/// One service as it is now.
+/// A service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Service {
-    /// Its name.
     pub name: ServiceName,
-    /// How its releases go.
     pub strategy: Strategy,
-    /// The `Host` values that lead to it.
+    /// The `Host` values that are routed to it.
     pub hosts: Vec<String>,
-    /// The version that serves.
+    /// The stable version.
     pub stable: VersionName,
-    /// The version before it, where a rollback leads after a release is complete.
+    /// The version before it, which a rollback of the last complete release restores.
     pub previous: Option<VersionName>,
-    /// Its versions, with their share of the traffic.
+    /// The end of that release's rollback window.
+    #[serde(default, with = "rfc3339::option")]
+    pub previous_until: Option<Timestamp>,
     pub versions: Vec<Version>,
     /// The newest release, running or ended.
     pub release: Option<ReleaseView>,
-    /// The plan of its releases.
-    pub plan: Plan,
-    /// What a release must keep.
-    pub guardrails: Guardrails,
-    /// Until when the version before is kept to go back to, in milliseconds since the Unix epoch.
+    /// The plan of its next release.
+    pub plan: PlanView,
+    pub guardrails: GuardrailsView,
+    /// Versions that no release may use, with the security signal of each.
     #[serde(default)]
-    pub previous_until: Option<Timestamp>,
-    /// The versions that must not be released, and why.
+    pub quarantined: BTreeMap<VersionName, SignalView>,
+    /// The freeze of its deployments by hand.
     #[serde(default)]
-    pub quarantined: BTreeMap<VersionName, ActiveSignal>,
-    /// The manual freeze of its deployments, if any.
-    #[serde(default)]
-    pub frozen: Option<ManualFreeze>,
-    /// The name that follows its active environment, and whether it does.
+    pub frozen: Option<FreezeView>,
     #[serde(default)]
     pub dns: Option<DnsView>,
 }
 
-/// What names the state: the same records fold to the same digest, bit for bit.
+/// Identifies a state: the same records fold to the same digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateView {
-    /// The newest record that is in it.
+    /// The newest record that the state includes.
     pub seq: u64,
     /// The SHA-256 of its JSON.
     pub digest: String,
 }
 
-/// One version.
+/// A version of a service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Version {
-    /// Its name.
     pub name: VersionName,
-    /// Where it runs, `host:port`.
+    /// `host:port` of each instance.
     pub endpoints: Vec<String>,
-    /// The environment that holds it, for blue/green services.
+    /// Its environment, for blue/green services.
     pub environment: Option<Environment>,
-    /// The share of the traffic that it is meant to get, in parts per million.
+    /// Its intended share of the traffic.
+    #[serde(rename = "weight_percent", with = "percent")]
     pub weight: Ppm,
-    /// What it did since the server started.
     pub totals: Totals,
 }
 
-/// What one version did since the server started.
+/// The requests of one version since the server started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Totals {
-    /// Finished requests, the failed ones included.
+    /// Finished requests, including failed ones.
     pub requests: u64,
     /// Failed by the version.
     pub errors: u64,
-    /// Failed by the caller.
+    /// Failed by the client.
     pub client_errors: u64,
-    /// Given up by the client.
+    /// Cancelled by the client.
     pub cancelled: u64,
 }
 
-/// One release.
+/// A release.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReleaseView {
-    /// Its id.
     pub id: ReleaseId,
-    /// The service.
     pub service: ServiceName,
-    /// The version that is to take over.
     pub candidate: VersionName,
-    /// The version that serves until then.
+    /// The stable version when it started.
     pub stable: VersionName,
-    /// Where it is.
     pub phase: PhaseKind,
-    /// Since when, in milliseconds since the Unix epoch.
+    /// When the phase or step began.
+    #[serde(with = "rfc3339")]
     pub since: Timestamp,
-    /// The plan's step, counted from 1; absent before the first and after the end.
+    /// The step of the plan, counted from 1; absent before the first and after the end.
     pub step: Option<usize>,
-    /// How many steps the plan has.
+    /// The number of steps.
     pub steps: usize,
-    /// The candidate's share that is meant, in parts per million.
+    /// The candidate's intended share.
+    #[serde(rename = "weight_percent", with = "percent")]
     pub weight: Ppm,
-    /// The share that it got since the step began; absent if nothing was counted.
-    pub exposure: Option<Ppm>,
-    /// True while it is paused, by an operator or a guardrail.
+    /// The share of requests that the candidate received since the step began; absent without requests.
+    #[serde(rename = "actual_percent", default, with = "percent::option")]
+    pub actual: Option<Ppm>,
+    /// Whether it is paused, by an operator or by a guardrail.
     pub paused: bool,
-    /// The cause of its rollback, if it was rolled back.
-    pub cause: Option<RollbackCause>,
-    /// Alerts that stand now.
-    pub alerts: BTreeMap<Guardrail, Level>,
-    /// What is seen of it while it runs.
-    pub progress: Option<ProgressView>,
-    /// When it was started, in milliseconds since the Unix epoch.
-    pub started_at: Timestamp,
-    /// The plan that it follows.
-    pub plan: Plan,
-    /// The operator who started it.
-    pub started_by: String,
-    /// The guardrail that paused it, until an operator resumes it.
+    /// The finding of the guardrail that paused it, until an operator decides.
     #[serde(default)]
     pub paused_by_guardrail: Option<Finding>,
-    /// What CI reported of the candidate.
+    /// The cause of its rollback.
+    pub cause: Option<RollbackCause>,
+    /// Active alerts.
+    pub alerts: BTreeMap<Guardrail, Level>,
+    /// Present while it runs.
+    pub progress: Option<ProgressView>,
+    #[serde(with = "rfc3339")]
+    pub started_at: Timestamp,
+    /// The operator who started it.
+    pub started_by: String,
+    /// The plan that it follows.
+    pub plan: PlanView,
+    /// Reported check results of the candidate.
     #[serde(default)]
     pub checks: BTreeMap<CheckName, CheckResult>,
-    /// Approvals for the next step.
+    /// Approvals of the next step.
     #[serde(default)]
-    pub approvals: Vec<Approval>,
-    /// The business signals that stand against the candidate.
+    pub approvals: Vec<ApprovalView>,
+    /// Active business signals for the candidate.
     #[serde(default)]
-    pub signals: Vec<ActiveSignal>,
+    pub signals: Vec<SignalView>,
     /// Hook calls, delivered and pending.
     #[serde(default)]
     pub hooks: Vec<HookCall>,
-    /// The group that it goes together with.
+    /// Its release group.
     #[serde(default)]
     pub group: Option<GroupName>,
 }
 
-/// What is seen of a running release.
+/// Measurements of a running release.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProgressView {
-    /// The judge's word.
     pub verdict: Verdict,
-    /// The candidate, since the step began.
+    /// Counts of the candidate since the step began.
     pub candidate: Evidence,
-    /// Stable, since the step began.
+    /// Counts of stable since the step began.
     pub baseline: Evidence,
-    /// How many sidecars have the step.
     pub convergence: ConvergenceView,
-    /// What keeps it where it is; empty if it advances.
+    /// The conditions that the next step waits for.
     pub blockers: Vec<BlockerView>,
-    /// How much of the step's least time is left.
+    /// What is left of the step's minimum time.
     pub time_left_ms: u64,
 }
 
 impl Service {
-    /// A service of `view`.
     pub(super) fn of(backend: &dyn Backend, view: &View, service: &ServiceState) -> Self {
         let spec = &service.spec;
         let totals = backend.totals(&spec.name);
@@ -202,17 +193,21 @@ impl Service {
             previous: service.previous.clone(),
             versions: spec.versions.iter().map(version).collect(),
             release: release.map(|release| ReleaseView::of(release, view)),
-            plan: spec.plan.clone(),
-            guardrails: spec.guardrails.clone(),
+            plan: PlanView::from(&spec.plan),
+            guardrails: GuardrailsView::from(&spec.guardrails),
             previous_until: service.previous_until,
-            quarantined: service.quarantined.clone(),
-            frozen: service.frozen.clone(),
+            quarantined: service
+                .quarantined
+                .iter()
+                .map(|(name, it)| (name.clone(), it.into()))
+                .collect(),
+            frozen: service.frozen.as_ref().map(FreezeView::from),
             dns: DnsView::of(service),
         }
     }
 }
 
-/// The share of a service's traffic that a version is meant to get.
+/// A version's intended share of its service's traffic.
 pub(super) fn weight(service: &ServiceState, version: &VersionName) -> Ppm {
     let split = service.split();
     match split.candidate {
@@ -224,7 +219,6 @@ pub(super) fn weight(service: &ServiceState, version: &VersionName) -> Ppm {
 }
 
 impl ReleaseView {
-    /// A release of `view`.
     pub(super) fn of(release: &Release, view: &View) -> Self {
         let (phase, since) = phase(release);
         let cause = match &release.phase {
@@ -245,25 +239,25 @@ impl ReleaseView {
             step: release.step().map(|index| index + 1),
             steps: release.plan.steps.len(),
             weight: release.weight(),
-            exposure: progress.and_then(exposure),
+            actual: progress.and_then(actual_share),
             paused: release.paused_at.is_some(),
             cause,
             alerts: release.alerts.clone(),
             progress: progress.map(ProgressView::from),
             started_at: release.started_at,
-            plan: release.plan.clone(),
+            plan: PlanView::from(&release.plan),
             started_by: release.started_by.clone(),
             paused_by_guardrail: release.paused_by_guardrail.clone(),
             checks: checks.cloned().unwrap_or_default(),
-            approvals: release.approvals.clone(),
-            signals: signals.cloned().collect(),
+            approvals: release.approvals.iter().map(ApprovalView::from).collect(),
+            signals: signals.map(SignalView::from).collect(),
             hooks: release.calls.iter().map(HookCall::from).collect(),
             group: view.state.group_of(&release.id).map(|(group, _)| group.clone()),
         }
     }
 }
 
-/// Where a release is, and since when.
+/// The phase of a release, and when it or its step began.
 pub(super) const fn phase(release: &Release) -> (PhaseKind, Timestamp) {
     let since = match release.phase {
         Phase::Preparing { since, .. }
@@ -274,26 +268,25 @@ pub(super) const fn phase(release: &Release) -> (PhaseKind, Timestamp) {
     (release.phase.name(), since)
 }
 
-/// The share that the candidate really got since its step began.
-pub(super) fn exposure(progress: &Progress) -> Option<Ppm> {
+/// The share of requests that the candidate received since its step began.
+pub(super) fn actual_share(progress: &Progress) -> Option<Ppm> {
     let candidate = u128::from(progress.observation.candidate.requests);
     let all = candidate + u128::from(progress.observation.stable.requests);
     let parts = (candidate * u128::from(Ppm::ALL.parts())).checked_div(all)?;
     u32::try_from(parts).ok().and_then(|parts| Ppm::new(parts).ok())
 }
 
-/// A blocker, with the words for it.
+/// A blocker: its kind and numbers, and a text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockerView {
-    /// Its kind and numbers.
     #[serde(flatten)]
     pub blocker: Blocker,
-    /// The end of a sentence that begins with "waits for".
+    /// Completes "waits for …".
     pub detail: String,
 }
 
 impl BlockerView {
-    /// Puts blockers into words.
+    /// A view of each blocker.
     #[must_use]
     pub fn all(blockers: &[Blocker]) -> Vec<Self> {
         let view = |blocker: &Blocker| Self {

@@ -1,8 +1,7 @@
-//! `tidegate audit`: the journal, of a running server or of a data directory.
+//! `tidegate audit`: the event log of a running server or of a data directory.
 
 mod export;
 mod filter;
-mod source;
 
 use std::path::PathBuf;
 
@@ -11,20 +10,18 @@ use serde_json::json;
 use tidegate::api::views::StateView;
 use tidegate::journal::{Hash, Head, Reader, Record, digest};
 
-use self::filter::Filter;
-use self::source::Source;
+use self::filter::{Filter, Matcher};
 use super::client::{Client, Target};
 use super::failure::Failure;
 use super::output::{self, Format};
-use super::times;
-use super::words::NONE;
+use super::text::{self, NONE};
 
-/// Read the journal of everything that was decided.
+/// List, export, verify and replay the event log.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
     verb: Verb,
-    /// Read the journal of this data directory instead of asking a server; also beside a running one
+    /// Read the journal in this data directory instead of calling a server; a server may be running on it
     #[arg(long, global = true)]
     data_dir: Option<PathBuf>,
     #[command(flatten)]
@@ -33,12 +30,12 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Records, oldest first
+    /// List records, oldest first
     List {
-        /// Only those after this number
+        /// Only records after this number
         #[arg(long, default_value_t = 0)]
         after: u64,
-        /// At most so many
+        /// The maximum number of records
         #[arg(long, default_value_t = 100)]
         limit: usize,
         #[command(flatten)]
@@ -46,16 +43,16 @@ enum Verb {
     },
     /// Recompute the hash chain, from the first record to the last
     Verify {
-        /// A record that was seen earlier, as `SEQ:HASH`: it must still be there. A chain alone cannot
-        /// tell that its newest records were cut off
+        /// An earlier record, as `SEQ:HASH`, that the journal must contain: the chain alone does not reveal that
+        /// its newest records were removed
         #[arg(long)]
         contains: Option<String>,
     },
-    /// Write records to standard output, for auditors and their tools
+    /// Write records to standard output
     Export {
-        /// How
+        /// The format
         #[arg(long, value_enum, default_value = "jsonl")]
-        format: As,
+        format: ExportFormat,
         #[command(flatten)]
         filter: Filter,
     },
@@ -63,9 +60,8 @@ enum Verb {
     Replay,
 }
 
-/// How records are exported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum As {
+enum ExportFormat {
     /// JSON Lines, byte for byte as hashed: a complete export can be verified
     Jsonl,
     /// CSV (RFC 4180), for spreadsheets
@@ -101,26 +97,30 @@ async fn list(
     format: Format,
 ) -> Result<(), Failure> {
     let mut found: Vec<Record> = Vec::new();
+    let mut matcher = Matcher::new(filter);
     let mut pages = source.pages(after);
     while found.len() < limit
         && let Some(page) = pages.next().await?
     {
-        found.extend(page.into_iter().filter(|record| filter.lets(record)));
+        found.extend(page.into_iter().filter(|record| matcher.matches(record)));
+    }
+    if found.is_empty() && after == 0 {
+        matcher.check_service()?;
     }
     found.truncate(limit);
     if format == Format::Json {
         return output::json(&found);
     }
     output::print(&output::table(
-        ["SEQ", "AT", "ACTOR", "EVENT", "ABOUT", "REASON"],
+        ["SEQ", "AT", "ACTOR", "EVENT", "SUBJECT", "REASON"],
         found.iter().map(row).collect(),
-        "no such thing was decided yet",
+        "no matching records",
     ))
 }
 
-/// Trusts nothing that is said of the journal but the records themselves.
+/// Recomputes the chain from the records alone.
 async fn verify(source: &Source, contains: Option<&str>, format: Format) -> Result<(), Failure> {
-    let wanted = contains.map(seen).transpose()?;
+    let wanted = contains.map(head).transpose()?;
     let mut found = wanted.is_none_or(|wanted| wanted == Head::genesis());
     let mut head = Head::genesis();
     let mut pages = source.pages(0);
@@ -132,8 +132,8 @@ async fn verify(source: &Source, contains: Option<&str>, format: Format) -> Resu
     }
     if !found {
         return Err(Failure::Input(format!(
-            "the chain holds: {} records, the last {}; but {} is not in it: records were cut off, \
-             or it is another journal",
+            "the chain is valid: {} records, the last {}; but it does not contain {}: records were cut off, \
+             or this is another journal",
             head.seq,
             head.hash,
             contains.unwrap_or(NONE)
@@ -141,39 +141,40 @@ async fn verify(source: &Source, contains: Option<&str>, format: Format) -> Resu
     }
     match format {
         Format::Json => output::json(&json!({"records": head.seq, "hash": head.hash})),
-        Format::Table => {
-            output::print(&format!("the chain holds: {} records, the last {}", head.seq, head.hash))
-        }
+        Format::Table => output::print(&format!(
+            "the chain is valid: {} records, the last {}",
+            head.seq, head.hash
+        )),
     }
 }
 
-/// Reads `SEQ:HASH`.
-fn seen(text: &str) -> Result<Head, Failure> {
+/// Parses `SEQ:HASH`.
+fn head(text: &str) -> Result<Head, Failure> {
     let head = text.split_once(':').and_then(|(seq, hash)| {
         Some(Head { seq: seq.parse().ok()?, hash: hash.parse::<Hash>().ok()? })
     });
     head.ok_or_else(|| {
         Failure::Input(format!(
-            "`{text}` is no record: write its number, a colon and its hash, as `audit verify` prints them"
+            "`{text}` is not a record: write SEQ:HASH, as `audit verify` prints them"
         ))
     })
 }
 
-/// The server first: whatever it has is in its journal by then.
+/// Reads the state of the server before the journal, which then contains at least the records of that state.
 async fn replay(reader: &Reader, target: &Target) -> Result<(), Failure> {
-    let said: StateView = Client::new(target)?.get_exactly(&["state"], &[]).await?;
-    let (head, folded) = reader.fold(said.seq)?;
+    let server: StateView = Client::new(target)?.get_raw(&["state"], &[]).await?;
+    let (head, folded) = reader.fold(server.seq)?;
     let digest = digest(&folded.state)?.to_string();
-    if (head.seq, &digest) != (said.seq, &said.digest) {
+    if (head.seq, &digest) != (server.seq, &server.digest) {
         return Err(Failure::Input(format!(
             "the journal folds to {digest} at record {}, and the server is at {} with record {}: \
              is it the journal of that server?",
-            head.seq, said.digest, said.seq
+            head.seq, server.digest, server.seq
         )));
     }
     output::print(&format!(
         "the journal folds to the server's state: {digest} at record {}",
-        said.seq
+        server.seq
     ))
 }
 
@@ -183,10 +184,47 @@ fn row(record: &Record) -> [String; 6] {
     let about = about.or_else(|| event.service().map(str::to_owned));
     [
         record.seq.to_string(),
-        times::shown(record.at),
+        text::time(record.at),
         record.actor.clone(),
         event.kind().replace('_', " "),
         about.or_else(|| event.flag().map(str::to_owned)).unwrap_or_else(|| NONE.to_owned()),
         record.reason.clone().unwrap_or_else(|| NONE.to_owned()),
     ]
+}
+
+/// Records per read.
+const PAGE: usize = 1000;
+
+/// The origin of records: both are read in pages.
+enum Source {
+    Server(Client),
+    File(Reader),
+}
+
+struct Pages<'a> {
+    source: &'a Source,
+    after: u64,
+}
+
+impl Source {
+    fn pages(&self, after: u64) -> Pages<'_> {
+        Pages { source: self, after }
+    }
+}
+
+impl Pages<'_> {
+    /// The next page; none after the last.
+    async fn next(&mut self) -> Result<Option<Vec<Record>>, Failure> {
+        let page = match self.source {
+            Source::File(reader) => reader.read(self.after, PAGE)?,
+            Source::Server(client) => {
+                let query = [("after", self.after.to_string()), ("limit", PAGE.to_string())];
+                client.get_raw(&["events"], &query).await?
+            }
+        };
+        Ok(page.last().map(|last| last.seq).map(|last| {
+            self.after = last;
+            page
+        }))
+    }
 }

@@ -1,4 +1,4 @@
-//! Talks to a running server.
+//! HTTP calls to a running server.
 
 use std::time::Duration;
 
@@ -12,18 +12,18 @@ use tidegate::api::problem::Details;
 use super::failure::Failure;
 use super::output::Format;
 
-/// Longest wait for an answer; the server itself gives up after 30 s.
-const PATIENCE: Duration = Duration::from_secs(35);
+/// Longest wait for a response; the server has its own timeout of 30 s.
+const TIMEOUT: Duration = Duration::from_secs(35);
 /// Longest wait for a connection.
-const CONNECT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where to ask, and how to show the answer.
+/// The server, and the format of the output.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Target {
-    /// The server's API
+    /// The address of the server's API
     #[arg(long, global = true, env = "TIDEGATE_SERVER", default_value = "http://127.0.0.1:8080")]
     server: String,
-    /// How to show the answer
+    /// The output format
     #[arg(
         short,
         long,
@@ -41,20 +41,20 @@ pub(super) struct Origin {
     /// The actor recorded in the event log
     #[arg(long, global = true, env = "USER", hide_env_values = true, default_value = "cli")]
     pub(super) actor: String,
-    /// Why, for the journal
+    /// The reason recorded in the event log
     #[arg(long, global = true)]
     pub(super) reason: Option<String>,
 }
 
 impl Origin {
-    /// As members of a JSON body.
+    /// Members of a JSON body.
     pub(super) fn body(&self) -> Map<String, Value> {
         let actor = [("actor".to_owned(), self.actor.clone().into())];
         let reason = self.reason.clone().map(|reason| ("reason".to_owned(), reason.into()));
         actor.into_iter().chain(reason).collect()
     }
 
-    /// As query parameters.
+    /// Query parameters.
     pub(super) fn query(&self) -> Vec<(&'static str, String)> {
         let mut query = vec![("actor", self.actor.clone())];
         query.extend(self.reason.clone().map(|reason| ("reason", reason)));
@@ -70,7 +70,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Checks the address; sends no request.
+    /// Validates the address; sends no request.
     pub(super) fn new(target: &Target) -> Result<Self, Failure> {
         let server = &target.server;
         let refuse = |why: String| Failure::Server { server: server.clone(), why };
@@ -78,11 +78,11 @@ impl Client {
         if url.scheme() != "http" || url.cannot_be_a_base() {
             return Err(refuse("it must begin with http://".to_owned()));
         }
-        // A proxy for the Internet has no business between an operator and the control plane.
+        // The control plane is called directly, also if the environment sets an HTTP proxy.
         let http = reqwest::Client::builder()
             .no_proxy()
-            .connect_timeout(CONNECT)
-            .timeout(PATIENCE)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TIMEOUT)
             .build()
             .map_err(|error| refuse(error.to_string()))?;
         Ok(Self { server: url, http })
@@ -90,21 +90,21 @@ impl Client {
 
     /// `GET /api/v1/…`.
     pub(super) async fn get(&self, path: &[&str]) -> Result<Value, Failure> {
-        self.ask(Method::GET, path, &[], None).await
+        self.call(Method::GET, path, &[], None).await
     }
 
-    /// `GET /api/v1/…` as a type, read from the very bytes that came.
-    pub(super) async fn get_exactly<T: DeserializeOwned>(
+    /// `GET /api/v1/…`, parsed from the bytes of the response: record hashes cover the JSON byte for byte.
+    pub(super) async fn get_raw<T: DeserializeOwned>(
         &self,
         path: &[&str],
         query: &[(&str, String)],
     ) -> Result<T, Failure> {
         let answer = self.send(Method::GET, path, query, |request| request).await?;
-        serde_json::from_slice(&answer).map_err(|error| self.strange(&error.to_string()))
+        serde_json::from_slice(&answer).map_err(|error| self.unexpected(&error.to_string()))
     }
 
-    /// Any call under `/api/v1`; every segment of `path` is escaped.
-    pub(super) async fn ask(
+    /// A call under `/api/v1`; every segment of `path` is escaped.
+    pub(super) async fn call(
         &self,
         method: Method,
         path: &[&str],
@@ -117,10 +117,10 @@ impl Client {
                 None => request,
             })
             .await?;
-        serde_json::from_slice(&answer).map_err(|error| self.strange(&error.to_string()))
+        serde_json::from_slice(&answer).map_err(|error| self.unexpected(&error.to_string()))
     }
 
-    /// `PUT /api/v1/…` of a text of some media type.
+    /// `PUT /api/v1/…` with a text body.
     pub(super) async fn put_text(
         &self,
         path: &[&str],
@@ -130,7 +130,7 @@ impl Client {
     ) -> Result<Value, Failure> {
         let body = |request: RequestBuilder| request.header(CONTENT_TYPE, kind).body(text);
         let answer = self.send(Method::PUT, path, query, body).await?;
-        serde_json::from_slice(&answer).map_err(|error| self.strange(&error.to_string()))
+        serde_json::from_slice(&answer).map_err(|error| self.unexpected(&error.to_string()))
     }
 
     async fn send(
@@ -157,26 +157,26 @@ impl Client {
         }
         match serde_json::from_slice::<Details>(&body) {
             Ok(problem) => Err(Failure::Problem(problem)),
-            Err(_) => Err(self.strange(&format!("status {status}"))),
+            Err(_) => Err(self.unexpected(&format!("status {status}"))),
         }
     }
 
-    /// The answer as a type.
+    /// Deserializes a response.
     pub(super) fn read<T: DeserializeOwned>(&self, answer: &Value) -> Result<T, Failure> {
-        T::deserialize(answer).map_err(|error| self.strange(&error.to_string()))
+        T::deserialize(answer).map_err(|error| self.unexpected(&error.to_string()))
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
-        Failure::Unreachable { server: self.server.to_string(), why: innermost(error) }
+        Failure::Unreachable { server: self.server.to_string(), why: root_cause(error) }
     }
 
-    fn strange(&self, why: &str) -> Failure {
-        Failure::Strange { server: self.server.to_string(), why: why.to_owned() }
+    fn unexpected(&self, why: &str) -> Failure {
+        Failure::UnexpectedResponse { server: self.server.to_string(), why: why.to_owned() }
     }
 }
 
-/// The cause at the bottom: "connection refused", not "error sending request".
-fn innermost(error: &dyn std::error::Error) -> String {
+/// The root cause: "connection refused", not "error sending request".
+fn root_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;

@@ -1,4 +1,4 @@
-//! `tidegate envoy`.
+//! `tidegate envoy`: bootstraps of sidecars.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use tidegate_xds::kind::Mode;
 use super::failure::Failure;
 use super::output;
 
-/// Help with the Envoy side.
+/// Print the bootstrap of a sidecar.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -24,21 +24,21 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Print a bootstrap for a stock Envoy, which takes all else from Tidegate
+    /// Print a bootstrap for a stock Envoy, which receives everything else from Tidegate
     Bootstrap {
-        /// The fleet that it belongs to: its `node.cluster`
+        /// The fleet: `node.cluster`
         #[arg(long, env = "TIDEGATE_FLEET")]
         fleet: FleetName,
-        /// Its own name, `node.id`: no two sidecars may share one
+        /// The node id, `node.id`; unique per sidecar
         #[arg(long, env = "TIDEGATE_NODE_ID")]
         id: String,
-        /// Where the control plane serves xDS, HOST:PORT
+        /// The xDS address of the control plane, HOST:PORT
         #[arg(long, env = "TIDEGATE_XDS", default_value = "127.0.0.1:18000")]
         xds: String,
-        /// Where Envoy's own admin interface listens, IP:PORT
+        /// The address of Envoy's admin interface, IP:PORT
         #[arg(long, env = "TIDEGATE_ADMIN", default_value = "127.0.0.1:9901")]
         admin: SocketAddr,
-        /// The variant of xDS
+        /// The xDS variant
         #[arg(long, env = "TIDEGATE_XDS_MODE", value_enum, default_value = "delta")]
         mode: Variant,
         #[command(flatten)]
@@ -46,11 +46,11 @@ enum Verb {
     },
 }
 
-/// Mutual TLS to the control plane. Paths are on Envoy's disk.
+/// Mutual TLS to the control plane. Paths are those of the Envoy host.
 #[derive(Debug, clap::Args)]
 #[group(requires_all = ["tls_cert", "tls_key", "tls_ca"])]
 struct Tls {
-    /// Its certificate, whose one URI name is its SPIFFE id
+    /// The client certificate; its only URI SAN is the SPIFFE id
     #[arg(long, env = "TIDEGATE_TLS_CERT", required = false)]
     tls_cert: PathBuf,
     /// The certificate's private key
@@ -59,10 +59,10 @@ struct Tls {
     /// The CA of the control plane's certificate
     #[arg(long, env = "TIDEGATE_TLS_CA", required = false)]
     tls_ca: PathBuf,
-    /// What that certificate must be of: a DNS name, an IP address or a SPIFFE id. Default: the host of --xds
+    /// The expected SAN of that certificate: a DNS name, an IP address or a SPIFFE id. Default: the host of --xds
     #[arg(long, env = "TIDEGATE_TLS_SERVER_NAME")]
     tls_server_name: Option<String>,
-    /// Write Envoy's secrets to this directory, so that it takes renewed certificates while it runs
+    /// Write Envoy's secrets to this directory: Envoy then reloads renewed certificates
     #[arg(long, env = "TIDEGATE_TLS_SECRETS", value_name = "DIR")]
     tls_secrets: Option<PathBuf>,
 }
@@ -79,19 +79,18 @@ impl Tls {
     }
 }
 
-/// The variants of xDS.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Variant {
-    /// Only changes are sent
+    /// Responses contain changes only
     Delta,
-    /// State of the world: every answer is everything of a type
+    /// State of the world: responses contain all resources of a type
     Sotw,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let Verb::Bootstrap { fleet, id, xds, admin, mode, tls } = &args.verb;
     if id.is_empty() {
-        return Err(Failure::Input("--id is empty; give each sidecar a name".to_owned()));
+        return Err(Failure::Input("--id is empty; pass a unique node id".to_owned()));
     }
     let xds = config::endpoint(xds).map_err(|fault| Failure::Input(format!("--xds: {fault}")))?;
     let mode = match mode {

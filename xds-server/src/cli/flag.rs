@@ -11,8 +11,8 @@ use tidegate::config::{MAX_BYTES, read_text};
 use super::client::{Client, Origin, Target};
 use super::failure::Failure;
 use super::output::{self, Format};
-use super::release::done;
-use super::words::NONE;
+use super::release::print_outcome;
+use super::text::NONE;
 
 /// Show and change feature flags.
 #[derive(Debug, clap::Args)]
@@ -27,42 +27,42 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// All flags
+    /// List all flags
     List,
-    /// One flag's definition
+    /// Print the definition of a flag
     Get {
-        /// Its key
+        /// The key of the flag
         key: String,
     },
-    /// Define or change the flags of a file
+    /// Define or change the flags of a file, all or none
     Set {
         /// flagd's format: {"flags": {…}}; `-` reads standard input
         #[arg(short, long)]
         file: PathBuf,
-        /// Remove the flags that the file does not have
+        /// Delete the flags that the file does not contain
         #[arg(long)]
         replace: bool,
     },
-    /// Switch a flag on
+    /// Enable a flag
     Enable {
-        /// Its key
+        /// The key of the flag
         key: String,
     },
-    /// Switch a flag off
+    /// Disable a flag
     Disable {
-        /// Its key
+        /// The key of the flag
         key: String,
     },
-    /// Remove a flag
+    /// Delete a flag
     Delete {
-        /// Its key
+        /// The key of the flag
         key: String,
     },
     /// Evaluate a flag for a context
     Evaluate {
-        /// Its key
+        /// The key of the flag
         key: String,
-        /// The user, as JSON: {"targetingKey": "u1", "country": "de"}
+        /// The evaluation context as JSON: {"targetingKey": "u1", "country": "de"}
         #[arg(long, default_value = "{}")]
         context: String,
     },
@@ -73,35 +73,30 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let query = args.origin.query();
     let format = args.target.output;
     let change = async |method, path: &[&str]| {
-        let outcome = client.ask(method, path, &query, None).await?;
-        done(&outcome, format)
+        let outcome = client.call(method, path, &query, None).await?;
+        print_outcome(&outcome, format)
     };
     match &args.verb {
         Verb::List => list(&client, format).await,
         Verb::Get { key } => output::json(&client.get(&["flags", key]).await?),
         Verb::Set { file, replace } => {
             let document = read_json(file)?;
-            if *replace {
-                let outcome = client.ask(Method::PUT, &["flags"], &query, Some(&document)).await?;
-                return done(&outcome, format);
-            }
-            for (key, definition) in flags(&document)? {
-                let path = ["flags", key];
-                let outcome = client.ask(Method::PUT, &path, &query, Some(definition)).await?;
-                done(&outcome, format)?;
-            }
-            Ok(())
+            let method = if *replace { Method::PUT } else { Method::PATCH };
+            print_outcome(&client.call(method, &["flags"], &query, Some(&document)).await?, format)
         }
         Verb::Enable { key } => change(Method::POST, &["flags", key, "enable"]).await,
         Verb::Disable { key } => change(Method::POST, &["flags", key, "disable"]).await,
         Verb::Delete { key } => change(Method::DELETE, &["flags", key]).await,
         Verb::Evaluate { key, context } => {
-            let context: Value = serde_json::from_str(context)
-                .map_err(|error| Failure::Input(format!("--context is not JSON: {error}")))?;
-            let question = json!({ "context": context });
+            let context: Value = serde_json::from_str(context).map_err(|error| {
+                Failure::Input(format!(
+                    "--context is not JSON: {error}; an example is {{\"targetingKey\": \"u1\"}}"
+                ))
+            })?;
+            let body = json!({ "context": context });
             let path = ["flags", key, "evaluate"];
-            let answer = client.ask(Method::POST, &path, &[], Some(&question)).await?;
-            evaluated(&answer, format)
+            let answer = client.call(Method::POST, &path, &[], Some(&body)).await?;
+            print_evaluation(&answer, format)
         }
     }
 }
@@ -132,11 +127,11 @@ async fn list(client: &Client, format: Format) -> Result<(), Failure> {
     output::print(&output::table(
         ["FLAG", "STATE", "VARIANTS", "DEFAULT", "ROUTES"],
         rows.collect(),
-        "there are no flags; define some with `tidegate flag set -f FILE`",
+        "no flags; define some with `tidegate flag set -f FILE`",
     ))
 }
 
-fn evaluated(answer: &Value, format: Format) -> Result<(), Failure> {
+fn print_evaluation(answer: &Value, format: Format) -> Result<(), Failure> {
     if format == Format::Json {
         return output::json(answer);
     }
@@ -148,22 +143,8 @@ fn evaluated(answer: &Value, format: Format) -> Result<(), Failure> {
     output::print(&output::table(
         ["FLAG", "VALUE", "VARIANT", "REASON"],
         vec![["key", "value", "variant", "reason"].map(member)],
-        "no answer",
+        "no result",
     ))
-}
-
-/// The flags of a document; what only `--replace` can set is not left out in silence.
-fn flags(document: &Value) -> Result<impl Iterator<Item = (&String, &Value)>, Failure> {
-    let refuse = |why: &str| Failure::Input(why.to_owned());
-    if document.get("$evaluators").is_some() {
-        return Err(refuse(
-            "the file has `$evaluators`, which all flags share; pass --replace to set it as a whole",
-        ));
-    }
-    let flags = document.get("flags").and_then(Value::as_object);
-    let flags = flags
-        .ok_or_else(|| refuse("the file has no `flags`; write {\"flags\": {\"KEY\": {…}}}"))?;
-    Ok(flags.iter())
 }
 
 /// Reads a JSON file, or standard input for `-`.

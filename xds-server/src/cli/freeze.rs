@@ -1,4 +1,4 @@
-//! `tidegate freeze`: freezes deployments by hand.
+//! `tidegate freeze`: deployment freezes by hand.
 
 use clap::Subcommand;
 use reqwest::Method;
@@ -8,9 +8,9 @@ use tidegate::api::freeze::Freezes;
 use super::client::{Client, Origin, Target};
 use super::failure::Failure;
 use super::output::{self, Format};
-use super::release::done;
+use super::release::print_outcome;
 
-/// Freeze deployments: no release advances until the freeze ends. Rollbacks are always possible.
+/// Freeze deployments: no release advances until the freeze ends. Rollbacks are not blocked.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -25,15 +25,15 @@ pub(super) struct Args {
 enum Verb {
     /// Freeze deployments
     Start {
-        /// Only those of this service
+        /// Only this service
         service: Option<String>,
     },
     /// End a freeze that was started by hand
     End {
-        /// Only that of this service
+        /// Only this service
         service: Option<String>,
     },
-    /// The freezes that are in force, by hand and by window
+    /// Show the freezes in force, by hand and by window
     Status,
 }
 
@@ -47,7 +47,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     };
     let mut body = args.origin.body();
     body.extend(service.map(|service| ("service".to_owned(), json!(service))));
-    done(&client.ask(method, &["freeze"], &[], Some(&body.into())).await?, format)
+    print_outcome(&client.call(method, &["freeze"], &[], Some(&body.into())).await?, format)
 }
 
 async fn status(client: &Client, format: Format) -> Result<(), Failure> {

@@ -1,4 +1,4 @@
-//! `tidegate release group`: releases of several services that go together.
+//! `tidegate release group`: releases of several services with atomic steps and rollback.
 
 use std::path::PathBuf;
 
@@ -12,41 +12,44 @@ use super::client::Client;
 use super::failure::Failure;
 use super::flag::read_json;
 use super::output::{self, Format};
-use super::release::done;
-use super::words;
+use super::release::{print_outcome, promotion};
+use super::text;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
-    /// Begin to move several services, all or none
+    /// Start releases of several services, all or none
     Start {
-        /// How they are called together
+        /// The name of the group
         group: String,
-        /// A service and the version that is to take over; name at least two
+        /// A service and its candidate version; at least two
         #[arg(long = "member", value_name = "SERVICE=VERSION", required = true, value_parser = member)]
         members: Vec<(String, String)>,
-        /// A file with one plan for all instead of the services' own: JSON, as `strategy` in the configuration
+        /// A JSON file with a plan, in the form of `strategy` in the configuration; replaces the plans of the services
         #[arg(long)]
         plan: Option<PathBuf>,
     },
-    /// Show its releases and what they wait for
+    /// Show its releases and what blocks them
     Status {
         /// The group
         group: String,
     },
-    /// Enter the next step now; while it is watched at 100 %: complete now
+    /// Enter the next step now; while watching at 100 %, complete the releases
     Promote {
         /// The group
         group: String,
         /// Go to 100 % at once
-        #[arg(long)]
+        #[arg(long, conflicts_with = "from_step")]
         all: bool,
+        /// Only if the group is on this step (0 before the first), else change nothing. Default: the current step
+        #[arg(long, value_name = "N")]
+        from_step: Option<usize>,
     },
-    /// Hold all where they are; a guardrail still rolls them back
+    /// Pause at the current weights; guardrails still roll the releases back
     Pause {
         /// The group
         group: String,
     },
-    /// Let them go on
+    /// Resume paused releases
     Resume {
         /// The group
         group: String,
@@ -55,16 +58,16 @@ pub(super) enum Verb {
     Approve {
         /// The group
         group: String,
-        /// As what
+        /// The role, as listed under `approvals`
         #[arg(long)]
         role: String,
     },
-    /// Give it up before it is at 100 %: everything goes to stable
+    /// Abort before 100 %: all traffic returns to the stable versions
     Abort {
         /// The group
         group: String,
     },
-    /// Everything goes to stable; after a complete group to the versions before it
+    /// Roll back to the stable versions; after completion, to the previous versions
     Rollback {
         /// The group
         group: String,
@@ -86,12 +89,16 @@ pub(super) async fn run(
             if let Some(path) = plan {
                 body.insert("plan".to_owned(), read_json(&path)?);
             }
-            let answer = client.ask(Method::POST, &["groups"], &[], Some(&body.into())).await?;
-            return done(&answer, format);
+            let answer = client.call(Method::POST, &["groups"], &[], Some(&body.into())).await?;
+            return print_outcome(&answer, format);
         }
         Verb::Status { group } => return status(client, &group, format).await,
-        Verb::Promote { group, all } => {
-            body.insert("all".to_owned(), json!(all));
+        Verb::Promote { group, all, from_step } => {
+            let from_step = match from_step {
+                Some(step) => step,
+                None => current_step(client, &group).await?,
+            };
+            promotion(&mut body, all, from_step);
             (group, "promote")
         }
         Verb::Approve { group, role } => {
@@ -104,7 +111,13 @@ pub(super) async fn run(
         Verb::Rollback { group } => (group, "rollback"),
     };
     let path = ["groups", &group, verb];
-    done(&client.ask(Method::POST, &path, &[], Some(&body.into())).await?, format)
+    print_outcome(&client.call(Method::POST, &path, &[], Some(&body.into())).await?, format)
+}
+
+/// The step of the members, which enter each step together.
+async fn current_step(client: &Client, group: &str) -> Result<usize, Failure> {
+    let group: GroupView = client.read(&client.get(&["groups", group]).await?)?;
+    Ok(group.members.iter().find_map(|release| release.step).unwrap_or(0))
 }
 
 async fn status(client: &Client, group: &str, format: Format) -> Result<(), Failure> {
@@ -113,23 +126,23 @@ async fn status(client: &Client, group: &str, format: Format) -> Result<(), Fail
         return output::json(&answer);
     }
     let group: GroupView = client.read(&answer)?;
-    let heads = ["RELEASE", "CANDIDATE", "PHASE", "WEIGHT", "WAITING FOR"];
+    let heads = ["RELEASE", "CANDIDATE", "PHASE", "WEIGHT", "DETAILS"];
     let rows = group.members.iter().map(row).collect();
-    output::print(&output::table(heads, rows, "it has no members"))
+    output::print(&output::table(heads, rows, "no members"))
 }
 
 fn row(release: &ReleaseView) -> [String; 5] {
     [
         release.id.to_string(),
         release.candidate.to_string(),
-        words::phase(release),
-        words::share(release.weight),
-        words::waiting_for(release),
+        text::phase(release),
+        text::share(release.weight),
+        text::details(release),
     ]
 }
 
-fn member(text: &str) -> Result<(String, String), String> {
-    let parts = text
+fn member(argument: &str) -> Result<(String, String), String> {
+    let parts = argument
         .split_once('=')
         .filter(|(service, version)| !service.is_empty() && !version.is_empty());
     let (service, version) = parts.ok_or("write it as SERVICE=VERSION, such as order=v2")?;

@@ -1,26 +1,21 @@
 //! The command line, one file per command. Exit codes: 0 success, 1 failure with a message on stderr, 2 usage error.
 
-mod apply;
 mod audit;
 mod client;
-mod diagnostics;
+mod configuration;
 mod envoy;
 mod failure;
 mod flag;
 mod freeze;
 mod group;
-mod logs;
 mod nodes;
 mod output;
 mod release;
 mod report;
-mod schema;
 mod serve;
 mod status;
-mod times;
-mod validate;
+mod text;
 mod version;
-mod words;
 
 use std::process::ExitCode;
 
@@ -41,9 +36,9 @@ enum Command {
     /// Run the control plane: xDS and reports on one port, REST and metrics on another
     Serve(serve::Args),
     /// Check a configuration file and print every error with file, line, column and a suggested fix
-    Validate(validate::Args),
+    Validate(configuration::ValidateArgs),
     /// Apply a configuration to a running server
-    Apply(apply::Args),
+    Apply(configuration::ApplyArgs),
     /// Print the JSON Schema of the configuration file
     Schema,
     /// Show services, their releases and what blocks them
@@ -62,7 +57,7 @@ enum Command {
     Audit(audit::Args),
     /// Show delivery figures: deployment frequency, lead time, recovery time, change failure rate
     Report(report::Args),
-    /// Print Envoy bootstraps and Istio templates
+    /// Print the bootstrap of a sidecar
     Envoy(envoy::Args),
 }
 
@@ -72,58 +67,35 @@ pub(crate) fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) if failure.is_closed_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
-            diagnostics::show(&failure);
+            failure.print();
             ExitCode::FAILURE
         }
     }
 }
 
 fn execute(command: Command) -> Result<(), Failure> {
-    let client = match command {
-        Command::Serve(args) => return serve::run(&args),
-        Command::Validate(args) => return validate::run(&args),
-        Command::Schema => return schema::run(),
-        Command::Envoy(args) => return envoy::run(&args),
-        Command::Apply(args) => Client::Apply(args),
-        Command::Status(args) => Client::Status(args),
-        Command::Release(args) => Client::Release(args),
-        Command::Version(args) => Client::Version(args),
-        Command::Freeze(args) => Client::Freeze(args),
-        Command::Flag(args) => Client::Flag(args),
-        Command::Nodes(args) => Client::Nodes(args),
-        Command::Audit(args) => Client::Audit(args),
-        Command::Report(args) => Client::Report(args),
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(Failure::Runtime)?;
-    runtime.block_on(async {
-        match client {
-            Client::Apply(args) => apply::run(args).await,
-            Client::Status(args) => status::run(args).await,
-            Client::Release(args) => release::run(args).await,
-            Client::Version(args) => version::run(args).await,
-            Client::Freeze(args) => freeze::run(args).await,
-            Client::Flag(args) => flag::run(args).await,
-            Client::Nodes(args) => nodes::run(args).await,
-            Client::Audit(args) => audit::run(args).await,
-            Client::Report(args) => report::run(args).await,
-        }
-    })
+    match command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Validate(args) => configuration::validate(&args),
+        Command::Schema => configuration::schema(),
+        Command::Envoy(args) => envoy::run(&args),
+        Command::Apply(args) => call(configuration::apply(args)),
+        Command::Status(args) => call(status::run(args)),
+        Command::Release(args) => call(release::run(args)),
+        Command::Version(args) => call(version::run(args)),
+        Command::Freeze(args) => call(freeze::run(args)),
+        Command::Flag(args) => call(flag::run(args)),
+        Command::Nodes(args) => call(nodes::run(args)),
+        Command::Audit(args) => call(audit::run(args)),
+        Command::Report(args) => call(report::run(args)),
+    }
 }
 
-/// The commands that talk to a running server.
-enum Client {
-    Apply(apply::Args),
-    Status(status::Args),
-    Release(release::Args),
-    Version(version::Args),
-    Freeze(freeze::Args),
-    Flag(flag::Args),
-    Nodes(nodes::Args),
-    Audit(audit::Args),
-    Report(report::Args),
+/// Runs a command that calls a server.
+fn call(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().build().map_err(Failure::Runtime)?;
+    runtime.block_on(command)
 }
 
 #[cfg(test)]

@@ -1,16 +1,13 @@
 //! `tidegate nodes`: the list of sidecars, or the details of one.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use reqwest::Method;
-use tidegate::api::views::{LastRefusal, Node, NodeDetail, Refused, ResourceState, TypeState};
-use tidegate_delivery::units::Timestamp;
+use tidegate::api::views::{LastNack, Nack, Node, NodeDetail, ResourceState, TypeState};
 use tidegate_xds::protocol::SyncState;
 
 use super::client::{Client, Target};
 use super::failure::Failure;
 use super::output::{self, Format};
-use super::words::NONE;
+use super::text::{NONE, time};
 
 /// Show sidecars and the state of their configuration.
 #[derive(Debug, clap::Args)]
@@ -42,7 +39,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             if node.connected { "yes" } else { "no" }.to_owned(),
             node.mode,
             synced,
-            node.last_refusal.as_ref().map_or_else(|| NONE.to_owned(), refusal),
+            node.last_nack.as_ref().map_or_else(|| NONE.to_owned(), nack),
         ]
     };
     output::print(&output::table(
@@ -59,7 +56,7 @@ async fn show(
     format: Format,
 ) -> Result<(), Failure> {
     let query: Vec<_> = fleet.map(|fleet| ("fleet", fleet)).into_iter().collect();
-    let answer = client.ask(Method::GET, &["nodes", node], &query, None).await?;
+    let answer = client.call(Method::GET, &["nodes", node], &query, None).await?;
     if format == Format::Json {
         return output::json(&answer);
     }
@@ -78,7 +75,7 @@ async fn show(
     ))
 }
 
-/// The state of the sidecar itself, one line per fact.
+/// The state of the sidecar, one line per fact.
 fn summary(detail: &NodeDetail) -> String {
     let node = &detail.node;
     let connected = if node.connected { "connected" } else { "disconnected" };
@@ -91,7 +88,7 @@ fn summary(detail: &NodeDetail) -> String {
         ),
         format!("xDS: {}; synced: {}", node.mode, synced(node)),
     ];
-    lines.extend(node.last_refusal.as_ref().map(|last| format!("last NACK: {}", refusal(last))));
+    lines.extend(node.last_nack.as_ref().map(|last| format!("last NACK: {}", nack(last))));
     if detail.silent_streams > 0 {
         let silent = detail.silent_streams;
         lines.push(format!("{silent} of its streams did not answer the inquiry: the sidecar does not read from them"));
@@ -109,12 +106,20 @@ fn rows(of: TypeState) -> Vec<[String; 7]> {
     let row = |ResourceState { name, state, sent, acked }| {
         let (sent, acked) = (sent.unwrap_or_else(none), acked.unwrap_or_else(none));
         let name = printable(&name);
-        [r#type.clone(), name, word(state).to_owned(), sent, acked, at.clone(), answered.clone()]
+        [
+            r#type.clone(),
+            name,
+            state_text(state).to_owned(),
+            sent,
+            acked,
+            at.clone(),
+            answered.clone(),
+        ]
     };
     resources.into_iter().map(row).collect()
 }
 
-const fn word(state: SyncState) -> &'static str {
+const fn state_text(state: SyncState) -> &'static str {
     match state {
         SyncState::DoesNotExist => "no such resource",
         SyncState::NotSent => "not sent",
@@ -125,28 +130,27 @@ const fn word(state: SyncState) -> &'static str {
     }
 }
 
-fn time(at: Timestamp) -> String {
-    let at = UNIX_EPOCH.checked_add(Duration::from_millis(at.0));
-    at.map_or_else(String::new, |at| humantime::format_rfc3339_millis(at).to_string())
-}
-
-/// Text of a client without control characters.
+/// Removes control characters: the text comes from the sidecar.
 fn printable(text: &str) -> String {
     text.split(char::is_control).collect::<Vec<_>>().join(" ")
 }
 
-/// `yes`, `NACK (route)`, `3 behind`.
+/// `yes`, `NACK (route)`, `3 snapshots behind`.
 fn synced(node: &Node) -> String {
-    if !node.refused.is_empty() {
-        let kinds: Vec<_> = node.refused.keys().map(String::as_str).collect();
+    if !node.nacks.is_empty() {
+        let kinds: Vec<_> = node.nacks.keys().map(String::as_str).collect();
         return format!("NACK ({})", kinds.join(", "));
     }
-    if node.synced { "yes".to_owned() } else { format!("{} behind", node.behind) }
+    if node.synced {
+        "yes".to_owned()
+    } else {
+        format!("{} snapshots behind", node.snapshots_behind)
+    }
 }
 
 /// Type, version, time and message of a NACK. The message comes from the sidecar and may contain any text.
-fn refusal(last: &LastRefusal) -> String {
-    let Refused { version, message, at } = &last.refused;
+fn nack(last: &LastNack) -> String {
+    let Nack { version, message, at } = &last.nack;
     format!("{} {version} at {}: {}", last.r#type, time(*at), printable(message))
 }
 
@@ -158,14 +162,15 @@ mod tests {
 
     #[test]
     fn details_of_a_sidecar_are_lines_and_rows() {
+        let time = |ms| time(tidegate_delivery::units::Timestamp(ms));
         let detail = json!({
-            "id": "envoy\u{1b}1", "fleet": "demo", "connected": true, "since": 0, "mode": "delta",
-            "synced": false, "acked": {}, "behind": 2, "silent_streams": 1,
-            "refused": {"route": {"version": "abc", "message": "no\nway", "at": 1500}},
-            "last_refusal": {"type": "route", "version": "abc", "message": "no\nway", "at": 1500},
+            "id": "envoy\u{1b}1", "fleet": "demo", "connected": true, "since": time(0), "mode": "delta",
+            "synced": false, "acked": {}, "snapshots_behind": 2, "silent_streams": 1,
+            "nacks": {"route": {"version": "abc", "message": "no\nway", "at": time(1500)}},
+            "last_nack": {"type": "route", "version": "abc", "message": "no\nway", "at": time(1500)},
             "types": [{
                 "type": "route",
-                "pushed": {"version": "abc", "at": 1000, "answered": 1500},
+                "pushed": {"version": "abc", "at": time(1000), "answered": time(1500)},
                 "resources": [{"name": "a", "state": "nacked", "sent": "abc", "acked": null}],
             }, {"type": "cluster", "pushed": null, "resources": [
                 {"name": "b", "state": "not_sent", "sent": null, "acked": null},

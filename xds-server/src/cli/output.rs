@@ -8,28 +8,28 @@ use serde::Serialize;
 
 use super::failure::Failure;
 
-/// How answers are shown.
+/// Output formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     /// For people
     Table,
-    /// What the API returned, for programs
+    /// The response of the API, for programs
     Json,
 }
 
-/// Prints one line, or several.
+/// Prints text and a newline.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(Failure::Output)
 }
 
-/// Prints JSON as it is.
+/// Prints indented JSON.
 pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value);
     print(&text.map_err(|error| Failure::Output(error.into()))?)
 }
 
-/// Rows under aligned heads; without rows, the text of `none`.
+/// An aligned table; without rows, `none`.
 pub(super) fn table<const N: usize>(
     heads: [&str; N],
     rows: Vec<[String; N]>,

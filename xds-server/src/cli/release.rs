@@ -1,19 +1,20 @@
-//! `tidegate release`: commands name a service and act on its newest release.
+//! `tidegate release`. The commands name a service and act on its newest release; `rollback` can name another one.
 
 use std::path::PathBuf;
 
 use clap::Subcommand;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tidegate::api::explain::Explanation;
-use tidegate::api::views::Service;
+use tidegate::api::views::{ReleaseView, Service};
 use tidegate_delivery::units::Timestamp;
 
 use super::client::{Client, Origin, Target};
 use super::failure::Failure;
+use super::flag::read_json;
 use super::group;
 use super::output::{self, Format};
-use super::times;
+use super::text;
 
 /// Start, promote, pause, resume, approve, abort, roll back or explain releases.
 #[derive(Debug, clap::Args)]
@@ -42,7 +43,7 @@ enum Verb {
         #[arg(long)]
         commit: Option<String>,
         /// The time of that commit, from which lead time is measured; `git show -s --format=%cI` prints it
-        #[arg(long, value_parser = times::parse)]
+        #[arg(long, value_parser = text::parse_time)]
         committed_at: Option<Timestamp>,
     },
     /// Enter the next step now; while watching at 100 %, complete the release
@@ -50,8 +51,11 @@ enum Verb {
         /// The service
         service: String,
         /// Go to 100 % at once
-        #[arg(long)]
+        #[arg(long, conflicts_with = "from_step")]
         all: bool,
+        /// Only if the release is on this step (0 before the first), else change nothing. Default: the current step
+        #[arg(long, value_name = "N")]
+        from_step: Option<usize>,
     },
     /// Pause at the current weight; guardrails still roll the release back
     Pause {
@@ -85,6 +89,9 @@ enum Verb {
     Rollback {
         /// The service
         service: String,
+        /// The release: the newest, or the one that completed last. Default: the newest
+        #[arg(long, value_name = "ID")]
+        release: Option<String>,
     },
     /// Release several services as a group: steps and rollback are atomic
     #[command(subcommand)]
@@ -98,17 +105,19 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         Verb::Start { service, version, plan, commit, committed_at } => {
             body.insert("version".to_owned(), json!(version));
             if let Some(path) = plan {
-                body.insert("plan".to_owned(), super::flag::read_json(&path)?);
+                body.insert("plan".to_owned(), read_json(&path)?);
             }
             body.extend(commit.map(|commit| ("commit".to_owned(), json!(commit))));
-            body.extend(committed_at.map(|at| ("committed_at".to_owned(), json!(at))));
+            body.extend(committed_at.map(|at| ("committed_at".to_owned(), json!(text::time(at)))));
             let path = ["services", &service, "releases"];
-            let answer = client.ask(Method::POST, &path, &[], Some(&body.into())).await?;
-            return done(&answer, args.target.output);
+            let answer = client.call(Method::POST, &path, &[], Some(&body.into())).await?;
+            return print_outcome(&answer, args.target.output);
         }
-        Verb::Promote { service, all } => {
-            body.insert("all".to_owned(), json!(all));
-            (service, "promote")
+        Verb::Promote { service, all, from_step } => {
+            let release = newest(&client, &service).await?;
+            let from_step = from_step.unwrap_or_else(|| release.step.unwrap_or(0));
+            promotion(&mut body, all, from_step);
+            return submit(&client, &release, "promote", body, args.target.output).await;
         }
         Verb::Approve { service, role } => {
             body.insert("role".to_owned(), json!(role));
@@ -121,30 +130,49 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         Verb::Pause { service } => (service, "pause"),
         Verb::Resume { service } => (service, "resume"),
         Verb::Abort { service } => (service, "abort"),
-        Verb::Rollback { service } => (service, "rollback"),
+        Verb::Rollback { service, release } => {
+            body.extend(release.map(|id| ("release".to_owned(), json!(id))));
+            let path = ["services", &service, "rollback"];
+            let outcome = client.call(Method::POST, &path, &[], Some(&body.into())).await?;
+            return print_outcome(&outcome, args.target.output);
+        }
     };
-    let id = newest(&client, &service).await?;
-    let path = ["releases", &id, verb];
-    let answer = client.ask(Method::POST, &path, &[], Some(&body.into())).await?;
-    done(&answer, args.target.output)
+    let release = newest(&client, &service).await?;
+    submit(&client, &release, verb, body, args.target.output).await
 }
 
-async fn newest(client: &Client, service: &str) -> Result<String, Failure> {
+/// The members of a promotion: it leaves a step, or goes to 100 %.
+pub(super) fn promotion(body: &mut Map<String, Value>, all: bool, from_step: usize) {
+    let (key, value) = if all { ("all", json!(true)) } else { ("from_step", json!(from_step)) };
+    body.insert(key.to_owned(), value);
+}
+
+async fn submit(
+    client: &Client,
+    release: &ReleaseView,
+    verb: &str,
+    body: Map<String, Value>,
+    format: Format,
+) -> Result<(), Failure> {
+    let path = ["releases", release.id.as_ref(), verb];
+    print_outcome(&client.call(Method::POST, &path, &[], Some(&body.into())).await?, format)
+}
+
+async fn newest(client: &Client, service: &str) -> Result<ReleaseView, Failure> {
     let answer = client.get(&["services", service]).await?;
     let service: Service = client.read(&answer)?;
-    let release = service.release.ok_or_else(|| {
+    service.release.ok_or_else(|| {
         let name = &service.name;
         Failure::Input(format!(
             "service `{name}` has no release; start one with \
              `tidegate release start {name} --version V`"
         ))
-    })?;
-    Ok(release.id.to_string())
+    })
 }
 
 async fn explain(client: &Client, service: &str, format: Format) -> Result<(), Failure> {
-    let id = newest(client, service).await?;
-    let answer = client.get(&["releases", &id, "explain"]).await?;
+    let release = newest(client, service).await?;
+    let answer = client.get(&["releases", release.id.as_ref(), "explain"]).await?;
     match format {
         Format::Json => output::json(&answer),
         Format::Table => {
@@ -155,7 +183,7 @@ async fn explain(client: &Client, service: &str, format: Format) -> Result<(), F
 }
 
 /// Prints the outcome of a command.
-pub(super) fn done(outcome: &Value, format: Format) -> Result<(), Failure> {
+pub(super) fn print_outcome(outcome: &Value, format: Format) -> Result<(), Failure> {
     match (format, outcome.get("message").and_then(Value::as_str)) {
         (Format::Table, Some(message)) => output::print(message),
         _ => output::json(outcome),

@@ -1,4 +1,4 @@
-//! `tidegate report`: how delivery goes, beside the success criteria.
+//! `tidegate report`: the delivery figures and their goals.
 
 use std::time::Duration;
 
@@ -10,21 +10,20 @@ use tidegate_delivery::units::Timestamp;
 use super::client::{Client, Target};
 use super::failure::Failure;
 use super::output::{self, Format};
-use super::times;
-use super::words::{NONE, share};
+use super::text::{self, NONE, share};
 
 /// Show deployment frequency, lead time, recovery time and change failure rate.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Only this service, and over time
+    /// Only this service, with its figures over time
     service: Option<String>,
-    /// From this day on: `2026-11-23`, a time, or how long ago: `90d`. The last 30 days unless given
-    #[arg(long, value_parser = times::parse)]
+    /// The first day: `2026-11-23`, a time, or a duration before now: `90d`. Default: 30 days
+    #[arg(long, value_parser = text::parse_time)]
     since: Option<Timestamp>,
-    /// Up to this day, or time
-    #[arg(long, value_parser = times::parse)]
+    /// The last day. Default: today
+    #[arg(long, value_parser = text::parse_time)]
     until: Option<Timestamp>,
-    /// How a service's figures are cut over time
+    /// The length of a row of the figures over time
     #[arg(long, value_enum, default_value = "week")]
     by: By,
     #[command(flatten)]
@@ -45,15 +44,15 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     };
     let mut query = vec![("bucket", by.to_owned())];
     query.extend(args.service.clone().map(|service| ("service", service)));
-    query.extend(args.since.map(|since| ("since", since.0.to_string())));
-    query.extend(args.until.map(|until| ("until", until.0.to_string())));
-    let answer = client.ask(Method::GET, &["report"], &query, None).await?;
+    query.extend(args.since.map(|since| ("since", text::time(since))));
+    query.extend(args.until.map(|until| ("until", text::time(until))));
+    let answer = client.call(Method::GET, &["report"], &query, None).await?;
     if args.target.output == Format::Json {
         return output::json(&answer);
     }
     let report: Report = client.read(&answer)?;
     let (first, last) = (day(report.since), day(Timestamp(report.until.0.saturating_sub(1))));
-    output::print(&format!("{first} to {last}, a star: the goal was missed\n"))?;
+    output::print(&format!("{first} to {last}; * marks a missed goal\n"))?;
     let mut rows: Vec<_> =
         report.services.iter().map(|it| row(it.service.to_string(), &it.all)).collect();
     if args.service.is_some() {
@@ -62,9 +61,9 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         rows.extend(slices.map(|it| row(format!("  {label}{}", day(it.from)), &it.summary)));
     }
     output::print(&output::table(
-        ["SERVICE", "DEPLOYMENTS", "A DAY", "LEAD TIME", "RECOVERY", "FAILED"],
+        ["SERVICE", "DEPLOYMENTS", "PER DAY", "LEAD TIME", "RECOVERY", "FAILED"],
         rows,
-        "there was no release yet",
+        "no releases yet",
     ))?;
     output::print(
         "\nGoals: daily deployments; lead time (median, commit to 100 %) below 1 h; \
@@ -91,11 +90,11 @@ fn row(what: String, summary: &Summary) -> [String; 6] {
     ]
 }
 
-/// Whole seconds, where there are any.
+/// Whole seconds; below one second, milliseconds.
 const fn readable(ms: u64) -> Duration {
     if ms < 1000 { Duration::from_millis(ms) } else { Duration::from_secs(ms / 1000) }
 }
 
 fn day(at: Timestamp) -> String {
-    times::shown(at).chars().take_while(|it| *it != 'T').collect()
+    text::time(at).chars().take_while(|it| *it != 'T').collect()
 }

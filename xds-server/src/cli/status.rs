@@ -10,7 +10,7 @@ use tidegate_delivery::model::plan::Strategy;
 use super::client::{Client, Target};
 use super::failure::Failure;
 use super::output::{self, Format};
-use super::words::{self, NONE};
+use super::text::{self, NONE};
 
 /// Poll interval of `--watch`.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -101,7 +101,7 @@ impl Snapshot {
 
     fn lines(&self, format: Format) -> Vec<String> {
         match format {
-            Format::Table => self.services.iter().map(words::line).collect(),
+            Format::Table => self.services.iter().map(text::line).collect(),
             Format::Json => vec![self.answer.to_string()],
         }
     }
@@ -120,7 +120,7 @@ fn list(services: &[Service]) -> String {
             "ACTUAL %",
             "VERDICT",
             "SYNCED",
-            "WAITING FOR",
+            "DETAILS",
         ],
         services.iter().map(row).collect(),
         "no services",
@@ -137,12 +137,12 @@ fn row(service: &Service) -> [String; 11] {
         service.stable.to_string(),
         release.map_or_else(none, |it| it.id.to_string()),
         release.map_or_else(none, |it| it.candidate.to_string()),
-        release.map_or_else(none, words::phase),
-        release.map_or_else(none, |it| words::share(it.weight)),
-        release.and_then(|it| it.exposure).map_or_else(none, words::share),
+        release.map_or_else(none, text::phase),
+        release.map_or_else(none, |it| text::share(it.weight)),
+        release.and_then(|it| it.actual).map_or_else(none, text::share),
         seen.map_or_else(none, |it| it.verdict.to_string()),
-        release.map_or_else(none, words::synced),
-        release.map_or_else(none, words::waiting_for),
+        release.map_or_else(none, text::synced),
+        release.map_or_else(none, text::details),
     ]
 }
 
@@ -163,7 +163,7 @@ fn version(version: &Version) -> [String; 8] {
     let totals = version.totals;
     [
         version.name.to_string(),
-        words::share(version.weight),
+        text::share(version.weight),
         version.environment.map_or_else(|| NONE.to_owned(), |it| it.to_string()),
         totals.requests.to_string(),
         totals.errors.to_string(),

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::{Client, Origin, Target};
 use super::failure::Failure;
-use super::release::done;
+use super::release::print_outcome;
 
 /// Report check results and signals for a version, or lift its quarantine.
 #[derive(Debug, clap::Args)]
@@ -21,7 +21,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Report the result of a check
+    /// Report the result of a check that the service requires
     Check {
         /// The service
         service: String,
@@ -32,7 +32,7 @@ enum Verb {
         name: String,
         /// The result
         #[arg(long, value_enum)]
-        result: Found,
+        result: CheckOutcome,
         /// A link to the details
         #[arg(long)]
         url: Option<String>,
@@ -63,7 +63,7 @@ enum Verb {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Found {
+enum CheckOutcome {
     Passed,
     Failed,
 }
@@ -83,15 +83,18 @@ enum Status {
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
     let mut body = args.origin.body();
-    let ask = async |method, path: &[&str], body: Map<String, Value>| {
-        done(&client.ask(method, path, &[], Some(&body.into())).await?, args.target.output)
+    let submit = async |method, path: &[&str], body: Map<String, Value>| {
+        print_outcome(
+            &client.call(method, path, &[], Some(&body.into())).await?,
+            args.target.output,
+        )
     };
     match &args.verb {
         Verb::Check { service, version, name, result, url } => {
             body.insert("name".to_owned(), json!(name));
-            body.insert("passed".to_owned(), json!(*result == Found::Passed));
+            body.insert("passed".to_owned(), json!(*result == CheckOutcome::Passed));
             body.extend(url.as_ref().map(|url| ("url".to_owned(), json!(url))));
-            ask(Method::POST, &["services", service, "versions", version, "checks"], body).await
+            submit(Method::POST, &["services", service, "versions", version, "checks"], body).await
         }
         Verb::Signal { service, version, kind, name, status } => {
             let kind = match kind {
@@ -107,11 +110,11 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             {
                 body.insert(key.to_owned(), json!(value));
             }
-            ask(Method::POST, &["services", service, "signals"], body).await
+            submit(Method::POST, &["services", service, "signals"], body).await
         }
         Verb::Unquarantine { service, version } => {
             let path = ["services", service, "versions", version, "quarantine"];
-            ask(Method::DELETE, &path, body).await
+            submit(Method::DELETE, &path, body).await
         }
     }
 }

@@ -46,7 +46,7 @@ fn on_a_full_disk_the_server_halts_and_resumes() {
     assert!(!refused.status.success() || !large_flag(&server, dir.path(), 999));
     let (status, body) = server.get("/readyz");
     assert_eq!(status, 503, "{body}");
-    assert!(body.contains("traffic stays as it is"), "{body}");
+    assert!(body.contains("traffic is unchanged"), "{body}");
     assert!(server.get("/metrics").1.contains("\ntidegate_halted 1\n"));
     assert_eq!(server.get("/livez").0, 200);
     if !refused.status.success() {

@@ -1,4 +1,4 @@
-//! The journal of the real program: read by auditors, and hit by what goes wrong beneath it.
+//! The real program: its journal, its commands, and faults of the disk.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -6,6 +6,7 @@
 )]
 
 mod audit;
+mod commands;
 mod faults;
 mod golden;
 mod support;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Figures;
 use super::history::{Day, History, day_number, day_start};
 use crate::names::ServiceName;
-use crate::units::{Ppm, Timestamp};
+use crate::units::{Ppm, Timestamp, percent, rfc3339};
 
 /// ADR-005: daily deployments.
 const PER_DAY: f64 = 1.0;
@@ -42,8 +42,10 @@ pub enum Bucket {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The start of the first day, not before that of the first record.
+    #[serde(with = "rfc3339")]
     pub since: Timestamp,
     /// The end of the last day.
+    #[serde(with = "rfc3339")]
     pub until: Timestamp,
     /// The length of the slices.
     pub bucket: Bucket,
@@ -66,6 +68,7 @@ pub struct ServiceReport {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Slice {
     /// Its start.
+    #[serde(with = "rfc3339")]
     pub from: Timestamp,
     /// Its figures.
     #[serde(flatten)]
@@ -85,7 +88,8 @@ pub struct Summary {
     pub lead_time: Option<Spread>,
     /// Absent without a failed deployment.
     pub recovery_time: Option<Spread>,
-    /// In parts per million; absent without a deployment.
+    /// Absent without a deployment.
+    #[serde(rename = "change_failure_percent", with = "percent::option", default)]
     pub change_failure_rate: Option<Ppm>,
     /// The goals that are met.
     pub meets: Goals,
@@ -125,6 +129,12 @@ impl Window {
 }
 
 impl Figures {
+    /// Whether there was a release of this service, which may no longer be declared.
+    #[must_use]
+    pub fn has(&self, service: &ServiceName) -> bool {
+        self.services.contains_key(service)
+    }
+
     /// Reports a period, for one service or for all.
     #[must_use]
     pub fn report(&self, window: Window, bucket: Bucket, service: Option<&ServiceName>) -> Report {

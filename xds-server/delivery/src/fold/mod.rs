@@ -21,7 +21,7 @@ use crate::model::hook::{CallState, Moment};
 use crate::model::plan::Plan;
 use crate::model::release::{Phase, Release, RollbackCause};
 use crate::model::signals::ActiveSignal;
-use crate::model::state::{ServiceState, State};
+use crate::model::state::{CompletedRelease, ServiceState, State};
 use crate::names::{ReleaseId, ServiceName, VersionName};
 use crate::units::{Ppm, Timestamp};
 
@@ -272,6 +272,7 @@ impl ServiceState {
         release.enqueue_calls(&self.spec.hooks, Moment::Completed, at);
         let old = std::mem::replace(&mut self.stable, release.candidate.clone());
         self.previous = Some(old);
+        self.last_completed = Some(CompletedRelease { id: id.clone(), rolled_back: false });
         Ok(())
     }
 
@@ -297,6 +298,9 @@ impl ServiceState {
         self.previous = None;
         self.previous_until = None;
         self.stable = version.clone();
+        if let Some(completed) = &mut self.last_completed {
+            completed.rolled_back = true;
+        }
         if let Some(release) = &mut self.release
             && matches!(release.phase, Phase::Completed { .. })
         {

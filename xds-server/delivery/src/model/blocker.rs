@@ -12,7 +12,7 @@ use crate::names::{
     CheckName, FreezeName, GroupName, HookName, ReleaseId, RoleName, ServiceName, SignalName,
     VersionName,
 };
-use crate::units::{Ppm, Timestamp, millis};
+use crate::units::{Ppm, Timestamp, millis, percent, rfc3339};
 
 /// One reason why a release does not advance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +65,7 @@ pub enum Blocker {
         /// By how many more.
         missing: u32,
         /// The weight of the step.
+        #[serde(rename = "weight_percent", with = "percent")]
         weight: Ppm,
     },
     /// A check of CI was not reported.
@@ -88,6 +89,7 @@ pub enum Blocker {
         /// Which.
         freeze: FreezeName,
         /// When it ends.
+        #[serde(with = "rfc3339")]
         until: Timestamp,
     },
     /// Deployments are frozen by hand.

@@ -140,6 +140,8 @@ pub enum Command {
     },
     /// Replace all flags.
     ReplaceFlags(serde_json::Value),
+    /// Define or change the flags of a document in flagd's format, all or none; other flags stay.
+    MergeFlags(serde_json::Value),
     /// Define or change one flag.
     SetFlag {
         /// Its key.
@@ -162,6 +164,12 @@ pub enum ReleaseCommand {
     Promote {
         /// Enters the last step, at 100 %. Without effect on a release at 100 %.
         all: bool,
+    },
+    /// Promotes it if the release is still on this step: 0 while preparing, then counted from 1. A release that has
+    /// left the step is not changed, so a repeated call does not advance it twice.
+    PromoteFrom {
+        /// The step to leave.
+        step: usize,
     },
     /// Pauses it. Guardrails stay active.
     Pause,

@@ -11,7 +11,7 @@ use crate::model::freeze::{MAX_FREEZE_WINDOWS, UnknownZone};
 use crate::model::group::MAX_MEMBERS;
 use crate::model::signals::{MAX_QUARANTINED, MAX_SIGNALS, reason_suffix};
 use crate::names::{
-    FreezeName, GroupName, NameError, ReleaseId, RoleName, ServiceName, SignalName, VersionName,
+    CheckName, FreezeName, GroupName, NameError, ReleaseId, RoleName, ServiceName, SignalName, VersionName,
 };
 use crate::units::Timestamp;
 
@@ -41,6 +41,18 @@ pub enum Refusal {
         /// What was asked for.
         version: VersionName,
         /// What there is.
+        known: Known,
+    },
+    /// No plan requires such a check.
+    #[error(
+        "no release of `{service}` requires the check `{check}`; it requires {known}. Add it under `requirements: {{checks: […]}}` of the service, or report a required one"
+    )]
+    UnknownCheck {
+        /// Of which service.
+        service: ServiceName,
+        /// The check that was reported.
+        check: CheckName,
+        /// The required checks.
         known: Known,
     },
     /// No such release, or one so old that it can no longer change.
@@ -175,8 +187,20 @@ pub enum Conflict {
     },
     /// The previous stable version is no longer kept.
     PreviousVersionGone {
-        /// That version.
-        version: VersionName,
+        /// That version, if it is known.
+        version: Option<VersionName>,
+    },
+    /// A later release is running.
+    SuccessorRunning {
+        /// That release.
+        release: ReleaseId,
+    },
+    /// The release is on an earlier step than the one to leave. Steps count from 1; 0 is before the first.
+    OtherStep {
+        /// The step of the release.
+        current: usize,
+        /// The step to leave.
+        from: usize,
     },
 }
 

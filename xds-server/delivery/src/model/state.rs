@@ -71,7 +71,9 @@ pub struct ServiceState {
     pub stable: VersionName,
     /// The version that was stable before the last complete release, while it is deployed.
     pub previous: Option<VersionName>,
-    /// The end of the rollback window, until which that version is kept.
+    /// The newest release that completed, and whether it was rolled back since.
+    pub last_completed: Option<CompletedRelease>,
+    /// The end of the rollback window, until which the previous version is kept.
     pub previous_until: Option<Timestamp>,
     /// The newest release, running or ended.
     pub release: Option<Release>,
@@ -100,6 +102,7 @@ impl ServiceState {
             spec,
             previous: None,
             previous_until: None,
+            last_completed: None,
             release: None,
             releases: 0,
             checks: Checks::default(),
@@ -145,6 +148,15 @@ impl ServiceState {
             candidate: self.running().map(|release| (&release.candidate, release.weight())),
         }
     }
+}
+
+/// A release that completed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompletedRelease {
+    /// Its id.
+    pub id: ReleaseId,
+    /// Whether the version before it was restored.
+    pub rolled_back: bool,
 }
 
 /// The split of the traffic of a service.

@@ -84,6 +84,7 @@ pub fn decide_command(
             effects::dns_checked(find(state, service)?, result)
         }
         Command::ReplaceFlags(document) => flags::replace(state, document),
+        Command::MergeFlags(document) => flags::merge(state, document),
         Command::SetFlag { key, definition } => flags::set(state, key, definition),
         Command::DeleteFlag { key } => flags::delete(state, key),
     }

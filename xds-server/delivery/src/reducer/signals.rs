@@ -1,7 +1,9 @@
 //! Checks of CI, and signals about a version: a security signal rolls back and quarantines, a business signal blocks.
 
+use std::collections::BTreeSet;
+
 use super::verbs::rolled_back;
-use super::{Decision, done, groups, reason, unchanged};
+use super::{Decision, done, groups, list, reason, unchanged};
 use crate::model::checks::{CheckResult, MAX_CHECKS, MAX_URL};
 use crate::model::command::{CommandContext, Refusal};
 use crate::model::event::Event;
@@ -11,13 +13,37 @@ use crate::model::signals::{MAX_QUARANTINED, MAX_SIGNALS, Signal, SignalKind, Si
 use crate::model::state::{ServiceState, State};
 use crate::names::{CheckName, VersionName};
 
-/// Records the result of a check. The version may be unknown: CI may report before it deploys.
+/// Checks that version and check exist: a misspelt name would leave the release waiting for the right one.
+fn known(service: &ServiceState, version: &VersionName, check: &CheckName) -> Result<(), Refusal> {
+    let name = &service.spec.name;
+    if !service.spec.versions.contains_key(version) {
+        return Err(Refusal::UnknownVersion {
+            service: name.clone(),
+            version: version.clone(),
+            known: Known::of(service.spec.versions.keys()),
+        });
+    }
+    let own = service.running().filter(|it| it.candidate == *version).map(|it| &it.plan);
+    let plans = std::iter::once(&service.spec.plan).chain(own);
+    let required: BTreeSet<_> = plans.flat_map(|plan| &plan.requirements.checks).collect();
+    if required.contains(check) {
+        return Ok(());
+    }
+    Err(Refusal::UnknownCheck {
+        service: name.clone(),
+        check: check.clone(),
+        known: Known::of(required.into_iter()),
+    })
+}
+
+/// Records the result of a required check, at any time after the version was registered.
 pub(super) fn checked(
     service: &ServiceState,
     version: &VersionName,
     check: &CheckName,
     result: CheckResult,
 ) -> Result<Decision, Refusal> {
+    known(service, version, check)?;
     let url = result.url.as_deref().unwrap_or_default();
     if url.len() > MAX_URL || url.chars().any(char::is_control) {
         return Err(Invalid::CheckUrl.into());

@@ -8,7 +8,7 @@ use crate::model::failure::SmokeTestFailure;
 use crate::model::refusal::Conflict;
 use crate::model::release::{Phase, Release, RollbackCause};
 use crate::model::state::{ServiceState, State};
-use crate::names::ReleaseId;
+use crate::names::{ReleaseId, VersionName};
 
 pub(super) fn decide(
     state: &State,
@@ -16,9 +16,17 @@ pub(super) fn decide(
     id: &ReleaseId,
     command: &ReleaseCommand,
 ) -> Result<Decision, Refusal> {
+    if *command == ReleaseCommand::Rollback
+        && let Some(decision) = rollback_of_earlier(state, id)
+    {
+        return decision;
+    }
     let (service, release) = find(state, id)?;
     match command {
-        ReleaseCommand::Promote { .. } | ReleaseCommand::Pause | ReleaseCommand::Resume => {
+        ReleaseCommand::Promote { .. }
+        | ReleaseCommand::PromoteFrom { .. }
+        | ReleaseCommand::Pause
+        | ReleaseCommand::Resume => {
             groups::refuse_member(state, release, command)?;
             decide_one(state, command_context, service, release, command)
         }
@@ -42,10 +50,13 @@ pub(super) fn decide_one(
 ) -> Result<Decision, Refusal> {
     match command {
         ReleaseCommand::Promote { all } => promote(state, service, release, command_context, *all),
+        ReleaseCommand::PromoteFrom { step } => {
+            promote_from(state, service, release, command_context, *step)
+        }
         ReleaseCommand::Approve { role } => approve::approve(release, command_context, role),
         ReleaseCommand::Pause => pause(release),
         ReleaseCommand::Resume => resume(release),
-        ReleaseCommand::Abort => abort(release),
+        ReleaseCommand::Abort => abort(service, release),
         ReleaseCommand::Rollback => rollback(service, release),
     }
 }
@@ -125,6 +136,26 @@ fn promote(
     Ok(done(Some(id), vec![event], message))
 }
 
+/// Promotes a release that is still on `from`; one that has left it is not changed.
+fn promote_from(
+    state: &State,
+    service: &ServiceState,
+    release: &Release,
+    command_context: &CommandContext<'_>,
+    from: usize,
+) -> Result<Decision, Refusal> {
+    let current = release.step().map_or(0, |index| index.saturating_add(1));
+    if !release.is_running() || current == from {
+        return promote(state, service, release, command_context, false);
+    }
+    if current > from {
+        let id = &release.id;
+        let message = format!("release `{id}` has left step {from}: it is on step {current}");
+        return Ok(unchanged(Some(id), message));
+    }
+    Err(wrong_phase(release, "promote", Conflict::OtherStep { current, from }))
+}
+
 fn pause(release: &Release) -> Result<Decision, Refusal> {
     let id = &release.id;
     if !release.is_running() {
@@ -153,41 +184,84 @@ fn resume(release: &Release) -> Result<Decision, Refusal> {
     Ok(done(Some(id), vec![event], format!("release `{id}` is resumed{overridden}")))
 }
 
-fn abort(release: &Release) -> Result<Decision, Refusal> {
+fn abort(service: &ServiceState, release: &Release) -> Result<Decision, Refusal> {
     match release.phase {
         Phase::Watching { .. } => Err(wrong_phase(release, "abort", Conflict::AtFullWeight)),
         Phase::Completed { .. } => Err(wrong_phase(release, "abort", Conflict::Complete)),
         Phase::Preparing { .. } | Phase::Stepping { .. } | Phase::RolledBack { .. } => {
-            Ok(roll_back(release))
+            Ok(roll_back(service, release))
         }
     }
 }
 
 fn rollback(service: &ServiceState, release: &Release) -> Result<Decision, Refusal> {
     if !matches!(release.phase, Phase::Completed { .. }) {
-        return Ok(roll_back(release));
+        return Ok(roll_back(service, release));
     }
-    let Some(previous) = &service.previous else {
-        let conflict = Conflict::PreviousVersionGone { version: release.stable.clone() };
-        return Err(wrong_phase(release, "roll back", conflict));
+    match &service.previous {
+        Some(previous) => Ok(restored(service, &release.id, previous)),
+        None => {
+            let version = Some(release.stable.clone());
+            let conflict = Conflict::PreviousVersionGone { version };
+            Err(wrong_phase(release, "roll back", conflict))
+        }
+    }
+}
+
+/// Rolls back the release that completed last, if its service has had another release since: the version before it becomes
+/// stable again, once. None if `id` is not such a release.
+fn rollback_of_earlier(state: &State, id: &ReleaseId) -> Option<Result<Decision, Refusal>> {
+    let service = state.services.get(id.service())?;
+    let newest = service.release.as_ref().filter(|it| it.id != *id)?;
+    let completed = service.last_completed.as_ref().filter(|it| it.id == *id)?;
+    if completed.rolled_back {
+        return Some(Ok(already_rolled_back(id, &service.stable)));
+    }
+    let refuse = |conflict| {
+        Err(Refusal::WrongPhase { verb: "roll back", release: id.clone(), conflict })
     };
+    if newest.is_running() {
+        return Some(refuse(Conflict::SuccessorRunning { release: newest.id.clone() }));
+    }
+    Some(match &service.previous {
+        Some(previous) => Ok(restored(service, id, previous)),
+        None => refuse(Conflict::PreviousVersionGone { version: None }),
+    })
+}
+
+fn already_rolled_back(id: &ReleaseId, stable: &VersionName) -> Decision {
+    unchanged(Some(id), format!("release `{id}` is rolled back already; `{stable}` is stable"))
+}
+
+fn restored(service: &ServiceState, id: &ReleaseId, previous: &VersionName) -> Decision {
     let event = Event::StableRestored {
-        service: release.service.clone(),
+        service: service.spec.name.clone(),
         version: previous.clone(),
         cause: RollbackCause::Operator,
     };
     let quarantined = service.quarantined.get(previous).map_or_else(String::new, |it| {
         format!(", although it is quarantined by the security signal `{}`", it.signal)
     });
-    let message = format!("`{previous}` is stable again for `{}`{quarantined}", release.service);
-    Ok(done(Some(&release.id), vec![event], message))
+    let message =
+        format!("release `{id}` is rolled back: `{previous}` is stable again{quarantined}");
+    done(Some(id), vec![event], message)
 }
 
-/// Rolls back a release that is not complete.
-fn roll_back(release: &Release) -> Decision {
+/// Rolls back a release that is not complete. If it is rolled back already, the answer names the command for the release
+/// before it.
+fn roll_back(service: &ServiceState, release: &Release) -> Decision {
     let id = &release.id;
     if !release.is_running() {
-        return unchanged(Some(id), format!("release `{id}` is rolled back already"));
+        let (events, mut outcome) = already_rolled_back(id, &service.stable);
+        let completed =
+            service.last_completed.as_ref().filter(|it| it.id != *id && !it.rolled_back);
+        if let Some((before, previous)) = completed.zip(service.previous.as_ref()) {
+            let (name, before) = (&service.spec.name, &before.id);
+            outcome.message += &format!(
+                ". To restore `{previous}`: tidegate release rollback {name} --release {before}"
+            );
+        }
+        return (events, outcome);
     }
     let event = rolled_back(id, RollbackCause::Operator);
     let stable = &release.stable;
@@ -202,7 +276,7 @@ pub(super) fn rolled_back(id: &ReleaseId, cause: RollbackCause) -> Event {
 /// The subcommand of `tidegate release`.
 pub(super) const fn verb_name(command: &ReleaseCommand) -> &'static str {
     match command {
-        ReleaseCommand::Promote { .. } => "promote",
+        ReleaseCommand::Promote { .. } | ReleaseCommand::PromoteFrom { .. } => "promote",
         ReleaseCommand::Pause => "pause",
         ReleaseCommand::Resume => "resume",
         ReleaseCommand::Approve { .. } => "approve",

@@ -1,4 +1,4 @@
-//! The delivery figures of the last days, as gauges.
+//! The delivery figures of the last 30 days.
 
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
@@ -9,14 +9,14 @@ use super::{OfService, Ratio};
 use crate::controller::View;
 use tidegate_delivery::figures::{Bucket, Window};
 
-pub(super) fn the_figures(backend: &dyn Backend, view: &View, registry: &mut Registry) {
+pub(super) fn figures(backend: &dyn Backend, view: &View, registry: &mut Registry) {
     let frequency: Family<OfService, Ratio> = Family::default();
     let lead_time: Family<OfService, Ratio> = Family::default();
     let recovery_time: Family<OfService, Ratio> = Family::default();
     let failure_rate: Family<OfService, Ratio> = Family::default();
     let window = Window::days_before(DAYS, backend.now());
     let report = view.figures.report(window, Bucket::Week, None);
-    // A service that is no longer declared is in the report, and is no label.
+    // The report includes services that are no longer declared.
     let declared = |name| view.state.services.contains_key(name);
     for service in report.services.iter().filter(|it| declared(&it.service)) {
         let label = OfService { service: service.service.to_string() };
@@ -33,12 +33,20 @@ pub(super) fn the_figures(backend: &dyn Backend, view: &View, registry: &mut Reg
         }
     }
     for (name, help, family) in [
-        ("deployments_per_day", "Releases that got traffic, over 30 days", frequency),
-        ("lead_time_seconds", "From commit to 100 %, median over 30 days", lead_time),
-        ("recovery_time_seconds", "From failure to stable, mean over 30 days", recovery_time),
+        (
+            "deployments_per_day",
+            "Releases whose candidate received traffic, mean over 30 days",
+            frequency,
+        ),
+        ("lead_time_seconds", "Time from commit to 100 %, median over 30 days", lead_time),
+        (
+            "recovery_time_seconds",
+            "Time from failure to rollback, mean over 30 days",
+            recovery_time,
+        ),
         (
             "change_failure_ratio",
-            "Fraction of deployments that were rolled back, over 30 days",
+            "Share of deployments that were rolled back, over 30 days",
             failure_rate,
         ),
     ] {

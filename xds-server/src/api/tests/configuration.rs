@@ -1,4 +1,4 @@
-//! A configuration that is sent, and what is told of the one that counts.
+//! `/config`.
 
 use reqwest::{Method, Response, StatusCode};
 use serde_json::json;
@@ -20,7 +20,7 @@ async fn a_configuration_is_tried_sent_and_shown() {
     let server = Server::start().await;
     let text = CONFIG.replace("order.local", "orders.local");
     let hosts = async || server.get("/api/v1/services/order").await["hosts"].clone();
-    let file = json!({"path": "tidegate.yaml", "trouble": null});
+    let file = json!({"path": "tidegate.yaml", "error": null});
     assert_eq!(server.get(PATH).await, json!({"applied": null, "file": file}));
 
     let tried = put(&server, "?dry_run=true", "application/yaml", &text).await;
@@ -76,8 +76,11 @@ async fn a_bad_file_is_shown_and_the_server_stays_ready() {
     let failure =
         ReloadFailure { since: Timestamp(7), message: "it is wrong".to_owned(), problems };
     server.fake.file.lock().failure = Some(failure);
-    let shown = server.get(PATH).await["file"]["trouble"].clone();
-    assert_eq!((&shown["message"], &shown["since"]), (&json!("it is wrong"), &json!(7)));
+    let shown = server.get(PATH).await["file"]["error"].clone();
+    assert_eq!(
+        (&shown["message"], &shown["since"]),
+        (&json!("it is wrong"), &json!("1970-01-01T00:00:00.007Z"))
+    );
     assert_eq!(shown["problems"][0]["line"], 7);
     assert_eq!(server.ask(Method::GET, "/readyz", None).await.status(), StatusCode::OK);
 }

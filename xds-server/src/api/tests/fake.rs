@@ -55,11 +55,11 @@ services:
 pub(super) struct Fake {
     journal: Mutex<Vec<Record>>,
     view: watch::Sender<Arc<View>>,
-    /// The next command fails with this.
+    /// The error of the next command.
     pub(super) broken: Mutex<Option<CommandError>>,
-    /// What is wrong with the journal.
+    /// The damage of the journal.
     pub(super) damage: Mutex<Option<String>>,
-    /// How the configuration file fares.
+    /// The state of the configuration file.
     pub(super) file: Mutex<FileStatus>,
 }
 
@@ -101,7 +101,7 @@ impl Fake {
         self.view.send_modify(|view| Arc::make_mut(view).halted = Some(why.to_owned()));
     }
 
-    /// The candidate got 120 requests since the step began, stable 880.
+    /// Since the step began, the candidate received 120 requests and stable 880.
     pub(super) fn observe(&self, release: &str) {
         let evidence = |requests| Evidence { requests, ..Evidence::default() };
         let progress = Progress {
@@ -285,7 +285,7 @@ impl Server {
         request.send().await.unwrap()
     }
 
-    /// A call that must succeed.
+    /// A request that must succeed.
     pub(super) async fn json(&self, method: Method, path: &str, body: Option<Value>) -> Value {
         let response = self.ask(method, path, body).await;
         let status = response.status();
@@ -303,7 +303,7 @@ impl Server {
     }
 }
 
-/// Checks that an answer is a problem, whole, and returns its detail.
+/// Checks the members of a problem, and returns its detail.
 pub(super) async fn problem(response: Response, status: StatusCode, kind: &str) -> String {
     let path = response.url().path().to_owned();
     assert_eq!(response.status(), status, "{path}");

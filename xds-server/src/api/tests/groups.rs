@@ -1,4 +1,4 @@
-//! Release groups over the API, and what is asked twice.
+//! Release groups, and repeated commands.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ fn checkout() -> Value {
 }
 
 #[tokio::test]
-async fn a_group_is_started_shown_and_steered_as_one() {
+async fn a_group_is_started_shown_and_rolled_back_as_one() {
     let server = Server::start().await;
     let response = server.ask(Method::POST, GROUPS, Some(checkout())).await;
     assert_eq!(response.status(), StatusCode::CREATED);
@@ -45,7 +45,7 @@ async fn a_group_is_started_shown_and_steered_as_one() {
 }
 
 #[tokio::test]
-async fn a_group_that_cannot_begin_says_whose_fault_it_is() {
+async fn an_invalid_group_is_rejected_with_the_member_at_fault() {
     let server = Server::start().await;
     let mut other = checkout();
     other["members"][1]["version"] = json!("blue");
@@ -64,7 +64,7 @@ async fn a_group_that_cannot_begin_says_whose_fault_it_is() {
 }
 
 #[tokio::test]
-async fn a_release_asked_for_twice_is_so_already() {
+async fn a_repeated_start_changes_nothing() {
     let server = Server::start().await;
     let start = || Some(json!({"version": "v2"}));
     let first = server.ask(Method::POST, START, start()).await;
@@ -74,4 +74,46 @@ async fn a_release_asked_for_twice_is_so_already() {
     assert_eq!(again.headers()["location"], "/api/v1/releases/order.1");
     let outcome: Value = again.json().await.unwrap();
     assert_eq!(outcome["changed"], false);
+}
+
+#[tokio::test]
+async fn a_repeated_promotion_from_a_step_enters_one_step() {
+    let server = Server::start().await;
+    let plan = json!({"canary": {"steps": ["5%", "50%", "100%"]}});
+    server.post(START, json!({"version": "v2", "plan": plan})).await;
+    let promote = "/api/v1/releases/order.1/promote";
+    for changed in [true, false] {
+        assert_eq!(server.post(promote, json!({"from_step": 0})).await["changed"], changed);
+        let release = server.get("/api/v1/releases/order.1").await;
+        assert_eq!(release["step"], 1);
+    }
+    let ahead = server.ask(Method::POST, promote, Some(json!({"from_step": 2}))).await;
+    problem(ahead, StatusCode::CONFLICT, "wrong-phase").await;
+    let both = json!({"from_step": 1, "all": true});
+    let response = server.ask(Method::POST, promote, Some(both)).await;
+    problem(response, StatusCode::BAD_REQUEST, "bad-request").await;
+}
+
+#[tokio::test]
+async fn the_rollback_of_a_service_names_its_release_and_can_be_repeated() {
+    let server = Server::start().await;
+    let path = "/api/v1/services/order/rollback";
+    let response = server.ask(Method::POST, path, None).await;
+    problem(response, StatusCode::CONFLICT, "no-release").await;
+    server.post(START, json!({"version": "v2"})).await;
+    for (id, status, kind) in [
+        ("order.7", StatusCode::NOT_FOUND, "unknown-release"),
+        ("product.1", StatusCode::BAD_REQUEST, "bad-request"),
+    ] {
+        let response = server.ask(Method::POST, path, Some(json!({"release": id}))).await;
+        problem(response, status, kind).await;
+    }
+    for changed in [true, false] {
+        let outcome = server.post(path, json!({"release": "order.1"})).await;
+        assert_eq!(
+            (&outcome["release"], &outcome["changed"]),
+            (&json!("order.1"), &json!(changed))
+        );
+    }
+    assert_eq!(server.json(Method::POST, path, None).await["changed"], false);
 }

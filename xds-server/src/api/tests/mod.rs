@@ -1,10 +1,10 @@
-//! The API over a real socket: what it answers, and how it refuses.
+//! The API over a real socket.
 
 mod configuration;
 mod fake;
-mod gates;
 mod groups;
 mod report;
+mod requirements;
 mod resources;
 
 use axum::http::StatusCode;
@@ -18,7 +18,7 @@ use fake::{Server, problem};
 const START: &str = "/api/v1/services/order/releases";
 
 #[tokio::test]
-async fn what_cannot_be_is_refused_as_a_problem() {
+async fn invalid_requests_are_answered_with_a_problem() {
     let server = Server::start().await;
     server.post(START, json!({"version": "v2"})).await;
     let cases = [
@@ -132,7 +132,7 @@ async fn what_cannot_be_is_refused_as_a_problem() {
             Some(json!({"variants": {"on": "v2"}, "metadata": {"service": "nope"}})),
             400,
             "bad-flag",
-            "`nope`, which is not there",
+            "`nope`, which is not declared",
         ),
         (Method::GET, "/api/v1/events?limit=0", None, 400, "bad-request", "from 1 to 1000"),
         (Method::GET, "/api/v1/events?after=x", None, 400, "bad-request", "after"),
@@ -209,7 +209,7 @@ async fn a_page_of_another_origin_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_wrong_method_says_which_are_right() {
+async fn a_wrong_method_is_answered_with_those_supported() {
     let server = Server::start().await;
     let response = server.ask(Method::DELETE, START, None).await;
     assert_eq!(response.headers()["allow"], "POST");
@@ -217,7 +217,7 @@ async fn a_wrong_method_says_which_are_right() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_written_down_is_not_done() {
+async fn without_a_journal_nothing_is_changed() {
     let server = Server::start().await;
     for (error, kind) in [
         (CommandError::Journal(JournalError::InUse("data".into())), "journal"),
@@ -233,7 +233,7 @@ async fn what_cannot_be_written_down_is_not_done() {
 }
 
 #[tokio::test]
-async fn it_is_alive_when_halted_but_not_ready() {
+async fn a_halted_server_is_alive_but_not_ready() {
     let server = Server::start().await;
     let get = |path| server.ask(Method::GET, path, None);
     assert_eq!(get("/livez").await.status(), StatusCode::OK);
@@ -245,7 +245,7 @@ async fn it_is_alive_when_halted_but_not_ready() {
 }
 
 #[tokio::test]
-async fn it_stops_while_a_stream_is_open() {
+async fn the_server_stops_while_a_stream_is_open() {
     let server = Server::start().await;
     let mut stream = server.ask(Method::GET, "/api/v1/events/stream", None).await;
     assert!(stream.chunk().await.unwrap().is_some(), "the first record");

@@ -1,4 +1,4 @@
-//! How delivery went, as it is asked for and scraped; and the journal's health.
+//! Delivery figures, the digest of the state, and the health of the journal.
 
 use axum::http::StatusCode;
 use reqwest::Method;
@@ -10,9 +10,10 @@ use tidegate_delivery::model::event::Event;
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::units::Ppm;
 
-/// A release that named its commit, got traffic, and went back.
+/// A release with a commit that received traffic and was rolled back.
 async fn failed(server: &Server) {
-    let commit = json!({"version": "v2", "commit": "6c6eb22", "committed_at": 1000});
+    let commit =
+        json!({"version": "v2", "commit": "6c6eb22", "committed_at": "1970-01-01T00:00:01Z"});
     server.post("/api/v1/services/order/releases", commit).await;
     let weight = Ppm::percent(5);
     let id = "order.1".parse().unwrap();
@@ -28,17 +29,19 @@ async fn a_failed_deployment_is_reported_and_scraped() {
     let events = server.get("/api/v1/events?after=1&limit=1").await;
     assert_eq!(events[0]["event"]["commit"], json!({"id": "6c6eb22", "at": 1000}));
 
-    let report = server.get("/api/v1/report?since=0&bucket=day").await;
+    let report = server.get("/api/v1/report?since=1970-01-01T00:00:00Z&bucket=day").await;
     let all = &report["services"][0]["all"];
     assert_eq!(report["services"][0]["service"], "order");
     assert_eq!((&all["deployments"], &all["failures"]), (&json!(1), &json!(1)));
-    assert_eq!(all["change_failure_rate"], 1_000_000);
+    assert_eq!(all["change_failure_percent"], 100.0);
     assert_eq!(all["recovery_time"], json!({"count": 1, "median_ms": 1000, "mean_ms": 1000}));
     assert_eq!(all["meets"]["recovery_time"], true);
     assert_eq!(all["meets"]["change_failure_rate"], false);
-    assert_eq!(report["services"][0]["over_time"][0]["from"], 0);
-    let other = server.get("/api/v1/report?since=0&service=product").await;
+    assert_eq!(report["services"][0]["over_time"][0]["from"], "1970-01-01T00:00:00.000Z");
+    let other = server.get("/api/v1/report?since=1970-01-01T00:00:00Z&service=product").await;
     assert_eq!(other["services"], json!([]));
+    let unknown = server.ask(Method::GET, "/api/v1/report?service=ordr", None).await;
+    problem(unknown, StatusCode::NOT_FOUND, "unknown-service").await;
 
     let metrics = server.ask(Method::GET, "/metrics", None).await.text().await.unwrap();
     let line = r#"tidegate_deployments_per_day{service="order"} 0.0"#;
@@ -46,9 +49,16 @@ async fn a_failed_deployment_is_reported_and_scraped() {
 }
 
 #[tokio::test]
-async fn what_is_no_time_is_refused() {
+async fn malformed_queries_are_rejected() {
     let server = Server::start().await;
-    for query in ["since=5&until=4", "since=x", "bucket=year", "sinc=0", "service=a/b"] {
+    for query in [
+        "since=1970-01-02T00:00:00Z&until=1970-01-01T00:00:00Z",
+        "since=5",
+        "since=x",
+        "bucket=year",
+        "sinc=0",
+        "service=a/b",
+    ] {
         let answer = server.ask(Method::GET, &format!("/api/v1/report?{query}"), None).await;
         problem(answer, StatusCode::BAD_REQUEST, "bad-request").await;
     }
@@ -72,10 +82,10 @@ async fn the_state_is_named_by_its_digest() {
 }
 
 #[tokio::test]
-async fn a_damaged_past_is_told_by_the_probe() {
+async fn damage_of_the_journal_fails_the_probe() {
     let server = Server::start().await;
     *server.fake.damage.lock() = Some("record 7 was changed".to_owned());
     let answer = server.ask(Method::GET, "/readyz", None).await;
     let told = problem(answer, StatusCode::SERVICE_UNAVAILABLE, "journal-damaged").await;
-    assert!(told.contains("record 7 was changed") && told.contains("Decisions go on"), "{told}");
+    assert!(told.contains("record 7 was changed") && told.contains("Decisions continue"), "{told}");
 }

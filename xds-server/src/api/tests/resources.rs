@@ -1,14 +1,14 @@
-//! What each resource shows and does.
+//! Services, versions, releases, flags, nodes, events and metrics.
 
 use axum::http::StatusCode;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::START;
-use super::fake::Server;
+use super::fake::{Server, problem};
 
 #[tokio::test]
-async fn a_service_shows_what_serves_and_what_is_released() {
+async fn a_service_has_versions_weights_and_a_release() {
     let server = Server::start().await;
     let names = server.get("/api/v1/services").await;
     let names: Vec<&str> =
@@ -29,9 +29,9 @@ async fn a_service_shows_what_serves_and_what_is_released() {
         let versions = order["versions"].as_array().unwrap();
         versions.iter().find(|it| it["name"] == name).unwrap().clone()
     };
-    assert_eq!(version("v1")["weight"], 950_000);
+    assert_eq!(version("v1")["weight_percent"], 95.0);
     assert_eq!(version("v1")["totals"]["errors"], 1);
-    assert_eq!(version("v2")["weight"], 50_000);
+    assert_eq!(version("v2")["weight_percent"], 5.0);
     assert_eq!(version("v2")["endpoints"], json!(["[::1]:9102"]));
 
     let release = server.get("/api/v1/releases/order.1").await;
@@ -40,8 +40,9 @@ async fn a_service_shows_what_serves_and_what_is_released() {
         ("phase", json!("stepping")),
         ("step", json!(1)),
         ("steps", json!(2)),
-        ("weight", json!(50_000)),
-        ("exposure", json!(120_000)),
+        ("weight_percent", json!(5.0)),
+        ("actual_percent", json!(12.0)),
+        ("started_at", json!("1970-01-01T00:00:02.000Z")),
         ("paused", json!(false)),
     ] {
         assert_eq!(release[member], value, "{member}");
@@ -49,8 +50,8 @@ async fn a_service_shows_what_serves_and_what_is_released() {
     let progress = &release["progress"];
     assert_eq!(progress["verdict"]["verdict"], "healthy");
     let convergence = json!({
-        "acked": 1, "connected": 2, "refusing": 0, "refused": [], "behind": 1,
-        "lagging": ["envoy-2"], "p50_ms": 40, "p99_ms": 84
+        "acked": 1, "connected": 2, "nacked": 0, "nacks": [], "pending": 1,
+        "pending_nodes": ["envoy-2"], "p50_ms": 40, "p99_ms": 84
     });
     assert_eq!(progress["convergence"], convergence);
     assert_eq!(progress["blockers"][0]["kind"], "no_sidecars");
@@ -58,7 +59,7 @@ async fn a_service_shows_what_serves_and_what_is_released() {
 }
 
 #[tokio::test]
-async fn a_release_is_created_and_asked_by_its_id() {
+async fn a_release_is_started_paused_and_aborted() {
     let server = Server::start().await;
     let plan = json!({"canary": {"steps": ["1%", "50%", "100%"], "step_time": "10s"}});
     let body = json!({"version": "v2", "plan": plan});
@@ -68,7 +69,7 @@ async fn a_release_is_created_and_asked_by_its_id() {
     let release = server.get("/api/v1/releases/order.1").await;
     assert_eq!(
         release["plan"]["steps"][0],
-        json!({"weight": 10_000, "time": 10_000, "min_requests": 50})
+        json!({"weight_percent": 1.0, "time_ms": 10_000, "min_requests": 50, "approval": null})
     );
 
     // The body may be left out, with or without a content type.
@@ -95,7 +96,7 @@ async fn a_version_can_be_deployed() {
 }
 
 #[tokio::test]
-async fn flags_are_kept_switched_and_evaluated() {
+async fn flags_are_set_switched_and_evaluated() {
     let server = Server::start().await;
     let beta = json!({
         "state": "ENABLED", "variants": {"on": "v2", "off": ""}, "defaultVariant": "off",
@@ -135,18 +136,59 @@ async fn flags_are_kept_switched_and_evaluated() {
 }
 
 #[tokio::test]
-async fn a_node_tells_what_it_was_sent() {
+async fn flags_are_merged_all_or_none() {
+    let server = Server::start().await;
+    let plain = json!({"variants": {"on": true}, "defaultVariant": "on"});
+    let broken = json!({"variants": {}, "defaultVariant": 7});
+    let lost = json!({
+        "variants": {"on": "v9", "off": ""}, "defaultVariant": "off", "metadata": {"service": "order"},
+    });
+    for bad in [broken, lost] {
+        let document = json!({"flags": {"a": plain, "b": bad, "c": plain}});
+        let response = server.ask(Method::PATCH, "/api/v1/flags", Some(document)).await;
+        problem(response, StatusCode::BAD_REQUEST, "bad-flag").await;
+        assert_eq!(server.get("/api/v1/flags").await, json!({"flags": {}}));
+    }
+    let merge = |flags| server.json(Method::PATCH, "/api/v1/flags", Some(json!({"flags": flags})));
+    merge(json!({"a": plain})).await;
+    merge(json!({"b": plain, "c": plain})).await;
+    let flags = server.get("/api/v1/flags").await;
+    let keys: Vec<_> = flags["flags"].as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["a", "b", "c"]);
+}
+
+#[tokio::test]
+async fn a_flag_must_route_to_a_version_of_its_service() {
+    let server = Server::start().await;
+    let flag = |version: Value| {
+        json!({
+            "variants": {"on": version, "off": "", "none": null}, "defaultVariant": "off",
+            "metadata": {"service": "order"},
+        })
+    };
+    let path = "/api/v1/flags/beta";
+    for version in [json!("v9"), json!(true)] {
+        let response = server.ask(Method::PUT, path, Some(flag(version))).await;
+        let detail = problem(response, StatusCode::BAD_REQUEST, "bad-flag").await;
+        assert!(detail.contains("v1, v2"), "{detail}");
+    }
+    server.json(Method::PUT, path, Some(flag(json!("v2")))).await;
+}
+
+#[tokio::test]
+async fn a_node_has_its_resources() {
     let server = Server::start().await;
     let node = server.get("/api/v1/nodes/twin?fleet=other").await;
     assert_eq!((&node["id"], &node["fleet"]), (&json!("twin"), &json!("other")));
+    let at = |ms: u64| format!("1970-01-01T00:00:00.00{ms}Z");
     let expected = json!([{
         "type": "route",
-        "pushed": {"version": "abc", "at": 8, "answered": 9},
+        "pushed": {"version": "abc", "at": at(8), "answered": at(9)},
         "resources": [{"name": "order/v2", "state": "nacked", "sent": "abc", "acked": null}],
     }]);
     assert_eq!(node["types"], expected);
     assert_eq!(node["silent_streams"], 1);
-    assert_eq!(node["refused"]["route"]["message"], "no such cluster");
+    assert_eq!(node["nacks"]["route"]["message"], "no such cluster");
 }
 
 #[tokio::test]
@@ -156,10 +198,11 @@ async fn nodes_are_listed() {
     assert_eq!(nodes[0]["id"], "envoy-1");
     assert_eq!(nodes[0]["mode"], "delta");
     assert_eq!(nodes[0]["synced"], false);
-    assert_eq!(nodes[0]["refused"]["route"]["message"], "no such cluster");
-    assert_eq!(nodes[0]["behind"], 1);
-    let last = json!({"type": "route", "version": "abc", "message": "no such cluster", "at": 9});
-    assert_eq!(nodes[0]["last_refusal"], last);
+    assert_eq!(nodes[0]["nacks"]["route"]["message"], "no such cluster");
+    assert_eq!(nodes[0]["snapshots_behind"], 1);
+    let at = "1970-01-01T00:00:00.009Z";
+    let last = json!({"type": "route", "version": "abc", "message": "no such cluster", "at": at});
+    assert_eq!(nodes[0]["last_nack"], last);
 }
 
 /// Reads server-sent events until `count` came, as their ids and data.
@@ -220,8 +263,8 @@ async fn metrics_are_those_of_the_state() {
     };
     let text = scrape().await;
     for line in [
-        r#"tidegate_weight{service="order",version="v2"} 0.05"#,
-        r#"tidegate_exposure{service="order",version="v2"} 0.12"#,
+        r#"tidegate_weight_ratio{service="order",version="v2"} 0.05"#,
+        r#"tidegate_actual_weight_ratio{service="order",version="v2"} 0.12"#,
         r#"tidegate_requests_total{service="order",version="v1"} 7"#,
         r#"tidegate_errors_total{service="order",version="v1"} 1"#,
         r#"tidegate_releases_total{service="order"} 1"#,
@@ -229,7 +272,7 @@ async fn metrics_are_those_of_the_state() {
         r#"tidegate_releases_by_phase{phase="rolled_back"} 0"#,
         r#"tidegate_sidecars_connected{fleet="demo"} 1"#,
         r#"tidegate_sidecars_synced{fleet="demo"} 0"#,
-        r#"tidegate_sidecars_refusing{fleet="demo"} 1"#,
+        r#"tidegate_sidecars_nacked{fleet="demo"} 1"#,
         "tidegate_journal_seq 3",
         "tidegate_halted 0",
     ] {

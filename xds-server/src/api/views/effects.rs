@@ -1,4 +1,4 @@
-//! What a release does beside traffic, as an operator sees it. Of secrets not even the place is shown.
+//! Hook calls and DNS. Secrets are not part of the views.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,12 +6,11 @@ use tidegate_delivery::model::dns::RecordSet;
 use tidegate_delivery::model::hook::{Call, CallState, Moment};
 use tidegate_delivery::model::state::ServiceState;
 use tidegate_delivery::names::HookName;
-use tidegate_delivery::units::Timestamp;
+use tidegate_delivery::units::{Timestamp, rfc3339};
 
 /// One hook call of a release, delivered or pending.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HookCall {
-    /// The hook.
     pub name: HookName,
     /// The transition that it is called for.
     pub on: Moment,
@@ -19,32 +18,30 @@ pub struct HookCall {
     pub blocking: bool,
     /// The idempotency key of its calls.
     pub key: String,
-    /// What became of it.
     pub state: HookState,
-    /// How often it was tried, once it is over.
+    /// The number of attempts, once it has ended.
     pub attempts: Option<u32>,
-    /// What went wrong, if it failed.
+    /// The last error, if it failed.
     pub error: Option<String>,
-    /// When it became so, in milliseconds since the Unix epoch.
+    /// When the state began.
+    #[serde(with = "rfc3339")]
     pub since: Timestamp,
 }
 
-/// What became of a hook.
+/// The state of a hook call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HookState {
-    /// Not yet delivered.
-    Due,
-    /// Delivered.
+    Pending,
     Succeeded,
-    /// It was given up.
+    /// All attempts failed.
     Failed,
 }
 
 impl From<&Call> for HookCall {
     fn from(call: &Call) -> Self {
         let (state, attempts, error, since) = match &call.end {
-            CallState::Due => (HookState::Due, None, None, call.at),
+            CallState::Due => (HookState::Pending, None, None, call.at),
             CallState::Succeeded { at, attempts } => {
                 (HookState::Succeeded, Some(*attempts), None, *at)
             }
@@ -57,18 +54,17 @@ impl From<&Call> for HookCall {
     }
 }
 
-/// A name that follows the active environment.
+/// The DNS name of the active environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DnsView {
-    /// The name.
     pub name: String,
-    /// What it should lead to; absent if nothing can be published.
-    pub wanted: Option<RecordSet>,
-    /// What the server was last seen to answer, as it should.
+    /// The records to publish; absent if there are none.
+    pub desired: Option<RecordSet>,
+    /// The records that the DNS server answered with when they were last as desired.
     pub published: Option<RecordSet>,
-    /// When that was, in milliseconds since the Unix epoch.
+    #[serde(default, with = "rfc3339::option")]
     pub published_at: Option<Timestamp>,
-    /// Why it does not follow, if the last attempt failed.
+    /// The error of the last update, if it failed.
     pub error: Option<String>,
 }
 
@@ -77,7 +73,7 @@ impl DnsView {
         let published = service.dns.published.as_ref();
         Some(Self {
             name: service.spec.dns.as_ref()?.name.clone(),
-            wanted: service.desired_records(),
+            desired: service.desired_records(),
             published: published.map(|it| it.records.clone()),
             published_at: published.map(|it| it.at),
             error: service.dns.error.clone(),

@@ -1,29 +1,27 @@
-//! The resources sent to one sidecar.
+//! The resources of one sidecar.
 
 use serde::{Deserialize, Serialize};
 
 use super::Node;
 use crate::xds::fleet::{Inspection, TypeReport};
-use tidegate_delivery::units::Timestamp;
+use tidegate_delivery::units::{Timestamp, rfc3339};
 use tidegate_xds::kind::Kind;
 use tidegate_xds::protocol::{ResourceStatus, SyncState};
 
-/// One sidecar, with what it was sent.
+/// A sidecar with its resources.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeDetail {
-    /// The sidecar.
     #[serde(flatten)]
     pub node: Node,
-    /// What it was sent, by type of resource, in the order of a push.
+    /// The resource types, in the order of a push.
     pub types: Vec<TypeState>,
-    /// Streams of it that could not be asked, because it does not read what it is sent.
+    /// The number of its streams that did not answer the inquiry: the sidecar does not read from them.
     pub silent_streams: usize,
 }
 
-/// What a sidecar was sent of one type.
+/// One resource type of a sidecar.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TypeState {
-    /// The type of resource.
     pub r#type: String,
     /// The newest response; absent if there was none.
     pub pushed: Option<Pushed>,
@@ -31,27 +29,26 @@ pub struct TypeState {
     pub resources: Vec<ResourceState>,
 }
 
-/// A response that was sent.
+/// A response.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pushed {
-    /// Its version.
     pub version: String,
-    /// When it was sent, in milliseconds since the Unix epoch.
+    /// When it was sent.
+    #[serde(with = "rfc3339")]
     pub at: Timestamp,
-    /// When it was accepted or refused; absent if it was not yet.
+    /// When the ACK or NACK arrived.
+    #[serde(default, with = "rfc3339::option")]
     pub answered: Option<Timestamp>,
 }
 
 /// One resource that a sidecar subscribes to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResourceState {
-    /// Its name.
     pub name: String,
-    /// How it stands.
     pub state: SyncState,
-    /// The version that was sent last; absent if none was, or it was said to be gone.
+    /// The version that was sent last; absent if none was, or if its removal was sent.
     pub sent: Option<String>,
-    /// The version that was accepted last.
+    /// The version that was ACKed last.
     pub acked: Option<String>,
 }
 

@@ -5,108 +5,100 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::xds::fleet::{Nack, NodeStatus};
+use crate::xds::fleet::{self, NodeStatus};
 use tidegate_delivery::model::progress::Convergence;
 use tidegate_delivery::names::FleetName;
-use tidegate_delivery::units::Timestamp;
+use tidegate_delivery::units::{Timestamp, rfc3339};
 use tidegate_xds::kind::{Kind, Mode};
 
-/// How many sidecars have what was decided.
+/// The sidecars by their state for the configuration of a release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConvergenceView {
-    /// Sidecars that acknowledged it, and refuse nothing.
+    /// Sidecars that ACKed it, and have no NACK.
     pub acked: u32,
-    /// Sidecars that are connected.
+    /// Connected sidecars.
     pub connected: u32,
-    /// Sidecars that refuse something that they are meant to have.
-    #[serde(default)]
-    pub refusing: u32,
-    /// What was refused: the first few sidecars, by name.
-    #[serde(default)]
-    pub refused: Vec<RefusedBy>,
-    /// Sidecars that neither acknowledged nor refused it yet.
-    #[serde(default)]
-    pub behind: u32,
-    /// The first few of them, by name.
-    #[serde(default)]
-    pub lagging: Vec<String>,
-    /// How long half of the sidecars took to acknowledge it, at most; absent if that is not known.
-    #[serde(default)]
+    /// Sidecars with a NACK of a resource that they should have.
+    pub nacked: u32,
+    /// The NACKs of the first few of them.
+    pub nacks: Vec<NodeNack>,
+    /// Sidecars that sent neither an ACK nor a NACK yet.
+    pub pending: u32,
+    /// The names of the first few of them.
+    pub pending_nodes: Vec<String>,
+    /// The median of the time to ACK; absent if it is not known.
     pub p50_ms: Option<u64>,
-    /// How long ninety-nine of a hundred took, at most.
-    #[serde(default)]
+    /// Its 99th percentile.
     pub p99_ms: Option<u64>,
 }
 
-/// What one sidecar refused.
+/// A NACK of one sidecar.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RefusedBy {
-    /// The sidecar's name.
+pub struct NodeNack {
+    /// Envoy's `node.id`.
     pub node: String,
-    /// The type of resource.
+    /// The resource type.
     pub r#type: String,
-    /// Why, in the sidecar's own words, clipped.
+    /// Envoy's message, truncated.
     pub message: String,
 }
 
-/// One sidecar.
+/// A sidecar.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     /// Envoy's `node.id`.
     pub id: String,
     /// Envoy's `node.cluster`.
     pub fleet: FleetName,
-    /// False for one that left lately.
+    /// False for one that disconnected recently.
     pub connected: bool,
-    /// Since when, in milliseconds since the Unix epoch.
+    /// When it connected or disconnected.
+    #[serde(with = "rfc3339")]
     pub since: Timestamp,
-    /// How it speaks xDS: `delta` or `sotw`.
+    /// The xDS variant: `delta` or `sotw`.
     pub mode: String,
-    /// True if it answered all that is published now, and refuses nothing of it.
+    /// True if it ACKed the newest snapshot and has no NACK.
     pub synced: bool,
-    /// The version that it accepted last, by type of resource.
+    /// The version that it ACKed last, by resource type.
     pub acked: BTreeMap<String, String>,
-    /// What it refused and is still meant to have, by type of resource.
-    pub refused: BTreeMap<String, Refused>,
-    /// How many publications it is behind: 0 if it answered all that is published now.
-    #[serde(default)]
-    pub behind: u64,
-    /// What it refused last, even if it has accepted better since.
-    #[serde(default)]
-    pub last_refusal: Option<LastRefusal>,
+    /// NACKs of resources that it should have, by resource type.
+    pub nacks: BTreeMap<String, Nack>,
+    /// The number of snapshots published since the one that it has.
+    pub snapshots_behind: u64,
+    /// Its newest NACK, even if it has ACKed a later version.
+    pub last_nack: Option<LastNack>,
 }
 
-/// What a sidecar refused last.
+/// The newest NACK of a sidecar.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastRefusal {
-    /// The type of resource.
+pub struct LastNack {
+    /// The resource type.
     pub r#type: String,
-    /// What and why.
     #[serde(flatten)]
-    pub refused: Refused,
+    pub nack: Nack,
 }
 
-/// What a sidecar refused.
+/// A NACK.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refused {
-    /// The version that it was sent.
+pub struct Nack {
+    /// The rejected version.
     pub version: String,
-    /// Why, in its own words.
+    /// Envoy's message.
     pub message: String,
-    /// When, in milliseconds since the Unix epoch.
+    #[serde(with = "rfc3339")]
     pub at: Timestamp,
 }
 
 impl Node {
-    /// A sidecar, while `serial` is what is published.
+    /// A sidecar, compared with the snapshot `serial`.
     pub(in crate::api) fn of(node: NodeStatus, serial: u64) -> Self {
-        let refused = |(kind, nack): (Kind, Nack)| {
-            let Nack { version, message, at } = nack;
-            (kind.label().to_owned(), Refused { version, message, at })
+        let labelled = |(kind, nack): (Kind, fleet::Nack)| {
+            let fleet::Nack { version, message, at } = nack;
+            (kind.label().to_owned(), Nack { version, message, at })
         };
-        let synced = has_all(&node, serial);
+        let synced = is_synced(&node, serial);
         let acked = node.acked.into_iter();
-        let last_refusal = node.last_refusal.map(refused);
+        let last_nack = node.last_refusal.map(labelled);
         Self {
             id: node.node,
             fleet: node.fleet,
@@ -118,22 +110,22 @@ impl Node {
             },
             synced,
             acked: acked.map(|(kind, version)| (kind.label().to_owned(), version)).collect(),
-            refused: node.refused.into_iter().map(refused).collect(),
-            behind: serial.saturating_sub(node.synced),
-            last_refusal: last_refusal.map(|(r#type, refused)| LastRefusal { r#type, refused }),
+            nacks: node.refused.into_iter().map(labelled).collect(),
+            snapshots_behind: serial.saturating_sub(node.synced),
+            last_nack: last_nack.map(|(r#type, nack)| LastNack { r#type, nack }),
         }
     }
 }
 
-/// Whether a sidecar has all that is published.
-pub(in crate::api) fn has_all(node: &NodeStatus, serial: u64) -> bool {
+/// Whether a sidecar ACKed the snapshot `serial` and has no NACK.
+pub(in crate::api) fn is_synced(node: &NodeStatus, serial: u64) -> bool {
     node.synced >= serial && node.refused.is_empty()
 }
 
 impl From<&Convergence> for ConvergenceView {
     fn from(seen: &Convergence) -> Self {
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let refused = seen.nacks.iter().map(|it| RefusedBy {
+        let nacks = seen.nacks.iter().map(|it| NodeNack {
             node: it.node.clone(),
             r#type: it.resource.clone(),
             message: it.message.clone(),
@@ -141,10 +133,10 @@ impl From<&Convergence> for ConvergenceView {
         Self {
             acked: seen.acked,
             connected: seen.connected,
-            refusing: seen.nacked,
-            refused: refused.collect(),
-            behind: seen.pending(),
-            lagging: seen.lagging.clone(),
+            nacked: seen.nacked,
+            nacks: nacks.collect(),
+            pending: seen.pending(),
+            pending_nodes: seen.lagging.clone(),
             p50_ms: seen.times.map(|times| ms(times.p50)),
             p99_ms: seen.times.map(|times| ms(times.p99)),
         }

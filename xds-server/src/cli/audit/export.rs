@@ -1,4 +1,4 @@
-//! Records for others: JSON Lines, each exactly as it is chained, or CSV.
+//! Export as JSON Lines, byte for byte as hashed, or as CSV.
 
 use std::io::{self, Write};
 
@@ -6,12 +6,11 @@ use serde::Serialize;
 use tidegate::journal::{Hash, Record};
 
 use super::super::failure::Failure;
-use super::super::times;
-use super::As;
-use super::filter::Filter;
-use super::source::Source;
+use super::super::text;
+use super::filter::{Filter, Matcher};
+use super::{ExportFormat, Source};
 
-/// A record as a row. The event is there twice: in a word, and whole.
+/// A row of the CSV: the kind of the event, and its JSON.
 #[derive(Serialize)]
 struct Line<'a> {
     seq: u64,
@@ -26,19 +25,29 @@ struct Line<'a> {
     hash: Hash,
 }
 
-pub(super) async fn run(source: &Source, format: As, filter: &Filter) -> Result<(), Failure> {
+pub(super) async fn run(
+    source: &Source,
+    format: ExportFormat,
+    filter: &Filter,
+) -> Result<(), Failure> {
     let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut matcher = Matcher::new(filter);
     match format {
-        As::Jsonl => json_lines(source, filter, &mut out).await?,
-        As::Csv => rows(source, filter, &mut out).await?,
+        ExportFormat::Jsonl => json_lines(source, &mut matcher, &mut out).await?,
+        ExportFormat::Csv => rows(source, &mut matcher, &mut out).await?,
     }
-    out.flush().map_err(Failure::Output)
+    out.flush().map_err(Failure::Output)?;
+    matcher.check_service()
 }
 
-async fn json_lines(source: &Source, filter: &Filter, out: &mut impl Write) -> Result<(), Failure> {
+async fn json_lines(
+    source: &Source,
+    matcher: &mut Matcher<'_>,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
     let mut pages = source.pages(0);
     while let Some(page) = pages.next().await? {
-        for record in page.iter().filter(|record| filter.lets(record)) {
+        for record in page.iter().filter(|record| matcher.matches(record)) {
             let line = serde_json::to_writer(&mut *out, record).map_err(io::Error::from);
             line.and_then(|()| out.write_all(b"\n")).map_err(Failure::Output)?;
         }
@@ -46,18 +55,22 @@ async fn json_lines(source: &Source, filter: &Filter, out: &mut impl Write) -> R
     Ok(())
 }
 
-async fn rows(source: &Source, filter: &Filter, out: &mut impl Write) -> Result<(), Failure> {
+async fn rows(
+    source: &Source,
+    matcher: &mut Matcher<'_>,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
     let mut rows = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out);
     let mut pages = source.pages(0);
     while let Some(page) = pages.next().await? {
-        for record in page.iter().filter(|record| filter.lets(record)) {
+        for record in page.iter().filter(|record| matcher.matches(record)) {
             rows.serialize(Line::of(record)).map_err(failed)?;
         }
     }
     rows.flush().map_err(Failure::Output)
 }
 
-/// Keeps what the system said: a reader that has seen enough is no failure.
+/// Keeps the I/O error: a closed pipe is not a failure.
 fn failed(error: csv::Error) -> Failure {
     Failure::Output(match error.into_kind() {
         csv::ErrorKind::Io(error) => error,
@@ -70,7 +83,7 @@ impl<'a> Line<'a> {
         let event = record.event.event();
         Self {
             seq: record.seq,
-            at: times::shown(record.at),
+            at: text::time(record.at),
             actor: &record.actor,
             reason: record.reason.as_deref(),
             kind: event.kind(),

@@ -174,6 +174,7 @@ fn freeze_windows() -> impl Strategy<Value = Vec<FreezeWindow>> {
 fn verb_of() -> impl Strategy<Value = ReleaseCommand> {
     prop_oneof![
         4 => any::<bool>().prop_map(|all| ReleaseCommand::Promote { all }),
+        2 => (0..5usize).prop_map(|step| ReleaseCommand::PromoteFrom { step }),
         2 => Just(ReleaseCommand::Pause),
         2 => Just(ReleaseCommand::Resume),
         4 => Just(ReleaseCommand::Approve { role: name("manager") }),

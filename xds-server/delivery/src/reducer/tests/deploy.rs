@@ -95,6 +95,24 @@ fn invalid_endpoints_are_refused() {
 }
 
 #[test]
+fn flags_are_merged_all_or_none() {
+    let mut world = World::new();
+    let merge = |flags| Command::MergeFlags(serde_json::json!({"flags": flags}));
+    world.ask(&merge(serde_json::json!({"a": {"x": 1}}))).unwrap();
+    let before = world.0.clone();
+    for broken in [serde_json::json!({"b": {}, "c": 7}), serde_json::json!({"b": {}, "": {}})] {
+        assert!(world.ask(&merge(broken)).is_err());
+    }
+    let shared = serde_json::json!({"flags": {"b": {}}, "$evaluators": {}});
+    assert!(world.ask(&Command::MergeFlags(shared)).is_err());
+    assert_eq!(world.0, before);
+    let two = merge(serde_json::json!({"b": {}, "c": {}}));
+    assert!(world.ask(&two).unwrap().changed);
+    assert!(!world.ask(&two).unwrap().changed);
+    assert_eq!(world.0.flags.keys().collect::<Vec<_>>(), ["a", "b", "c"]);
+}
+
+#[test]
 fn flags_are_replaced_set_and_deleted() {
     let mut world = World::new();
     let document = serde_json::json!({"flags": {"a": {"x": 1}}, "$evaluators": {"e": {}}});

@@ -66,6 +66,20 @@ fn begun() -> World {
 }
 
 #[test]
+fn results_for_unknown_versions_and_checks_are_refused() {
+    let mut world = with_requirements();
+    let refusal = world.ask(&report("v9", true)).unwrap_err();
+    assert!(matches!(refusal, Refusal::UnknownVersion { .. }), "{refusal}");
+    let Command::ReportCheck { service, version, passed, url, .. } = report("v2", true) else {
+        unreachable!("`report` reports a check")
+    };
+    let misspelt = Command::ReportCheck { service, version, check: name("test"), passed, url };
+    let refusal = world.ask(&misspelt).unwrap_err();
+    let Refusal::UnknownCheck { known, .. } = &refusal else { panic!("{refusal}") };
+    assert_eq!(known.names, ["tests"]);
+}
+
+#[test]
 fn missing_and_failed_checks_block_a_release() {
     let mut world = with_requirements();
     world.ask(&start("order", "v2")).unwrap();

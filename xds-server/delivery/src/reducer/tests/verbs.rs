@@ -81,6 +81,71 @@ fn rollback_after_completion_restores_the_version_before() {
     ));
 }
 
+/// `order.1` complete, and then `order.2`, which was aborted on its first step.
+fn aborted_after_completion() -> World {
+    let mut world = World::complete();
+    world
+        .ask(&Command::RegisterVersion {
+            service: name("order"),
+            version: name("v3"),
+            spec: version(9103, None),
+        })
+        .unwrap();
+    world.ask(&start("order", "v3")).unwrap();
+    world.see("order", 0, &healthy(0));
+    world.ask(&verb("order.2", Abort)).unwrap();
+    world
+}
+
+#[test]
+fn the_release_before_an_aborted_one_can_be_rolled_back_by_its_id() {
+    let mut world = aborted_after_completion();
+    let before = world.0.clone();
+    let repeated = world.ask(&verb("order.2", Rollback)).unwrap();
+    assert!(!repeated.changed);
+    assert!(repeated.message.contains("--release order.1"), "{repeated:?}");
+    assert_eq!(world.0, before);
+
+    let outcome = world.ask(&verb("order.1", Rollback)).unwrap();
+    assert!(outcome.changed);
+    assert_eq!(outcome.release, Some(name("order.1")));
+    assert_eq!(world.0.services["order"].stable, name("v1"));
+    let before = world.0.clone();
+    for id in ["order.1", "order.2"] {
+        assert!(!world.ask(&verb(id, Rollback)).unwrap().changed, "{id}");
+    }
+    assert_eq!(world.0, before);
+}
+
+#[test]
+fn an_earlier_release_is_not_rolled_back_under_a_running_one() {
+    let mut world = aborted_after_completion();
+    world.ask(&start("order", "v3")).unwrap();
+    let refusal = world.ask(&verb("order.1", Rollback)).unwrap_err();
+    assert!(matches!(refusal, Refusal::WrongPhase { verb: "roll back", .. }), "{refusal}");
+    assert!(refusal.to_string().contains("`order.3`"), "{refusal}");
+    let unknown = world.ask(&verb("order.2", Rollback)).unwrap_err();
+    assert!(matches!(unknown, Refusal::UnknownRelease(_)), "{unknown}");
+}
+
+#[test]
+fn promotion_from_a_step_leaves_that_step_once() {
+    let from = |step| verb("order.1", ReleaseCommand::PromoteFrom { step });
+    let mut world = World::stepping();
+    assert!(world.ask(&from(1)).unwrap().changed);
+    assert_eq!(world.weight("order"), Ppm::percent(50));
+    for left in [0, 1] {
+        assert!(!world.ask(&from(left)).unwrap().changed, "{left}");
+    }
+    assert_eq!(world.weight("order"), Ppm::percent(50));
+    let ahead = world.ask(&from(3)).unwrap_err();
+    assert!(matches!(ahead, Refusal::WrongPhase { .. }), "{ahead}");
+    assert!(world.ask(&from(2)).unwrap().changed);
+    assert!(world.ask(&from(3)).unwrap().changed);
+    assert_eq!(world.0.services["order"].stable, name("v2"));
+    assert!(!world.ask(&from(3)).unwrap().changed);
+}
+
 #[test]
 fn invalid_releases_are_refused() {
     let mut world = World::stepping();

@@ -1,10 +1,10 @@
-//! What holds releases and what is said of versions, over the API.
+//! Checks, approvals, signals, freezes and explanations.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::START;
-use super::fake::{Server, problem};
+use super::fake::{CONFIG, Server, problem};
 
 const SIGNALS: &str = "/api/v1/services/order/signals";
 
@@ -13,14 +13,29 @@ fn plan() -> Value {
     json!({"canary": {"steps": [gate, "100%"]}})
 }
 
+/// `order` requires two checks.
+async fn require_checks(server: &Server) {
+    let text =
+        CONFIG.replacen("stable: v1", "requires: {checks: [tests, scan]}\n    stable: v1", 1);
+    let request = server.http.put(format!("{}/api/v1/config", server.base));
+    let request = request.header("content-type", "application/yaml").body(text);
+    assert_eq!(request.send().await.unwrap().status(), StatusCode::OK);
+}
+
 #[tokio::test]
-async fn checks_may_come_before_the_version_and_approvals_from_others() {
+async fn results_are_accepted_for_required_checks_and_approvals_from_others() {
     let server = Server::start().await;
     let check = json!({"name": "tests", "passed": true, "url": "https://ci/1", "actor": "ci"});
     let path = "/api/v1/services/order/versions/v2/checks";
-    assert_eq!(server.post(path, check).await["changed"], true);
+    let response = server.ask(Method::POST, path, Some(check.clone())).await;
+    problem(response, StatusCode::NOT_FOUND, "unknown-check").await;
+    require_checks(&server).await;
     let start = json!({"version": "v2", "plan": plan(), "actor": "anne"});
     server.post(START, start).await;
+    assert_eq!(server.post(path, check.clone()).await["changed"], true);
+    let unknown = "/api/v1/services/order/versions/v7/checks";
+    let response = server.ask(Method::POST, unknown, Some(check)).await;
+    problem(response, StatusCode::NOT_FOUND, "unknown-version").await;
     let failed = json!({"name": "scan", "passed": false, "reason": "CVE-1"});
     let outcome = server.post("/api/v1/releases/order.1/checks", failed).await;
     assert_eq!(outcome["release"], "order.1");
@@ -42,7 +57,7 @@ async fn checks_may_come_before_the_version_and_approvals_from_others() {
 }
 
 #[tokio::test]
-async fn an_unsafe_version_goes_back_and_stays_away_until_a_person_says_so() {
+async fn a_security_signal_rolls_back_and_quarantines_until_an_operator_lifts_it() {
     let server = Server::start().await;
     server.post(START, json!({"version": "v2"})).await;
     let bad = json!({
@@ -61,7 +76,7 @@ async fn an_unsafe_version_goes_back_and_stays_away_until_a_person_says_so() {
 }
 
 #[tokio::test]
-async fn business_signals_stand_until_they_are_well() {
+async fn business_signals_are_active_until_cleared() {
     let server = Server::start().await;
     server.post(START, json!({"version": "v2"})).await;
     let say = |status: &str| json!({"kind": "business", "version": "v2", "name": "orders", "status": status});
@@ -90,13 +105,13 @@ async fn deployments_are_frozen_and_unfrozen() {
     let shown = server.get(freeze).await;
     assert_eq!(shown["all"], Value::Null);
     assert!(shown["active"].get("product").is_none());
-    let nobody = Some(json!({"service": "ordr"}));
-    let response = server.ask(Method::PUT, freeze, nobody).await;
+    let unknown = Some(json!({"service": "ordr"}));
+    let response = server.ask(Method::PUT, freeze, unknown).await;
     problem(response, StatusCode::NOT_FOUND, "unknown-service").await;
 }
 
 #[tokio::test]
-async fn a_release_explains_itself_from_what_is_known_and_the_same_each_time() {
+async fn the_explanation_of_a_release_is_a_function_of_the_state() {
     let server = Server::start().await;
     let path = "/api/v1/releases/order.1/explain";
     let response = server.ask(Method::GET, path, None).await;
@@ -105,12 +120,12 @@ async fn a_release_explains_itself_from_what_is_known_and_the_same_each_time() {
     let promote = json!({"actor": "anne", "reason": "urgent"});
     server.post("/api/v1/releases/order.1/promote", promote).await;
     server.fake.observe("order.1");
-    let told = server.get(path).await;
-    assert_eq!(told, server.get(path).await);
-    assert_eq!(told["phase"], "stepping");
-    assert_eq!(told["blockers"][0]["kind"], "no_sidecars");
-    assert_eq!(told["sidecars"]["refuse"], json!(["envoy-1"]));
-    let text = told["text"].as_array().unwrap().iter().map(|line| line.as_str().unwrap());
+    let explanation = server.get(path).await;
+    assert_eq!(explanation, server.get(path).await);
+    assert_eq!(explanation["phase"], "stepping");
+    assert_eq!(explanation["blockers"][0]["kind"], "no_sidecars");
+    assert_eq!(explanation["sidecars"]["nacked"], json!(["envoy-1"]));
+    let text = explanation["text"].as_array().unwrap().iter().map(|line| line.as_str().unwrap());
     let text = text.collect::<Vec<_>>().join("\n");
     for words in [
         "Release order.1 of order from v1 to v2, started at 1970-01-01T00:00:02Z by anne",
@@ -125,7 +140,7 @@ async fn a_release_explains_itself_from_what_is_known_and_the_same_each_time() {
         assert!(text.contains(words), "no {words:?} in\n{text}");
     }
     server.post("/api/v1/releases/order.1/rollback", json!({})).await;
-    let told = server.get(path).await;
-    let first = told["text"][0].as_str().unwrap();
+    let explanation = server.get(path).await;
+    let first = explanation["text"][0].as_str().unwrap();
     assert!(first.ends_with("was rolled back at 1970-01-01T00:00:04Z: by an operator."), "{first}");
 }

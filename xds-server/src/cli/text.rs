@@ -1,10 +1,12 @@
-//! Short texts for releases in tables and log lines.
+//! Texts in tables and log lines, and times on the command line.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tidegate::api::views::{PhaseKind, ProgressView, ReleaseView, Service};
+use tidegate::clock::Clock;
 use tidegate_delivery::judge::Verdict;
-use tidegate_delivery::units::Ppm;
+use tidegate_delivery::units::{Ppm, Timestamp, rfc3339};
 
 pub(super) const NONE: &str = "-";
 
@@ -31,17 +33,17 @@ pub(super) fn share(share: Ppm) -> String {
 }
 
 /// Its blockers, failed hooks, or the cause of its rollback.
-pub(super) fn waiting_for(release: &ReleaseView) -> String {
+pub(super) fn details(release: &ReleaseView) -> String {
     let failed = release.hooks.iter().filter_map(|hook| {
         let error = hook.error.as_ref()?;
         Some(format!("hook `{}` failed: {error}", hook.name))
     });
     let texts: Vec<String> =
-        std::iter::once(blocked_by(release)).filter(|it| it != NONE).chain(failed).collect();
+        std::iter::once(blockers(release)).filter(|it| it != NONE).chain(failed).collect();
     if texts.is_empty() { NONE.to_owned() } else { texts.join("; ") }
 }
 
-fn blocked_by(release: &ReleaseView) -> String {
+fn blockers(release: &ReleaseView) -> String {
     if let Some(why) = &release.cause {
         return why.to_string();
     }
@@ -59,18 +61,27 @@ fn blocked_by(release: &ReleaseView) -> String {
     NONE.to_owned()
 }
 
-/// Sidecars that acknowledged the release's configuration, and how long that took: `2/2, p99 84 ms`.
+/// The sidecars that ACKed the release's configuration, the time to ACK, and NACKs by type: `1/2, p99 84 ms, NACK (route)`.
 pub(super) fn synced(release: &ReleaseView) -> String {
     let Some(progress) = &release.progress else {
         return NONE.to_owned();
     };
     let p99 = progress.convergence.p99_ms.map(|ms| format!(", p99 {ms} ms"));
-    acked(progress) + &p99.unwrap_or_default()
+    acked(progress) + &p99.unwrap_or_default() + &nacks(progress)
 }
 
 fn acked(progress: &ProgressView) -> String {
     let seen = &progress.convergence;
     format!("{}/{}", seen.acked, seen.connected)
+}
+
+fn nacks(progress: &ProgressView) -> String {
+    let types: BTreeSet<_> =
+        progress.convergence.nacks.iter().map(|nack| nack.r#type.as_str()).collect();
+    if types.is_empty() {
+        return String::new();
+    }
+    format!(", NACK ({})", types.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 /// One line for `status --watch` on a pipe. Leaves out times and counts that change on every poll.
@@ -87,7 +98,7 @@ pub(super) fn line(service: &Service) -> String {
         share(release.weight)
     );
     if let Some(progress) = &release.progress {
-        line += &format!(", synced {}", acked(progress));
+        line += &format!(", synced {}{}", acked(progress), nacks(progress));
         match &progress.verdict {
             Verdict::InsufficientData { .. } => line += ", needs more requests",
             verdict => line += &format!(", {verdict}"),
@@ -97,4 +108,42 @@ pub(super) fn line(service: &Service) -> String {
         line += &format!(", {why}");
     }
     line
+}
+
+/// RFC 3339, with milliseconds.
+pub(super) fn time(at: Timestamp) -> String {
+    rfc3339::format(at)
+}
+
+/// Reads a time with its offset, a day in UTC, or a duration before now.
+pub(super) fn parse_time(text: &str) -> Result<Timestamp, String> {
+    if let Ok(ago) = humantime::parse_duration(text) {
+        let now = Clock::system().now();
+        let ago = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
+        return Ok(Timestamp(now.0.saturating_sub(ago)));
+    }
+    let time = rfc3339::parse(text).or_else(|_| rfc3339::parse(&format!("{text}T00:00:00Z")));
+    time.map_err(|_| {
+        "write a time since 1970 as 2026-11-23T09:00:00Z, a day as 2026-11-23, or a duration before now as 7d"
+            .to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_parsed() {
+        let at = Timestamp(1_700_000_000_123);
+        assert_eq!(parse_time(&time(at)), Ok(at));
+        assert_eq!(parse_time("2023-11-14T23:13:20+01:00"), Ok(Timestamp(1_700_000_000_000)));
+        assert_eq!(parse_time("2023-11-14"), Ok(Timestamp(1_699_920_000_000)));
+        let now = Clock::system().now();
+        let (earlier, later) = (parse_time("7d").unwrap(), parse_time("6days").unwrap());
+        assert!(earlier < later && later < now, "{earlier:?} {later:?} {now:?}");
+        for bad in ["", "yesterday", "2023-13-01", "1969-12-31"] {
+            assert!(parse_time(bad).is_err(), "{bad}");
+        }
+    }
 }

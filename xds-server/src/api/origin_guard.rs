@@ -1,5 +1,5 @@
-//! Web pages of other origins. A browser sends a form, or a POST without a body, wherever a page
-//! says and asks nobody first: also to an API on loopback, for whatever page its user looks at.
+//! Protection against cross-site requests. A browser sends a form, or a POST without a body, from any page to any
+//! address without a CORS preflight, also to an API on loopback.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -8,19 +8,19 @@ use axum::response::Response;
 
 use super::problem::Problem;
 
-/// How the page that asks relates to this server, as the browser sees it.
+/// The relation of the requesting page to this server, set by the browser.
 const SITE: &str = "sec-fetch-site";
 
-/// Lets through what changes nothing, and what no other origin's page asked for.
-pub(super) async fn refuse(request: Request, next: Next) -> Result<Response, Problem> {
+/// Rejects requests of other origins, except with safe methods.
+pub(super) async fn reject(request: Request, next: Next) -> Result<Response, Problem> {
     if !request.method().is_safe() && is_foreign(request.headers()) {
-        let detail = "a web page of another origin asked; use the CLI, or a page served from here";
+        let detail = "the request comes from a web page of another origin; use the CLI, or a page of this server";
         return Err(Problem::new(StatusCode::FORBIDDEN, "foreign-origin", detail));
     }
     Ok(next.run(request).await)
 }
 
-/// What is no browser sends neither header, and is not meant here.
+/// Clients other than browsers send neither header.
 fn is_foreign(headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
     let is_other = |origin: &HeaderValue| match (authority(origin), host) {
@@ -32,8 +32,7 @@ fn is_foreign(headers: &HeaderMap) -> bool {
         || headers.get_all(SITE).iter().any(is_elsewhere)
 }
 
-/// None for `null`, which a page has that hides where it is from. The scheme is left out: a proxy
-/// may have taken TLS off.
+/// None for `null`, the origin of a sandboxed page. The scheme is ignored: a proxy may have terminated TLS.
 fn authority(origin: &HeaderValue) -> Option<&[u8]> {
     let origin = origin.as_bytes();
     origin.strip_prefix(b"https://").or_else(|| origin.strip_prefix(b"http://"))
@@ -54,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_browser_or_comes_from_here_is_not_foreign() {
+    fn other_clients_and_the_same_origin_are_not_foreign() {
         for pairs in [
             &[("host", "127.0.0.1:8080")][..],
             &[],
@@ -69,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn other_hosts_other_ports_and_nowhere_are_foreign() {
+    fn other_hosts_other_ports_and_null_origins_are_foreign() {
         let here = ("host", "localhost:8080");
         for pairs in [
             &[here, ("origin", "https://evil.example")][..],

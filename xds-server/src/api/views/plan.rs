@@ -1,0 +1,177 @@
+//! Plans and guardrails, with units in the names of their numbers.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tidegate_core::config::{RequestMatch, ResponseMatch};
+
+use tidegate_delivery::judge::guardrails::{BusinessMetric, Guardrails};
+use tidegate_delivery::model::plan::{HealthCheck, OnFail, Plan, SmokeTest, Step, Strategy};
+use tidegate_delivery::model::requirements::Approvals;
+use tidegate_delivery::names::{CheckName, MetricName, RoleName};
+use tidegate_delivery::units::{Ppm, millis, percent};
+
+/// The plan of a release.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanView {
+    pub strategy: Strategy,
+    pub steps: Vec<StepView>,
+    /// The time at 100 % before the release completes.
+    #[serde(rename = "watch_ms", with = "millis")]
+    pub watch: Duration,
+    pub smoke_tests: Vec<SmokeTest>,
+    pub health: Option<HealthCheck>,
+    /// The share of connected sidecars that must have ACKed a step.
+    #[serde(rename = "convergence_percent", with = "percent")]
+    pub convergence: Ppm,
+    /// Checks that must have passed before the first step.
+    pub checks: BTreeSet<CheckName>,
+    /// Approvals that the first step requires.
+    pub approvals: Option<ApprovalsView>,
+    pub on_fail: OnFail,
+    #[serde(rename = "rollback_window_ms", with = "millis")]
+    pub rollback_window: Duration,
+}
+
+/// A step of a plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepView {
+    #[serde(rename = "weight_percent", with = "percent")]
+    pub weight: Ppm,
+    /// The minimum time.
+    #[serde(rename = "time_ms", with = "millis")]
+    pub time: Duration,
+    pub min_requests: u64,
+    /// Approvals that the step requires.
+    pub approval: Option<ApprovalsView>,
+}
+
+/// Required approvals.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalsView {
+    /// The number of different operators.
+    pub count: u32,
+    pub role: RoleName,
+    /// The validity of an approval.
+    #[serde(rename = "expire_ms", with = "millis")]
+    pub expire: Duration,
+}
+
+/// The guardrails of a service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GuardrailsView {
+    pub error_rate: ErrorRateView,
+    pub latency: LatencyView,
+    pub resources: ResourcesView,
+    pub business: Vec<BusinessView>,
+    pub min_requests: u64,
+}
+
+/// The limits of the error rate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ErrorRateView {
+    #[serde(rename = "alert_percent", with = "percent")]
+    pub alert: Ppm,
+    #[serde(rename = "rollback_percent", with = "percent")]
+    pub rollback: Ppm,
+}
+
+/// The limits of one percentile of the latency.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LatencyView {
+    /// 99 is the 99th percentile.
+    #[serde(with = "percent")]
+    pub percentile: Ppm,
+    #[serde(rename = "warning_ms", with = "millis")]
+    pub warning: Duration,
+    #[serde(rename = "critical_ms", with = "millis")]
+    pub critical: Duration,
+    #[serde(rename = "rollback_ms", with = "millis")]
+    pub rollback: Duration,
+}
+
+/// The limits of one percentile of the use of CPU, memory and disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ResourcesView {
+    #[serde(with = "percent")]
+    pub percentile: Ppm,
+    #[serde(rename = "warning_percent", with = "percent")]
+    pub warning: Ppm,
+    #[serde(rename = "critical_percent", with = "percent")]
+    pub critical: Ppm,
+}
+
+/// A business metric and its limit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BusinessView {
+    pub name: MetricName,
+    /// The selected requests.
+    pub of: RequestMatch,
+    /// The responses that count as success.
+    pub good: ResponseMatch,
+    /// The minimum share of successes.
+    #[serde(rename = "at_least_percent", with = "percent")]
+    pub at_least: Ppm,
+}
+
+impl From<&Plan> for PlanView {
+    fn from(plan: &Plan) -> Self {
+        let plan = plan.clone();
+        Self {
+            strategy: plan.strategy,
+            steps: plan.steps.into_iter().map(StepView::from).collect(),
+            watch: plan.watch,
+            smoke_tests: plan.smoke_tests,
+            health: plan.health,
+            convergence: plan.convergence.share,
+            checks: plan.requires.checks,
+            approvals: plan.requires.approvals.map(ApprovalsView::from),
+            on_fail: plan.on_fail,
+            rollback_window: plan.rollback_window,
+        }
+    }
+}
+
+impl From<Step> for StepView {
+    fn from(step: Step) -> Self {
+        let Step { weight, time, min_requests, approval } = step;
+        Self { weight, time, min_requests, approval: approval.map(ApprovalsView::from) }
+    }
+}
+
+impl From<Approvals> for ApprovalsView {
+    fn from(approvals: Approvals) -> Self {
+        let Approvals { count, role, expire } = approvals;
+        Self { count, role, expire }
+    }
+}
+
+impl From<&Guardrails> for GuardrailsView {
+    fn from(limits: &Guardrails) -> Self {
+        let Guardrails { error_rate, latency, resources, business, min_requests } = limits;
+        Self {
+            error_rate: ErrorRateView { alert: error_rate.alert, rollback: error_rate.rollback },
+            latency: LatencyView {
+                percentile: latency.quantile,
+                warning: latency.warning,
+                critical: latency.critical,
+                rollback: latency.rollback,
+            },
+            resources: ResourcesView {
+                percentile: resources.quantile,
+                warning: resources.warning,
+                critical: resources.critical,
+            },
+            business: business.iter().map(BusinessView::from).collect(),
+            min_requests: *min_requests,
+        }
+    }
+}
+
+impl From<&BusinessMetric> for BusinessView {
+    fn from(metric: &BusinessMetric) -> Self {
+        let BusinessMetric { name, of, good, at_least } = metric.clone();
+        Self { name, of, good, at_least }
+    }
+}
