@@ -25,7 +25,10 @@ pub(super) fn parse<T: DeserializeOwned + JsonSchema>(text: &str) -> Result<T, V
     serde_saphyr::from_str_with_options(text, options()).map_err(|error| {
         let first = problem(&error, text);
         let mut problems = unknown_keys::find::<T>(text, options());
-        if problems.iter().all(|unknown| unknown.span != first.span) {
+        // The parser may report an unknown key at an alias, `unknown_keys` where it is defined.
+        let is_unknown_key = matches!(error.without_snippet(), Error::SerdeUnknownField { .. });
+        let found = is_unknown_key && !problems.is_empty();
+        if !found && problems.iter().all(|unknown| unknown.span != first.span) {
             problems.push(first);
         }
         problems.sort_by_key(|problem| problem.span);

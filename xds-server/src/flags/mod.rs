@@ -1,5 +1,5 @@
-//! Feature flags on the server: flagd's documents, checked before they are journaled, and
-//! evaluated as the sidecars do, by the shared core.
+//! Feature flags on the server. Documents in flagd's format are compiled and evaluated by the shared
+//! core, as in the sidecars.
 
 use serde_json::{Map, Value, json};
 use tidegate_core::flags::{FlagError, FlagSet, JsonContext};
@@ -8,7 +8,7 @@ use tidegate_core::host::host_of_authority;
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::units::Timestamp;
 
-/// Member of a flag's metadata that makes it a routing flag: its value is a version of that service.
+/// Key of a flag's metadata whose value is the service that the flag routes.
 const ROUTED_SERVICE: &str = "service";
 
 /// All flags of a state as one document in flagd's format.
@@ -17,25 +17,25 @@ pub fn document(state: &State) -> Value {
     with_evaluators(state, state.flags.clone().into_iter().collect())
 }
 
-/// Compiles a document, as the sidecars will.
+/// Compiles a document.
 ///
 /// # Errors
-/// The first mistake in it, with its place and the way out.
+/// The first error in it, with its position and a suggested fix.
 pub fn check(document: &Value) -> Result<FlagSet, FlagError> {
     FlagSet::from_json(document)
 }
 
-/// Compiles what all flags would be if one of them had this definition.
+/// Compiles all flags of a state, one of them with a new definition.
 ///
 /// # Errors
-/// As [`check`]; also when it is one flag, or one rule, too many.
+/// As [`check`]; also when a limit of all flags is exceeded.
 pub fn check_with(state: &State, key: &str, definition: Value) -> Result<FlagSet, FlagError> {
     let mut flags: Map<String, Value> = state.flags.clone().into_iter().collect();
     flags.insert(key.to_owned(), definition);
     check(&with_evaluators(state, flags))
 }
 
-/// The routing flags of a set: key and service.
+/// Key and service of each routing flag.
 pub fn routing(flags: &FlagSet) -> impl Iterator<Item = (&str, &str)> {
     flags.iter().filter_map(|(key, flag)| {
         let service = flag.metadata().get(ROUTED_SERVICE)?.as_str()?;
@@ -43,7 +43,7 @@ pub fn routing(flags: &FlagSet) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// One flag's answer for a user, in the words of OpenFeature; `None` if there is no such flag.
+/// Evaluates one flag to OpenFeature's evaluation details; `None` if the flag does not exist.
 ///
 /// # Errors
 /// When the journaled flags do not compile, as [`check`].
@@ -85,7 +85,7 @@ fn with_evaluators(state: &State, flags: Map<String, Value>) -> Value {
     Value::Object(document)
 }
 
-/// A flag's definition, switched on or off and otherwise as it was.
+/// A flag's definition with another `state`.
 #[must_use]
 pub fn switched(mut definition: Value, on: bool) -> Value {
     let state = if on { "ENABLED" } else { "DISABLED" };

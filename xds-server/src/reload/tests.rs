@@ -26,7 +26,7 @@ services:
     versions: [{name: v1, endpoints: ["127.0.0.1:9101"]}, {name: v2, endpoints: ["127.0.0.1:9102"]}]
 "#;
 
-/// A server and its file.
+/// A server with its file.
 struct Server {
     world: World,
     controller: Handle,
@@ -52,9 +52,9 @@ impl Server {
         parts.services = config.services.clone();
         let controller = crate::controller::spawn(parts).unwrap();
         let (previews, ways) = watch::channel(Previews::of_mesh(&config.mesh));
-        let (told, receivers) = watch::channel(Vec::new());
+        let (receivers_sender, receivers) = watch::channel(Vec::new());
         let access = Arc::new(Access::unrestricted(Arc::default()));
-        let appliers = Appliers { access, previews, receivers: told };
+        let appliers = Appliers { access, previews, receivers: receivers_sender };
         let (clock, base) = (Clock::new(Timestamp::default), dir.path().to_owned());
         let hash = config.hash.clone();
         let reloader = Reloader::new(controller.clone(), clock, base, config, appliers);
@@ -159,7 +159,7 @@ async fn files_that_are_renamed_or_linked_into_place_are_found() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_changes_nothing_and_is_told_with_its_places() {
+async fn an_invalid_configuration_changes_nothing_and_is_reported_with_positions() {
     let mut server = Server::start();
     let before = server.world.records().len();
     server.write(&with_host("new.local").replace("[5%, 100%]", "[500%, 100%]"));

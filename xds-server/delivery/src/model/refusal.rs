@@ -290,6 +290,11 @@ pub enum Invalid {
     /// A flag document.
     #[error(transparent)]
     FlagDocument(#[from] FlagDocumentError),
+    /// Evaluators in a document that is merged.
+    #[error(
+        "`$evaluators` are shared by all flags; replace all flags to set them: tidegate flag set --replace, or PUT /api/v1/flags"
+    )]
+    SharedEvaluators,
     /// A flag definition.
     #[error("the definition of flag `{0}` must be an object in flagd's format")]
     FlagDefinition(String),

@@ -28,20 +28,16 @@ pub(super) fn replace(state: &State, document: &Value) -> Result<Decision, Refus
 
 /// Sets every flag of a document, or none.
 pub(super) fn merge(state: &State, document: &Value) -> Result<Decision, Refusal> {
-    let parts = flag_document(document).map_err(|error| Refusal::Invalid(error.to_string()))?;
+    let parts = flag_document(document).map_err(Invalid::from)?;
     if parts.evaluators.is_some() {
-        return Err(Refusal::Invalid(
-            "`$evaluators` are shared by all flags; replace all flags to set them: \
-             tidegate flag set --replace, or PUT /api/v1/flags"
-                .to_owned(),
-        ));
+        return Err(Invalid::SharedEvaluators.into());
     }
     let mut events = Vec::new();
     for (key, definition) in parts.flags {
         events.extend(set(state, key, definition)?.0);
     }
     if events.is_empty() {
-        return Ok(unchanged(None, "the flags are these already".to_owned()));
+        return Ok(unchanged(None, "the flags are unchanged".to_owned()));
     }
     let keys: Vec<_> = parts.flags.keys().map(|key| format!("`{key}`")).collect();
     let message = format!("{} of {} flags changed: {}", events.len(), keys.len(), keys.join(", "));

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::verbs::rolled_back;
-use super::{Decision, done, groups, list, reason, unchanged};
+use super::{Decision, done, groups, reason, unchanged};
 use crate::model::checks::{CheckResult, MAX_CHECKS, MAX_URL};
 use crate::model::command::{CommandContext, Refusal};
 use crate::model::event::Event;

@@ -79,18 +79,18 @@ fn resources(base: Resources, raw: &raw::Resources, problems: &mut Problems) -> 
 }
 
 /// Limits, displayed as they are written.
-trait Shown: Copy + PartialOrd {
-    fn shown(self) -> impl Display;
+trait Limit: Copy + PartialOrd {
+    fn as_written(self) -> impl Display;
 }
 
-impl Shown for Ppm {
-    fn shown(self) -> impl Display {
+impl Limit for Ppm {
+    fn as_written(self) -> impl Display {
         self
     }
 }
 
-impl Shown for Duration {
-    fn shown(self) -> impl Display {
+impl Limit for Duration {
+    fn as_written(self) -> impl Display {
         humantime::format_duration(self)
     }
 }
@@ -103,7 +103,7 @@ struct Limits<'p, T> {
     span: Option<Span>,
 }
 
-impl<'p, T: Shown> Limits<'p, T> {
+impl<'p, T: Limit> Limits<'p, T> {
     fn new(problems: &'p mut Problems, parse: fn(&str) -> Result<T, Fault>) -> Self {
         Self { problems, parse, read: Vec::new(), span: None }
     }
@@ -123,7 +123,7 @@ impl<'p, T: Shown> Limits<'p, T> {
         let Some(span) = self.span else { return };
         for ((low, lower), (high, higher)) in self.read.iter().zip(self.read.iter().skip(1)) {
             if lower >= higher {
-                let (lower, higher) = (lower.shown(), higher.shown());
+                let (lower, higher) = (lower.as_written(), higher.as_written());
                 self.problems.add(
                     span,
                     format!("{low} at {lower} is not below {high} at {higher}"),

@@ -329,7 +329,7 @@ fn the_previous_version_is_kept_until_the_rollback_window_expires() {
     let closed = close_expired_window(&service(&world), until).unwrap();
     world.0.apply(until, &closed).unwrap();
     assert_eq!(close_expired_window(&service(&world), until), None, "once");
-    let gone = Conflict::PreviousVersionGone { version: name("v1") };
+    let gone = Conflict::PreviousVersionGone { version: Some(name("v1")) };
     assert_eq!(world.conflict("anne", &verb("order.1", Rollback)), gone);
     assert!(world.ask(&start("order", "v1")).unwrap().changed);
 }

@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::{World, time};
-use crate::fixtures::{canary, healthy, name, newest, start, verb};
+use crate::fixtures::{canary, healthy, name, newest, start, verb, version};
 use crate::model::catalogue::SpecError;
 use crate::model::command::ReleaseCommand::{self, Abort, Pause, Promote, Resume, Rollback};
 use crate::model::plan::PlanError;
