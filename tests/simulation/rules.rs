@@ -127,7 +127,7 @@ impl Rules {
         let id = &release.id;
         let service = &self.state.services[&release.service];
         assert!(
-            release.paused_at.is_none() && release.held.is_none(),
+            release.paused_at.is_none() && release.paused_by_guardrail.is_none(),
             "{id} advances while paused"
         );
         let frozen = self.state.frozen.is_some() || service.frozen.is_some();

@@ -146,12 +146,18 @@ pub(crate) fn order(
         .collect::<serde_json::Map<_, _>>()
         .into();
     let step = |weight: u32| json!({"weight": weight, "time": 0, "min_requests": 0});
+    let plan = |weight: u32| {
+        json!({
+            "strategy": "canary", "steps": [step(weight)], "watch": 0, "smoke_tests": [],
+            "convergence": {"share": 1_000_000}, "on_fail": "rollback", "rollback_window": 0
+        })
+    };
     let release = candidate.map(|(candidate, weight)| {
         json!({
             "id": "order.1", "service": "order", "candidate": candidate, "stable": stable,
-            "plan": {"strategy": "canary", "steps": [step(weight)], "watch": 0},
-            "started_at": 0, "phase": {"phase": "stepping", "step": 0, "since": 0},
-            "paused_at": null, "alerts": {}
+            "plan": plan(weight), "started_at": 0, "started_by": "anne",
+            "phase": {"phase": "stepping", "step": 0, "since": 0}, "paused_at": null,
+            "converged": false, "alerts": {}, "overridden": [], "approvals": [], "calls": []
         })
     });
     let limits = json!({
@@ -165,11 +171,14 @@ pub(crate) fn order(
             "spec": {
                 "name": "order", "hosts": ["order.local"], "identity": [{"header": "x-user-id"}], "versions": versions,
                 "stable": stable, "environments": null, "guardrails": limits,
-                "plan": {"strategy": "canary", "steps": [step(1_000_000)], "watch": 0}
+                "plan": plan(1_000_000)
             },
-            "stable": stable, "previous": null, "release": release, "releases": 1
+            "stable": stable, "previous": null, "release": release, "releases": 1, "checks": {},
+            "signals": {}, "quarantined": {}, "earlier_calls": [],
+            "dns": {"published": null, "error": null}
         }},
-        "flags": {}, "evaluators": {}
+        "flags": {}, "evaluators": {}, "declared": {}, "retired": {}, "freeze_windows": [],
+        "groups": {}
     }))
     .unwrap()
 }

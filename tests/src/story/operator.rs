@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
+use tidegate_delivery::model::release::RollbackCause;
 
 use crate::control_plane::ControlPlane;
 use crate::wait::{PATIENCE, until};
@@ -62,7 +63,7 @@ struct Release {
     id: String,
     phase: Phase,
     weight: f64,
-    cause: Option<serde_json::Value>,
+    cause: Option<RollbackCause>,
     progress: Option<Progress>,
 }
 
@@ -88,23 +89,8 @@ impl From<Release> for ReleaseView {
             phase: release.phase,
             weight: release.weight / 1e6,
             converged,
-            cause: release.cause.map(|cause| in_words(&cause)),
+            cause: release.cause.map(|cause| cause.to_string()),
         }
-    }
-}
-
-/// `error rate above 5%: 12 of 20`.
-fn in_words(cause: &serde_json::Value) -> String {
-    let finding = &cause["finding"];
-    match finding["guardrail"].as_str() {
-        Some(guardrail) => format!(
-            "{} above {}: {} of {} requests",
-            guardrail.replace('_', " "),
-            finding["limit"].as_str().unwrap_or("?"),
-            finding["bad"],
-            finding["requests"],
-        ),
-        None => cause.to_string(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The services that tests release.
+//! Services, releases and observations for tests.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -10,12 +10,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::judge::guardrails::Guardrails;
-use crate::judge::{Evidence, Finding, Guardrail, Level, Verdict};
+use crate::judge::{Evidence, Finding, Guardrail, Level, Limit, Verdict};
 use crate::model::catalogue::{Endpoint, Environment, Environments, ServiceSpec, VersionSpec};
 use crate::model::command::{Command, CommandContext, Outcome, Refusal, ReleaseCommand};
 use crate::model::configuration::{Source, Version};
 use crate::model::dns::Dns;
 use crate::model::event::Event;
+use crate::model::failure::{RequestFailure, SmokeTestFailure};
 use crate::model::freeze::FreezeWindow;
 use crate::model::hook::{Hook, Moment};
 use crate::model::plan::{
@@ -28,7 +29,7 @@ use crate::model::state::State;
 use crate::reducer::{ReleaseContext, decide_command, decide_progress};
 use crate::units::{Ppm, Timestamp};
 
-/// A name of whichever kind is wanted.
+/// Parses a name.
 pub fn name<T: FromStr>(name: &str) -> T
 where
     T::Err: std::fmt::Debug,
@@ -36,7 +37,7 @@ where
     name.parse().unwrap()
 }
 
-/// One endpoint, at that port.
+/// One endpoint at a port of 127.0.0.1.
 pub fn at(port: u16) -> Vec<Endpoint> {
     vec![Endpoint { host: "127.0.0.1".to_owned(), port }]
 }
@@ -74,7 +75,7 @@ pub fn blue_green() -> Plan {
     }
 }
 
-/// A canary service: v1 serves, v2 is there.
+/// A canary service with the versions v1 (stable) and v2.
 pub fn order() -> ServiceSpec {
     ServiceSpec {
         name: name("order"),
@@ -93,18 +94,18 @@ pub fn order() -> ServiceSpec {
     }
 }
 
-/// The same, with gates: a check, two managers before all, and one before its second step.
+/// The same with requirements: a check, two approvals before the first step and one before the second.
 pub fn order_with_requirements() -> ServiceSpec {
-    let gate =
+    let approvals =
         |count| Some(Approvals { count, role: name("manager"), expire: Duration::from_secs(3600) });
     let mut spec = order();
     spec.plan.requires =
-        Requirements { checks: BTreeSet::from([name("tests")]), approvals: gate(2) };
-    spec.plan.steps[1].approval = gate(1);
+        Requirements { checks: BTreeSet::from([name("tests")]), approvals: approvals(2) };
+    spec.plan.steps[1].approval = approvals(1);
     spec
 }
 
-/// A blue/green service: v1 serves in blue, green is empty.
+/// A blue/green service: v1 is stable in blue, green is empty.
 pub fn product() -> ServiceSpec {
     ServiceSpec {
         name: name("product"),
@@ -128,7 +129,7 @@ pub fn hook(called: &str, on: Moment, blocking: bool) -> Hook {
     }
 }
 
-/// The name that follows `product`.
+/// The DNS configuration of `product`.
 pub fn dns() -> Dns {
     Dns {
         zone: "example.org.".to_owned(),
@@ -153,12 +154,11 @@ pub fn verb(release: &str, verb: ReleaseCommand) -> Command {
     Command::Release(name(release), verb)
 }
 
-/// Somebody who asks.
 pub const fn command_context(actor: &str, at: Timestamp) -> CommandContext<'_> {
     CommandContext { actor, reason: None, at }
 }
 
-/// Decides and folds a command of Anne's.
+/// Decides and folds a command of `anne`.
 pub fn run(state: &mut State, now: Timestamp, command: &Command) -> Result<Outcome, Refusal> {
     run_as(state, &command_context("anne", now), command)
 }
@@ -177,7 +177,7 @@ pub fn run_as(
     Ok(outcome)
 }
 
-/// The state after both services were declared.
+/// The state after the declaration of both services.
 pub fn declared() -> State {
     let mut state = State::default();
     let catalogue = configuration(vec![order(), product()], Vec::new());
@@ -185,7 +185,7 @@ pub fn declared() -> State {
     state
 }
 
-/// A configuration of these. All have one hash: what is in it makes the difference.
+/// A configuration. The hash is always the same.
 pub fn configuration(services: Vec<ServiceSpec>, freeze_windows: Vec<FreezeWindow>) -> Command {
     let version = Version { hash: "of a test".to_owned(), source: Source::File };
     Command::ApplyConfiguration { version, services, freeze_windows }
@@ -200,7 +200,7 @@ pub fn requests(requests: u64) -> Evidence {
     Evidence { requests, ..Evidence::default() }
 }
 
-/// What follows from what is seen of the release of a service that runs.
+/// Decides the progress of the running release of a service.
 pub fn progress(
     state: &State,
     service: &str,
@@ -214,28 +214,34 @@ pub fn progress(
     (events, progress.remove(0))
 }
 
-/// All is well, and every sidecar has it.
+/// A healthy observation with full convergence.
 pub fn healthy(candidate: u64) -> Observation {
     Observation {
         verdict: Verdict::Healthy,
         candidate: requests(candidate),
         stable: requests(1000),
         convergence: Convergence { acked: 2, connected: 2, ..Convergence::default() },
-        unheard: Duration::ZERO,
+        coverage_remaining: Duration::ZERO,
     }
 }
 
-/// What a sidecar said when it refused its routes.
-pub fn refused() -> Nack {
+/// A NACK of a route configuration.
+pub fn nack() -> Nack {
     let message = "no such cluster".to_owned();
     Nack { node: "edge-2".to_owned(), resource: "route".to_owned(), message }
+}
+
+/// A smoke test with status 503.
+pub fn smoke_test_failure() -> SmokeTestFailure {
+    let failure = RequestFailure::UnexpectedStatus { status: 503, expected: 200 };
+    SmokeTestFailure { url: "http://127.0.0.1:9202/healthz".to_owned(), failure }
 }
 
 pub fn finding(level: Level) -> Finding {
     Finding {
         guardrail: Guardrail::ErrorRate,
         level,
-        limit: "5%".to_owned(),
+        limit: Limit::Share { max_ppm: Ppm::percent(5) },
         bad: 60,
         requests: 1000,
         window_ms: None,

@@ -1,10 +1,18 @@
-//! The words for blockers. The edge of the server uses them for views, and the reducer for the messages of commands; no
-//! decision depends on them.
+//! The text of blockers, findings, verdicts, rollback causes and refusals, for people: CLI, REST `detail`, notifications and
+//! the messages of commands. No decision depends on it; the journal and the JSON carry the values.
 
-use crate::judge::Finding;
+use std::fmt;
+use std::time::Duration;
+
+use crate::judge::{Finding, Level, Limit, Verdict};
 use crate::model::blocker::Blocker;
+use crate::model::failure::{RequestFailure, SmokeTestFailure};
+use crate::model::health::{InstanceHealth, UnhealthyInstance};
 use crate::model::progress::Nack;
-use crate::model::signals::because;
+use crate::model::refusal::{Conflict, ReleaseInput};
+use crate::model::release::RollbackCause;
+use crate::model::signals::reason_suffix;
+use crate::units::Ppm;
 
 /// What a release waits for: the end of a sentence that begins with "waits for".
 #[must_use]
@@ -18,13 +26,10 @@ pub fn blocker(blocker: &Blocker) -> String {
             )
         }
         Blocker::StepStarting => "its step to begin".to_owned(),
-        Blocker::Time { remaining } => {
-            format!("time: {} s more", remaining.as_millis().div_ceil(1000))
-        }
+        Blocker::Time { remaining } => format!("time: {} s more", seconds(*remaining)),
         Blocker::Requests { missing } => format!("requests: {missing} more"),
         Blocker::ReportCoverage { remaining } => {
-            let seconds = remaining.as_millis().div_ceil(1000);
-            format!("reports: {seconds} s more of them, since the last gap")
+            format!("reports: {} s more of them, since the last gap", seconds(*remaining))
         }
         Blocker::Alert { finding } => {
             let Finding { guardrail, limit, bad, requests, .. } = finding;
@@ -42,14 +47,15 @@ pub fn blocker(blocker: &Blocker) -> String {
         Blocker::CheckMissing { check } => format!("the check `{check}` to be reported"),
         Blocker::CheckFailed { check, reason, url } => {
             let url = url.as_ref().map_or_else(String::new, |url| format!(", see {url}"));
-            format!("the check `{check}` to pass, which failed{}{url}", because(reason.as_deref()))
+            let reason = reason_suffix(reason.as_deref());
+            format!("the check `{check}` to pass, which failed{reason}{url}")
         }
         Blocker::FreezeWindow { freeze, until } => {
             format!("the freeze window `{freeze}` to end, {until}")
         }
         Blocker::Freeze { service, by, reason } => {
             let of = service.as_ref().map_or_else(String::new, |name| format!(" of `{name}`"));
-            format!("the freeze{of} by {by} to end{}", because(reason.as_deref()))
+            format!("the freeze{of} by {by} to end{}", reason_suffix(reason.as_deref()))
         }
         Blocker::HealthUnknown => "the first health check of its instances".to_owned(),
         Blocker::Health { health } => format!("its instances to be healthy: {health}"),
@@ -65,8 +71,7 @@ pub fn blocker(blocker: &Blocker) -> String {
             format!("DNS: `{name}` could not be updated: {error}")
         }
         Blocker::DnsCaches { name, remaining } => {
-            let seconds = remaining.as_millis().div_ceil(1000);
-            format!("DNS: old answers for `{name}` to expire, {seconds} s more")
+            format!("DNS: old answers for `{name}` to expire, {} s more", seconds(*remaining))
         }
         Blocker::Nack { nack: Nack { node, resource, message } } => {
             format!(
@@ -86,13 +91,11 @@ pub fn blocker(blocker: &Blocker) -> String {
             format!("sidecars: {acked} of {connected} have it, not yet {names}{rest}")
         }
         Blocker::Signal { signal, reason } => {
-            format!("the business signal `{signal}` to clear{}", because(reason.as_deref()))
+            format!("the business signal `{signal}` to clear{}", reason_suffix(reason.as_deref()))
         }
         Blocker::Group { group, release, blockers } => {
-            format!(
-                "`{release}` of its group `{group}`, which waits for {}",
-                self::blockers(blockers)
-            )
+            let blockers = self::blockers(blockers);
+            format!("`{release}` of its group `{group}`, which waits for {blockers}")
         }
     }
 }
@@ -101,4 +104,159 @@ pub fn blocker(blocker: &Blocker) -> String {
 #[must_use]
 pub fn blockers(blockers: &[Blocker]) -> String {
     blockers.iter().map(blocker).collect::<Vec<_>>().join("; ")
+}
+
+/// Whole seconds, rounded up.
+fn seconds(time: Duration) -> u128 {
+    time.as_millis().div_ceil(1000)
+}
+
+/// `p99`.
+fn quantile(quantile: Ppm) -> String {
+    format!("p{}", f64::from(quantile.parts()) / 10_000.0)
+}
+
+/// `warning`, `critical`, `rollback`.
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+            Self::Rollback => "rollback",
+        })
+    }
+}
+
+/// `5%`, `p99 10s`, `p90 80%`.
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Share { max_ppm } => write!(f, "{max_ppm}"),
+            Self::Latency { quantile_ppm, max } => {
+                write!(f, "{} {max:?}", quantile(*quantile_ppm))
+            }
+            Self::ResourceUse { quantile_ppm, max_ppm } => {
+                write!(f, "{} {max_ppm}", quantile(*quantile_ppm))
+            }
+        }
+    }
+}
+
+/// `latency above p99 2s: 8 of 90 requests in 5s`.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { guardrail, level: _, limit, bad, requests, window_ms } = self;
+        write!(f, "{guardrail} above {limit}: {bad} of {requests} requests")?;
+        match window_ms.map(Duration::from_millis) {
+            Some(window) => write!(f, " in {}", humantime::format_duration(window)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Healthy => f.write_str("healthy"),
+            Self::InsufficientData { missing } => write!(f, "needs {missing} more requests"),
+            Self::Alert { findings } => {
+                let alerts: Vec<String> =
+                    findings.iter().map(|it| format!("{}: {it}", it.level)).collect();
+                f.write_str(&alerts.join("; "))
+            }
+            Self::RollBack { finding } => write!(f, "rolls back: {finding}"),
+        }
+    }
+}
+
+impl fmt::Display for RequestFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnexpectedStatus { status, expected } => write!(f, "{status}, not {expected}"),
+            Self::Timeout => f.write_str("no response within the timeout"),
+            Self::Transport { error } => f.write_str(error),
+        }
+    }
+}
+
+impl fmt::Display for SmokeTestFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GET {}: {}", self.url, self.failure)
+    }
+}
+
+/// The unhealthy instances, each with its failure.
+impl fmt::Display for InstanceHealth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, UnhealthyInstance { endpoint, failure }) in self.unhealthy.iter().enumerate() {
+            let comma = if number == 0 { "" } else { ", " };
+            write!(f, "{comma}{endpoint} ({failure})")?;
+        }
+        if self.more > 0 {
+            write!(f, " and {} more", self.more)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for RollbackCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Guardrail { finding } => write!(f, "{finding}"),
+            Self::SmokeTest { failure } => write!(f, "smoke test: {failure}"),
+            Self::Security { signal, reason } => {
+                write!(f, "security signal {signal}{}", reason_suffix(reason.as_deref()))
+            }
+            Self::Group { release, cause } => write!(f, "with {release} of its group: {cause}"),
+            Self::Operator => f.write_str("by an operator"),
+        }
+    }
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended => f.write_str("it has ended"),
+            Self::RolledBack => f.write_str("it was rolled back; start a new release"),
+            Self::Complete => f.write_str("it is complete; roll it back instead"),
+            Self::AtFullWeight => f.write_str("it is at 100% already; roll it back instead"),
+            Self::SmokeTests => {
+                f.write_str("its smoke tests have not passed yet; wait for them, or abort it")
+            }
+            Self::NoFurtherStep => f.write_str("its plan has no further step; roll it back"),
+            Self::Blocked { blockers } => write!(f, "it waits for {}", self::blockers(blockers)),
+            Self::NoApproval => f.write_str("its next step requires no approval"),
+            Self::OtherRole { role } => {
+                write!(f, "its next step requires approvals as `{role}`; approve with that role")
+            }
+            Self::OwnRelease { actor } => {
+                write!(f, "{actor} started it; another person must approve it")
+            }
+            Self::GroupMember { group, verb } => write!(
+                f,
+                "it is a member of group `{group}`; use the command on the whole group: \
+                 tidegate release group {verb} {group}"
+            ),
+            Self::PreviousVersionGone { version } => write!(
+                f,
+                "`{version}`, the stable version before it, is not kept any more; release it instead"
+            ),
+        }
+    }
+}
+
+impl fmt::Display for ReleaseInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service => f.write_str("its declaration"),
+            Self::Environments => f.write_str("its environments"),
+            Self::Identity => f.write_str("its `identity`"),
+            Self::Dns => f.write_str("its `dns`"),
+            Self::BusinessMetrics => f.write_str("its business metrics"),
+            Self::Version(version) => write!(f, "its version `{version}`"),
+            Self::EnvironmentOf(version) => {
+                write!(f, "the environment to which its version `{version}` is declared")
+            }
+        }
+    }
 }

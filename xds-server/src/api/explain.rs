@@ -110,7 +110,7 @@ pub(super) fn explain(
 
 fn place(release: &Release) -> String {
     let Release { id, service, candidate, stable, started_at, .. } = release;
-    let by = release.started_by.as_ref().map_or_else(String::new, |by| format!(" by {by}"));
+    let by = format!(" by {}", release.started_by);
     let steps = release.plan.steps.len();
     let at = match &release.phase {
         Phase::Preparing { since, .. } => format!("is being prepared, at 0%, since {since}"),
@@ -205,7 +205,7 @@ fn waits(release: &Release, blockers: &[BlockerView]) -> Vec<String> {
     if blockers.is_empty() {
         return vec!["It waits for nothing, and advances with the next evaluation.".to_owned()];
     }
-    let held = if release.held.is_some() { ", paused at its weight" } else { "" };
+    let held = if release.paused_by_guardrail.is_some() { ", paused at its weight" } else { "" };
     let head = format!("It waits{held} for:");
     let each = blockers.iter().map(|it| format!("- {}", it.detail));
     std::iter::once(head).chain(each).collect()

@@ -24,7 +24,7 @@ use super::problem::Problem;
 use super::views::{self, PhaseKind};
 use crate::controller::View;
 use tidegate_delivery::model::event::Event;
-use tidegate_delivery::model::hook::CallEnd;
+use tidegate_delivery::model::hook::CallState;
 use tidegate_delivery::model::release::RollbackCause;
 
 /// Records of the journal that one scrape counts at most; the next goes on from there.
@@ -150,7 +150,7 @@ fn the_services(backend: &dyn Backend, view: &View, registry: &mut Registry) {
         let service_label = OfService { service: name.to_string() };
         releases.get_or_create(&service_label).inc_by(service.releases);
         let calls = service.release.iter().flat_map(|release| &release.calls);
-        let failed = calls.filter(|call| matches!(call.end, CallEnd::Failed { .. })).count();
+        let failed = calls.filter(|call| matches!(call.end, CallState::Failed { .. })).count();
         hooks_due.get_or_create(&service_label).set(number(service.due_calls().count()));
         hooks_failed.get_or_create(&service_label).set(number(failed));
         if service.spec.dns.is_some() {

@@ -18,8 +18,9 @@ use tidegate_delivery::model::catalogue::{Environment, VersionSpec};
 use tidegate_delivery::model::command::{Command, Outcome, Refusal};
 use tidegate_delivery::model::commit::Commit;
 use tidegate_delivery::model::plan::Plan;
+use tidegate_delivery::model::refusal::Known;
 use tidegate_delivery::model::state::ServiceState;
-use tidegate_delivery::names::{NameError, ServiceName, VersionName};
+use tidegate_delivery::names::{NameError, VersionName};
 use tidegate_delivery::units::Timestamp;
 
 pub(super) fn routes() -> Router<Api> {
@@ -134,8 +135,7 @@ pub(super) fn commit(id: Option<String>, at: Option<Timestamp>) -> Option<Commit
 
 pub(super) fn find<'a>(view: &'a View, service: &str) -> Result<&'a ServiceState, Problem> {
     view.state.services.get(service).map(|it| &**it).ok_or_else(|| {
-        let known: Vec<&str> = view.state.services.keys().map(ServiceName::as_str).collect();
-        let known = known.join(", ");
+        let known = Known::of(view.state.services.keys());
         let service = service.chars().take(tidegate_delivery::names::MAX_LEN).collect();
         Refusal::UnknownService { service, known }.into()
     })

@@ -125,7 +125,7 @@ pub struct ReleaseView {
     pub weight: Ppm,
     /// The share that it got since the step began; absent if nothing was counted.
     pub exposure: Option<Ppm>,
-    /// True while an operator holds it.
+    /// True while it is paused, by an operator or a guardrail.
     pub paused: bool,
     /// The cause of its rollback, if it was rolled back.
     pub cause: Option<RollbackCause>,
@@ -138,11 +138,10 @@ pub struct ReleaseView {
     /// The plan that it follows.
     pub plan: Plan,
     /// The operator who started it.
+    pub started_by: String,
+    /// The guardrail that paused it, until an operator resumes it.
     #[serde(default)]
-    pub started_by: Option<String>,
-    /// The broken guardrail that it is held for, until a person decides.
-    #[serde(default)]
-    pub held: Option<Finding>,
+    pub paused_by_guardrail: Option<Finding>,
     /// What CI reported of the candidate.
     #[serde(default)]
     pub checks: BTreeMap<CheckName, CheckResult>,
@@ -254,7 +253,7 @@ impl ReleaseView {
             started_at: release.started_at,
             plan: release.plan.clone(),
             started_by: release.started_by.clone(),
-            held: release.held.clone(),
+            paused_by_guardrail: release.paused_by_guardrail.clone(),
             checks: checks.cloned().unwrap_or_default(),
             approvals: release.approvals.clone(),
             signals: signals.cloned().collect(),

@@ -14,7 +14,7 @@ pub(super) fn phase(release: &ReleaseView) -> String {
         (PhaseKind::Stepping, Some(step)) => format!("step {step}/{}", release.steps),
         (phase, _) => phase.as_str().replace('_', " "),
     };
-    match (&release.held, release.paused) {
+    match (&release.paused_by_guardrail, release.paused) {
         (Some(_), _) => format!("{phase}, paused by a guardrail"),
         (None, true) => format!("{phase}, paused"),
         (None, false) => phase,

@@ -125,8 +125,8 @@ impl Engine {
         origin: &Origin,
     ) -> BTreeMap<ReleaseId, Progress> {
         let mut all = BTreeMap::new();
-        for team in state.teams() {
-            let (events, progress) = self.evaluate(state, &team, now);
+        for group in state.running_groups() {
+            let (events, progress) = self.evaluate(state, &group, now);
             self.commit_own(now, events, origin);
             all.extend(progress);
         }
@@ -143,12 +143,12 @@ impl Engine {
     pub(super) fn evaluate(
         &mut self,
         state: &State,
-        team: &[GroupedRelease<'_>],
+        group: &[GroupedRelease<'_>],
         now: Timestamp,
     ) -> (Vec<Event>, Vec<(ReleaseId, Progress)>) {
         let seen: Vec<_> =
-            team.iter().map(|(service, release)| self.observe(service, release, now)).collect();
-        let contexts: Vec<_> = team
+            group.iter().map(|(service, release)| self.observe(service, release, now)).collect();
+        let contexts: Vec<_> = group
             .iter()
             .zip(&seen)
             .map(|(&(service, release), seen)| ReleaseContext {
@@ -160,7 +160,7 @@ impl Engine {
             })
             .collect();
         let (events, progress) = decide_progress(&contexts);
-        let ids = team.iter().map(|(_, release)| release.id.clone());
+        let ids = group.iter().map(|(_, release)| release.id.clone());
         (events, ids.zip(progress).collect())
     }
 

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::{Counts, Handle, Origin, Parts, Sidecars, View, spawn};
 use crate::clock::Clock;
 use crate::journal::{Head, Journal, JournalError, JournalReader, NewRecord, Record, Sqlite};
-use tidegate_delivery::fixtures::{order, product, refused};
+use tidegate_delivery::fixtures::{nack, order, product};
 use tidegate_delivery::judge::Evidence;
 use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::model::configuration::{Source, Version};
@@ -154,7 +154,7 @@ impl Sidecars for World {
         let things = self.things.lock();
         let all = Convergence { acked: 2, connected: 2, ..Convergence::default() };
         if things.refuses {
-            return Convergence { acked: 1, refusing: 1, refused: vec![refused()], ..all };
+            return Convergence { acked: 1, nacked: 1, nacks: vec![nack()], ..all };
         }
         if things.lagging_at.is_some_and(|at| at < serial) {
             return Convergence { acked: 1, lagging: vec!["edge-2".to_owned()], ..all };

@@ -11,8 +11,9 @@ use crate::journal::{JournalError, Record};
 use tidegate_delivery::model::catalogue::ServiceSpec;
 use tidegate_delivery::model::command::{Command, Outcome, Refusal};
 use tidegate_delivery::model::configuration::Version;
+use tidegate_delivery::model::fold_error::FoldError;
 use tidegate_delivery::model::freeze::FreezeWindow;
-use tidegate_delivery::model::misfit::FoldError;
+use tidegate_delivery::model::refusal::Invalid;
 use tidegate_xds::mesh::Mesh;
 
 /// Most records that [`Handle::events`] returns at a time.
@@ -41,9 +42,8 @@ impl Origin {
     fn check(&self) -> Result<(), Refusal> {
         let reason = self.reason.as_ref().map_or(0, String::len);
         if !(1..=MAX_ACTOR).contains(&self.actor.len()) || reason > MAX_REASON {
-            return Err(Refusal::Invalid(format!(
-                "an actor has 1 to {MAX_ACTOR} bytes, a reason at most {MAX_REASON}"
-            )));
+            let (max_actor, max_reason) = (MAX_ACTOR, MAX_REASON);
+            return Err(Invalid::Origin { max_actor, max_reason }.into());
         }
         Ok(())
     }

@@ -19,16 +19,16 @@ pub(super) fn decided(record: &Record) {
     match cause {
         RollbackCause::Guardrail { finding } => {
             let Finding { guardrail, limit, bad, requests, .. } = finding;
-            warn!(seq, release = %id, %guardrail, limit, bad, requests, "rolled back");
+            warn!(seq, release = %id, %guardrail, %limit, bad, requests, "rolled back");
         }
         RollbackCause::SmokeTest { failure } => {
-            warn!(seq, release = %id, failure, "rolled back");
+            warn!(seq, release = %id, %failure, "rolled back");
         }
         RollbackCause::Security { signal, reason } => {
             warn!(seq, release = %id, %signal, reason, "rolled back");
         }
-        RollbackCause::Group { of, why } => {
-            warn!(seq, release = %id, with = %of, why, "rolled back")
+        RollbackCause::Group { release, cause } => {
+            warn!(seq, release = %id, with = %release, %cause, "rolled back");
         }
         RollbackCause::Operator => warn!(seq, release = %id, actor, "rolled back"),
     }

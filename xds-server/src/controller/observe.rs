@@ -88,7 +88,7 @@ impl Epoch {
             candidate: self.candidate.since_start(),
             stable: self.stable.since_start(),
             convergence: sidecars.convergence(self.serial),
-            unheard: HEARD.saturating_sub(unbroken),
+            coverage_remaining: HEARD.saturating_sub(unbroken),
         }
     }
 }

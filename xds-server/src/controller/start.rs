@@ -62,8 +62,8 @@ impl Engine {
         }
         // Decides nothing before the caller begins: an evaluation for the view alone.
         let (state, now) = (Arc::clone(&engine.state), engine.clock.now());
-        for team in state.teams() {
-            let (_, progress) = engine.evaluate(&state, &team, now);
+        for group in state.running_groups() {
+            let (_, progress) = engine.evaluate(&state, &group, now);
             engine.progress.extend(progress);
         }
         engine.show();

@@ -18,6 +18,7 @@ use super::under_way::UnderWay;
 use crate::controller::Handle;
 use tidegate_delivery::model::catalogue::Endpoint;
 use tidegate_delivery::model::command::Command;
+use tidegate_delivery::model::failure::RequestFailure;
 use tidegate_delivery::model::health::{InstanceHealth, UnhealthyInstance};
 use tidegate_delivery::model::plan::HealthCheck;
 use tidegate_delivery::model::state::{ServiceState, State};
@@ -105,7 +106,8 @@ impl Patient {
     async fn look(&self, client: &Client, patience: Duration) -> InstanceHealth {
         let look = |endpoint: Endpoint| async move {
             let well = self.ask(&endpoint, client, patience).await;
-            well.err().map(|why| UnhealthyInstance::new(endpoint.to_string(), &why))
+            let endpoint = endpoint.to_string();
+            well.err().map(|failure| UnhealthyInstance { endpoint, failure })
         };
         // In order, so that the same state of things is told in the same words.
         let looks = stream::iter(self.endpoints.clone()).map(look).buffered(CONCURRENCY);
@@ -117,13 +119,13 @@ impl Patient {
         endpoint: &Endpoint,
         client: &Client,
         patience: Duration,
-    ) -> Result<(), String> {
+    ) -> Result<(), RequestFailure> {
         let HealthCheck::Http(path) = &self.check else {
             let connect = TcpStream::connect((endpoint.host.as_str(), endpoint.port));
             return match timeout(patience, connect).await {
                 Ok(Ok(_)) => Ok(()),
-                Ok(Err(error)) => Err(error.kind().to_string()),
-                Err(_) => Err("no answer in time".to_owned()),
+                Ok(Err(error)) => Err(RequestFailure::transport(&error.kind().to_string())),
+                Err(_) => Err(RequestFailure::Timeout),
             };
         };
         let mut request = client.get(format!("http://{endpoint}{path}"));
@@ -132,10 +134,13 @@ impl Patient {
         }
         match request.send().await {
             Ok(answer) if answer.status() == 200 => Ok(()),
-            Ok(answer) => Err(format!("{}, not 200", answer.status().as_u16())),
-            Err(error) if error.is_timeout() => Err("no answer in time".to_owned()),
-            Err(error) if error.is_connect() => Err("no connection".to_owned()),
-            Err(_) => Err("no answer".to_owned()),
+            Ok(answer) => {
+                let status = answer.status().as_u16();
+                Err(RequestFailure::UnexpectedStatus { status, expected: 200 })
+            }
+            Err(error) if error.is_timeout() => Err(RequestFailure::Timeout),
+            Err(error) if error.is_connect() => Err(RequestFailure::transport("no connection")),
+            Err(_) => Err(RequestFailure::transport("no response")),
         }
     }
 }

@@ -20,7 +20,7 @@ pub use self::record::{NewRecord, Record, Written};
 pub use self::scrub::{Damage, Scrub, Trusted};
 pub use self::snapshot::Snapshot;
 pub use self::sqlite::{Reader, Sqlite};
-use tidegate_delivery::model::misfit::FoldError;
+use tidegate_delivery::model::fold_error::FoldError;
 use tidegate_delivery::units::Timestamp;
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ fn history(count: u64) -> Vec<NewRecord> {
         candidate: name("v2"),
         stable: name("v1"),
         plan: order().plan,
-        by: None,
+        by: "anne".to_owned(),
         commit: None,
     };
     let weight = Ppm::percent(5);

@@ -34,7 +34,7 @@ impl Journal {
             candidate: name("v2"),
             stable: name("v1"),
             plan: canary(&[0, 5, 100]),
-            by: None,
+            by: "anne".to_owned(),
             commit: committed_at.map(|at| Commit { id: None, at: Some(at) }),
         };
         self.figures.take(at, &started);

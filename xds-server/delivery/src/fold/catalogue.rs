@@ -1,17 +1,20 @@
-//! How a changed catalogue meets what happened since the last one. An operator's edit counts,
-//! an unedited line does not: it must not undo a deployment or a release.
+//! The declaration of services over an existing state. Only edits since the last declaration are applied: an unedited part
+//! must not undo a deployment or a release.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::model::catalogue::{Environment, Environments, ServiceSpec, VersionSpec};
-use crate::model::misfit::Misfit;
+use crate::model::fold_error::FoldErrorKind;
 use crate::model::state::{ServiceState, State};
 use crate::names::{ServiceName, VersionName};
 
 impl State {
-    /// Takes `services` as the catalogue.
-    pub(crate) fn declare(&mut self, services: &[ServiceSpec]) -> Result<(), Misfit> {
+    /// Applies a new catalogue.
+    pub(crate) fn redeclare_catalogue(
+        &mut self,
+        services: &[ServiceSpec],
+    ) -> Result<(), FoldErrorKind> {
         let names: BTreeSet<_> = services.iter().map(|spec| &spec.name).collect();
         let gone: Vec<_> =
             self.services.keys().filter(|name| !names.contains(name)).cloned().collect();
@@ -20,11 +23,11 @@ impl State {
         }
         for spec in services {
             if !spec.versions.contains_key(&spec.stable) {
-                return Err(Misfit::NoVersion(spec.stable.clone()));
+                return Err(FoldErrorKind::UnknownVersion(spec.stable.clone()));
             }
             match self.services.get_mut(&spec.name) {
                 Some(service) => {
-                    redeclare(Arc::make_mut(service), self.declared.get(&spec.name), spec)
+                    redeclare_service(Arc::make_mut(service), self.declared.get(&spec.name), spec)
                 }
                 None => self.introduce(spec),
             }
@@ -33,12 +36,12 @@ impl State {
         Ok(())
     }
 
-    fn retire(&mut self, name: &ServiceName) -> Result<(), Misfit> {
+    fn retire(&mut self, name: &ServiceName) -> Result<(), FoldErrorKind> {
         let Some(service) = self.services.remove(name) else {
             return Ok(());
         };
         if let Some(release) = service.running() {
-            return Err(Misfit::Runs(release.id.clone()));
+            return Err(FoldErrorKind::ReleaseRunning(release.id.clone()));
         }
         if service.releases > 0 {
             self.retired.insert(name.clone(), service.releases);
@@ -53,12 +56,12 @@ impl State {
     }
 }
 
-/// A catalogue by its services' names.
+/// The services by name.
 pub(crate) fn by_name(services: &[ServiceSpec]) -> BTreeMap<ServiceName, ServiceSpec> {
     services.iter().map(|spec| (spec.name.clone(), spec.clone())).collect()
 }
 
-fn redeclare(service: &mut ServiceState, before: Option<&ServiceSpec>, now: &ServiceSpec) {
+fn redeclare_service(service: &mut ServiceState, before: Option<&ServiceSpec>, now: &ServiceSpec) {
     if before == Some(now) {
         return;
     }
@@ -71,36 +74,34 @@ fn redeclare(service: &mut ServiceState, before: Option<&ServiceSpec>, now: &Ser
     });
     service.spec = ServiceSpec { versions, ..now.clone() };
     service.drop_undeclared_dns();
-    readdress(service, before.and_then(|it| it.environments.as_ref()));
+    update_endpoints(service, before.and_then(|it| it.environments.as_ref()));
     for (name, spec) in &now.versions {
         if declared_before(name) != Some(spec) {
-            // A conflict means that what is in use holds the place: a release decided that, and
-            // it outlives the catalogue.
-            let _kept = service.place(name, spec);
+            // An error means that a release deployed another version there, which has precedence.
+            let _occupied = service.place(name, spec);
         }
     }
     service.drop_missing_versions();
 }
 
-/// What was deployed into an environment follows the environment's endpoints.
-fn readdress(service: &mut ServiceState, before: Option<&Environments>) {
+/// Deployed versions take over changed endpoints of their environment.
+fn update_endpoints(service: &mut ServiceState, before: Option<&Environments>) {
     let in_use: BTreeSet<_> =
         service.spec.versions.keys().filter(|name| service.in_use(name)).cloned().collect();
     let ServiceSpec { versions, environments, .. } = &mut service.spec;
     match (before, environments) {
         (Some(before), Some(now)) => {
-            let held = |it: &Environment, spec: &VersionSpec| {
+            let deployed_to = |it: &Environment, spec: &VersionSpec| {
                 spec.environment == Some(*it) && spec.endpoints == before.endpoints(*it)
             };
             for spec in versions.values_mut() {
-                if let Some(it) = Environment::ALL.iter().find(|it| held(it, spec)) {
+                if let Some(it) = Environment::ALL.iter().find(|it| deployed_to(it, spec)) {
                     spec.endpoints = now.endpoints(*it).to_vec();
                 }
             }
         }
         (_, None) => versions.values_mut().for_each(|spec| spec.environment = None),
-        // The service became blue/green: what runs in no environment is not a part of it, unless
-        // it serves.
+        // The service became blue/green: versions without an environment are dropped, unless they are in use.
         (None, Some(_)) => {
             versions.retain(|name, spec| spec.environment.is_some() || in_use.contains(name));
         }
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_release_decided_outlives_an_edit() {
+    fn decisions_of_a_release_outlive_an_edit() {
         let mut state = released();
         let mut edited = product();
         edited.hosts.push("shop.local".to_owned());
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_deploys_where_nothing_serves() {
+    fn an_edit_deploys_to_the_inactive_environment() {
         let mut state = released();
         let mut edited = product();
         edited.versions.clear();
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_is_not_dropped_in_mid_release_and_its_ids_are_not_used_again() {
+    fn a_service_with_a_running_release_is_not_dropped_and_release_ids_are_not_reused() {
         let mut state = declared();
         ask(&mut state, &start("order", "v2"));
         let without = configuration(vec![product()], Vec::new());
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_the_engine_could_not_keep() {
+    fn invalid_catalogues_are_refused() {
         let mut no_stable = order();
         no_stable.stable = name("v9");
         let mut shared = product();

@@ -1,4 +1,4 @@
-//! DNS records: what events of the DNS updater and of the catalogue change.
+//! DNS records: events of the DNS updater and of the catalogue.
 
 use crate::model::dns::{Dns, DnsProgress, DnsState, Published, RecordSet};
 use crate::model::release::{Phase, Release};
@@ -6,7 +6,7 @@ use crate::model::state::ServiceState;
 use crate::units::Timestamp;
 
 impl Release {
-    /// The candidate has all traffic: its records are awaited.
+    /// Starts to track the DNS update, at 100 %.
     pub(crate) fn expect_dns(&mut self, dns: Option<&Dns>) {
         self.dns = dns.map(|dns| DnsProgress {
             name: dns.name.clone(),
@@ -26,9 +26,9 @@ impl ServiceState {
         let Some(release) = self.release.as_mut().filter(|it| it.is_running() && expected) else {
             return;
         };
-        let Some(following) = &mut release.dns else { return };
-        following.error = None;
-        following.verified_at = Some(at);
+        let Some(progress) = &mut release.dns else { return };
+        progress.error = None;
+        progress.verified_at = Some(at);
         if let Phase::Watching { since } = release.phase {
             let since = release.watch_begins_at(since);
             release.phase = Phase::Watching { since };
@@ -39,8 +39,8 @@ impl ServiceState {
     pub(crate) fn fail_dns(&mut self, error: &str) {
         self.dns.error = Some(error.to_owned());
         let release = self.release.as_mut().filter(|release| release.is_running());
-        if let Some(following) = release.and_then(|release| release.dns.as_mut()) {
-            following.error = Some(error.to_owned());
+        if let Some(progress) = release.and_then(|release| release.dns.as_mut()) {
+            progress.error = Some(error.to_owned());
         }
     }
 

@@ -1,25 +1,30 @@
 //! Release groups: created with their releases, and dropped once a member is no longer the newest of its service.
 
+use crate::model::fold_error::FoldErrorKind;
 use crate::model::group::Group;
-use crate::model::misfit::Misfit;
 use crate::model::release::Phase;
 use crate::model::state::State;
 use crate::names::{GroupName, ReleaseId};
 
 impl State {
     /// Creates the group of releases that have just started. It replaces an ended group of that name.
-    pub(crate) fn found(&mut self, name: &GroupName, members: &[ReleaseId]) -> Result<(), Misfit> {
+    pub(crate) fn create_group(
+        &mut self,
+        name: &GroupName,
+        members: &[ReleaseId],
+    ) -> Result<(), FoldErrorKind> {
         for id in members {
-            let release = self.release(id).ok_or_else(|| Misfit::NoRelease(id.clone()))?;
+            let release =
+                self.release(id).ok_or_else(|| FoldErrorKind::UnknownRelease(id.clone()))?;
             let begins = matches!(release.phase, Phase::Preparing { .. });
             if !begins || self.group_of(id).is_some() {
-                return Err(Misfit::Phase(id.clone()));
+                return Err(FoldErrorKind::Phase(id.clone()));
             }
         }
         if let Some((_, runs)) =
             self.groups.get(name).and_then(|it| self.members(it).find(|it| it.1.is_running()))
         {
-            return Err(Misfit::Runs(runs.id.clone()));
+            return Err(FoldErrorKind::ReleaseRunning(runs.id.clone()));
         }
         self.groups.insert(name.clone(), Group { members: members.to_vec() });
         Ok(())

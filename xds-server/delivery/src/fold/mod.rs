@@ -1,5 +1,5 @@
-//! The fold: what an event does to the state. It decides nothing. An event that does not fit
-//! is an error, because a journal that cannot be folded must stop the server, not be guessed at.
+//! The fold: applies events to the state. It decides nothing. An event that does not fit the state is an error, and the
+//! server does not start on a journal that contains one.
 
 pub(crate) mod catalogue;
 mod dns;
@@ -8,8 +8,6 @@ mod hooks;
 pub(crate) mod placement;
 mod release;
 
-use crate::model::misfit::FoldError;
-use crate::model::misfit::Misfit;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -17,8 +15,9 @@ use serde_json::{Map, Value};
 
 use crate::model::configuration::Applied;
 use crate::model::event::Event;
+use crate::model::fold_error::{FlagDocumentError, FoldError, FoldErrorKind};
 use crate::model::freeze::ManualFreeze;
-use crate::model::hook::{CallEnd, Moment};
+use crate::model::hook::{CallState, Moment};
 use crate::model::plan::Plan;
 use crate::model::release::{Phase, Release, RollbackCause};
 use crate::model::signals::ActiveSignal;
@@ -27,18 +26,18 @@ use crate::names::{ReleaseId, ServiceName, VersionName};
 use crate::units::{Ppm, Timestamp};
 
 impl State {
-    /// Takes one event, which happened `at` that time, into the state.
+    /// Applies one event, which was decided at the time `at`.
     ///
     /// # Errors
-    /// When it does not fit. The state must not be used any more then.
+    /// When the event does not fit. The state is unspecified then, and must be dropped.
     pub fn apply(&mut self, at: Timestamp, event: &Event) -> Result<(), FoldError> {
-        self.fold(at, event).map_err(|misfit| FoldError { event: event.kind(), misfit })
+        self.fold(at, event).map_err(|kind| FoldError { event: event.kind(), kind })
     }
 
-    fn fold(&mut self, at: Timestamp, event: &Event) -> Result<(), Misfit> {
+    fn fold(&mut self, at: Timestamp, event: &Event) -> Result<(), FoldErrorKind> {
         match event {
             Event::CatalogueApplied { services } => {
-                self.declare(services)?;
+                self.redeclare_catalogue(services)?;
                 self.drop_stale_groups();
             }
             Event::ConfigurationApplied { version } => {
@@ -49,17 +48,16 @@ impl State {
             }
             Event::ReleaseStarted { id, service, candidate, stable, plan, by, .. } => {
                 let service = self.service_mut(service)?;
-                let release = service.start(at, id, candidate, stable, plan)?;
-                release.started_by.clone_from(by);
+                service.start(at, id, (candidate, stable), plan, by)?;
                 self.drop_stale_groups();
             }
             Event::HealthChanged { id, health } => {
                 self.running_mut(id)?.health = Some(health.clone());
             }
-            Event::GroupStarted { id, members } => self.found(id, members)?,
+            Event::GroupStarted { id, members } => self.create_group(id, members)?,
             Event::SmokeTestsPassed { id } => match &mut self.running_mut(id)?.phase {
                 Phase::Preparing { tested, .. } => *tested = true,
-                _ => return Err(Misfit::Phase(id.clone())),
+                _ => return Err(FoldErrorKind::Phase(id.clone())),
             },
             Event::StepEntered { id, step, weight, .. } => {
                 self.service_of_mut(id)?.enter(at, id, *step, *weight)?
@@ -74,7 +72,9 @@ impl State {
             Event::AlertCleared { id, guardrail } => {
                 self.running_mut(id)?.alerts.remove(guardrail);
             }
-            Event::Held { id, finding } => self.running_mut(id)?.hold(at, finding)?,
+            Event::PausedByGuardrail { id, finding } => {
+                self.running_mut(id)?.pause_by_guardrail(at, finding)?
+            }
             Event::Approved { id, approval } => self.running_mut(id)?.approve(at, approval)?,
             Event::CheckReported { service, version, check, result } => {
                 let service = self.service_mut(service)?;
@@ -83,27 +83,27 @@ impl State {
             }
             Event::SignalRaised { service, version, signal, reason } => {
                 let reason = reason.clone();
-                let objection = ActiveSignal { signal: signal.clone(), since: at, reason };
-                self.service_mut(service)?.signals.raise(version, objection);
+                let active = ActiveSignal { signal: signal.clone(), since: at, reason };
+                self.service_mut(service)?.signals.raise(version, active);
             }
             Event::SignalCleared { service, version, signal } => {
                 self.service_mut(service)?.signals.clear(version, signal);
             }
             Event::VersionQuarantined { service, version, signal, reason } => {
                 let reason = reason.clone();
-                let objection = ActiveSignal { signal: signal.clone(), since: at, reason };
-                self.service_mut(service)?.quarantined.insert(version.clone(), objection);
+                let active = ActiveSignal { signal: signal.clone(), since: at, reason };
+                self.service_mut(service)?.quarantined.insert(version.clone(), active);
             }
             Event::QuarantineLifted { service, version } => {
                 let lifted = self.service_mut(service)?.quarantined.remove(version);
-                lifted.ok_or_else(|| Misfit::NoVersion(version.clone()))?;
+                lifted.ok_or_else(|| FoldErrorKind::UnknownVersion(version.clone()))?;
             }
             Event::FreezeWindowsApplied { freeze_windows } => {
                 self.freeze_windows.clone_from(freeze_windows)
             }
             Event::DeploymentsFrozen { service, by, reason } => {
-                let stop = ManualFreeze { since: at, by: by.clone(), reason: reason.clone() };
-                *self.freeze_mut(service.as_ref())? = Some(stop);
+                let freeze = ManualFreeze { since: at, by: by.clone(), reason: reason.clone() };
+                *self.freeze_mut(service.as_ref())? = Some(freeze);
             }
             Event::DeploymentsUnfrozen { service } => *self.freeze_mut(service.as_ref())? = None,
             Event::RollbackWindowClosed { service, version } => {
@@ -111,18 +111,18 @@ impl State {
             }
             Event::RolledBack { id, cause } => {
                 let phase = Phase::RolledBack { at, cause: cause.clone() };
-                self.service_of_mut(id)?.go_back(at, id, phase)?;
+                self.service_of_mut(id)?.roll_back(at, id, phase)?;
             }
             Event::Completed { id, .. } => self.service_of_mut(id)?.complete(at, id)?,
             Event::StableRestored { service, version, cause } => {
                 self.service_mut(service)?.restore(at, version, cause)?;
             }
             Event::HookSucceeded { id, hook, attempts } => {
-                let end = CallEnd::Succeeded { at, attempts: *attempts };
+                let end = CallState::Succeeded { at, attempts: *attempts };
                 self.calling_service_mut(id)?.end_call(id, hook, end)?;
             }
             Event::HookFailed { id, hook, attempts, error } => {
-                let end = CallEnd::Failed { at, attempts: *attempts, error: error.clone() };
+                let end = CallState::Failed { at, attempts: *attempts, error: error.clone() };
                 self.calling_service_mut(id)?.end_call(id, hook, end)?;
             }
             Event::DnsUpdated { service, records } => {
@@ -144,40 +144,43 @@ impl State {
         Ok(())
     }
 
-    /// Where it stands that the line of a service, or of all, is stopped.
+    /// The freeze by hand of one or all services.
     fn freeze_mut(
         &mut self,
         service: Option<&ServiceName>,
-    ) -> Result<&mut Option<ManualFreeze>, Misfit> {
+    ) -> Result<&mut Option<ManualFreeze>, FoldErrorKind> {
         Ok(match service {
             Some(name) => &mut self.service_mut(name)?.frozen,
             None => &mut self.frozen,
         })
     }
 
-    fn service_mut(&mut self, name: &ServiceName) -> Result<&mut ServiceState, Misfit> {
+    fn service_mut(&mut self, name: &ServiceName) -> Result<&mut ServiceState, FoldErrorKind> {
         let service = self.services.get_mut(name);
-        service.map(Arc::make_mut).ok_or_else(|| Misfit::NoService(name.clone()))
+        service.map(Arc::make_mut).ok_or_else(|| FoldErrorKind::UnknownService(name.clone()))
     }
 
-    /// The service that a release was of, be it the newest or not.
-    fn calling_service_mut(&mut self, id: &ReleaseId) -> Result<&mut ServiceState, Misfit> {
+    /// The service of a release, which may be an earlier one.
+    fn calling_service_mut(&mut self, id: &ReleaseId) -> Result<&mut ServiceState, FoldErrorKind> {
         let service = self.services.get_mut(id.service());
-        service.map(Arc::make_mut).ok_or_else(|| Misfit::NoRelease(id.clone()))
+        service.map(Arc::make_mut).ok_or_else(|| FoldErrorKind::UnknownRelease(id.clone()))
     }
 
-    /// The service whose newest release this is, if it runs.
-    fn service_of_mut(&mut self, id: &ReleaseId) -> Result<&mut ServiceState, Misfit> {
-        let known = self.service_of(id).ok_or_else(|| Misfit::NoRelease(id.clone()))?;
+    /// The service of a running release.
+    fn service_of_mut(&mut self, id: &ReleaseId) -> Result<&mut ServiceState, FoldErrorKind> {
+        let known = self.service_of(id).ok_or_else(|| FoldErrorKind::UnknownRelease(id.clone()))?;
         if known.running().is_none() {
-            return Err(Misfit::Phase(id.clone()));
+            return Err(FoldErrorKind::Phase(id.clone()));
         }
         let name = known.spec.name.clone();
         self.service_mut(&name)
     }
 
-    fn running_mut(&mut self, id: &ReleaseId) -> Result<&mut Release, Misfit> {
-        self.service_of_mut(id)?.release.as_mut().ok_or_else(|| Misfit::NoRelease(id.clone()))
+    fn running_mut(&mut self, id: &ReleaseId) -> Result<&mut Release, FoldErrorKind> {
+        self.service_of_mut(id)?
+            .release
+            .as_mut()
+            .ok_or_else(|| FoldErrorKind::UnknownRelease(id.clone()))
     }
 }
 
@@ -186,22 +189,22 @@ impl ServiceState {
         &mut self,
         at: Timestamp,
         id: &ReleaseId,
-        candidate: &VersionName,
-        stable: &VersionName,
+        (candidate, stable): (&VersionName, &VersionName),
         plan: &Plan,
-    ) -> Result<&mut Release, Misfit> {
+        started_by: &str,
+    ) -> Result<(), FoldErrorKind> {
         if let Some(running) = self.running() {
-            return Err(Misfit::Runs(running.id.clone()));
+            return Err(FoldErrorKind::ReleaseRunning(running.id.clone()));
         }
         if !self.spec.versions.contains_key(candidate) {
-            return Err(Misfit::NoVersion(candidate.clone()));
+            return Err(FoldErrorKind::UnknownVersion(candidate.clone()));
         }
         let number = self.releases.saturating_add(1);
         let follows = ReleaseId::of(&self.spec.name, number).is_ok_and(|next| next == *id)
             && *stable == self.stable
             && *candidate != self.stable;
         if !follows {
-            return Err(Misfit::Start(id.clone()));
+            return Err(FoldErrorKind::Start(id.clone()));
         }
         plan.validate()?;
         self.releases = number;
@@ -213,20 +216,21 @@ impl ServiceState {
             stable: stable.clone(),
             plan: plan.clone(),
             started_at: at,
-            started_by: None,
+            started_by: started_by.to_owned(),
             phase: Phase::Preparing { since: at, tested: plan.smoke_tests.is_empty() },
             paused_at: None,
             converged: false,
             alerts: BTreeMap::new(),
-            held: None,
-            overruled: BTreeSet::new(),
+            paused_by_guardrail: None,
+            overridden: BTreeSet::new(),
             approvals: Vec::new(),
             calls: Vec::new(),
             dns: None,
             health: None,
         };
         release.enqueue_calls(&self.spec.hooks, Moment::Started, at);
-        Ok(self.release.insert(release))
+        self.release = Some(release);
+        Ok(())
     }
 
     fn enter(
@@ -235,8 +239,9 @@ impl ServiceState {
         id: &ReleaseId,
         step: usize,
         weight: Ppm,
-    ) -> Result<(), Misfit> {
-        let release = self.release.as_mut().ok_or_else(|| Misfit::NoRelease(id.clone()))?;
+    ) -> Result<(), FoldErrorKind> {
+        let release =
+            self.release.as_mut().ok_or_else(|| FoldErrorKind::UnknownRelease(id.clone()))?;
         release.enter(at, step, weight)?;
         if weight == Ppm::ALL {
             release.enqueue_calls(&self.spec.hooks, Moment::Switched, at);
@@ -245,17 +250,23 @@ impl ServiceState {
         Ok(())
     }
 
-    fn go_back(&mut self, at: Timestamp, id: &ReleaseId, phase: Phase) -> Result<(), Misfit> {
-        let release = self.release.as_mut().ok_or_else(|| Misfit::NoRelease(id.clone()))?;
+    fn roll_back(
+        &mut self,
+        at: Timestamp,
+        id: &ReleaseId,
+        phase: Phase,
+    ) -> Result<(), FoldErrorKind> {
+        let release =
+            self.release.as_mut().ok_or_else(|| FoldErrorKind::UnknownRelease(id.clone()))?;
         release.end(phase);
         release.enqueue_calls(&self.spec.hooks, Moment::RolledBack, at);
         Ok(())
     }
 
-    fn complete(&mut self, at: Timestamp, id: &ReleaseId) -> Result<(), Misfit> {
+    fn complete(&mut self, at: Timestamp, id: &ReleaseId) -> Result<(), FoldErrorKind> {
         let release = self.release.as_mut();
         let watched = release.filter(|it| matches!(it.phase, Phase::Watching { .. }));
-        let release = watched.ok_or_else(|| Misfit::Phase(id.clone()))?;
+        let release = watched.ok_or_else(|| FoldErrorKind::Phase(id.clone()))?;
         release.end(Phase::Completed { at });
         self.previous_until = Some(at.after(release.plan.rollback_window));
         release.enqueue_calls(&self.spec.hooks, Moment::Completed, at);
@@ -264,24 +275,24 @@ impl ServiceState {
         Ok(())
     }
 
-    fn close_rollback_window(&mut self, version: &VersionName) -> Result<(), Misfit> {
+    fn close_rollback_window(&mut self, version: &VersionName) -> Result<(), FoldErrorKind> {
         let kept = self.previous.take_if(|kept| kept == version);
         self.previous_until = None;
-        kept.map(drop).ok_or_else(|| Misfit::NoVersion(version.clone()))
+        kept.map(drop).ok_or_else(|| FoldErrorKind::UnknownVersion(version.clone()))
     }
 
-    /// The newest release, complete until now, counts as gone back: late, but gone back.
+    /// Restores the previous version after a complete release, which is then rolled back.
     fn restore(
         &mut self,
         at: Timestamp,
         version: &VersionName,
         cause: &RollbackCause,
-    ) -> Result<(), Misfit> {
+    ) -> Result<(), FoldErrorKind> {
         if let Some(running) = self.running() {
-            return Err(Misfit::Runs(running.id.clone()));
+            return Err(FoldErrorKind::ReleaseRunning(running.id.clone()));
         }
         if self.previous.as_ref() != Some(version) {
-            return Err(Misfit::NoVersion(version.clone()));
+            return Err(FoldErrorKind::UnknownVersion(version.clone()));
         }
         self.previous = None;
         self.previous_until = None;
@@ -301,18 +312,18 @@ impl ServiceState {
 pub(crate) struct FlagDocument<'a> {
     /// By key.
     pub(crate) flags: &'a Map<String, Value>,
-    /// Rules that flags share, if there are any.
+    /// `$evaluators`: rules that flags share.
     pub(crate) evaluators: Option<&'a Map<String, Value>>,
 }
 
-/// Takes a flag document apart; what the definitions mean is not the engine's business.
-pub(crate) fn flag_document(document: &Value) -> Result<FlagDocument<'_>, Misfit> {
+/// Splits a flag document. The definitions are not interpreted.
+pub(crate) fn flag_document(document: &Value) -> Result<FlagDocument<'_>, FlagDocumentError> {
     let flags = document.get("flags").and_then(Value::as_object);
-    let flags = flags.ok_or(Misfit::Flags("a flag document needs an object `flags`"))?;
+    let flags = flags.ok_or(FlagDocumentError::NoFlags)?;
     let evaluators = match document.get("$evaluators") {
         None => None,
         Some(Value::Object(evaluators)) => Some(evaluators),
-        Some(_) => return Err(Misfit::Flags("`$evaluators` must be an object")),
+        Some(_) => return Err(FlagDocumentError::Evaluators),
     };
     Ok(FlagDocument { flags, evaluators })
 }

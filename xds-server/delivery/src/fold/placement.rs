@@ -1,20 +1,20 @@
-//! Where a version may be deployed: never where it would change what serves without a release.
+//! Deployment of versions to environments. A version in use is never replaced or moved.
 
 use crate::model::catalogue::VersionSpec;
-use crate::model::misfit::Conflict;
+use crate::model::fold_error::PlacementError;
 use crate::model::state::ServiceState;
 use crate::names::VersionName;
 
 impl ServiceState {
-    /// Puts a version where its spec says. Whatever was in that environment is displaced.
+    /// Deploys a version. Another version in its environment is removed.
     ///
     /// # Errors
-    /// When a version in use would be displaced or moved; nothing changed then.
+    /// When a version in use would be replaced or moved. Nothing changes then.
     pub(crate) fn place(
         &mut self,
         version: &VersionName,
         spec: &VersionSpec,
-    ) -> Result<(), Conflict> {
+    ) -> Result<(), PlacementError> {
         let displaced = self.displaced_by(version, spec)?.cloned();
         if let Some(displaced) = displaced {
             self.spec.versions.remove(&displaced);
@@ -24,36 +24,35 @@ impl ServiceState {
         Ok(())
     }
 
-    /// The version that would have to go if another were deployed.
+    /// The version that the deployment would remove.
     ///
     /// # Errors
-    /// When that cannot be done.
+    /// When a version in use would be replaced or moved.
     pub(crate) fn displaced_by(
         &self,
         version: &VersionName,
         spec: &VersionSpec,
-    ) -> Result<Option<&VersionName>, Conflict> {
+    ) -> Result<Option<&VersionName>, PlacementError> {
         let Some(environment) = spec.environment else {
             return Ok(None);
         };
-        let held = self.spec.versions.get(version);
-        if let Some(held) = held.and_then(|held| held.environment)
-            && held != environment
+        let current = self.spec.versions.get(version).and_then(|it| it.environment);
+        if let Some(current) = current
+            && current != environment
             && self.in_use(version)
         {
-            return Err(Conflict::Moves { version: version.clone(), environment: held });
+            return Err(PlacementError::Moves { version: version.clone(), environment: current });
         }
         match self.occupant(environment) {
             Some(occupant) if occupant == version => Ok(None),
             Some(occupant) if self.in_use(occupant) => {
-                Err(Conflict::Occupied { environment, occupant: occupant.clone() })
+                Err(PlacementError::Occupied { environment, occupant: occupant.clone() })
             }
             occupant => Ok(occupant),
         }
     }
 
-    /// `previous` is a promise that one push brings it back: it must still run. Of what does not
-    /// run, nothing can be wrong.
+    /// Drops references to versions that are no longer deployed: the previous version, and signals.
     pub(crate) fn drop_missing_versions(&mut self) {
         let versions = &self.spec.versions;
         self.previous = self.previous.take().filter(|it| versions.contains_key(it));

@@ -1,17 +1,22 @@
-//! What events do to one release.
+//! Events of one release.
 
 use crate::judge::{Finding, Level};
-use crate::model::misfit::Misfit;
+use crate::model::fold_error::FoldErrorKind;
 use crate::model::release::{Phase, Release};
 use crate::model::requirements::Approval;
 use crate::units::{Ppm, Timestamp};
 
 impl Release {
-    pub(super) fn enter(&mut self, at: Timestamp, step: usize, weight: Ppm) -> Result<(), Misfit> {
+    pub(super) fn enter(
+        &mut self,
+        at: Timestamp,
+        step: usize,
+        weight: Ppm,
+    ) -> Result<(), FoldErrorKind> {
         let planned = self.plan.steps.get(step).map(|step| step.weight);
-        let onwards = self.step().is_none_or(|now| now < step);
-        if planned != Some(weight) || !onwards {
-            return Err(Misfit::Step { release: self.id.clone(), step, weight });
+        let advances = self.step().is_none_or(|now| now < step);
+        if planned != Some(weight) || !advances {
+            return Err(FoldErrorKind::Step { release: self.id.clone(), step, weight });
         }
         self.phase = if weight == Ppm::ALL {
             Phase::Watching { since: at }
@@ -19,18 +24,18 @@ impl Release {
             Phase::Stepping { step, since: at }
         };
         self.converged = false;
-        self.held = None;
-        self.overruled.clear();
+        self.paused_by_guardrail = None;
+        self.overridden.clear();
         self.approvals.clear();
-        // What is held stays held, but the new step's time begins with the step.
+        // A paused release stays paused; the pause counts from the new step.
         self.paused_at = self.paused_at.map(|_| at);
         Ok(())
     }
 
-    /// The step's time begins now, and so does the time that it is held.
-    pub(super) fn converge(&mut self, at: Timestamp, entered: usize) -> Result<(), Misfit> {
+    /// The time of the step begins now, and so does a pause.
+    pub(super) fn converge(&mut self, at: Timestamp, entered: usize) -> Result<(), FoldErrorKind> {
         if self.converged || self.step() != Some(entered) {
-            return Err(Misfit::Phase(self.id.clone()));
+            return Err(FoldErrorKind::Phase(self.id.clone()));
         }
         let watch_begins_at = self.watch_begins_at(at);
         match &mut self.phase {
@@ -43,20 +48,20 @@ impl Release {
         Ok(())
     }
 
-    pub(super) fn pause(&mut self, at: Timestamp) -> Result<(), Misfit> {
+    pub(super) fn pause(&mut self, at: Timestamp) -> Result<(), FoldErrorKind> {
         match self.paused_at.replace(at) {
             None => Ok(()),
-            Some(_) => Err(Misfit::Phase(self.id.clone())),
+            Some(_) => Err(FoldErrorKind::Phase(self.id.clone())),
         }
     }
 
-    /// Moves the phase's beginning by as long as it was held, so that only the rest counts.
-    pub(super) fn resume(&mut self, at: Timestamp) -> Result<(), Misfit> {
+    /// Moves the start of the phase by the length of the pause.
+    pub(super) fn resume(&mut self, at: Timestamp) -> Result<(), FoldErrorKind> {
         let Some(paused_at) = self.paused_at.take() else {
-            return Err(Misfit::Phase(self.id.clone()));
+            return Err(FoldErrorKind::Phase(self.id.clone()));
         };
-        // Who lets it go on says that what broke is not reason enough to hold this step.
-        self.overruled.extend(self.held.take().map(|finding| finding.guardrail));
+        // A resume overrides the guardrail that paused the release, for this step.
+        self.overridden.extend(self.paused_by_guardrail.take().map(|finding| finding.guardrail));
         match &mut self.phase {
             Phase::Preparing { since, .. }
             | Phase::Stepping { since, .. }
@@ -66,21 +71,29 @@ impl Release {
         Ok(())
     }
 
-    /// What broke counts as a critical alert, and holds it as an operator does.
-    pub(super) fn hold(&mut self, at: Timestamp, finding: &Finding) -> Result<(), Misfit> {
-        if self.held.is_some() {
-            return Err(Misfit::Phase(self.id.clone()));
+    /// Pauses the release, and raises a critical alert of the guardrail.
+    pub(super) fn pause_by_guardrail(
+        &mut self,
+        at: Timestamp,
+        finding: &Finding,
+    ) -> Result<(), FoldErrorKind> {
+        if self.paused_by_guardrail.is_some() {
+            return Err(FoldErrorKind::Phase(self.id.clone()));
         }
-        self.held = Some(finding.clone());
+        self.paused_by_guardrail = Some(finding.clone());
         self.alerts.insert(finding.guardrail.clone(), Level::Critical);
         self.paused_at.get_or_insert(at);
         Ok(())
     }
 
-    /// What expired goes: so only as many are kept as the gate needs.
-    pub(super) fn approve(&mut self, at: Timestamp, approval: &Approval) -> Result<(), Misfit> {
+    /// Adds an approval, and drops expired ones.
+    pub(super) fn approve(
+        &mut self,
+        at: Timestamp,
+        approval: &Approval,
+    ) -> Result<(), FoldErrorKind> {
         if self.next_step() != Some(approval.step) {
-            return Err(Misfit::Phase(self.id.clone()));
+            return Err(FoldErrorKind::Phase(self.id.clone()));
         }
         self.approvals.retain(|it| it.until > at);
         self.approvals.push(approval.clone());
@@ -91,8 +104,8 @@ impl Release {
         self.phase = phase;
         self.paused_at = None;
         self.alerts.clear();
-        self.held = None;
-        self.overruled.clear();
+        self.paused_by_guardrail = None;
+        self.overridden.clear();
         self.approvals.clear();
     }
 }

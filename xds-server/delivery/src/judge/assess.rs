@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::sequential_test::{is_exceeded, is_exceeded_sequentially};
 use super::windows::{EvidenceWindows, Window};
-use super::{Evidence, Finding, Guardrail, Level, ResourceSamples, ResourceUse, Verdict};
+use super::{Evidence, Finding, Guardrail, Level, Limit, ResourceSamples, ResourceUse, Verdict};
 use crate::judge::guardrails::{Guardrails, Latency, Resources};
 use crate::units::{Ppm, Timestamp};
 
@@ -33,13 +33,13 @@ pub fn assess(guardrails: &Guardrails, candidate: &EvidenceWindows, now: Timesta
 }
 
 /// One limit, as a ceiling on the share of what counts against it.
-struct Limit {
+struct Rule {
     guardrail: Guardrail,
     level: Level,
     ceiling: Ppm,
     /// What counts against it, and out of how many.
     count: Count,
-    shown: String,
+    configured: Limit,
 }
 
 /// Selects the samples of one resource.
@@ -69,22 +69,22 @@ impl Count {
 }
 
 /// All limits; those of one guardrail follow each other, worst first.
-fn limits(guardrails: &Guardrails) -> Vec<Limit> {
-    let errors = |level, ceiling: Ppm| Limit {
+fn limits(guardrails: &Guardrails) -> Vec<Rule> {
+    let errors = |level, ceiling: Ppm| Rule {
         guardrail: Guardrail::ErrorRate,
         level,
         ceiling,
         count: Count::Requests(|evidence| evidence.errors),
-        shown: ceiling.to_string(),
+        configured: Limit::Share { max_ppm: ceiling },
     };
     let Latency { quantile, warning, critical, rollback } = guardrails.latency;
     // The p-quantile is above a limit exactly when more than 1 − p of the requests are.
-    let slow = |level, limit: Duration, bad| Limit {
+    let slow = |level, limit: Duration, bad| Rule {
         guardrail: Guardrail::Latency,
         level,
         ceiling: quantile.complement(),
         count: Count::Requests(bad),
-        shown: format!("{} {limit:?}", shown(quantile)),
+        configured: Limit::Latency { quantile_ppm: quantile, max: limit },
     };
     let mut limits = vec![
         errors(Level::Rollback, guardrails.error_rate.rollback),
@@ -100,33 +100,28 @@ fn limits(guardrails: &Guardrails) -> Vec<Limit> {
     ];
     for (guardrail, of) in resources {
         let Resources { quantile, warning, critical } = guardrails.resources;
-        let busy = |level, limit: Ppm, bad| Limit {
+        let busy = |level, limit: Ppm, bad| Rule {
             guardrail: guardrail.clone(),
             level,
             ceiling: quantile.complement(),
             count: Count::ResourceUse(of, bad),
-            shown: format!("{} {limit}", shown(quantile)),
+            configured: Limit::ResourceUse { quantile_ppm: quantile, max_ppm: limit },
         };
         limits.push(busy(Level::Critical, critical, |above| above.critical));
         limits.push(busy(Level::Warning, warning, |above| above.warning));
     }
     // The record has a person decide here: an alert holds the release, and nothing more.
-    limits.extend(guardrails.business.iter().enumerate().map(|(place, metric)| Limit {
+    limits.extend(guardrails.business.iter().enumerate().map(|(place, metric)| Rule {
         guardrail: Guardrail::Business(metric.name.clone()),
         level: Level::Critical,
         ceiling: metric.at_least.complement(),
         count: Count::Business(place),
-        shown: metric.at_least.complement().to_string(),
+        configured: Limit::Share { max_ppm: metric.at_least.complement() },
     }));
     limits
 }
 
-/// `p99`.
-fn shown(quantile: Ppm) -> String {
-    format!("p{}", f64::from(quantile.parts()) / 10_000.0)
-}
-
-impl Limit {
+impl Rule {
     fn evaluate(
         &self,
         candidate: &EvidenceWindows,
@@ -162,7 +157,7 @@ impl Limit {
         Finding {
             guardrail: self.guardrail.clone(),
             level: self.level,
-            limit: self.shown.clone(),
+            limit: self.configured,
             bad,
             requests,
             window_ms,
@@ -270,7 +265,8 @@ mod tests {
         let [finding] = findings.as_slice() else { panic!("{findings:?}") };
         assert_eq!(finding.level, Level::Critical);
         assert_eq!(finding.guardrail.to_string(), "share of bad `order_success`");
-        assert_eq!((finding.limit.as_str(), finding.bad), ("5%", 1_000));
+        let limit = Limit::Share { max_ppm: Ppm::percent(5) };
+        assert_eq!((finding.limit, finding.bad), (limit, 1_000));
     }
 
     #[test]
@@ -296,7 +292,8 @@ mod tests {
         let Verdict::RollBack { finding } = assessed(slow(100, 50, 50, 50)) else {
             panic!("no rollback");
         };
-        assert_eq!(finding.limit, "p99 10s");
+        let max = Duration::from_secs(10);
+        assert_eq!(finding.limit, Limit::Latency { quantile_ppm: Ppm::percent(99), max });
         assert_eq!(finding.window_ms, None);
     }
 

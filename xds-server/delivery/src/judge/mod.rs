@@ -10,13 +10,13 @@ pub mod guardrails;
 pub mod sequential_test;
 pub mod windows;
 
-use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::evidence::{Business, Evidence, ResourceSamples, ResourceUse, Share, SlowRequests};
 pub use self::guardrail::{Guardrail, GuardrailError};
+use crate::units::{Ppm, millis};
 
 /// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -37,15 +37,41 @@ pub struct Finding {
     pub guardrail: Guardrail,
     /// At which of its limits.
     pub level: Level,
-    /// The limit, as configured: `5%`, `p99 10s`.
-    pub limit: String,
-    /// Requests that count against it; for a resource, answers that said how busy it was.
+    /// The limit, as configured.
+    pub limit: Limit,
+    /// Requests above the limit; of a resource, reported values above it.
     pub bad: u64,
-    /// Out of how many.
+    /// The sample: all requests, or all reported values.
     pub requests: u64,
-    /// Counted over the last so many milliseconds; absent: since the step began.
+    /// The length of the window in milliseconds; absent: since the step began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window_ms: Option<u64>,
+}
+
+/// The configured limit of a [`Finding`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Limit {
+    /// The greatest share of failed requests.
+    Share {
+        /// In parts per million.
+        max_ppm: Ppm,
+    },
+    /// The greatest response time at a quantile.
+    Latency {
+        /// 990000 is the 99th percentile.
+        quantile_ppm: Ppm,
+        /// The response time.
+        #[serde(with = "millis", rename = "max_ms")]
+        max: Duration,
+    },
+    /// The greatest use of a resource at a quantile of the reported values.
+    ResourceUse {
+        /// 900000 is the 90th percentile.
+        quantile_ppm: Ppm,
+        /// The share in use.
+        max_ppm: Ppm,
+    },
 }
 
 /// The result of the judge for a release.
@@ -69,41 +95,4 @@ pub enum Verdict {
         /// The first such limit.
         finding: Finding,
     },
-}
-
-impl fmt::Display for Level {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Warning => "warning",
-            Self::Critical => "critical",
-            Self::Rollback => "rollback",
-        })
-    }
-}
-
-/// With the numbers: `latency above p99 2s: 8 of 90 requests in 5s`.
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { guardrail, level: _, limit, bad, requests, window_ms } = self;
-        write!(f, "{guardrail} above {limit}: {bad} of {requests} requests")?;
-        match window_ms.map(Duration::from_millis) {
-            Some(window) => write!(f, " in {}", humantime::format_duration(window)),
-            None => Ok(()),
-        }
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Healthy => f.write_str("healthy"),
-            Self::InsufficientData { missing } => write!(f, "needs {missing} more requests"),
-            Self::Alert { findings } => {
-                let alerts: Vec<String> =
-                    findings.iter().map(|it| format!("{}: {it}", it.level)).collect();
-                f.write_str(&alerts.join("; "))
-            }
-            Self::RollBack { finding } => write!(f, "rolls back: {finding}"),
-        }
-    }
 }

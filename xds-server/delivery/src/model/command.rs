@@ -1,4 +1,4 @@
-//! What operators and CI can ask for, and why it may be refused.
+//! Commands of operators, CI and the effects, and their outcome.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,15 +6,14 @@ use crate::model::catalogue::{ServiceSpec, VersionSpec};
 use crate::model::commit::Commit;
 use crate::model::configuration::Version;
 use crate::model::dns::RecordSet;
+use crate::model::failure::SmokeTestFailure;
 use crate::model::freeze::FreezeWindow;
 use crate::model::group::Member;
 use crate::model::health::InstanceHealth;
 use crate::model::plan::Plan;
+pub use crate::model::refusal::Refusal;
 use crate::model::signals::Signal;
-use crate::names::{
-    CheckName, GroupName, HookName, NameError, ReleaseId, RoleName, ServiceName, SignalName,
-    VersionName,
-};
+use crate::names::{CheckName, GroupName, HookName, ReleaseId, RoleName, ServiceName, VersionName};
 use crate::units::Timestamp;
 
 /// Who asks for something, and when. What a command means can depend on both: nobody approves
@@ -116,8 +115,8 @@ pub enum Command {
     SmokeTested {
         /// Which release.
         release: ReleaseId,
-        /// That all passed, or which did not and what came instead.
-        result: Result<(), String>,
+        /// The first failure, if any test failed.
+        result: Result<(), SmokeTestFailure>,
     },
     /// A hook of a release was told, or given up. Said by the effects, not by operators.
     HookEnded {
@@ -187,117 +186,4 @@ pub struct Outcome {
     pub changed: bool,
     /// What was done, or was so already, in plain words.
     pub message: String,
-}
-
-/// Why a command was refused. Each says the way out.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// No such service.
-    #[error("there is no service `{service}`; the services are {known}")]
-    UnknownService {
-        /// What was asked for.
-        service: String,
-        /// What there is.
-        known: String,
-    },
-    /// No such version.
-    #[error(
-        "service `{service}` has no version `{version}`; it has {known}. Register it first: PUT /api/v1/services/{service}/versions/{version}"
-    )]
-    UnknownVersion {
-        /// Of which service.
-        service: ServiceName,
-        /// What was asked for.
-        version: VersionName,
-        /// What there is.
-        known: String,
-    },
-    /// No such release, or one so old that it can no longer change.
-    #[error("there is no release `{0}` that could still change")]
-    UnknownRelease(String),
-    /// No such group, or one of which a service has had another release since.
-    #[error("there is no release group `{group}` that could still change; there is {known}")]
-    UnknownGroup {
-        /// What was asked for.
-        group: GroupName,
-        /// What there is.
-        known: String,
-    },
-    /// A group of that name runs, with other members.
-    #[error(
-        "release group `{group}` is running, with {members}; complete it or roll it back first, or take another name"
-    )]
-    GroupRunning {
-        /// The group.
-        group: GroupName,
-        /// Its releases.
-        members: String,
-    },
-    /// No such flag.
-    #[error("there is no flag `{0}`")]
-    UnknownFlag(String),
-    /// One release of a service at a time.
-    #[error(
-        "release `{running}` of `{service}` to `{candidate}` is running; promote, abort or roll it back first"
-    )]
-    AlreadyRunning {
-        /// The service.
-        service: ServiceName,
-        /// Its running release.
-        running: ReleaseId,
-        /// That release's candidate.
-        candidate: VersionName,
-    },
-    /// The candidate serves already.
-    #[error("version `{version}` of `{service}` is the stable one already")]
-    AlreadyStable {
-        /// The service.
-        service: ServiceName,
-        /// The version.
-        version: VersionName,
-    },
-    /// The candidate is unsafe.
-    #[error(
-        "version `{version}` of `{service}` is quarantined since {since} by the security signal `{signal}`{why}; once it is safe, lift it: tidegate version unquarantine {service} {version}"
-    )]
-    Quarantined {
-        /// The service.
-        service: ServiceName,
-        /// The version.
-        version: VersionName,
-        /// The signal that said so.
-        signal: SignalName,
-        /// Since when.
-        since: Timestamp,
-        /// What the signal said.
-        why: String,
-    },
-    /// The verb does not fit where the release is.
-    #[error("cannot {verb} release `{release}`: {why}")]
-    WrongPhase {
-        /// The verb.
-        verb: &'static str,
-        /// The release.
-        release: ReleaseId,
-        /// Why not, and what to do instead.
-        why: String,
-    },
-    /// The configuration changes what a running release is about.
-    #[error(
-        "service `{service}`: {what} cannot change while its release `{release}` runs; promote, abort or roll it back first. Nothing of this configuration is applied"
-    )]
-    MidRelease {
-        /// The service.
-        service: ServiceName,
-        /// Its running release.
-        release: ReleaseId,
-        /// What was changed.
-        what: String,
-    },
-    /// A value that cannot be.
-    #[error("{0}")]
-    Invalid(String),
-    /// A name that cannot be made.
-    #[error(transparent)]
-    Name(#[from] NameError),
 }

@@ -1,5 +1,5 @@
-//! Events: everything that was ever decided, in the words of the domain. The journal keeps them,
-//! [`crate::model::state::State`] is their fold. Their JSON is a durable format: add, never change.
+//! Events: the decisions. The journal stores them as JSON, and [`crate::model::state::State`] is the fold over them. They
+//! carry values, never text for people; [`crate::text`] renders it.
 
 mod about;
 
@@ -21,72 +21,71 @@ use crate::names::{
 };
 use crate::units::Ppm;
 
-/// One thing that was decided.
+/// One decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// The configuration's services, as they are from now on. What a release decided (the stable
-    /// version, a registered version) outlives it.
+    /// The services were declared. Decisions of releases (the stable version, registered versions) have precedence over
+    /// parts that did not change since the last declaration.
     CatalogueApplied {
         /// Every service.
         services: Vec<ServiceSpec>,
     },
-    /// A configuration counts from now on. What it changed of services and freezes stands in the
-    /// records just before; the rest of it is in no record, and is known by its hash.
+    /// A configuration was applied. Its changes of services and freeze windows are in the records before; the rest of it is
+    /// not in the journal, and is identified by its hash.
     ConfigurationApplied {
-        /// Which.
+        /// Its hash and source.
         #[serde(flatten)]
         version: Version,
     },
-    /// A version was deployed somewhere.
+    /// A version was deployed.
     VersionRegistered {
         /// Of which service.
         service: ServiceName,
         /// The version.
         version: VersionName,
-        /// Where it runs. In an environment it displaces the version that was there.
+        /// Its endpoints. In an environment it replaces the version that was deployed there.
         spec: VersionSpec,
     },
-    /// A release began, at 0 %.
+    /// A release started, at 0 %.
     ReleaseStarted {
         /// Its id.
         id: ReleaseId,
         /// The service.
         service: ServiceName,
-        /// The version to be released.
+        /// The version that it introduces.
         candidate: VersionName,
-        /// The version that it is to replace.
+        /// The version that it replaces.
         stable: VersionName,
-        /// The plan that it will follow to its end.
+        /// Its plan, which does not change afterwards.
         plan: Plan,
-        /// Who started it, and may therefore not approve it.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        by: Option<String>,
-        /// What it brings to production, if that was said.
+        /// The actor that started it, who cannot approve it.
+        by: String,
+        /// The commit that it deploys, if given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         commit: Option<Commit>,
     },
-    /// The candidate's instances were looked at, and are otherwise than at the last look.
+    /// The health of the candidate's instances changed.
     HealthChanged {
         /// Which release.
         id: ReleaseId,
-        /// What was found.
+        /// The result of the health check.
         #[serde(flatten)]
         health: InstanceHealth,
     },
-    /// Releases that began with it go forward, and back, together.
+    /// Releases were started as a group: they advance and are rolled back together.
     GroupStarted {
         /// The group.
         id: GroupName,
         /// The release of each service, in the order in which they were named.
         members: Vec<ReleaseId>,
     },
-    /// Every smoke test of the plan passed: the candidate may get traffic.
+    /// Every smoke test of the plan passed.
     SmokeTestsPassed {
         /// Which release.
         id: ReleaseId,
     },
-    /// The candidate's share became that of a step.
+    /// The release entered a step: the candidate has the weight of the step.
     StepEntered {
         /// Which release.
         id: ReleaseId,
@@ -94,56 +93,55 @@ pub enum Event {
         step: usize,
         /// The step's weight.
         weight: Ppm,
-        /// What the step before it showed; absent if an operator cut it short.
+        /// The evidence of the step before; absent if an operator promoted the release.
         evidence: Option<StepEvidence>,
     },
-    /// The sidecars have the step that was entered last: its time and its evidence begin here.
-    /// Journals of before this event have none; there a step begins when it is entered.
+    /// The sidecars acknowledged the current step: its time and its evidence begin here.
     StepConverged {
         /// Which release.
         id: ReleaseId,
         /// Index into the plan's steps.
         step: usize,
     },
-    /// An operator holds the release where it is.
+    /// An operator paused the release.
     Paused {
         /// Which release.
         id: ReleaseId,
     },
-    /// It may go on. The time it was held does not count towards the step.
+    /// An operator resumed the release. The paused time does not count towards the step.
     Resumed {
         /// Which release.
         id: ReleaseId,
     },
-    /// A guardrail's alert went up, or to another level.
+    /// The alert of a guardrail was raised, or changed its level.
     AlertRaised {
         /// Which release.
         id: ReleaseId,
-        /// What the judge found.
+        /// The limit and the measured values.
         finding: Finding,
     },
-    /// A guardrail is kept again.
+    /// The alert of a guardrail was cleared.
     AlertCleared {
         /// Which release.
         id: ReleaseId,
         /// Which guardrail.
         guardrail: Guardrail,
     },
-    /// A guardrail broke, and the plan says that the release is held for a person to decide.
-    Held {
+    /// A guardrail broke, and paused the release by `on_fail: pause`.
+    PausedByGuardrail {
         /// Which release.
         id: ReleaseId,
-        /// What the judge found.
+        /// The limit and the measured values.
         finding: Finding,
     },
-    /// Somebody let it enter its next step.
+    /// An approval of the next step.
     Approved {
         /// Which release.
         id: ReleaseId,
-        /// Who, as what, and for how long.
+        /// The person, the role and the expiry.
         approval: Approval,
     },
-    /// CI checked a version.
+    /// CI reported a check of a version.
     CheckReported {
         /// Of which service.
         service: ServiceName,
@@ -151,10 +149,10 @@ pub enum Event {
         version: VersionName,
         /// Which check.
         check: CheckName,
-        /// What it found.
+        /// The result.
         result: CheckResult,
     },
-    /// A team says that its business suffers from a version.
+    /// A business signal against a version was raised.
     SignalRaised {
         /// Of which service.
         service: ServiceName,
@@ -162,11 +160,11 @@ pub enum Event {
         version: VersionName,
         /// Which signal.
         signal: SignalName,
-        /// Why, if they say.
+        /// The reason, if given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
-    /// It is well again.
+    /// A business signal was cleared.
     SignalCleared {
         /// Of which service.
         service: ServiceName,
@@ -175,127 +173,124 @@ pub enum Event {
         /// Which signal.
         signal: SignalName,
     },
-    /// A version is unsafe, and must not be released.
+    /// A security signal quarantined a version: it cannot be released.
     VersionQuarantined {
         /// Of which service.
         service: ServiceName,
         /// Which version.
         version: VersionName,
-        /// The signal that said so.
+        /// The signal.
         signal: SignalName,
-        /// Why, if it said.
+        /// The reason, if given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
-    /// Somebody says that it may be released again.
+    /// An operator lifted a quarantine.
     QuarantineLifted {
         /// Of which service.
         service: ServiceName,
         /// Which version.
         version: VersionName,
     },
-    /// The times in which nothing goes forward, as they are from now on.
+    /// The freeze windows were declared.
     FreezeWindowsApplied {
         /// Every one.
         freeze_windows: Vec<FreezeWindow>,
     },
-    /// Nothing of a service, or of all, goes forward from now on.
+    /// Deployments of one or all services were frozen by hand.
     DeploymentsFrozen {
         /// Of which service; absent: of all.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         service: Option<ServiceName>,
-        /// Who stopped it.
+        /// The actor.
         by: String,
-        /// Why, if they say.
+        /// The reason, if given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
-    /// It goes forward again.
+    /// A freeze by hand ended.
     DeploymentsUnfrozen {
         /// Of which service; absent: of all.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         service: Option<ServiceName>,
     },
-    /// The version before the last release is no longer kept to go back to: its time is over.
+    /// The rollback window of the last release expired: its stable version is no longer kept.
     RollbackWindowClosed {
         /// Which service.
         service: ServiceName,
         /// The version that was kept.
         version: VersionName,
     },
-    /// The release went back to stable, and ended.
+    /// The release was rolled back to stable, and ended.
     RolledBack {
         /// Which release.
         id: ReleaseId,
         /// Why.
-        #[serde(flatten)]
         cause: RollbackCause,
     },
-    /// The candidate is the stable version now.
+    /// The release completed: the candidate is the stable version.
     Completed {
         /// Which release.
         id: ReleaseId,
-        /// What the watch showed; absent if an operator cut it short.
+        /// The evidence of the watch period; absent if an operator promoted the release.
         evidence: Option<StepEvidence>,
     },
-    /// After a complete release the version before it was put back, in one push.
+    /// A complete release was rolled back: the previous version is stable again.
     StableRestored {
         /// Which service.
         service: ServiceName,
-        /// The version that serves again.
+        /// The previous version.
         version: VersionName,
-        /// Why. Journals of before it was noted know of operators only.
-        #[serde(default = "by_an_operator")]
+        /// Why.
         cause: RollbackCause,
     },
-    /// A hook was told, and answered well.
+    /// A hook call succeeded.
     HookSucceeded {
         /// Which release.
         id: ReleaseId,
         /// Which hook.
         hook: HookName,
-        /// How often it was tried, since the server started.
+        /// Attempts since the start of the server.
         attempts: u32,
     },
-    /// A hook could not be told, and was given up. Traffic stays where it is.
+    /// A hook call failed after its last attempt. The weight does not change.
     HookFailed {
         /// Which release.
         id: ReleaseId,
         /// Which hook.
         hook: HookName,
-        /// How often it was tried, since the server started.
+        /// Attempts since the start of the server.
         attempts: u32,
-        /// What went wrong last.
+        /// The error of the last attempt, clipped.
         error: String,
     },
-    /// A service's DNS server was seen to answer with the records of the active environment.
+    /// The DNS server answers with the records of the active environment.
     DnsUpdated {
         /// Which service.
         service: ServiceName,
         /// The records.
         records: RecordSet,
     },
-    /// A service's DNS records are not those of the active environment, and could not be made so.
-    /// It is tried again; traffic stays where it is.
+    /// The update of the DNS records failed. The DNS updater tries again; the weight does not change.
     DnsFailed {
         /// Which service.
         service: ServiceName,
-        /// What went wrong.
+        /// The error, clipped.
         error: String,
     },
-    /// The whole flag set, in flagd's format, as it is from now on.
+    /// All flags were replaced.
     FlagsReplaced {
-        /// `{"flags": …}`.
+        /// The document in flagd's format: `{"flags": …}`.
         flags: serde_json::Value,
     },
-    /// One flag was defined or changed.
+    /// One flag was added or changed.
     FlagSet {
         /// Its key.
         key: String,
         /// Its definition, in flagd's format.
         definition: serde_json::Value,
     },
-    /// One flag was removed.
+    /// One flag was deleted.
     FlagDeleted {
         /// Its key.
         key: String,
@@ -317,7 +312,7 @@ impl Event {
                 | Self::Resumed { .. }
                 | Self::AlertRaised { .. }
                 | Self::AlertCleared { .. }
-                | Self::Held { .. }
+                | Self::PausedByGuardrail { .. }
                 | Self::Approved { .. }
                 | Self::CheckReported { .. }
                 | Self::SignalRaised { .. }
@@ -333,17 +328,13 @@ impl Event {
     }
 }
 
-const fn by_an_operator() -> RollbackCause {
-    RollbackCause::Operator
-}
-
-/// The counts that let a release go on.
+/// The counts on which a release advanced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepEvidence {
-    /// What the candidate did.
+    /// Counts of the candidate.
     pub candidate: Evidence,
-    /// What stable did in the same time.
+    /// Counts of stable in the same time.
     pub stable: Evidence,
-    /// Sidecars that had the step.
+    /// Sidecars that had acknowledged the step.
     pub sidecars: u32,
 }

@@ -15,7 +15,7 @@ use crate::names::{FreezeName, Services};
 use crate::units::Timestamp;
 
 /// Most freezes that can be declared.
-pub const MAX_FREEZES: usize = 100;
+pub const MAX_FREEZE_WINDOWS: usize = 100;
 
 /// The time zones that were built in: what a machine has on its disk must not change a decision.
 static TIME_ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);

@@ -49,7 +49,7 @@ impl State {
 
     /// All that goes with a release: its group, or it alone.
     #[must_use]
-    pub fn team(&self, id: &ReleaseId) -> Vec<GroupedRelease<'_>> {
+    pub fn with_group(&self, id: &ReleaseId) -> Vec<GroupedRelease<'_>> {
         match self.group_of(id) {
             Some((_, group)) => self.members(group).collect(),
             None => {
@@ -60,10 +60,10 @@ impl State {
     }
 
     /// Everything that runs, what goes together together.
-    pub fn teams(&self) -> impl Iterator<Item = Vec<GroupedRelease<'_>>> {
+    pub fn running_groups(&self) -> impl Iterator<Item = Vec<GroupedRelease<'_>>> {
         let leads = |id: &ReleaseId| {
             self.group_of(id).is_none_or(|(_, group)| group.members.first() == Some(id))
         };
-        self.running().filter(move |it| leads(&it.id)).map(|it| self.team(&it.id))
+        self.running().filter(move |it| leads(&it.id)).map(|it| self.with_group(&it.id))
     }
 }

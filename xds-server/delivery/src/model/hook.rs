@@ -95,13 +95,13 @@ pub struct Call {
     /// When the moment was.
     pub at: Timestamp,
     /// What became of it.
-    pub end: CallEnd,
+    pub end: CallState,
 }
 
 /// What became of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
-pub enum CallEnd {
+pub enum CallState {
     /// It is to be made.
     Due,
     /// It was answered well.
@@ -133,7 +133,7 @@ impl Call {
     /// Whether it is still to be made.
     #[must_use]
     pub fn is_due(&self) -> bool {
-        self.end == CallEnd::Due
+        self.end == CallState::Due
     }
 
     /// A blocking call that has not succeeded.
@@ -141,9 +141,9 @@ impl Call {
         let hook = self.hook.name.clone();
         match &self.end {
             _ if !self.hook.blocking => None,
-            CallEnd::Due => Some(Blocker::Hook { hook }),
-            CallEnd::Succeeded { .. } => None,
-            CallEnd::Failed { error, .. } => {
+            CallState::Due => Some(Blocker::Hook { hook }),
+            CallState::Succeeded { .. } => None,
+            CallState::Failed { error, .. } => {
                 Some(Blocker::HookFailed { hook, error: error.clone() })
             }
         }
@@ -161,7 +161,7 @@ impl ServiceState {
     /// Every call that is due, the oldest first.
     pub fn due_calls(&self) -> impl Iterator<Item = &Call> {
         let newest = self.release.iter().flat_map(|release| &release.calls);
-        self.left_calls.iter().chain(newest).filter(|call| call.is_due())
+        self.earlier_calls.iter().chain(newest).filter(|call| call.is_due())
     }
 
     /// A call, if it is due.

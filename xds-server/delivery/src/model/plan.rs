@@ -1,4 +1,4 @@
-//! Plans: canary and blue/green are two ways to write one.
+//! Plans of releases. Canary and blue/green are two ways to write a plan.
 
 use std::time::Duration;
 
@@ -7,69 +7,62 @@ use serde::{Deserialize, Serialize};
 use crate::model::requirements::{Approvals, MAX_APPROVALS, Requirements};
 use crate::units::{Ppm, millis};
 
-/// Most steps that a plan may have: beyond it nobody reads them any more.
+/// Most steps of a plan.
 pub const MAX_STEPS: usize = 100;
-/// Most smoke tests that a plan may have.
+/// Most smoke tests of a plan.
 pub const MAX_SMOKE_TESTS: usize = 20;
 /// Longest path of a smoke test, in bytes.
 pub const MAX_PATH: usize = 2048;
 
-/// The way a release goes from its stable version to its candidate.
+/// The steps of a release, and the conditions of its progress.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// How it was written; for people, the engine treats both alike.
+    /// How it was written. The engine does not distinguish them.
     pub strategy: Strategy,
-    /// At least one; weights never fall, and the last is 100 %.
+    /// At least one; weights do not decrease, and the last is 100 %.
     pub steps: Vec<Step>,
     /// How long the candidate is watched at 100 % before the release is complete.
     #[serde(with = "millis")]
     pub watch: Duration,
-    /// Sent to the candidate before it gets any traffic; all must pass.
-    #[serde(default)]
+    /// Requests to the candidate before it receives traffic; all must succeed.
     pub smoke_tests: Vec<SmokeTest>,
-    /// How the candidate's instances are asked before it gets any traffic.
+    /// The health check of the candidate's instances before it receives traffic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthCheck>,
-    /// Who must have a step before it begins to count.
-    #[serde(default)]
+    /// The share of sidecars that must ACK a step before it begins.
     pub convergence: ConvergenceThreshold,
-    /// What others must have said before it gets traffic: always the service's own, so that
-    /// a release that brings its plan along cannot ask for less.
+    /// Checks and approvals before it receives traffic. Always those of the service: a plan in the start command cannot
+    /// weaken them.
     #[serde(default, skip_serializing_if = "Requirements::is_empty")]
     pub requires: Requirements,
     /// What a broken guardrail does.
-    #[serde(default)]
     pub on_fail: OnFail,
-    /// For how long after it is complete the version before it is kept to go back to.
-    #[serde(default = "rollback_window", with = "millis")]
+    /// How long the previous version is kept after completion, for a rollback.
+    #[serde(with = "millis")]
     pub rollback_window: Duration,
 }
 
-/// For how long one push leads back, unless somebody says otherwise: a week.
+/// The default of [`Plan::rollback_window`]: one week.
 pub const ROLLBACK_WINDOW: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-
-const fn rollback_window() -> Duration {
-    ROLLBACK_WINDOW
-}
 
 /// What a broken guardrail does to a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnFail {
-    /// Everything goes back to stable, at once.
+    /// Rolls back to stable at once.
     #[default]
     Rollback,
-    /// It is held at the weight where it is, and a person decides: for versions from which
-    /// there is no simple way back, such as after a change of a database's schema.
+    /// Pauses the release at its weight until an operator decides: for versions whose rollback is not safe, such as after a
+    /// change of a database schema.
     Pause,
 }
 
-/// How many of the connected sidecars must have a step before its time and its evidence begin.
-/// One that refuses its configuration holds the release all the same.
+/// How many of the connected sidecars must ACK a step before its time and its evidence begin. A NACK blocks the release at
+/// any share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConvergenceThreshold {
-    /// Their share. All, unless somebody says otherwise.
+    /// Their share; 100 % by default.
     pub share: Ppm,
 }
 
@@ -92,45 +85,45 @@ pub enum Strategy {
 /// One step of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// The candidate's share.
+    /// The share of the candidate.
     pub weight: Ppm,
-    /// The least time that it holds. At 100 % the plan's `watch` takes its place.
+    /// The minimum time. At 100 % the plan's `watch` applies instead.
     #[serde(with = "millis")]
     pub time: Duration,
-    /// The least number of requests that the candidate must have served in it.
+    /// The minimum number of requests to the candidate in the step.
     pub min_requests: u64,
-    /// Who must approve before it is entered.
+    /// The approvals before it is entered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approvals>,
 }
 
-/// One HTTP request and what its answer must be.
+/// One HTTP request with its expected status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SmokeTest {
     /// Path and query, beginning with `/`.
     pub path: String,
-    /// The status that is expected.
+    /// The expected status.
     pub expect: u16,
 }
 
-/// How an instance is asked.
+/// The health check of an instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HealthCheck {
-    /// It takes connections.
+    /// A TCP connection can be made.
     Tcp,
-    /// It answers `GET` of this path with 200.
+    /// `GET` of this path returns 200.
     Http(String),
 }
 
-/// Why a plan cannot be followed.
+/// Why a plan is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    /// Nothing to do.
+    /// No step.
     #[error("a plan needs at least one step, and the last must be 100%")]
     NoSteps,
-    /// More than anybody reads.
+    /// More than the limit.
     #[error("a plan may have at most {most} {what}, not {count}")]
     TooMany {
         /// Of what.
@@ -140,7 +133,7 @@ pub enum PlanError {
         /// What was given.
         count: usize,
     },
-    /// A step that would take users back.
+    /// A weight below that of the step before.
     #[error("step {step} ({weight}) is below the step before it ({before}): weights may only rise")]
     Falls {
         /// Counted from 1.
@@ -150,41 +143,41 @@ pub enum PlanError {
         /// The weight before it.
         before: Ppm,
     },
-    /// 100 % is where a release is watched and ends.
+    /// A step after 100 %.
     #[error("step {step} is 100% already: only the last step may be")]
     EndsEarly {
         /// Counted from 1.
         step: usize,
     },
-    /// The release would never be complete.
+    /// A last step below 100 %.
     #[error("the last step is {weight}, and must be 100%")]
     NeverEnds {
         /// The last step's weight.
         weight: Ppm,
     },
-    /// A gate that nobody could open, or anybody.
+    /// A number of approvals, or their expiry, out of range.
     #[error(
-        "a gate asks for {count} approvals: it must be 1 to {MAX_APPROVALS}, and they must last for some time"
+        "{count} approvals are required: the number must be 1 to {MAX_APPROVALS}, and `expire` above 0"
     )]
     Approvals {
-        /// How many it asks for.
+        /// The required number.
         count: u32,
     },
-    /// A path that is none.
+    /// An invalid path.
     #[error("path `{0}` must begin with `/` and hold only visible ASCII, at most {MAX_PATH} bytes")]
     BadPath(String),
-    /// A status that no answer can have.
-    #[error("smoke test of `{path}` expects status {status}, which is none: 100 to 599")]
+    /// An invalid HTTP status.
+    #[error("smoke test of `{path}` expects status {status}; it must be 100 to 599")]
     BadStatus {
-        /// Which test.
+        /// The path of the test.
         path: String,
-        /// What it expects.
+        /// The expected status.
         status: u16,
     },
 }
 
 impl Plan {
-    /// Checks that the plan can be followed to its end.
+    /// Checks the plan.
     ///
     /// # Errors
     /// The first thing that is wrong with it.
@@ -212,16 +205,16 @@ impl Plan {
             return Err(PlanError::NeverEnds { weight: last.weight });
         }
         self.requires.validate()?;
-        let gates = self.steps.iter().filter_map(|step| step.approval.as_ref());
-        for gate in gates {
-            gate.validate()?;
+        let approvals = self.steps.iter().filter_map(|step| step.approval.as_ref());
+        for approvals in approvals {
+            approvals.validate()?;
         }
         self.health.iter().try_for_each(HealthCheck::validate)?;
         self.smoke_tests.iter().try_for_each(SmokeTest::validate)
     }
 }
 
-/// Whether a path can be asked for: by a smoke test, or to see whether an instance is well.
+/// True for a valid path of a smoke test or a health check.
 pub fn is_path(path: &str) -> bool {
     let visible = path.bytes().all(|b| b.is_ascii_graphic());
     visible && path.starts_with('/') && path.len() <= MAX_PATH
@@ -278,14 +271,14 @@ mod tests {
     }
 
     #[test]
-    fn accepts_what_can_be_followed() {
+    fn valid_weights_are_accepted() {
         for weights in [&[1_000_000][..], &[0, 1_000_000], &[500, 50_000, 50_000, 1_000_000]] {
             assert_eq!(plan(weights).validate(), Ok(()), "{weights:?}");
         }
     }
 
     #[test]
-    fn refuses_what_cannot() {
+    fn invalid_weights_are_refused() {
         let falls = PlanError::Falls { step: 2, weight: Ppm::percent(5), before: Ppm::percent(10) };
         for (weights, error) in [
             (&[][..], PlanError::NoSteps),
@@ -299,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_smoke_tests_that_cannot_be_sent() {
+    fn invalid_smoke_tests_are_refused() {
         for (path, expect) in [("healthz", 200), ("/a b", 200), ("/\r\nX: y", 200), ("/", 99)] {
             let mut plan = plan(&[1_000_000]);
             plan.smoke_tests = vec![SmokeTest { path: path.to_owned(), expect }];

@@ -1,4 +1,4 @@
-//! What is seen of a running release from outside the journal: counts, verdict, convergence.
+//! Observations of a running release from outside the journal: counts, verdict, convergence.
 
 use std::time::Duration;
 
@@ -8,28 +8,28 @@ use crate::judge::{Evidence, Verdict};
 use crate::model::blocker::Blocker;
 use crate::units::{Ppm, millis};
 
-/// Most sidecars of a kind that are named; of the others there is the number.
+/// Most sidecars that are listed by name.
 pub const MAX_NAMED: usize = 5;
 
-/// How many sidecars have what was decided, and who has not. Only connected ones count: one that
-/// is away gets the newest when it comes back, and nothing is sent to it until then.
+/// How many sidecars have ACKed a configuration. Only connected sidecars count: the others receive the newest configuration
+/// when they reconnect.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Convergence {
-    /// Sidecars that accepted it, and stand by all that they were sent.
+    /// Sidecars that ACKed it and have no NACK.
     pub acked: u32,
-    /// Sidecars that refuse something that they are meant to have, whatever else they accepted.
-    pub refusing: u32,
-    /// Sidecars that are connected.
+    /// Sidecars with a NACK of a resource of their current configuration.
+    pub nacked: u32,
+    /// Connected sidecars.
     pub connected: u32,
-    /// What was refused: the first few sidecars, by name.
-    pub refused: Vec<Nack>,
-    /// The first few of those that neither accepted nor refused it yet, by name.
+    /// The first NACKs, at most [`MAX_NAMED`], by node id.
+    pub nacks: Vec<Nack>,
+    /// The first sidecars without ACK or NACK, at most [`MAX_NAMED`], by node id.
     pub lagging: Vec<String>,
-    /// How long those took that accepted it, if it is still known.
+    /// The latencies of the ACKs, while they are kept.
     pub times: Option<AckTimes>,
 }
 
-/// A resource that a sidecar rejected.
+/// A NACK.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Nack {
     /// The sidecar's `node.id`.
@@ -40,58 +40,58 @@ pub struct Nack {
     pub message: String,
 }
 
-/// How long sidecars took to accept something, from when it was decided.
+/// Latencies from the decision to the ACK.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct AckTimes {
-    /// Half of them took no longer.
+    /// The median.
     #[serde(with = "millis", rename = "p50_ms")]
     pub p50: Duration,
-    /// Ninety-nine of a hundred took no longer.
+    /// The 99th percentile.
     #[serde(with = "millis", rename = "p99_ms")]
     pub p99: Duration,
 }
 
 impl Convergence {
-    /// True if that share of the connected sidecars has it; with none connected there is nobody to wait for.
+    /// True if at least `share` of the connected sidecars have ACKed it; also true without connected sidecars.
     #[must_use]
     pub fn has_reached(&self, share: Ppm) -> bool {
         let wanted = u64::from(self.connected) * u64::from(share.parts());
         u64::from(self.acked) * u64::from(Ppm::ALL.parts()) >= wanted
     }
 
-    /// How many neither accepted nor refused it yet.
+    /// Sidecars without ACK or NACK.
     #[must_use]
-    pub const fn behind(&self) -> u32 {
-        self.connected.saturating_sub(self.acked).saturating_sub(self.refusing)
+    pub const fn pending(&self) -> u32 {
+        self.connected.saturating_sub(self.acked).saturating_sub(self.nacked)
     }
 }
 
-/// What was seen since a release entered its step.
+/// The observation of a release since its step began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Observation {
-    /// The judge's word.
+    /// The verdict of the judge.
     pub verdict: Verdict,
-    /// The candidate, since the sidecars have the step.
+    /// Counts of the candidate since convergence.
     pub candidate: Evidence,
-    /// Stable, since the sidecars have the step.
+    /// Counts of stable since convergence.
     pub stable: Evidence,
-    /// Who has the step.
+    /// The ACKs of the step.
     pub convergence: Convergence,
-    /// How long the sidecars must still be heard before what they counted speaks of now: after a restart, or a
-    /// silence, the first reports are of before.
+    /// How long reports must still arrive without a gap before the counts are current: the first reports after a gap or a
+    /// restart contain older counts.
     #[serde(skip)]
-    pub unheard: Duration,
+    pub coverage_remaining: Duration,
 }
 
-/// A running release as an operator sees it.
+/// The progress of a running release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Progress {
-    /// What was seen.
+    /// The observation.
     #[serde(flatten)]
     pub observation: Observation,
-    /// What keeps it where it is; empty if it advances.
+    /// What blocks it; empty if it advances.
     pub blockers: Vec<Blocker>,
-    /// How much of the step's least time is left.
+    /// What is left of the minimum time of the step.
     #[serde(with = "millis", rename = "time_left_ms")]
     pub time_left: Duration,
 }

@@ -1,77 +1,68 @@
-//! One release of one service: its plan and how far it has come.
+//! One release of one service: its plan and its progress.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::judge::{Finding, Guardrail, Level};
 use crate::model::dns::DnsProgress;
+use crate::model::failure::SmokeTestFailure;
 use crate::model::health::InstanceHealth;
 use crate::model::hook::Call;
 use crate::model::plan::Plan;
 use crate::model::requirements::Approval;
-use crate::model::signals::because;
 use crate::names::{ReleaseId, ServiceName, SignalName, VersionName};
 use crate::units::{Ppm, Timestamp};
 
 /// A release, running or ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Release {
-    /// Its id, also the salt of its buckets.
+    /// Its id, also the salt of the bucket hash.
     pub id: ReleaseId,
-    /// The service that is released.
+    /// The service.
     pub service: ServiceName,
-    /// The version that is to take over.
+    /// The version that it introduces.
     pub candidate: VersionName,
-    /// The version that serves until then, and again after a rollback.
+    /// The stable version at its start, and again after a rollback.
     pub stable: VersionName,
-    /// The plan as it was when the release started.
+    /// The plan as of its start.
     pub plan: Plan,
-    /// When it was started.
+    /// The time of its start.
     pub started_at: Timestamp,
-    /// Who started it. Journals of before it was noted do not say.
-    #[serde(default)]
-    pub started_by: Option<String>,
-    /// Where it is.
+    /// The actor that started it.
+    pub started_by: String,
+    /// The phase, with the current step.
     pub phase: Phase,
-    /// Since when an operator holds it, if one does.
+    /// Since when it is paused, by an operator or a guardrail; absent if it is not.
     pub paused_at: Option<Timestamp>,
-    /// Whether the sidecars have the step that it is on.
-    #[serde(default)]
+    /// True once the sidecars have acknowledged the current step.
     pub converged: bool,
-    /// Alerts that stand now.
+    /// The active alerts.
     pub alerts: BTreeMap<Guardrail, Level>,
-    /// The broken guardrail that it is held for, if its plan says so, until a person decides.
-    #[serde(default)]
-    pub held: Option<Finding>,
-    /// Guardrails that a person let it go on against, until its next step.
-    #[serde(default)]
-    pub overruled: BTreeSet<Guardrail>,
-    /// What was approved of the step that comes next.
-    #[serde(default)]
+    /// The finding of the guardrail that paused it, if one did.
+    pub paused_by_guardrail: Option<Finding>,
+    /// Guardrails that an operator overrode by resuming it; until its next step.
+    pub overridden: BTreeSet<Guardrail>,
+    /// Approvals of the next step.
     pub approvals: Vec<Approval>,
-    /// The hooks that it told or has to tell, in the order of their moments.
-    #[serde(default)]
+    /// Its hook calls, due and ended, in order.
     pub calls: Vec<Call>,
-    /// What was found of its candidate's instances last, while it was prepared.
+    /// The last health check of the candidate's instances, while it was prepared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<InstanceHealth>,
-    /// How far DNS has followed it, once it was at 100 %.
-    #[serde(default)]
+    /// The progress of the DNS update, from 100 % on.
     pub dns: Option<DnsProgress>,
 }
 
-/// Where a release is. Only the reducer's events move it.
+/// The phase of a release. Only events change it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "phase", rename_all = "snake_case")]
 pub enum Phase {
-    /// 0 %: sidecars learn of the candidate, smoke tests run.
+    /// At 0 %: the sidecars receive the candidate, smoke tests and health checks run.
     Preparing {
         /// Since when.
         since: Timestamp,
-        /// Whether its smoke tests have passed; true from the start if it has none.
-        #[serde(default)]
+        /// Whether its smoke tests have passed; true from the start without any.
         tested: bool,
     },
     /// On a step below 100 %.
@@ -81,17 +72,17 @@ pub enum Phase {
         /// Since when.
         since: Timestamp,
     },
-    /// At 100 %, watched; it still goes back by itself.
+    /// At 100 %, in the watch period; a broken guardrail still rolls it back.
     Watching {
         /// Since when.
         since: Timestamp,
     },
-    /// Ended well: the candidate is the service's stable version.
+    /// Completed: the candidate is the stable version.
     Completed {
         /// When.
         at: Timestamp,
     },
-    /// Ended by going back to stable.
+    /// Rolled back to stable.
     RolledBack {
         /// When.
         at: Timestamp,
@@ -100,47 +91,48 @@ pub enum Phase {
     },
 }
 
-/// Why a release went back.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "cause", rename_all = "snake_case")]
+/// Why a release was rolled back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum RollbackCause {
     /// A guardrail was broken.
     Guardrail {
-        /// What the judge found.
+        /// The limit and the measured values.
         finding: Finding,
     },
-    /// A smoke test failed before any traffic.
+    /// A smoke test failed.
     SmokeTest {
-        /// Which, and what came instead.
-        failure: String,
+        /// The request and how it failed.
+        #[serde(flatten)]
+        failure: SmokeTestFailure,
     },
-    /// A security signal said that the candidate is unsafe.
+    /// A security signal was raised against the candidate.
     Security {
-        /// Which.
+        /// The signal.
         signal: SignalName,
-        /// Why, if it said.
+        /// The reason that came with it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
-    /// It goes together with another, and that one went back.
+    /// Another release of its group was rolled back.
     Group {
-        /// Which.
-        of: ReleaseId,
-        /// Why that one did, in words.
-        why: String,
+        /// That release.
+        release: ReleaseId,
+        /// Why that one was rolled back.
+        cause: Box<RollbackCause>,
     },
-    /// An operator gave the release up (`abort`) or called it back (`rollback`).
+    /// An operator used `abort` or `rollback`.
     Operator,
 }
 
 impl Release {
-    /// True until it completed or went back.
+    /// True until it is completed or rolled back.
     #[must_use]
     pub const fn is_running(&self) -> bool {
         !matches!(self.phase, Phase::Completed { .. } | Phase::RolledBack { .. })
     }
 
-    /// The index of the plan's step that it is on; none before the first and after the end.
+    /// The index of the current step; none before the first and after the end.
     #[must_use]
     pub fn step(&self) -> Option<usize> {
         match &self.phase {
@@ -150,7 +142,13 @@ impl Release {
         }
     }
 
-    /// The index of the step that comes next; none if completion does, or nothing.
+    /// The step that has not converged yet; none before the first step, after convergence and after the end.
+    #[must_use]
+    pub fn unconverged_step(&self) -> Option<usize> {
+        self.step().filter(|_| !self.converged)
+    }
+
+    /// The index of the next step; none in the last step and after the end.
     #[must_use]
     pub fn next_step(&self) -> Option<usize> {
         let next = match &self.phase {
@@ -163,7 +161,7 @@ impl Release {
         (next < self.plan.steps.len()).then_some(next)
     }
 
-    /// The candidate's share that is wanted now.
+    /// The intended share of the candidate.
     #[must_use]
     pub fn weight(&self) -> Ppm {
         match &self.phase {
@@ -172,20 +170,6 @@ impl Release {
                 self.plan.steps.get(*step).map_or(Ppm::ZERO, |step| step.weight)
             }
             Phase::Watching { .. } | Phase::Completed { .. } => Ppm::ALL,
-        }
-    }
-}
-
-impl fmt::Display for RollbackCause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Guardrail { finding } => write!(f, "{finding}"),
-            Self::SmokeTest { failure } => write!(f, "smoke test: {failure}"),
-            Self::Security { signal, reason } => {
-                write!(f, "security signal {signal}{}", because(reason.as_deref()))
-            }
-            Self::Group { of, why } => write!(f, "with {of} of its group: {why}"),
-            Self::Operator => f.write_str("by an operator"),
         }
     }
 }

@@ -1,5 +1,4 @@
-//! What others must have said of a release before it may go forward: CI's checks, and people's
-//! approvals. A gate holds what goes forward and never what goes back.
+//! Requirements of a release: checks of CI and approvals of people. They block steps and completion, never a rollback.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,47 +10,45 @@ use crate::model::plan::PlanError;
 use crate::names::{CheckName, RoleName};
 use crate::units::{Timestamp, millis};
 
-/// Most approvals that a gate may ask for: nobody has more release managers awake.
+/// Most approvals that a step can require.
 pub const MAX_APPROVALS: u32 = 20;
 
-/// What a service asks for before any of its releases gets traffic.
+/// What a service requires before a candidate receives traffic.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Requirements {
     /// Checks that must have passed, by name.
-    #[serde(default)]
     pub checks: BTreeSet<CheckName>,
-    /// Who must have approved.
-    #[serde(default)]
+    /// Approvals before the first step.
     pub approvals: Option<Approvals>,
 }
 
-/// How many of whom must approve.
+/// Required approvals.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approvals {
-    /// So many different people; who started the release is none of them.
+    /// The number of different people. The actor that started the release does not count.
     pub count: u32,
-    /// Of this role.
+    /// Their role.
     pub role: RoleName,
-    /// An approval is good for so long.
+    /// The validity of an approval.
     #[serde(with = "millis")]
     pub expire: Duration,
 }
 
-/// One person's word for one step of a release.
+/// The consent of one person to one step of a release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approval {
-    /// Who.
+    /// The person.
     pub by: String,
-    /// As what.
+    /// The role.
     pub role: RoleName,
-    /// The step that may be entered: index into the plan's steps.
+    /// The step that it allows: index into the plan's steps.
     pub step: usize,
     /// When it expires.
     pub until: Timestamp,
 }
 
 impl Requirements {
-    /// Whether nothing is asked for.
+    /// True without any requirement.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.checks.is_empty() && self.approvals.is_none()
@@ -67,16 +64,16 @@ impl Requirements {
 }
 
 impl Approvals {
-    /// Checks that the gate can be opened, and not by nobody.
+    /// Checks number and expiry.
     ///
     /// # Errors
-    /// When it cannot, or can.
+    /// When one is out of range.
     pub fn validate(&self) -> Result<(), PlanError> {
         let possible = (1..=MAX_APPROVALS).contains(&self.count) && !self.expire.is_zero();
         if possible { Ok(()) } else { Err(PlanError::Approvals { count: self.count }) }
     }
 
-    /// How many are still missing, of what was given for a step.
+    /// The number of missing approvals of a step.
     #[must_use]
     pub fn missing(&self, given: &[Approval], step: usize, now: Timestamp) -> u32 {
         let people: BTreeSet<_> = given
@@ -102,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn only_different_people_of_the_role_count_for_a_step_and_not_for_ever() {
+    fn only_valid_approvals_of_different_people_of_the_role_count() {
         let given = [
             by("bob", "manager", 0, 100),
             by("bob", "manager", 0, 200),
@@ -115,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_can_be_asked_for_none_or_for_too_many() {
+    fn the_number_of_required_approvals_is_limited() {
         for (count, possible) in [(0, false), (1, true), (MAX_APPROVALS, true), (21, false)] {
             assert_eq!(approvals(count).validate().is_ok(), possible, "{count}");
         }

@@ -71,7 +71,7 @@ impl Signals {
 
     /// Whether that signal stands against a version.
     #[must_use]
-    pub fn stands(&self, version: &VersionName, signal: &SignalName) -> bool {
+    pub fn is_active(&self, version: &VersionName, signal: &SignalName) -> bool {
         self.0.get(version).is_some_and(|signals| signals.contains_key(signal))
     }
 
@@ -93,7 +93,7 @@ impl Signals {
     }
 }
 
-/// A reason behind a statement; nothing if none was given.
-pub(crate) fn because(reason: Option<&str>) -> String {
+/// `: REASON`, or nothing.
+pub(crate) fn reason_suffix(reason: Option<&str>) -> String {
     reason.map_or_else(String::new, |reason| format!(": {reason}"))
 }

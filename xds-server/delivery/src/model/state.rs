@@ -1,4 +1,4 @@
-//! The state of everything, as the fold over the journal.
+//! The state: the fold over the events of the journal.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::model::signals::{ActiveSignal, Signals};
 use crate::names::{GroupName, ReleaseId, ServiceName, VersionName};
 use crate::units::{Ppm, Timestamp};
 
-/// All that was decided, up to one record of the journal.
+/// The state after one record of the journal.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct State {
     /// By name. Shared with earlier states: a service that an event does not touch is not copied.
@@ -26,25 +26,19 @@ pub struct State {
     pub flags: BTreeMap<String, serde_json::Value>,
     /// flagd's `$evaluators`: rules that flags share.
     pub evaluators: serde_json::Map<String, serde_json::Value>,
-    /// The catalogue as it was last declared. What changed in it since is what an operator means;
-    /// the rest must not undo what was deployed or released in between.
-    #[serde(default)]
+    /// The services as last declared. Only differences between this and the next declaration are applied, so that an
+    /// unchanged part does not undo deployments and releases in between.
     pub declared: Arc<BTreeMap<ServiceName, ServiceSpec>>,
-    /// How many releases there were of services that are no longer declared, so that no release's
-    /// id is ever used twice.
-    #[serde(default)]
+    /// The number of releases of services that are no longer declared: a release id is never used twice.
     pub retired: BTreeMap<ServiceName, u64>,
-    /// The configuration that was applied last. Journals of before it was noted have none.
+    /// The configuration that was applied last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration: Option<Applied>,
-    /// The times in which nothing goes forward, as they were last declared.
-    #[serde(default)]
+    /// The declared freeze windows.
     pub freeze_windows: Vec<FreezeWindow>,
-    /// That the line of all services is stopped.
-    #[serde(default)]
+    /// The freeze of all services by hand.
     pub frozen: Option<ManualFreeze>,
-    /// The releases that go together, by their group's name.
-    #[serde(default)]
+    /// The release groups, by name.
     pub groups: BTreeMap<GroupName, Group>,
 }
 
@@ -62,7 +56,7 @@ impl State {
         self.service_of(id)?.release.as_ref()
     }
 
-    /// The releases that run now.
+    /// The running releases.
     pub fn running(&self) -> impl Iterator<Item = &Release> {
         self.services.values().filter_map(|service| service.running())
     }
@@ -73,39 +67,32 @@ impl State {
 pub struct ServiceState {
     /// As declared, with the versions that were registered since.
     pub spec: ServiceSpec,
-    /// The version that serves.
+    /// The stable version.
     pub stable: VersionName,
-    /// The version that served before the last complete release, if it still runs.
+    /// The version that was stable before the last complete release, while it is deployed.
     pub previous: Option<VersionName>,
-    /// Until when that version is kept to go back to.
-    #[serde(default)]
+    /// The end of the rollback window, until which that version is kept.
     pub previous_until: Option<Timestamp>,
     /// The newest release, running or ended.
     pub release: Option<Release>,
-    /// How many releases there were.
+    /// The number of releases so far.
     pub releases: u64,
-    /// What CI reported of its versions.
-    #[serde(default)]
+    /// The checks of its versions.
     pub checks: Checks,
-    /// The business signals that stand against its versions.
-    #[serde(default)]
+    /// The active business signals against its versions.
     pub signals: Signals,
-    /// The versions that must not be released, and why.
-    #[serde(default)]
+    /// The quarantined versions.
     pub quarantined: BTreeMap<VersionName, ActiveSignal>,
-    /// That its line is stopped.
-    #[serde(default)]
+    /// The freeze of this service by hand.
     pub frozen: Option<ManualFreeze>,
-    /// What earlier releases still have to tell.
-    #[serde(default)]
-    pub left_calls: Vec<Call>,
-    /// What is known of its DNS records.
-    #[serde(default)]
+    /// Due hook calls of earlier releases.
+    pub earlier_calls: Vec<Call>,
+    /// The state of its DNS records.
     pub dns: DnsState,
 }
 
 impl ServiceState {
-    /// A service as declared, of which nothing happened yet.
+    /// A newly declared service.
     #[must_use]
     pub fn new(spec: ServiceSpec) -> Self {
         Self {
@@ -119,29 +106,29 @@ impl ServiceState {
             signals: Signals::default(),
             quarantined: BTreeMap::new(),
             frozen: None,
-            left_calls: Vec::new(),
+            earlier_calls: Vec::new(),
             dns: DnsState::default(),
         }
     }
 
-    /// The release that runs now.
+    /// The running release.
     #[must_use]
     pub fn running(&self) -> Option<&Release> {
         self.release.as_ref().filter(|release| release.is_running())
     }
 
-    /// Whether a version serves now, or is being released.
+    /// True for the stable version and the candidate of a running release.
     #[must_use]
     pub fn in_use(&self, version: &VersionName) -> bool {
         self.stable == *version || self.running().is_some_and(|it| it.candidate == *version)
     }
 
-    /// The versions that a flag may lead to: none that is quarantined.
+    /// The versions that a flag can select: all that are not quarantined.
     pub fn pinnable(&self) -> impl Iterator<Item = &VersionName> {
         self.spec.versions.keys().filter(|version| !self.quarantined.contains_key(*version))
     }
 
-    /// The version that an environment holds.
+    /// The version that is deployed to an environment.
     #[must_use]
     pub fn occupant(&self, environment: Environment) -> Option<&VersionName> {
         self.spec
@@ -150,7 +137,7 @@ impl ServiceState {
             .find_map(|(name, spec)| (spec.environment == Some(environment)).then_some(name))
     }
 
-    /// The split that is wanted now.
+    /// The intended split of the traffic.
     #[must_use]
     pub fn split(&self) -> Split<'_> {
         Split {
@@ -160,11 +147,11 @@ impl ServiceState {
     }
 }
 
-/// How a service's traffic is divided.
+/// The split of the traffic of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Split<'a> {
-    /// Gets what the candidate does not.
+    /// Receives the rest.
     pub stable: &'a VersionName,
-    /// Gets its weight.
+    /// Receives its weight.
     pub candidate: Option<(&'a VersionName, Ppm)>,
 }

@@ -1,5 +1,5 @@
-//! How a running release goes on by itself, or back. One-sided: every gate can hold it, none can
-//! keep it from going back, and what was not seen counts for nothing.
+//! The evaluation of one running release: it advances when nothing blocks it, and is rolled back when a guardrail breaks.
+//! No blocker prevents a rollback, and missing data is no evidence.
 
 use std::time::Duration;
 
@@ -13,47 +13,47 @@ use crate::model::release::{Phase, Release, RollbackCause};
 use crate::model::state::{ServiceState, State};
 use crate::units::{Ppm, Timestamp};
 
-/// What a running release is looked at with.
+/// The input of the evaluation of one running release.
 #[derive(Debug, Clone, Copy)]
 pub struct ReleaseContext<'a> {
-    /// All that was decided.
+    /// The whole state.
     pub state: &'a State,
-    /// The service that is released.
+    /// Its service.
     pub service: &'a ServiceState,
-    /// Its release.
+    /// The release.
     pub release: &'a Release,
     /// The time.
     pub now: Timestamp,
-    /// What is seen from outside.
+    /// Counts, verdict and convergence.
     pub seen: &'a Observation,
 }
 
 /// The result for one release, before the other releases of its group are considered.
 #[derive(Debug)]
 pub(super) struct Evaluation {
-    /// What is so, whatever the others do.
+    /// Events that do not depend on the other releases.
     pub(super) events: Vec<Event>,
-    /// Where it would go.
+    /// What it would do next.
     pub(super) transition: Transition,
-    /// What is seen of it, and what it waits for.
+    /// The observation and the blockers.
     pub(super) progress: Progress,
 }
 
-/// Where a release would go.
+/// What a release would do next.
 #[derive(Debug)]
 pub(super) enum Transition {
-    /// Something holds it.
+    /// Something blocks it.
     Hold,
-    /// Its gate is open.
+    /// Nothing blocks it: the event that enters the next step or completes it.
     Advance(Box<Event>),
-    /// It must go back.
+    /// A guardrail is broken.
     RollBack(RollbackCause),
 }
 
-/// Looks at one running release.
+/// Evaluates one running release.
 pub(super) fn evaluate(context: &ReleaseContext<'_>) -> Evaluation {
     let ReleaseContext { release, now, seen, .. } = *context;
-    let Some(gate) = Gate::of(release) else {
+    let Some(exit) = Exit::of(release) else {
         let progress = progress(seen, Vec::new(), Duration::ZERO);
         return Evaluation { events: Vec::new(), transition: Transition::Hold, progress };
     };
@@ -67,10 +67,10 @@ pub(super) fn evaluate(context: &ReleaseContext<'_>) -> Evaluation {
         let progress = progress(
             seen,
             vec![Blocker::PausedByGuardrail { finding: finding.clone() }],
-            gate.time,
+            exit.time,
         );
         return Evaluation {
-            events: vec![Event::Held { id, finding }],
+            events: vec![Event::PausedByGuardrail { id, finding }],
             transition: Transition::Hold,
             progress,
         };
@@ -78,13 +78,13 @@ pub(super) fn evaluate(context: &ReleaseContext<'_>) -> Evaluation {
     let mut events = alert_changes(release, &seen.verdict);
     if let Some(event) = convergence(release, seen) {
         events.push(event);
-        let progress = progress(seen, vec![Blocker::StepStarting], gate.time);
+        let progress = progress(seen, vec![Blocker::StepStarting], exit.time);
         return Evaluation { events, transition: Transition::Hold, progress };
     }
-    let time_left = gate.time_left(release, now);
-    let blockers = gate.blockers(context, time_left);
+    let time_left = exit.time_left(release, now);
+    let blockers = exit.blockers(context, time_left);
     let transition = if blockers.is_empty() {
-        Transition::Advance(Box::new(gate.opened(release, seen)))
+        Transition::Advance(Box::new(exit.transition_event(release, seen)))
     } else {
         Transition::Hold
     };
@@ -104,48 +104,48 @@ pub fn close_expired_window(service: &ServiceState, now: Timestamp) -> Option<Ev
     Some(Event::RollbackWindowClosed { service, version })
 }
 
-/// The guardrail that is broken, unless a person knows of it already.
+/// The finding of a broken guardrail, unless the release is paused for it or an operator has overridden it.
 fn broken<'a>(release: &Release, verdict: &'a Verdict) -> Option<&'a Finding> {
     let Verdict::RollBack { finding } = verdict else {
         return None;
     };
-    let known = release.held.is_some() || release.overruled.contains(&finding.guardrail);
-    (release.plan.on_fail == OnFail::Rollback || !known).then_some(finding)
+    let handled =
+        release.paused_by_guardrail.is_some() || release.overridden.contains(&finding.guardrail);
+    (release.plan.on_fail == OnFail::Rollback || !handled).then_some(finding)
 }
 
-/// The event that says that the sidecars have the step, once. Nobody connected is nobody who has
-/// it: after a restart of the server the sidecars come back one by one.
+/// The convergence of the current step, once. Without connected sidecars a step does not converge: after a restart of the
+/// server they reconnect one by one.
 fn convergence(release: &Release, seen: &Observation) -> Option<Event> {
-    let step = release.step()?;
+    let step = release.unconverged_step()?;
     let share = release.plan.convergence.share;
-    let has_begun =
-        !release.converged && seen.convergence.connected > 0 && seen.convergence.has_reached(share);
-    has_begun.then(|| Event::StepConverged { id: release.id.clone(), step })
+    let converged = seen.convergence.connected > 0 && seen.convergence.has_reached(share);
+    converged.then(|| Event::StepConverged { id: release.id.clone(), step })
 }
 
 fn progress(seen: &Observation, blockers: Vec<Blocker>, time_left: Duration) -> Progress {
     Progress { observation: seen.clone(), blockers, time_left }
 }
 
-/// What must be so before a release leaves where it is.
-struct Gate {
-    /// Since when it is there.
+/// The conditions under which a release leaves its phase or step.
+struct Exit {
+    /// When the phase or the step began.
     since: Timestamp,
-    /// The least time that it stays.
+    /// The minimum time.
     time: Duration,
-    /// The least requests that the candidate must have served there.
+    /// The minimum number of requests to the candidate.
     requests: u64,
-    /// Whether smoke tests are still to pass.
+    /// True until the smoke tests have passed.
     untested: bool,
     /// The step that comes next; none if completion does.
     next: Option<usize>,
 }
 
-impl Gate {
-    /// The gate of where a release is; none if it has ended.
+impl Exit {
+    /// Of the current phase; none if the release has ended.
     fn of(release: &Release) -> Option<Self> {
         let plan = &release.plan;
-        let gate = match &release.phase {
+        let exit = match &release.phase {
             Phase::Preparing { since, tested } => Self {
                 since: *since,
                 time: Duration::ZERO,
@@ -158,7 +158,7 @@ impl Gate {
                 Self {
                     since: *since,
                     time: planned.time,
-                    requests: least_requests(planned),
+                    requests: min_requests(planned),
                     untested: false,
                     next: Some(step.saturating_add(1)),
                 }
@@ -166,18 +166,18 @@ impl Gate {
             Phase::Watching { since } => Self {
                 since: *since,
                 time: plan.watch,
-                requests: least_requests(plan.steps.last()?),
+                requests: min_requests(plan.steps.last()?),
                 untested: false,
                 next: None,
             },
             Phase::Completed { .. } | Phase::RolledBack { .. } => return None,
         };
-        Some(gate)
+        Some(exit)
     }
 
-    /// Time that the release is held does not count, and none before the sidecars have the step.
+    /// What is left of the minimum time. Paused time does not count, nor does time before convergence.
     fn time_left(&self, release: &Release, now: Timestamp) -> Duration {
-        if release.step().is_some() && !release.converged {
+        if release.unconverged_step().is_some() {
             return self.time;
         }
         let until = release.paused_at.unwrap_or(now);
@@ -187,7 +187,7 @@ impl Gate {
     fn blockers(&self, context: &ReleaseContext<'_>, remaining: Duration) -> Vec<Blocker> {
         let ReleaseContext { state, service, release, now, seen } = *context;
         let mut blockers = Vec::new();
-        match &release.held {
+        match &release.paused_by_guardrail {
             Some(finding) => blockers.push(Blocker::PausedByGuardrail { finding: finding.clone() }),
             None if release.paused_at.is_some() => blockers.push(Blocker::Paused),
             None => {}
@@ -203,8 +203,8 @@ impl Gate {
         if !remaining.is_zero() {
             blockers.push(Blocker::Time { remaining });
         }
-        if release.step().is_some() && !seen.unheard.is_zero() {
-            blockers.push(Blocker::ReportCoverage { remaining: seen.unheard });
+        if release.step().is_some() && !seen.coverage_remaining.is_zero() {
+            blockers.push(Blocker::ReportCoverage { remaining: seen.coverage_remaining });
         }
         let missing = self.requests.saturating_sub(seen.candidate.requests);
         if missing > 0 {
@@ -220,7 +220,7 @@ impl Gate {
         blockers
     }
 
-    fn opened(&self, release: &Release, seen: &Observation) -> Event {
+    fn transition_event(&self, release: &Release, seen: &Observation) -> Event {
         let id = release.id.clone();
         let evidence = Some(StepEvidence {
             candidate: seen.candidate,
@@ -237,20 +237,20 @@ impl Gate {
     }
 }
 
-/// The sidecars that block a release: at any time those that rejected a resource, and until the step has begun those that
-/// have not acknowledged it. One that connects later blocks nothing, because its first responses have the step.
+/// The sidecars that block a release: those that rejected a resource, and until convergence those that have not
+/// acknowledged the step. A sidecar that connects later blocks nothing, because its first responses contain the step.
 fn convergence_blockers(release: &Release, seen: &Convergence) -> Vec<Blocker> {
-    let nacks = seen.refused.iter().cloned();
+    let nacks = seen.nacks.iter().cloned();
     let mut blockers: Vec<_> = nacks.map(|nack| Blocker::Nack { nack }).collect();
-    let unnamed = more(seen.refusing, seen.refused.len());
+    let unnamed = more(seen.nacked, seen.nacks.len());
     if unnamed > 0 {
         blockers.push(Blocker::MoreNacks { sidecars: unnamed });
     }
-    if release.step().is_some() && !release.converged && seen.connected == 0 {
-        // The reports of a sidecar may come back sooner than its stream, and are of the step before.
+    if release.unconverged_step().is_some() && seen.connected == 0 {
+        // Reports of a sidecar can arrive before its stream reconnects; they are about the previous step.
         blockers.push(Blocker::NoSidecars);
     }
-    let behind = seen.behind();
+    let behind = seen.pending();
     if !release.converged && behind > 0 && !seen.has_reached(release.plan.convergence.share) {
         blockers.push(Blocker::Convergence {
             acked: seen.acked,
@@ -262,19 +262,18 @@ fn convergence_blockers(release: &Release, seen: &Convergence) -> Vec<Blocker> {
     blockers
 }
 
-/// How many of all are not among the named.
+/// How many of `all` are not listed by name.
 fn more(all: u32, named: usize) -> u32 {
     all.saturating_sub(u32::try_from(named).unwrap_or(u32::MAX))
 }
 
-/// The step's own number decides how much must be seen: a judge that would like more before it
-/// takes a rate at its word does not hold it. But a candidate that should have had traffic and
-/// had none was never tried, whatever the clock says.
-fn least_requests(step: &Step) -> u64 {
+/// The minimum of the step, which can be less than the minimum sample size of the judge. With a weight above 0 % it is at
+/// least one: a candidate without requests was not tested.
+fn min_requests(step: &Step) -> u64 {
     if step.weight == Ppm::ZERO { step.min_requests } else { step.min_requests.max(1) }
 }
 
-/// Alerts as events, when they go up or down. Too little data says nothing about an alert.
+/// The alerts that changed. Insufficient data neither raises nor clears an alert.
 fn alert_changes(release: &Release, verdict: &Verdict) -> Vec<Event> {
     let findings: &[Finding] = match verdict {
         Verdict::Healthy => &[],
@@ -298,14 +297,14 @@ fn alert_changes(release: &Release, verdict: &Verdict) -> Vec<Event> {
 
 /// The alerts that block a release: those of now, or, where too few requests came since, those of before.
 fn alert_blockers(release: &Release, verdict: &Verdict) -> Vec<Blocker> {
-    let overruled = |guardrail: &Guardrail| release.overruled.contains(guardrail);
+    let overridden = |guardrail: &Guardrail| release.overridden.contains(guardrail);
     match verdict {
         Verdict::Alert { findings } => {
-            let standing = findings.iter().filter(|it| !overruled(&it.guardrail));
+            let standing = findings.iter().filter(|it| !overridden(&it.guardrail));
             standing.map(|it| Blocker::Alert { finding: it.clone() }).collect()
         }
         Verdict::InsufficientData { missing } => {
-            let standing = release.alerts.iter().filter(|(guardrail, _)| !overruled(guardrail));
+            let standing = release.alerts.iter().filter(|(guardrail, _)| !overridden(guardrail));
             let blocker = |(guardrail, level): (&Guardrail, &Level)| Blocker::UnclearedAlert {
                 guardrail: guardrail.clone(),
                 level: *level,

@@ -1,9 +1,10 @@
-//! Approvals: each is one person's word for the step that comes next.
+//! Approvals: one person's consent to the next step of a release.
 
-use super::verbs::wrong;
+use super::verbs::wrong_phase;
 use super::{Decision, done, requirements, unchanged};
 use crate::model::command::{CommandContext, Refusal};
 use crate::model::event::Event;
+use crate::model::refusal::Conflict;
 use crate::model::release::Release;
 use crate::model::requirements::Approval;
 use crate::names::RoleName;
@@ -14,55 +15,45 @@ pub(super) fn approve(
     role: &RoleName,
 ) -> Result<Decision, Refusal> {
     let id = &release.id;
+    let CommandContext { actor, at, .. } = *command_context;
+    let refuse = |conflict| Err(wrong_phase(release, "approve", conflict));
     if !release.is_running() {
-        return Err(wrong(release, "approve", "it has ended"));
+        return refuse(Conflict::Ended);
     }
-    let before_next: Vec<_> = requirements::gates(release, release.next_step()).collect();
-    // Two gates can stand before the same step, and one approval is good for both.
-    let gates = || before_next.iter().filter(|(_, gate)| gate.role == *role);
-    let Some((step, _)) = gates().next() else {
-        let why = match before_next.first() {
-            Some((_, gate)) => format!("what comes next is approved as `{}`", gate.role),
-            None => "what comes next needs no approval".to_owned(),
-        };
-        return Err(wrong(release, "approve", &why));
+    let required: Vec<_> = requirements::approvals_before(release, release.next_step()).collect();
+    // The plan and the step can both require approvals of this role; one approval counts for both.
+    let of_role = || required.iter().filter(|(_, approvals)| approvals.role == *role);
+    let Some((step, _)) = of_role().next() else {
+        return refuse(match required.first() {
+            Some((_, approvals)) => Conflict::OtherRole { role: approvals.role.clone() },
+            None => Conflict::NoApproval,
+        });
     };
-    if release.started_by.as_deref() == Some(command_context.actor) {
-        let why = format!("{} started it, and another has to approve it", command_context.actor);
-        return Err(wrong(release, "approve", &why));
+    if release.started_by == actor {
+        return refuse(Conflict::OwnRelease { actor: actor.to_owned() });
     }
-    let is_theirs = |it: &&Approval| {
-        it.by == command_context.actor
-            && it.role == *role
-            && it.step == *step
-            && it.until > command_context.at
-    };
-    if let Some(given) = release.approvals.iter().find(is_theirs) {
+    let valid =
+        |it: &&Approval| it.by == actor && it.role == *role && it.step == *step && it.until > at;
+    if let Some(given) = release.approvals.iter().find(valid) {
         let until = given.until;
-        let message =
-            format!("release `{id}` has the approval of {} until {until}", command_context.actor);
+        let message = format!("release `{id}` has the approval of {actor} until {until}");
         return Ok(unchanged(Some(id), message));
     }
     let missing = |given: &[Approval]| -> u32 {
-        gates()
-            .map(|(step, gate)| gate.missing(given, *step, command_context.at))
-            .max()
-            .unwrap_or_default()
+        let each = of_role().map(|(step, approvals)| approvals.missing(given, *step, at));
+        each.max().unwrap_or_default()
     };
     if missing(&release.approvals) == 0 {
-        let message = format!("release `{id}` has all approvals as `{role}` for what comes next");
+        let message = format!("release `{id}` has all approvals as `{role}` for its next step");
         return Ok(unchanged(Some(id), message));
     }
-    let expire = gates().map(|(_, gate)| gate.expire).max().unwrap_or_default();
-    let until = command_context.at.after(expire);
+    let expire = of_role().map(|(_, approvals)| approvals.expire).max().unwrap_or_default();
     let approval =
-        Approval { by: command_context.actor.to_owned(), role: role.clone(), step: *step, until };
+        Approval { by: actor.to_owned(), role: role.clone(), step: *step, until: at.after(expire) };
     let given = [release.approvals.clone(), vec![approval.clone()]].concat();
     let message = match missing(&given) {
-        0 => format!("release `{id}` has the approvals as `{role}` for what comes next"),
-        left => {
-            format!("release `{id}` is approved by {}; {left} more to come", command_context.actor)
-        }
+        0 => format!("release `{id}` has all approvals as `{role}` for its next step"),
+        left => format!("release `{id}` is approved by {actor}; {left} more are required"),
     };
     Ok(done(Some(id), vec![Event::Approved { id: id.clone(), approval }], message))
 }

@@ -1,4 +1,4 @@
-//! A whole configuration: all of it, or nothing.
+//! A configuration: applied as a whole or not at all.
 
 use super::{Decision, deploy, done, freeze, unchanged};
 use crate::model::catalogue::ServiceSpec;
@@ -18,10 +18,10 @@ pub(super) fn configuration(
     events.extend(freeze::freeze_windows(state, freeze_windows)?.0);
     let known = state.configuration.as_ref().map(|applied| &applied.version.hash);
     if known == Some(&version.hash) && events.is_empty() {
-        return Ok(unchanged(None, format!("the configuration is {version} already")));
+        return Ok(unchanged(None, format!("configuration {version} is applied already")));
     }
     let services = services.len();
-    let message = format!("the configuration is {version} now, with {services} services");
+    let message = format!("configuration {version} is applied, with {services} services");
     events.push(Event::ConfigurationApplied { version: version.clone() });
     Ok(done(None, events, message))
 }

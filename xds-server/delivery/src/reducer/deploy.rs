@@ -1,26 +1,26 @@
-//! Deployments: what the catalogue declares and what CI registers.
+//! Deployments: services that the catalogue declares, and versions that CI registers.
 
 use super::{Decision, done, mid_release, unchanged};
 use crate::fold::catalogue::by_name;
 use crate::model::catalogue::{MAX_VERSIONS, ServiceSpec, SpecError, VersionSpec};
 use crate::model::command::Refusal;
 use crate::model::event::Event;
-use crate::model::misfit::Conflict;
+use crate::model::fold_error::PlacementError;
+use crate::model::refusal::Invalid;
 use crate::model::release::Release;
 use crate::model::state::{ServiceState, State};
 use crate::names::{ServiceName, VersionName};
 
 pub(super) fn catalogue(state: &State, services: &[ServiceSpec]) -> Result<Decision, Refusal> {
-    for spec in services {
-        spec.validate().map_err(|error| invalid(&spec.name, &error))?;
-    }
-    let declared = by_name(services);
-    if declared.len() < services.len() {
-        return Err(Refusal::Invalid("a service is declared twice: names must differ".to_owned()));
+    for (number, spec) in services.iter().enumerate() {
+        spec.validate().map_err(|error| invalid(&spec.name, error))?;
+        if services.iter().take(number).any(|before| before.name == spec.name) {
+            return Err(Invalid::DuplicateService(spec.name.clone()).into());
+        }
     }
     mid_release::check(state, services)?;
-    if declared == *state.declared {
-        return Ok(unchanged(None, "the catalogue is this already".to_owned()));
+    if by_name(services) == *state.declared {
+        return Ok(unchanged(None, "the catalogue is unchanged".to_owned()));
     }
     let message = format!("the catalogue has {} services now", services.len());
     let services = services.to_vec();
@@ -34,9 +34,9 @@ pub(super) fn version(
 ) -> Result<Decision, Refusal> {
     let name = &service.spec.name;
     spec.validate(version, service.spec.environments.is_some())
-        .map_err(|error| invalid(name, &error))?;
+        .map_err(|error| invalid(name, error))?;
     if service.spec.versions.get(version) == Some(spec) {
-        let message = format!("version `{version}` of `{name}` runs there already");
+        let message = format!("version `{version}` of `{name}` is registered there already");
         return Ok(unchanged(None, message));
     }
     let event = place(service, version, spec.clone())?;
@@ -44,31 +44,28 @@ pub(super) fn version(
     Ok(done(None, vec![event], message))
 }
 
-/// The event that deploys a version, if it can be deployed.
+/// The event that deploys a version, if its environment is free.
 pub(super) fn place(
     service: &ServiceState,
     version: &VersionName,
     spec: VersionSpec,
 ) -> Result<Event, Refusal> {
     let name = &service.spec.name;
-    let displaced = match service.displaced_by(version, &spec) {
-        Ok(displaced) => displaced,
-        Err(conflict) => return Err(refuse(service, &conflict)),
-    };
+    let displaced = service.displaced_by(version, &spec).map_err(|error| refuse(service, error))?;
     let versions = &service.spec.versions;
     let grows = displaced.is_none() && !versions.contains_key(version);
     if grows && versions.len() >= MAX_VERSIONS {
-        return Err(invalid(name, &SpecError::TooManyVersions));
+        return Err(invalid(name, SpecError::TooManyVersions));
     }
     Ok(Event::VersionRegistered { service: name.clone(), version: version.clone(), spec })
 }
 
-fn refuse(service: &ServiceState, conflict: &Conflict) -> Refusal {
-    let (Conflict::Occupied { occupant: held, .. } | Conflict::Moves { version: held, .. }) =
-        conflict;
+fn refuse(service: &ServiceState, error: PlacementError) -> Refusal {
+    let (PlacementError::Occupied { occupant: in_use, .. }
+    | PlacementError::Moves { version: in_use, .. }) = &error;
     match service.running() {
-        Some(release) if release.candidate == *held => running(release),
-        _ => invalid(&service.spec.name, conflict),
+        Some(release) if release.candidate == *in_use => running(release),
+        _ => Invalid::Placement { service: service.spec.name.clone(), error }.into(),
     }
 }
 
@@ -80,6 +77,6 @@ pub(super) fn running(release: &Release) -> Refusal {
     }
 }
 
-pub(super) fn invalid(service: &ServiceName, error: &impl std::error::Error) -> Refusal {
-    Refusal::Invalid(format!("service `{service}`: {error}"))
+pub(super) fn invalid(service: &ServiceName, error: SpecError) -> Refusal {
+    Invalid::Service { service: service.clone(), error }.into()
 }

@@ -1,6 +1,4 @@
-//! What became of a release's effects outside the sidecars: instances that were looked at, hooks that
-//! were told, DNS that followed.
-//! None of it moves traffic.
+//! Results of effects outside the sidecars: health checks, hook calls, DNS updates. None of them changes the weight.
 
 use super::{Decision, done, unchanged};
 use crate::model::command::Refusal;
@@ -18,20 +16,20 @@ pub(super) fn hook_ended(
     attempts: u32,
     result: &Result<(), String>,
 ) -> Result<Decision, Refusal> {
-    let teller = state.services.get(id.service());
-    let service = teller.ok_or_else(|| Refusal::UnknownRelease(id.to_string()))?;
+    let service = state.services.get(id.service());
+    let service = service.ok_or_else(|| Refusal::UnknownRelease(id.to_string()))?;
     if service.due_call(id, hook).is_none() {
-        return Ok(unchanged(Some(id), format!("release `{id}` has not to tell hook `{hook}`")));
+        return Ok(unchanged(Some(id), format!("release `{id}` has no due call of hook `{hook}`")));
     }
     let (id, hook) = (id.clone(), hook.clone());
     let (event, message) = match result {
         Ok(()) => {
-            let message = format!("hook `{hook}` was told of release `{id}`");
+            let message = format!("hook `{hook}` of release `{id}` was called");
             (Event::HookSucceeded { id: id.clone(), hook, attempts }, message)
         }
         Err(error) => {
             let error = clip(error);
-            let message = format!("hook `{hook}` could not be told of release `{id}`: {error}");
+            let message = format!("hook `{hook}` of release `{id}` failed: {error}");
             (Event::HookFailed { id: id.clone(), hook, attempts, error }, message)
         }
     };
@@ -45,11 +43,14 @@ pub(super) fn health(
 ) -> Result<Decision, Refusal> {
     let release = state.release(id).ok_or_else(|| Refusal::UnknownRelease(id.to_string()))?;
     if release.health_check().is_none() || release.health.as_ref() == Some(health) {
-        return Ok(unchanged(Some(id), format!("release `{id}`: nothing new of its instances")));
+        return Ok(unchanged(
+            Some(id),
+            format!("release `{id}`: the health of its instances is unchanged"),
+        ));
     }
     let message = match health.is_healthy() {
-        true => format!("release `{id}`: its instances are well"),
-        false => format!("release `{id}`: its instances are not well: {health}"),
+        true => format!("release `{id}`: its instances are healthy"),
+        false => format!("release `{id}`: instances are unhealthy: {health}"),
     };
     let event = Event::HealthChanged { id: id.clone(), health: health.clone() };
     Ok(done(Some(id), vec![event], message))
@@ -63,7 +64,7 @@ pub(super) fn dns_checked(
     let wanted = service.desired_records();
     Ok(match result {
         Ok(records) if wanted.as_ref() != Some(records) => {
-            unchanged(None, format!("the records of `{name}` should be others by now"))
+            unchanged(None, format!("the records of `{name}` are no longer the desired ones"))
         }
         Ok(records) => {
             let message = format!("the records of `{name}` are {records}");

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::{Decision, done, find, reason, unchanged};
 use crate::model::command::{CommandContext, Refusal};
 use crate::model::event::Event;
-use crate::model::freeze::{FreezeWindow, MAX_FREEZES, ManualFreeze, Window, time_zone};
+use crate::model::freeze::{FreezeWindow, MAX_FREEZE_WINDOWS, ManualFreeze, Window, time_zone};
+use crate::model::refusal::Invalid;
 use crate::model::state::State;
 use crate::names::ServiceName;
 
@@ -58,34 +59,15 @@ pub(super) fn freeze_windows(
     if freeze_windows == state.freeze_windows {
         return Ok(unchanged(None, "the freeze windows are unchanged".to_owned()));
     }
-    if freeze_windows.len() > MAX_FREEZES {
-        let count = freeze_windows.len();
-        return Err(Refusal::Invalid(format!(
-            "{count} freeze windows are more than {MAX_FREEZES}"
-        )));
+    if freeze_windows.len() > MAX_FREEZE_WINDOWS {
+        return Err(Invalid::TooManyFreezeWindows(freeze_windows.len()).into());
     }
     let mut names = BTreeSet::new();
     for freeze in freeze_windows {
-        let name = &freeze.name;
-        if !names.insert(name) {
-            return Err(Refusal::Invalid(format!("freeze window `{name}` is declared twice")));
+        if !names.insert(&freeze.name) {
+            return Err(Invalid::DuplicateFreezeWindow(freeze.name.clone()).into());
         }
-        match &freeze.when {
-            Window::Weekly { days, .. } if days.is_empty() => {
-                return Err(Refusal::Invalid(format!("freeze window `{name}` has no days")));
-            }
-            Window::Weekly { time_zone: zone, .. } => {
-                time_zone(zone).map_err(|error| {
-                    Refusal::Invalid(format!("freeze window `{name}`: {error}"))
-                })?;
-            }
-            Window::Once { start, end } if start >= end => {
-                return Err(Refusal::Invalid(format!(
-                    "freeze window `{name}` ends before it starts"
-                )));
-            }
-            Window::Once { .. } => {}
-        }
+        check(freeze)?;
     }
     let message = format!("{} freeze windows are declared", freeze_windows.len());
     Ok(done(
@@ -93,4 +75,20 @@ pub(super) fn freeze_windows(
         vec![Event::FreezeWindowsApplied { freeze_windows: freeze_windows.to_vec() }],
         message,
     ))
+}
+
+fn check(FreezeWindow { name, when, .. }: &FreezeWindow) -> Result<(), Invalid> {
+    match when {
+        Window::Weekly { days, .. } if days.is_empty() => {
+            Err(Invalid::FreezeWindowWithoutDays(name.clone()))
+        }
+        Window::Weekly { time_zone: zone, .. } => match time_zone(zone) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Invalid::FreezeWindowZone { name: name.clone(), error }),
+        },
+        Window::Once { start, end } if start >= end => {
+            Err(Invalid::EmptyFreezeWindow(name.clone()))
+        }
+        Window::Once { .. } => Ok(()),
+    }
 }

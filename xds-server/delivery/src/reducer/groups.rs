@@ -1,20 +1,21 @@
-//! Releases that go together: how a group begins, what operators do to it, and how it goes back.
-//! A group does what each of its members would do alone, all of them in one append, or nothing.
+//! Groups: the start of a group, commands on all its members, and the rollback of all members. A group does what each
+//! member would do alone: all of them in one append, or none.
 
 use std::collections::BTreeSet;
 
 use super::deploy::running;
-use super::verbs::{rolled_back, verb_name, wrong};
-use super::{Decision, done, find, list, start, unchanged, verbs};
+use super::verbs::{rolled_back, verb_name, wrong_phase};
+use super::{Decision, done, find, start, unchanged, verbs};
 use crate::model::command::{CommandContext, Refusal, ReleaseCommand};
 use crate::model::event::Event;
 use crate::model::group::{Group, MAX_MEMBERS, Member};
 use crate::model::plan::Plan;
+use crate::model::refusal::{Conflict, Invalid, Known};
 use crate::model::release::{Phase, Release, RollbackCause};
 use crate::model::state::{ServiceState, State};
 use crate::names::{GroupName, ReleaseId, VersionName};
 
-/// All members begin, or none.
+/// Starts a release of each member, or none.
 pub(super) fn start(
     state: &State,
     command_context: &CommandContext<'_>,
@@ -23,7 +24,7 @@ pub(super) fn start(
     plan: Option<&Plan>,
 ) -> Result<Decision, Refusal> {
     if let Some(known) = state.groups.get(name).filter(|it| is_running(state, it)) {
-        return so_running(state, name, known, members);
+        return start_again(state, name, known, members);
     }
     check(state, name, members, plan)?;
     let (mut events, mut ids, mut messages) = (Vec::new(), Vec::new(), Vec::new());
@@ -32,10 +33,11 @@ pub(super) fn start(
         if let Some(release) = service.running() {
             return Err(running(release));
         }
-        let begun = start::begin(state, service, command_context, version, plan, commit.as_ref())?;
-        events.extend(begun.0);
-        ids.extend(begun.1.release);
-        messages.push(begun.1.message);
+        let (begun, outcome) =
+            start::begin(state, service, command_context, version, plan, commit.as_ref())?;
+        events.extend(begun);
+        ids.extend(outcome.release);
+        messages.push(outcome.message);
     }
     events.push(Event::GroupStarted { id: name.clone(), members: ids });
     Ok(done(None, events, format!("release group `{name}`: {}", messages.join("; "))))
@@ -45,54 +47,53 @@ fn is_running(state: &State, group: &Group) -> bool {
     state.members(group).any(|(_, release)| release.is_running())
 }
 
-fn so_running(
+/// A repeated start is idempotent if it names the same members.
+fn start_again(
     state: &State,
     name: &GroupName,
     group: &Group,
-    asked: &[Member],
+    requested: &[Member],
 ) -> Result<Decision, Refusal> {
-    let asked: BTreeSet<_> = asked.iter().map(|it| (&it.service, &it.version)).collect();
+    let requested: BTreeSet<_> = requested.iter().map(|it| (&it.service, &it.version)).collect();
     let known = state.members(group).map(|(_, it)| (&it.service, &it.candidate));
-    let members = list(group.members.iter());
-    if asked == known.collect() {
+    let members = Known::of(group.members.iter());
+    if requested == known.collect() {
         let message = format!("release group `{name}` is running, with {members}");
         return Ok(unchanged(None, message));
     }
     Err(Refusal::GroupRunning { group: name.clone(), members })
 }
 
-/// What only a group can have wrong with it.
+/// Checks what applies to groups only.
 fn check(
     state: &State,
-    name: &GroupName,
+    group: &GroupName,
     members: &[Member],
     plan: Option<&Plan>,
 ) -> Result<(), Refusal> {
-    let invalid = |why: String| Err(Refusal::Invalid(format!("release group `{name}`: {why}")));
+    let group = group.clone();
     if !(2..=MAX_MEMBERS).contains(&members.len()) {
-        return invalid(format!("it needs 2 to {MAX_MEMBERS} members, not {}", members.len()));
+        return Err(Invalid::GroupSize { group, count: members.len() }.into());
     }
-    let mut seen = BTreeSet::new();
+    let mut services = BTreeSet::new();
     let mut first = None;
-    for Member { service: name, .. } in members {
-        if !seen.insert(name) {
-            return invalid(format!("service `{name}` is named twice"));
+    for Member { service, .. } in members {
+        if !services.insert(service) {
+            return Err(Invalid::DuplicateMember { group, service: service.clone() }.into());
         }
-        let own = &find(state, name)?.spec.plan;
+        let own = &find(state, service)?.spec.plan;
         let steps = plan.unwrap_or(own).steps.len();
-        let (leader, wanted) = *first.get_or_insert((name, steps));
-        if steps != wanted {
-            return invalid(format!(
-                "the plan of `{name}` has {steps} steps and that of `{leader}` has {wanted}, and they \
-                 take each step together: give them one plan, or plans with as many steps"
-            ));
+        let (first, first_steps) = *first.get_or_insert((service, steps));
+        if steps != first_steps {
+            let (first, service) = (first.clone(), service.clone());
+            return Err(Invalid::GroupSteps { group, first, first_steps, service, steps }.into());
         }
     }
     Ok(())
 }
 
-/// What an operator asks of all. If it may not be for one, it is done to none; but each goes back
-/// that can, and approving is each member's own: who approves does so wherever it is wanted.
+/// A command on all members. If one member refuses it, it has no effect on any. Exceptions are approvals and rollbacks: they
+/// apply to every member that accepts them.
 pub(super) fn decide(
     state: &State,
     command_context: &CommandContext<'_>,
@@ -101,38 +102,38 @@ pub(super) fn decide(
 ) -> Result<Decision, Refusal> {
     let group = state.groups.get(name).ok_or_else(|| Refusal::UnknownGroup {
         group: name.clone(),
-        known: list(state.groups.keys()),
+        known: Known::of(state.groups.keys()),
     })?;
-    let mut decided = Vec::new();
+    let mut decisions = Vec::new();
     let mut refused = None;
     for (service, release) in state.members(group) {
-        match verbs::alone(state, command_context, service, release, command) {
-            Ok(decision) => decided.push(decision),
-            Err(refusal) if is_each_ones_own(command) => {
+        match verbs::decide_one(state, command_context, service, release, command) {
+            Ok(decision) => decisions.push(decision),
+            Err(refusal) if applies_to_each(command) => {
                 refused.get_or_insert(refusal);
             }
             Err(refusal) => return Err(refusal),
         }
     }
-    let but = match refused {
-        Some(refusal) if decided.is_empty() => return Err(refusal),
+    let exception = match refused {
+        Some(refusal) if decisions.is_empty() => return Err(refusal),
         Some(refusal) if *command == ReleaseCommand::Rollback => format!("; but {refusal}"),
         Some(_) | None => String::new(),
     };
     let (events, messages): (Vec<_>, Vec<_>) =
-        decided.into_iter().map(|(events, outcome)| (events, outcome.message)).unzip();
+        decisions.into_iter().map(|(events, outcome)| (events, outcome.message)).unzip();
     let events: Vec<_> = events.into_iter().flatten().collect();
-    let message = format!("release group `{name}`: {}", messages.join("; ") + &but);
+    let message = format!("release group `{name}`: {}{exception}", messages.join("; "));
     Ok(if events.is_empty() { unchanged(None, message) } else { done(None, events, message) })
 }
 
-/// Whether one that may not does not keep the others from it.
-const fn is_each_ones_own(command: &ReleaseCommand) -> bool {
+/// True if a member that refuses the command does not prevent it for the others.
+const fn applies_to_each(command: &ReleaseCommand) -> bool {
     matches!(command, ReleaseCommand::Approve { .. } | ReleaseCommand::Rollback)
 }
 
-/// Refuses what a member cannot do alone.
-pub(super) fn not_alone(
+/// Refuses a command that applies to the whole group only.
+pub(super) fn refuse_member(
     state: &State,
     release: &Release,
     command: &ReleaseCommand,
@@ -141,41 +142,37 @@ pub(super) fn not_alone(
         return Ok(());
     };
     let verb = verb_name(command);
-    let why =
-        format!("it goes together with its group `{group}`: tidegate release group {verb} {group}");
-    Err(wrong(release, verb, &why))
+    Err(wrong_phase(release, verb, Conflict::GroupMember { group: group.clone(), verb }))
 }
 
-/// Adds to the events that take one release back those that take back its group. Of a complete
-/// group, that is if each can still go back, and of itself to a safe version only; if one cannot,
-/// each goes for itself.
-pub(super) fn follow(state: &State, mut events: Vec<Event>) -> Vec<Event> {
-    let along: Vec<_> = events.iter().flat_map(|event| along(state, event)).collect();
-    events.extend(along);
+/// Adds the rollback of the other members to the events that roll back one member. The members of a complete group are
+/// restored only if each has a previous version, which, unless an operator decides, is not quarantined.
+pub(super) fn with_rollback_of_group(state: &State, mut events: Vec<Event>) -> Vec<Event> {
+    let added: Vec<_> = events.iter().flat_map(|event| rollback_of_others(state, event)).collect();
+    events.extend(added);
     events
 }
 
-fn along(state: &State, event: &Event) -> Vec<Event> {
+fn rollback_of_others(state: &State, event: &Event) -> Vec<Event> {
     match event {
         Event::RolledBack { id, cause } => {
-            let others = others(state, id).filter(|(_, it)| it.is_running());
-            others.map(|(_, it)| rolled_back(&it.id, with(id, cause))).collect()
+            let others = other_members(state, id).filter(|(_, it)| it.is_running());
+            others.map(|(_, it)| rolled_back(&it.id, group_cause(id, cause))).collect()
         }
         Event::StableRestored { service, cause, .. } => {
             let release = state.services.get(service).and_then(|it| it.release.as_ref());
             let Some(release) = release.filter(|it| is_complete(it)) else {
                 return Vec::new();
             };
-            let others = others(state, &release.id).map(|(service, it)| {
-                let is_fit = |version: &&VersionName| {
+            let others = other_members(state, &release.id).map(|(service, it)| {
+                let is_allowed = |version: &&VersionName| {
                     *cause == RollbackCause::Operator || !service.quarantined.contains_key(*version)
                 };
-                let version =
-                    service.previous.as_ref().filter(|_| is_complete(it)).filter(is_fit)?;
+                let previous = service.previous.as_ref().filter(|_| is_complete(it));
                 Some(Event::StableRestored {
                     service: it.service.clone(),
-                    version: version.clone(),
-                    cause: with(&release.id, cause),
+                    version: previous.filter(is_allowed)?.clone(),
+                    cause: group_cause(&release.id, cause),
                 })
             });
             others.collect::<Option<_>>().unwrap_or_default()
@@ -188,15 +185,14 @@ const fn is_complete(release: &Release) -> bool {
     matches!(release.phase, Phase::Completed { .. })
 }
 
-/// Why a release goes back when another does.
-pub(super) fn with(of: &ReleaseId, cause: &RollbackCause) -> RollbackCause {
-    RollbackCause::Group { of: of.clone(), why: cause.to_string() }
+/// The cause for the other members when `release` is rolled back.
+pub(super) fn group_cause(release: &ReleaseId, cause: &RollbackCause) -> RollbackCause {
+    RollbackCause::Group { release: release.clone(), cause: Box::new(cause.clone()) }
 }
 
-/// Those that go with a release.
-fn others<'a>(
+fn other_members<'a>(
     state: &'a State,
     id: &'a ReleaseId,
 ) -> impl Iterator<Item = (&'a ServiceState, &'a Release)> {
-    state.team(id).into_iter().filter(move |(_, release)| release.id != *id)
+    state.with_group(id).into_iter().filter(move |(_, release)| release.id != *id)
 }

@@ -1,13 +1,14 @@
-//! What of a service stays as it is while a release of it runs: whatever its evidence is about,
-//! and whatever says who is served by which version.
+//! The parts of a service that a configuration cannot change while a release of the service runs: those that its evidence
+//! and its traffic split depend on.
 
 use crate::model::catalogue::ServiceSpec;
 use crate::model::command::Refusal;
+use crate::model::refusal::ReleaseInput;
 use crate::model::release::Release;
 use crate::model::state::{ServiceState, State};
 
-/// Checks a catalogue against every release that runs. What was not edited cannot be wrong:
-/// what was deployed and released since outlives it.
+/// Checks a catalogue against every running release. Only edits since the last declaration count: deployments and
+/// releases since then have precedence over the rest.
 pub(super) fn check(state: &State, services: &[ServiceSpec]) -> Result<(), Refusal> {
     for service in state.services.values() {
         let Some(release) = service.running() else { continue };
@@ -33,33 +34,34 @@ fn edited(
     release: &Release,
     before: &ServiceSpec,
     now: Option<&ServiceSpec>,
-) -> Option<String> {
+) -> Option<ReleaseInput> {
     let Some(now) = now else {
-        return Some("its place among the services".to_owned());
+        return Some(ReleaseInput::Service);
     };
-    for (what, same) in [
-        ("its environments", before.environments == now.environments),
-        ("its `identity`", before.identity == now.identity),
-        ("its `dns`", before.dns == now.dns),
-        ("its business metrics", before.guardrails.business == now.guardrails.business),
-    ] {
-        if !same {
-            return Some(what.to_owned());
-        }
+    if before.environments != now.environments {
+        return Some(ReleaseInput::Environments);
     }
-    let compared = [&release.stable, &release.candidate];
-    let mut compared = compared.into_iter();
+    if before.identity != now.identity {
+        return Some(ReleaseInput::Identity);
+    }
+    if before.dns != now.dns {
+        return Some(ReleaseInput::Dns);
+    }
+    if before.guardrails.business != now.guardrails.business {
+        return Some(ReleaseInput::BusinessMetrics);
+    }
+    let mut compared = [&release.stable, &release.candidate].into_iter();
     if let Some(name) = compared.find(|name| {
         let (before, now) = (before.versions.get(*name), now.versions.get(*name));
-        // To write down what was registered before changes nothing.
+        // The declaration of a version as it was registered is not a change.
         before != now && (now.is_none() || now != service.spec.versions.get(*name))
     }) {
-        return Some(format!("its version `{name}`"));
+        return Some(ReleaseInput::Version(name.clone()));
     }
     let mut edited = now.versions.iter().filter(|(name, spec)| {
         before.versions.get(*name) != Some(*spec) && service.displaced_by(name, spec).is_err()
     });
-    edited.next().map(|(name, _)| format!("the environment that its version `{name}` would take"))
+    edited.next().map(|(name, _)| ReleaseInput::EnvironmentOf(name.clone()))
 }
 
 #[cfg(test)]
@@ -70,6 +72,7 @@ mod tests {
     use crate::model::command::Command;
     use crate::model::configuration::{Source, Version};
     use crate::model::event::Event;
+    use crate::names::ReleaseId;
     use crate::reducer::decide_command;
     use crate::units::{Ppm, Timestamp};
 
@@ -78,7 +81,7 @@ mod tests {
         Command::ApplyConfiguration { version, services, freeze_windows: Vec::new() }
     }
 
-    /// Both services, with `order` released to v2 and `product` to its green environment.
+    /// Both services, each with a running release.
     fn running() -> State {
         let mut state = declared();
         let deployed = Command::RegisterVersion {
@@ -98,20 +101,32 @@ mod tests {
     }
 
     #[test]
-    fn what_a_release_is_about_does_not_change_under_it() {
+    fn inputs_of_a_running_release_cannot_change() {
         let user = serde_json::from_value(serde_json::json!([{"header": "x-user-id"}])).unwrap();
         let moved = |it: &mut ServiceSpec, name: &str| {
             it.versions.get_mut(name).unwrap().endpoints = at(9999);
         };
         let cases = [
-            (vec![product()], "`order.1`", "its place"),
-            (vec![edit(order(), |it| it.identity = user), product()], "`order.1`", "`identity`"),
-            (vec![edit(order(), |it| moved(it, "v1")), product()], "`order.1`", "`v1`"),
-            (vec![edit(order(), |it| moved(it, "v2")), product()], "`order.1`", "`v2`"),
+            (vec![product()], "order.1", ReleaseInput::Service),
+            (
+                vec![edit(order(), |it| it.identity = user), product()],
+                "order.1",
+                ReleaseInput::Identity,
+            ),
+            (
+                vec![edit(order(), |it| moved(it, "v1")), product()],
+                "order.1",
+                ReleaseInput::Version(name("v1")),
+            ),
+            (
+                vec![edit(order(), |it| moved(it, "v2")), product()],
+                "order.1",
+                ReleaseInput::Version(name("v2")),
+            ),
             (
                 vec![edit(order(), |it| drop(it.versions.remove("v2"))), product()],
-                "`order.1`",
-                "`v2`",
+                "order.1",
+                ReleaseInput::Version(name("v2")),
             ),
             (
                 vec![
@@ -121,8 +136,8 @@ mod tests {
                         it.versions = [(name("v1"), version(9201, None))].into();
                     }),
                 ],
-                "`product.1`",
-                "environments",
+                "product.1",
+                ReleaseInput::Environments,
             ),
             (
                 vec![
@@ -131,8 +146,8 @@ mod tests {
                         it.environments = Some(Environments { blue: at(9201), green: at(9999) });
                     }),
                 ],
-                "`product.1`",
-                "environments",
+                "product.1",
+                ReleaseInput::Environments,
             ),
             (
                 vec![
@@ -142,27 +157,27 @@ mod tests {
                         it.versions.insert(name("v3"), green);
                     }),
                 ],
-                "`product.1`",
-                "`v3`",
+                "product.1",
+                ReleaseInput::EnvironmentOf(name("v3")),
             ),
         ];
         for (services, release, what) in cases {
             let mut state = running();
             let before = state.clone();
-            // A good edit beside it is not applied either.
+            // A valid edit in the same configuration is not applied either.
             let mut services = services;
             services.push(ServiceSpec { name: name("search"), ..order() });
             let refusal = run(&mut state, Timestamp(1), &configuration("new", services));
             let refusal = refusal.unwrap_err();
-            assert!(matches!(refusal, Refusal::MidRelease { .. }), "{refusal:?}");
-            let told = refusal.to_string();
-            assert!(told.contains(release) && told.contains(what), "{told}");
+            let release = name(release);
+            let service = ReleaseId::service(&release).parse().unwrap();
+            assert_eq!(refusal, Refusal::MidRelease { service, release, what });
             assert_eq!(state, before);
         }
     }
 
     #[test]
-    fn the_rest_changes_and_a_running_release_keeps_its_plan() {
+    fn other_fields_change_and_a_running_release_keeps_its_plan() {
         let mut state = running();
         let mut edited = order();
         edited.hosts.push("orders.local".to_owned());
@@ -185,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn another_text_that_means_the_same_is_another_configuration() {
+    fn an_equivalent_text_is_another_configuration() {
         let mut state = declared();
         for hash in ["one", "two"] {
             let command = configuration(hash, vec![order(), product()]);

@@ -1,5 +1,6 @@
-//! The reducer: what is decided, as events, from what is asked and what is seen. Pure: the time
-//! and the counts are arguments, so the same journal and the same reports decide the same.
+//! The reducer: commands and observations in, events out. It is pure: times and counts are arguments, so the same journal
+//! and the same reports lead to the same decisions. The caller appends the events to the journal, folds them into the
+//! state, and only then decides again.
 
 mod advance;
 mod approve;
@@ -27,19 +28,17 @@ pub use progress::decide_progress;
 use crate::model::checks::CheckResult;
 use crate::model::command::{Command, CommandContext, Outcome, Refusal};
 use crate::model::event::Event;
+use crate::model::refusal::Known;
 use crate::model::state::{ServiceState, State};
 use crate::names::{ReleaseId, ServiceName};
 
-/// What follows from a command: events to append, and the answer once they are.
+/// The events to append, and the outcome to return once they are appended.
 pub type Decision = (Vec<Event>, Outcome);
-
-/// Most names that a refusal lists.
-const MAX_LISTED: usize = 20;
 
 /// Decides what a command does.
 ///
 /// # Errors
-/// When it is refused, with the reason and the way out. Nothing follows from it then.
+/// When the command is refused. It has no effect then.
 pub fn decide_command(
     state: &State,
     command_context: &CommandContext<'_>,
@@ -94,27 +93,16 @@ fn find<'a>(state: &'a State, name: &ServiceName) -> Result<&'a ServiceState, Re
     let service = state.services.get(name).map(|service| &**service);
     service.ok_or_else(|| Refusal::UnknownService {
         service: name.to_string(),
-        known: list(state.services.keys()),
+        known: Known::of(state.services.keys()),
     })
 }
 
-/// Most of a reason's words that the state keeps, in characters; the journal's record has them all.
+/// Most characters of a reason that events keep; the record in the journal has the whole reason.
 const MAX_REASON: usize = 300;
 
-/// Why somebody asks, as the state keeps it.
+/// The reason of a command, clipped.
 fn reason(command_context: &CommandContext<'_>) -> Option<String> {
     command_context.reason.map(|reason| reason.chars().take(MAX_REASON).collect())
-}
-
-/// Names for people: the first few, in order.
-fn list<T: ToString>(names: impl ExactSizeIterator<Item = T>) -> String {
-    let rest = names.len().saturating_sub(MAX_LISTED);
-    let shown: Vec<_> = names.take(MAX_LISTED).map(|it| it.to_string()).collect();
-    match (shown.is_empty(), rest) {
-        (true, _) => "none".to_owned(),
-        (false, 0) => shown.join(", "),
-        (false, rest) => format!("{} and {rest} more", shown.join(", ")),
-    }
 }
 
 fn done(release: Option<&ReleaseId>, events: Vec<Event>, message: String) -> Decision {

@@ -14,7 +14,7 @@ use crate::fixtures::*;
 use crate::judge::Verdict;
 use crate::model::catalogue::Environment;
 use crate::model::command::ReleaseCommand;
-use crate::model::hook::{Call, CallEnd};
+use crate::model::hook::{Call, CallState};
 use crate::model::phases::{PHASE_CHANGES, PhaseChange, PhaseKind};
 use crate::model::plan::OnFail;
 use crate::model::progress::{Convergence, Observation, Progress};
@@ -42,9 +42,9 @@ fn forward(event: &Event) -> bool {
 }
 
 /// Whether a release goes back by what is seen of it.
-fn breaks(sight: &ReleaseContext<'_>) -> bool {
-    let broken = matches!(sight.seen.verdict, Verdict::RollBack { .. });
-    broken && sight.release.plan.on_fail == OnFail::Rollback
+fn breaks(context: &ReleaseContext<'_>) -> bool {
+    let broken = matches!(context.seen.verdict, Verdict::RollBack { .. });
+    broken && context.release.plan.on_fail == OnFail::Rollback
 }
 
 impl Model {
@@ -99,7 +99,7 @@ impl Model {
         for check in &release.plan.requires.checks {
             assert!(service.checks.result(&release.candidate, check).unwrap().passed);
         }
-        let starter = release.started_by.as_ref().unwrap();
+        let starter = &release.started_by;
         let theirs = release.approvals.iter().any(|it| it.by == *starter);
         assert!(!theirs, "approved by who started it");
         if release.next_step() == Some(0)
@@ -112,8 +112,8 @@ impl Model {
     /// Of each service something else is seen, in the order of [`SERVICES`].
     fn see(&mut self, seen: &[Observation; 2]) {
         let before = self.state.clone();
-        for team in before.teams() {
-            let sights: Vec<_> = team
+        for group in before.running_groups() {
+            let contexts: Vec<_> = group
                 .iter()
                 .map(|&(service, release)| {
                     let place = SERVICES.iter().position(|it| *it == release.service.as_str());
@@ -121,10 +121,10 @@ impl Model {
                     ReleaseContext { state: &before, service, release, now: self.now, seen }
                 })
                 .collect();
-            let (events, progress) = decide_progress(&sights);
-            let goes_back = sights.iter().any(breaks);
-            for (sight, progress) in sights.iter().zip(&progress) {
-                self.check_look(sight, &events, progress, goes_back);
+            let (events, progress) = decide_progress(&contexts);
+            let goes_back = contexts.iter().any(breaks);
+            for (context, progress) in contexts.iter().zip(&progress) {
+                self.check_evaluation(context, &events, progress, goes_back);
             }
             self.commit(&events);
         }
@@ -138,14 +138,14 @@ impl Model {
     }
 
     /// What followed for one release, when any of those that go with it goes back or not.
-    fn check_look(
+    fn check_evaluation(
         &self,
-        sight: &ReleaseContext<'_>,
+        context: &ReleaseContext<'_>,
         events: &[Event],
         progress: &Progress,
         goes_back: bool,
     ) {
-        let ReleaseContext { release, seen, .. } = sight;
+        let ReleaseContext { release, seen, .. } = context;
         let own: Vec<_> = events.iter().filter(|it| it.release() == Some(&release.id)).collect();
         let cause = match own.as_slice() {
             [Event::RolledBack { cause, .. }] => Some(cause),
@@ -153,13 +153,13 @@ impl Model {
         };
         assert_eq!(goes_back, cause.is_some());
         let by_itself = matches!(cause, Some(RollbackCause::Guardrail { .. }));
-        assert_eq!(breaks(sight), by_itself);
+        assert_eq!(breaks(context), by_itself);
         let moves = own.iter().any(|it| forward(it));
         assert_eq!(moves, progress.blockers.is_empty() && !goes_back);
         let broken = matches!(seen.verdict, Verdict::RollBack { .. });
-        assert!(!moves || !broken || !release.overruled.is_empty(), "nobody overruled it");
-        let Convergence { acked, connected, refusing, .. } = seen.convergence;
-        assert!(!moves || refusing == 0, "a refusal holds");
+        assert!(!moves || !broken || !release.overridden.is_empty(), "nobody overridden it");
+        let Convergence { acked, connected, nacked, .. } = seen.convergence;
+        assert!(!moves || nacked == 0, "a refusal holds");
         assert!(!moves || release.converged || acked == connected, "who lags holds a beginning");
         let begins = own.iter().any(|it| matches!(it, Event::StepConverged { .. }));
         assert!(!begins || acked == connected && connected > 0, "a step begins with everybody");
@@ -208,7 +208,7 @@ impl Model {
                 let approve = all(ReleaseCommand::Approve { role: name("manager") });
                 let resume = all(ReleaseCommand::Resume);
                 // A hook that was given up is the one thing that only a person goes past.
-                let failed = |call: &Call| matches!(call.end, CallEnd::Failed { .. });
+                let failed = |call: &Call| matches!(call.end, CallState::Failed { .. });
                 let given_up = model.state.release(&release.id);
                 let given_up = given_up.filter(|it| it.calls.iter().any(failed));
                 let onwards = given_up.map(|_| all(ReleaseCommand::Promote { all: false }));

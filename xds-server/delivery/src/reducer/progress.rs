@@ -2,7 +2,7 @@
 //! release without a group is decided alone.
 
 use super::advance::{Evaluation, ReleaseContext, Transition, evaluate};
-use super::groups::with;
+use super::groups::group_cause;
 use super::verbs::rolled_back;
 use crate::model::blocker::Blocker;
 use crate::model::event::Event;
@@ -10,55 +10,56 @@ use crate::model::progress::Progress;
 use crate::model::release::RollbackCause;
 use crate::names::ReleaseId;
 
-/// Decides what follows from what is seen now of running releases that go together, and says of
-/// each, in the same order, what it waits for.
+/// Decides the progress of the running releases of one group from their observations. Returns the events, and the
+/// progress of each release in the same order.
 #[must_use]
 pub fn decide_progress(contexts: &[ReleaseContext<'_>]) -> (Vec<Event>, Vec<Progress>) {
     let evaluations: Vec<_> = contexts.iter().map(evaluate).collect();
-    let events = match first_back(contexts, &evaluations) {
-        Some(others) => go_back(contexts, &evaluations, &others),
-        None => go_on(&evaluations),
+    let events = match group_rollback(contexts, &evaluations) {
+        Some(cause) => roll_back(contexts, &evaluations, &cause),
+        None => advance(&evaluations),
     };
-    let waits: Vec<_> = contexts.iter().zip(&evaluations).filter_map(holds).collect();
+    let blockers: Vec<_> = contexts.iter().zip(&evaluations).filter_map(group_blocker).collect();
     let progress =
         contexts.iter().zip(evaluations).map(|(context, Evaluation { mut progress, .. })| {
-            let others = waits.iter().filter(|(of, _)| **of != context.release.id);
+            let others = blockers.iter().filter(|(of, _)| **of != context.release.id);
             progress.blockers.extend(others.map(|(_, blocker)| blocker.clone()));
             progress
         });
     (events, progress.collect())
 }
 
-/// If one must go back: why the others do.
-fn first_back(
+/// The rollback cause of the other members, if a member must be rolled back.
+fn group_rollback(
     contexts: &[ReleaseContext<'_>],
     evaluations: &[Evaluation],
 ) -> Option<RollbackCause> {
     contexts.iter().zip(evaluations).find_map(|(context, evaluation)| {
         match &evaluation.transition {
-            Transition::RollBack(cause) => Some(with(&context.release.id, cause)),
+            Transition::RollBack(cause) => Some(group_cause(&context.release.id, cause)),
             Transition::Hold | Transition::Advance(_) => None,
         }
     })
 }
 
-fn go_back(
+fn roll_back(
     contexts: &[ReleaseContext<'_>],
     evaluations: &[Evaluation],
-    others: &RollbackCause,
+    of_group: &RollbackCause,
 ) -> Vec<Event> {
     let each = contexts.iter().zip(evaluations).map(|(context, evaluation)| {
         let cause = match &evaluation.transition {
             Transition::RollBack(cause) => cause,
-            Transition::Hold | Transition::Advance(_) => others,
+            Transition::Hold | Transition::Advance(_) => of_group,
         };
         rolled_back(&context.release.id, cause.clone())
     });
     each.collect()
 }
 
-fn go_on(evaluations: &[Evaluation]) -> Vec<Event> {
-    let onwards: Option<Vec<_>> = evaluations
+/// The events of each member; and if all members can advance, those that advance them.
+fn advance(evaluations: &[Evaluation]) -> Vec<Event> {
+    let advances: Option<Vec<_>> = evaluations
         .iter()
         .map(|evaluation| match &evaluation.transition {
             Transition::Advance(event) => Some(Event::clone(event)),
@@ -66,11 +67,11 @@ fn go_on(evaluations: &[Evaluation]) -> Vec<Event> {
         })
         .collect();
     let own = evaluations.iter().flat_map(|evaluation| &evaluation.events).cloned();
-    own.chain(onwards.into_iter().flatten()).collect()
+    own.chain(advances.into_iter().flatten()).collect()
 }
 
-/// What blocks the others of its group while something blocks this one.
-fn holds<'a>(
+/// The blocker of the other members while something blocks this one.
+fn group_blocker<'a>(
     (context, evaluation): (&ReleaseContext<'a>, &Evaluation),
 ) -> Option<(&'a ReleaseId, Blocker)> {
     let id = &context.release.id;

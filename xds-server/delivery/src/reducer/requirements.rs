@@ -1,5 +1,4 @@
-//! What others have to say before a release goes forward. No operator goes past it, and nothing
-//! that goes back ever asks for it.
+//! The requirements of a step: freezes, checks and approvals. A promotion does not skip them; no rollback depends on them.
 
 use crate::model::blocker::Blocker;
 use crate::model::checks::CheckResult;
@@ -20,33 +19,33 @@ pub(super) fn missing(
     let mut missing = state.active_freezes(service, now);
     for check in &release.plan.requires.checks {
         let result = service.checks.result(&release.candidate, check);
-        missing.extend(not_passed(check, result));
+        missing.extend(check_blocker(check, result));
     }
-    for (step, gate) in gates(release, to) {
-        let more = gate.missing(&release.approvals, step, now);
+    for (step, approvals) in approvals_before(release, to) {
+        let more = approvals.missing(&release.approvals, step, now);
         let weight = release.plan.steps.get(step).map_or(Ppm::ZERO, |step| step.weight);
         if more > 0 {
-            missing.push(Blocker::Approval { role: gate.role.clone(), missing: more, weight });
+            missing.push(Blocker::Approval { role: approvals.role.clone(), missing: more, weight });
         }
     }
     missing
 }
 
-/// The gates that stand between where a release is and the step `to`, with the step behind each.
-pub(super) fn gates(
+/// The approvals that are required from the next step of a release to the step `to`, each with its step.
+pub(super) fn approvals_before(
     release: &Release,
     to: Option<usize>,
 ) -> impl Iterator<Item = (usize, &Approvals)> {
     let from = release.next_step();
     let within =
         move |step: usize| from.zip(to).is_some_and(|(from, to)| (from..=to).contains(&step));
-    let before_all = release.plan.requires.approvals.iter().map(|gate| (0, gate));
+    let of_plan = release.plan.requires.approvals.iter().map(|approvals| (0, approvals));
     let steps = release.plan.steps.iter().enumerate();
     let of_steps = steps.filter_map(|(step, planned)| Some((step, planned.approval.as_ref()?)));
-    before_all.chain(of_steps).filter(move |(step, _)| within(*step))
+    of_plan.chain(of_steps).filter(move |(step, _)| within(*step))
 }
 
-fn not_passed(check: &CheckName, result: Option<&CheckResult>) -> Option<Blocker> {
+fn check_blocker(check: &CheckName, result: Option<&CheckResult>) -> Option<Blocker> {
     let check = check.clone();
     match result {
         Some(CheckResult { passed: true, .. }) => None,

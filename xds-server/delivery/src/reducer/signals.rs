@@ -1,16 +1,17 @@
-//! What CI, scanners and teams say of a version, and what follows from it.
+//! Checks of CI, and signals about a version: a security signal rolls back and quarantines, a business signal blocks.
 
 use super::verbs::rolled_back;
 use super::{Decision, done, groups, reason, unchanged};
 use crate::model::checks::{CheckResult, MAX_CHECKS, MAX_URL};
 use crate::model::command::{CommandContext, Refusal};
 use crate::model::event::Event;
+use crate::model::refusal::{Invalid, Known};
 use crate::model::release::{Release, RollbackCause};
 use crate::model::signals::{MAX_QUARANTINED, MAX_SIGNALS, Signal, SignalKind, SignalStatus};
 use crate::model::state::{ServiceState, State};
 use crate::names::{CheckName, VersionName};
 
-/// The version need not be known: CI may report before it deploys.
+/// Records the result of a check. The version may be unknown: CI may report before it deploys.
 pub(super) fn checked(
     service: &ServiceState,
     version: &VersionName,
@@ -19,23 +20,19 @@ pub(super) fn checked(
 ) -> Result<Decision, Refusal> {
     let url = result.url.as_deref().unwrap_or_default();
     if url.len() > MAX_URL || url.chars().any(char::is_control) {
-        return Err(Refusal::Invalid(format!(
-            "the address of a check's report may have at most {MAX_URL} bytes, and no control characters"
-        )));
+        return Err(Invalid::CheckUrl.into());
     }
     let known = service.checks.of(version);
     let before = known.and_then(|known| known.get(check));
     if before.is_none() && known.is_some_and(|known| known.len() >= MAX_CHECKS) {
-        return Err(Refusal::Invalid(format!(
-            "version `{version}` has {MAX_CHECKS} checks already: report under one of their names"
-        )));
+        return Err(Invalid::TooManyChecks(version.clone()).into());
     }
     let release = service.running().filter(|release| release.candidate == *version);
     let release = release.map(|release| &release.id);
-    let found = if result.passed { "passed" } else { "failed" };
-    let message = format!("check `{check}` of `{version}` {found}");
+    let verdict = if result.passed { "passed" } else { "failed" };
+    let message = format!("check `{check}` of `{version}` {verdict}");
     if before == Some(&result) {
-        return Ok(unchanged(release, message + ", as was reported before"));
+        return Ok(unchanged(release, message + ", as reported before"));
     }
     let event = Event::CheckReported {
         service: service.spec.name.clone(),
@@ -54,14 +51,13 @@ pub(super) fn signal(
 ) -> Result<Decision, Refusal> {
     match (signal.kind, signal.status) {
         (SignalKind::Security, SignalStatus::Bad) => {
-            unsafe_version(state, service, command_context, signal)
+            quarantine(state, service, command_context, signal)
         }
         (SignalKind::Security, SignalStatus::Ok) => {
             let (name, version) = (&service.spec.name, &signal.version);
             if service.quarantined.contains_key(version) {
-                return Err(Refusal::Invalid(format!(
-                    "a person lifts a quarantine, no signal: tidegate version unquarantine {name} {version}"
-                )));
+                let (service, version) = (name.clone(), version.clone());
+                return Err(Invalid::QuarantineBySignal { service, version }.into());
             }
             Ok(unchanged(None, format!("version `{version}` of `{name}` is not quarantined")))
         }
@@ -70,8 +66,8 @@ pub(super) fn signal(
     }
 }
 
-/// Back at once, if there is a way back, and never again until somebody says so.
-fn unsafe_version(
+/// Quarantines a version, and rolls back to a safe version if there is one.
+fn quarantine(
     state: &State,
     service: &ServiceState,
     command_context: &CommandContext<'_>,
@@ -91,29 +87,27 @@ fn unsafe_version(
     }
     let cause =
         RollbackCause::Security { signal: signal.name.clone(), reason: reason(command_context) };
-    let (back, release, message) = way_back(service, command_context, version, &cause);
+    let (rollback, release, message) = roll_back(service, command_context, version, &cause);
     let message = if is_known || !is_full {
         format!("version `{version}` of `{name}` is quarantined; {message}")
     } else {
-        let full = format!(
-            "service `{name}` has {MAX_QUARANTINED} quarantined versions, so `{version}` is not among them: lift those that are gone"
-        );
-        if back.is_empty() {
-            return Err(Refusal::Invalid(full));
+        let full = Invalid::TooManyQuarantined { service: name.clone(), version: version.clone() };
+        if rollback.is_empty() {
+            return Err(full.into());
         }
-        // The list is bounded; the way back is not held up by that.
+        // The limit of the list does not prevent the rollback.
         format!("{message}; {full}")
     };
-    events.extend(back);
+    events.extend(rollback);
     let release = release.map(|it| &it.id);
     Ok(if events.is_empty() {
         unchanged(release, message)
     } else {
-        done(release, groups::follow(state, events), message)
+        done(release, groups::with_rollback_of_group(state, events), message)
     })
 }
 
-fn way_back<'a>(
+fn roll_back<'a>(
     service: &'a ServiceState,
     command_context: &CommandContext<'_>,
     version: &VersionName,
@@ -121,11 +115,11 @@ fn way_back<'a>(
 ) -> (Vec<Event>, Option<&'a Release>, String) {
     if let Some(release) = service.running().filter(|it| it.candidate == *version) {
         let event = rolled_back(&release.id, cause.clone());
-        let message = format!("release `{}` went back to `{}`", release.id, release.stable);
+        let message = format!("release `{}` is rolled back to `{}`", release.id, release.stable);
         return (vec![event], Some(release), message);
     }
     if service.stable != *version {
-        return (Vec::new(), None, "it serves nobody".to_owned());
+        return (Vec::new(), None, "it receives no traffic".to_owned());
     }
     let in_time = service.previous_until.is_some_and(|until| command_context.at < until);
     let safe = |it: &&VersionName| !service.quarantined.contains_key(*it);
@@ -133,30 +127,30 @@ fn way_back<'a>(
         Some(previous) => {
             let mut events = Vec::new();
             let mut message = String::new();
-            // A release away from it would lead back to it.
+            // The rollback of the running release would restore the unsafe version.
             if let Some(release) = service.running() {
                 events.push(rolled_back(&release.id, cause.clone()));
-                message = format!("release `{}` ended, and ", release.id);
+                message = format!("release `{}` is rolled back, and ", release.id);
             }
             events.push(Event::StableRestored {
                 service: service.spec.name.clone(),
                 version: previous.clone(),
                 cause: cause.clone(),
             });
-            message += &format!("`{previous}` serves again");
+            message += &format!("`{previous}` is stable again");
             (events, service.release.as_ref(), message)
         }
         None => match service.running() {
             Some(release) => {
                 let message = format!(
-                    "it serves, there is no safe version to go back to, and release `{}` to `{}` is under way: promote that, if it is the remedy",
+                    "it is stable, no safe previous version exists, and release `{}` to `{}` is running: promote that release if its candidate is safe",
                     release.id, release.candidate
                 );
                 (Vec::new(), Some(release), message)
             }
             None => {
                 let message =
-                    "it still serves, for there is no safe version to go back to: release one";
+                    "it stays stable, because no safe previous version exists: release a safe one";
                 (Vec::new(), None, message.to_owned())
             }
         },
@@ -173,17 +167,15 @@ fn raise(
         return Err(Refusal::UnknownVersion {
             service: name.clone(),
             version: version.clone(),
-            known: super::list(service.spec.versions.keys()),
+            known: Known::of(service.spec.versions.keys()),
         });
     }
-    if service.signals.stands(version, &signal.name) {
-        let message = format!("the signal `{}` stands against `{version}`", signal.name);
+    if service.signals.is_active(version, &signal.name) {
+        let message = format!("the signal `{}` is active for `{version}` already", signal.name);
         return Ok(unchanged(None, message));
     }
     if service.signals.against(version).count() >= MAX_SIGNALS {
-        return Err(Refusal::Invalid(format!(
-            "{MAX_SIGNALS} signals stand against `{version}`: say of one of them that it is well"
-        )));
+        return Err(Invalid::TooManySignals(version.clone()).into());
     }
     let event = Event::SignalRaised {
         service: name.clone(),
@@ -194,20 +186,20 @@ fn raise(
     let release = service.running().filter(|it| it.candidate == *version);
     let message = match release {
         Some(release) => format!(
-            "the signal `{}` holds release `{}` at {} until it is well again; `tidegate release rollback {name}` takes it back",
+            "the signal `{}` blocks release `{}` at {} until it clears; to roll back: tidegate release rollback {name}",
             signal.name,
             release.id,
             release.weight()
         ),
-        None => format!("the signal `{}` stands against `{version}`", signal.name),
+        None => format!("the signal `{}` is active for `{version}`", signal.name),
     };
     Ok(done(release.map(|it| &it.id), vec![event], message))
 }
 
 fn clear(service: &ServiceState, signal: &Signal) -> Decision {
     let version = &signal.version;
-    if !service.signals.stands(version, &signal.name) {
-        let message = format!("no signal `{}` stands against `{version}`", signal.name);
+    if !service.signals.is_active(version, &signal.name) {
+        let message = format!("the signal `{}` is not active for `{version}`", signal.name);
         return unchanged(None, message);
     }
     let event = Event::SignalCleared {
@@ -216,7 +208,7 @@ fn clear(service: &ServiceState, signal: &Signal) -> Decision {
         signal: signal.name.clone(),
     };
     let release = service.running().filter(|it| it.candidate == *version);
-    let message = format!("`{version}` is well again, says the signal `{}`", signal.name);
+    let message = format!("the signal `{}` for `{version}` is cleared", signal.name);
     done(release.map(|it| &it.id), vec![event], message)
 }
 

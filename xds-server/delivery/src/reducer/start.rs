@@ -1,19 +1,18 @@
-//! The beginning of a release.
+//! The start of a release.
 
 use super::deploy::{invalid, place, running};
-use super::{Decision, done, list, unchanged};
+use super::{Decision, done, unchanged};
 use crate::model::catalogue::VersionSpec;
 use crate::model::command::{CommandContext, Refusal};
 use crate::model::commit::Commit;
 use crate::model::event::Event;
 use crate::model::plan::Plan;
-use crate::model::signals::because;
+use crate::model::refusal::{Invalid, Known};
 use crate::model::state::{ServiceState, State};
 use crate::names::{ReleaseId, VersionName};
-use crate::text;
+use crate::text::blockers as all;
 
-/// In a freeze, or while the line is stopped, a release begins all the same: at 0 % nobody meets
-/// it, checks and approvals can come in meanwhile, and CI need not know the calendar.
+/// A freeze does not prevent the start: at 0 % the candidate receives no traffic, and checks and approvals can be given.
 pub(super) fn release(
     state: &State,
     service: &ServiceState,
@@ -33,7 +32,7 @@ pub(super) fn release(
     }
 }
 
-/// Begins a release of a service of which none runs.
+/// Starts a release of a service without a running release.
 pub(super) fn begin(
     state: &State,
     service: &ServiceState,
@@ -46,22 +45,22 @@ pub(super) fn begin(
     if *candidate == service.stable {
         return Err(Refusal::AlreadyStable { service: name.clone(), version: candidate.clone() });
     }
-    if let Some(objection) = service.quarantined.get(candidate) {
+    if let Some(signal) = service.quarantined.get(candidate) {
         return Err(Refusal::Quarantined {
             service: name.clone(),
             version: candidate.clone(),
-            signal: objection.signal.clone(),
-            since: objection.since,
-            why: because(objection.reason.as_deref()),
+            signal: signal.signal.clone(),
+            since: signal.since,
+            reason: signal.reason.clone(),
         });
     }
     let plan = Plan {
         requires: service.spec.plan.requires.clone(),
         ..plan.unwrap_or(&service.spec.plan).clone()
     };
-    plan.validate().map_err(|error| invalid(name, &error))?;
+    plan.validate().map_err(|error| invalid(name, error.into()))?;
     if let Some(commit) = commit {
-        commit.validate().map_err(|error| Refusal::Invalid(error.to_string()))?;
+        commit.validate().map_err(Invalid::from)?;
     }
     let id = ReleaseId::of(name, service.releases.saturating_add(1))?;
 
@@ -75,43 +74,41 @@ pub(super) fn begin(
         candidate: candidate.clone(),
         stable: service.stable.clone(),
         plan,
-        by: Some(command_context.actor.to_owned()),
+        by: command_context.actor.to_owned(),
         commit: commit.cloned(),
     });
     let freezes = state.active_freezes(service, command_context.at);
-    let held = if freezes.is_empty() {
+    let frozen = if freezes.is_empty() {
         String::new()
     } else {
-        format!(", and stays at 0%: it waits for {}", text::blockers(&freezes))
+        format!(" and stays at 0% while deployments are frozen: it waits for {}", all(&freezes))
     };
     let stable = &service.stable;
     let message =
-        format!("release `{id}` of `{name}` from `{stable}` to `{candidate}` begins{held}");
+        format!("release `{id}` of `{name}` from `{stable}` to `{candidate}` starts{frozen}");
     Ok(done(Some(&id), events, message))
 }
 
-/// A version that is not there yet can only be meant for the environment that does not serve.
+/// Deploys an undeployed candidate to the inactive environment.
 fn deploy(service: &ServiceState, candidate: &VersionName) -> Result<Event, Refusal> {
     let spec = &service.spec;
     let Some(environments) = &spec.environments else {
         return Err(Refusal::UnknownVersion {
             service: spec.name.clone(),
             version: candidate.clone(),
-            known: list(spec.versions.keys()),
+            known: Known::of(spec.versions.keys()),
         });
     };
     let stable = spec.versions.get(&service.stable);
     let Some(active) = stable.and_then(|it| it.environment) else {
-        return Err(Refusal::Invalid(format!(
-            "service `{}`: its stable version `{}` is in neither environment; register it in one first",
-            spec.name, service.stable
-        )));
+        let (service, stable) = (spec.name.clone(), service.stable.clone());
+        return Err(Invalid::StableWithoutEnvironment { service, stable }.into());
     };
     let inactive = active.other();
     let version = VersionSpec {
         endpoints: environments.endpoints(inactive).to_vec(),
         environment: Some(inactive),
     };
-    version.validate(candidate, true).map_err(|error| invalid(&spec.name, &error))?;
+    version.validate(candidate, true).map_err(|error| invalid(&spec.name, error))?;
     place(service, candidate, version)
 }

@@ -1,16 +1,14 @@
-//! What operators do to a release. Rollback is always possible while there is something to go
-//! back to; no gate, pause or wait stands in its way.
+//! Commands of operators on one release. A rollback is possible in every phase in which there is a version to go back to;
+//! no blocker applies to it.
 
 use super::{Decision, approve, done, groups, requirements, unchanged};
 use crate::model::command::{CommandContext, Refusal, ReleaseCommand};
 use crate::model::event::Event;
+use crate::model::failure::SmokeTestFailure;
+use crate::model::refusal::Conflict;
 use crate::model::release::{Phase, Release, RollbackCause};
 use crate::model::state::{ServiceState, State};
 use crate::names::ReleaseId;
-use crate::text;
-
-/// Most of a failed smoke test's words that the journal keeps, in characters.
-const MAX_FAILURE: usize = 500;
 
 pub(super) fn decide(
     state: &State,
@@ -21,19 +19,21 @@ pub(super) fn decide(
     let (service, release) = find(state, id)?;
     match command {
         ReleaseCommand::Promote { .. } | ReleaseCommand::Pause | ReleaseCommand::Resume => {
-            groups::not_alone(state, release, command)?;
-            alone(state, command_context, service, release, command)
+            groups::refuse_member(state, release, command)?;
+            decide_one(state, command_context, service, release, command)
         }
-        ReleaseCommand::Approve { .. } => alone(state, command_context, service, release, command),
+        ReleaseCommand::Approve { .. } => {
+            decide_one(state, command_context, service, release, command)
+        }
         ReleaseCommand::Abort | ReleaseCommand::Rollback => {
-            let (events, outcome) = alone(state, command_context, service, release, command)?;
-            Ok((groups::follow(state, events), outcome))
+            let (events, outcome) = decide_one(state, command_context, service, release, command)?;
+            Ok((groups::with_rollback_of_group(state, events), outcome))
         }
     }
 }
 
-/// What is asked of a release, without those that go together with it.
-pub(super) fn alone(
+/// Decides a command on one release, without the other releases of its group.
+pub(super) fn decide_one(
     state: &State,
     command_context: &CommandContext<'_>,
     service: &ServiceState,
@@ -53,7 +53,7 @@ pub(super) fn alone(
 pub(super) fn smoke_tested(
     state: &State,
     id: &ReleaseId,
-    result: &Result<(), String>,
+    result: &Result<(), SmokeTestFailure>,
 ) -> Result<Decision, Refusal> {
     let (_, release) = find(state, id)?;
     if !matches!(release.phase, Phase::Preparing { tested: false, .. }) {
@@ -67,10 +67,10 @@ pub(super) fn smoke_tested(
             done(Some(id), vec![event], message)
         }
         Err(failure) => {
-            let failure = failure.chars().take(MAX_FAILURE).collect();
-            let message = format!("release `{id}` went back: a smoke test failed: {failure}");
-            let cause = RollbackCause::SmokeTest { failure };
-            done(Some(id), groups::follow(state, vec![rolled_back(id, cause)]), message)
+            let message = format!("release `{id}` is rolled back: a smoke test failed: {failure}");
+            let cause = RollbackCause::SmokeTest { failure: failure.clone() };
+            let events = groups::with_rollback_of_group(state, vec![rolled_back(id, cause)]);
+            done(Some(id), events, message)
         }
     })
 }
@@ -82,8 +82,8 @@ fn find<'a>(state: &'a State, id: &ReleaseId) -> Result<(&'a ServiceState, &'a R
         .ok_or_else(|| Refusal::UnknownRelease(id.to_string()))
 }
 
-/// An operator may go on without time, evidence or sidecars, and against an alert; not without
-/// what others have to say: checks, approvals, freezes and the line.
+/// A promotion skips time, requests, convergence, alerts, hooks and DNS. It does not skip the requirements: checks,
+/// approvals, freezes.
 fn promote(
     state: &State,
     service: &ServiceState,
@@ -92,28 +92,23 @@ fn promote(
     all: bool,
 ) -> Result<Decision, Refusal> {
     let id = &release.id;
+    let refuse = |conflict| Err(wrong_phase(release, "promote", conflict));
     let last = release.plan.steps.len().saturating_sub(1);
     let to = if all { Some(last) } else { release.next_step() };
-    let missing = requirements::missing(state, service, release, command_context.at, to);
-    let may_not = || format!("it waits for {}", text::blockers(&missing));
+    let blockers = requirements::missing(state, service, release, command_context.at, to);
     match &release.phase {
         Phase::Completed { .. } => {
             return Ok(unchanged(Some(id), format!("release `{id}` is complete")));
         }
-        Phase::RolledBack { .. } => {
-            return Err(wrong(release, "promote", "it went back; start a new release"));
-        }
-        Phase::Preparing { tested: false, .. } => {
-            let why = "its smoke tests have not passed yet; wait for them, or abort it";
-            return Err(wrong(release, "promote", why));
-        }
+        Phase::RolledBack { .. } => return refuse(Conflict::RolledBack),
+        Phase::Preparing { tested: false, .. } => return refuse(Conflict::SmokeTests),
         Phase::Watching { .. } if all => {
             let message = format!(
                 "release `{id}` is at 100% and watched; promote it without `all` to complete it now"
             );
             return Ok(unchanged(Some(id), message));
         }
-        _ if !missing.is_empty() => return Err(wrong(release, "promote", &may_not())),
+        _ if !blockers.is_empty() => return refuse(Conflict::Blocked { blockers }),
         Phase::Watching { .. } => {
             let event = Event::Completed { id: id.clone(), evidence: None };
             let message = format!("release `{id}` is complete: `{}` is stable", release.candidate);
@@ -122,11 +117,10 @@ fn promote(
         Phase::Preparing { .. } | Phase::Stepping { .. } => {}
     }
     let Some((step, planned)) = to.and_then(|to| Some((to, release.plan.steps.get(to)?))) else {
-        return Err(wrong(release, "promote", "its plan has no further step; roll it back"));
+        return refuse(Conflict::NoFurtherStep);
     };
-    let held =
-        if release.paused_at.is_some() { ", and is held there until it is resumed" } else { "" };
-    let message = format!("release `{id}` goes to {}{held}", planned.weight);
+    let paused = if release.paused_at.is_some() { "; it is still paused" } else { "" };
+    let message = format!("release `{id}` is promoted to {}{paused}", planned.weight);
     let event = Event::StepEntered { id: id.clone(), step, weight: planned.weight, evidence: None };
     Ok(done(Some(id), vec![event], message))
 }
@@ -134,81 +128,70 @@ fn promote(
 fn pause(release: &Release) -> Result<Decision, Refusal> {
     let id = &release.id;
     if !release.is_running() {
-        return Err(wrong(release, "pause", "it has ended"));
+        return Err(wrong_phase(release, "pause", Conflict::Ended));
     }
     if release.paused_at.is_some() {
-        return Ok(unchanged(Some(id), format!("release `{id}` is held")));
+        return Ok(unchanged(Some(id), format!("release `{id}` is paused already")));
     }
     let event = Event::Paused { id: id.clone() };
-    let message = format!("release `{id}` is held at {}", release.weight());
+    let message = format!("release `{id}` is paused at {}", release.weight());
     Ok(done(Some(id), vec![event], message))
 }
 
 fn resume(release: &Release) -> Result<Decision, Refusal> {
     let id = &release.id;
     if !release.is_running() {
-        return Err(wrong(release, "resume", "it has ended"));
+        return Err(wrong_phase(release, "resume", Conflict::Ended));
     }
     if release.paused_at.is_none() {
-        return Ok(unchanged(Some(id), format!("release `{id}` is not held")));
+        return Ok(unchanged(Some(id), format!("release `{id}` is not paused")));
     }
     let event = Event::Resumed { id: id.clone() };
-    let against = release.held.as_ref().map_or_else(String::new, |finding| {
-        format!(", against its broken {}, until its next step", finding.guardrail)
+    let overridden = release.paused_by_guardrail.as_ref().map_or_else(String::new, |finding| {
+        format!(", and its broken {} is overridden until its next step", finding.guardrail)
     });
-    Ok(done(Some(id), vec![event], format!("release `{id}` goes on{against}")))
+    Ok(done(Some(id), vec![event], format!("release `{id}` is resumed{overridden}")))
 }
 
 fn abort(release: &Release) -> Result<Decision, Refusal> {
     match release.phase {
-        Phase::Watching { .. } => {
-            Err(wrong(release, "abort", "it is at 100% already; roll it back instead"))
-        }
-        Phase::Completed { .. } => {
-            Err(wrong(release, "abort", "it is complete; roll it back instead"))
-        }
+        Phase::Watching { .. } => Err(wrong_phase(release, "abort", Conflict::AtFullWeight)),
+        Phase::Completed { .. } => Err(wrong_phase(release, "abort", Conflict::Complete)),
         Phase::Preparing { .. } | Phase::Stepping { .. } | Phase::RolledBack { .. } => {
-            Ok(go_back(release))
+            Ok(roll_back(release))
         }
     }
 }
 
 fn rollback(service: &ServiceState, release: &Release) -> Result<Decision, Refusal> {
     if !matches!(release.phase, Phase::Completed { .. }) {
-        return Ok(go_back(release));
+        return Ok(roll_back(release));
     }
-    match &service.previous {
-        Some(previous) => {
-            let event = Event::StableRestored {
-                service: release.service.clone(),
-                version: previous.clone(),
-                cause: RollbackCause::Operator,
-            };
-            let unsafe_too = service.quarantined.get(previous);
-            let unsafe_too = unsafe_too.map_or_else(String::new, |it| {
-                format!(", although it is quarantined by the security signal `{}`", it.signal)
-            });
-            let message = format!("`{previous}` serves `{}` again{unsafe_too}", release.service);
-            Ok(done(Some(&release.id), vec![event], message))
-        }
-        None => {
-            let why = format!(
-                "`{}`, which served before it, is not kept any more; release it instead",
-                release.stable
-            );
-            Err(wrong(release, "roll back", &why))
-        }
-    }
+    let Some(previous) = &service.previous else {
+        let conflict = Conflict::PreviousVersionGone { version: release.stable.clone() };
+        return Err(wrong_phase(release, "roll back", conflict));
+    };
+    let event = Event::StableRestored {
+        service: release.service.clone(),
+        version: previous.clone(),
+        cause: RollbackCause::Operator,
+    };
+    let quarantined = service.quarantined.get(previous).map_or_else(String::new, |it| {
+        format!(", although it is quarantined by the security signal `{}`", it.signal)
+    });
+    let message = format!("`{previous}` is stable again for `{}`{quarantined}", release.service);
+    Ok(done(Some(&release.id), vec![event], message))
 }
 
-/// Everything to stable, for a release that is not complete.
-fn go_back(release: &Release) -> Decision {
+/// Rolls back a release that is not complete.
+fn roll_back(release: &Release) -> Decision {
     let id = &release.id;
     if !release.is_running() {
-        return unchanged(Some(id), format!("release `{id}` went back before"));
+        return unchanged(Some(id), format!("release `{id}` is rolled back already"));
     }
     let event = rolled_back(id, RollbackCause::Operator);
-    let message = format!("release `{id}` went back: `{}` serves everybody", release.stable);
+    let stable = &release.stable;
+    let message = format!("release `{id}` is rolled back: `{stable}` receives all traffic");
     done(Some(id), vec![event], message)
 }
 
@@ -216,7 +199,7 @@ pub(super) fn rolled_back(id: &ReleaseId, cause: RollbackCause) -> Event {
     Event::RolledBack { id: id.clone(), cause }
 }
 
-/// As it is asked for.
+/// The subcommand of `tidegate release`.
 pub(super) const fn verb_name(command: &ReleaseCommand) -> &'static str {
     match command {
         ReleaseCommand::Promote { .. } => "promote",
@@ -228,6 +211,6 @@ pub(super) const fn verb_name(command: &ReleaseCommand) -> &'static str {
     }
 }
 
-pub(super) fn wrong(release: &Release, verb: &'static str, why: &str) -> Refusal {
-    Refusal::WrongPhase { verb, release: release.id.clone(), why: why.to_owned() }
+pub(super) fn wrong_phase(release: &Release, verb: &'static str, conflict: Conflict) -> Refusal {
+    Refusal::WrongPhase { verb, release: release.id.clone(), conflict }
 }

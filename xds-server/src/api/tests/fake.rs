@@ -119,7 +119,7 @@ impl Fake {
                     }),
                     ..Convergence::default()
                 },
-                unheard: Duration::ZERO,
+                coverage_remaining: Duration::ZERO,
             },
             blockers: vec![Blocker::NoSidecars],
             time_left: Duration::from_millis(1500),

@@ -51,7 +51,7 @@ async fn an_unsafe_version_goes_back_and_stays_away_until_a_person_says_so() {
     assert_eq!(server.post(SIGNALS, bad).await["release"], "order.1");
     let service = server.get("/api/v1/services/order").await;
     assert_eq!(service["quarantined"]["v2"]["reason"], "CVE-1");
-    assert_eq!(service["release"]["cause"]["cause"], "security");
+    assert_eq!(service["release"]["cause"]["kind"], "security");
     let response = server.ask(Method::POST, START, Some(json!({"version": "v2"}))).await;
     problem(response, StatusCode::CONFLICT, "quarantined").await;
     let path = "/api/v1/services/order/versions/v2/quarantine";

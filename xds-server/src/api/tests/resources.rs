@@ -80,7 +80,7 @@ async fn a_release_is_created_and_asked_by_its_id() {
     assert_eq!(back["changed"], true);
     let release = server.get("/api/v1/releases/order.1").await;
     assert_eq!(release["phase"], "rolled_back");
-    assert_eq!(release["cause"]["cause"], "operator");
+    assert_eq!(release["cause"]["kind"], "operator");
 }
 
 #[tokio::test]

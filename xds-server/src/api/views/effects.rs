@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use tidegate_delivery::model::dns::RecordSet;
-use tidegate_delivery::model::hook::{Call, CallEnd, Moment};
+use tidegate_delivery::model::hook::{Call, CallState, Moment};
 use tidegate_delivery::model::state::ServiceState;
 use tidegate_delivery::names::HookName;
 use tidegate_delivery::units::Timestamp;
@@ -44,11 +44,11 @@ pub enum HookState {
 impl From<&Call> for HookCall {
     fn from(call: &Call) -> Self {
         let (state, attempts, error, since) = match &call.end {
-            CallEnd::Due => (HookState::Due, None, None, call.at),
-            CallEnd::Succeeded { at, attempts } => {
+            CallState::Due => (HookState::Due, None, None, call.at),
+            CallState::Succeeded { at, attempts } => {
                 (HookState::Succeeded, Some(*attempts), None, *at)
             }
-            CallEnd::Failed { at, attempts, error } => {
+            CallState::Failed { at, attempts, error } => {
                 (HookState::Failed, Some(*attempts), Some(error.clone()), *at)
             }
         };

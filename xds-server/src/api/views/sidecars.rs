@@ -133,7 +133,7 @@ pub(in crate::api) fn has_all(node: &NodeStatus, serial: u64) -> bool {
 impl From<&Convergence> for ConvergenceView {
     fn from(seen: &Convergence) -> Self {
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let refused = seen.refused.iter().map(|it| RefusedBy {
+        let refused = seen.nacks.iter().map(|it| RefusedBy {
             node: it.node.clone(),
             r#type: it.resource.clone(),
             message: it.message.clone(),
@@ -141,9 +141,9 @@ impl From<&Convergence> for ConvergenceView {
         Self {
             acked: seen.acked,
             connected: seen.connected,
-            refusing: seen.refusing,
+            refusing: seen.nacked,
             refused: refused.collect(),
-            behind: seen.behind(),
+            behind: seen.pending(),
             lagging: seen.lagging.clone(),
             p50_ms: seen.times.map(|times| ms(times.p50)),
             p99_ms: seen.times.map(|times| ms(times.p99)),

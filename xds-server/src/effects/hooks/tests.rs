@@ -11,7 +11,7 @@ use crate::effects::fakes::{Fake, Got, HASTE, Mood, outbound};
 use crate::effects::signature;
 use tidegate_delivery::fixtures::*;
 use tidegate_delivery::model::command::ReleaseCommand;
-use tidegate_delivery::model::hook::{CallEnd, Hook, SecretRef};
+use tidegate_delivery::model::hook::{CallState, Hook, SecretRef};
 use tidegate_delivery::model::release::Phase;
 
 fn hook(fake: &Fake, on: Moment) -> Hook {
@@ -42,7 +42,7 @@ async fn switch(handle: &Handle) {
     handle.submit(verb("order.1", ReleaseCommand::Promote { all: true }), anne()).await.unwrap();
 }
 
-fn end(view: &View) -> &CallEnd {
+fn end(view: &View) -> &CallState {
     &newest(&view.state, "order").calls[0].end
 }
 
@@ -56,8 +56,8 @@ async fn is_told_what_happened_signed_and_again_until_it_answers_well() {
     let hook = Hook { secret: Some(SecretRef::File(secret)), ..hook(&fake, Moment::Switched) };
     let (handle, _runner) = start_world(&world, hook);
     switch(&handle).await;
-    let view = until(&handle, |view| *end(view) != CallEnd::Due).await;
-    assert!(matches!(end(&view), CallEnd::Succeeded { attempts: 3, .. }), "{view:?}");
+    let view = until(&handle, |view| *end(view) != CallState::Due).await;
+    assert!(matches!(end(&view), CallState::Succeeded { attempts: 3, .. }), "{view:?}");
     let calls = fake.got();
     assert_eq!(calls.len(), 3);
     for call in &calls {
@@ -82,8 +82,8 @@ async fn one_that_fails_is_given_up_and_moves_no_traffic() {
     let world = World::default();
     let (handle, _runner) = start_world(&world, hook(&fake, Moment::Switched));
     switch(&handle).await;
-    let view = until(&handle, |view| *end(view) != CallEnd::Due).await;
-    let CallEnd::Failed { attempts: 4, error, .. } = end(&view) else { panic!("{view:?}") };
+    let view = until(&handle, |view| *end(view) != CallState::Due).await;
+    let CallState::Failed { attempts: 4, error, .. } = end(&view) else { panic!("{view:?}") };
     assert!(error.contains("500"), "{error}");
     assert_eq!(fake.got().len(), 4);
     assert!(matches!(newest(&view.state, "order").phase, Phase::Watching { .. }));
@@ -98,10 +98,10 @@ async fn without_its_secret_nothing_is_sent() {
     let (handle, _runner) = start_world(&world, hook);
     handle.submit(start("order", "v2"), anne()).await.unwrap();
     let view = until(&handle, |view| {
-        view.state.services["order"].release.is_some() && *end(view) != CallEnd::Due
+        view.state.services["order"].release.is_some() && *end(view) != CallState::Due
     })
     .await;
-    let CallEnd::Failed { error, .. } = end(&view) else { panic!("{view:?}") };
+    let CallState::Failed { error, .. } = end(&view) else { panic!("{view:?}") };
     assert!(error.contains("TIDEGATE_TEST_IS_NOT_SET"), "{error}");
     assert_eq!(fake.got(), []);
 }
@@ -118,7 +118,7 @@ async fn a_restart_tells_again_with_the_same_key_what_was_under_way() {
 
     fake.be(Mood::Answer(200));
     let (handle, _runner) = start_world(&world, hook(&fake, Moment::Switched));
-    until(&handle, |view| matches!(end(view), CallEnd::Succeeded { .. })).await;
+    until(&handle, |view| matches!(end(view), CallState::Succeeded { .. })).await;
     let keys: Vec<_> = fake.got().iter().map(|call| call.key().to_owned()).collect();
     assert_eq!(keys, ["order.1/update-cache"; 2]);
 }
@@ -141,7 +141,7 @@ async fn what_was_answered_and_not_journaled_is_told_again() {
 
     world.fill_disk(false);
     let (handle, _runner) = start_world(&world, quick);
-    until(&handle, |view| matches!(end(view), CallEnd::Succeeded { .. })).await;
+    until(&handle, |view| matches!(end(view), CallState::Succeeded { .. })).await;
     let calls = fake.got();
     assert_eq!(calls.len(), before + 1);
     assert!(calls.iter().all(|call| call.key() == "order.1/update-cache"));

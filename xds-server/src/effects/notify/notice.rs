@@ -104,7 +104,7 @@ pub(super) fn of_sidecars(
     at: Timestamp,
 ) -> Notice {
     let subject = Subject(format!("{release} sidecars"));
-    let (level, title, text, mark) = match (seen.refusing, seen.refused.first()) {
+    let (level, title, text, mark) = match (seen.nacked, seen.nacks.first()) {
         (0, _) => {
             let text = format!("no sidecar refuses what release {release} needs any more");
             (NoticeLevel::Info, "no sidecar refuses its configuration any more", text, Mark::Well)
@@ -114,7 +114,7 @@ pub(super) fn of_sidecars(
                 format!(": `{node}` the {resource} configuration: {message}")
             });
             let text = format!(
-                "release {release} is held; {refusing} of {} sidecars refuse what they were sent{}",
+                "release {release} is blocked; {refusing} of {} sidecars refuse what they were sent{}",
                 seen.connected,
                 first.unwrap_or_default()
             );
@@ -177,8 +177,12 @@ fn said(event: &Event) -> Option<Said> {
             format!("release {id} is at {weight}"),
             format!("step {}", step.saturating_add(1)),
         ),
-        Event::Paused { id } => Said::new(Info, format!("release {id} is held"), "by an operator"),
-        Event::Resumed { id } => Said::new(Info, format!("release {id} goes on"), "by an operator"),
+        Event::Paused { id } => {
+            Said::new(Info, format!("release {id} is paused"), "by an operator")
+        }
+        Event::Resumed { id } => {
+            Said::new(Info, format!("release {id} is resumed"), "by an operator")
+        }
         Event::AlertRaised { id, finding } => {
             let (level, mark) = match finding.level {
                 Level::Warning => (Warning, Mark::Warning),
@@ -220,8 +224,8 @@ fn said(event: &Event) -> Option<Said> {
             format!("{version} serves again"),
             format!("a complete release was taken back: {cause}"),
         ),
-        Event::Held { id, finding } => {
-            Said::new(Critical, format!("release {id} waits for a person"), found(finding))
+        Event::PausedByGuardrail { id, finding } => {
+            Said::new(Critical, format!("release {id} is paused by a guardrail"), found(finding))
         }
         Event::SignalRaised { service, version, signal, reason } => {
             let why = reason.as_deref().unwrap_or("no reason was given");

@@ -133,7 +133,7 @@ impl Teller {
         for release in view.state.running() {
             let Some(progress) = view.progress.get(&release.id) else { continue };
             let seen = &progress.observation.convergence;
-            let changed = if seen.refusing > 0 {
+            let changed = if seen.nacked > 0 {
                 self.refused.insert(release.id.clone())
             } else {
                 self.refused.remove(&release.id)

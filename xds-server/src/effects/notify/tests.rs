@@ -172,10 +172,8 @@ async fn sidecars_that_refuse_are_told_of_and_so_is_their_recovery() {
     let got = fake.calls(1).await;
     assert!(got[0].body["text"].as_str().unwrap().contains("edge-2"), "{got:?}");
     world.refuse(false);
-    until(&handle, |view| {
-        view.progress.values().all(|it| it.observation.convergence.refusing == 0)
-    })
-    .await;
+    until(&handle, |view| view.progress.values().all(|it| it.observation.convergence.nacked == 0))
+        .await;
     let got = fake.calls(2).await;
     assert_eq!(got[1].body["recovered"], true);
 }

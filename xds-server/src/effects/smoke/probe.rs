@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use tidegate_delivery::model::catalogue::Endpoint;
+use tidegate_delivery::model::failure::{RequestFailure, SmokeTestFailure};
 use tidegate_delivery::model::plan::SmokeTest;
 use tidegate_delivery::names::VersionName;
 use tidegate_xds::mesh::PreviewKey;
@@ -83,7 +84,7 @@ pub(super) struct Probe {
 /// An attempt that did not succeed.
 enum Miss {
     /// The candidate's doing.
-    Failed(String),
+    Failed(RequestFailure),
     /// The sidecar is away, or has not heard of the candidate yet: that is no evidence against it.
     NotThere(String),
 }
@@ -99,7 +100,11 @@ impl Probe {
     }
 
     /// Tries several times if need be: a candidate may have been started just now.
-    pub(super) async fn insist(self, client: Client, patience: Patience) -> Result<(), String> {
+    pub(super) async fn insist(
+        self,
+        client: Client,
+        patience: Patience,
+    ) -> Result<(), SmokeTestFailure> {
         let mut backoff = patience.backoff;
         let mut tries = 0;
         let mut told = false;
@@ -112,10 +117,10 @@ impl Probe {
                     }
                     sleep(patience.backoff).await;
                 }
-                Err(Miss::Failed(what)) => {
+                Err(Miss::Failed(failure)) => {
                     tries += 1;
                     if tries >= patience.tries {
-                        return Err(format!("GET {}: {what}", self.url));
+                        return Err(SmokeTestFailure { url: self.url, failure });
                     }
                     sleep(backoff).await;
                     backoff = backoff.saturating_mul(2);
@@ -136,8 +141,12 @@ impl Probe {
         // The answer's body does not matter, and is not read.
         let answer = request.send().await.map_err(|error| {
             let sidecar_is_away = self.preview.is_some() && error.is_connect();
-            let what = plain(&error);
-            if sidecar_is_away { Miss::NotThere(what) } else { Miss::Failed(what) }
+            let failure = plain(&error);
+            if sidecar_is_away {
+                Miss::NotThere(failure.to_string())
+            } else {
+                Miss::Failed(failure)
+            }
         })?;
         let not_here = answer.headers().get(PREVIEW_HEADER).is_some_and(|it| it == NOT_HERE);
         if self.preview.is_some() && not_here {
@@ -147,18 +156,18 @@ impl Probe {
         if status == self.expect {
             return Ok(());
         }
-        Err(Miss::Failed(format!("{status}, not {}", self.expect)))
+        Err(Miss::Failed(RequestFailure::UnexpectedStatus { status, expected: self.expect }))
     }
 }
 
 /// What went wrong at the bottom: that a connection was refused, not that a request could not be sent.
-fn plain(error: &reqwest::Error) -> String {
+fn plain(error: &reqwest::Error) -> RequestFailure {
     if error.is_timeout() {
-        return "no answer in time".to_owned();
+        return RequestFailure::Timeout;
     }
     let mut cause: &dyn Error = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    cause.to_string()
+    RequestFailure::transport(&cause.to_string())
 }

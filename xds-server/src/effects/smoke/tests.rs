@@ -15,6 +15,7 @@ use crate::controller::fakes::{World, anne, until};
 use tidegate_delivery::fixtures::*;
 use tidegate_delivery::model::catalogue::Environment;
 use tidegate_delivery::model::command::ReleaseCommand;
+use tidegate_delivery::model::failure::{RequestFailure, SmokeTestFailure};
 use tidegate_delivery::model::release::RollbackCause;
 use tidegate_delivery::names::Services;
 use tidegate_xds::mesh::{Fleet, Listener, Mesh, Purpose};
@@ -114,7 +115,7 @@ async fn release_by(green: u16, previews: Previews) -> Phase {
     newest(&view.state, "product").phase.clone()
 }
 
-fn failure(phase: &Phase) -> &str {
+fn failure(phase: &Phase) -> &SmokeTestFailure {
     match phase {
         Phase::RolledBack { cause: RollbackCause::SmokeTest { failure }, .. } => failure,
         _ => panic!("{phase:?}"),
@@ -134,8 +135,9 @@ async fn one_that_does_not_goes_back() {
     for status in [500, 302] {
         let candidate = Candidate::new(status, 0);
         let phase = release(candidate.serve().await).await;
-        let says = format!("/healthz: {status}, not 200");
-        assert!(failure(&phase).ends_with(&says), "{phase:?}");
+        let SmokeTestFailure { url, failure } = failure(&phase);
+        assert!(url.ends_with("/healthz"), "{url}");
+        assert_eq!(*failure, RequestFailure::UnexpectedStatus { status, expected: 200 });
         assert_eq!(candidate.asked.load(Ordering::Relaxed), 3);
     }
 }
@@ -146,7 +148,8 @@ async fn one_that_is_not_there_goes_back() {
     let port = listener.local_addr().unwrap().port();
     drop(listener);
     let phase = release(port).await;
-    assert!(failure(&phase).to_lowercase().contains("refused"), "{phase:?}");
+    let RequestFailure::Transport { error } = &failure(&phase).failure else { panic!("{phase:?}") };
+    assert!(error.to_lowercase().contains("refused"), "{error}");
 }
 
 /// A sidecar that hears of the version only after some requests, and then answers with a status.
@@ -182,7 +185,8 @@ async fn where_there_is_a_preview_tests_go_through_it_and_wait_for_the_version_t
     assert_eq!(asked.load(Ordering::Relaxed), 11);
     let (port, _) = sidecar(503, 0).await;
     let phase = release_by(1, preview_at(port)).await;
-    assert!(failure(&phase).ends_with("/healthz: 503, not 200"), "{phase:?}");
+    let expected = RequestFailure::UnexpectedStatus { status: 503, expected: 200 };
+    assert_eq!(failure(&phase).failure, expected);
 }
 
 #[tokio::test]

@@ -87,7 +87,7 @@ impl AckTracker {
         let tally = self.tally.lock().at(serial);
         let mut convergence = Convergence {
             acked: tally.acked,
-            refusing: tally.refusing,
+            nacked: tally.refusing,
             connected: tally.connected,
             times: self.times.lock().of(serial),
             ..Convergence::default()
@@ -100,13 +100,13 @@ impl AckTracker {
     /// under way most lag, and when it is over nobody has to be looked for.
     fn name_some(&self, serial: u64, convergence: &mut Convergence) {
         let few = |count: u32| usize::try_from(count).map_or(MAX_NAMED, |it| it.min(MAX_NAMED));
-        let (refusing, lagging) = (few(convergence.refusing), few(convergence.behind()));
+        let (refusing, lagging) = (few(convergence.nacked), few(convergence.pending()));
         let mut nodes = self.nodes.iter();
-        while convergence.refused.len() < refusing || convergence.lagging.len() < lagging {
+        while convergence.nacks.len() < refusing || convergence.lagging.len() < lagging {
             let Some(node) = nodes.next() else { break };
             match node.standing() {
-                Some(Standing::Refuses) if convergence.refused.len() < refusing => {
-                    convergence.refused.extend(refusal(&node));
+                Some(Standing::Refuses) if convergence.nacks.len() < refusing => {
+                    convergence.nacks.extend(refusal(&node));
                 }
                 Some(Standing::Has(has)) if has < serial && convergence.lagging.len() < lagging => {
                     convergence.lagging.push(shown(&node.key().1));
@@ -114,7 +114,7 @@ impl AckTracker {
                 _ => {}
             }
         }
-        convergence.refused.sort_by(|a, b| a.node.cmp(&b.node));
+        convergence.nacks.sort_by(|a, b| a.node.cmp(&b.node));
         convergence.lagging.sort();
     }
 

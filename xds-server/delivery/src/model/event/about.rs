@@ -1,10 +1,10 @@
-//! What an event is called, and what it is about.
+//! The kind of an event, and the service, release or flag that it is about.
 
 use super::Event;
 use crate::names::{ReleaseId, ServiceName};
 
 impl Event {
-    /// What happened, in one word: the tag of its JSON.
+    /// The tag `event` of its JSON.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -21,7 +21,7 @@ impl Event {
             Self::Resumed { .. } => "resumed",
             Self::AlertRaised { .. } => "alert_raised",
             Self::AlertCleared { .. } => "alert_cleared",
-            Self::Held { .. } => "held",
+            Self::PausedByGuardrail { .. } => "paused_by_guardrail",
             Self::Approved { .. } => "approved",
             Self::CheckReported { .. } => "check_reported",
             Self::SignalRaised { .. } => "signal_raised",
@@ -86,7 +86,7 @@ impl Event {
             | Self::Resumed { id }
             | Self::AlertRaised { id, .. }
             | Self::AlertCleared { id, .. }
-            | Self::Held { id, .. }
+            | Self::PausedByGuardrail { id, .. }
             | Self::Approved { id, .. }
             | Self::RolledBack { id, .. }
             | Self::HookSucceeded { id, .. }
@@ -117,7 +117,7 @@ impl Event {
     }
 }
 
-/// What an event is about, as narrow as it says.
+/// What an event is about.
 enum About<'a> {
     Release(&'a ReleaseId),
     Service(&'a ServiceName),
@@ -129,15 +129,18 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::model::release::RollbackCause;
 
-    /// The members of all kinds: each takes its own.
+    /// The fields of all kinds of events; each kind reads its own.
     const MEMBERS: &str = r#"{
         "id": "shop.order.7", "service": "shop.order", "version": "v2", "by": "anne",
         "candidate": "v2", "stable": "v1", "step": 0, "weight": 50000, "more": 0, "unhealthy": [],
-        "plan": {"strategy": "canary", "steps": [], "watch": 60000},
+        "cause": {"kind": "operator"},
+        "plan": {
+            "strategy": "canary", "steps": [], "watch": 60000, "smoke_tests": [], "on_fail": "rollback",
+            "convergence": {"share": 1000000}, "rollback_window": 60000
+        },
         "finding": {
-            "guardrail": "error_rate", "level": "rollback", "limit": "5%", "bad": 6, "requests": 99
+            "guardrail": "error_rate", "level": "rollback", "limit": {"kind": "share", "max_ppm": 50000}, "bad": 6, "requests": 99
         },
         "guardrail": "error_rate", "check": "tests", "result": {"passed": true}, "signal": "orders",
         "approval": {"by": "anne", "role": "manager", "step": 0, "until": 1},
@@ -155,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_about_a_service_says_which() {
+    fn an_event_about_a_service_names_it() {
         for kind in [
             "version_registered",
             "check_reported",
@@ -176,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_about_a_release_is_about_its_service() {
+    fn an_event_about_a_release_names_release_and_service() {
         let id: ReleaseId = "shop.order.7".parse().unwrap();
         let kinds = [
             "release_started",
@@ -188,22 +191,21 @@ mod tests {
             "resumed",
             "alert_raised",
             "alert_cleared",
-            "held",
+            "paused_by_guardrail",
             "approved",
+            "rolled_back",
             "completed",
             "hook_succeeded",
             "hook_failed",
         ];
-        // Its `cause` is written otherwise than that of `stable_restored`.
-        let back = Event::RolledBack { id: id.clone(), cause: RollbackCause::Operator };
-        for event in kinds.into_iter().map(event).chain([back]) {
+        for event in kinds.into_iter().map(event) {
             let about = (event.service(), event.release());
             assert_eq!(about, (Some("shop.order"), Some(&id)), "{}", event.kind());
         }
     }
 
     #[test]
-    fn what_is_about_all_names_no_service() {
+    fn a_global_event_names_no_service() {
         let kinds = [
             "catalogue_applied",
             "configuration_applied",
@@ -213,10 +215,10 @@ mod tests {
             "flag_set",
             "flag_deleted",
         ];
-        let stopped =
+        let frozen =
             Event::DeploymentsFrozen { service: None, by: "anne".to_owned(), reason: None };
-        let line = [stopped, Event::DeploymentsUnfrozen { service: None }];
-        for event in kinds.into_iter().map(event).chain(line) {
+        let freezes = [frozen, Event::DeploymentsUnfrozen { service: None }];
+        for event in kinds.into_iter().map(event).chain(freezes) {
             assert_eq!((event.service(), event.release()), (None, None), "{}", event.kind());
         }
     }

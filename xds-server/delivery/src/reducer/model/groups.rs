@@ -1,4 +1,4 @@
-//! What holds of releases that go together.
+//! Invariants of release groups.
 
 use super::*;
 use crate::model::group::Group;
@@ -13,14 +13,14 @@ impl Model {
             let members: Vec<_> = self.state.members(group).map(|(_, it)| it).collect();
             assert!(members.len() == group.members.len() && members.len() > 1, "{called}");
             if members.iter().any(|it| it.is_running()) {
-                self.check_together(&members);
-                self.check_way_back(group, &members);
+                self.check_same_step(&members);
+                self.check_rollback(group, &members);
             }
         }
     }
 
-    /// Nobody is elsewhere, and nobody goes alone.
-    fn check_together(&self, members: &[&Release]) {
+    /// All members are on the same step, and none can be promoted or paused alone.
+    fn check_same_step(&self, members: &[&Release]) {
         let place = |release: &Release| (release.phase.name(), release.step());
         assert!(members.iter().all(|it| place(it) == place(members[0])), "{members:#?}");
         for verb in [ReleaseCommand::Promote { all: true }, ReleaseCommand::Pause] {
@@ -30,8 +30,8 @@ impl Model {
         }
     }
 
-    /// Whoever is taken back takes back all, in one append, and so does the whole group.
-    fn check_way_back(&self, group: &Group, members: &[&Release]) {
+    /// The rollback of one member, or of the group, rolls back all members in one append.
+    fn check_rollback(&self, group: &Group, members: &[&Release]) {
         let one = Command::Release(members[1].id.clone(), ReleaseCommand::Rollback);
         let called = self.state.group_of(&members[0].id).unwrap().0.clone();
         let all = Command::Group(called, ReleaseCommand::Rollback);

@@ -1,4 +1,4 @@
-//! What may happen, at random.
+//! Random commands, observations and crashes.
 
 use crate::names::Services;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use crate::fixtures::*;
 use crate::judge::{Level, Verdict};
 use crate::model::catalogue::{Environment, ServiceSpec};
 use crate::model::command::{Command, ReleaseCommand};
+use crate::model::failure::SmokeTestFailure;
 use crate::model::freeze::{FreezeWindow, Window};
 use crate::model::group::Member;
 use crate::model::hook::Moment;
@@ -23,16 +24,16 @@ use crate::units::Timestamp;
 pub(super) enum Move {
     Ask(&'static str, Command),
     Verb(&'static str, &'static str, ReleaseCommand),
-    Smoke(&'static str, Result<(), String>),
-    /// What an operator asks of the group.
+    Smoke(&'static str, Result<(), SmokeTestFailure>),
+    /// A command on the group.
     Group(&'static str, ReleaseCommand),
-    /// Every hook of a service that is due comes to its end.
+    /// All due hook calls of a service end.
     Hooks(&'static str, Result<(), String>),
-    /// The DNS server of a service was asked: it answers as it should, or not at all.
+    /// The DNS server of a service answers with the desired records, or is unreachable.
     Dns(&'static str, bool),
     See([Observation; 2]),
     Wait(Duration),
-    /// Starts anew from the journal.
+    /// Restart from the journal.
     Crash,
 }
 
@@ -52,20 +53,20 @@ fn version_name() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec!["v1", "v2", "v3", "v4"])
 }
 
-/// Its releases wait for a hook at 100 %.
+/// With a blocking hook at 100 %.
 pub(super) fn order_with_hooks() -> ServiceSpec {
     ServiceSpec { hooks: vec![hook("index", Moment::Switched, true)], ..order() }
 }
 
-/// Its releases wait for DNS at 100 %.
+/// With a DNS name.
 pub(super) fn named_product() -> ServiceSpec {
     ServiceSpec { dns: Some(dns()), ..product() }
 }
 
 fn catalogue() -> impl Strategy<Value = Vec<ServiceSpec>> {
     let order =
-        (version_name(), 9000..9003u16, any::<bool>()).prop_map(|(declared, port, gated)| {
-            let mut spec = if gated { order_with_requirements() } else { order_with_hooks() };
+        (version_name(), 9000..9003u16, any::<bool>()).prop_map(|(declared, port, required)| {
+            let mut spec = if required { order_with_requirements() } else { order_with_hooks() };
             spec.versions.insert(name(declared), version(port, None));
             spec
         });
@@ -127,14 +128,14 @@ fn command() -> impl Strategy<Value = Command> {
         2 => (service(), version_name()).prop_map(|(service, version)| {
             Command::Unquarantine { service: name(service), version: name(version) }
         }),
-        1 => line().prop_map(Command::FreezeDeployments),
-        3 => line().prop_map(Command::UnfreezeDeployments),
+        1 => frozen_scope().prop_map(Command::FreezeDeployments),
+        3 => frozen_scope().prop_map(Command::UnfreezeDeployments),
         1 => Just(Command::SetFlag { key: "f".to_owned(), definition: serde_json::json!({"x": 0.1}) }),
         1 => Just(Command::DeleteFlag { key: "f".to_owned() }),
     ]
 }
 
-/// Mostly one for all: those of the services differ in their steps.
+/// Mostly one plan for both: the plans of the services have different numbers of steps.
 fn group_plan() -> impl Strategy<Value = Option<Plan>> {
     prop::sample::select(vec![
         Some(canary(&[5, 50, 100])),
@@ -156,11 +157,11 @@ fn signal() -> impl Strategy<Value = Signal> {
     })
 }
 
-fn line() -> impl Strategy<Value = Option<ServiceName>> {
+fn frozen_scope() -> impl Strategy<Value = Option<ServiceName>> {
     prop::option::of(service().prop_map(name))
 }
 
-/// None, or one that begins soon and ends soon after.
+/// None, or one in the near future.
 fn freeze_windows() -> impl Strategy<Value = Vec<FreezeWindow>> {
     let once = (1_000_000..1_500_000u64, 1..200_000u64).prop_map(|(start, length)| FreezeWindow {
         name: name("soon"),
@@ -190,28 +191,29 @@ fn observation() -> impl Strategy<Value = Observation> {
         1 => Just(Verdict::RollBack { finding: finding(Level::Rollback) }),
     ];
     let candidate = prop_oneof![1 => 0..10u64, 4 => Just(10)];
-    let unheard = prop_oneof![4 => Just(Duration::ZERO), 1 => Just(Duration::from_secs(3))];
-    (verdict, candidate, convergence(), unheard).prop_map(
-        |(verdict, candidate, convergence, unheard)| Observation {
+    let coverage_remaining =
+        prop_oneof![4 => Just(Duration::ZERO), 1 => Just(Duration::from_secs(3))];
+    (verdict, candidate, convergence(), coverage_remaining).prop_map(
+        |(verdict, candidate, convergence, coverage_remaining)| Observation {
             verdict,
             convergence,
-            unheard,
+            coverage_remaining,
             ..healthy(candidate)
         },
     )
 }
 
-/// All have it, one lags, one refuses, or nobody is connected.
+/// All ACKed, one is pending, one sent a NACK, or none is connected.
 fn convergence() -> impl Strategy<Value = Convergence> {
-    let of = |acked, refusing, connected| {
-        let refused = (0..refusing).map(|_| refused()).collect();
-        Convergence { acked, refusing, connected, refused, ..Convergence::default() }
+    let of = |acked, nacked, connected| {
+        let nacks = (0..nacked).map(|_| nack()).collect();
+        Convergence { acked, nacked, connected, nacks, ..Convergence::default() }
     };
     prop_oneof![8 => Just(of(2, 0, 2)), 1 => Just(of(1, 0, 2)), 1 => Just(of(1, 1, 2)), 1 => Just(of(0, 0, 0))]
 }
 
 pub(super) fn moves() -> impl Strategy<Value = Vec<Move>> {
-    let smoke = prop_oneof![3 => Just(Ok(())), 1 => Just(Err("503".to_owned()))];
+    let smoke = prop_oneof![3 => Just(Ok(())), 1 => Just(Err(smoke_test_failure()))];
     let ended = prop_oneof![3 => Just(Ok(())), 1 => Just(Err("500".to_owned()))];
     let one = prop_oneof![
         3 => (actor(), command()).prop_map(|(actor, command)| Move::Ask(actor, command)),

@@ -1,16 +1,23 @@
-//! What the sidecars have, and what they refuse.
+//! Convergence: ACKs, NACKs, connected sidecars.
 
 use super::super::*;
-use super::World;
-use crate::fixtures::*;
+use super::{World, time};
+use crate::fixtures::{canary, healthy, nack, name, newest, start, verb};
+use crate::model::blocker::Blocker;
 use crate::model::command::ReleaseCommand::{Pause, Promote, Resume, Rollback};
 use crate::model::plan::ConvergenceThreshold;
 use crate::model::progress::{Convergence, MAX_NAMED, Observation};
 use crate::model::release::Phase;
 use crate::units::Ppm;
 
-const REFUSES: &str =
-    "sidecar `edge-2` to accept the route configuration it rejected: no such cluster";
+fn nacked() -> Blocker {
+    Blocker::Nack { nack: nack() }
+}
+
+fn pending(acked: u32, connected: u32, lagging: &[&str], more: u32) -> Blocker {
+    let lagging = lagging.iter().map(|it| (*it).to_owned()).collect();
+    Blocker::Convergence { acked, connected, lagging, more }
+}
 
 fn with(convergence: Convergence, candidate: u64) -> Observation {
     Observation { convergence, ..healthy(candidate) }
@@ -22,13 +29,13 @@ fn lagging(candidate: u64) -> Observation {
     with(convergence, candidate)
 }
 
-fn refusing(candidate: u64) -> Observation {
-    let refused = vec![refused()];
-    let seen = Convergence { acked: 1, refusing: 1, connected: 2, ..Convergence::default() };
-    with(Convergence { refused, ..seen }, candidate)
+fn nacking(candidate: u64) -> Observation {
+    let nacks = vec![nack()];
+    let seen = Convergence { acked: 1, nacked: 1, connected: 2, ..Convergence::default() };
+    with(Convergence { nacks, ..seen }, candidate)
 }
 
-/// `order` at 5 %, and the sidecars know nothing of it.
+/// `order` at 5 %, before convergence.
 fn entered() -> World {
     let mut world = World::new();
     world.ask(&start("order", "v2")).unwrap();
@@ -38,41 +45,39 @@ fn entered() -> World {
 }
 
 #[test]
-fn a_step_begins_when_the_sidecars_have_it() {
+fn a_step_begins_with_its_convergence() {
     let mut world = entered();
-    let waits = ["sidecars: 1 of 2 have it, not yet `edge-2`", "time: 10 s more"];
-    assert_eq!(world.look("order", 1000, &lagging(10)), waits);
-    assert_eq!(world.look("order", 0, &healthy(10)), ["its step to begin"]);
+    let blockers = [pending(1, 2, &["edge-2"], 0), time(10)];
+    assert_eq!(world.look("order", 1000, &lagging(10)), blockers);
+    assert_eq!(world.look("order", 0, &healthy(10)), [Blocker::StepStarting]);
     let release = newest(&world.0, "order");
     assert_eq!(release.phase, Phase::Stepping { step: 0, since: world.now() });
-    assert_eq!(world.look("order", 9, &healthy(10)), ["time: 1 s more"]);
+    assert_eq!(world.look("order", 9, &healthy(10)), [time(1)]);
     world.look("order", 1, &healthy(10));
     assert_eq!(world.weight("order"), Ppm::percent(50));
-    assert!(!newest(&world.0, "order").converged, "each step anew");
+    assert!(!newest(&world.0, "order").converged, "the next step has not converged");
 }
 
 #[test]
-fn a_release_is_prepared_when_the_sidecars_know_of_it() {
-    for (seen, waits) in
-        [(lagging(0), "sidecars: 1 of 2 have it, not yet `edge-2`"), (refusing(0), REFUSES)]
-    {
+fn the_first_step_is_entered_after_the_sidecars_acked_the_candidate() {
+    for (seen, blocker) in [(lagging(0), pending(1, 2, &["edge-2"], 0)), (nacking(0), nacked())] {
         let mut world = World::new();
         world.ask(&start("order", "v2")).unwrap();
-        assert_eq!(world.look("order", 1000, &seen), [waits]);
+        assert_eq!(world.look("order", 1000, &seen), [blocker]);
         world.look("order", 0, &healthy(0));
         assert_eq!(world.weight("order"), Ppm::percent(5));
     }
 }
 
 #[test]
-fn a_sidecar_that_comes_later_holds_nothing() {
+fn a_sidecar_that_connects_after_convergence_does_not_block() {
     let mut world = World::stepping();
     assert!(world.look("order", 10, &lagging(10)).is_empty());
     assert_eq!(world.weight("order"), Ppm::percent(50));
 }
 
 #[test]
-fn a_sidecar_that_dies_is_waited_for_no_more() {
+fn a_disconnected_sidecar_does_not_block() {
     let mut world = entered();
     world.look("order", 10, &lagging(10));
     let alone = Convergence { acked: 1, connected: 1, ..Convergence::default() };
@@ -83,36 +88,36 @@ fn a_sidecar_that_dies_is_waited_for_no_more() {
 }
 
 #[test]
-fn with_nobody_connected_no_step_begins_and_none_ends() {
+fn a_step_does_not_begin_without_connected_sidecars() {
     let mut world = entered();
-    let nobody = with(Convergence::default(), 10);
-    let waits = world.look("order", 1000, &nobody);
-    assert_eq!(
-        waits,
-        ["sidecars: none is connected, so none has acknowledged it", "time: 10 s more"]
-    );
+    let unconnected = with(Convergence::default(), 10);
+    let blockers = world.look("order", 1000, &unconnected);
+    assert_eq!(blockers, [Blocker::NoSidecars, time(10)]);
     assert_eq!(world.weight("order"), Ppm::percent(5));
     world.look("order", 0, &healthy(10));
     assert!(newest(&world.0, "order").converged);
-    assert!(world.look("order", 10, &nobody).is_empty(), "it had begun before they left");
+    assert!(
+        world.look("order", 10, &unconnected).is_empty(),
+        "it had begun before they disconnected"
+    );
 }
 
 #[test]
-fn a_refusal_holds_a_step_whenever_it_comes_and_never_a_rollback() {
+fn a_nack_blocks_a_step_at_any_time_and_never_a_rollback() {
     for mut world in [World::stepping(), World::watching()] {
         let weight = world.weight("order");
         world.see("order", 0, &healthy(0));
-        assert_eq!(world.look("order", 1000, &refusing(10)), [REFUSES]);
+        assert_eq!(world.look("order", 1000, &nacking(10)), [nacked()]);
         assert_eq!(world.weight("order"), weight);
-        let mut held = World(world.0.clone(), 2000);
-        assert!(held.look("order", 0, &healthy(10)).is_empty(), "it goes on once it is accepted");
+        let mut accepted = World(world.0.clone(), 2000);
+        assert!(accepted.look("order", 0, &healthy(10)).is_empty(), "the NACK is gone");
         world.ask(&verb("order.1", Rollback)).unwrap();
         assert_eq!(world.weight("order"), Ppm::ZERO);
     }
 }
 
 #[test]
-fn a_share_is_enough_if_the_plan_says_so_but_not_against_a_refusal() {
+fn a_convergence_share_is_sufficient_but_not_with_a_nack() {
     let mut plan = canary(&[5, 100]);
     plan.convergence = ConvergenceThreshold { share: Ppm::percent(50) };
     let command = Command::StartRelease {
@@ -127,28 +132,25 @@ fn a_share_is_enough_if_the_plan_says_so_but_not_against_a_refusal() {
     assert_eq!(world.weight("order"), Ppm::percent(5));
     world.look("order", 0, &lagging(0));
     assert!(newest(&world.0, "order").converged);
-    assert_eq!(world.look("order", 10, &refusing(10)), [REFUSES]);
+    assert_eq!(world.look("order", 10, &nacking(10)), [nacked()]);
     world.look("order", 0, &lagging(10));
     assert_eq!(world.weight("order"), Ppm::ALL);
 }
 
 #[test]
-fn of_many_only_the_first_are_named() {
+fn the_first_sidecars_are_listed_and_the_others_counted() {
     let mut world = entered();
     let lagging = (0..MAX_NAMED).map(|number| format!("edge-{number}")).collect();
-    let refused = vec![refused()];
-    let seen = Convergence { acked: 1, refusing: 3, connected: 100, refused, lagging, times: None };
-    let waits_for = world.look("order", 0, &with(seen, 0));
-    let expected = [
-        REFUSES,
-        "2 more sidecars to accept what they rejected",
-        "sidecars: 1 of 100 have it, not yet `edge-0`, `edge-1`, `edge-2`, `edge-3`, `edge-4` and 91 more",
-    ];
-    assert_eq!(waits_for[..3], expected);
+    let nacks = vec![nack()];
+    let seen = Convergence { acked: 1, nacked: 3, connected: 100, nacks, lagging, times: None };
+    let blockers = world.look("order", 0, &with(seen, 0));
+    let lagging = ["edge-0", "edge-1", "edge-2", "edge-3", "edge-4"];
+    let expected = [nacked(), Blocker::MoreNacks { sidecars: 2 }, pending(1, 100, &lagging, 91)];
+    assert_eq!(blockers[..3], expected);
 }
 
 #[test]
-fn time_held_before_a_step_began_is_not_taken_from_it_twice() {
+fn a_pause_before_convergence_counts_once() {
     let mut world = entered();
     world.ask(&verb("order.1", Pause)).unwrap();
     world.look("order", 100, &lagging(0));
@@ -156,49 +158,19 @@ fn time_held_before_a_step_began_is_not_taken_from_it_twice() {
     assert!(newest(&world.0, "order").converged);
     world.look("order", 7, &healthy(10));
     world.ask(&verb("order.1", Resume)).unwrap();
-    assert_eq!(world.look("order", 0, &healthy(10)), ["time: 10 s more"]);
+    assert_eq!(world.look("order", 0, &healthy(10)), [time(10)]);
 }
 
 #[test]
-fn an_operator_may_go_on_without_them() {
+fn a_promotion_skips_convergence_and_nacks() {
     let mut world = entered();
-    world.look("order", 0, &refusing(0));
+    world.look("order", 0, &nacking(0));
     world.ask(&verb("order.1", Promote { all: false })).unwrap();
     assert_eq!(world.weight("order"), Ppm::percent(50));
 }
 
 #[test]
-fn a_journal_of_before_folds_and_its_steps_begin_when_they_are_entered() {
-    let plan = serde_json::json!({
-        "strategy": "canary", "watch": 0,
-        "steps": [{"weight": 50_000, "time": 10_000, "min_requests": 1}, {"weight": 1_000_000, "time": 0, "min_requests": 1}],
-    });
-    let old = [
-        serde_json::json!({"event": "release_started", "id": "order.1", "service": "order",
-            "candidate": "v2", "stable": "v1", "plan": plan}),
-        serde_json::json!({"event": "step_entered", "id": "order.1", "step": 0, "weight": 50_000, "evidence": null}),
-        serde_json::json!({"event": "step_entered", "id": "order.1", "step": 1, "weight": 1_000_000, "evidence": null}),
-        serde_json::json!({"event": "completed", "id": "order.1", "evidence": null}),
-    ];
-    let mut world = World::new();
-    for event in old {
-        let event: Event = serde_json::from_value(event).unwrap();
-        world.0.apply(world.now(), &event).unwrap();
-    }
-    assert_eq!(newest(&world.0, "order").plan.convergence, ConvergenceThreshold::default());
-    assert_eq!(world.0.services["order"].stable, name("v2"));
-}
-
-#[test]
-fn who_restored_a_version_was_an_operator_before_it_was_noted() {
-    let old = serde_json::json!({"event": "stable_restored", "service": "order", "version": "v1"});
-    let event: Event = serde_json::from_value(old).unwrap();
-    let Event::StableRestored { cause, .. } = event else { panic!("{event:?}") };
-    assert_eq!(cause, crate::model::release::RollbackCause::Operator);
-}
-
-#[test]
-fn a_step_begins_only_once_and_only_if_it_is_the_one() {
+fn only_the_current_step_converges_and_only_once() {
     let world = entered();
     for (times, step) in [(2, 0), (1, 1)] {
         let mut state = world.0.clone();

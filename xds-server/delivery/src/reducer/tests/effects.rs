@@ -1,8 +1,13 @@
-//! Hooks and DNS: when they are due, what they hold, and that they never hold a rollback.
+//! Hooks and DNS: due calls, blockers, and that they never block a rollback.
 
 use super::super::*;
-use super::World;
-use crate::fixtures::*;
+use std::time::Duration;
+
+use super::{World, time};
+use crate::fixtures::{
+    configuration, dns, healthy, hook, name, newest, order, product, start, verb, version,
+};
+use crate::model::blocker::Blocker;
 use crate::model::catalogue::Environment;
 use crate::model::command::ReleaseCommand::{Abort, Promote, Rollback};
 use crate::model::dns::RecordSet;
@@ -48,7 +53,7 @@ fn due(world: &World) -> Vec<String> {
 }
 
 #[test]
-fn a_hook_is_due_once_with_its_moment_and_until_it_is_over() {
+fn a_call_is_due_from_its_trigger_until_it_ends() {
     let all = [Moment::Started, Moment::Switched, Moment::Completed, Moment::RolledBack];
     let names = ["started", "switched", "completed", "back"];
     let hooks = names.iter().zip(all).map(|(name, on)| hook(name, on, false)).collect();
@@ -77,14 +82,16 @@ fn a_hook_is_due_once_with_its_moment_and_until_it_is_over() {
 }
 
 #[test]
-fn a_blocking_hook_holds_completion_and_never_a_rollback() {
+fn a_blocking_hook_blocks_completion_and_never_a_rollback() {
     let mut world = switched(vec![hook("index", Moment::Switched, true)]);
     world.ask(&answers("192.0.2.2")).unwrap();
-    let waits = world.see("product", 1000, &healthy(10));
-    assert_eq!(waits, ["hook `index`"]);
-    world.ask(&ended("index", Err("it answered 500".to_owned()))).unwrap();
-    let waits = world.see("product", 0, &healthy(10));
-    assert!(waits[0].ends_with("hook `index` failed: it answered 500"), "{waits:?}");
+    let hook_name = || name("index");
+    let blockers = world.see("product", 1000, &healthy(10));
+    assert_eq!(blockers, [Blocker::Hook { hook: hook_name() }]);
+    world.ask(&ended("index", Err("status 500".to_owned()))).unwrap();
+    let blockers = world.see("product", 0, &healthy(10));
+    let error = "status 500".to_owned();
+    assert_eq!(blockers, [Blocker::HookFailed { hook: hook_name(), error }]);
     assert!(matches!(newest(&world.0, "product").phase, Phase::Watching { .. }));
     world.ask(&verb("product.1", Rollback)).unwrap();
     assert!(matches!(newest(&world.0, "product").phase, Phase::RolledBack { .. }));
@@ -98,28 +105,29 @@ fn a_blocking_hook_holds_completion_and_never_a_rollback() {
 }
 
 #[test]
-fn the_watch_begins_when_dns_has_followed_and_old_answers_have_run_out() {
+fn the_watch_period_begins_once_dns_is_updated_and_caches_have_expired() {
     let mut world = switched(Vec::new());
-    let waits = world.see("product", 500, &healthy(10));
-    assert_eq!(waits, ["DNS: the server to answer for `product.example.org.` with v2"]);
+    let dns = |error| Blocker::Dns { name: dns().name, version: name("v2"), error };
+    assert_eq!(world.see("product", 500, &healthy(10)), [dns(None)]);
     let failed = Err("no connection".to_owned());
     let checked = Command::DnsChecked { service: name("product"), result: failed };
     assert!(world.ask(&checked).unwrap().changed);
     assert!(!world.ask(&checked).unwrap().changed, "the same is not journaled again");
-    let waits = world.see("product", 0, &healthy(10));
-    assert!(waits[0].ends_with("could not be updated: no connection"), "{waits:?}");
+    let failed = dns(Some("no connection".to_owned()));
+    assert_eq!(world.see("product", 0, &healthy(10)), [failed]);
 
     assert!(world.ask(&answers("192.0.2.2")).unwrap().changed);
-    let waits = world.see("product", 29, &healthy(10));
-    let old = "DNS: old answers for `product.example.org.` to expire, 1 s more";
-    assert_eq!(waits, [old, "time: 60 s more"]);
-    assert_eq!(world.see("product", 60, &healthy(10)), ["time: 1 s more"]);
+    let blockers = world.see("product", 29, &healthy(10));
+    let remaining = Duration::from_secs(1);
+    let caches = Blocker::DnsCaches { name: crate::fixtures::dns().name, remaining };
+    assert_eq!(blockers, [caches, time(60)]);
+    assert_eq!(world.see("product", 60, &healthy(10)), [time(1)]);
     world.see("product", 1, &healthy(10));
     assert!(matches!(newest(&world.0, "product").phase, Phase::Completed { .. }));
 }
 
 #[test]
-fn what_the_server_answered_before_a_rollback_is_not_believed_after_it() {
+fn a_dns_answer_from_before_a_rollback_is_not_recorded() {
     let mut world = switched(Vec::new());
     let wanted = |world: &World| world.0.services["product"].desired_records().unwrap().to_string();
     assert_eq!(wanted(&world), "192.0.2.2");
@@ -132,7 +140,7 @@ fn what_the_server_answered_before_a_rollback_is_not_believed_after_it() {
 }
 
 #[test]
-fn below_100_percent_dns_stays_where_it_was() {
+fn dns_is_not_updated_below_100_percent() {
     let mut world = world(Vec::new());
     world.ask(&start("product", "v2")).unwrap();
     let wanted = world.0.services["product"].desired_records().unwrap();

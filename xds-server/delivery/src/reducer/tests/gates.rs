@@ -1,11 +1,12 @@
-//! What holds a release, what lets it go on, and what puts it back.
+//! Progress of one release: time, requests, alerts, guardrails, pauses.
 
 use std::time::Duration;
 
 use super::super::*;
-use super::World;
-use crate::fixtures::*;
-use crate::judge::{Evidence, Level, Verdict};
+use super::{World, requests, time};
+use crate::fixtures::{canary, finding, healthy, name, newest, progress, start, verb};
+use crate::judge::{Evidence, Guardrail, Level, Verdict};
+use crate::model::blocker::Blocker;
 use crate::model::command::ReleaseCommand::{Pause, Resume};
 use crate::model::progress::{Convergence, Observation};
 use crate::model::release::{Phase, RollbackCause};
@@ -24,7 +25,7 @@ fn bad() -> Verdict {
 }
 
 #[test]
-fn a_good_canary_climbs_and_completes() {
+fn a_healthy_canary_completes() {
     let mut world = World::stepping();
     world.see("order", 10, &healthy(10));
     assert_eq!(world.weight("order"), Ppm::percent(50));
@@ -40,20 +41,21 @@ fn a_good_canary_climbs_and_completes() {
 }
 
 #[test]
-fn each_gate_holds_a_step_and_says_so() {
-    for (seconds, seen, waits_for) in [
-        (9, healthy(10), "time: 1 s more"),
-        (10, healthy(7), "requests: 3 more"),
-        (10, verdict(alert(), 10), "the error rate to fall below 5% (60 of 1000 above it)"),
+fn each_condition_blocks_a_step() {
+    let alert_blocker = Blocker::Alert { finding: finding(Level::Warning) };
+    for (seconds, seen, blocker) in [
+        (9, healthy(10), time(1)),
+        (10, healthy(7), requests(3)),
+        (10, verdict(alert(), 10), alert_blocker),
     ] {
         let mut world = World::stepping();
-        assert_eq!(world.see("order", seconds, &seen), [waits_for]);
+        assert_eq!(world.see("order", seconds, &seen), [blocker]);
         assert_eq!(world.weight("order"), Ppm::percent(5));
     }
 }
 
 #[test]
-fn no_requests_are_no_evidence_however_long_they_are_waited_for() {
+fn a_step_without_requests_never_ends() {
     let mut world = World::new();
     let mut plan = canary(&[5, 100]);
     plan.steps.iter_mut().for_each(|it| it.min_requests = 0);
@@ -65,15 +67,15 @@ fn no_requests_are_no_evidence_however_long_they_are_waited_for() {
     };
     world.ask(&command).unwrap();
     world.see("order", 0, &healthy(0));
-    let waits_for = world.see("order", 1_000_000, &healthy(0));
-    assert_eq!(waits_for, ["requests: 1 more"]);
+    let blockers = world.see("order", 1_000_000, &healthy(0));
+    assert_eq!(blockers, [requests(1)]);
     world.see("order", 0, &healthy(1));
     assert_eq!(world.weight("order"), Ppm::ALL);
-    assert_eq!(world.see("order", 1_000_000, &healthy(0)), ["requests: 1 more"]);
+    assert_eq!(world.see("order", 1_000_000, &healthy(0)), [requests(1)]);
 }
 
 #[test]
-fn a_judge_that_wants_more_holds_no_step_that_has_its_requests() {
+fn insufficient_data_does_not_block_a_step_with_enough_requests() {
     let mut world = World::stepping();
     let seen = verdict(Verdict::InsufficientData { missing: 90 }, 10);
     assert!(world.see("order", 10, &seen).is_empty());
@@ -81,7 +83,7 @@ fn a_judge_that_wants_more_holds_no_step_that_has_its_requests() {
 }
 
 #[test]
-fn nobody_need_be_connected_for_a_release_to_be_prepared() {
+fn the_first_step_is_entered_without_connected_sidecars() {
     let mut world = World::new();
     world.ask(&start("order", "v2")).unwrap();
     let alone = Observation { convergence: Convergence::default(), ..healthy(0) };
@@ -90,24 +92,25 @@ fn nobody_need_be_connected_for_a_release_to_be_prepared() {
 }
 
 #[test]
-fn what_was_counted_before_a_silence_ends_no_step_and_no_watch() {
+fn counts_from_before_a_report_gap_do_not_end_a_step_or_the_watch_period() {
     for mut world in [World::stepping(), World::watching()] {
         let weight = world.weight("order");
         world.see("order", 0, &healthy(0));
-        let unheard = Observation { unheard: Duration::from_millis(2001), ..healthy(10) };
-        let waits = world.see("order", 1000, &unheard);
-        assert_eq!(waits, ["reports: 3 s more of them, since the last gap"]);
+        let remaining = Duration::from_millis(2001);
+        let gap = Observation { coverage_remaining: remaining, ..healthy(10) };
+        let blockers = world.see("order", 1000, &gap);
+        assert_eq!(blockers, [Blocker::ReportCoverage { remaining }]);
         assert_eq!(world.weight("order"), weight);
         let broken = Verdict::RollBack { finding: finding(Level::Rollback) };
         let mut back = World(world.0.clone(), 2000);
-        back.see("order", 0, &Observation { verdict: broken, ..unheard });
+        back.see("order", 0, &Observation { verdict: broken, ..gap });
         assert_eq!(back.weight("order"), Ppm::ZERO);
         assert!(world.see("order", 0, &healthy(10)).is_empty());
     }
 }
 
 #[test]
-fn alerts_are_told_once_and_cleared_only_by_evidence() {
+fn alerts_are_raised_once_and_cleared_only_by_evidence() {
     let mut world = World::stepping();
     let count =
         |world: &World, seen: &Observation| progress(&world.0, "order", world.now(), seen).0.len();
@@ -115,8 +118,9 @@ fn alerts_are_told_once_and_cleared_only_by_evidence() {
     world.see("order", 1, &verdict(alert(), 10));
     assert_eq!(count(&world, &verdict(alert(), 20)), 0);
     let too_little = verdict(Verdict::InsufficientData { missing: 5 }, 20);
-    let waits_for = world.see("order", 100, &too_little);
-    assert_eq!(waits_for, ["5 more requests to clear the warning alert of its error rate"]);
+    let (guardrail, level) = (Guardrail::ErrorRate, Level::Warning);
+    let uncleared = Blocker::UnclearedAlert { guardrail, level, missing: 5 };
+    assert_eq!(world.see("order", 100, &too_little), [uncleared]);
     assert!(!newest(&world.0, "order").alerts.is_empty());
     world.see("order", 0, &healthy(20));
     assert!(newest(&world.0, "order").alerts.is_empty());
@@ -124,7 +128,7 @@ fn alerts_are_told_once_and_cleared_only_by_evidence() {
 }
 
 #[test]
-fn a_broken_guardrail_rolls_back_wherever_the_release_is() {
+fn a_broken_guardrail_rolls_back_in_every_phase() {
     for pause in [false, true] {
         for mut world in [World::stepping(), World::watching(), {
             let mut world = World::new();
@@ -146,12 +150,11 @@ fn a_broken_guardrail_rolls_back_wherever_the_release_is() {
 }
 
 #[test]
-fn held_time_does_not_count() {
+fn paused_time_does_not_count() {
     let mut world = World::stepping();
     world.see("order", 4, &healthy(10));
     world.ask(&verb("order.1", Pause)).unwrap();
-    let waits_for = world.see("order", 100, &healthy(10));
-    assert_eq!(waits_for, ["an operator to resume it", "time: 6 s more"]);
+    assert_eq!(world.see("order", 100, &healthy(10)), [Blocker::Paused, time(6)]);
     world.ask(&verb("order.1", Resume)).unwrap();
     world.see("order", 5, &healthy(10));
     assert_eq!(world.weight("order"), Ppm::percent(5));
@@ -160,7 +163,7 @@ fn held_time_does_not_count() {
 }
 
 #[test]
-fn what_let_a_step_go_on_is_in_the_journal() {
+fn the_evidence_of_a_step_is_in_its_event() {
     let world = World::stepping();
     let seen = Observation {
         candidate: Evidence { requests: 12, errors: 1, ..Evidence::default() },

@@ -1,11 +1,13 @@
-//! Releases that go together.
+//! Release groups.
 
 use super::*;
+use crate::fixtures::smoke_test_failure;
 use crate::judge::{Level, Verdict};
 use crate::model::command::ReleaseCommand::{self, Pause, Rollback};
 use crate::model::event::Event;
 use crate::model::group::Member;
 use crate::model::plan::Plan;
+use crate::model::refusal::{Conflict, Invalid, Known};
 use crate::model::release::{Phase, RollbackCause};
 use crate::model::signals::{Signal, SignalKind, SignalStatus};
 
@@ -30,31 +32,29 @@ fn all(verb: ReleaseCommand) -> Command {
     Command::Group(name("checkout"), verb)
 }
 
-/// Looks at both members, and says what each waits for.
-fn look(world: &mut World, seconds: u64, seen: [&Observation; 2]) -> [Vec<String>; 2] {
+/// Evaluates both members, and returns the blockers of each.
+fn look(world: &mut World, seconds: u64, seen: [&Observation; 2]) -> [Vec<Blocker>; 2] {
     world.1 += seconds;
     let now = world.now();
     let state = &world.0;
-    let sights = ["order", "product"].map(|it| &state.services[it]);
-    let sights = [0, 1].map(|it| {
-        let (service, seen) = (sights[it], seen[it]);
+    let contexts = ["order", "product"].map(|it| &state.services[it]);
+    let contexts = [0, 1].map(|it| {
+        let (service, seen) = (contexts[it], seen[it]);
         ReleaseContext { state, service, release: service.release.as_ref().unwrap(), now, seen }
     });
-    let (events, progress) = decide_progress(&sights);
+    let (events, progress) = decide_progress(&contexts);
     for event in &events {
         world.0.apply(now, event).unwrap();
     }
-    let mut waits = progress
-        .into_iter()
-        .map(|it| it.blockers.iter().map(crate::text::blocker).collect::<Vec<_>>());
-    [waits.next().unwrap(), waits.next().unwrap()]
+    let mut blockers = progress.into_iter().map(|it| it.blockers);
+    [blockers.next().unwrap(), blockers.next().unwrap()]
 }
 
 fn weights(world: &World) -> [Ppm; 2] {
     ["order", "product"].map(|service| world.weight(service))
 }
 
-/// Both on their first step, which the sidecars have.
+/// Both on their first step, after convergence.
 fn stepping() -> World {
     let mut world = World::new();
     world.ask(&both()).unwrap();
@@ -83,19 +83,19 @@ fn cause(world: &World, service: &str) -> RollbackCause {
 }
 
 #[test]
-fn all_wait_for_who_is_last_and_each_says_for_whom() {
+fn the_blockers_of_one_member_block_the_others() {
     let mut world = stepping();
     let [order, product] = look(&mut world, 10, [&healthy(10), &healthy(7)]);
     assert_eq!(weights(&world), [Ppm::percent(5); 2]);
-    let held = "`product.1` of its group `checkout`, which waits for requests: 3 more";
-    assert_eq!(order, [held]);
-    assert_eq!(product, ["requests: 3 more"]);
+    assert_eq!(product, [requests(3)]);
+    let (group, release) = (name("checkout"), name("product.1"));
+    assert_eq!(order, [Blocker::Group { group, release, blockers: product }]);
     look(&mut world, 0, [&healthy(10), &healthy(10)]);
     assert_eq!(weights(&world), [Ppm::ALL; 2]);
 }
 
 #[test]
-fn one_that_breaks_takes_all_back_with_it() {
+fn a_broken_guardrail_rolls_back_all_members() {
     let mut world = stepping();
     let broken = Observation {
         verdict: Verdict::RollBack { finding: finding(Level::Rollback) },
@@ -103,21 +103,19 @@ fn one_that_breaks_takes_all_back_with_it() {
     };
     look(&mut world, 0, [&healthy(10), &broken]);
     assert_eq!(weights(&world), [Ppm::ZERO; 2]);
-    assert!(matches!(cause(&world, "product"), RollbackCause::Guardrail { .. }));
-    let RollbackCause::Group { of, why } = cause(&world, "order") else {
-        panic!("{:?}", cause(&world, "order"));
-    };
-    assert_eq!(of, name("product.1"));
-    assert!(why.contains("error rate"), "{why}");
+    let own = RollbackCause::Guardrail { finding: finding(Level::Rollback) };
+    assert_eq!(cause(&world, "product"), own);
+    let of_group = RollbackCause::Group { release: name("product.1"), cause: Box::new(own) };
+    assert_eq!(cause(&world, "order"), of_group);
 }
 
 #[test]
-fn a_smoke_test_a_signal_and_a_word_take_all_back() {
+fn a_smoke_test_a_security_signal_and_an_operator_roll_back_all_members() {
     let mut world = World::new();
     let mut tested = canary(&[100]);
     tested.smoke_tests = blue_green().smoke_tests;
     world.ask(&group(&[("order", "v2"), ("product", "v2")], Some(tested))).unwrap();
-    let result = Err("503".to_owned());
+    let result = Err(smoke_test_failure());
     world.ask(&Command::SmokeTested { release: name("product.1"), result }).unwrap();
     assert!(matches!(cause(&world, "order"), RollbackCause::Group { .. }));
 
@@ -138,21 +136,24 @@ fn a_smoke_test_a_signal_and_a_word_take_all_back() {
 }
 
 #[test]
-fn nobody_goes_forward_alone_and_the_group_goes_whole() {
+fn commands_apply_to_the_whole_group() {
     let mut world = stepping();
-    for verb_alone in [Promote { all: false }, Pause, ReleaseCommand::Resume] {
-        let said = world.ask(&verb("order.1", verb_alone)).unwrap_err().to_string();
-        assert!(said.contains("tidegate release group"), "{said}");
+    for (command, verb_name) in
+        [(Promote { all: false }, "promote"), (Pause, "pause"), (ReleaseCommand::Resume, "resume")]
+    {
+        let conflict = Conflict::GroupMember { group: name("checkout"), verb: verb_name };
+        assert_eq!(world.conflict("anne", &verb("order.1", command)), conflict);
     }
     assert!(world.ask(&all(Pause)).unwrap().changed);
     assert!(!world.ask(&all(Pause)).unwrap().changed);
     let [order, _] = look(&mut world, 60, [&healthy(10), &healthy(10)]);
-    assert!(order.iter().any(|it| it.contains("an operator")), "{order:?}");
+    assert!(order.contains(&Blocker::Paused), "{order:?}");
     world.ask(&all(ReleaseCommand::Resume)).unwrap();
-    // What one may not, none does.
+    // A member that refuses the command prevents it for all.
     world.ask(&Command::FreezeDeployments(Some(name("product")))).unwrap();
-    let said = world.ask(&all(Promote { all: true })).unwrap_err().to_string();
-    assert!(said.contains("product.1"), "{said}");
+    let refusal = world.ask(&all(Promote { all: true })).unwrap_err();
+    let of_product = |it: &Refusal| matches!(it, Refusal::WrongPhase { release, .. } if *release == name("product.1"));
+    assert!(of_product(&refusal), "{refusal:?}");
     assert_eq!(weights(&world), [Ppm::percent(5); 2]);
     world.ask(&Command::UnfreezeDeployments(Some(name("product")))).unwrap();
     world.ask(&all(Promote { all: true })).unwrap();
@@ -160,7 +161,7 @@ fn nobody_goes_forward_alone_and_the_group_goes_whole() {
 }
 
 #[test]
-fn a_complete_group_goes_back_whole_as_long_as_it_can() {
+fn a_complete_group_is_rolled_back_as_a_whole_while_all_members_can_be() {
     for command in [all(Rollback), verb("order.1", Rollback)] {
         let mut world = complete();
         world.ask(&command).unwrap();
@@ -169,57 +170,87 @@ fn a_complete_group_goes_back_whole_as_long_as_it_can() {
         }
         assert!(!world.ask(&all(Rollback)).unwrap().changed);
     }
-    // The version before of one is not kept any more: the other goes for itself.
+    // The previous version of one member is not kept any more: the other is rolled back alone.
     for command in [all(Rollback), verb("order.1", Rollback)] {
         let mut world = complete();
         let closed = Event::RollbackWindowClosed { service: name("product"), version: name("v1") };
         let now = world.now();
         world.0.apply(now, &closed).unwrap();
-        let said = world.ask(&command).unwrap().message;
-        if command == all(Rollback) {
-            assert!(said.contains("product.1") && said.contains("is not kept any more"), "{said}");
-        }
+        assert!(world.ask(&command).unwrap().changed);
         assert_eq!(world.0.services["order"].stable, name("v1"));
         assert_eq!(world.0.services["product"].stable, name("v2"));
     }
 }
 
 #[test]
-fn all_begin_or_none() {
+fn all_members_start_or_none() {
     let mut world = World::new();
-    for (command, says) in [
-        (group(&[("order", "v2")], None), "2 to 20 members, not 1"),
-        (group(&[("order", "v2"), ("order", "v1")], None), "`order` is named twice"),
-        (group(&[("order", "v2"), ("product", "v2")], None), "`product` has 1 steps"),
-        (group(&[("order", "v2"), ("nobody", "v2")], None), "no service `nobody`"),
-        (group(&[("order", "v9"), ("product", "v2")], Some(canary(&[100]))), "no version `v9`"),
+    let (checkout, order, product) = (|| name("checkout"), || name("order"), || name("product"));
+    let steps = Invalid::GroupSteps {
+        group: checkout(),
+        first: order(),
+        first_steps: 3,
+        service: product(),
+        steps: 1,
+    };
+    let plan = || Some(canary(&[100]));
+    for (command, refusal) in [
         (
-            group(&[("order", "v2"), ("product", "v1")], Some(canary(&[100]))),
-            "of `product` is the stable",
+            group(&[("order", "v2")], None),
+            Invalid::GroupSize { group: checkout(), count: 1 }.into(),
+        ),
+        (
+            group(&[("order", "v2"), ("order", "v1")], None),
+            Invalid::DuplicateMember { group: checkout(), service: order() }.into(),
+        ),
+        (group(&[("order", "v2"), ("product", "v2")], None), steps.into()),
+        (
+            group(&[("order", "v2"), ("nobody", "v2")], None),
+            Refusal::UnknownService {
+                service: "nobody".to_owned(),
+                known: Known { names: vec!["order".to_owned(), "product".to_owned()], more: 0 },
+            },
+        ),
+        (
+            group(&[("order", "v9"), ("product", "v2")], plan()),
+            Refusal::UnknownVersion {
+                service: order(),
+                version: name("v9"),
+                known: Known { names: vec!["v1".to_owned(), "v2".to_owned()], more: 0 },
+            },
+        ),
+        (
+            group(&[("order", "v2"), ("product", "v1")], plan()),
+            Refusal::AlreadyStable { service: product(), version: name("v1") },
         ),
     ] {
-        let said = world.ask(&command).unwrap_err().to_string();
-        assert!(said.contains(says), "{said}");
+        assert_eq!(world.ask(&command), Err(refusal));
     }
     world.ask(&start("product", "v2")).unwrap();
-    let said = world.ask(&both()).unwrap_err().to_string();
-    assert!(said.contains("release `product.1` of `product` to `v2` is running"), "{said}");
+    let running = Refusal::AlreadyRunning {
+        service: product(),
+        running: name("product.1"),
+        candidate: name("v2"),
+    };
+    assert_eq!(world.ask(&both()), Err(running));
     assert!(world.0.services["order"].release.is_none() && world.0.groups.is_empty());
 }
 
 #[test]
-fn a_group_asked_for_twice_is_so_already_and_an_ended_one_makes_room() {
+fn a_repeated_start_is_idempotent_and_an_ended_group_is_replaced() {
     let mut world = stepping();
     assert!(!world.ask(&both()).unwrap().changed);
     let other = group(&[("order", "v3"), ("product", "v2")], Some(canary(&[100])));
-    let said = world.ask(&other).unwrap_err().to_string();
-    assert!(said.contains("`checkout` is running, with order.1, product.1"), "{said}");
+    let members = Known { names: vec!["order.1".to_owned(), "product.1".to_owned()], more: 0 };
+    let running = Refusal::GroupRunning { group: name("checkout"), members };
+    assert_eq!(world.ask(&other), Err(running));
     world.ask(&all(Rollback)).unwrap();
-    // A new release of one alone: the old group is no more.
+    // A new release of one member drops the old group.
     world.ask(&start("order", "v2")).unwrap();
     assert!(world.0.groups.is_empty());
     world.ask(&verb("order.2", Rollback)).unwrap();
     assert!(world.ask(&both()).unwrap().changed);
-    let said = world.ask(&Command::Group(name("nope"), Pause)).unwrap_err().to_string();
-    assert!(said.contains("there is checkout"), "{said}");
+    let known = Known { names: vec!["checkout".to_owned()], more: 0 };
+    let unknown = Refusal::UnknownGroup { group: name("nope"), known };
+    assert_eq!(world.ask(&Command::Group(name("nope"), Pause)), Err(unknown));
 }

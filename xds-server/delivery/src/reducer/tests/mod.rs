@@ -1,4 +1,4 @@
-//! The rules, one by one.
+//! The rules of the reducer, one test each.
 
 mod convergence;
 mod deploy;
@@ -9,13 +9,28 @@ mod requirements;
 mod signals;
 mod verbs;
 
+use std::time::Duration;
+
 use super::*;
-use crate::fixtures::*;
+use crate::fixtures::{
+    blue_green, canary, command_context, declared, finding, healthy, name, newest, progress,
+    run_as, start, verb,
+};
+use crate::model::blocker::Blocker;
 use crate::model::command::ReleaseCommand::Promote;
 use crate::model::progress::Observation;
+use crate::model::refusal::Conflict;
 use crate::units::{Ppm, Timestamp};
 
-/// A state and the seconds since it began.
+pub(super) fn time(seconds: u64) -> Blocker {
+    Blocker::Time { remaining: Duration::from_secs(seconds) }
+}
+
+pub(super) fn requests(missing: u64) -> Blocker {
+    Blocker::Requests { missing }
+}
+
+/// A state and the seconds since its start.
 pub(super) struct World(pub(super) State, u64);
 
 impl World {
@@ -62,24 +77,32 @@ impl World {
         run_as(&mut self.0, &command_context(actor, now), command)
     }
 
-    /// Lets time pass, and what is then seen decide. Says what it waits for. A step that is new
-    /// to the sidecars they have at once.
-    pub(super) fn see(&mut self, service: &str, seconds: u64, seen: &Observation) -> Vec<String> {
-        if newest(&self.0, service).step().is_some() && !newest(&self.0, service).converged {
+    /// Advances the clock, evaluates the release on an observation, and returns its blockers. An unconverged step converges
+    /// before.
+    pub(super) fn see(&mut self, service: &str, seconds: u64, seen: &Observation) -> Vec<Blocker> {
+        if newest(&self.0, service).unconverged_step().is_some() {
             self.look(service, 0, &healthy(0));
         }
         self.look(service, seconds, seen)
     }
 
-    /// The same, but the sidecars have only what is seen.
-    pub(super) fn look(&mut self, service: &str, seconds: u64, seen: &Observation) -> Vec<String> {
+    /// The same, without convergence before.
+    pub(super) fn look(&mut self, service: &str, seconds: u64, seen: &Observation) -> Vec<Blocker> {
         self.1 += seconds;
         let now = self.now();
         let (events, progress) = progress(&self.0, service, now, seen);
         for event in &events {
             self.0.apply(now, event).unwrap();
         }
-        progress.blockers.iter().map(crate::text::blocker).collect()
+        progress.blockers.clone()
+    }
+
+    /// Why a command is refused in the current phase.
+    pub(super) fn conflict(&mut self, actor: &str, command: &Command) -> Conflict {
+        match self.ask_as(actor, command) {
+            Err(Refusal::WrongPhase { conflict, .. }) => conflict,
+            other => panic!("{other:?}"),
+        }
     }
 
     pub(super) fn weight(&self, service: &str) -> Ppm {

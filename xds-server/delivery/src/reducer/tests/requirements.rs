@@ -1,21 +1,33 @@
-//! What others have to say before a release goes forward: checks, approvals, freezes, the line.
+//! Requirements: checks, approvals, freezes; and `on_fail: pause`.
 
-use crate::names::Services;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::super::*;
-use super::World;
-use crate::fixtures::*;
-use crate::judge::{Level, Verdict};
+use super::{World, time};
+use crate::fixtures::{
+    canary, configuration, finding, healthy, name, newest, order, order_with_requirements, product,
+    run_as, start, verb,
+};
+use crate::judge::{Guardrail, Level, Verdict};
+use crate::model::blocker::Blocker;
 use crate::model::command::ReleaseCommand::{self, Approve, Promote, Resume, Rollback};
-use crate::model::freeze::{Day, FreezeWindow, Window};
+use crate::model::freeze::{Day, FreezeWindow, UnknownZone, Window};
 use crate::model::plan::{OnFail, Plan};
 use crate::model::progress::Observation;
+use crate::model::refusal::{Conflict, Invalid};
 use crate::model::release::Phase;
+use crate::names::Services;
 use crate::units::{Ppm, Timestamp};
 
-const UNCHECKED: &str = "the check `tests` to be reported";
+fn unchecked() -> Blocker {
+    Blocker::CheckMissing { check: name("tests") }
+}
+
+fn approvals(missing: u32, percent: u32) -> Blocker {
+    Blocker::Approval { role: name("manager"), missing, weight: Ppm::percent(percent) }
+}
+
 const NEXT: ReleaseCommand = Promote { all: false };
 
 fn report(version: &str, passed: bool) -> Command {
@@ -32,16 +44,16 @@ fn approve(role: &str) -> Command {
     verb("order.1", Approve { role: name(role) })
 }
 
-/// `order`, whose releases need a check, two managers, and one more before 50 %.
-fn gated() -> World {
+/// `order` with a required check, two approvals before 5 % and one before 50 %.
+fn with_requirements() -> World {
     let mut world = World::new();
     world.ask(&configuration(vec![order_with_requirements(), product()], Vec::new())).unwrap();
     world
 }
 
-/// The same, checked, approved and at 5 %.
+/// The same with check and approvals, at 5 %.
 fn begun() -> World {
-    let mut world = gated();
+    let mut world = with_requirements();
     world.ask(&report("v2", true)).unwrap();
     world.ask(&start("order", "v2")).unwrap();
     for who in ["bob", "eve"] {
@@ -54,23 +66,23 @@ fn begun() -> World {
 }
 
 #[test]
-fn a_release_waits_for_its_checks_and_says_for_which() {
-    let mut world = gated();
+fn missing_and_failed_checks_block_a_release() {
+    let mut world = with_requirements();
     world.ask(&start("order", "v2")).unwrap();
-    let two_managers = "2 more approvals as `manager` to enter 5%";
-    assert_eq!(world.see("order", 0, &healthy(0)), [UNCHECKED, two_managers]);
+    assert_eq!(world.see("order", 0, &healthy(0)), [unchecked(), approvals(2, 5)]);
     world.ask(&report("v2", false)).unwrap();
-    let failed = "the check `tests` to pass, which failed, see https://ci.example/7";
-    assert_eq!(world.see("order", 0, &healthy(0)), [failed, two_managers]);
+    let (check, url) = (name("tests"), Some("https://ci.example/7".to_owned()));
+    let failed = Blocker::CheckFailed { check, reason: None, url };
+    assert_eq!(world.see("order", 0, &healthy(0)), [failed, approvals(2, 5)]);
     let again = world.ask(&report("v2", false)).unwrap();
     assert!(!again.changed, "{again:?}");
     let passed = world.ask(&report("v2", true)).unwrap();
     assert_eq!(passed.release, Some(name("order.1")));
-    assert_eq!(world.see("order", 0, &healthy(0)), [two_managers]);
+    assert_eq!(world.see("order", 0, &healthy(0)), [approvals(2, 5)]);
 }
 
 #[test]
-fn a_check_that_fails_later_holds_it_where_it_is() {
+fn a_check_that_fails_later_blocks_the_next_step() {
     let mut world = begun();
     world.ask_as("bob", &approve("manager")).unwrap();
     world.ask(&report("v2", false)).unwrap();
@@ -82,20 +94,23 @@ fn a_check_that_fails_later_holds_it_where_it_is() {
 }
 
 #[test]
-fn no_promotion_goes_past_what_others_have_to_say_and_every_rollback_does() {
+fn requirements_block_a_promotion_and_never_a_rollback() {
     for all in [false, true] {
-        let mut world = gated();
+        let mut world = with_requirements();
         world.ask(&start("order", "v2")).unwrap();
-        let refusal = world.ask(&verb("order.1", Promote { all })).unwrap_err().to_string();
-        assert!(refusal.contains(UNCHECKED), "{refusal}");
-        assert_eq!(refusal.contains("to enter 50%"), all, "{refusal}");
+        let mut blockers = vec![unchecked(), approvals(2, 5)];
+        if all {
+            blockers.push(approvals(1, 50));
+        }
+        let promote = verb("order.1", Promote { all });
+        assert_eq!(world.conflict("anne", &promote), Conflict::Blocked { blockers });
         assert!(world.ask(&verb("order.1", Rollback)).unwrap().changed);
     }
 }
 
 #[test]
-fn a_plan_that_a_release_brings_along_cannot_ask_for_less() {
-    let mut world = gated();
+fn a_plan_of_the_start_command_cannot_weaken_the_requirements() {
+    let mut world = with_requirements();
     let plan = Some(canary(&[5, 100]));
     let command =
         Command::StartRelease { service: name("order"), version: name("v2"), plan, commit: None };
@@ -104,22 +119,20 @@ fn a_plan_that_a_release_brings_along_cannot_ask_for_less() {
 }
 
 #[test]
-fn approvals_are_of_different_people_and_never_of_who_started_it() {
-    let mut world = gated();
+fn approvals_must_be_of_different_people_and_not_of_the_starter() {
+    let mut world = with_requirements();
     world.ask(&report("v2", true)).unwrap();
     world.ask(&start("order", "v2")).unwrap();
-    for (who, role, why) in [
-        ("anne", "manager", "anne started it, and another has to approve it"),
-        ("bob", "developer", "is approved as `manager`"),
+    for (who, role, conflict) in [
+        ("anne", "manager", Conflict::OwnRelease { actor: "anne".to_owned() }),
+        ("bob", "developer", Conflict::OtherRole { role: name("manager") }),
     ] {
-        let refusal = world.ask_as(who, &approve(role)).unwrap_err().to_string();
-        assert!(refusal.contains(why), "{refusal}");
+        assert_eq!(world.conflict(who, &approve(role)), conflict);
     }
     assert!(world.ask_as("bob", &approve("manager")).unwrap().changed);
     assert!(!world.ask_as("bob", &approve("manager")).unwrap().changed, "once is enough");
-    assert_eq!(world.see("order", 0, &healthy(0)), ["1 more approval as `manager` to enter 5%"]);
-    let outcome = world.ask_as("eve", &approve("manager")).unwrap();
-    assert!(outcome.message.contains("has the approvals"), "{outcome:?}");
+    assert_eq!(world.see("order", 0, &healthy(0)), [approvals(1, 5)]);
+    assert!(world.ask_as("eve", &approve("manager")).unwrap().changed);
     assert!(!world.ask_as("ida", &approve("manager")).unwrap().changed, "it has all");
     world.see("order", 0, &healthy(0));
     assert_eq!(world.weight("order"), Ppm::percent(5));
@@ -128,18 +141,17 @@ fn approvals_are_of_different_people_and_never_of_who_started_it() {
 #[test]
 fn an_approval_is_for_one_step_and_expires() {
     let mut world = begun();
-    assert_eq!(world.see("order", 0, &healthy(10)), ["1 more approval as `manager` to enter 50%"]);
+    assert_eq!(world.see("order", 0, &healthy(10)), [approvals(1, 50)]);
     let approved = world.ask_as("bob", &approve("manager")).unwrap();
     assert!(approved.changed);
     let too_few = healthy(1);
     world.see("order", 3600, &too_few);
-    let waits = world.see("order", 0, &healthy(10));
-    assert_eq!(waits, ["1 more approval as `manager` to enter 50%"], "it expired");
+    let blockers = world.see("order", 0, &healthy(10));
+    assert_eq!(blockers, [approvals(1, 50)], "it expired");
     world.ask_as("bob", &approve("manager")).unwrap();
     world.see("order", 0, &healthy(10));
     assert_eq!(world.weight("order"), Ppm::percent(50));
-    let refusal = world.ask_as("bob", &approve("manager")).unwrap_err().to_string();
-    assert!(refusal.contains("needs no approval"), "{refusal}");
+    assert_eq!(world.conflict("bob", &approve("manager")), Conflict::NoApproval);
 }
 
 fn freezing(freeze_windows: Vec<FreezeWindow>) -> Command {
@@ -147,22 +159,22 @@ fn freezing(freeze_windows: Vec<FreezeWindow>) -> Command {
 }
 
 #[test]
-fn a_freeze_holds_steps_and_completion_and_no_rollback() {
+fn a_freeze_window_blocks_steps_and_completion_and_never_a_rollback() {
     let freeze = |services| FreezeWindow {
         name: name("year-end"),
         when: Window::Once { start: Timestamp(0), end: Timestamp(100_000) },
         services,
     };
-    let text = "the freeze window `year-end` to end, 1970-01-01T00:01:40Z";
+    let frozen = || Blocker::FreezeWindow { freeze: name("year-end"), until: Timestamp(100_000) };
     for mut world in [World::stepping(), World::watching()] {
         let weight = world.weight("order");
         world.ask(&freezing(vec![freeze(Services::All)])).unwrap();
-        assert_eq!(world.see("order", 90, &healthy(10)), [text]);
+        assert_eq!(world.see("order", 90, &healthy(10)), [frozen()]);
         assert_eq!(world.weight("order"), weight);
-        let refusal = world.ask(&verb("order.1", NEXT)).unwrap_err().to_string();
-        assert!(refusal.contains(text), "{refusal}");
+        let blocked = Conflict::Blocked { blockers: vec![frozen()] };
+        assert_eq!(world.conflict("anne", &verb("order.1", NEXT)), blocked);
         let mut after = World(world.0.clone(), 100);
-        assert!(after.see("order", 0, &healthy(10)).is_empty(), "it goes on by itself");
+        assert!(after.see("order", 0, &healthy(10)).is_empty(), "the freeze has ended");
         world.ask(&verb("order.1", Rollback)).unwrap();
         assert_eq!(world.weight("order"), Ppm::ZERO);
     }
@@ -190,10 +202,12 @@ fn a_manual_freeze_blocks_one_service_or_all_and_has_an_actor_and_a_reason() {
         let freeze = Command::FreezeDeployments(service.clone());
         assert!(run_as(&mut world.0, &command_context, &freeze).unwrap().changed);
         assert!(!world.ask(&freeze).unwrap().changed);
-        let waits = world.see("order", 10, &healthy(10));
-        assert!(waits[0].ends_with("by bob to end: incident 7"), "{waits:?}");
-        let begun = world.ask(&start("product", "v2")).unwrap();
-        assert_eq!(begun.message.contains("stays at 0%"), service.is_none(), "{begun:?}");
+        let (by, reason) = ("bob".to_owned(), Some("incident 7".to_owned()));
+        let frozen = Blocker::Freeze { service: service.clone(), by, reason };
+        assert_eq!(world.see("order", 10, &healthy(10)), [frozen.clone()]);
+        world.ask(&start("product", "v2")).unwrap();
+        let product = world.see("product", 0, &healthy(0));
+        assert_eq!(product.contains(&frozen), service.is_none(), "{product:?}");
         let unfreeze = Command::UnfreezeDeployments(service);
         assert!(world.ask(&unfreeze).unwrap().changed);
         assert!(!world.ask(&unfreeze).unwrap().changed);
@@ -220,14 +234,17 @@ fn invalid_freeze_windows_are_refused() {
         ..once("night", 0, 1)
     };
     let monday = [Day::Mon];
-    for (freeze_windows, says) in [
-        (vec![once("a", 1, 1)], "ends before it starts"),
-        (vec![once("a", 0, 1), once("a", 2, 3)], "declared twice"),
-        (vec![weekly("Moon/Base", &monday)], "`Moon/Base` is no time zone"),
-        (vec![weekly("UTC", &[])], "has no days"),
+    let unknown = UnknownZone("Moon/Base".to_owned());
+    for (freeze_windows, invalid) in [
+        (vec![once("a", 1, 1)], Invalid::EmptyFreezeWindow(name("a"))),
+        (vec![once("a", 0, 1), once("a", 2, 3)], Invalid::DuplicateFreezeWindow(name("a"))),
+        (
+            vec![weekly("Moon/Base", &monday)],
+            Invalid::FreezeWindowZone { name: name("night"), error: unknown },
+        ),
+        (vec![weekly("UTC", &[])], Invalid::FreezeWindowWithoutDays(name("night"))),
     ] {
-        let refusal = World::new().ask(&freezing(freeze_windows)).unwrap_err().to_string();
-        assert!(refusal.contains(says), "{refusal}");
+        assert_eq!(World::new().ask(&freezing(freeze_windows)), Err(invalid.into()));
     }
     let mut world = World::new();
     let fine = freezing(vec![weekly("UTC", &monday)]);
@@ -235,8 +252,8 @@ fn invalid_freeze_windows_are_refused() {
     assert!(!world.ask(&fine).unwrap().changed);
 }
 
-/// `order` at 5 %, with a plan that holds rather than goes back.
-fn holding() -> World {
+/// `order` at 5 %, with `on_fail: pause`.
+fn pausing() -> World {
     let plan = Plan { on_fail: OnFail::Pause, ..canary(&[5, 50, 100]) };
     let mut world = World::new();
     let command = Command::StartRelease {
@@ -257,29 +274,30 @@ fn broken() -> Observation {
 }
 
 #[test]
-fn a_broken_guardrail_pauses_a_release_whose_plan_says_so() {
-    let mut world = holding();
-    let waits = world.see("order", 0, &broken());
-    assert!(waits[0].starts_with("an operator to resume it or roll it back"), "{waits:?}");
-    assert_eq!(world.weight("order"), Ppm::percent(5), "it stays where it is");
+fn a_broken_guardrail_pauses_a_release_by_on_fail() {
+    let mut world = pausing();
+    let paused = || Blocker::PausedByGuardrail { finding: finding(Level::Rollback) };
+    assert_eq!(world.see("order", 0, &broken()), [paused()]);
+    assert_eq!(world.weight("order"), Ppm::percent(5));
     assert!(newest(&world.0, "order").alerts.values().all(|level| *level == Level::Critical));
     let before = world.0.clone();
     world.see("order", 100, &broken());
-    assert_eq!(world.0, before, "told once");
-    assert_eq!(world.see("order", 100, &healthy(10)).len(), 2, "also when it is well again");
+    assert_eq!(world.0, before, "one event");
+    // Also while the guardrail is no longer broken.
+    assert_eq!(world.see("order", 100, &healthy(10)), [paused(), time(10)]);
     assert_eq!(world.weight("order"), Ppm::percent(5));
 }
 
 #[test]
-fn a_person_may_resume_what_broke_until_its_next_step() {
-    let mut world = holding();
+fn a_resume_overrides_the_guardrail_until_the_next_step() {
+    let mut world = pausing();
     world.see("order", 0, &broken());
-    let outcome = world.ask(&verb("order.1", Resume)).unwrap();
-    assert!(outcome.message.contains("against its broken error rate"), "{outcome:?}");
+    world.ask(&verb("order.1", Resume)).unwrap();
+    assert!(newest(&world.0, "order").overridden.contains(&Guardrail::ErrorRate));
     world.see("order", 10, &broken());
     assert_eq!(world.weight("order"), Ppm::percent(50));
     world.see("order", 0, &broken());
-    assert!(newest(&world.0, "order").held.is_some(), "each step anew");
+    assert!(newest(&world.0, "order").paused_by_guardrail.is_some(), "the override has ended");
     world.ask(&verb("order.1", NEXT)).unwrap();
     assert_eq!(world.weight("order"), Ppm::ALL);
     world.see("order", 0, &broken());
@@ -288,7 +306,7 @@ fn a_person_may_resume_what_broke_until_its_next_step() {
 }
 
 #[test]
-fn the_version_before_is_kept_for_the_rollback_window_and_no_longer() {
+fn the_previous_version_is_kept_until_the_rollback_window_expires() {
     let mut world = World::complete();
     let until = world.0.services["order"].previous_until.unwrap();
     assert_eq!(until, world.now().after(Duration::from_secs(7 * 24 * 3600)));
@@ -297,7 +315,7 @@ fn the_version_before_is_kept_for_the_rollback_window_and_no_longer() {
     let closed = close_expired_window(&service(&world), until).unwrap();
     world.0.apply(until, &closed).unwrap();
     assert_eq!(close_expired_window(&service(&world), until), None, "once");
-    let refusal = world.ask(&verb("order.1", Rollback)).unwrap_err().to_string();
-    assert!(refusal.contains("not kept any more; release it instead"), "{refusal}");
+    let gone = Conflict::PreviousVersionGone { version: name("v1") };
+    assert_eq!(world.conflict("anne", &verb("order.1", Rollback)), gone);
     assert!(world.ask(&start("order", "v1")).unwrap().changed);
 }

@@ -85,10 +85,10 @@ fn who_refuses_has_not_got_it_whatever_else_it_answered() {
     changes.mark_unchanged();
     one.record(std::iter::empty(), 9);
     let seen = ack_tracker.convergence(9);
-    assert_eq!((seen.acked, seen.refusing, seen.connected, seen.behind()), (0, 1, 1, 0));
+    assert_eq!((seen.acked, seen.nacked, seen.connected, seen.pending()), (0, 1, 1, 0));
     let message = "not like this".to_owned();
     assert_eq!(
-        seen.refused,
+        seen.nacks,
         [Nack { node: "one".to_owned(), resource: "route".to_owned(), message }]
     );
     assert_eq!(seen.times, None);
@@ -109,8 +109,8 @@ fn a_few_are_named_in_order_and_briefly() {
     assert_eq!(seen.lagging.len(), MAX_NAMED);
     assert!(seen.lagging.is_sorted_by(|a, b| a < b), "{:?}", seen.lagging);
     assert!(seen.lagging.iter().all(|name| name.starts_with("node-")), "{:?}", seen.lagging);
-    assert_eq!(usize::try_from(seen.behind()).unwrap(), all.len());
-    assert_eq!(seen.refused[0].message, format!("{}…", "é".repeat(MAX_TOLD)));
+    assert_eq!(usize::try_from(seen.pending()).unwrap(), all.len());
+    assert_eq!(seen.nacks[0].message, format!("{}…", "é".repeat(MAX_TOLD)));
 }
 
 #[test]

@@ -308,7 +308,7 @@ fn events_that_change_no_resources_lead_to_the_same_snapshot() {
         Event::StepConverged { id: order(), step: 0 },
         Event::AlertRaised { id: order(), finding: delivery::finding(Level::Warning) },
         Event::AlertCleared { id: order(), guardrail: Guardrail::ErrorRate },
-        Event::Held { id: order(), finding: delivery::finding(Level::Rollback) },
+        Event::PausedByGuardrail { id: order(), finding: delivery::finding(Level::Rollback) },
         Event::Resumed { id: order() },
         Event::Paused { id: order() },
         Event::Approved {

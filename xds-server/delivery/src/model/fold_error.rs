@@ -1,4 +1,4 @@
-//! Why an event does not fit the state that it is folded into.
+//! Why an event does not fit the state to which it is applied.
 
 use crate::model::catalogue::Environment;
 use crate::model::plan::PlanError;
@@ -7,67 +7,78 @@ use crate::units::Ppm;
 
 /// An event that does not fit the state before it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the event `{event}` does not fit what came before it: {misfit}")]
+#[error("the event `{event}` does not fit the state before it: {kind}")]
 pub struct FoldError {
-    /// Its [`Event::kind`].
+    /// The [`crate::model::event::Event::kind`].
     pub event: &'static str,
     /// What does not fit.
-    pub misfit: Misfit,
+    pub kind: FoldErrorKind,
 }
 
 /// What does not fit about an event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Misfit {
+pub enum FoldErrorKind {
     /// The service does not exist.
     #[error("there is no service `{0}`")]
-    NoService(ServiceName),
+    UnknownService(ServiceName),
     /// The version does not exist.
     #[error("there is no version `{0}`")]
-    NoVersion(VersionName),
+    UnknownVersion(VersionName),
     /// The release is not the newest of its service.
-    #[error("there is no release `{0}` that could still change")]
-    NoRelease(ReleaseId),
+    #[error("`{0}` is not the newest release of a service")]
+    UnknownRelease(ReleaseId),
     /// The release is in another phase.
-    #[error("release `{0}` is not in the phase for it")]
+    #[error("release `{0}` is in another phase")]
     Phase(ReleaseId),
     /// A release is running.
     #[error("release `{0}` is running")]
-    Runs(ReleaseId),
-    /// A release that cannot follow from the one before it.
+    ReleaseRunning(ReleaseId),
+    /// The id, the candidate or the stable version does not follow from the state of the service.
     #[error("release `{0}` does not follow from the state of its service")]
     Start(ReleaseId),
     /// The plan is invalid.
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// No call of the hook is due.
-    #[error("release `{release}` has no call of hook `{hook}` to make")]
-    NoCall {
+    #[error("release `{release}` has no due call of hook `{hook}`")]
+    NoDueCall {
         /// The release.
         release: ReleaseId,
         /// The hook.
         hook: HookName,
     },
-    /// A step that the plan does not have, or not after the one before.
+    /// The plan has no such step, or the release has passed it.
     #[error("release `{release}` has no step {step} of {weight} to enter")]
     Step {
         /// The release.
         release: ReleaseId,
-        /// The step's index.
+        /// The index of the step.
         step: usize,
-        /// The event's weight.
+        /// The weight in the event.
         weight: Ppm,
     },
-    /// The version cannot be placed in the environment.
+    /// The version cannot be deployed to the environment.
     #[error(transparent)]
-    Placement(#[from] Conflict),
+    Placement(#[from] PlacementError),
     /// The flag document has another shape.
-    #[error("{0}")]
-    Flags(&'static str),
+    #[error(transparent)]
+    Flags(#[from] FlagDocumentError),
 }
 
-/// Why a version cannot be deployed there.
+/// The shape of a flag document is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Conflict {
+pub enum FlagDocumentError {
+    /// No object `flags`.
+    #[error("a flag document needs an object `flags`")]
+    NoFlags,
+    /// Another type of `$evaluators`.
+    #[error("`$evaluators` must be an object")]
+    Evaluators,
+}
+
+/// Why a version cannot be deployed to an environment.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlacementError {
     /// Another version is in use there.
     #[error("{environment} holds `{occupant}`, which is in use: deploy to the other environment")]
     Occupied {

@@ -1,0 +1,371 @@
+//! Why a command is refused, and the suggested fix.
+
+use std::fmt;
+
+use crate::model::blocker::Blocker;
+use crate::model::catalogue::SpecError;
+use crate::model::checks::{MAX_CHECKS, MAX_URL};
+use crate::model::commit::NoCommit;
+use crate::model::fold_error::{FlagDocumentError, PlacementError};
+use crate::model::freeze::{MAX_FREEZE_WINDOWS, UnknownZone};
+use crate::model::group::MAX_MEMBERS;
+use crate::model::signals::{MAX_QUARANTINED, MAX_SIGNALS, reason_suffix};
+use crate::names::{
+    FreezeName, GroupName, NameError, ReleaseId, RoleName, ServiceName, SignalName, VersionName,
+};
+use crate::units::Timestamp;
+
+/// Longest key of a flag, in bytes.
+pub const MAX_FLAG_KEY: usize = 256;
+/// Most names that [`Known`] lists.
+const MAX_LISTED: usize = 20;
+
+/// Why a command was refused. Each says the way out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such service.
+    #[error("there is no service `{service}`; the services are {known}")]
+    UnknownService {
+        /// What was asked for.
+        service: String,
+        /// What there is.
+        known: Known,
+    },
+    /// No such version.
+    #[error(
+        "service `{service}` has no version `{version}`; it has {known}. Register it first: PUT /api/v1/services/{service}/versions/{version}"
+    )]
+    UnknownVersion {
+        /// Of which service.
+        service: ServiceName,
+        /// What was asked for.
+        version: VersionName,
+        /// What there is.
+        known: Known,
+    },
+    /// No such release, or one so old that it can no longer change.
+    #[error("there is no release `{0}` that could still change")]
+    UnknownRelease(String),
+    /// No such group, or one of which a service has had another release since.
+    #[error("there is no release group `{group}` that could still change; there is {known}")]
+    UnknownGroup {
+        /// What was asked for.
+        group: GroupName,
+        /// What there is.
+        known: Known,
+    },
+    /// A group of that name runs, with other members.
+    #[error(
+        "release group `{group}` is running, with {members}; complete it or roll it back first, or take another name"
+    )]
+    GroupRunning {
+        /// The group.
+        group: GroupName,
+        /// Its releases.
+        members: Known,
+    },
+    /// No such flag.
+    #[error("there is no flag `{0}`")]
+    UnknownFlag(String),
+    /// One release of a service at a time.
+    #[error(
+        "release `{running}` of `{service}` to `{candidate}` is running; promote, abort or roll it back first"
+    )]
+    AlreadyRunning {
+        /// The service.
+        service: ServiceName,
+        /// Its running release.
+        running: ReleaseId,
+        /// That release's candidate.
+        candidate: VersionName,
+    },
+    /// The candidate serves already.
+    #[error("version `{version}` of `{service}` is the stable one already")]
+    AlreadyStable {
+        /// The service.
+        service: ServiceName,
+        /// The version.
+        version: VersionName,
+    },
+    /// The candidate is unsafe.
+    #[error(
+        "version `{version}` of `{service}` is quarantined since {since} by the security signal `{signal}`{}; once it is safe, lift it: tidegate version unquarantine {service} {version}",
+        reason_suffix(reason.as_deref())
+    )]
+    Quarantined {
+        /// The service.
+        service: ServiceName,
+        /// The version.
+        version: VersionName,
+        /// The signal that said so.
+        signal: SignalName,
+        /// Since when.
+        since: Timestamp,
+        /// The reason that came with the signal.
+        reason: Option<String>,
+    },
+    /// The verb does not fit where the release is.
+    #[error("cannot {verb} release `{release}`: {conflict}")]
+    WrongPhase {
+        /// The verb.
+        verb: &'static str,
+        /// The release.
+        release: ReleaseId,
+        /// Why not.
+        conflict: Conflict,
+    },
+    /// The configuration changes what a running release is about.
+    #[error(
+        "service `{service}`: {what} cannot change while its release `{release}` runs; promote, abort or roll it back first. Nothing of this configuration is applied"
+    )]
+    MidRelease {
+        /// The service.
+        service: ServiceName,
+        /// Its running release.
+        release: ReleaseId,
+        /// What was changed.
+        what: ReleaseInput,
+    },
+    /// An invalid value.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// A name that cannot be made.
+    #[error(transparent)]
+    Name(#[from] NameError),
+}
+
+/// What a command conflicts with in the current state of a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Conflict {
+    /// The release has ended.
+    Ended,
+    /// It was rolled back.
+    RolledBack,
+    /// It is complete, so it cannot be aborted.
+    Complete,
+    /// It is at 100 %, so it cannot be aborted.
+    AtFullWeight,
+    /// Its smoke tests have not passed.
+    SmokeTests,
+    /// Its plan has no further step.
+    NoFurtherStep,
+    /// Requirements of the step are missing.
+    Blocked {
+        /// Each of them.
+        blockers: Vec<Blocker>,
+    },
+    /// The next step requires no approval.
+    NoApproval,
+    /// The next step requires approvals of another role.
+    OtherRole {
+        /// That role.
+        role: RoleName,
+    },
+    /// The actor started the release.
+    OwnRelease {
+        /// The actor.
+        actor: String,
+    },
+    /// It is a member of a group, and the command applies to the whole group only.
+    GroupMember {
+        /// The group.
+        group: GroupName,
+        /// The command.
+        verb: &'static str,
+    },
+    /// The previous stable version is no longer kept.
+    PreviousVersionGone {
+        /// That version.
+        version: VersionName,
+    },
+}
+
+/// The part of a service that a running release depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReleaseInput {
+    /// The service itself: it was removed.
+    Service,
+    /// Its environments.
+    Environments,
+    /// Its `identity`.
+    Identity,
+    /// Its `dns`.
+    Dns,
+    /// Its business metrics.
+    BusinessMetrics,
+    /// The stable version or the candidate.
+    Version(VersionName),
+    /// The environment of a version in use, to which this version was declared.
+    EnvironmentOf(VersionName),
+}
+
+/// Names that exist: the first few, and the number of the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// At most 20 names, in order.
+    pub names: Vec<String>,
+    /// How many more there are.
+    pub more: usize,
+}
+
+impl Known {
+    /// The first of `names`.
+    pub fn of<T: ToString>(names: impl ExactSizeIterator<Item = T>) -> Self {
+        let more = names.len().saturating_sub(MAX_LISTED);
+        Self { names: names.take(MAX_LISTED).map(|it| it.to_string()).collect(), more }
+    }
+}
+
+/// Names separated by commas, or `none`.
+impl fmt::Display for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.names.as_slice(), self.more) {
+            ([], _) => f.write_str("none"),
+            (names, 0) => f.write_str(&names.join(", ")),
+            (names, more) => write!(f, "{} and {more} more", names.join(", ")),
+        }
+    }
+}
+
+/// An invalid value in a command.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// Two services of one name.
+    #[error("service `{0}` is declared twice: names must differ")]
+    DuplicateService(ServiceName),
+    /// A service or a version of it.
+    #[error("service `{service}`: {error}")]
+    Service {
+        /// The service.
+        service: ServiceName,
+        /// What is invalid.
+        error: SpecError,
+    },
+    /// A deployment to an environment that is in use.
+    #[error("service `{service}`: {error}")]
+    Placement {
+        /// The service.
+        service: ServiceName,
+        /// What is in use.
+        error: PlacementError,
+    },
+    /// A candidate that is not deployed, of a service whose stable version is in no environment.
+    #[error(
+        "service `{service}`: its stable version `{stable}` is in neither environment; register it in one first"
+    )]
+    StableWithoutEnvironment {
+        /// The service.
+        service: ServiceName,
+        /// Its stable version.
+        stable: VersionName,
+    },
+    /// A commit id.
+    #[error(transparent)]
+    Commit(#[from] NoCommit),
+    /// A flag document.
+    #[error(transparent)]
+    FlagDocument(#[from] FlagDocumentError),
+    /// A flag definition.
+    #[error("the definition of flag `{0}` must be an object in flagd's format")]
+    FlagDefinition(String),
+    /// A flag key.
+    #[error("a flag key has {0} bytes; it must have 1 to {MAX_FLAG_KEY}")]
+    FlagKey(usize),
+    /// Too many freeze windows.
+    #[error("{0} freeze windows are declared; at most {MAX_FREEZE_WINDOWS} are possible")]
+    TooManyFreezeWindows(usize),
+    /// Two freeze windows of one name.
+    #[error("freeze window `{0}` is declared twice")]
+    DuplicateFreezeWindow(FreezeName),
+    /// A weekly freeze window without days.
+    #[error("freeze window `{0}` has no days")]
+    FreezeWindowWithoutDays(FreezeName),
+    /// A freeze window in an unknown time zone.
+    #[error("freeze window `{name}`: {error}")]
+    FreezeWindowZone {
+        /// The freeze window.
+        name: FreezeName,
+        /// The time zone.
+        error: UnknownZone,
+    },
+    /// A freeze window without length.
+    #[error("freeze window `{0}` ends before it starts")]
+    EmptyFreezeWindow(FreezeName),
+    /// The number of members of a group.
+    #[error("release group `{group}` has {count} members; it must have 2 to {MAX_MEMBERS}")]
+    GroupSize {
+        /// The group.
+        group: GroupName,
+        /// Its members.
+        count: usize,
+    },
+    /// Two members of one service.
+    #[error("release group `{group}`: service `{service}` is named twice")]
+    DuplicateMember {
+        /// The group.
+        group: GroupName,
+        /// The service.
+        service: ServiceName,
+    },
+    /// Plans with different numbers of steps.
+    #[error(
+        "release group `{group}`: the plan of `{first}` has {first_steps} steps and that of `{service}` has {steps}; \
+         give the group one plan, or its services plans with the same number of steps"
+    )]
+    GroupSteps {
+        /// The group.
+        group: GroupName,
+        /// The first member.
+        first: ServiceName,
+        /// The steps of its plan.
+        first_steps: usize,
+        /// Another member.
+        service: ServiceName,
+        /// The steps of its plan.
+        steps: usize,
+    },
+    /// The URL of a check's report.
+    #[error(
+        "the URL of a check's report may have at most {MAX_URL} bytes, and no control characters"
+    )]
+    CheckUrl,
+    /// Too many checks of one version.
+    #[error(
+        "version `{0}` has {MAX_CHECKS} checks, which is the limit: report under one of their names"
+    )]
+    TooManyChecks(VersionName),
+    /// Too many business signals against one version.
+    #[error(
+        "version `{0}` has {MAX_SIGNALS} active signals, which is the limit: clear one of them"
+    )]
+    TooManySignals(VersionName),
+    /// A signal cannot lift a quarantine.
+    #[error(
+        "only an operator can lift a quarantine: tidegate version unquarantine {service} {version}"
+    )]
+    QuarantineBySignal {
+        /// The service.
+        service: ServiceName,
+        /// The quarantined version.
+        version: VersionName,
+    },
+    /// Too many quarantined versions.
+    #[error(
+        "service `{service}` has {MAX_QUARANTINED} quarantined versions, which is the limit, so `{version}` is not \
+         quarantined: lift the quarantine of versions that no longer exist"
+    )]
+    TooManyQuarantined {
+        /// The service.
+        service: ServiceName,
+        /// The version.
+        version: VersionName,
+    },
+    /// The actor or the reason of a command.
+    #[error("an actor has 1 to {max_actor} bytes, a reason at most {max_reason}")]
+    Origin {
+        /// Most bytes of an actor.
+        max_actor: usize,
+        /// Most bytes of a reason.
+        max_reason: usize,
+    },
+}
