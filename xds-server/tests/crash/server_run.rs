@@ -29,11 +29,11 @@ use super::crashing_journal::{AckingSidecars, CrashingJournal, Publications};
 use super::environment::Environment;
 use super::scenarios::Scenario;
 
-/// The step of the clock, once the server has nothing outcome to do.
+/// The step of the clock, once the server has nothing left to do.
 const TICK: Duration = Duration::from_secs(1);
 /// Above the number of steps of any scenario.
 const MAX_STEPS: usize = 500;
-/// The timeout for the server to have nothing outcome to do.
+/// The timeout for the server to have nothing left to do.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The requests to a version per step of the clock.
 const REQUESTS: u64 = 1000;
@@ -133,7 +133,7 @@ pub(crate) async fn run_server(
 }
 
 impl ServerRun<'_> {
-    /// Continues the scenario to its end. Whenever the server has nothing outcome to do, an operator sends the next command, or
+    /// Continues the scenario to its end. Whenever the server has nothing left to do, an operator sends the next command, or
     /// without one the clock advances.
     async fn execute(&self) -> Result<(), Stopped> {
         for _ in 0..MAX_STEPS {
@@ -183,7 +183,7 @@ impl ServerRun<'_> {
         }
     }
 
-    /// Waits until the server has nothing outcome to do at the current time.
+    /// Waits until the server has nothing left to do at the current time.
     async fn settled(&self) -> Arc<View> {
         loop {
             let view = Arc::clone(&*self.controller.view().borrow());

@@ -1,5 +1,4 @@
-//! The journal for auditors: what is exported can be verified by others, and what is replayed is
-//! what the server is at.
+//! `tidegate audit`: an export can be verified with other tools, and a replay yields the state of the server.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +6,7 @@ use std::process::Command;
 
 use super::support::{Server, configure, tidegate};
 
-/// A server that released, went back, and got a flag.
+/// A server with a release, its rollback, and a flag.
 fn server(dir: &Path) -> Server {
     configure(dir);
     let flags = r#"{"flags": {"checkout": {"state": "ENABLED", "variants": {"a": 0.1, "b": 1e16, "\"event\":{}": "ü\n"}, "defaultVariant": "a"}}}"#;
@@ -24,40 +23,40 @@ fn server(dir: &Path) -> Server {
     server
 }
 
-/// The script of the documentation, run on an export.
-fn verified_by_others(dir: &Path, export: &str) -> (bool, String) {
+/// Runs the script of `docs/audit.md` on an export. Returns its success and its output.
+fn verify_with_python(dir: &Path, export: &str) -> (bool, String) {
     let doc = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/audit.md");
     let doc = fs::read_to_string(doc).unwrap();
     let (_, script) = doc.split_once("```python\n").unwrap();
     let (script, _) = script.split_once("```").unwrap();
-    assert!(script.lines().count() <= 25, "short enough to be read");
+    assert!(script.lines().count() <= 25, "the script is short");
     fs::write(dir.join("verify.py"), script).unwrap();
     fs::write(dir.join("export.jsonl"), export).unwrap();
-    let output =
+    let result =
         Command::new("python3").args(["verify.py", "export.jsonl"]).current_dir(dir).output();
-    let output = output.unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8(said).unwrap())
+    let result = result.unwrap();
+    let output = [result.stdout, result.stderr].concat();
+    (result.status.success(), String::from_utf8(output).unwrap())
 }
 
 #[test]
-fn what_is_exported_is_verified_by_others() {
+fn an_export_is_verified_by_the_documented_script() {
     let dir = tempfile::tempdir().unwrap();
     let server = server(dir.path());
-    let verified = server.ok(&["audit", "verify"]);
-    let hash = verified.trim().rsplit(' ').next().unwrap();
+    let verification = server.ok(&["audit", "verify"]);
+    let hash = verification.trim().rsplit(' ').next().unwrap();
 
     let export = server.ok(&["audit", "export"]);
-    let (good, said) = verified_by_others(dir.path(), &export);
-    assert!(good && said.contains(hash), "{said}");
+    let (verified, output) = verify_with_python(dir.path(), &export);
+    assert!(verified && output.contains(hash), "{output}");
     let lines: Vec<_> = export.lines().collect();
-    for (tampered, says) in [
+    for (tampered, message) in [
         (export.replacen("anne", "eve", 1), "record 3"),
         (export.replacen("\"id\":\"6c6eb22\"", "\"id\":\"6c6eb23\"", 1), "record 3"),
         ([&lines[..2], &lines[3..]].concat().join("\n"), "record 4"),
     ] {
-        let (good, said) = verified_by_others(dir.path(), &tampered);
-        assert!(!good && said.contains(says), "{said}");
+        let (verified, output) = verify_with_python(dir.path(), &tampered);
+        assert!(!verified && output.contains(message), "{output}");
     }
 
     let last = format!("{}:{hash}", lines.len());
@@ -68,7 +67,7 @@ fn what_is_exported_is_verified_by_others() {
 }
 
 #[test]
-fn a_file_is_read_beside_its_server_and_after_it() {
+fn a_journal_is_read_beside_its_server_and_after_a_crash() {
     let dir = tempfile::tempdir().unwrap();
     let server = server(dir.path());
     let offline = |args: &[&str]| {
@@ -91,8 +90,8 @@ fn a_file_is_read_beside_its_server_and_after_it() {
     let record = tidegate::journal::NewRecord { at, actor: "eve".to_owned(), reason: None, event };
     tidegate::journal::Journal::append(&mut journal, &[record]).unwrap();
     let refused = server.run(&["audit", "replay", "--data-dir", "other"]);
-    let told = String::from_utf8_lossy(&refused.stderr);
-    assert!(told.contains("is it the journal of that server?"), "{told}");
+    let error = String::from_utf8_lossy(&refused.stderr);
+    assert!(error.contains("is it the journal of that server?"), "{error}");
 
     server.kill9();
     assert_eq!(offline(&export), csv, "after a crash");
@@ -106,17 +105,17 @@ fn a_file_is_read_beside_its_server_and_after_it() {
     assert!(csv.contains("\r\n") && rows.len() >= 3, "{csv}");
     assert!(rows.iter().all(|row| &row[5] == "order"), "{csv}");
     assert_eq!(&rows.last().unwrap()[3], r#"a "quoted", "event":{} reason"#);
-    let went_back = offline(&["audit", "list", "--kind", "rolled_back", "--actor", "anne"]);
-    assert_eq!(went_back.lines().count(), 2, "{went_back}");
+    let rollbacks = offline(&["audit", "list", "--kind", "rolled_back", "--actor", "anne"]);
+    assert_eq!(rollbacks.lines().count(), 2, "{rollbacks}");
 }
 
 #[test]
-fn the_report_tells_what_was_delivered() {
+fn the_report_and_the_metrics_have_the_delivery_figures() {
     let dir = tempfile::tempdir().unwrap();
     let server = server(dir.path());
     let report = server.ok(&["report", "order"]);
     let row = report.lines().find(|line| line.contains("order")).unwrap();
-    assert!(row.contains("100%*"), "the only deployment failed: {report}");
+    assert!(row.contains("100%*"), "the change failure rate is 100 %: {report}");
     let (status, metrics) = server.get("/metrics");
     assert_eq!(status, 200);
     for line in [

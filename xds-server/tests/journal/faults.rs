@@ -1,15 +1,15 @@
-//! What goes wrong beneath the journal, with the real program: a disk that is full, a file that was
-//! hit, a clock that is wrong. Nothing is lost without a word.
+//! Faults below the journal, with the real program: a full disk, a damaged file, a wrong clock. Each is reported, and no record
+//! is lost.
 
 use std::fs;
 use std::process::Command;
 
 use super::support::{Server, configure, tidegate};
 
-/// A server whose files may grow to so many kilobytes, until [`lift`] lets them grow on.
+/// A server with a limit on the size of its files, until [`lift`].
 fn limited(dir: &std::path::Path, kilobytes: u32) -> Server {
     let mut command = Command::new("bash");
-    // What exceeds the limit is then an error of the write, as on a disk that is full.
+    // A write above the limit then fails, as on a full disk.
     let script = format!("trap '' XFSZ; ulimit -S -f {kilobytes}; exec \"$0\" \"$@\"");
     command.args(["-c", &script, env!("CARGO_BIN_EXE_tidegate")]);
     Server::start_by(command, dir)
@@ -32,17 +32,17 @@ fn large_flag(server: &Server, dir: &std::path::Path, number: u32) -> bool {
 }
 
 #[test]
-fn on_a_full_disk_nothing_is_decided_and_then_it_goes_on() {
+fn on_a_full_disk_the_server_halts_and_resumes() {
     let dir = tempfile::tempdir().unwrap();
     configure(dir.path());
     let server = limited(dir.path(), 1000);
     let full = (0..100).find(|number| !large_flag(&server, dir.path(), *number));
     let full = full.unwrap();
-    assert!(full > 0, "there was some room");
+    assert!(full > 0, "the first flag fits");
 
     let before = server.ok(&["status"]);
     let refused = server.run(&["release", "start", "order", "--version", "v2"]);
-    // A small event may still have found room; then the next does not.
+    // A small event may still fit; the next large one does not.
     assert!(!refused.status.success() || !large_flag(&server, dir.path(), 999));
     let (status, body) = server.get("/readyz");
     assert_eq!(status, 503, "{body}");
@@ -54,24 +54,24 @@ fn on_a_full_disk_nothing_is_decided_and_then_it_goes_on() {
     }
 
     lift(&server);
-    assert!(large_flag(&server, dir.path(), 1000), "it goes on: {}", server.log());
+    assert!(large_flag(&server, dir.path(), 1000), "decisions resume: {}", server.log());
     assert_eq!(server.get("/readyz").0, 200);
     let replayed = server.ok(&["audit", "replay", "--data-dir", "data"]);
     let verified = server.ok(&["audit", "verify"]);
     server.kill9();
     let server = Server::start(dir.path());
-    assert_eq!(server.ok(&["audit", "verify"]), verified, "what was answered is there");
+    assert_eq!(server.ok(&["audit", "verify"]), verified, "every confirmed record is there");
     assert_eq!(server.ok(&["audit", "replay", "--data-dir", "data"]), replayed);
 }
 
 #[test]
-fn a_file_that_was_hit_is_refused_with_the_way_out() {
+fn a_damaged_file_is_rejected_with_a_suggested_fix() {
     let dir = tempfile::tempdir().unwrap();
     configure(dir.path());
     let server = Server::start(dir.path());
     assert!(large_flag(&server, dir.path(), 1));
     server.kill9();
-    // Started once more, it takes the write-ahead log into the file; then the file is hit.
+    // Moves the write-ahead log into the file, then changes one byte of the file.
     let file = dir.path().join("data/journal.db");
     rusqlite::Connection::open(&file)
         .unwrap()
@@ -94,7 +94,7 @@ fn a_file_that_was_hit_is_refused_with_the_way_out() {
 }
 
 #[test]
-fn a_clock_that_was_years_ahead_is_told_when_it_is_right_again() {
+fn a_clock_behind_the_newest_record_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     configure(dir.path());
     fs::create_dir(dir.path().join("data")).unwrap();
@@ -109,7 +109,10 @@ fn a_clock_that_was_years_ahead_is_told_when_it_is_right_again() {
     let server = Server::start(dir.path());
     server.ok(&["release", "start", "order", "--version", "v2"]);
     let list = server.ok(&["audit", "list"]);
-    assert!(list.lines().skip(1).all(|line| line.contains(" 2096-")), "time goes on: {list}");
+    assert!(
+        list.lines().skip(1).all(|line| line.contains(" 2096-")),
+        "times do not decrease: {list}"
+    );
     assert!(server.log().contains("apart"), "{}", server.log());
     let metrics = server.get("/metrics").1;
     let ahead = metrics.lines().find_map(|line| line.strip_prefix("tidegate_clock_ahead_seconds "));

@@ -1,4 +1,4 @@
-//! A server of one's own: its directory, its ports, and its end.
+//! Runs `tidegate serve` in a directory of its own.
 
 use std::fs;
 use std::net::TcpListener;
@@ -28,7 +28,7 @@ pub(crate) fn configure(dir: &Path) {
     fs::write(dir.join("tidegate.yaml"), text).unwrap();
 }
 
-/// The program, without what the environment says.
+/// The program, without settings from the environment.
 pub(crate) fn tidegate() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
     command.env_remove("TIDEGATE_SERVER").env_remove("TIDEGATE_CONFIG");
@@ -36,7 +36,7 @@ pub(crate) fn tidegate() -> Command {
 }
 
 impl Server {
-    /// Starts one in a directory that was configured, by a command that gets its arguments.
+    /// Starts a server in a directory prepared by [`configure`]. The arguments are added to `command`.
     pub(crate) fn start_by(mut command: Command, dir: &Path) -> Self {
         let log = fs::File::options().create(true).append(true).open(dir.join("log")).unwrap();
         let child = command
@@ -49,7 +49,11 @@ impl Server {
         let api = fs::read_to_string(dir.join("api")).unwrap();
         let mut server = Self { child, dir: dir.to_owned(), api };
         while !server.run(&["status"]).status.success() {
-            assert!(server.child.try_wait().unwrap().is_none(), "it ended: {}", server.log());
+            assert!(
+                server.child.try_wait().unwrap().is_none(),
+                "the server ended: {}",
+                server.log()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
         server
@@ -63,13 +67,13 @@ impl Server {
         self.child.id()
     }
 
-    /// Runs a client command against it.
+    /// Runs a client command with this server.
     pub(crate) fn run(&self, args: &[&str]) -> Output {
         let server = format!("http://{}", self.api);
         tidegate().args(args).args(["--server", &server]).current_dir(&self.dir).output().unwrap()
     }
 
-    /// Runs one that must succeed, and returns what it printed.
+    /// Runs a client command that must succeed, and returns its output.
     pub(crate) fn ok(&self, args: &[&str]) -> String {
         let output = self.run(args);
         let error = String::from_utf8_lossy(&output.stderr);
@@ -92,7 +96,7 @@ impl Server {
         fs::read_to_string(self.dir.join("log")).unwrap()
     }
 
-    /// Waits until it is so; for ever is an error.
+    /// Waits until a condition holds, at most 30 seconds.
     pub(crate) fn until(&self, what: &str, so: impl Fn(&Self) -> bool) {
         for _ in 0..600 {
             if so(self) {
@@ -100,10 +104,10 @@ impl Server {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        panic!("never: {what}\n{}", self.log());
+        panic!("timeout: {what}\n{}", self.log());
     }
 
-    /// Kills it with -9.
+    /// Kills the server with SIGKILL.
     pub(crate) fn kill9(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -112,7 +116,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Both fail only if it has ended before.
+        // Both fail only after the end of the process.
         self.child.kill().ok();
         self.child.wait().ok();
     }

@@ -179,7 +179,7 @@ impl World {
             }
             "wait" => self.wait(configuration::duration(&arguments.word())),
             "service" => {
-                let service = &self.state.services[arguments.word().as_str()];
+                let service = self.state.services.get(arguments.word().as_str()).unwrap();
                 let previous = service.previous.as_ref().map_or("none", VersionName::as_str);
                 let line = format!("stable={} previous={previous}\n", service.stable);
                 self.output.push_str(&line);
@@ -270,7 +270,7 @@ impl World {
             }
             "dns" => {
                 let service: ServiceName = arguments.value();
-                let records = self.state.services[&service].desired_records().unwrap();
+                let records = self.state.services.get(&service).unwrap().desired_records().unwrap();
                 let result = result(arguments, "updated").map(|()| records);
                 Command::DnsChecked { service, result }
             }
