@@ -1,5 +1,9 @@
 //! The import direction inside the crate. [`LAYERS`] is the complete list of what each module may import; ARCHITECTURE.md
 //! describes it. The test reads the `crate::…` paths of every source file, without its unit tests.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests: a panic is a failed test, with its line"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

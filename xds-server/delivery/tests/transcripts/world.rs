@@ -15,7 +15,7 @@
 //! | `unquarantine SERVICE VERSION` | lifts a quarantine |
 //! | `freeze [SERVICE]`, `unfreeze [SERVICE]` | freezes deployments |
 //! | `health RELEASE [ENDPOINT=WHY…]` | the result of a health check: the unhealthy instances |
-//! | `smoke-test RELEASE passed\|failed [TEXT]` | the result of the smoke tests |
+//! | `smoke-test RELEASE passed\|failed [TEXT]` | the result of the smoke tests; TEXT: `timeout`, `status 503`, or an error |
 //! | `hook RELEASE NAME answered\|failed [TEXT]` | the end of a call of a hook |
 //! | `dns SERVICE updated\|failed [TEXT]` | the result of a DNS update |
 //! | `flags JSON`, `set-flag KEY JSON`, `delete-flag KEY` | changes flags |
@@ -41,6 +41,7 @@ use tidegate_delivery::model::command::{Command, CommandContext, ReleaseCommand}
 use tidegate_delivery::model::commit::Commit;
 use tidegate_delivery::model::configuration::{Source, Version};
 use tidegate_delivery::model::event::Event;
+use tidegate_delivery::model::failure::{RequestFailure, SmokeTestFailure};
 use tidegate_delivery::model::group::Member;
 use tidegate_delivery::model::health::{InstanceHealth, UnhealthyInstance};
 use tidegate_delivery::model::progress::{Convergence, MAX_NAMED, Nack, Observation, Progress};
@@ -178,7 +179,7 @@ impl World {
             }
             "wait" => self.wait(configuration::duration(&arguments.word())),
             "service" => {
-                let service = &self.state.services[arguments.word().as_str()];
+                let service = self.state.services.get(arguments.word().as_str()).unwrap();
                 let previous = service.previous.as_ref().map_or("none", VersionName::as_str);
                 let line = format!("stable={} previous={previous}\n", service.stable);
                 self.output.push_str(&line);
@@ -249,13 +250,18 @@ impl World {
             "health" => {
                 let release = arguments.value();
                 let unhealthy = arguments.options().into_iter();
-                let unhealthy =
-                    unhealthy.map(|(endpoint, why)| UnhealthyInstance::new(endpoint, &why));
+                let unhealthy = unhealthy.map(|(endpoint, error)| UnhealthyInstance {
+                    endpoint,
+                    failure: failure(&error),
+                });
                 Command::HealthChecked { release, health: InstanceHealth::of(unhealthy.collect()) }
             }
             "smoke-test" => {
                 let release = arguments.value();
-                Command::SmokeTested { release, result: result(arguments, "passed") }
+                let url = "http://127.0.0.1:9002/healthz".to_owned();
+                let result = result(arguments, "passed")
+                    .map_err(|error| SmokeTestFailure { url, failure: failure(&error) });
+                Command::SmokeTested { release, result }
             }
             "hook" => {
                 let (release, hook) = (arguments.value(), arguments.value());
@@ -264,7 +270,7 @@ impl World {
             }
             "dns" => {
                 let service: ServiceName = arguments.value();
-                let records = self.state.services[&service].desired_records().unwrap();
+                let records = self.state.services.get(&service).unwrap().desired_records().unwrap();
                 let result = result(arguments, "updated").map(|()| records);
                 Command::DnsChecked { service, result }
             }
@@ -313,7 +319,7 @@ impl World {
             let state = self.state.clone();
             let before = self.log.len();
             self.progress.clear();
-            for group in state.teams() {
+            for group in state.running_groups() {
                 let seen: Vec<_> =
                     group.iter().map(|(service, release)| self.observe(service, release)).collect();
                 let contexts: Vec<_> = group
@@ -398,24 +404,24 @@ impl World {
             candidate: step.candidate.since_start(),
             stable: step.stable.since_start(),
             convergence: self.sidecars.convergence(&release.id),
-            unheard: COVERAGE.saturating_sub(now.since(self.reports_since)),
+            coverage_remaining: COVERAGE.saturating_sub(now.since(self.reports_since)),
         }
     }
 }
 
 impl Sidecars {
     fn convergence(&self, id: &ReleaseId) -> Convergence {
-        let refusing = u32::try_from(self.nacks.len()).unwrap();
-        let able = self.connected.saturating_sub(refusing);
+        let nacked = u32::try_from(self.nacks.len()).unwrap();
+        let able = self.connected.saturating_sub(nacked);
         let acked = if self.acks_at_once { able } else { self.acked.get(id).copied().unwrap_or(0) };
         let acked = acked.min(able);
         let nodes = (1..=self.connected).map(|number| format!("edge-{number}"));
         let lagging = nodes.filter(|node| self.nacks.iter().all(|nack| nack.node != *node));
         Convergence {
             acked,
-            refusing,
+            nacked,
             connected: self.connected,
-            refused: self.nacks.clone(),
+            nacks: self.nacks.clone(),
             lagging: lagging.skip(acked as usize).take(MAX_NAMED).collect(),
             times: None,
         }
@@ -443,6 +449,17 @@ fn result(arguments: &mut Arguments, success: &str) -> Result<(), String> {
         word if word == success => Ok(()),
         word if word == "failed" => Err(arguments.rest().join(" ")),
         other => panic!("`{other}` is neither `{success}` nor `failed`"),
+    }
+}
+
+/// `timeout`, `status 503` (expected 200), or the text of a transport error.
+fn failure(text: &str) -> RequestFailure {
+    match text.strip_prefix("status ") {
+        Some(status) => {
+            RequestFailure::UnexpectedStatus { status: status.parse().unwrap(), expected: 200 }
+        }
+        None if text == "timeout" => RequestFailure::Timeout,
+        None => RequestFailure::transport(text),
     }
 }
 
