@@ -24,13 +24,13 @@ pub(crate) fn report(data: &[u8]) {
         }
     };
     let telemetry = Telemetry::new(Arc::new(Notify::new()));
-    telemetry.follow(&world::LATER);
+    telemetry.update(&world::LATER);
     let service = "order".parse().expect("a name");
     let sequence = report.sequence;
-    let acknowledged = telemetry.take_in(report.clone(), Timestamp(1)).expect("there is room");
+    let acknowledged = telemetry.ingest(report.clone(), Timestamp(1)).expect("there is room");
     assert_eq!(acknowledged, sequence);
     let once = telemetry.totals(&service);
-    let again = telemetry.take_in(report, Timestamp(2)).expect("there is room");
+    let again = telemetry.ingest(report, Timestamp(2)).expect("there is room");
     assert_eq!(again, sequence);
     assert_eq!(telemetry.totals(&service), once, "a retransmission was counted");
 }

@@ -81,7 +81,7 @@ pub(crate) static LATER: LazyLock<State> = LazyLock::new(|| {
 pub(crate) fn obey(state: &mut State, actor: &str, command: &Command) -> Result<Outcome, Refusal> {
     let at = Timestamp(2);
     let (events, outcome) =
-        decide_command(state, &CommandContext { actor, reason: None, at }, command)?;
+        decide_command(state, &CommandContext { actor, reason: None, at, wall: at }, command)?;
     for event in events {
         state.apply(at, &event).expect("what was decided folds");
     }

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
-use crate::controller::{CommandError, Origin, View};
+use crate::controller::{CommandError, DeliveryView, Origin};
 use crate::journal::Record;
 use crate::reload::{FileStatus, ReloadError};
 use crate::telemetry::counts::Counts;
@@ -36,7 +36,7 @@ pub trait Backend: Send + Sync + 'static {
     fn file(&self) -> FileStatus;
 
     /// What is decided and seen now; changes whenever that does.
-    fn view(&self) -> watch::Receiver<Arc<View>>;
+    fn view(&self) -> watch::Receiver<Arc<DeliveryView>>;
 
     /// Up to `limit` records of the journal after one.
     fn events(&self, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<Record>, CommandError>>;
@@ -53,7 +53,7 @@ pub trait Backend: Send + Sync + 'static {
     /// What was found to be wrong with the part of the journal that the start took on trust.
     fn damage(&self) -> Option<String>;
 
-    /// The time, for flags that ask for it.
+    /// Wall time: for freeze windows, `$flagd.timestamp` and the last day of a report.
     fn now(&self) -> Timestamp;
 
     /// Adds the counters of the other parts to `/metrics`.

@@ -14,7 +14,7 @@ use super::Api;
 use super::body::Body;
 use super::origin::Given;
 use super::problem::Problem;
-use crate::controller::View;
+use crate::controller::DeliveryView;
 use crate::flags;
 use tidegate_delivery::model::command::{Command, Outcome, Refusal};
 
@@ -120,7 +120,7 @@ async fn submit(api: &Api, command: Command, origin: Origin) -> Result<Json<Outc
     Ok(Json(outcome))
 }
 
-fn find(view: &View, key: &str) -> Result<Value, Problem> {
+fn find(view: &DeliveryView, key: &str) -> Result<Value, Problem> {
     let flag = view.state.flags.get(key).cloned();
     flag.ok_or_else(|| Refusal::UnknownFlag(key.to_owned()).into())
 }
@@ -130,7 +130,7 @@ fn does_not_compile(error: FlagError) -> Problem {
 }
 
 /// A routing flag for a service that is not there is a mistake, not a plan for later.
-fn lead_somewhere(flags: &FlagSet, view: &View) -> Result<(), Problem> {
+fn lead_somewhere(flags: &FlagSet, view: &DeliveryView) -> Result<(), Problem> {
     let lost =
         flags::routing(flags).find(|(_, service)| !view.state.services.contains_key(*service));
     lost.map_or(Ok(()), |(key, service)| {

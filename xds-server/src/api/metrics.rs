@@ -16,34 +16,20 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use tokio::sync::Mutex;
 
 use super::Api;
 use super::backend::Backend;
 use super::problem::Problem;
 use super::views::{self, PhaseKind};
-use crate::controller::View;
-use tidegate_delivery::model::event::Event;
+use crate::controller::DeliveryView;
 use tidegate_delivery::model::hook::CallEnd;
-use tidegate_delivery::model::release::RollbackCause;
-
-/// Records of the journal that one scrape counts at most; the next goes on from there.
-const MAX_COUNTED: usize = 10_000;
-/// Records that are read at once.
-const PAGE: usize = 1000;
 
 pub(super) fn routes() -> Router<Api> {
     Router::new().route("/metrics", get(scrape))
 }
 
 async fn scrape(State(api): State<Api>) -> Result<impl IntoResponse, Problem> {
-    let rollbacks = api.tally.rollbacks(api.backend.as_ref()).await?;
     let mut registry = Registry::with_prefix("tidegate");
-    registry.register(
-        "rollbacks",
-        "Releases that were rolled back, over the life of the journal",
-        rollbacks,
-    );
     let view = api.view();
     the_state(&view, &mut registry);
     the_services(api.backend.as_ref(), &view, &mut registry);
@@ -88,7 +74,7 @@ struct OfCause {
     cause: &'static str,
 }
 
-fn the_state(view: &View, registry: &mut Registry) {
+fn the_state(view: &DeliveryView, registry: &mut Registry) {
     let number = |value: u64| {
         let gauge: Gauge<u64, AtomicU64> = Gauge::default();
         gauge.set(value);
@@ -114,7 +100,7 @@ fn the_state(view: &View, registry: &mut Registry) {
     registry.register("releases_by_phase", "Each service's newest release", phases);
 }
 
-fn the_services(backend: &dyn Backend, view: &View, registry: &mut Registry) {
+fn the_services(backend: &dyn Backend, view: &DeliveryView, registry: &mut Registry) {
     let weights: Family<OfVersion, Ratio> = Family::default();
     let exposures: Family<OfVersion, Ratio> = Family::default();
     let requests: Family<OfVersion, Counter> = Family::default();
@@ -122,6 +108,7 @@ fn the_services(backend: &dyn Backend, view: &View, registry: &mut Registry) {
     let client_errors: Family<OfVersion, Counter> = Family::default();
     let cancelled: Family<OfVersion, Counter> = Family::default();
     let releases: Family<OfService, Counter> = Family::default();
+    let rollbacks: Family<OfCause, Counter> = Family::default();
     let hooks_due: Family<OfService, Gauge> = Family::default();
     let hooks_failed: Family<OfService, Gauge> = Family::default();
     let dns_failing: Family<OfService, Gauge> = Family::default();
@@ -149,6 +136,10 @@ fn the_services(backend: &dyn Backend, view: &View, registry: &mut Registry) {
         }
         let service_label = OfService { service: name.to_string() };
         releases.get_or_create(&service_label).inc_by(service.releases);
+        for (kind, count) in view.figures.rollbacks(name.as_str()) {
+            let labels = OfCause { service: name.to_string(), cause: kind.as_str() };
+            rollbacks.get_or_create(&labels).inc_by(count);
+        }
         let calls = service.release.iter().flat_map(|release| &release.calls);
         let failed = calls.filter(|call| matches!(call.end, CallEnd::Failed { .. })).count();
         hooks_due.get_or_create(&service_label).set(number(service.due_calls().count()));
@@ -174,10 +165,11 @@ fn the_services(backend: &dyn Backend, view: &View, registry: &mut Registry) {
     registry.register("errors", "Requests that the version failed", errors);
     registry.register("client_errors", "Requests that failed by the caller's fault", client_errors);
     registry.register("cancelled", "Requests that the client gave up", cancelled);
-    registry.register("releases", "Releases started", releases);
+    registry.register("releases", "Releases started, over the life of the journal", releases);
+    registry.register("rollbacks", "Releases rolled back, over the life of the journal", rollbacks);
 }
 
-fn the_sidecars(backend: &dyn Backend, view: &View, registry: &mut Registry) {
+fn the_sidecars(backend: &dyn Backend, view: &DeliveryView, registry: &mut Registry) {
     let connected: Family<OfFleet, Gauge> = Family::default();
     let synced: Family<OfFleet, Gauge> = Family::default();
     let refusing: Family<OfFleet, Gauge> = Family::default();
@@ -190,55 +182,4 @@ fn the_sidecars(backend: &dyn Backend, view: &View, registry: &mut Registry) {
     registry.register("sidecars_connected", "Sidecars with an open stream", connected);
     registry.register("sidecars_synced", "Those that have all that is published", synced);
     registry.register("sidecars_refusing", "Those that refuse some of it", refusing);
-}
-
-/// Counts what the state forgets, from the journal, which does not.
-#[derive(Debug, Default)]
-pub(super) struct Tally(Mutex<Counted>);
-
-#[derive(Debug, Default)]
-struct Counted {
-    up_to: u64,
-    rollbacks: Family<OfCause, Counter>,
-}
-
-impl Tally {
-    async fn rollbacks(&self, backend: &dyn Backend) -> Result<Family<OfCause, Counter>, Problem> {
-        let mut counted = self.0.lock().await;
-        for _ in 0..MAX_COUNTED / PAGE {
-            let page = backend.events(counted.up_to, PAGE).await?;
-            if page.is_empty() {
-                break;
-            }
-            for record in &page {
-                counted.up_to = record.seq;
-                if let Some(labels) = rollback(record.event.event()) {
-                    counted.rollbacks.get_or_create(&labels).inc();
-                }
-            }
-        }
-        Ok(counted.rollbacks.clone())
-    }
-}
-
-fn rollback(event: &Event) -> Option<OfCause> {
-    let (service, cause) = match event {
-        Event::RolledBack { id, cause } => {
-            let service = id.service();
-            (service.to_owned(), label(cause))
-        }
-        Event::StableRestored { service, cause, .. } => (service.to_string(), label(cause)),
-        _ => return None,
-    };
-    Some(OfCause { service, cause })
-}
-
-const fn label(cause: &RollbackCause) -> &'static str {
-    match cause {
-        RollbackCause::Guardrail { .. } => "guardrail",
-        RollbackCause::SmokeTest { .. } => "smoke_test",
-        RollbackCause::Security { .. } => "security",
-        RollbackCause::Group { .. } => "group",
-        RollbackCause::Operator => "operator",
-    }
 }

@@ -33,9 +33,8 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
 use tokio::sync::{Semaphore, watch};
 
-use crate::controller::View;
+use crate::controller::DeliveryView;
 use backend::Backend;
-use metrics::Tally;
 
 /// Largest body that is read, in bytes: all flags at once.
 const MAX_BODY: usize = 1024 * 1024;
@@ -49,25 +48,19 @@ const MAX_STREAMS: usize = 64;
 struct Api {
     backend: Arc<dyn Backend>,
     streams: Arc<Semaphore>,
-    tally: Arc<Tally>,
     stop: watch::Receiver<bool>,
 }
 
 impl Api {
     /// What is decided and seen now.
-    fn view(&self) -> Arc<View> {
+    fn view(&self) -> Arc<DeliveryView> {
         self.backend.view().borrow().clone()
     }
 }
 
 /// The whole API. When `stop` turns true, event streams end.
 pub fn router(backend: Arc<dyn Backend>, stop: watch::Receiver<bool>) -> Router {
-    let api = Api {
-        backend,
-        streams: Arc::new(Semaphore::new(MAX_STREAMS)),
-        tally: Arc::default(),
-        stop,
-    };
+    let api = Api { backend, streams: Arc::new(Semaphore::new(MAX_STREAMS)), stop };
     let v1 = Router::new()
         .merge(configuration::routes())
         .merge(services::routes())

@@ -11,7 +11,7 @@ use super::Api;
 use super::problem::Problem;
 use super::views::StateView;
 use crate::journal;
-use tidegate_delivery::figures::{Bucket, Report, Window};
+use tidegate_delivery::figures::{Bucket, DeliveryReport, ReportPeriod};
 use tidegate_delivery::names::ServiceName;
 use tidegate_delivery::units::Timestamp;
 
@@ -37,7 +37,7 @@ struct Wanted {
 async fn report(
     State(api): State<Api>,
     wanted: Result<Query<Wanted>, QueryRejection>,
-) -> Result<Json<Report>, Problem> {
+) -> Result<Json<DeliveryReport>, Problem> {
     let Query(wanted) = wanted.map_err(|error| Problem::bad_request(error.body_text()))?;
     // Nothing has happened later than now.
     let now = api.backend.now();
@@ -48,8 +48,8 @@ async fn report(
                 "`since` must not be later than `until`, nor than now",
             ));
         }
-        Some(since) => Window { since, until },
-        None => Window::days_before(DAYS, until),
+        Some(since) => ReportPeriod { since, until },
+        None => ReportPeriod::days_before(DAYS, until),
     };
     let view = api.view();
     Ok(Json(view.figures.report(window, wanted.bucket, wanted.service.as_ref())))

@@ -13,7 +13,7 @@ use super::origin::Given;
 use super::problem::Problem;
 use super::views::Service;
 use crate::config;
-use crate::controller::View;
+use crate::controller::DeliveryView;
 use tidegate_delivery::model::catalogue::{Environment, VersionSpec};
 use tidegate_delivery::model::command::{Command, Outcome, Refusal};
 use tidegate_delivery::model::commit::Commit;
@@ -132,7 +132,7 @@ pub(super) fn commit(id: Option<String>, at: Option<Timestamp>) -> Option<Commit
     (id.is_some() || at.is_some()).then_some(Commit { id, at })
 }
 
-pub(super) fn find<'a>(view: &'a View, service: &str) -> Result<&'a ServiceState, Problem> {
+pub(super) fn find<'a>(view: &'a DeliveryView, service: &str) -> Result<&'a ServiceState, Problem> {
     view.state.services.get(service).map(|it| &**it).ok_or_else(|| {
         let known: Vec<&str> = view.state.services.keys().map(ServiceName::as_str).collect();
         let known = known.join(", ");

@@ -13,7 +13,7 @@ pub use self::inspection::{NodeDetail, Pushed, ResourceState, TypeState};
 pub(super) use self::sidecars::has_all;
 pub use self::sidecars::{ConvergenceView, LastRefusal, Node, Refused, RefusedBy};
 use super::backend::Backend;
-use crate::controller::View;
+use crate::controller::DeliveryView;
 use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::judge::{Evidence, Finding, Guardrail, Level, Verdict};
 use tidegate_delivery::model::blocker::Blocker;
@@ -179,7 +179,7 @@ pub struct ProgressView {
 
 impl Service {
     /// A service of `view`.
-    pub(super) fn of(backend: &dyn Backend, view: &View, service: &ServiceState) -> Self {
+    pub(super) fn of(backend: &dyn Backend, view: &DeliveryView, service: &ServiceState) -> Self {
         let spec = &service.spec;
         let totals = backend.totals(&spec.name);
         let version = |(name, version): (&VersionName, &VersionSpec)| Version {
@@ -226,7 +226,7 @@ pub(super) fn weight(service: &ServiceState, version: &VersionName) -> Ppm {
 
 impl ReleaseView {
     /// A release of `view`.
-    pub(super) fn of(release: &Release, view: &View) -> Self {
+    pub(super) fn of(release: &Release, view: &DeliveryView) -> Self {
         let (phase, since) = phase(release);
         let cause = match &release.phase {
             Phase::RolledBack { cause, .. } => Some(cause.clone()),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use tidegate::api::problem::Details;
 use tidegate::config::LoadError;
-use tidegate::journal::{Broken, JournalError};
+use tidegate::journal::{ChainError, JournalError};
 
 use crate::wiring::ServeError;
 
@@ -49,7 +49,7 @@ pub(super) enum Failure {
     Strange { server: String, why: String },
     /// The journal was tampered with.
     #[error("the hash chain of the journal is broken: {0}; later records are not verified")]
-    Chain(Broken),
+    Chain(ChainError),
     /// A journal that cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),

@@ -14,7 +14,7 @@ const REDELIVERY: Duration = Duration::from_secs(1);
 /// Insists until the result is journaled, or comes too late to matter.
 pub(super) async fn deliver(controller: &Handle, part: &'static str, result: Command) {
     loop {
-        match controller.submit(result.clone(), Origin::part(part)).await {
+        match controller.submit(result.clone(), Origin::component(part)).await {
             Ok(_) | Err(CommandError::Stopped) => return,
             Err(CommandError::Refused(refusal)) => {
                 debug!(part, %refusal, "a result came too late");

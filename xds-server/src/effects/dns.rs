@@ -127,7 +127,7 @@ async fn follow(dns: &Dns, records: &RecordSet, clock: &Clock) -> Result<bool, D
     let update = names.update(records, ttl)?;
     match &dns.tsig {
         None => server.ask(&update).await?,
-        Some(tsig) => server.ask_signed(update, &key::signer(tsig)?, clock.now()).await?,
+        Some(tsig) => server.ask_signed(update, &key::signer(tsig)?, clock.wall()).await?,
     };
     let found = names.found(&mut server).await?;
     if found.is(records, ttl) { Ok(true) } else { Err(DnsError::NotTaken(found.to_string())) }

@@ -114,7 +114,7 @@ impl Follower {
     async fn take(&mut self, read: Result<String, String>) {
         let result = match read {
             Ok(text) => {
-                let origin = Origin::part("configuration");
+                let origin = Origin::component("configuration");
                 self.reloader.apply(text, Source::File, origin).await.map(drop)
             }
             Err(message) => return self.tell(message, Vec::new()),
@@ -137,7 +137,7 @@ impl Follower {
 
     /// Once, until it is something else.
     fn tell(&self, message: String, problems: Vec<Problem>) {
-        let since = self.reloader.clock.now();
+        let since = self.reloader.clock.wall();
         let again = self.again;
         self.status.send_if_modified(|status| {
             if status.trouble.as_ref().is_some_and(|known| known.message == message) {

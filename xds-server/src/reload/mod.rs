@@ -21,7 +21,7 @@ use tracing::info;
 
 pub use self::error::ReloadError;
 pub use self::file::{FileStatus, Follower, PERIOD, Trouble};
-use crate::clock::Clock;
+use crate::clock::{Clock, Times};
 use crate::config::{self, Config, Receiver};
 use crate::controller::{Configuration, Handle, Origin};
 use crate::door::access::Access;
@@ -120,8 +120,8 @@ impl Reloader {
         let (command, _) = configuration(&config, Source::Api).split();
         let state = Arc::clone(&self.controller.view().borrow().state);
         let Origin { actor, reason } = origin;
-        let command_context =
-            CommandContext { actor, reason: reason.as_deref(), at: self.clock.now() };
+        let Times { now: at, wall } = self.clock.times();
+        let command_context = CommandContext { actor, reason: reason.as_deref(), at, wall };
         let (_, outcome) = decide_command(&state, &command_context, &command)?;
         let message = format!("nothing is changed yet; applied, {}", outcome.message);
         Ok(Outcome { message, ..outcome })

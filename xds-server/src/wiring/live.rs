@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use prometheus_client::registry::Registry;
 use tidegate::api::backend::Backend;
 use tidegate::clock::Clock;
-use tidegate::controller::{CommandError, Handle, Origin, View};
+use tidegate::controller::{CommandError, DeliveryView, Handle, Origin};
 use tidegate::counters::Counters;
 use tidegate::door::Door;
 use tidegate::door::tls::reload::TlsStats;
@@ -63,7 +63,7 @@ impl Backend for Live {
         self.file.borrow().clone()
     }
 
-    fn view(&self) -> watch::Receiver<Arc<View>> {
+    fn view(&self) -> watch::Receiver<Arc<DeliveryView>> {
         self.controller.view()
     }
 
@@ -88,7 +88,7 @@ impl Backend for Live {
     }
 
     fn now(&self) -> Timestamp {
-        self.clock.now()
+        self.clock.wall()
     }
 
     fn register(&self, registry: &mut Registry) {

@@ -134,7 +134,7 @@ pub(crate) async fn run(
         telemetry: Arc::clone(&telemetry),
     };
     let journal = Sqlite::open(&config.data_dir)?;
-    let trusted = journal.trusted();
+    let unverified_prefix = journal.unverified_prefix();
     let newest = journal.head().seq;
     if let Err(error) = notify::begin(&config.data_dir, &config.notifications, newest) {
         // A receiver is no reason not to start: it is told of what comes.
@@ -145,7 +145,7 @@ pub(crate) async fn run(
     let controller = controller::spawn(Parts {
         journal: Box::new(journal),
         sidecars: Box::new(sidecars),
-        counts: Box::new(Arc::clone(&telemetry)),
+        evidence_source: Box::new(Arc::clone(&telemetry)),
         clock: clock.clone(),
         version: Version { hash: config.hash.clone(), source: Source::File },
         mesh: config.mesh.clone(),
@@ -169,7 +169,8 @@ pub(crate) async fn run(
     );
     let routes = xds.routes().add_service(ReportServiceServer::new(reports));
     let routes = debug::add_to(routes, snapshots, xds.draining(), Arc::clone(&ack_tracker))?;
-    let scrub = Scrub::begin(config.data_dir.clone(), trusted).map_err(ServeError::Scrub)?;
+    let scrub =
+        Scrub::start(config.data_dir.clone(), unverified_prefix).map_err(ServeError::Scrub)?;
     let notifier = Notifier {
         controller: controller.clone(),
         outbound: outbound.clone(),

@@ -24,7 +24,7 @@ pub(super) struct XdsSidecars {
 impl Sidecars for XdsSidecars {
     fn publish(&mut self, mesh: &Mesh, state: &State) -> u64 {
         // First: the reports that follow from a publication must be expected.
-        self.telemetry.follow(state);
+        self.telemetry.update(state);
         // Before: a sidecar may have it before this returns.
         let last = self.publisher.subscribe().borrow().serial();
         self.ack_tracker.publishing(last.saturating_add(1));

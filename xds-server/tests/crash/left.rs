@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::Value;
-use tidegate::journal::{Folded, Hash, Reader, Record, digest};
+use tidegate::journal::{FoldedState, Hash, Reader, Record, digest};
 use tidegate_delivery::model::event::Event;
 
 use super::fuse::Cut;
@@ -65,10 +65,10 @@ impl Left {
 
 /// Whatever sidecars were sent is what the whole journal said in that moment.
 fn only_what_was_journaled(records: &[Record], sent: &[(u64, Hash)]) {
-    let mut folded = Folded::default();
+    let mut folded = FoldedState::default();
     let mut folds = BTreeMap::from([(0, digest(&folded.state).unwrap())]);
     for record in records {
-        folded.take(record).unwrap();
+        folded.apply(record).unwrap();
         folds.insert(record.seq, digest(&folded.state).unwrap());
     }
     for (newest, state) in sent {

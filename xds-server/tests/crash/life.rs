@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tidegate::config::{self, Config};
-use tidegate::controller::{self, CommandError, Counts, Handle, Origin, Parts, View};
+use tidegate::controller::{
+    self, CommandError, DeliveryView, EvidenceSource, Handle, Origin, Parts,
+};
 use tidegate::effects::notify::Notifier;
 use tidegate::effects::notify::stats::Stats;
 use tidegate::effects::{Outbound, Pace, dns, hooks, notify, smoke};
@@ -84,7 +86,7 @@ pub(crate) async fn live(
         mesh: mesh.clone(),
         journal: Box::new(Mortal::open(&data, &outside.fuse, sent)),
         sidecars: Box::new(Willing(Arc::clone(sent))),
-        counts: Box::new(counted.clone()),
+        evidence_source: Box::new(counted.clone()),
         clock: clock.clone(),
         services,
         freeze_windows,
@@ -177,7 +179,7 @@ impl Life<'_> {
     }
 
     /// Waits until nothing is left to do in this moment.
-    async fn settled(&self) -> Arc<View> {
+    async fn settled(&self) -> Arc<DeliveryView> {
         loop {
             let view = Arc::clone(&*self.controller.view().borrow());
             if self.all_told(&view)
@@ -189,7 +191,7 @@ impl Life<'_> {
         }
     }
 
-    fn all_told(&self, view: &View) -> bool {
+    fn all_told(&self, view: &DeliveryView) -> bool {
         let told = self.told.all();
         let has_all = |counts: &AtomicU64| counts.load(Ordering::SeqCst) >= view.seq;
         !told.is_empty() && told.iter().all(|(_, counts)| has_all(&counts.told_up_to))
@@ -210,7 +212,7 @@ fn is_settled(service: &ServiceState) -> bool {
 struct Counted(Arc<Mutex<BTreeMap<(ServiceName, VersionName), Evidence>>>);
 
 impl Counted {
-    fn serve(&self, view: &View, fails: fn(&Release) -> bool) {
+    fn serve(&self, view: &DeliveryView, fails: fn(&Release) -> bool) {
         let mut counted = self.0.lock();
         for release in view.state.running() {
             let mut serve = |version: &VersionName, errors: u64| {
@@ -227,7 +229,7 @@ impl Counted {
     }
 }
 
-impl Counts for Counted {
+impl EvidenceSource for Counted {
     fn evidence(
         &self,
         _: &ReleaseId,
@@ -239,7 +241,7 @@ impl Counts for Counted {
         counted.get(&(service.clone(), version.clone())).copied().unwrap_or_default()
     }
 
-    fn unbroken(&self, _: Timestamp) -> Duration {
+    fn time_since_gap(&self, _: Timestamp) -> Duration {
         Duration::MAX
     }
 }

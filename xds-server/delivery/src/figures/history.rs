@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::judge::Guardrail;
+use crate::model::release::RollbackCause;
 use crate::names::ReleaseId;
 use crate::units::{Ppm, Timestamp};
 
@@ -23,6 +24,19 @@ pub(super) struct History {
     pub(super) days: BTreeMap<u64, Day>,
     /// The newest release, until it has gone back.
     pub(super) flight: Option<Flight>,
+    pub(super) rollbacks: BTreeMap<RollbackKind, u64>,
+}
+
+/// The kind of a rollback's cause, without its details.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "named as in `RollbackCause`")]
+pub enum RollbackKind {
+    Guardrail,
+    SmokeTest,
+    Security,
+    Group,
+    Operator,
 }
 
 /// The deployments of one day.
@@ -48,6 +62,32 @@ pub(super) struct Flight {
     step_at: Timestamp,
     /// The alerts that stand, and since when.
     pub(super) alerts: BTreeMap<Guardrail, Timestamp>,
+}
+
+impl RollbackKind {
+    /// The kind as a metric label and in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Guardrail => "guardrail",
+            Self::SmokeTest => "smoke_test",
+            Self::Security => "security",
+            Self::Group => "group",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+impl From<&RollbackCause> for RollbackKind {
+    fn from(cause: &RollbackCause) -> Self {
+        match cause {
+            RollbackCause::Guardrail { .. } => Self::Guardrail,
+            RollbackCause::SmokeTest { .. } => Self::SmokeTest,
+            RollbackCause::Security { .. } => Self::Security,
+            RollbackCause::Group { .. } => Self::Group,
+            RollbackCause::Operator => Self::Operator,
+        }
+    }
 }
 
 impl Flight {

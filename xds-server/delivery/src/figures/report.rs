@@ -20,7 +20,7 @@ const FAILURE_RATE: Ppm = Ppm::percent(5);
 
 /// From when until when, in whole days of UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
+pub struct ReportPeriod {
     /// The first day has this time in it.
     pub since: Timestamp,
     /// The last day has this time in it.
@@ -40,7 +40,7 @@ pub enum Bucket {
 
 /// What is reported.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Report {
+pub struct DeliveryReport {
     /// The beginning of the first day, in milliseconds since the Unix epoch; not before the journal's.
     pub since: Timestamp,
     /// The end of the last day.
@@ -115,7 +115,7 @@ pub struct Goals {
     pub change_failure_rate: Option<bool>,
 }
 
-impl Window {
+impl ReportPeriod {
     /// That many days, the last of which has `until` in it.
     #[must_use]
     pub fn days_before(days: u32, until: Timestamp) -> Self {
@@ -127,7 +127,12 @@ impl Window {
 impl Figures {
     /// The figures of a time, of one service or of all.
     #[must_use]
-    pub fn report(&self, window: Window, bucket: Bucket, service: Option<&ServiceName>) -> Report {
+    pub fn report(
+        &self,
+        window: ReportPeriod,
+        bucket: Bucket,
+        service: Option<&ServiceName>,
+    ) -> DeliveryReport {
         let begun = self.since.map_or(window.until, |begun| begun.max(window.since));
         let (first, last) = (number(begun), number(window.until));
         let wanted = self.services.iter().filter(|(name, _)| service.is_none_or(|it| it == *name));
@@ -136,7 +141,7 @@ impl Figures {
             all: summary(history, first, last),
             over_time: slices(history, first, last, bucket),
         });
-        Report {
+        DeliveryReport {
             since: beginning(first),
             until: beginning(last.saturating_add(1)),
             bucket,

@@ -25,8 +25,10 @@ pub struct CommandContext<'a> {
     pub actor: &'a str,
     /// Why, if they say.
     pub reason: Option<&'a str>,
-    /// When.
+    /// Journal time: never decreases; the basis of durations.
     pub at: Timestamp,
+    /// Wall time: decides about freeze windows and the expiry of approvals. It may jump in both directions.
+    pub wall: Timestamp,
 }
 
 /// Something that is asked of the controller.

@@ -46,7 +46,7 @@ pub struct Approval {
     pub role: RoleName,
     /// The step that may be entered: index into the plan's steps.
     pub step: usize,
-    /// When it expires.
+    /// When it expires, in wall time.
     pub until: Timestamp,
 }
 
@@ -78,10 +78,10 @@ impl Approvals {
 
     /// How many are still missing, of what was given for a step.
     #[must_use]
-    pub fn missing(&self, given: &[Approval], step: usize, now: Timestamp) -> u32 {
+    pub fn missing(&self, given: &[Approval], step: usize, wall: Timestamp) -> u32 {
         let people: BTreeSet<_> = given
             .iter()
-            .filter(|it| it.step == step && it.role == self.role && it.until > now)
+            .filter(|it| it.step == step && it.role == self.role && it.until > wall)
             .map(|it| &it.by)
             .collect();
         self.count.saturating_sub(u32::try_from(people.len()).unwrap_or(u32::MAX))

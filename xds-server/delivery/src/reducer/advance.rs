@@ -22,8 +22,10 @@ pub struct ReleaseContext<'a> {
     pub service: &'a ServiceState,
     /// Its release.
     pub release: &'a Release,
-    /// The time.
+    /// Journal time: never decreases; the basis of durations.
     pub now: Timestamp,
+    /// Wall time: decides about freeze windows and the expiry of approvals. It may jump in both directions.
+    pub wall: Timestamp,
     /// What is seen from outside.
     pub seen: &'a Observation,
 }
@@ -185,14 +187,14 @@ impl Gate {
     }
 
     fn blockers(&self, context: &ReleaseContext<'_>, remaining: Duration) -> Vec<Blocker> {
-        let ReleaseContext { state, service, release, now, seen } = *context;
+        let ReleaseContext { state, service, release, now, wall, seen } = *context;
         let mut blockers = Vec::new();
         match &release.held {
             Some(finding) => blockers.push(Blocker::PausedByGuardrail { finding: finding.clone() }),
             None if release.paused_at.is_some() => blockers.push(Blocker::Paused),
             None => {}
         }
-        blockers.extend(requirements::missing(state, service, release, now, self.next));
+        blockers.extend(requirements::missing(state, service, release, wall, self.next));
         blockers.extend(release.health_blocker());
         if self.untested {
             blockers.push(Blocker::SmokeTests);

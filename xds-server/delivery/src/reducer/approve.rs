@@ -35,7 +35,7 @@ pub(super) fn approve(
         it.by == command_context.actor
             && it.role == *role
             && it.step == *step
-            && it.until > command_context.at
+            && it.until > command_context.wall
     };
     if let Some(given) = release.approvals.iter().find(is_theirs) {
         let until = given.until;
@@ -45,7 +45,7 @@ pub(super) fn approve(
     }
     let missing = |given: &[Approval]| -> u32 {
         gates()
-            .map(|(step, gate)| gate.missing(given, *step, command_context.at))
+            .map(|(step, gate)| gate.missing(given, *step, command_context.wall))
             .max()
             .unwrap_or_default()
     };
@@ -54,7 +54,7 @@ pub(super) fn approve(
         return Ok(unchanged(Some(id), message));
     }
     let expire = gates().map(|(_, gate)| gate.expire).max().unwrap_or_default();
-    let until = command_context.at.after(expire);
+    let until = command_context.wall.after(expire);
     let approval =
         Approval { by: command_context.actor.to_owned(), role: role.clone(), step: *step, until };
     let given = [release.approvals.clone(), vec![approval.clone()]].concat();

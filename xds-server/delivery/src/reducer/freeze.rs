@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Decision, done, find, reason, unchanged};
 use crate::model::command::{CommandContext, Refusal};
 use crate::model::event::Event;
-use crate::model::freeze::{FreezeWindow, MAX_FREEZES, ManualFreeze, Window, time_zone};
+use crate::model::freeze::{FreezeSchedule, FreezeWindow, MAX_FREEZES, ManualFreeze, time_zone};
 use crate::model::state::State;
 use crate::names::ServiceName;
 
@@ -71,20 +71,20 @@ pub(super) fn freeze_windows(
             return Err(Refusal::Invalid(format!("freeze window `{name}` is declared twice")));
         }
         match &freeze.when {
-            Window::Weekly { days, .. } if days.is_empty() => {
+            FreezeSchedule::Weekly { days, .. } if days.is_empty() => {
                 return Err(Refusal::Invalid(format!("freeze window `{name}` has no days")));
             }
-            Window::Weekly { time_zone: zone, .. } => {
+            FreezeSchedule::Weekly { time_zone: zone, .. } => {
                 time_zone(zone).map_err(|error| {
                     Refusal::Invalid(format!("freeze window `{name}`: {error}"))
                 })?;
             }
-            Window::Once { start, end } if start >= end => {
+            FreezeSchedule::Once { start, end } if start >= end => {
                 return Err(Refusal::Invalid(format!(
                     "freeze window `{name}` ends before it starts"
                 )));
             }
-            Window::Once { .. } => {}
+            FreezeSchedule::Once { .. } => {}
         }
     }
     let message = format!("{} freeze windows are declared", freeze_windows.len());

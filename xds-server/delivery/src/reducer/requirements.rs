@@ -14,16 +14,16 @@ pub(super) fn missing(
     state: &State,
     service: &ServiceState,
     release: &Release,
-    now: Timestamp,
+    wall: Timestamp,
     to: Option<usize>,
 ) -> Vec<Blocker> {
-    let mut missing = state.active_freezes(service, now);
+    let mut missing = state.active_freezes(service, wall);
     for check in &release.plan.requires.checks {
         let result = service.checks.result(&release.candidate, check);
         missing.extend(not_passed(check, result));
     }
     for (step, gate) in gates(release, to) {
-        let more = gate.missing(&release.approvals, step, now);
+        let more = gate.missing(&release.approvals, step, wall);
         let weight = release.plan.steps.get(step).map_or(Ppm::ZERO, |step| step.weight);
         if more > 0 {
             missing.push(Blocker::Approval { role: gate.role.clone(), missing: more, weight });

@@ -78,7 +78,7 @@ pub(super) fn begin(
         by: Some(command_context.actor.to_owned()),
         commit: commit.cloned(),
     });
-    let freezes = state.active_freezes(service, command_context.at);
+    let freezes = state.active_freezes(service, command_context.wall);
     let held = if freezes.is_empty() {
         String::new()
     } else {

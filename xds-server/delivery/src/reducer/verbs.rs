@@ -94,7 +94,7 @@ fn promote(
     let id = &release.id;
     let last = release.plan.steps.len().saturating_sub(1);
     let to = if all { Some(last) } else { release.next_step() };
-    let missing = requirements::missing(state, service, release, command_context.at, to);
+    let missing = requirements::missing(state, service, release, command_context.wall, to);
     let may_not = || format!("it waits for {}", text::blockers(&missing));
     match &release.phase {
         Phase::Completed { .. } => {

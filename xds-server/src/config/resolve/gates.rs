@@ -13,7 +13,7 @@ use crate::config::raw::gates as raw;
 use crate::config::raw::short::Short;
 use crate::config::suggest::suggest;
 use crate::config::units;
-use tidegate_delivery::model::freeze::{Day, FreezeWindow, Window, time_zone};
+use tidegate_delivery::model::freeze::{Day, FreezeSchedule, FreezeWindow, time_zone};
 use tidegate_delivery::model::requirements::{Approvals, Requirements};
 use tidegate_delivery::names::CheckName;
 use tidegate_delivery::names::Services;
@@ -100,7 +100,7 @@ pub(super) fn freeze_windows(
     freeze_windows
 }
 
-fn window(raw: &raw::FreezeWindow, problems: &mut Problems) -> Option<Window> {
+fn window(raw: &raw::FreezeWindow, problems: &mut Problems) -> Option<FreezeSchedule> {
     let weekly = [raw.from.as_ref(), raw.to.as_ref(), raw.time_zone.as_ref()];
     match (&raw.days, &raw.start, &raw.end) {
         (Some(written), None, None) => weekly_window(raw, written, problems),
@@ -122,7 +122,7 @@ fn weekly_window(
     raw: &raw::FreezeWindow,
     written: &At<Vec<At<String>>>,
     problems: &mut Problems,
-) -> Option<Window> {
+) -> Option<FreezeSchedule> {
     if written.get().is_empty() {
         problems.add(written.place(), "the freeze is on no day", "name some, such as [sat, sun]");
     }
@@ -143,16 +143,20 @@ fn weekly_window(
         problems.add(at.place(), error.to_string(), "write one such as Europe/Berlin or UTC");
     }
     let (from, to) = from.zip(to)?;
-    Some(Window::Weekly { days, from, to, time_zone: zone_name.to_owned() })
+    Some(FreezeSchedule::Weekly { days, from, to, time_zone: zone_name.to_owned() })
 }
 
-fn once_window(start: &At<String>, end: &At<String>, problems: &mut Problems) -> Option<Window> {
+fn once_window(
+    start: &At<String>,
+    end: &At<String>,
+    problems: &mut Problems,
+) -> Option<FreezeSchedule> {
     let mut moment = |at: &At<String>| problems.take(at.place(), moment(at.get()));
     let (start, until) = moment(start).zip(moment(end))?;
     if start >= until {
         problems.add(end.place(), "the freeze ends before it starts", "let `end` be after `start`");
     }
-    Some(Window::Once { start, end: until })
+    Some(FreezeSchedule::Once { start, end: until })
 }
 
 fn day(text: &str) -> Result<Day, Fault> {

@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 
 use super::{run, *};
 use crate::controller::fakes::{World, anne, until};
-use crate::controller::{Parts, View, spawn};
+use crate::controller::{DeliveryView, Parts, spawn};
 use crate::effects::fakes::{Fake, Got, HASTE, Mood, outbound};
 use crate::effects::signature;
 use tidegate_delivery::fixtures::*;
@@ -42,7 +42,7 @@ async fn switch(handle: &Handle) {
     handle.submit(verb("order.1", ReleaseCommand::Promote { all: true }), anne()).await.unwrap();
 }
 
-fn end(view: &View) -> &CallEnd {
+fn end(view: &DeliveryView) -> &CallEnd {
     &newest(&view.state, "order").calls[0].end
 }
 

@@ -17,7 +17,7 @@ use super::notice::{self, Notice};
 use super::stats::{Counts, count};
 use super::template::{self, Words};
 use crate::config::{Receiver, ReceiverKind, ReceiverUrl};
-use crate::controller::{CommandError, View};
+use crate::controller::{CommandError, DeliveryView};
 use crate::effects::outbound::{Post, PostError};
 use crate::effects::secret;
 use tidegate_delivery::model::event::Event;
@@ -128,7 +128,7 @@ impl Teller {
     }
 
     /// What sidecars refuse is in no record: it is seen, not decided.
-    async fn look_at_sidecars(&mut self, view: &View) {
+    async fn look_at_sidecars(&mut self, view: &DeliveryView) {
         self.refused.retain(|release| view.progress.contains_key(release));
         for release in view.state.running() {
             let Some(progress) = view.progress.get(&release.id) else { continue };

@@ -167,11 +167,11 @@ async fn sidecars_that_refuse_are_told_of_and_so_is_their_recovery() {
     let handle = world.start();
     let (_, _task) = run(&handle, dir.path(), &receivers);
     listening(dir.path(), "team").await;
-    world.refuse(true);
+    world.nack(true);
     handle.submit(start("order", "v2"), anne()).await.unwrap();
     let got = fake.calls(1).await;
     assert!(got[0].body["text"].as_str().unwrap().contains("edge-2"), "{got:?}");
-    world.refuse(false);
+    world.nack(false);
     until(&handle, |view| {
         view.progress.values().all(|it| it.observation.convergence.refusing == 0)
     })

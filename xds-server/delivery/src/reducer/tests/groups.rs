@@ -38,7 +38,14 @@ fn look(world: &mut World, seconds: u64, seen: [&Observation; 2]) -> [Vec<String
     let sights = ["order", "product"].map(|it| &state.services[it]);
     let sights = [0, 1].map(|it| {
         let (service, seen) = (sights[it], seen[it]);
-        ReleaseContext { state, service, release: service.release.as_ref().unwrap(), now, seen }
+        ReleaseContext {
+            state,
+            service,
+            release: service.release.as_ref().unwrap(),
+            now,
+            wall: now,
+            seen,
+        }
     });
     let (events, progress) = decide_progress(&sights);
     for event in &events {
