@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tidegate::clock::Clock;
-use tidegate::controller::{CommandError, Engine, Origin, Parts, Sidecars, View};
+use tidegate::controller::{CommandError, DeliveryView, Engine, Origin, Parts, Sidecars};
 use tidegate::telemetry::Telemetry;
 use tidegate::xds::fleet::AckTracker;
 use tidegate::xds::publisher::Publisher;
@@ -25,14 +25,14 @@ pub(crate) type Time = Arc<AtomicU64>;
 
 pub(crate) struct ControlPlane {
     engine: Engine,
-    view: watch::Receiver<Arc<View>>,
+    view: watch::Receiver<Arc<DeliveryView>>,
     pub(crate) snapshots: watch::Receiver<Arc<SnapshotSet>>,
     pub(crate) ack_tracker: Arc<AckTracker>,
     pub(crate) telemetry: Arc<Telemetry>,
 }
 
 impl ControlPlane {
-    /// Starts on what the disk has. Afterwards the disk may have crashed.
+    /// Starts with the journal on the disk. `None` if the disk crashed during the start.
     pub(crate) fn start(file: &File, disk: &Disk, time: &Time) -> Option<Self> {
         let clock = {
             let time = Arc::clone(time);
@@ -51,7 +51,7 @@ impl ControlPlane {
         let parts = Parts {
             journal: Box::new(disk.clone()),
             sidecars: Box::new(sidecars),
-            counts: Box::new(Arc::clone(&telemetry)),
+            evidence_source: Box::new(Arc::clone(&telemetry)),
             clock,
             version: file.version(),
             mesh: file.mesh.clone(),
@@ -103,8 +103,8 @@ struct Published {
 
 impl Sidecars for Published {
     fn publish(&mut self, mesh: &Mesh, state: &State) -> u64 {
-        assert!(self.disk.state() == *state, "published before it is in the journal");
-        self.telemetry.follow(state);
+        assert!(self.disk.state() == *state, "published before the append");
+        self.telemetry.update(state);
         let last = self.publisher.subscribe().borrow().serial();
         self.ack_tracker.publishing(last + 1);
         self.publisher.publish(mesh, state)

@@ -1,10 +1,12 @@
 //! The journal in memory. It outlives the control plane, and can fail an append as a crash does: before the write, or
-//! after the write and before anything acts on it.
+//! after the write and before the publication.
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tidegate::journal::{Folded, Head, Journal, JournalError, JournalReader, NewRecord, Record};
+use tidegate::journal::{
+    FoldedState, Head, Journal, JournalError, JournalReader, NewRecord, Record,
+};
 use tidegate_delivery::model::state::State;
 
 /// What the crash does to the append in which it happens.
@@ -17,7 +19,7 @@ pub(crate) enum Crash {
 #[derive(Debug, Default)]
 struct Content {
     records: Vec<Record>,
-    folded: Folded,
+    folded: FoldedState,
     next: Option<Crash>,
     crashed: bool,
 }
@@ -40,7 +42,7 @@ impl Disk {
         (content.next, content.crashed) = (None, false);
     }
 
-    /// What everything written so far folds to.
+    /// The fold of all records.
     pub(crate) fn state(&self) -> State {
         self.0.lock().folded.state.clone()
     }
@@ -52,10 +54,10 @@ impl Disk {
     /// Folds all records again and verifies their hash chain.
     pub(crate) fn verify(&self) {
         let content = self.0.lock();
-        let (mut head, mut folded) = (Head::genesis(), Folded::default());
+        let (mut head, mut folded) = (Head::genesis(), FoldedState::default());
         for record in &content.records {
             head = record.verify(&head).unwrap();
-            folded.take(record).unwrap();
+            folded.apply(record).unwrap();
         }
         assert!(folded == content.folded, "the journal folds to two states");
     }
@@ -73,7 +75,7 @@ impl Journal for Disk {
                 let head =
                     last.map_or_else(Head::genesis, |it| Head { seq: it.seq, hash: it.hash });
                 let record = Record::link(&head, new.clone()).unwrap();
-                content.folded.take(&record)?;
+                content.folded.apply(&record)?;
                 content.records.push(record.clone());
                 written.push(record);
             }

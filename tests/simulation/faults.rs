@@ -1,4 +1,4 @@
-//! What is drawn from the seed: faults of the network, the sidecars and the control plane, and what operators do.
+//! Random events of a tick: faults of the network, the sidecars and the control plane, and commands of operators.
 
 use tidegate_delivery::fixtures::{name, start, version};
 use tidegate_delivery::model::command::{Command, ReleaseCommand};
@@ -9,7 +9,7 @@ use super::configuration::SERVICES;
 use super::disk::Crash;
 use super::world::World;
 
-/// Draws what happens in the next tick. Chances are per thousand.
+/// Draws the events of the next tick. Chances are per thousand.
 pub(crate) fn draw(world: &mut World) {
     if world.random.chance(6) {
         let index = usize::try_from(world.random.below(world.sidecars.len() as u64)).unwrap();
@@ -43,10 +43,10 @@ fn nack(world: &mut World) {
     let kinds = [Kind::Cluster, Kind::Listener, Kind::Extension, Kind::Route];
     let kind = *world.random.pick(&kinds);
     world.note(&format!("sidecar {index} begins or ends to NACK {kind}"));
-    if world.sidecars[index].refuses.is_some() {
-        world.sidecars[index].stop_refusing();
+    if world.sidecars[index].nacks.is_some() {
+        world.sidecars[index].stop_nacking();
     } else {
-        world.sidecars[index].refuses = Some(kind);
+        world.sidecars[index].nacks = Some(kind);
     }
 }
 
@@ -61,17 +61,17 @@ fn crash(world: &mut World) {
     }
 }
 
-/// The file changes, and the control plane reloads it. A restart reads it too, even if the reload was rejected.
+/// The file changes, and the control plane reloads it. A restart reads the new file as well, even if the reload was rejected.
 fn reload(world: &mut World) {
     world.file = world.file.changed(&mut world.random);
-    let mut answer = String::new();
+    let mut result = String::new();
     world.act(|control_plane, file| {
-        answer = match control_plane.reconfigure(file) {
+        result = match control_plane.reconfigure(file) {
             Ok(outcome) => outcome.message,
             Err(error) => format!("rejected: {error}"),
         };
     });
-    world.note(&format!("reload: {answer}"));
+    world.note(&format!("reload: {result}"));
 }
 
 fn flag(world: &mut World) {

@@ -1,14 +1,14 @@
-//! A deterministic simulation: the controller's engine, its journal, xDS sessions, the ACK tracker and the telemetry, all
-//! of them the real ones, with simulated Envoys on a virtual clock.
+//! A deterministic simulation: the real engine, xDS sessions, ACK tracker and telemetry, with a journal in memory and
+//! simulated Envoys, on a virtual clock.
 //!
 //! A seed determines a run. In its first part connections break, reports and acknowledgements are lost, sidecars NACK, the
-//! configuration and the flags change, operators command, and the control plane crashes, also between the write of a
-//! record and what follows from it. Then the faults stop. In all of it the rules of ARCHITECTURE.md are asserted:
+//! configuration and the flags change, operators command, and the control plane crashes, also between an append and
+//! its publication. Then the faults stop. The rules of ARCHITECTURE.md are asserted throughout:
 //!
 //! | Rule | Where |
 //! |---|---|
-//! | What is published folds from the journal; a restart folds to the same state | `control_plane.rs`, `world.rs` |
-//! | Make before break: no route names a cluster that is not warm, no cluster goes while a route names it | `sidecar.rs` |
+//! | Publications equal the fold of the journal; a restart folds to the same state | `control_plane.rs`, `world.rs` |
+//! | Make before break: no route names a cluster that is not warm, no cluster is removed while a route names it | `sidecar.rs` |
 //! | One response in flight for each type of a stream | `stream.rs` |
 //! | Weights sum to 1 000 000, and no configured service is missing | `routes.rs`, `sidecar.rs` |
 //! | While a weight rises, users move towards the candidate only | `rules.rs` |
@@ -52,9 +52,9 @@ use self::world::{World, services};
 const SEEDS: u64 = 8;
 /// Ticks with faults.
 const FAULTS: usize = 800;
-/// Ticks in which everything must converge once faults stopped.
+/// Ticks until convergence after the faults.
 const CONVERGE: usize = 100;
-/// Ticks in which a release must end once faults stopped.
+/// Ticks until the end of a release after the faults.
 const RELEASE: usize = 600;
 
 fn variable(name: &str) -> Option<u64> {
@@ -62,7 +62,7 @@ fn variable(name: &str) -> Option<u64> {
 }
 
 #[test]
-fn every_seed_keeps_the_rules() {
+fn every_seed_satisfies_the_rules() {
     let seeds = match variable("TIDEGATE_SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..variable("TIDEGATE_SIMULATIONS").unwrap_or(SEEDS),
@@ -99,13 +99,13 @@ fn simulate(seed: u64) -> World {
     world
 }
 
-/// Ends every fault, and every release and freeze that operators left.
+/// Ends all faults, releases and freezes.
 fn stop_faults(world: &mut World) {
     world.note("faults stop");
     (world.loss, world.reports_lost_until) = (0, 0);
     world.starts_at = 0;
     for index in 0..world.sidecars.len() {
-        world.sidecars[index].stop_refusing();
+        world.sidecars[index].stop_nacking();
         world.cut(index, 0);
     }
     // A crash that was armed happens in the first commands.

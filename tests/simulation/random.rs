@@ -1,4 +1,4 @@
-//! A seeded generator (SplitMix64). Written out here so that a seed means the same run with every version of every crate.
+//! A seeded generator (SplitMix64). Implemented here, so a seed produces the same run with every version of every crate.
 
 #[derive(Debug, Clone)]
 pub(crate) struct Random(u64);

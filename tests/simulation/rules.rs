@@ -1,5 +1,5 @@
-//! What must hold of every record that the control plane appends, and of every split that a sidecar applies, given what
-//! the simulation has counted itself.
+//! Assertions about every record that the control plane appends and every split that a sidecar applies, by the counts of the
+//! simulation.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use tidegate_delivery::names::ReleaseId;
 
 use super::sidecar::Moved;
 
-/// Least time of reports without a gap before a release may advance, in milliseconds.
+/// Milliseconds of reports without a gap before a release may advance.
 const COVERAGE: u64 = 5_000;
 /// A longer time without a report is a gap.
 const GAP: u64 = 6_000;
@@ -21,10 +21,10 @@ const ENOUGH: u64 = 300;
 
 #[derive(Debug, Default)]
 pub(crate) struct Rules {
-    /// Folded record by record.
+    /// FoldedState record by record.
     state: State,
     pub(crate) checked: usize,
-    /// Since when this run of the control plane has had reports without a gap, and the last of them.
+    /// Start of the current period of reports without a gap in this run of the control plane, and its last report.
     coverage: Option<(u64, u64)>,
     /// Requests that each version served, by service and version.
     served: BTreeMap<(String, String), u64>,
@@ -57,13 +57,13 @@ impl Rules {
         *self.reported.entry(release.to_owned()).or_default() += requests;
     }
 
-    /// Counts are in memory only.
+    /// Counts and coverage are lost in a restart.
     pub(crate) fn restarted(&mut self) {
         self.coverage = None;
         self.reported.clear();
     }
 
-    /// Checks a record and folds it. `applied` returns the least weight of a candidate among the sidecars that have been
+    /// Checks a record and folds it. `applied` returns the lowest weight of a candidate among the sidecars that have been
     /// connected since a time, or `None` if there are none.
     pub(crate) fn record(
         &mut self,
@@ -116,7 +116,7 @@ impl Rules {
         }
     }
 
-    /// A release advances on evidence: all of it must be there.
+    /// Asserts all conditions for advancing a release on evidence.
     fn advances(
         &self,
         release: &Release,
@@ -151,10 +151,10 @@ impl Rules {
         );
     }
 
-    /// A bad candidate must not run any more once enough of its requests were reported.
+    /// Asserts that a bad candidate is rolled back once enough of its requests were reported.
     pub(crate) fn bad(&self, id: &ReleaseId) {
         let reported = self.reported.get(id.as_str()).copied().unwrap_or_default();
-        assert!(reported < ENOUGH, "{id} is bad, and runs after {reported} reported requests");
+        assert!(reported < ENOUGH, "{id} is bad, but runs after {reported} reported requests");
     }
 
     /// A sidecar applied a split: without a rollback since the release had the old weight, users move towards the candidate

@@ -15,7 +15,7 @@ use tidegate_xds::resources::{FleetSnapshot, Resource};
 
 use super::configuration::SERVICES;
 use super::routes::{Host, decode};
-use super::stream::{Ask, Stream};
+use super::stream::{ClientRequest, Stream};
 use super::traffic::filter_config;
 
 const KINDS: [Kind; 5] =
@@ -27,7 +27,7 @@ pub(crate) struct Sidecar {
     pub(crate) stream: Option<Stream>,
     pub(crate) connected_at: u64,
     /// The type that it NACKs.
-    pub(crate) refuses: Option<Kind>,
+    pub(crate) nacks: Option<Kind>,
     held: BTreeMap<Kind, BTreeMap<String, Arc<Resource>>>,
     /// Names that it subscribed to, of the types that are not wildcards.
     names: BTreeMap<Kind, BTreeSet<String>>,
@@ -37,7 +37,7 @@ pub(crate) struct Sidecar {
     /// Clusters that changed and have not been sent endpoints since.
     warming: BTreeSet<String>,
     /// Clusters of which it rejected a version.
-    refused: BTreeSet<String>,
+    rejected_clusters: BTreeSet<String>,
     /// The CDS response that is accepted when no cluster is warming.
     accepts_later: Option<String>,
     /// Types of which something was applied on this stream.
@@ -61,13 +61,13 @@ impl Sidecar {
             mode,
             stream: None,
             connected_at: 0,
-            refuses: None,
+            nacks: None,
             held: BTreeMap::new(),
             names: BTreeMap::new(),
             nonces: BTreeMap::new(),
             warm: BTreeSet::new(),
             warming: BTreeSet::new(),
-            refused: BTreeSet::new(),
+            rejected_clusters: BTreeSet::new(),
             accepts_later: None,
             applied: BTreeSet::new(),
             filter: None,
@@ -75,7 +75,7 @@ impl Sidecar {
         }
     }
 
-    /// Begins a stream: asks for every type again. Messages of an earlier stream are lost.
+    /// Opens a stream and subscribes to every type again. Messages of an earlier stream are lost.
     pub(crate) fn connect(&mut self, mut stream: Stream, now: u64, delay: u64) {
         self.connected_at = now;
         self.nonces.clear();
@@ -89,24 +89,26 @@ impl Sidecar {
             let held = self.held.get(&kind).into_iter().flatten();
             let held: HashMap<_, _> =
                 held.map(|(name, it)| (name.clone(), it.version().to_owned())).collect();
-            let ask = Ask { all: names.clone(), subscribe: names, held, ..ask(kind) };
-            stream.send(now + delay, ask);
+            let request =
+                ClientRequest { all: names.clone(), subscribe: names, held, ..empty_request(kind) };
+            stream.send(now + delay, request);
         }
         self.stream = Some(stream);
     }
 
-    /// Applies and answers the next response that has arrived. `at` is when the answer arrives.
+    /// Applies the next response that has arrived and sends its ACK or NACK, which arrives at `at`.
     pub(crate) fn deliver(&mut self, now: u64, at: u64) -> Option<(Response, Vec<Moved>)> {
         let response = self.stream.as_mut()?.receive(now)?;
         let kind = response.kind;
         self.nonces.insert(kind, response.nonce.clone());
-        if self.refuses == Some(kind) {
+        if self.nacks == Some(kind) {
             if kind == Kind::Cluster {
-                self.refused.extend(response.resources.iter().map(|it| it.name().to_string()));
+                self.rejected_clusters
+                    .extend(response.resources.iter().map(|it| it.name().to_string()));
             }
             let all = self.names.get(&kind).into_iter().flatten().cloned().collect();
             let nonce = response.nonce.clone();
-            self.send(at, Ask { nonce, refused: true, all, ..ask(kind) });
+            self.send(at, ClientRequest { nonce, nack: true, all, ..empty_request(kind) });
             return Some((response, Vec::new()));
         }
         let moved = self.apply(&response);
@@ -130,12 +132,12 @@ impl Sidecar {
 
     fn accept(&mut self, kind: Kind, nonce: String, at: u64) {
         let all = self.names.get(&kind).into_iter().flatten().cloned().collect();
-        self.send(at, Ask { nonce, all, ..ask(kind) });
+        self.send(at, ClientRequest { nonce, all, ..empty_request(kind) });
     }
 
-    fn send(&mut self, at: u64, ask: Ask) {
+    fn send(&mut self, at: u64, request: ClientRequest) {
         if let Some(stream) = &mut self.stream {
-            stream.send(at, ask);
+            stream.send(at, request);
         }
     }
 
@@ -187,8 +189,8 @@ impl Sidecar {
         Vec::new()
     }
 
-    /// A state-of-the-world server cannot know what the client has from an earlier stream until the client has accepted a
-    /// set: the first set of a stream is exempt.
+    /// With state of the world the server has no information about the clusters from an earlier stream before the client's
+    /// first ACK, so the first set of a stream is exempt.
     fn remove_cluster(&mut self, name: &str, first: bool) {
         self.warm.remove(name);
         self.warming.remove(name);
@@ -211,7 +213,8 @@ impl Sidecar {
             }
             for (service, host) in &hosts {
                 for cluster in host.clusters() {
-                    let ready = self.warm.contains(cluster) || self.refused.contains(cluster);
+                    let ready =
+                        self.warm.contains(cluster) || self.rejected_clusters.contains(cluster);
                     assert!(ready, "{}: {route} names {cluster}, which is not warm", self.name);
                 }
                 let (route, service) = (route.clone(), service.clone());
@@ -251,17 +254,17 @@ impl Sidecar {
         let subscribe = names.difference(&old).cloned().collect();
         let unsubscribe = old.difference(&names).cloned().collect();
         let all = names.into_iter().collect();
-        self.send(at, Ask { nonce, subscribe, unsubscribe, all, ..ask(kind) });
+        self.send(at, ClientRequest { nonce, subscribe, unsubscribe, all, ..empty_request(kind) });
     }
 
-    /// Whether it has ever rejected a cluster, or rejects something now.
-    pub(crate) fn is_refusing(&self) -> bool {
-        self.refuses.is_some() || !self.refused.is_empty()
+    /// Whether it has ever rejected a cluster, or NACKs a type now.
+    pub(crate) fn has_nacked(&self) -> bool {
+        self.nacks.is_some() || !self.rejected_clusters.is_empty()
     }
 
     /// Ends the fault. A reconnect must follow.
-    pub(crate) fn stop_refusing(&mut self) {
-        self.refuses = None;
+    pub(crate) fn stop_nacking(&mut self) {
+        self.nacks = None;
         self.stream = None;
     }
 
@@ -287,11 +290,11 @@ impl Sidecar {
     }
 }
 
-fn ask(kind: Kind) -> Ask {
-    Ask {
+fn empty_request(kind: Kind) -> ClientRequest {
+    ClientRequest {
         kind,
         nonce: String::new(),
-        refused: false,
+        nack: false,
         all: Vec::new(),
         subscribe: Vec::new(),
         unsubscribe: Vec::new(),

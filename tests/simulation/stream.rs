@@ -1,5 +1,5 @@
 //! One ADS stream between a sidecar and the control plane: the session, its entry in the ACK tracker, and the messages in
-//! both directions, which arrive in order and late.
+//! both directions, which arrive in order and delayed.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use tidegate_xds::resources::FleetSnapshot;
 use super::configuration::FLEET;
 use super::control_plane::ControlPlane;
 
-/// A request, before it is put into one of the dialects.
+/// A request of the client, in a form for both dialects.
 #[derive(Debug, Clone)]
-pub(crate) struct Ask {
+pub(crate) struct ClientRequest {
     pub(crate) kind: Kind,
     pub(crate) nonce: String,
-    pub(crate) refused: bool,
+    pub(crate) nack: bool,
     pub(crate) all: Vec<String>,
     pub(crate) subscribe: Vec<String>,
     pub(crate) unsubscribe: Vec<String>,
@@ -36,7 +36,7 @@ pub(crate) struct Stream {
     session: Dialect,
     connection: Connection,
     snapshot: Arc<FleetSnapshot>,
-    requests: VecDeque<(u64, Ask)>,
+    requests: VecDeque<(u64, ClientRequest)>,
     responses: VecDeque<(u64, Response)>,
     in_flight: BTreeSet<Kind>,
 }
@@ -58,9 +58,9 @@ impl Stream {
         }
     }
 
-    pub(crate) fn send(&mut self, at: u64, ask: Ask) {
+    pub(crate) fn send(&mut self, at: u64, request: ClientRequest) {
         let at = self.requests.back().map_or(at, |(last, _)| at.max(*last));
-        self.requests.push_back((at, ask));
+        self.requests.push_back((at, request));
     }
 
     /// The next response that has arrived at the sidecar.
@@ -72,7 +72,7 @@ impl Stream {
         self.responses.pop_front().map(|(_, response)| response)
     }
 
-    /// Runs the server's side: takes the newest snapshot and what has arrived, and answers.
+    /// Runs the server's side: passes the newest snapshot and the requests that have arrived to the session.
     pub(crate) fn serve(&mut self, control_plane: &ControlPlane, now: u64, delay: u64) {
         let newest = latest(control_plane);
         if !Arc::ptr_eq(&newest, &self.snapshot) {
@@ -84,15 +84,15 @@ impl Stream {
         }
         self.respond(now, delay);
         while self.requests.front().is_some_and(|(at, _)| *at <= now) {
-            let Some((_, ask)) = self.requests.pop_front() else { return };
-            self.take(ask);
+            let Some((_, request)) = self.requests.pop_front() else { return };
+            self.pass_to_session(request);
             self.respond(now, delay);
         }
     }
 
-    fn take(&mut self, ask: Ask) {
-        let error = ask.refused.then(|| "refused by the simulation".to_owned());
-        let Ask { kind, nonce, all, subscribe, unsubscribe, held, .. } = ask;
+    fn pass_to_session(&mut self, request: ClientRequest) {
+        let error = request.nack.then(|| "rejected by the simulation".to_owned());
+        let ClientRequest { kind, nonce, all, subscribe, unsubscribe, held, .. } = request;
         match &mut self.session {
             Dialect::Sotw(session) => {
                 let names = SotwNames { names: all, has_version_info: !held.is_empty() };
@@ -129,7 +129,7 @@ impl Stream {
         };
         for event in &events {
             if let Event::Acked { kind, .. } | Event::Nacked { kind, .. } = event {
-                assert!(self.in_flight.remove(kind), "an answer to no {kind} response");
+                assert!(self.in_flight.remove(kind), "an ACK or NACK without a {kind} response");
             }
         }
         self.connection.record(events.into_iter(), synced);
@@ -142,7 +142,7 @@ impl Stream {
         }
     }
 
-    /// Whether the sidecar has answered everything of the newest publication.
+    /// Whether the sidecar has ACKed or NACKed the whole newest publication.
     pub(crate) fn has_newest(&self, control_plane: &ControlPlane) -> bool {
         self.synced() == latest(control_plane).serial()
     }

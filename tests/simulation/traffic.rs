@@ -1,5 +1,4 @@
-//! Requests and reports: a sidecar routes by what it has, counts by the filter configuration that it has, and sends its
-//! counts until they are acknowledged.
+//! Counting and reports of one sidecar: counts are sent until they are acknowledged.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! The virtual clock and everything that runs on it: the control plane, the sidecars, their traffic and reports.
 //!
-//! [`World::step`] lets 100 ms pass: messages arrive, requests are served, reports are sent, and the engine evaluates.
-//! Faults are drawn elsewhere. Everything that happens goes into the transcript, whose hash names the run.
+//! [`World::step`] advances the clock by 100 ms: messages arrive, requests are served, reports are sent, and the engine evaluates.
+//! Faults are drawn elsewhere. Everything that happens goes into the transcript, whose hash identifies the run.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -40,8 +40,8 @@ pub(crate) struct World {
     pub(crate) control_plane: Option<ControlPlane>,
     pub(crate) sidecars: Vec<Sidecar>,
     reporters: Vec<Reporter>,
-    /// The last report of each sidecar that this run of the control plane has taken.
-    taken: Vec<u64>,
+    /// The last report of each sidecar that this run of the control plane has counted.
+    ingested: Vec<u64>,
     pub(crate) rules: Rules,
     /// Versions half of whose requests fail.
     pub(crate) bad: BTreeSet<(String, String)>,
@@ -72,7 +72,7 @@ impl World {
             file: File::first(),
             control_plane: None,
             reporters: sidecars.iter().map(|_| Reporter::default()).collect(),
-            taken: vec![0; sidecars.len()],
+            ingested: vec![0; sidecars.len()],
             connects_at: vec![0; sidecars.len()],
             sidecars,
             rules: Rules::default(),
@@ -102,12 +102,12 @@ impl World {
         self.lines.push_back(line);
     }
 
-    /// What names this run and no other.
+    /// Hash of the transcript, which identifies the run.
     pub(crate) fn hash(&self) -> String {
         hex::encode(self.transcript.clone().finalize())
     }
 
-    /// Lets one tick pass.
+    /// Advances the clock by one tick.
     pub(crate) fn step(&mut self) {
         self.time.fetch_add(TICK, Ordering::Relaxed);
         self.start();
@@ -123,7 +123,7 @@ impl World {
         self.check_bad();
     }
 
-    /// Lets the control plane do something, checks what it appended, and ends it if that is how the disk crashed.
+    /// Runs `act` on the control plane, checks the records that it appended, and ends the control plane if the disk crashed.
     pub(crate) fn act(&mut self, act: impl FnOnce(&mut ControlPlane, &File)) {
         let Some(mut control_plane) = self.control_plane.take() else { return };
         act(&mut control_plane, &self.file);
@@ -134,20 +134,20 @@ impl World {
         }
         assert!(
             *control_plane.state() == self.state(),
-            "the view is not what the journal folds to"
+            "the view differs from the fold of the journal"
         );
         self.control_plane = Some(control_plane);
     }
 
     pub(crate) fn command(&mut self, command: &Command) {
-        let mut answer = String::new();
+        let mut result = String::new();
         self.act(|control_plane, _| {
-            answer = match control_plane.command(command) {
+            result = match control_plane.command(command) {
                 Ok(outcome) => outcome.message,
                 Err(error) => format!("rejected: {error}"),
             };
         });
-        self.note(&answer);
+        self.note(&result);
     }
 
     /// The control plane ends now, or with its next append, and every stream with it.
@@ -177,7 +177,7 @@ impl World {
         self.disk.restart();
         self.disk.verify();
         self.rules.restarted();
-        self.taken.fill(0);
+        self.ingested.fill(0);
         self.control_plane = ControlPlane::start(&self.file, &self.disk, &self.time);
         self.note("control plane started");
         self.act(|_, _| {});
@@ -211,7 +211,7 @@ impl World {
             let node = sidecar.name.clone();
             moved.iter().for_each(|moved| self.rules.moved(&node, moved));
             let (kind, version) = (response.kind, &response.version);
-            self.note(&format!("{node} takes {kind} {} {version}", response.nonce));
+            self.note(&format!("{node} receives {kind} {} {version}", response.nonce));
         }
     }
 
@@ -220,7 +220,7 @@ impl World {
         let Some(filter) = sidecar.filter.clone() else { return };
         let converged = self.control_plane.as_ref().filter(|control_plane| {
             let stream = sidecar.stream.as_ref();
-            !sidecar.is_refusing() && stream.is_some_and(|it| it.has_newest(control_plane))
+            !sidecar.has_nacked() && stream.is_some_and(|it| it.has_newest(control_plane))
         });
         let state = converged.map(ControlPlane::state);
         let mut served = BTreeMap::new();
@@ -258,9 +258,9 @@ impl World {
         let Some(control_plane) = self.control_plane.as_ref().filter(|_| !lost) else { return };
         let state = control_plane.state();
         let before: BTreeMap<ReleaseId, u64> = counted(control_plane, &state);
-        let repeated = report.sequence <= self.taken[index];
-        let sequence = control_plane.telemetry.take_in(report, Timestamp(now)).unwrap();
-        self.taken[index] = sequence;
+        let repeated = report.sequence <= self.ingested[index];
+        let sequence = control_plane.telemetry.ingest(report, Timestamp(now)).unwrap();
+        self.ingested[index] = sequence;
         self.rules.reported(now);
         for (id, requests) in counted(control_plane, &state) {
             let new = requests - before[&id];
@@ -303,7 +303,7 @@ impl World {
         }
     }
 
-    /// What keeps a sidecar from having what the control plane published last.
+    /// The first difference between a sidecar and the newest publication; `None` after convergence.
     pub(crate) fn difference(&self) -> Option<String> {
         let Some(control_plane) = &self.control_plane else {
             return Some("no control plane".to_owned());
@@ -311,7 +311,7 @@ impl World {
         let snapshot = latest(control_plane);
         self.sidecars.iter().find_map(|sidecar| match &sidecar.stream {
             Some(stream) if stream.has_newest(control_plane) => sidecar.difference(&snapshot),
-            _ => Some(format!("{} has not answered everything", sidecar.name)),
+            _ => Some(format!("{} has not acknowledged everything", sidecar.name)),
         })
     }
 
@@ -331,7 +331,7 @@ fn counted(control_plane: &ControlPlane, state: &State) -> BTreeMap<ReleaseId, u
     state.running().map(count).collect()
 }
 
-/// The least weight of a release's candidate in the routes of the sidecars that have been connected since a time; `None`
+/// The lowest weight of a release's candidate in the routes of the sidecars that have been connected since a time; `None`
 /// if there are none.
 fn applied(sidecars: &[Sidecar], release: &Release, since: u64) -> Option<u32> {
     let connected = sidecars.iter().filter(|it| it.connected_at <= since && it.stream.is_some());
@@ -353,8 +353,8 @@ fn may_serve(state: &State, service: &str, version: &str, pinned: bool) {
     if service.in_use(&version) {
         return;
     }
-    assert!(pinned, "{version} of {} serves, and is not in use", service.spec.name);
-    assert!(!service.quarantined.contains_key(&version), "{version} is quarantined, and serves");
+    assert!(pinned, "{version} of {} serves, but is not in use", service.spec.name);
+    assert!(!service.quarantined.contains_key(&version), "{version} serves, but is quarantined");
 }
 
 impl Drop for World {

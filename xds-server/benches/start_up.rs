@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tidegate::config::Config;
-use tidegate::journal::{Folded, Journal, NewRecord, Sqlite, resume};
+use tidegate::journal::{FoldedState, Journal, NewRecord, Sqlite, resume};
 use tidegate_delivery::model::command::{Command, CommandContext, ReleaseCommand};
 use tidegate_delivery::model::configuration::{Source, Version};
 use tidegate_delivery::names::{ReleaseId, ServiceName};
@@ -47,7 +47,7 @@ fn main() -> Outcome<()> {
 /// Releases that go back and flags that change, and a snapshot as far back as there can be one.
 fn write(directory: &Path, records: u64) -> Outcome<u64> {
     let mut journal = Sqlite::open(directory)?;
-    let mut folded = Folded::default();
+    let mut folded = FoldedState::default();
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../envoy/tidegate.yaml");
     let Config { hash, services, freeze_windows, .. } = tidegate::config::load(&example)?;
     let version = Version { hash, source: Source::File };
@@ -59,7 +59,7 @@ fn write(directory: &Path, records: u64) -> Outcome<u64> {
         while batch.len() < 1000 {
             for command in commands.drain(..) {
                 let at = Timestamp((seq + batch.len() as u64) * 1000);
-                let command_context = CommandContext { actor: "bench", reason: None, at };
+                let command_context = CommandContext { actor: "bench", reason: None, at, wall: at };
                 let (events, _) = decide_command(&folded.state, &command_context, &command)?;
                 for event in events {
                     let at = Timestamp((seq + batch.len() as u64) * 1000);
@@ -73,7 +73,7 @@ fn write(directory: &Path, records: u64) -> Outcome<u64> {
         }
         seq = journal.append(&batch)?.last().map_or(seq, |last| last.seq);
         if kept == 0 && seq + BEHIND >= records {
-            journal.keep(Timestamp(seq * 1000), &folded)?;
+            journal.save_snapshot(Timestamp(seq * 1000), &folded)?;
             kept = seq;
         }
     }

@@ -66,13 +66,13 @@ pub(crate) fn report(data: &[u8]) {
         }
     };
     let telemetry = Telemetry::new(Arc::new(Notify::new()));
-    telemetry.follow(&world::RELEASING);
+    telemetry.update(&world::RELEASING);
     let service = "order".parse().expect("a name");
     let sequence = report.sequence;
-    let acknowledged = telemetry.take_in(report.clone(), Timestamp(1)).expect("within the limits");
+    let acknowledged = telemetry.ingest(report.clone(), Timestamp(1)).expect("within the limits");
     assert_eq!(acknowledged, sequence);
     let once = telemetry.totals(&service);
-    let again = telemetry.take_in(report, Timestamp(2)).expect("within the limits");
+    let again = telemetry.ingest(report, Timestamp(2)).expect("within the limits");
     assert_eq!(again, sequence);
     assert_eq!(telemetry.totals(&service), once, "a retransmission was counted");
 }

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use prometheus_client::registry::Registry;
 use tidegate::api;
 use tidegate::api::backend::Backend;
-use tidegate::controller::{CommandError, Origin, View};
+use tidegate::controller::{CommandError, DeliveryView, Origin};
 use tidegate::journal::Record;
 use tidegate::reload::{FileStatus, ReloadError};
 use tidegate::telemetry::counts::Counts;
@@ -28,11 +28,11 @@ use tower::ServiceExt as _;
 use crate::world;
 
 /// The real reducer and fold, without a journal.
-struct Memory(watch::Sender<Arc<View>>);
+struct Memory(watch::Sender<Arc<DeliveryView>>);
 
 impl Memory {
     fn new(state: &State) -> Self {
-        let view = View { state: Arc::new(state.clone()), ..View::default() };
+        let view = DeliveryView { state: Arc::new(state.clone()), ..DeliveryView::default() };
         Self(watch::Sender::new(Arc::new(view)))
     }
 }
@@ -52,7 +52,7 @@ impl Backend for Memory {
         async move { result }.boxed()
     }
 
-    fn view(&self) -> watch::Receiver<Arc<View>> {
+    fn view(&self) -> watch::Receiver<Arc<DeliveryView>> {
         self.0.subscribe()
     }
 

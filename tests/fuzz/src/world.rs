@@ -85,7 +85,7 @@ pub(crate) fn execute(
 ) -> Result<Outcome, Refusal> {
     let at = Timestamp(2);
     let (events, outcome) =
-        decide_command(state, &CommandContext { actor, reason: None, at }, command)?;
+        decide_command(state, &CommandContext { actor, reason: None, at, wall: at }, command)?;
     for event in events {
         state.apply(at, &event).expect("the events fold");
     }

@@ -155,7 +155,7 @@ pub fn verb(release: &str, verb: ReleaseCommand) -> Command {
 }
 
 pub const fn command_context(actor: &str, at: Timestamp) -> CommandContext<'_> {
-    CommandContext { actor, reason: None, at }
+    CommandContext { actor, reason: None, at, wall: at }
 }
 
 /// Decides and folds a command of `anne`.
@@ -210,7 +210,7 @@ pub fn progress(
     let service = &state.services[service];
     let release = service.release.as_ref().unwrap();
     let (events, mut progress) =
-        decide_progress(&[ReleaseContext { state, service, release, now, seen }]);
+        decide_progress(&[ReleaseContext { state, service, release, now, wall: now, seen }]);
     (events, progress.remove(0))
 }
 

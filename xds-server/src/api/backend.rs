@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
-use crate::controller::{CommandError, Origin, View};
+use crate::controller::{CommandError, DeliveryView, Origin};
 use crate::journal::Record;
 use crate::reload::{FileStatus, ReloadError};
 use crate::telemetry::counts::Counts;
@@ -36,7 +36,7 @@ pub trait Backend: Send + Sync + 'static {
     fn file(&self) -> FileStatus;
 
     /// The state and its measurements; notified on every change.
-    fn view(&self) -> watch::Receiver<Arc<View>>;
+    fn view(&self) -> watch::Receiver<Arc<DeliveryView>>;
 
     /// Up to `limit` records of the journal after the record `after`.
     fn events(&self, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<Record>, CommandError>>;
@@ -53,7 +53,7 @@ pub trait Backend: Send + Sync + 'static {
     /// The error that the background verification of the journal found.
     fn damage(&self) -> Option<String>;
 
-    /// The current time.
+    /// Wall time: for freeze windows, `$flagd.timestamp`, and the last day of a report.
     fn now(&self) -> Timestamp;
 
     /// Adds the counters of the other parts to `/metrics`.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::views::{BlockerView, PhaseKind, is_synced};
-use crate::controller::View;
+use crate::controller::DeliveryView;
 use crate::journal::Record;
 use crate::xds::fleet::NodeStatus;
 use tidegate_delivery::judge::Evidence;
@@ -71,7 +71,7 @@ pub struct ReleaseEvent {
 
 /// Explains the newest release of a service.
 pub(super) fn explain(
-    view: &View,
+    view: &DeliveryView,
     service: &ServiceState,
     release: &Release,
     nodes: &[NodeStatus],
@@ -160,7 +160,7 @@ fn rule(service: &ServiceState, release: &Release) -> String {
     }
 }
 
-fn group(view: &View, release: &Release) -> Option<String> {
+fn group(view: &DeliveryView, release: &Release) -> Option<String> {
     let (name, group) = view.state.group_of(&release.id)?;
     let others = group.members.iter().filter(|id| **id != release.id);
     let others: Vec<_> = others.map(ToString::to_string).collect();
@@ -208,7 +208,7 @@ fn blocked_by(release: &Release, blockers: &[BlockerView]) -> Vec<String> {
     std::iter::once(head).chain(each).collect()
 }
 
-fn configuration(view: &View, sidecars: &Sidecars) -> String {
+fn configuration(view: &DeliveryView, sidecars: &Sidecars) -> String {
     let list = |names: &[String]| match names {
         [] => "none".to_owned(),
         names => names.join(", "),

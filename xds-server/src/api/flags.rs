@@ -13,7 +13,7 @@ use tidegate_core::flags::FlagError;
 use super::Api;
 use super::problem::Problem;
 use super::request::{Body, Change};
-use crate::controller::View;
+use crate::controller::DeliveryView;
 use crate::flags;
 use tidegate_delivery::model::command::{Command, Outcome, Refusal};
 use tidegate_delivery::names::{ServiceName, VersionName};
@@ -148,7 +148,7 @@ async fn submit(
     Ok(Json(outcome))
 }
 
-fn find(view: &View, key: &str) -> Result<Value, Problem> {
+fn find(view: &DeliveryView, key: &str) -> Result<Value, Problem> {
     let flag = view.state.flags.get(key).cloned();
     flag.ok_or_else(|| Refusal::UnknownFlag(key.to_owned()).into())
 }
@@ -166,7 +166,7 @@ fn members(document: &Value) -> impl Iterator<Item = (&String, &Value)> {
 /// An empty variant, or null, selects no version.
 fn check_routes<'a>(
     flags: impl IntoIterator<Item = (&'a String, &'a Value)>,
-    view: &View,
+    view: &DeliveryView,
 ) -> Result<(), Problem> {
     let bad = |detail| Err(Problem::new(StatusCode::BAD_REQUEST, "bad-flag", detail));
     let changed = flags.into_iter().filter(|(key, flag)| view.state.flags.get(*key) != Some(*flag));

@@ -13,7 +13,7 @@ use super::releases::VerbBody;
 use super::request::{Body, Change, OptionalBody};
 use super::services::{self, commit, name, plan};
 use super::views::ReleaseView;
-use crate::controller::View;
+use crate::controller::DeliveryView;
 use tidegate_delivery::model::command::{Command, Outcome, Refusal};
 use tidegate_delivery::model::group::{Group, MAX_MEMBERS, Member};
 use tidegate_delivery::names::{GroupName, NameError};
@@ -35,7 +35,7 @@ pub struct GroupView {
 }
 
 impl GroupView {
-    fn of(id: &GroupName, group: &Group, view: &View) -> Self {
+    fn of(id: &GroupName, group: &Group, view: &DeliveryView) -> Self {
         let members = view.state.members(group);
         let members = members.map(|(_, release)| ReleaseView::of(release, view)).collect();
         Self { id: id.clone(), members }

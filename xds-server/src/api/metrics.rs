@@ -16,34 +16,20 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use tokio::sync::Mutex;
 
 use super::Api;
 use super::backend::Backend;
 use super::problem::Problem;
 use super::views::{self, PhaseKind};
-use crate::controller::View;
-use tidegate_delivery::model::event::Event;
+use crate::controller::DeliveryView;
 use tidegate_delivery::model::hook::CallState;
-use tidegate_delivery::model::release::RollbackCause;
-
-/// Most records that one scrape counts; the next scrape continues after them.
-const MAX_COUNTED: usize = 10_000;
-/// Records per read.
-const PAGE: usize = 1000;
 
 pub(super) fn routes() -> Router<Api> {
     Router::new().route("/metrics", get(scrape))
 }
 
 async fn scrape(State(api): State<Api>) -> Result<impl IntoResponse, Problem> {
-    let rollbacks = api.rollbacks.count(api.backend.as_ref()).await?;
     let mut registry = Registry::with_prefix("tidegate");
-    registry.register(
-        "rollbacks",
-        "Rollbacks since the journal began, by service and cause",
-        rollbacks,
-    );
     let view = api.view();
     state(&view, &mut registry);
     services(api.backend.as_ref(), &view, &mut registry);
@@ -88,7 +74,7 @@ struct OfCause {
     cause: &'static str,
 }
 
-fn state(view: &View, registry: &mut Registry) {
+fn state(view: &DeliveryView, registry: &mut Registry) {
     let number = |value: u64| {
         let gauge: Gauge<u64, AtomicU64> = Gauge::default();
         gauge.set(value);
@@ -122,7 +108,7 @@ fn state(view: &View, registry: &mut Registry) {
     registry.register("releases_by_phase", "Newest release of each service, by phase", phases);
 }
 
-fn services(backend: &dyn Backend, view: &View, registry: &mut Registry) {
+fn services(backend: &dyn Backend, view: &DeliveryView, registry: &mut Registry) {
     let weights: Family<OfVersion, Ratio> = Family::default();
     let actual_weights: Family<OfVersion, Ratio> = Family::default();
     let requests: Family<OfVersion, Counter> = Family::default();
@@ -130,6 +116,7 @@ fn services(backend: &dyn Backend, view: &View, registry: &mut Registry) {
     let client_errors: Family<OfVersion, Counter> = Family::default();
     let cancelled: Family<OfVersion, Counter> = Family::default();
     let releases: Family<OfService, Counter> = Family::default();
+    let rollbacks: Family<OfCause, Counter> = Family::default();
     let hooks_pending: Family<OfService, Gauge> = Family::default();
     let hooks_failed: Family<OfService, Gauge> = Family::default();
     let dns_failing: Family<OfService, Gauge> = Family::default();
@@ -157,6 +144,10 @@ fn services(backend: &dyn Backend, view: &View, registry: &mut Registry) {
         }
         let service_label = OfService { service: name.to_string() };
         releases.get_or_create(&service_label).inc_by(service.releases);
+        for (kind, count) in view.figures.rollbacks(name.as_str()) {
+            let labels = OfCause { service: name.to_string(), cause: kind.as_str() };
+            rollbacks.get_or_create(&labels).inc_by(count);
+        }
         let calls = service.release.iter().flat_map(|release| &release.calls);
         let failed = calls.filter(|call| matches!(call.end, CallState::Failed { .. })).count();
         hooks_pending.get_or_create(&service_label).set(number(service.due_calls().count()));
@@ -178,10 +169,11 @@ fn services(backend: &dyn Backend, view: &View, registry: &mut Registry) {
     registry.register("errors", "Requests failed by the version", errors);
     registry.register("client_errors", "Requests failed by the client", client_errors);
     registry.register("cancelled", "Requests cancelled by the client", cancelled);
-    registry.register("releases", "Releases started", releases);
+    registry.register("releases", "Releases started, over the life of the journal", releases);
+    registry.register("rollbacks", "Releases rolled back, over the life of the journal", rollbacks);
 }
 
-fn sidecars(backend: &dyn Backend, view: &View, registry: &mut Registry) {
+fn sidecars(backend: &dyn Backend, view: &DeliveryView, registry: &mut Registry) {
     let connected: Family<OfFleet, Gauge> = Family::default();
     let synced: Family<OfFleet, Gauge> = Family::default();
     let nacked: Family<OfFleet, Gauge> = Family::default();
@@ -198,55 +190,4 @@ fn sidecars(backend: &dyn Backend, view: &View, registry: &mut Registry) {
         synced,
     );
     registry.register("sidecars_nacked", "Connected sidecars with a NACK", nacked);
-}
-
-/// Counts rollbacks from the journal: the state has only the newest release of a service.
-#[derive(Debug, Default)]
-pub(super) struct RollbackCounter(Mutex<Counted>);
-
-#[derive(Debug, Default)]
-struct Counted {
-    up_to: u64,
-    rollbacks: Family<OfCause, Counter>,
-}
-
-impl RollbackCounter {
-    async fn count(&self, backend: &dyn Backend) -> Result<Family<OfCause, Counter>, Problem> {
-        let mut counted = self.0.lock().await;
-        for _ in 0..MAX_COUNTED / PAGE {
-            let page = backend.events(counted.up_to, PAGE).await?;
-            if page.is_empty() {
-                break;
-            }
-            for record in &page {
-                counted.up_to = record.seq;
-                if let Some(labels) = rollback(record.event.event()) {
-                    counted.rollbacks.get_or_create(&labels).inc();
-                }
-            }
-        }
-        Ok(counted.rollbacks.clone())
-    }
-}
-
-fn rollback(event: &Event) -> Option<OfCause> {
-    let (service, cause) = match event {
-        Event::RolledBack { id, cause } => {
-            let service = id.service();
-            (service.to_owned(), label(cause))
-        }
-        Event::StableRestored { service, cause, .. } => (service.to_string(), label(cause)),
-        _ => return None,
-    };
-    Some(OfCause { service, cause })
-}
-
-const fn label(cause: &RollbackCause) -> &'static str {
-    match cause {
-        RollbackCause::Guardrail { .. } => "guardrail",
-        RollbackCause::SmokeTest { .. } => "smoke_test",
-        RollbackCause::Security { .. } => "security",
-        RollbackCause::Group { .. } => "group",
-        RollbackCause::Operator => "operator",
-    }
 }

@@ -33,9 +33,8 @@ use axum::middleware::from_fn;
 use axum::routing::get;
 use tokio::sync::{Semaphore, watch};
 
-use crate::controller::View;
+use crate::controller::DeliveryView;
 use backend::Backend;
-use metrics::RollbackCounter;
 use problem::Problem;
 
 /// Largest request body in bytes: all flags at once.
@@ -50,24 +49,18 @@ const MAX_STREAMS: usize = 64;
 struct Api {
     backend: Arc<dyn Backend>,
     streams: Arc<Semaphore>,
-    rollbacks: Arc<RollbackCounter>,
     stop: watch::Receiver<bool>,
 }
 
 impl Api {
-    fn view(&self) -> Arc<View> {
+    fn view(&self) -> Arc<DeliveryView> {
         self.backend.view().borrow().clone()
     }
 }
 
 /// The routes of the API. Event streams end when `stop` becomes true.
 pub fn router(backend: Arc<dyn Backend>, stop: watch::Receiver<bool>) -> Router {
-    let api = Api {
-        backend,
-        streams: Arc::new(Semaphore::new(MAX_STREAMS)),
-        rollbacks: Arc::default(),
-        stop,
-    };
+    let api = Api { backend, streams: Arc::new(Semaphore::new(MAX_STREAMS)), stop };
     let v1 = Router::new()
         .merge(configuration::routes())
         .merge(services::routes())

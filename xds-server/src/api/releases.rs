@@ -11,7 +11,7 @@ use super::explain::{self, Explanation};
 use super::problem::Problem;
 use super::request::{Change, OptionalBody};
 use super::views::ReleaseView;
-use crate::controller::View;
+use crate::controller::DeliveryView;
 use tidegate_delivery::model::command::{Command, Outcome, Refusal, ReleaseCommand};
 use tidegate_delivery::model::release::Release;
 use tidegate_delivery::model::state::ServiceState;
@@ -33,7 +33,7 @@ async fn show(
     Ok(Json(ReleaseView::of(release, &view)))
 }
 
-fn find<'a>(view: &'a View, id: &str) -> Result<(&'a ServiceState, &'a Release), Problem> {
+fn find<'a>(view: &'a DeliveryView, id: &str) -> Result<(&'a ServiceState, &'a Release), Problem> {
     let services = view.state.services.values();
     let mut releases = services.filter_map(|it| Some((&**it, it.release.as_ref()?)));
     releases.find(|(_, release)| release.id.as_str() == id).ok_or_else(|| {

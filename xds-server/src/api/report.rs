@@ -11,7 +11,7 @@ use super::problem::Problem;
 use super::services::find;
 use super::views::StateView;
 use crate::journal;
-use tidegate_delivery::figures::{Bucket, Report, Window};
+use tidegate_delivery::figures::{Bucket, DeliveryReport, ReportPeriod};
 use tidegate_delivery::names::ServiceName;
 use tidegate_delivery::units::{Timestamp, rfc3339};
 
@@ -37,7 +37,7 @@ struct ReportQuery {
 async fn report(
     State(api): State<Api>,
     query: Result<Query<ReportQuery>, QueryRejection>,
-) -> Result<Json<Report>, Problem> {
+) -> Result<Json<DeliveryReport>, Problem> {
     let Query(query) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
     let now = api.backend.now();
     let until = query.until.map_or(now, |until| until.min(now));
@@ -45,8 +45,8 @@ async fn report(
         Some(since) if since > until => {
             return Err(Problem::bad_request("`since` is later than `until`, or in the future"));
         }
-        Some(since) => Window { since, until },
-        None => Window::days_before(DAYS, until),
+        Some(since) => ReportPeriod { since, until },
+        None => ReportPeriod::days_before(DAYS, until),
     };
     let view = api.view();
     if let Some(service) = &query.service

@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::request::{Body, Change, OptionalBody};
 use super::views::Service;
 use crate::config;
-use crate::controller::View;
+use crate::controller::DeliveryView;
 use tidegate_delivery::model::catalogue::{Environment, VersionSpec};
 use tidegate_delivery::model::command::{Command, Outcome, Refusal, ReleaseCommand};
 use tidegate_delivery::model::commit::Commit;
@@ -170,7 +170,7 @@ pub(super) fn commit(id: Option<String>, at: Option<Timestamp>) -> Option<Commit
     (id.is_some() || at.is_some()).then_some(Commit { id, at })
 }
 
-pub(super) fn find<'a>(view: &'a View, service: &str) -> Result<&'a ServiceState, Problem> {
+pub(super) fn find<'a>(view: &'a DeliveryView, service: &str) -> Result<&'a ServiceState, Problem> {
     view.state.services.get(service).map(|it| &**it).ok_or_else(|| {
         let known = Known::of(view.state.services.keys());
         let service = service.chars().take(tidegate_delivery::names::MAX_SERVICE_LEN).collect();

@@ -18,7 +18,7 @@ pub use self::requirements::{ApprovalView, FreezeView, SignalView};
 pub(super) use self::sidecars::is_synced;
 pub use self::sidecars::{ConvergenceView, LastNack, Nack, Node, NodeNack};
 use super::backend::Backend;
-use crate::controller::View;
+use crate::controller::DeliveryView;
 use tidegate_delivery::judge::{Evidence, Finding, Guardrail, Level, Verdict};
 use tidegate_delivery::model::blocker::Blocker;
 use tidegate_delivery::model::catalogue::{Environment, VersionSpec};
@@ -169,7 +169,7 @@ pub struct ProgressView {
 }
 
 impl Service {
-    pub(super) fn of(backend: &dyn Backend, view: &View, service: &ServiceState) -> Self {
+    pub(super) fn of(backend: &dyn Backend, view: &DeliveryView, service: &ServiceState) -> Self {
         let spec = &service.spec;
         let totals = backend.totals(&spec.name);
         let version = |(name, version): (&VersionName, &VersionSpec)| Version {
@@ -219,7 +219,7 @@ pub(super) fn weight(service: &ServiceState, version: &VersionName) -> Ppm {
 }
 
 impl ReleaseView {
-    pub(super) fn of(release: &Release, view: &View) -> Self {
+    pub(super) fn of(release: &Release, view: &DeliveryView) -> Self {
         let (phase, since) = phase(release);
         let cause = match &release.phase {
             Phase::RolledBack { cause, .. } => Some(cause.clone()),

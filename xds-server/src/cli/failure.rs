@@ -10,7 +10,7 @@ use miette::{
 };
 use tidegate::api::problem::Details;
 use tidegate::config::{FileError, LoadError, Problem, Span};
-use tidegate::journal::{Broken, JournalError};
+use tidegate::journal::{ChainError, JournalError};
 
 use crate::wiring::ServeError;
 
@@ -54,7 +54,7 @@ pub(super) enum Failure {
     UnexpectedResponse { server: String, why: String },
     /// The journal was tampered with.
     #[error("the hash chain of the journal is broken: {0}; later records are not verified")]
-    Chain(Broken),
+    Chain(ChainError),
     /// The journal cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),

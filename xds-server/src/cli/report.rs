@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use reqwest::Method;
-use tidegate_delivery::figures::{Bucket, Report, Spread, Summary};
+use tidegate_delivery::figures::{Bucket, DeliveryReport, Spread, Summary};
 use tidegate_delivery::units::Timestamp;
 
 use super::client::{Client, Target};
@@ -50,7 +50,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     if args.target.output == Format::Json {
         return output::json(&answer);
     }
-    let report: Report = client.read(&answer)?;
+    let report: DeliveryReport = client.read(&answer)?;
     let (first, last) = (day(report.since), day(Timestamp(report.until.0.saturating_sub(1))));
     output::print(&format!("{first} to {last}; * marks a missed goal\n"))?;
     let mut rows: Vec<_> =

@@ -1,4 +1,4 @@
-//! The controller without its loop: decides, appends, publishes and shows, in that order.
+//! The controller without its loop: decides, appends, publishes and updates the view, in that order.
 //!
 //! The engine is synchronous. Its caller passes commands to [`Engine::command`] and calls [`Engine::advance`] after each
 //! of them, when reports or acknowledgements came in, and at least every [`super::writer::TICK`], because time alone can
@@ -10,12 +10,12 @@ use std::sync::Arc;
 use tokio::sync::{broadcast, watch};
 use tracing::{error, info, warn};
 
+use super::handle::DeliveryView;
 use super::handle::{CommandError, Origin};
-use super::observe::{Epoch, Tally};
-use super::view::View;
-use super::{Counts, Sidecars, log};
-use crate::clock::{Clock, SkewLog};
-use crate::journal::{Folded, Journal, NewRecord, Record};
+use super::step_windows::{ReleaseCounts, StepWindows};
+use super::{EvidenceSource, Sidecars, decision_log};
+use crate::clock::{Clock, SkewLog, Times};
+use crate::journal::{FoldedState, Journal, NewRecord, Record};
 use tidegate_delivery::figures::Figures;
 use tidegate_delivery::model::command::{Command, CommandContext, Outcome};
 use tidegate_delivery::model::event::Event;
@@ -31,39 +31,39 @@ use tidegate_delivery::units::Timestamp;
 use tidegate_xds::mesh::Mesh;
 
 /// Most evaluations in a row while each of them decides something: a step that all sidecars acknowledge at once
-/// begins without waiting for the next tick.
+/// starts without waiting for the next tick.
 const MAX_PASSES: usize = 2;
-/// Records between two snapshots. One is written before the next decision.
+/// Records between two snapshots.
 const SNAPSHOT_INTERVAL: u64 = 10_000;
 
-/// See the module.
+/// Decides and appends. See the module for the caller's obligations.
 pub struct Engine {
     pub(super) journal: Box<dyn Journal>,
     pub(super) sidecars: Box<dyn Sidecars>,
-    pub(super) counts: Box<dyn Counts>,
+    pub(super) evidence_source: Box<dyn EvidenceSource>,
     pub(super) clock: Clock,
     pub(super) state: Arc<State>,
     pub(super) figures: Arc<Figures>,
     pub(super) seq: u64,
-    /// The record up to which the next start need not replay.
-    pub(super) kept: u64,
+    /// The record of the last snapshot, or of the last attempt to save one.
+    pub(super) snapshot_seq: u64,
     pub(super) mesh: Mesh,
     pub(super) serial: u64,
-    pub(super) skew: SkewLog,
+    pub(super) skew_log: SkewLog,
     pub(super) halted: Option<String>,
-    /// Of each running release: what its step began with.
-    pub(super) epochs: BTreeMap<ReleaseId, Epoch>,
-    /// What the last evaluation of each running release found.
+    /// Evidence windows of the current step of each running release.
+    pub(super) step_windows: BTreeMap<ReleaseId, StepWindows>,
+    /// Result of the last evaluation of each running release.
     pub(super) progress: BTreeMap<ReleaseId, Progress>,
-    pub(super) view: watch::Sender<Arc<View>>,
+    pub(super) view: watch::Sender<Arc<DeliveryView>>,
     pub(super) records: broadcast::Sender<Record>,
 }
 
 impl Engine {
-    /// Decides a command and appends what follows from it.
+    /// Decides a command and appends the resulting events.
     ///
     /// # Errors
-    /// When the command is rejected, or cannot be written. Nothing has changed then.
+    /// If the command is rejected, or the events cannot be appended. Nothing has changed then.
     pub fn command(&mut self, command: &Command, origin: &Origin) -> Result<Outcome, CommandError> {
         self.decide(command, origin, None)
     }
@@ -74,15 +74,15 @@ impl Engine {
         origin: &Origin,
         mesh: Option<Mesh>,
     ) -> Result<Outcome, CommandError> {
-        let now = self.clock.now();
+        let Times { now, wall } = self.clock.times();
         let Origin { actor, reason } = origin;
-        let command_context = CommandContext { actor, reason: reason.as_deref(), at: now };
+        let command_context = CommandContext { actor, reason: reason.as_deref(), at: now, wall };
         let (events, outcome) = decide_command(&self.state, &command_context, command)?;
         self.commit(now, events, origin, mesh)?;
         Ok(outcome)
     }
 
-    /// Applies a configuration. One publication has its services and its mesh, or neither.
+    /// Applies a configuration. Its services and its mesh are in one publication, or neither is applied.
     ///
     /// # Errors
     /// As [`Self::command`].
@@ -95,16 +95,16 @@ impl Engine {
         self.decide(command, origin, Some(mesh))
     }
 
-    /// Evaluates every running release, appends what follows from it, and shows the result. Each release is evaluated
-    /// once, and once more in a second pass if the first decided something. What that pass decides is in the state that is
-    /// shown, and in the progress from the next call on.
+    /// Evaluates every running release, appends the resulting events and updates the view. A second pass follows if the
+    /// first decided something; its decisions are in the state of the view at once, and in the progress after the next call.
     pub fn advance(&mut self) {
-        let now = self.clock.now();
-        let origin = Origin::part("controller");
+        let times = self.clock.times();
+        let now = times.now;
+        let origin = Origin::component("controller");
         let mut progress = BTreeMap::new();
         for _ in 0..MAX_PASSES {
             let state = Arc::clone(&self.state);
-            progress = self.evaluate_all(&state, now, &origin);
+            progress = self.evaluate_all(&state, times, &origin);
             let closed = state.services.values().filter_map(|it| close_expired_window(it, now));
             for event in closed {
                 self.commit_own(now, vec![event], &origin);
@@ -114,48 +114,50 @@ impl Engine {
             }
         }
         self.progress = progress;
-        self.show();
+        self.update_view();
     }
 
-    /// Releases that ended in this pass have no progress any more.
+    /// Progress of the releases that are still running after this pass.
     fn evaluate_all(
         &mut self,
         state: &State,
-        now: Timestamp,
+        times: Times,
         origin: &Origin,
     ) -> BTreeMap<ReleaseId, Progress> {
         let mut all = BTreeMap::new();
         for group in state.running_groups() {
-            let (events, progress) = self.evaluate(state, &group, now);
-            self.commit_own(now, events, origin);
+            let (events, progress) = self.evaluate(state, &group, times);
+            self.commit_own(times.now, events, origin);
             all.extend(progress);
         }
         all.retain(|id, _| self.state.release(id).is_some_and(Release::is_running));
         all
     }
 
-    /// A failed append halts the engine, which the view shows. The next evaluation decides the same again.
+    /// Commits a decision of the controller. A failed append sets [`DeliveryView::halted`]; the next evaluation decides the
+    /// same again.
     fn commit_own(&mut self, now: Timestamp, events: Vec<Event>, origin: &Origin) {
         let _halted = self.commit(now, events, origin, None);
     }
 
-    /// Evaluates the releases of a group, or one that belongs to none.
+    /// Evaluates the releases of one group, or a single release.
     pub(super) fn evaluate(
         &mut self,
         state: &State,
         group: &[GroupedRelease<'_>],
-        now: Timestamp,
+        Times { now, wall }: Times,
     ) -> (Vec<Event>, Vec<(ReleaseId, Progress)>) {
-        let seen: Vec<_> =
+        let observations: Vec<_> =
             group.iter().map(|(service, release)| self.observe(service, release, now)).collect();
         let contexts: Vec<_> = group
             .iter()
-            .zip(&seen)
+            .zip(&observations)
             .map(|(&(service, release), seen)| ReleaseContext {
                 state,
                 service,
                 release,
                 now,
+                wall,
                 seen,
             })
             .collect();
@@ -171,16 +173,22 @@ impl Engine {
         now: Timestamp,
     ) -> Observation {
         let guardrails = &service.spec.guardrails;
-        let counted = Tally::of(&*self.counts, release, guardrails);
-        let epoch = self
-            .epochs
+        let counted = ReleaseCounts::of(&*self.evidence_source, release, guardrails);
+        let windows = self
+            .step_windows
             .entry(release.id.clone())
-            .or_insert_with(|| Epoch::begin(self.serial, now, counted, None));
-        epoch.observe(now, counted, self.counts.unbroken(now), guardrails, &*self.sidecars)
+            .or_insert_with(|| StepWindows::start(self.serial, now, counted, None));
+        windows.observe(
+            now,
+            counted,
+            self.evidence_source.time_since_gap(now),
+            guardrails,
+            &*self.sidecars,
+        )
     }
 
-    /// Appends, then publishes, then announces. If the append fails, nothing has changed: traffic stays as it is, even where
-    /// a rollback is due, because the next restart would undo a decision that is not in the journal.
+    /// Appends, then publishes, then announces. If the append fails, nothing has changed: traffic is unchanged even where a
+    /// rollback is due, because the next restart would undo a decision that is not in the journal.
     fn commit(
         &mut self,
         at: Timestamp,
@@ -201,9 +209,9 @@ impl Engine {
         match self.append(at, events, origin) {
             Ok(records) => {
                 if self.halted.take().is_some() {
-                    info!("the journal can be written again");
+                    info!("the journal is writable again");
                 }
-                // The mesh counts as a change: a configuration of other listeners changes no service.
+                // A new mesh may change listeners without changing a service.
                 let changed = mesh.is_some() || records.iter().any(changes_resources);
                 if let Some(mesh) = mesh {
                     self.mesh = mesh;
@@ -212,7 +220,7 @@ impl Engine {
                     self.serial = self.sidecars.publish(&self.mesh, &self.state);
                 }
                 records.into_iter().for_each(|record| self.announce(record));
-                self.keep(at);
+                self.save_snapshot_if_due(at);
                 Ok(())
             }
             Err(error) => {
@@ -222,7 +230,7 @@ impl Engine {
         }
     }
 
-    /// Nothing is written that would not fold again.
+    /// Folds the events before it appends them, so every appended event can be replayed.
     fn append(
         &mut self,
         at: Timestamp,
@@ -251,82 +259,87 @@ impl Engine {
 
     fn announce(&mut self, record: Record) {
         self.seq = record.seq;
-        log::decided(&record);
+        decision_log::log(&record);
         match record.event.event() {
             Event::ReleaseStarted { id, .. } | Event::StepEntered { id, .. } => {
-                self.begin_epoch(&id.clone());
+                self.start_step_windows(&id.clone());
             }
-            Event::StepConverged { id, .. } => self.restart_epoch(&id.clone()),
+            Event::StepConverged { id, .. } => self.restart_step_windows(&id.clone()),
             Event::RolledBack { id, .. } | Event::Completed { id, .. } => {
-                self.epochs.remove(id);
+                self.step_windows.remove(id);
             }
             _ => {}
         }
-        // Nobody may be listening.
+        // Fails without subscribers.
         self.records.send(record).ok();
     }
 
-    /// Keeps a snapshot once enough was decided since the last. It is a copy: without it nothing
-    /// is lost but time at the next start.
-    pub(super) fn keep(&mut self, at: Timestamp) {
-        if self.seq < self.kept.saturating_add(SNAPSHOT_INTERVAL) {
+    /// Saves a snapshot every [`SNAPSHOT_INTERVAL`] records. If that fails, the next start replays more records.
+    pub(super) fn save_snapshot_if_due(&mut self, at: Timestamp) {
+        if self.seq < self.snapshot_seq.saturating_add(SNAPSHOT_INTERVAL) {
             return;
         }
-        // Whether it succeeds or not, the next try is as far away: a full disk is not tried again
-        // with every decision.
-        self.kept = self.seq;
-        let folded =
-            Folded { state: State::clone(&self.state), figures: Figures::clone(&self.figures) };
-        match self.journal.keep(at, &folded) {
-            Ok(()) => info!(seq = self.seq, "snapshot kept"),
-            Err(error) => warn!(%error, "no snapshot kept: the next start replays more"),
+        // Also after a failure, so that a full disk is not retried with every decision.
+        self.snapshot_seq = self.seq;
+        let folded = FoldedState {
+            state: State::clone(&self.state),
+            figures: Figures::clone(&self.figures),
+        };
+        match self.journal.save_snapshot(at, &folded) {
+            Ok(()) => info!(seq = self.seq, "snapshot saved"),
+            Err(error) => warn!(%error, "snapshot not saved; the next start replays more records"),
         }
     }
 
-    pub(super) fn begin_epoch(&mut self, id: &ReleaseId) {
-        let Some(counted) = self.count(id) else {
+    pub(super) fn start_step_windows(&mut self, id: &ReleaseId) {
+        let Some(counted) = self.counts(id) else {
             return;
         };
-        let before = self.epochs.remove(id);
-        let epoch = Epoch::begin(self.serial, self.clock.now(), counted, before);
-        self.epochs.insert(id.clone(), epoch);
+        let before = self.step_windows.remove(id);
+        let windows = StepWindows::start(self.serial, self.clock.now(), counted, before);
+        self.step_windows.insert(id.clone(), windows);
     }
 
-    /// The serial stays: what was published since for others is not what this step waited for.
-    fn restart_epoch(&mut self, id: &ReleaseId) {
-        let Some(counted) = self.count(id) else {
+    /// Keeps the serial of the step: later publications of other releases do not matter for it.
+    fn restart_step_windows(&mut self, id: &ReleaseId) {
+        let Some(counted) = self.counts(id) else {
             return;
         };
         let now = self.clock.now();
-        if let Some(epoch) = self.epochs.get_mut(id) {
-            epoch.restart(now, counted);
+        if let Some(windows) = self.step_windows.get_mut(id) {
+            windows.restart(now, counted);
         }
     }
 
-    /// What is counted now of a running release.
-    fn count(&self, id: &ReleaseId) -> Option<Tally> {
+    /// Current counts of a running release.
+    fn counts(&self, id: &ReleaseId) -> Option<ReleaseCounts> {
         let service = self.state.service_of(id)?;
         let release = service.running()?;
-        Some(Tally::of(&*self.counts, release, &service.spec.guardrails))
+        Some(ReleaseCounts::of(&*self.evidence_source, release, &service.spec.guardrails))
     }
 
     fn halt(&mut self, urgent: Option<&ReleaseId>, error: &CommandError) {
         let reason = match urgent {
             Some(release) => {
-                format!("release `{release}` must go back, and cannot: {error}")
+                format!(
+                    "release `{release}` must be rolled back, but the journal cannot be written: {error}"
+                )
             }
             None => error.to_string(),
         };
         if self.halted.as_ref() != Some(&reason) {
-            error!(reason, "nothing can be decided; traffic stays as it is");
+            error!(
+                reason,
+                "no decisions while the journal cannot be written; traffic is unchanged"
+            );
         }
         self.halted = Some(reason);
     }
 
-    /// Replaces the view if anything in it has changed.
-    pub(super) fn show(&mut self) {
-        self.skew.look(self.clock.skew());
-        let view = View {
+    /// Replaces the view if its content has changed.
+    pub(super) fn update_view(&mut self) {
+        self.skew_log.update(self.clock.skew());
+        let view = DeliveryView {
             state: Arc::clone(&self.state),
             figures: Arc::clone(&self.figures),
             progress: self.progress.clone(),
@@ -335,7 +348,7 @@ impl Engine {
             halted: self.halted.clone(),
         };
         self.view.send_if_modified(|shown| {
-            let changed = !shown.looks_like(&view);
+            let changed = !shown.is_same_as(&view);
             if changed {
                 *shown = Arc::new(view);
             }

@@ -1,4 +1,4 @@
-//! A world that tests turn as they like: its time, its sidecars, its counts, its disk.
+//! A simulated environment of the controller: clocks, sidecars, counts and disk are set by the test.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::{Counts, Handle, Origin, Parts, Sidecars, View, spawn};
+use super::{DeliveryView, EvidenceSource, Handle, Origin, Parts, Sidecars, spawn};
 use crate::clock::Clock;
 use crate::journal::{Head, Journal, JournalError, JournalReader, NewRecord, Record, Sqlite};
 use tidegate_delivery::fixtures::{nack, order, product};
@@ -22,14 +22,17 @@ use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
 use tidegate_delivery::units::{Ppm, Timestamp};
 use tidegate_xds::mesh::Mesh;
 
-struct Things {
+struct Inner {
     mesh: Mesh,
+    /// Milliseconds of the monotonic clock.
     time: u64,
+    /// Milliseconds of the system clock.
+    wall: u64,
     /// The last serial that one of the two sidecars has, if it lags.
     lagging_at: Option<u64>,
-    /// Whether one of them refuses its routes.
-    refuses: bool,
-    /// What `order` wanted, each time something was published.
+    /// Whether one of them NACKs its routes.
+    nacks: bool,
+    /// Stable version of `order` and weight of its candidate, per publication.
     published: Vec<(String, Option<Ppm>)>,
     counts: BTreeMap<String, Evidence>,
     disk_full: bool,
@@ -37,13 +40,14 @@ struct Things {
     records: Vec<Record>,
 }
 
-impl Default for Things {
+impl Default for Inner {
     fn default() -> Self {
         Self {
             mesh: Mesh::new("filter.wasm".to_owned(), Vec::new()),
             time: 0,
+            wall: 0,
             lagging_at: None,
-            refuses: false,
+            nacks: false,
             published: Vec::new(),
             counts: BTreeMap::new(),
             disk_full: false,
@@ -55,28 +59,31 @@ impl Default for Things {
 
 #[derive(Clone, Default)]
 pub(crate) struct World {
-    things: Arc<Mutex<Things>>,
+    inner: Arc<Mutex<Inner>>,
     wake: Arc<Notify>,
 }
 
 impl World {
-    /// A controller of the usual services, with a journal in this world.
+    /// A controller of two services with a journal in memory.
     pub(crate) fn start(&self) -> Handle {
         spawn(self.parts(Box::new(self.clone()))).unwrap()
     }
 
-    /// One with a journal on disk.
+    /// A controller of two services with a journal on disk.
     pub(crate) fn start_in(&self, directory: &Path) -> Handle {
         spawn(self.parts(Box::new(Sqlite::open(directory).unwrap()))).unwrap()
     }
 
     pub(crate) fn parts(&self, journal: Box<dyn Journal>) -> Parts {
-        let things = Arc::clone(&self.things);
+        let (monotonic, wall) = (Arc::clone(&self.inner), Arc::clone(&self.inner));
         Parts {
             journal,
             sidecars: Box::new(self.clone()),
-            counts: Box::new(self.clone()),
-            clock: Clock::new(move || Timestamp(things.lock().time)),
+            evidence_source: Box::new(self.clone()),
+            clock: Clock::of(
+                move || Timestamp(monotonic.lock().time),
+                move || Timestamp(wall.lock().wall),
+            ),
             version: Version { hash: "first".to_owned(), source: Source::File },
             mesh: self.mesh(),
             services: vec![order(), product()],
@@ -86,84 +93,95 @@ impl World {
         }
     }
 
+    /// Advances both clocks.
     pub(crate) fn pass(&self, time: Duration) {
-        self.things.lock().time += u64::try_from(time.as_millis()).unwrap();
+        let millis = u64::try_from(time.as_millis()).unwrap();
+        let mut inner = self.inner.lock();
+        inner.time += millis;
+        inner.wall += millis;
+        drop(inner);
+        self.wake.notify_one();
+    }
+
+    /// Steps the system clock, as an administrator, NTP or the end of a suspend does.
+    pub(crate) fn set_wall(&self, to: Duration) {
+        self.inner.lock().wall = u64::try_from(to.as_millis()).unwrap();
         self.wake.notify_one();
     }
 
     pub(crate) fn serve(&self, version: &str, requests: u64, errors: u64) {
-        let mut things = self.things.lock();
-        let counts = things.counts.entry(version.to_owned()).or_default();
+        let mut inner = self.inner.lock();
+        let counts = inner.counts.entry(version.to_owned()).or_default();
         counts.requests += requests;
         counts.errors += errors;
-        drop(things);
+        drop(inner);
         self.wake.notify_one();
     }
 
     pub(crate) fn lag(&self, lagging: bool) {
-        let mut things = self.things.lock();
-        things.lagging_at = lagging.then(|| things.published.len() as u64);
-        drop(things);
+        let mut inner = self.inner.lock();
+        inner.lagging_at = lagging.then(|| inner.published.len() as u64);
+        drop(inner);
         self.wake.notify_one();
     }
 
-    pub(crate) fn refuse(&self, refuses: bool) {
-        self.things.lock().refuses = refuses;
+    pub(crate) fn nack(&self, nacks: bool) {
+        self.inner.lock().nacks = nacks;
         self.wake.notify_one();
     }
 
     pub(crate) fn fill_disk(&self, full: bool) {
-        self.things.lock().disk_full = full;
+        self.inner.lock().disk_full = full;
     }
 
     pub(crate) fn wait_for_disk(&self) {
-        while self.things.lock().disk_hangs {
+        while self.inner.lock().disk_hangs {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 
     pub(crate) fn hang_disk(&self, hangs: bool) {
-        self.things.lock().disk_hangs = hangs;
+        self.inner.lock().disk_hangs = hangs;
     }
 
     pub(crate) fn published(&self) -> Vec<(String, Option<Ppm>)> {
-        self.things.lock().published.clone()
+        self.inner.lock().published.clone()
     }
 
-    /// The mesh that the next publication has.
+    /// The mesh of the last publication.
     pub(crate) fn mesh(&self) -> Mesh {
-        self.things.lock().mesh.clone()
+        self.inner.lock().mesh.clone()
     }
 
     pub(crate) fn records(&self) -> Vec<Record> {
-        self.things.lock().records.clone()
+        self.inner.lock().records.clone()
     }
 }
 
 impl Sidecars for World {
     fn publish(&mut self, mesh: &Mesh, state: &State) -> u64 {
-        self.things.lock().mesh = mesh.clone();
+        self.inner.lock().mesh = mesh.clone();
         let split = state.services["order"].split();
-        let wanted = (split.stable.to_string(), split.candidate.map(|it| it.1));
-        let published = &mut self.things.lock().published;
-        published.push(wanted);
+        let split = (split.stable.to_string(), split.candidate.map(|it| it.1));
+        let published = &mut self.inner.lock().published;
+        published.push(split);
         published.len() as u64
     }
 
     fn convergence(&self, serial: u64) -> Convergence {
-        let things = self.things.lock();
+        let inner = self.inner.lock();
         let all = Convergence { acked: 2, connected: 2, ..Convergence::default() };
-        if things.refuses {
+        if inner.nacks {
             return Convergence { acked: 1, nacked: 1, nacks: vec![nack()], ..all };
         }
-        if things.lagging_at.is_some_and(|at| at < serial) {
+        if inner.lagging_at.is_some_and(|at| at < serial) {
             return Convergence { acked: 1, lagging: vec!["edge-2".to_owned()], ..all };
         }
         all
     }
 }
 
-impl Counts for World {
+impl EvidenceSource for World {
     fn evidence(
         &self,
         _: &ReleaseId,
@@ -171,11 +189,11 @@ impl Counts for World {
         version: &VersionName,
         _: &Guardrails,
     ) -> Evidence {
-        let things = self.things.lock();
-        things.counts.get(version.as_str()).copied().unwrap_or_default()
+        let inner = self.inner.lock();
+        inner.counts.get(version.as_str()).copied().unwrap_or_default()
     }
 
-    fn unbroken(&self, _: Timestamp) -> Duration {
+    fn time_since_gap(&self, _: Timestamp) -> Duration {
         Duration::MAX
     }
 }
@@ -183,25 +201,25 @@ impl Counts for World {
 impl Journal for World {
     fn append(&mut self, records: &[NewRecord]) -> Result<Vec<Record>, JournalError> {
         self.wait_for_disk();
-        let mut things = self.things.lock();
-        if things.disk_full {
+        let mut inner = self.inner.lock();
+        if inner.disk_full {
             let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
             return Err(rusqlite::Error::SqliteFailure(full, None).into());
         }
         let mut written = Vec::new();
         for new in records {
-            let last = things.records.last();
+            let last = inner.records.last();
             let head = last.map_or_else(Head::genesis, |it| Head { seq: it.seq, hash: it.hash });
             let record = Record::link(&head, new.clone()).unwrap();
-            things.records.push(record.clone());
+            inner.records.push(record.clone());
             written.push(record);
         }
         Ok(written)
     }
 
     fn read(&self, after: u64, limit: usize) -> Result<Vec<Record>, JournalError> {
-        let things = self.things.lock();
-        let records = things.records.iter().filter(|it| it.seq > after);
+        let inner = self.inner.lock();
+        let records = inner.records.iter().filter(|it| it.seq > after);
         Ok(records.take(limit).cloned().collect())
     }
 
@@ -220,11 +238,15 @@ pub(crate) fn anne() -> Origin {
     Origin { actor: "anne".to_owned(), reason: Some("friday".to_owned()) }
 }
 
-/// Waits for the view to be so; for ever is an error.
-pub(crate) async fn until(handle: &Handle, so: impl Fn(&View) -> bool) -> Arc<View> {
+/// Waits until the view satisfies a condition; panics after 30 s.
+pub(crate) async fn until(
+    handle: &Handle,
+    condition: impl Fn(&DeliveryView) -> bool,
+) -> Arc<DeliveryView> {
     let mut view = handle.view();
-    let wait = view.wait_for(|view| so(view));
+    let wait = view.wait_for(|view| condition(view));
     let seen = timeout(Duration::from_secs(30), wait).await;
-    let seen = seen.unwrap_or_else(|_| panic!("never so: {:#?}", handle.view().borrow()));
+    let seen =
+        seen.unwrap_or_else(|_| panic!("the condition never held: {:#?}", handle.view().borrow()));
     Arc::clone(&*seen.unwrap())
 }

@@ -1,44 +1,76 @@
-//! The way to the controller, for everybody else.
+//! The interface of the controller: the handle for commands and reads, and the view of its state.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::reads::Reads;
-use super::view::View;
 use crate::journal::{JournalError, Record};
+use tidegate_delivery::figures::Figures;
 use tidegate_delivery::model::catalogue::ServiceSpec;
 use tidegate_delivery::model::command::{Command, Outcome, Refusal};
 use tidegate_delivery::model::configuration::Version;
 use tidegate_delivery::model::fold_error::FoldError;
 use tidegate_delivery::model::freeze::FreezeWindow;
 use tidegate_delivery::model::refusal::Invalid;
+use tidegate_delivery::model::progress::Progress;
+use tidegate_delivery::model::state::State;
+use tidegate_delivery::names::ReleaseId;
 use tidegate_xds::mesh::Mesh;
 
-/// Most records that [`Handle::events`] returns at a time.
+/// The controller's state for readers: an immutable value, replaced as a whole.
+#[derive(Debug, Clone, Default)]
+pub struct DeliveryView {
+    /// All decisions.
+    pub state: Arc<State>,
+    /// Delivery figures.
+    pub figures: Arc<Figures>,
+    /// Result of the last evaluation of each running release.
+    pub progress: BTreeMap<ReleaseId, Progress>,
+    /// Number of the newest record.
+    pub seq: u64,
+    /// Serial of the newest publication.
+    pub serial: u64,
+    /// The error of the last append, if it failed. There are no decisions then, and traffic is unchanged.
+    pub halted: Option<String>,
+}
+
+impl DeliveryView {
+    /// Whether two views have the same content. The state is compared by identity, because it is replaced when it changes.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.state, &other.state)
+            && self.progress == other.progress
+            && self.seq == other.seq
+            && self.serial == other.serial
+            && self.halted == other.halted
+    }
+}
+
+/// Most records per [`Handle::events`].
 pub const MAX_PAGE: usize = 1000;
 /// Longest actor, in bytes.
 const MAX_ACTOR: usize = 200;
 /// Longest reason, in bytes.
 const MAX_REASON: usize = 2000;
 
-/// Who asks, and why, for the journal.
+/// Origin of a command, for the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
-    /// Who.
+    /// The person or component, 1 to [`MAX_ACTOR`] bytes.
     pub actor: String,
-    /// Why, if they say.
+    /// The reason given, at most [`MAX_REASON`] bytes.
     pub reason: Option<String>,
 }
 
 impl Origin {
-    /// One of the server's own parts.
-    pub(crate) fn part(name: &str) -> Self {
+    /// A component of the server.
+    pub(crate) fn component(name: &str) -> Self {
         Self { actor: name.to_owned(), reason: None }
     }
 
-    /// The journal keeps it for ever, so it has to be short.
+    /// Checks the lengths: the journal is never shortened.
     fn check(&self) -> Result<(), Refusal> {
         let reason = self.reason.as_ref().map_or(0, String::len);
         if !(1..=MAX_ACTOR).contains(&self.actor.len()) || reason > MAX_REASON {
@@ -49,42 +81,41 @@ impl Origin {
     }
 }
 
-/// Why a command had no effect.
+/// A command had no effect.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// It cannot be, see there.
+    /// The reducer rejected it.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The journal cannot be written or read. Traffic stays as it is.
+    /// The journal cannot be written or read. Traffic is unchanged.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// A decision that does not fit the state: a bug. It was not written.
+    /// The decision contradicts the state, which is a bug. It was not appended.
     #[error(transparent)]
     Fold(#[from] FoldError),
-    /// Too many wait already.
+    /// The queue of requests is full.
     #[error("the controller is busy; try again")]
     Busy,
-    /// The server is going down.
+    /// The controller has stopped.
     #[error("the controller has stopped")]
     Stopped,
 }
 
-/// A configuration to be taken while everything runs: what is journaled of it, and the mesh that
-/// the same publication brings.
+/// A configuration to apply at run time: the part that is journaled, and the mesh of the same publication.
 #[derive(Debug, Clone)]
 pub struct Configuration {
-    /// Which.
+    /// Hash and source.
     pub version: Version,
-    /// Its services.
+    /// The catalogue.
     pub services: Vec<ServiceSpec>,
-    /// Its times in which nothing goes forward.
+    /// Recurring and single freezes.
     pub freeze_windows: Vec<FreezeWindow>,
-    /// Its fleets and their listeners.
+    /// Fleets and their listeners.
     pub mesh: Mesh,
 }
 
 impl Configuration {
-    /// What is asked of the reducer, and the mesh.
+    /// The command for the reducer, and the mesh.
     #[must_use]
     pub fn split(self) -> (Command, Mesh) {
         let Self { version, services, freeze_windows, mesh } = self;
@@ -92,7 +123,7 @@ impl Configuration {
     }
 }
 
-/// What the controller is asked.
+/// A request to the controller's thread.
 pub(super) enum Request {
     Command {
         command: Box<Command>,
@@ -109,11 +140,11 @@ pub(super) enum Request {
     },
 }
 
-/// The way to the controller. It runs as long as there is one, or until it is stopped.
+/// A handle of the controller. The controller stops when the last handle is dropped, or by [`Handle::stop`].
 #[derive(Debug, Clone)]
 pub struct Handle {
     requests: mpsc::Sender<Request>,
-    view: watch::Receiver<Arc<View>>,
+    view: watch::Receiver<Arc<DeliveryView>>,
     records: broadcast::Sender<Record>,
     reads: Reads,
 }
@@ -121,27 +152,27 @@ pub struct Handle {
 impl Handle {
     pub(super) const fn new(
         requests: mpsc::Sender<Request>,
-        view: watch::Receiver<Arc<View>>,
+        view: watch::Receiver<Arc<DeliveryView>>,
         records: broadcast::Sender<Record>,
         reads: Reads,
     ) -> Self {
         Self { requests, view, records, reads }
     }
 
-    /// Asks for something. Once it is answered, the view shows it.
+    /// Submits a command. When this returns, the view contains its effect.
     ///
     /// # Errors
-    /// When it had no effect.
+    /// If the command had no effect.
     pub async fn submit(&self, command: Command, origin: Origin) -> Result<Outcome, CommandError> {
         origin.check()?;
         let command = Box::new(command);
-        self.ask(|reply| Request::Command { command, origin, reply }).await
+        self.request(|reply| Request::Command { command, origin, reply }).await
     }
 
-    /// Takes a configuration: all of it, or nothing. Once it is answered, the view shows it.
+    /// Applies a configuration, all of it or nothing. When this returns, the view contains it.
     ///
     /// # Errors
-    /// When it had no effect.
+    /// If it was not applied.
     pub async fn configure(
         &self,
         configuration: Configuration,
@@ -149,20 +180,20 @@ impl Handle {
     ) -> Result<Outcome, CommandError> {
         origin.check()?;
         let configuration = Box::new(configuration);
-        self.ask(|reply| Request::Configure { configuration, origin, reply }).await
+        self.request(|reply| Request::Configure { configuration, origin, reply }).await
     }
 
-    /// The newest state, and word of every change.
+    /// The newest view, and a notification of each change.
     #[must_use]
-    pub fn view(&self) -> watch::Receiver<Arc<View>> {
+    pub fn view(&self) -> watch::Receiver<Arc<DeliveryView>> {
         self.view.clone()
     }
 
-    /// The records after a sequence number, in order: at most `limit` and at most [`MAX_PAGE`],
-    /// fewer if they are large; none if there are no more.
+    /// The records after a sequence number, ascending: at most `limit` and [`MAX_PAGE`], fewer if they are large. An empty
+    /// page is the end.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// If they cannot be read.
     pub async fn events(&self, after: u64, limit: usize) -> Result<Vec<Record>, CommandError> {
         if self.requests.is_closed() {
             return Err(CommandError::Stopped);
@@ -170,7 +201,7 @@ impl Handle {
         self.reads.page(after, limit.min(MAX_PAGE)).await
     }
 
-    /// Every record from now on. Who falls behind is told so, and finds the rest with [`Self::events`].
+    /// Every record from now on. A receiver that lags gets an error and reads the rest with [`Self::events`].
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Record> {
         self.records.subscribe()
@@ -179,21 +210,21 @@ impl Handle {
     /// Stops the controller. When this returns, the journal is closed.
     pub async fn stop(&self) {
         let (done, stopped) = oneshot::channel();
-        // Either failure means that it has stopped before.
+        // Either failure means that it has already stopped.
         if self.requests.send(Request::Stop { done }).await.is_ok() {
             stopped.await.ok();
         }
     }
 
-    async fn ask<T>(
+    async fn request<T>(
         &self,
         request: impl FnOnce(oneshot::Sender<Result<T, CommandError>>) -> Request,
     ) -> Result<T, CommandError> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, response) = oneshot::channel();
         self.requests.try_send(request(reply)).map_err(|error| match error {
             TrySendError::Full(_) => CommandError::Busy,
             TrySendError::Closed(_) => CommandError::Stopped,
         })?;
-        answer.await.unwrap_or(Err(CommandError::Stopped))
+        response.await.unwrap_or(Err(CommandError::Stopped))
     }
 }

@@ -1,15 +1,14 @@
-//! The one writer: takes commands and what the sidecars report, lets the pure parts decide, and
-//! appends, publishes and shows what was decided, in that order.
+//! The controller, the only writer of the journal. It passes commands and evidence to the reducer and the judge, and
+//! appends, publishes and shows their decisions, in that order.
 //!
-//! It has a thread of its own, because an append waits for the disk and nobody else should.
+//! It runs on its own thread, because an append blocks on the disk.
 
+mod decision_log;
 mod engine;
 mod handle;
-mod log;
-mod observe;
 mod reads;
 mod start;
-mod view;
+mod step_windows;
 mod writer;
 
 #[cfg(test)]
@@ -24,9 +23,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 
 pub use self::engine::Engine;
-pub use self::handle::{CommandError, Configuration, Handle, MAX_PAGE, Origin};
+pub use self::handle::{CommandError, Configuration, DeliveryView, Handle, MAX_PAGE, Origin};
 use self::reads::Reads;
-pub use self::view::View;
 use crate::clock::Clock;
 use crate::journal::{Journal, JournalError};
 use crate::telemetry::Telemetry;
@@ -41,23 +39,23 @@ use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::mesh::Mesh;
 
-/// Requests that may wait for the controller; beyond it the answer is [`CommandError::Busy`].
+/// Length of the queue of requests; beyond it a request fails with [`CommandError::Busy`].
 const QUEUE: usize = 256;
-/// Records that a slow subscriber may be behind before it has to read the journal instead.
+/// Records buffered for a slow subscriber; beyond it the subscriber reads the journal.
 const BACKLOG: usize = 256;
 
-/// The sidecars, as the controller needs them.
+/// Publication of resources, and their acknowledgement by sidecars.
 pub trait Sidecars: Send {
-    /// Publishes the resources of a state. Returns the serial that a sidecar has reached once it has them.
+    /// Publishes the resources of a state. Returns the serial of the publication that contains them.
     fn publish(&mut self, mesh: &Mesh, state: &State) -> u64;
 
-    /// How many of them have what had that serial.
+    /// The sidecars that have acknowledged a serial.
     fn convergence(&self, serial: u64) -> Convergence;
 }
 
-/// What the sidecars counted.
-pub trait Counts: Send {
-    /// What a version did since a release began, or since this process did.
+/// Evidence for the judge.
+pub trait EvidenceSource: Send {
+    /// Counts of a version since the release started, or since this process started.
     fn evidence(
         &self,
         release: &ReleaseId,
@@ -66,12 +64,11 @@ pub trait Counts: Send {
         guardrails: &Guardrails,
     ) -> Evidence;
 
-    /// How long the sidecars have been heard without a silence.
-    fn unbroken(&self, now: Timestamp) -> Duration;
+    /// Time since the last report gap; zero during one.
+    fn time_since_gap(&self, now: Timestamp) -> Duration;
 }
 
-/// The reports of this process are the evidence.
-impl Counts for Arc<Telemetry> {
+impl EvidenceSource for Arc<Telemetry> {
     fn evidence(
         &self,
         release: &ReleaseId,
@@ -82,53 +79,53 @@ impl Counts for Arc<Telemetry> {
         Telemetry::evidence(self, release, service, version, guardrails)
     }
 
-    fn unbroken(&self, now: Timestamp) -> Duration {
-        Telemetry::unbroken(self, now)
+    fn time_since_gap(&self, now: Timestamp) -> Duration {
+        Telemetry::time_since_gap(self, now)
     }
 }
 
-/// What the controller is made of.
+/// Components and configuration of a controller.
 pub struct Parts {
-    /// The truth.
+    /// Storage of the decisions.
     pub journal: Box<dyn Journal>,
-    /// Where decisions go.
+    /// Destination of publications.
     pub sidecars: Box<dyn Sidecars>,
-    /// Where evidence comes from.
-    pub counts: Box<dyn Counts>,
-    /// The time.
+    /// Source of evidence.
+    pub evidence_source: Box<dyn EvidenceSource>,
+    /// Journal time and wall time.
     pub clock: Clock,
-    /// Which configuration it is.
+    /// Hash and source of the configuration.
     pub version: Version,
     /// The configuration's fleets and listeners.
     pub mesh: Mesh,
     /// The configuration's services.
     pub services: Vec<ServiceSpec>,
-    /// The configuration's times in which nothing goes forward.
+    /// The configuration's freeze windows.
     pub freeze_windows: Vec<FreezeWindow>,
-    /// The configuration's flags: taken while there are no others.
+    /// The configuration's flags, applied only while the journal has none.
     pub flags: Option<serde_json::Value>,
-    /// Notified when there are new counts, or sidecars that acknowledged something.
+    /// Notified of new evidence, and of changes of acknowledgements.
     pub wake: Arc<Notify>,
 }
 
-/// Why the controller cannot begin.
+/// The controller cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The journal cannot be read, or holds what cannot have happened.
+    /// The journal cannot be read or folded.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The configuration does not go with what runs, or cannot be written to the journal.
+    /// The configuration was rejected, or cannot be appended to the journal.
     #[error("the configuration cannot be applied: {0}")]
     Configuration(#[source] CommandError),
-    /// No thread.
+    /// The operating system did not start the thread.
     #[error("cannot start the controller's thread: {0}")]
     Thread(#[from] io::Error),
 }
 
-/// Replays the journal, applies the configuration, publishes what follows, and begins.
+/// Replays the journal, applies the configuration, publishes the resources, and starts the controller's thread.
 ///
 /// # Errors
-/// When the journal or the configuration does not allow it. Nothing runs then.
+/// If the journal cannot be replayed, or the configuration is rejected. Nothing runs then.
 pub fn spawn(parts: Parts) -> Result<Handle, StartError> {
     let wake = Arc::clone(&parts.wake);
     let (records, _) = broadcast::channel(BACKLOG);

@@ -1,7 +1,7 @@
-//! Reads of the journal beside the decisions: for the API, event streams, metrics and notifications.
+//! Reads of the journal for the API, event streams and notifications.
 //!
 //! Each read runs on a blocking thread, with one of a fixed number of readers. A caller waits for a free reader, never
-//! for the thread that decides, so listings delay neither a command nor each other for longer than a page takes.
+//! for the controller's thread, so a listing delays other reads by at most one page, and no command.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ const READERS: usize = 2;
 /// The readers of one journal.
 #[derive(Clone)]
 pub(super) struct Reads {
-    /// As many permits as there are idle readers.
+    /// One permit per idle reader.
     permits: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Box<dyn JournalReader>>>>,
 }
@@ -49,7 +49,7 @@ impl Reads {
         });
         match read.await {
             Ok(Some(page)) => Ok(page?),
-            // The runtime shuts down.
+            // The runtime is shutting down.
             Ok(None) | Err(_) => Err(CommandError::Stopped),
         }
     }

@@ -1,4 +1,4 @@
-//! The start of the engine: replay, configuration, first publication.
+//! Start of the engine: replay, configuration, first publication.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,34 +8,34 @@ use tracing::{info, warn};
 
 use super::engine::Engine;
 use crate::clock::SkewLog;
-use crate::controller::{CommandError, Origin, Parts, StartError, View};
+use crate::controller::{CommandError, DeliveryView, Origin, Parts, StartError};
 use crate::journal::{self, Record, Replayed};
 use tidegate_delivery::model::command::{Command, Refusal};
 
 impl Engine {
-    /// Replays the journal, applies the configuration and publishes what follows.
+    /// Replays the journal, applies the configuration and publishes the resources.
     ///
     /// # Errors
-    /// When the journal or the configuration does not allow it.
+    /// If the journal cannot be replayed, or the configuration is rejected.
     pub fn start(
         parts: Parts,
-        view: watch::Sender<Arc<View>>,
+        view: watch::Sender<Arc<DeliveryView>>,
         records: broadcast::Sender<Record>,
     ) -> Result<Self, StartError> {
         let mut engine = Self {
             journal: parts.journal,
             sidecars: parts.sidecars,
-            counts: parts.counts,
+            evidence_source: parts.evidence_source,
             clock: parts.clock,
             state: Arc::default(),
             figures: Arc::default(),
             seq: 0,
-            kept: 0,
+            snapshot_seq: 0,
             mesh: parts.mesh,
             serial: 0,
-            skew: SkewLog::default(),
+            skew_log: SkewLog::default(),
             halted: None,
-            epochs: BTreeMap::new(),
+            step_windows: BTreeMap::new(),
             progress: BTreeMap::new(),
             view,
             records,
@@ -43,11 +43,13 @@ impl Engine {
         engine.replay()?;
         let Parts { version, services, freeze_windows, .. } = parts;
         match engine.configure(&Command::ApplyConfiguration { version, services, freeze_windows }) {
-            // It was refused while the server ran, or was written while it did not. Either way the
-            // release must go on, under the services that it began with.
+            // The configuration changed while the server was stopped, or was rejected before. The running release continues
+            // with the services it started with.
             Err(StartError::Configuration(CommandError::Refused(
                 refusal @ Refusal::MidRelease { .. },
-            ))) => warn!(%refusal, "the services stay as the journal has them"),
+            ))) => {
+                warn!(%refusal, "the configuration is not applied while a release runs; the services of the journal remain in force")
+            }
             other => other?,
         }
         if let Some(flags) = parts.flags
@@ -58,31 +60,31 @@ impl Engine {
         }
         engine.serial = engine.sidecars.publish(&engine.mesh, &engine.state);
         for release in Arc::clone(&engine.state).running() {
-            engine.begin_epoch(&release.id);
+            engine.start_step_windows(&release.id);
         }
-        // Decides nothing before the caller begins: an evaluation for the view alone.
-        let (state, now) = (Arc::clone(&engine.state), engine.clock.now());
+        // For the view only: the events are dropped, the first `advance` decides.
+        let (state, times) = (Arc::clone(&engine.state), engine.clock.times());
         for group in state.running_groups() {
-            let (_, progress) = engine.evaluate(&state, &group, now);
+            let (_, progress) = engine.evaluate(&state, &group, times);
             engine.progress.extend(progress);
         }
-        engine.show();
+        engine.update_view();
         Ok(engine)
     }
 
     fn replay(&mut self) -> Result<(), StartError> {
         let Replayed { folded, seq, at, snapshot } = journal::resume(&mut *self.journal)?;
         self.clock.not_before(at);
-        (self.seq, self.kept) = (seq, snapshot);
+        (self.seq, self.snapshot_seq) = (seq, snapshot);
         info!(seq, snapshot, services = folded.state.services.len(), "journal replayed");
         self.state = Arc::new(folded.state);
         self.figures = Arc::new(folded.figures);
-        self.keep(at);
+        self.save_snapshot_if_due(at);
         Ok(())
     }
 
     fn configure(&mut self, command: &Command) -> Result<(), StartError> {
-        self.command(command, &Origin::part("configuration"))
+        self.command(command, &Origin::component("configuration"))
             .map(|_| ())
             .map_err(StartError::Configuration)
     }

@@ -1,6 +1,7 @@
-//! The controller as a whole, in a world of fakes, with the real journal where it matters.
+//! The controller with its thread, in a simulated environment, with the SQLite journal where it matters.
 
-mod asking;
+mod clocks;
+mod requests;
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use crate::journal::{Head, NewRecord, Sqlite};
 use tidegate_delivery::fixtures::*;
 use tidegate_delivery::model::command::{Command, Refusal, ReleaseCommand};
 use tidegate_delivery::model::event::Event;
-use tidegate_delivery::model::freeze::{FreezeWindow, Window};
+use tidegate_delivery::model::freeze::{FreezeSchedule, FreezeWindow};
 use tidegate_delivery::model::release::{Phase, RollbackCause};
 use tidegate_delivery::names::Services;
 use tidegate_delivery::units::{Ppm, Timestamp};
@@ -18,7 +19,7 @@ use tidegate_delivery::units::{Ppm, Timestamp};
 const STEP: Duration = Duration::from_secs(10);
 const SECOND: Duration = Duration::from_secs(1);
 
-fn weighs(view: &View, percent: u32) -> bool {
+fn has_weight(view: &DeliveryView, percent: u32) -> bool {
     newest(&view.state, "order").weight() == Ppm::percent(percent)
 }
 
@@ -26,15 +27,15 @@ fn weighs(view: &View, percent: u32) -> bool {
 async fn stepping(handle: &Handle) {
     let outcome = handle.submit(start("order", "v2"), anne()).await.unwrap();
     assert_eq!(outcome.release, Some(name("order.1")));
-    until(handle, |view| weighs(view, 5)).await;
+    until(handle, |view| has_weight(view, 5)).await;
 }
 
-fn waits_for(view: &View) -> Vec<String> {
+fn blockers_of(view: &DeliveryView) -> Vec<String> {
     view.progress["order.1"].blockers.iter().map(tidegate_delivery::text::blocker).collect()
 }
 
 #[tokio::test]
-async fn a_good_canary_climbs_by_itself() {
+async fn a_good_canary_advances_to_completion() {
     let world = World::default();
     let directory = tempfile::tempdir().unwrap();
     let handle = world.start_in(directory.path());
@@ -42,7 +43,7 @@ async fn a_good_canary_climbs_by_itself() {
     for percent in [50, 100] {
         world.serve("v2", 10, 0);
         world.pass(STEP);
-        until(&handle, |view| weighs(view, percent)).await;
+        until(&handle, |view| has_weight(view, percent)).await;
     }
     world.serve("v2", 10, 0);
     world.pass(STEP * 6);
@@ -59,19 +60,19 @@ async fn a_good_canary_climbs_by_itself() {
 }
 
 #[tokio::test]
-async fn a_bad_candidate_is_put_back_even_when_it_is_held() {
+async fn a_bad_candidate_is_rolled_back_while_paused() {
     let world = World::default();
     let handle = world.start();
     stepping(&handle).await;
     let pause = verb("order.1", ReleaseCommand::Pause);
     handle.submit(pause, anne()).await.unwrap();
     world.serve("v2", 10, 10);
-    let view = until(&handle, |view| weighs(view, 0)).await;
+    let view = until(&handle, |view| has_weight(view, 0)).await;
     let phase = &newest(&view.state, "order").phase;
     assert!(matches!(phase, Phase::RolledBack { cause: RollbackCause::Guardrail { .. }, .. }));
     assert_eq!(world.published().last(), Some(&("v1".to_owned(), None)));
     let actors: Vec<_> = world.records().into_iter().map(|it| it.actor).collect();
-    let who = [
+    let expected = [
         "configuration",
         "configuration",
         "anne",
@@ -80,11 +81,11 @@ async fn a_bad_candidate_is_put_back_even_when_it_is_held() {
         "anne",
         "controller",
     ];
-    assert_eq!(actors, who);
+    assert_eq!(actors, expected);
 }
 
 #[tokio::test]
-async fn what_no_single_step_shows_the_whole_release_does() {
+async fn failures_over_several_steps_are_detected() {
     let world = World::default();
     let handle = world.start();
     stepping(&handle).await;
@@ -93,65 +94,65 @@ async fn what_no_single_step_shows_the_whole_release_does() {
     let next = verb("order.1", ReleaseCommand::Promote { all: false });
     handle.submit(next, anne()).await.unwrap();
     world.serve("v2", 9, 9);
-    until(&handle, |view| weighs(view, 0)).await;
+    until(&handle, |view| has_weight(view, 0)).await;
 }
 
 #[tokio::test]
-async fn an_early_step_is_no_evidence_for_a_later_one() {
+async fn evidence_of_an_earlier_step_does_not_count() {
     let world = World::default();
     let handle = world.start();
     stepping(&handle).await;
     world.serve("v2", 1000, 0);
     world.pass(STEP);
-    until(&handle, |view| weighs(view, 50)).await;
+    until(&handle, |view| has_weight(view, 50)).await;
     world.pass(STEP);
-    until(&handle, |view| waits_for(view) == ["requests: 10 more"]).await;
+    until(&handle, |view| blockers_of(view) == ["requests: 10 more"]).await;
 }
 
 #[tokio::test]
-async fn a_sidecar_that_lags_holds_the_release() {
+async fn a_lagging_sidecar_blocks_the_release() {
     let world = World::default();
     let handle = world.start();
     let lags = ["sidecars: 1 of 2 have it, not yet `edge-2`"];
     world.lag(true);
     handle.submit(start("order", "v2"), anne()).await.unwrap();
-    until(&handle, |view| waits_for(view) == lags).await;
+    until(&handle, |view| blockers_of(view) == lags).await;
     world.lag(false);
-    until(&handle, |view| weighs(view, 5)).await;
+    until(&handle, |view| has_weight(view, 5)).await;
 
-    // What was published for others is nothing to wait for.
+    // Later publications for other reasons are not waited for.
     world.lag(true);
     let set = Command::SetFlag { key: "a".to_owned(), definition: serde_json::json!({}) };
     handle.submit(set, anne()).await.unwrap();
     world.serve("v2", 10, 0);
     world.pass(STEP);
-    let view = until(&handle, |view| weighs(view, 50)).await;
-    assert_eq!(waits_for(&view)[0], lags[0]);
+    let view = until(&handle, |view| has_weight(view, 50)).await;
+    assert_eq!(blockers_of(&view)[0], lags[0]);
 }
 
 #[tokio::test]
-async fn what_was_counted_before_the_sidecars_have_a_step_lets_nothing_go_on() {
+async fn counts_from_before_convergence_do_not_advance_a_step() {
     let world = World::default();
     let handle = world.start();
     stepping(&handle).await;
     world.lag(true);
     world.serve("v2", 10, 0);
     world.pass(STEP);
-    until(&handle, |view| weighs(view, 50)).await;
+    until(&handle, |view| has_weight(view, 50)).await;
     world.serve("v2", 1000, 0);
     world.pass(STEP);
     until(&handle, |view| view.progress["order.1"].observation.candidate.requests == 1000).await;
     world.lag(false);
-    until(&handle, |view| waits_for(view) == ["time: 10 s more", "requests: 10 more"]).await;
+    until(&handle, |view| blockers_of(view) == ["time: 10 s more", "requests: 10 more"]).await;
     world.pass(STEP);
-    until(&handle, |view| waits_for(view) == ["requests: 10 more"]).await;
+    until(&handle, |view| blockers_of(view) == ["requests: 10 more"]).await;
     let kinds: Vec<_> = world.records().iter().map(|it| it.event.event().kind()).collect();
     let step = ["step_entered", "step_converged"];
     assert_eq!(kinds[3..], [step, step].concat());
 }
 
 #[tokio::test]
-async fn what_was_bad_before_the_sidecars_have_a_step_puts_it_back() {
+async fn failures_from_before_convergence_cause_a_rollback() {
     let world = World::default();
     let handle = world.start();
     world.lag(false);
@@ -164,25 +165,25 @@ async fn what_was_bad_before_the_sidecars_have_a_step_puts_it_back() {
     world.lag(false);
     until(&handle, |view| newest(&view.state, "order").converged).await;
     world.serve("v2", 9, 9);
-    until(&handle, |view| weighs(view, 0)).await;
+    until(&handle, |view| has_weight(view, 0)).await;
 }
 
 #[tokio::test]
-async fn a_sidecar_that_refuses_holds_the_release_but_not_its_rollback() {
+async fn a_nack_blocks_the_release_but_not_its_rollback() {
     let world = World::default();
     let handle = world.start();
     stepping(&handle).await;
-    world.refuse(true);
+    world.nack(true);
     world.serve("v2", 10, 0);
     world.pass(STEP);
     let why = "sidecar `edge-2` to accept the route configuration it rejected: no such cluster";
-    until(&handle, |view| waits_for(view) == [why]).await;
+    until(&handle, |view| blockers_of(view) == [why]).await;
     world.serve("v2", 100, 100);
-    until(&handle, |view| weighs(view, 0)).await;
+    until(&handle, |view| has_weight(view, 0)).await;
 }
 
 #[tokio::test]
-async fn a_restart_goes_on_in_mid_step_and_counts_anew() {
+async fn a_restart_resumes_the_step_without_its_counts() {
     let world = World::default();
     let directory = tempfile::tempdir().unwrap();
     let handle = world.start_in(directory.path());
@@ -196,15 +197,15 @@ async fn a_restart_goes_on_in_mid_step_and_counts_anew() {
     let view = Arc::clone(&handle.view().borrow());
     assert_eq!(view.state, before.state);
     assert_eq!(view.seq, before.seq);
-    assert!(weighs(&view, 5));
+    assert!(has_weight(&view, 5));
     world.pass(4 * SECOND);
-    until(&handle, |view| waits_for(view) == ["requests: 10 more"]).await;
+    until(&handle, |view| blockers_of(view) == ["requests: 10 more"]).await;
     world.serve("v2", 10, 0);
-    until(&handle, |view| weighs(view, 50)).await;
+    until(&handle, |view| has_weight(view, 50)).await;
 }
 
 #[tokio::test]
-async fn a_clock_that_was_set_back_does_not_confuse_a_restart() {
+async fn a_restart_with_an_earlier_clock_continues_journal_time() {
     let world = World::default();
     world.pass(100 * SECOND);
     let handle = world.start();
@@ -218,7 +219,7 @@ async fn a_clock_that_was_set_back_does_not_confuse_a_restart() {
 }
 
 #[tokio::test]
-async fn a_long_journal_is_not_replayed_twice() {
+async fn a_restart_replays_from_the_snapshot() {
     let directory = tempfile::tempdir().unwrap();
     let mut journal = Sqlite::open(directory.path()).unwrap();
     let set = |number| NewRecord {
@@ -228,16 +229,16 @@ async fn a_long_journal_is_not_replayed_twice() {
         event: Event::FlagSet { key: "f".to_owned(), definition: number.into() },
     };
     journal.append(&(1..=10_000).map(set).collect::<Vec<_>>()).unwrap();
-    assert!(journal.trusted().is_none());
+    assert!(journal.unverified_prefix().is_none());
     drop(journal);
     let world = World::default();
     let handle = world.start_in(directory.path());
     let kept = handle.view().borrow().state.flags.clone();
     handle.stop().await;
 
-    // Its past is not looked at any more, but at leisure.
+    // The records before the snapshot are verified in the background only.
     let journal = Sqlite::open(directory.path()).unwrap();
-    assert!(journal.trusted().is_some());
+    assert!(journal.unverified_prefix().is_some());
     let handle = spawn(world.parts(Box::new(journal))).unwrap();
     let view = handle.view().borrow().clone();
     assert_eq!(view.seq, 10_002);
@@ -247,7 +248,7 @@ async fn a_long_journal_is_not_replayed_twice() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_written_did_not_happen() {
+async fn a_failed_append_changes_nothing() {
     let world = World::default();
     let handle = world.start();
     stepping(&handle).await;
@@ -261,19 +262,19 @@ async fn what_cannot_be_written_did_not_happen() {
     world.serve("v2", 10, 10);
     let view = until(&handle, |view| {
         let reason = view.halted.as_ref();
-        reason.is_some_and(|it| it.contains("`order.1` must go back") && it.contains("full"))
+        reason.is_some_and(|it| it.contains("`order.1` must be rolled back") && it.contains("full"))
     })
     .await;
     assert_eq!(view.state, before);
     assert_eq!(world.published(), published);
 
     world.fill_disk(false);
-    let view = until(&handle, |view| weighs(view, 0)).await;
+    let view = until(&handle, |view| has_weight(view, 0)).await;
     assert_eq!(view.halted, None);
 }
 
 #[tokio::test]
-async fn the_same_configuration_is_not_written_twice() {
+async fn an_unchanged_configuration_is_not_appended() {
     let world = World::default();
     let parts = || Parts {
         flags: Some(serde_json::json!({"flags": {"a": {}}})),
@@ -291,7 +292,7 @@ async fn the_same_configuration_is_not_written_twice() {
 }
 
 #[tokio::test]
-async fn a_start_leaves_aside_what_does_not_go_with_what_runs() {
+async fn a_start_keeps_the_services_of_a_running_release() {
     let world = World::default();
     let handle = world.start();
     stepping(&handle).await;
@@ -304,7 +305,7 @@ async fn a_start_leaves_aside_what_does_not_go_with_what_runs() {
 }
 
 #[tokio::test]
-async fn a_journal_of_what_cannot_have_happened_stops_the_server() {
+async fn an_impossible_journal_is_a_start_error() {
     let mut world = World::default();
     let impossible = NewRecord {
         at: Timestamp(1),
@@ -314,11 +315,11 @@ async fn a_journal_of_what_cannot_have_happened_stops_the_server() {
     };
     world.append(&[impossible]).unwrap();
     let error = spawn(world.parts(Box::new(world.clone()))).unwrap_err();
-    assert!(matches!(error, StartError::Journal(JournalError::Misfit { seq: 1, .. })), "{error}");
+    assert!(matches!(error, StartError::Journal(JournalError::Fold { seq: 1, .. })), "{error}");
 }
 
 #[tokio::test]
-async fn what_holds_releases_outlives_a_crash_and_a_window_closes_by_itself() {
+async fn a_freeze_survives_a_restart_and_the_rollback_window_closes() {
     let world = World::default();
     let directory = tempfile::tempdir().unwrap();
     let handle = world.start_in(directory.path());
@@ -327,13 +328,13 @@ async fn what_holds_releases_outlives_a_crash_and_a_window_closes_by_itself() {
     handle.stop().await;
     let handle = world.start_in(directory.path());
     let waits = "the freeze by anne to end: friday";
-    until(&handle, |view| waits_for(view).iter().any(|it| it == waits)).await;
+    until(&handle, |view| blockers_of(view).iter().any(|it| it == waits)).await;
     handle.submit(Command::UnfreezeDeployments(None), anne()).await.unwrap();
     for all in [true, false] {
         let promote = verb("order.1", ReleaseCommand::Promote { all });
         handle.submit(promote, anne()).await.unwrap();
     }
-    let kept = |view: &View| view.state.services["order"].previous == Some(name("v1"));
+    let kept = |view: &DeliveryView| view.state.services["order"].previous == Some(name("v1"));
     until(&handle, |view| kept(view)).await;
     world.pass(Duration::from_secs(8 * 24 * 3600));
     let view = until(&handle, |view| !kept(view)).await;
@@ -341,12 +342,12 @@ async fn what_holds_releases_outlives_a_crash_and_a_window_closes_by_itself() {
 }
 
 #[tokio::test]
-async fn a_freeze_of_the_configuration_is_written_once_and_ends_by_itself() {
+async fn a_freeze_window_is_appended_once_and_ends() {
     let world = World::default();
     let directory = tempfile::tempdir().unwrap();
     let freeze = FreezeWindow {
         name: name("morning"),
-        when: Window::Once { start: Timestamp(0), end: Timestamp(60_000) },
+        when: FreezeSchedule::Once { start: Timestamp(0), end: Timestamp(60_000) },
         services: Services::All,
     };
     let start_frozen = || {
@@ -355,7 +356,7 @@ async fn a_freeze_of_the_configuration_is_written_once_and_ends_by_itself() {
     };
     let handle = start_frozen();
     handle.submit(start("order", "v2"), anne()).await.unwrap();
-    until(&handle, |view| waits_for(view).iter().any(|it| it.contains("`morning`"))).await;
+    until(&handle, |view| blockers_of(view).iter().any(|it| it.contains("`morning`"))).await;
     handle.stop().await;
     let handle = start_frozen();
     let events = handle.events(0, 100).await.unwrap();
@@ -363,5 +364,5 @@ async fn a_freeze_of_the_configuration_is_written_once_and_ends_by_itself() {
         |it: &&crate::journal::Record| it.event.event().kind() == "freeze_windows_applied";
     assert_eq!(events.iter().filter(applied).count(), 1);
     world.pass(Duration::from_secs(60));
-    until(&handle, |view| weighs(view, 5)).await;
+    until(&handle, |view| has_weight(view, 5)).await;
 }

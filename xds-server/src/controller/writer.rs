@@ -9,9 +9,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use super::engine::Engine;
 use super::handle::Request;
 
-/// Longest time between two evaluations: steps end by time as well.
+/// Longest time between two evaluations: steps, freezes and approvals end by time as well.
 pub(super) const TICK: Duration = Duration::from_millis(100);
-/// Least time between an evaluation and one that reports or acknowledgements cause.
+/// Shortest time between two evaluations because of reports or acknowledgements.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Runs the engine until a request stops it, or the last handle is dropped.
@@ -28,12 +28,12 @@ pub(super) async fn run(
             sleep_until(earliest).await;
             wake.notified().await;
         };
-        // A caller that no longer waits for its answer changes nothing: sending it may fail.
+        // Sending a response fails if its caller no longer waits, which has no consequence.
         tokio::select! {
             request = requests.recv() => match request {
                 None => return,
                 Some(Request::Stop { done }) => {
-                    // Closes the journal before the answer.
+                    // Closes the journal before the response.
                     drop(engine);
                     done.send(()).ok();
                     return;

@@ -133,7 +133,7 @@ async fn check_and_update(dns: &Dns, records: &RecordSet, clock: &Clock) -> Resu
     let update = name.update(records, ttl)?;
     match &dns.tsig {
         None => server.send(&update).await?,
-        Some(tsig) => server.send_signed(update, &key::signer(tsig)?, clock.now()).await?,
+        Some(tsig) => server.send_signed(update, &key::signer(tsig)?, clock.wall()).await?,
     };
     let current = name.query(&mut server).await?;
     if current.equals(records, ttl) {

@@ -27,7 +27,7 @@ async fn submit_within(
     result: Command,
 ) {
     loop {
-        let reply = controller.submit(result.clone(), Origin::part(actor));
+        let reply = controller.submit(result.clone(), Origin::component(actor));
         match timeout(reply_timeout, reply).await {
             Ok(Ok(_) | Err(CommandError::Stopped)) => return,
             Ok(Err(CommandError::Refused(refusal))) => {

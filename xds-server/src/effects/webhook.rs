@@ -120,7 +120,7 @@ impl WebhookClient {
             .header(IDEMPOTENCY_KEY, post.idempotency_key);
         if let Some(secret) = post.secret {
             let secret = secret::read(secret)?;
-            let signature = signature::sign(&secret, self.clock.now(), &post.body);
+            let signature = signature::sign(&secret, self.clock.wall(), &post.body);
             request = request.header(signature::HEADER, signature);
         }
         let request = request.body(Full::new(post.body.clone()))?;

@@ -1,6 +1,8 @@
 //! Feature flags on the server. Documents in flagd's format are compiled and evaluated by the shared
 //! core, as in the sidecars.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 use tidegate_core::flags::{FlagError, FlagSet, JsonContext};
 use tidegate_core::host::host_of_authority;
@@ -14,7 +16,7 @@ const ROUTED_SERVICE: &str = "service";
 /// All flags of a state as one document in flagd's format.
 #[must_use]
 pub fn document(state: &State) -> Value {
-    with_evaluators(state, state.flags.clone().into_iter().collect())
+    with_evaluators(state, copy(&state.flags))
 }
 
 /// Compiles a document.
@@ -30,7 +32,7 @@ pub fn check(document: &Value) -> Result<FlagSet, FlagError> {
 /// # Errors
 /// As [`check`]; also when a limit of all flags is exceeded.
 pub fn check_with(state: &State, key: &str, definition: Value) -> Result<FlagSet, FlagError> {
-    let mut flags: Map<String, Value> = state.flags.clone().into_iter().collect();
+    let mut flags: Map<String, Value> = copy(&state.flags);
     flags.insert(key.to_owned(), definition);
     check(&with_evaluators(state, flags))
 }
@@ -76,10 +78,14 @@ fn normalised(attributes: &Value) -> Value {
     attributes
 }
 
+fn copy(flags: &BTreeMap<String, Value>) -> Map<String, Value> {
+    flags.iter().map(|(key, flag)| (key.clone(), flag.clone())).collect()
+}
+
 fn with_evaluators(state: &State, flags: Map<String, Value>) -> Value {
     let mut document = Map::from_iter([("flags".to_owned(), Value::Object(flags))]);
     if !state.evaluators.is_empty() {
-        let evaluators = Value::Object(state.evaluators.clone());
+        let evaluators = Value::Object(Map::clone(&state.evaluators));
         document.insert("$evaluators".to_owned(), evaluators);
     }
     Value::Object(document)

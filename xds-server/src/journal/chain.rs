@@ -1,17 +1,17 @@
-//! The hash chain: each record's hash covers its content and the hash before it, so nothing can
-//! be changed, dropped or put in between without every later hash telling.
+//! The hash chain. Each record's hash covers its content and the previous hash, so a changed, removed or inserted record
+//! invalidates every later hash.
 //!
-//! Anybody can verify it with SHA-256 alone. The first record's `previous` is the SHA-256 of the
+//! SHA-256 alone is enough to verify it. The first record's `previous` is the SHA-256 of the
 //! ASCII text `tidegate journal 1`. A record's hash is the SHA-256 of these bytes, in this order:
 //!
-//! | bytes | what |
+//! | bytes | content |
 //! |---|---|
-//! | 32 | `previous`: the hash of the record before |
+//! | 32 | `previous`: the hash of the previous record |
 //! | 8 | `seq`, big endian; the first is 1 |
 //! | 8 | `at`: milliseconds since the Unix epoch, big endian |
 //! | 8 + n | `actor`: length in bytes, big endian, then UTF-8 |
-//! | 1, or 1 + 8 + n | `reason`: a zero byte if there is none, else a one, the length and UTF-8 |
-//! | 8 + n | `event`: the length, then its JSON exactly as it is stored and sent |
+//! | 1, or 1 + 8 + n | `reason`: a zero byte without a reason; else a one, the length and UTF-8 |
+//! | 8 + n | `event`: the length, then its JSON, exactly as stored and sent |
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,59 +23,59 @@ use tidegate_delivery::units::Timestamp;
 
 const GENESIS: &[u8] = b"tidegate journal 1";
 
-/// A SHA-256, shown as 64 lower-case hexadecimal digits.
+/// A SHA-256, written as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Hash([u8; 32]);
 
-/// Text that is no [`struct@Hash`].
+/// Text that is not a [`struct@Hash`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a hash has 64 lower-case hexadecimal digits")]
-pub struct NoHash;
+pub struct InvalidHash;
 
-/// The newest record's number and hash: all that is needed to extend the chain, or to verify on.
+/// The newest record's number and hash: enough to extend the chain, or to verify what follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
-    /// Its number; zero before the first.
+    /// Zero before the first record.
     pub seq: u64,
-    /// Its hash.
+    /// [`Head::genesis`] before the first record.
     pub hash: Hash,
 }
 
-/// What a hash covers beside the chain.
+/// The part of a record that its hash covers, beside number and previous hash.
 #[derive(Debug, Clone, Copy)]
 pub struct Content<'a> {
-    /// When it was decided.
+    /// Journal time of the decision.
     pub at: Timestamp,
-    /// Who asked for it.
+    /// The person or component that requested it.
     pub actor: &'a str,
-    /// Why, if they said.
+    /// The reason given, if any.
     pub reason: Option<&'a str>,
     /// The event's JSON, byte for byte.
     pub event: &'a str,
 }
 
-/// Where a chain does not hold.
+/// A record at which the chain does not verify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Broken {
-    /// A record is missing.
-    #[error("record {expected} is missing: record {found} comes in its place")]
+pub enum ChainError {
+    /// The numbers have a gap.
+    #[error("record {expected} is missing: record {found} is in its place")]
     Missing {
-        /// The number that should come.
+        /// The next number.
         expected: u64,
-        /// The number that came.
+        /// The number in its place.
         found: u64,
     },
-    /// A record that was put there, or whose predecessor was replaced.
+    /// The record was inserted, or its predecessor replaced.
     #[error("record {0} does not follow from the record before it")]
     Unlinked(u64),
-    /// A record that is not what was written.
+    /// The record's content does not match its hash.
     #[error("record {0} was changed after it was written")]
     Altered(u64),
 }
 
 impl Hash {
-    /// The hash of some bytes.
+    /// SHA-256 of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
@@ -97,45 +97,45 @@ impl Head {
         hasher.update(self.hash.0);
         hasher.update(seq.to_be_bytes());
         hasher.update(content.at.0.to_be_bytes());
-        update(&mut hasher, content.actor);
+        update_with_length(&mut hasher, content.actor);
         match content.reason {
             None => hasher.update([0]),
             Some(reason) => {
                 hasher.update([1]);
-                update(&mut hasher, reason);
+                update_with_length(&mut hasher, reason);
             }
         }
-        update(&mut hasher, content.event);
+        update_with_length(&mut hasher, content.event);
         Self { seq, hash: Hash(hasher.finalize().into()) }
     }
 
-    /// The head after a record that says of itself what its number and hashes are.
+    /// The head after a record with the number and hashes that are stored in it.
     ///
     /// # Errors
-    /// When it does not follow from this head.
+    /// If the record does not follow this head.
     pub fn verify(
         &self,
         seq: u64,
         previous: Hash,
         hash: Hash,
         content: &Content<'_>,
-    ) -> Result<Self, Broken> {
+    ) -> Result<Self, ChainError> {
         let next = self.extend(content);
         if seq != next.seq {
-            return Err(Broken::Missing { expected: next.seq, found: seq });
+            return Err(ChainError::Missing { expected: next.seq, found: seq });
         }
         if previous != self.hash {
-            return Err(Broken::Unlinked(seq));
+            return Err(ChainError::Unlinked(seq));
         }
         if hash != next.hash {
-            return Err(Broken::Altered(seq));
+            return Err(ChainError::Altered(seq));
         }
         Ok(next)
     }
 }
 
-/// Each text with its length before it, so that no two contents have the same bytes.
-fn update(hasher: &mut Sha256, text: &str) {
+/// Hashes a text after its length: different contents never hash the same bytes.
+fn update_with_length(hasher: &mut Sha256, text: &str) {
     let length = text.len() as u64;
     hasher.update(length.to_be_bytes());
     hasher.update(text);
@@ -154,23 +154,23 @@ impl fmt::Debug for Hash {
 }
 
 impl FromStr for Hash {
-    type Err = NoHash;
+    type Err = InvalidHash;
 
-    fn from_str(text: &str) -> Result<Self, NoHash> {
+    fn from_str(text: &str) -> Result<Self, InvalidHash> {
         let mut hash = [0; 32];
-        hex::decode_to_slice(text, &mut hash).map_err(|_| NoHash)?;
-        // `hex` accepts upper case as well: one hash has one text.
+        hex::decode_to_slice(text, &mut hash).map_err(|_| InvalidHash)?;
+        // `hex` accepts upper case as well; a hash has one text only.
         if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return Err(NoHash);
+            return Err(InvalidHash);
         }
         Ok(Self(hash))
     }
 }
 
 impl TryFrom<String> for Hash {
-    type Error = NoHash;
+    type Error = InvalidHash;
 
-    fn try_from(text: String) -> Result<Self, NoHash> {
+    fn try_from(text: String) -> Result<Self, InvalidHash> {
         text.parse()
     }
 }
@@ -194,7 +194,7 @@ mod tests {
 
     /// Computed with Python's hashlib from the table above.
     #[test]
-    fn hashes_are_what_the_table_says() {
+    fn hashes_match_the_documented_format() {
         let genesis = Head::genesis();
         assert_eq!(
             genesis.hash.to_string(),
@@ -227,17 +227,17 @@ mod tests {
         ];
         for changed in &changes {
             let verdict = head.verify(1, head.hash, next.hash, changed);
-            assert_eq!(verdict, Err(Broken::Altered(1)), "{changed:?}");
+            assert_eq!(verdict, Err(ChainError::Altered(1)), "{changed:?}");
         }
-        assert_eq!(head.verify(1, next.hash, next.hash, &CONTENT), Err(Broken::Unlinked(1)));
+        assert_eq!(head.verify(1, next.hash, next.hash, &CONTENT), Err(ChainError::Unlinked(1)));
         assert_eq!(
             head.verify(3, head.hash, next.hash, &CONTENT),
-            Err(Broken::Missing { expected: 1, found: 3 })
+            Err(ChainError::Missing { expected: 1, found: 3 })
         );
     }
 
     #[test]
-    fn a_hash_is_read_as_it_is_shown() {
+    fn a_hash_parses_from_its_text() {
         let hash = Head::genesis().hash;
         assert_eq!(hash.to_string().parse(), Ok(hash));
         let text = hash.to_string();
@@ -249,7 +249,7 @@ mod tests {
             &text.to_uppercase(),
             &text.replace('0', "g"),
         ] {
-            assert_eq!(bad.parse::<Hash>(), Err(NoHash), "{bad}");
+            assert_eq!(bad.parse::<Hash>(), Err(InvalidHash), "{bad}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the journal folds to, and how a start gets there: from the newest snapshot, or from nothing.
+//! The fold of the journal, and the replay at the start: from the newest usable snapshot, or from the first record.
 
 use std::path::Path;
 
@@ -10,81 +10,82 @@ use tidegate_delivery::figures::Figures;
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::units::Timestamp;
 
-/// Records that a replay reads at a time.
+/// Records per read of a replay.
 const PAGE: usize = 1000;
 
-/// Everything that follows from the journal.
+/// Everything derived from the journal.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Folded {
-    /// What is so now.
+pub struct FoldedState {
+    /// Services, releases, flags, freezes.
     pub state: State,
-    /// How delivery went.
+    /// Delivery figures and rollback counts.
     pub figures: Figures,
 }
 
-/// Where a replay came to.
+/// The result of a replay.
 #[derive(Debug, Default)]
 pub struct Replayed {
-    /// What it folded to.
-    pub folded: Folded,
-    /// The newest record's number; zero if there is none.
+    /// The state after the newest record.
+    pub folded: FoldedState,
+    /// The newest record's number; zero for an empty journal.
     pub seq: u64,
-    /// When that was written.
+    /// Journal time of the newest record.
     pub at: Timestamp,
-    /// The record up to which a snapshot stood in for the replay; zero without one.
+    /// The record at which the replay started from a snapshot; zero without one.
     pub snapshot: u64,
 }
 
-impl Folded {
-    /// Takes in one record.
+impl FoldedState {
+    /// Applies the next record.
     ///
     /// # Errors
-    /// When it does not fit what came before it.
-    pub fn take(&mut self, record: &Record) -> Result<(), JournalError> {
+    /// If its event contradicts the state.
+    pub fn apply(&mut self, record: &Record) -> Result<(), JournalError> {
         let event = record.event.event();
         self.state
             .apply(record.at, event)
-            .map_err(|source| JournalError::Misfit { seq: record.seq, source })?;
+            .map_err(|source| JournalError::Fold { seq: record.seq, source })?;
         self.figures.take(record.at, event);
         Ok(())
     }
 }
 
-/// The state at the end of the journal in a directory, from its records alone.
+/// The state at the end of the journal in a data directory, from its records without snapshots.
 ///
 /// # Errors
-/// When it cannot be read, does not verify, or does not fold.
+/// If the journal cannot be read, verified or folded.
 pub fn replay(data_dir: &Path) -> Result<State, JournalError> {
     let (_, folded) = Reader::open(data_dir)?.fold(u64::MAX)?;
     Ok(folded.state)
 }
 
-/// What names a state and no other: the hash of its JSON, whose maps are all in order.
+/// SHA-256 of a state's JSON, whose maps are all ordered.
 ///
 /// # Errors
-/// When it cannot be written as JSON.
+/// If the state cannot be written as JSON.
 pub fn digest(state: &State) -> Result<Hash, JournalError> {
     let json = serde_json::to_vec(state).map_err(JournalError::Encode)?;
     Ok(Hash::of(&json))
 }
 
-/// Replays what the newest snapshot does not cover.
+/// Replays the records after the newest usable snapshot.
 ///
 /// # Errors
-/// When the journal cannot be read, or does not fold.
+/// If the journal cannot be read or folded.
 pub fn resume(journal: &mut dyn Journal) -> Result<Replayed, JournalError> {
-    let mut replayed = journal.snapshot().map_or_else(Replayed::default, |snapshot| Replayed {
-        folded: snapshot.folded,
-        seq: snapshot.head.seq,
-        at: snapshot.at,
-        snapshot: snapshot.head.seq,
-    });
+    let mut replayed =
+        journal.take_snapshot().map_or_else(Replayed::default, |snapshot| Replayed {
+            folded: snapshot.folded,
+            seq: snapshot.head.seq,
+            at: snapshot.at,
+            snapshot: snapshot.head.seq,
+        });
     loop {
         let page = journal.read(replayed.seq, PAGE)?;
         let Some(last) = page.last() else {
             return Ok(replayed);
         };
         (replayed.seq, replayed.at) = (last.seq, last.at);
-        page.iter().try_for_each(|record| replayed.folded.take(record))?;
+        page.iter().try_for_each(|record| replayed.folded.apply(record))?;
     }
 }

@@ -1,7 +1,7 @@
-//! The journal: the append-only, hash-chained log of everything decided. It is the truth, and
-//! all state is its fold; so it is written before anything acts. A start verifies it from the newest
-//! snapshot on and refuses one that is broken there; what is before the snapshot is verified while
-//! the server runs.
+//! The journal: the append-only, hash-chained log of all decisions. State is a fold over it.
+//!
+//! The controller appends a record before it acts on the decision. A start verifies the chain after the newest usable
+//! snapshot and fails if it does not verify; [`Scrub`] verifies the records before the snapshot while the server runs.
 
 pub mod chain;
 mod fold;
@@ -14,10 +14,10 @@ use std::path::PathBuf;
 
 use rusqlite::ErrorCode;
 
-pub use self::chain::{Broken, Hash, Head};
-pub use self::fold::{Folded, Replayed, digest, replay, resume};
-pub use self::record::{NewRecord, Record, Written};
-pub use self::scrub::{Damage, Scrub, Trusted};
+pub use self::chain::{ChainError, Hash, Head};
+pub use self::fold::{FoldedState, Replayed, digest, replay, resume};
+pub use self::record::{NewRecord, Record, RecordedEvent};
+pub use self::scrub::{Damage, Scrub, UnverifiedPrefix};
 pub use self::snapshot::Snapshot;
 pub use self::sqlite::{Reader, Sqlite};
 use tidegate_delivery::model::fold_error::FoldError;
@@ -26,113 +26,112 @@ use tidegate_delivery::units::Timestamp;
 #[cfg(test)]
 mod tests;
 
-/// Where records are kept. It has one writer, the controller.
+/// Storage of the records. The controller is its only writer.
 pub trait Journal: Send {
-    /// Appends all of these or none. When it returns them, they are on disk.
+    /// Appends all records or none. The returned records are durable.
     ///
     /// # Errors
-    /// When they could not be written; the journal is as it was then.
+    /// If they could not be written. The journal is unchanged then.
     fn append(&mut self, records: &[NewRecord]) -> Result<Vec<Record>, JournalError>;
 
-    /// The records after a sequence number, in order, at most `limit`; fewer if they are large.
-    /// An empty page means that there are no more.
+    /// The records after a sequence number, ascending: at most `limit`, fewer if they are large. An empty page is the end.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// If they cannot be read.
     fn read(&self, after: u64, limit: usize) -> Result<Vec<Record>, JournalError>;
 
-    /// A reader that works beside the writer, on threads of its own.
+    /// A reader for use on another thread.
     ///
     /// # Errors
-    /// When it cannot be opened.
+    /// If it cannot be opened.
     fn reader(&self) -> Result<Box<dyn JournalReader>, JournalError>;
 
-    /// What the replay may begin with, once. A journal that keeps none is replayed in full.
-    fn snapshot(&mut self) -> Option<Snapshot> {
+    /// The snapshot from which the replay starts; `None` at the second call. Without one the replay starts at record 1.
+    fn take_snapshot(&mut self) -> Option<Snapshot> {
         None
     }
 
-    /// Keeps what everything up to the newest record, written `at` that time, folds to.
+    /// Saves the state after the newest record, whose journal time is `at`.
     ///
     /// # Errors
-    /// When it could not be written. Nothing is lost but time at the next start.
-    fn keep(&mut self, _at: Timestamp, _folded: &Folded) -> Result<(), JournalError> {
+    /// If it could not be written. The next start replays more records then.
+    fn save_snapshot(&mut self, _at: Timestamp, _folded: &FoldedState) -> Result<(), JournalError> {
         Ok(())
     }
 }
 
-/// Reads a journal that another thread appends to. A read never waits for an append.
+/// Reads a journal while another thread appends to it. A read never waits for an append.
 pub trait JournalReader: Send {
     /// As [`Journal::read`].
     ///
     /// # Errors
-    /// When the records cannot be read.
+    /// If the records cannot be read.
     fn read(&self, after: u64, limit: usize) -> Result<Vec<Record>, JournalError>;
 }
 
-/// Why the journal cannot be opened, read or written.
+/// The journal cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// Two writers would overwrite each other's decisions.
+    /// Another process holds the lock.
     #[error(
         "the journal in {0} is in use by another server: stop that one, or give this one another data_dir"
     )]
     InUse(PathBuf),
-    /// No directory, or no right to it.
+    /// The directory or file is missing or not accessible.
     #[error("cannot open the journal in {path}: {source}")]
     Open {
-        /// The data directory.
+        /// The data directory or file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Written by another version of tidegate.
+    /// Written by another version of Tidegate.
     #[error(
         "the journal has format {found}, and this version of tidegate supports format {supported} only: \
          use the version of tidegate that wrote it, or another data_dir"
     )]
     Format { found: i64, supported: i64 },
-    /// A database that nothing was ever written to.
-    #[error("there is no journal in {0} yet")]
+    /// A database without tables.
+    #[error("{0} contains no journal yet: start `tidegate serve` with this data_dir once")]
     Empty(PathBuf),
-    /// The chain does not hold, so nothing in it after that can be believed.
+    /// The chain does not verify.
     #[error(
-        "the journal is corrupt: {0}. Restore it from a backup, or move it away to begin a new one: \
-         the stable versions of the configuration will serve then"
+        "the journal is corrupt: {0}. Restore it from a backup, or move it away to start a new one: \
+         traffic then goes to the stable versions of the configuration"
     )]
-    Corrupt(#[from] Broken),
-    /// A record whose chain holds, but that cannot be understood.
+    Corrupt(#[from] ChainError),
+    /// The record verifies, but its event does not parse.
     #[error(
-        "record {seq} of the journal cannot be read ({source}): was it written by a newer tidegate?"
+        "record {seq} of the journal cannot be parsed ({source}): use the version of tidegate that wrote it"
     )]
     Unreadable {
-        /// Its number.
-        seq: u64,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
-    /// The journal holds what cannot have happened.
-    #[error(
-        "record {seq} of the journal: {source}. Restore it from a backup, or move it away to begin a new one: \
-         the stable versions of the configuration will serve then"
-    )]
-    Misfit {
         /// The record.
         seq: u64,
-        /// What does not fit.
+        /// The parse error.
+        source: serde_json::Error,
+    },
+    /// The record's event contradicts the state.
+    #[error(
+        "record {seq} of the journal cannot be applied: {source}. Restore the journal from a backup, or move it away to \
+         start a new one: traffic then goes to the stable versions of the configuration"
+    )]
+    Fold {
+        /// The record.
+        seq: u64,
+        /// The contradiction.
         source: FoldError,
     },
-    /// An event or a state that cannot be written as JSON.
-    #[error("it cannot be written as JSON: {0}")]
+    /// An event or a state cannot be written as JSON.
+    #[error("cannot write an event or a state as JSON: {0}")]
     Encode(serde_json::Error),
-    /// The file is no database, or no longer a whole one.
+    /// The file is not a SQLite database, or a damaged one.
     #[error(
-        "the journal's file is damaged: {0}. Restore it from a backup, or move it away to begin a new one: \
-         the stable versions of the configuration will serve then"
+        "the journal's file is damaged: {0}. Restore it from a backup, or move it away to start a new one: \
+         traffic then goes to the stable versions of the configuration"
     )]
     Damaged(rusqlite::Error),
     /// The disk is full, read-only, or broken.
-    #[error("the journal's database: {0}")]
+    #[error("the journal's database cannot be read or written: {0}")]
     Database(rusqlite::Error),
 }
 

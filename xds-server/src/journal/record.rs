@@ -1,60 +1,60 @@
-//! What the journal keeps of one decision.
+//! Records: one decision each.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::chain::{Broken, Content, Hash, Head};
+use super::chain::{ChainError, Content, Hash, Head};
 use tidegate_delivery::model::event::Event;
 use tidegate_delivery::units::Timestamp;
 
-/// A decision that is to be written.
+/// A decision before it is appended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewRecord {
-    /// When it was made.
+    /// Journal time of the decision.
     pub at: Timestamp,
-    /// Who asked for it.
+    /// The person or component that requested it.
     pub actor: String,
-    /// Why, if they said.
+    /// The reason given, if any.
     pub reason: Option<String>,
-    /// What was decided.
+    /// The decision.
     pub event: Event,
 }
 
-/// A decision as it was written, linked to the one before.
+/// A decision as appended, linked to the previous one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// Its number; the first is 1, and none is left out.
+    /// Consecutive, from 1.
     pub seq: u64,
-    /// When it was made.
+    /// Journal time of the decision.
     pub at: Timestamp,
-    /// Who asked for it.
+    /// The person or component that requested it.
     pub actor: String,
-    /// Why, if they said.
+    /// The reason given, if any.
     pub reason: Option<String>,
-    /// What was decided.
-    pub event: Written,
-    /// The hash of the record before.
+    /// The decision.
+    pub event: RecordedEvent,
+    /// Hash of the previous record.
     pub previous: Hash,
-    /// Its own hash, see [`super::chain`].
+    /// Hash of this record, see [`super::chain`].
     pub hash: Hash,
 }
 
-/// An event and the very JSON that the chain covers. Kept and passed on as it was written: a later
-/// version might write the same event in other bytes, and old hashes must still hold.
+/// An event and the JSON that the chain covers. The JSON is stored and sent unchanged, because another version might
+/// serialise the same event to other bytes.
 #[derive(Debug, Clone)]
-pub struct Written {
+pub struct RecordedEvent {
     event: Event,
     json: Box<RawValue>,
 }
 
 impl Record {
-    /// Links a decision to the chain's head.
+    /// Links a decision to the head of the chain.
     ///
     /// # Errors
-    /// When the event cannot be written as JSON.
+    /// If the event cannot be written as JSON.
     pub fn link(head: &Head, new: NewRecord) -> Result<Self, serde_json::Error> {
-        let event = Written::new(new.event)?;
+        let event = RecordedEvent::new(new.event)?;
         let next = head.extend(&Content {
             at: new.at,
             actor: &new.actor,
@@ -72,11 +72,11 @@ impl Record {
         })
     }
 
-    /// The chain's head once this record is verified to follow from the one before.
+    /// Verifies that the record follows a head, and returns the head after it.
     ///
     /// # Errors
-    /// When it does not.
-    pub fn verify(&self, before: &Head) -> Result<Head, Broken> {
+    /// If it does not follow.
+    pub fn verify(&self, before: &Head) -> Result<Head, ChainError> {
         let content = Content {
             at: self.at,
             actor: &self.actor,
@@ -87,16 +87,16 @@ impl Record {
     }
 }
 
-impl Written {
+impl RecordedEvent {
     fn new(event: Event) -> Result<Self, serde_json::Error> {
         let json = serde_json::value::to_raw_value(&event)?;
         Ok(Self { event, json })
     }
 
-    /// Reads an event, and keeps what it was read from.
+    /// Parses an event and keeps its JSON.
     ///
     /// # Errors
-    /// When it is none that this version knows.
+    /// If this version does not know the event.
     pub fn parse(json: String) -> Result<Self, serde_json::Error> {
         let event = serde_json::from_str(&json)?;
         let json = RawValue::from_string(json)?;
@@ -109,26 +109,26 @@ impl Written {
         &self.event
     }
 
-    /// Its JSON, byte for byte.
+    /// The JSON that the chain covers.
     #[must_use]
     pub fn json(&self) -> &str {
         self.json.get()
     }
 }
 
-impl PartialEq for Written {
+impl PartialEq for RecordedEvent {
     fn eq(&self, other: &Self) -> bool {
         self.json() == other.json()
     }
 }
 
-impl Serialize for Written {
+impl Serialize for RecordedEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.json.serialize(serializer)
     }
 }
 
-impl<'de> Deserialize<'de> for Written {
+impl<'de> Deserialize<'de> for RecordedEvent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = Box::<RawValue>::deserialize(deserializer)?;
         Self::parse(String::from(Box::<str>::from(json))).map_err(D::Error::custom)
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_sent_and_read_still_verifies() {
+    fn a_record_verifies_after_a_round_trip() {
         let new = NewRecord {
             at: Timestamp(5),
             actor: "anne".to_owned(),
@@ -158,9 +158,9 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_kept_even_where_they_are_not_ours() {
-        let ours = r#"{"key":"k","event":"flag_deleted"}"#;
-        let written = Written::parse(ours.to_owned()).unwrap();
-        assert_eq!(serde_json::to_string(&written).unwrap(), ours);
+    fn json_of_another_serialiser_is_kept_unchanged() {
+        let json = r#"{"key":"k","event":"flag_deleted"}"#;
+        let written = RecordedEvent::parse(json.to_owned()).unwrap();
+        assert_eq!(serde_json::to_string(&written).unwrap(), json);
     }
 }

@@ -1,34 +1,33 @@
-//! A snapshot: what the journal folds to up to one record, so that a start need not replay it all.
+//! Snapshots: the state after one record, so that a start replays only the records after it.
 //!
-//! It is a copy that may be thrown away at any time, never the truth. It names the record it
-//! belongs to by number and hash, the version of this program that made it, and the hash of its
-//! own content; whatever does not fit is left aside. What a start took from it on trust is folded
-//! once more in the background, see [`super::scrub`].
+//! A snapshot is derived data and may be deleted at any time. It contains the number and hash of its record, the version of
+//! Tidegate that wrote it, and the hash of its content; a start skips a snapshot in which one of these does not match. The
+//! records before it are folded again in the background, see [`super::scrub`].
 
 use super::chain::{Hash, Head};
-use super::fold::Folded;
+use super::fold::FoldedState;
 use tidegate_delivery::units::Timestamp;
 
-/// The version that may read it. Another version may fold the same records to another state, and
-/// the second number is raised when it does so without a version of its own.
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/1");
+/// The version that may read a snapshot, because another version may fold the same records to another state. The number
+/// after the slash is raised when the fold changes within one version.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/2");
 
-/// What the journal folds to up to one record.
+/// The state after one record.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// That record.
+    /// The record.
     pub head: Head,
-    /// When it was written.
+    /// Its journal time.
     pub at: Timestamp,
-    /// What it folds to.
-    pub folded: Folded,
-    /// The snapshot's own hash.
+    /// The state after it.
+    pub folded: FoldedState,
+    /// Hash of the stored snapshot.
     pub digest: Hash,
 }
 
-/// A snapshot as it is stored.
+/// A snapshot as stored.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct StoredSnapshot {
     pub(super) head: Head,
     pub(super) at: Timestamp,
     pub(super) version: String,
@@ -37,26 +36,26 @@ pub(super) struct Kept {
     pub(super) content: String,
 }
 
-/// Why a snapshot cannot be used. The records can.
+/// A snapshot cannot be used. The replay starts earlier then.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unusable {
-    #[error("it was made by version {0} of tidegate, and this is {VERSION}")]
+pub(super) enum SnapshotError {
+    #[error("version {0} of tidegate wrote it, and this is {VERSION}")]
     Version(String),
-    #[error("it is damaged")]
+    #[error("its content does not match its hash")]
     Damaged,
     #[error(
-        "the journal does not have the record that it was made at: it belongs to another, or records are missing"
+        "its record is not in the journal: it belongs to another journal, or records are missing"
     )]
     Foreign,
-    #[error("it cannot be read: {0}")]
-    Unreadable(#[from] serde_json::Error),
+    #[error("its content cannot be parsed: {0}")]
+    Parse(#[from] serde_json::Error),
 }
 
-impl Kept {
+impl StoredSnapshot {
     pub(super) fn of(
         head: Head,
         at: Timestamp,
-        folded: &Folded,
+        folded: &FoldedState,
     ) -> Result<Self, serde_json::Error> {
         let content = serde_json::to_string(folded)?;
         let version = VERSION.to_owned();
@@ -64,12 +63,12 @@ impl Kept {
         Ok(Self { head, at, version, digest, content })
     }
 
-    pub(super) fn read(self) -> Result<Snapshot, Unusable> {
+    pub(super) fn read(self) -> Result<Snapshot, SnapshotError> {
         if self.version != VERSION {
-            return Err(Unusable::Version(self.version));
+            return Err(SnapshotError::Version(self.version));
         }
         if self.digest != digest(&self.head, self.at, &self.version, &self.content) {
-            return Err(Unusable::Damaged);
+            return Err(SnapshotError::Damaged);
         }
         let folded = serde_json::from_str(&self.content)?;
         Ok(Snapshot { head: self.head, at: self.at, folded, digest: self.digest })

@@ -1,5 +1,5 @@
-//! The journal in one SQLite file. WAL, so that others may read while it is written; FULL
-//! synchronous, so that what was appended survives a power cut.
+//! The journal in one SQLite file: WAL, which allows reads during an append, and `synchronous=FULL`, so appended records
+//! survive a power failure.
 
 mod reader;
 mod row;
@@ -13,15 +13,15 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 pub use self::reader::Reader;
 use super::chain::Head;
-use super::fold::Folded;
-use super::scrub::Trusted;
-use super::snapshot::{Kept, Snapshot};
-use super::{Broken, Journal, JournalError, JournalReader, NewRecord, Record};
+use super::fold::FoldedState;
+use super::scrub::UnverifiedPrefix;
+use super::snapshot::{Snapshot, StoredSnapshot};
+use super::{ChainError, Journal, JournalError, JournalReader, NewRecord, Record};
 use tidegate_delivery::units::Timestamp;
 
-/// The database, in the data directory.
+/// File name of the database in the data directory.
 const DATABASE: &str = "journal.db";
-/// Held as long as a server writes the journal; the system lets go of it however that ends.
+/// File that the server holds locked while it runs. The operating system releases the lock when the process ends.
 const LOCK: &str = "journal.lock";
 
 /// A journal in a data directory.
@@ -29,18 +29,17 @@ const LOCK: &str = "journal.lock";
 pub struct Sqlite {
     connection: Connection,
     head: Head,
-    /// Where the replay is to begin, until it has.
+    /// Start of the replay, until [`Journal::take_snapshot`].
     snapshot: Option<Snapshot>,
     directory: PathBuf,
     _lock: File,
 }
 
 impl Sqlite {
-    /// Opens the journal in a directory, or begins one, and verifies the chain: from the newest
-    /// snapshot that can be used, or the whole of it.
+    /// Opens or creates the journal in a data directory, and verifies the chain after the newest usable snapshot.
     ///
     /// # Errors
-    /// When it is in use, cannot be opened, or does not verify.
+    /// If the journal is in use, cannot be opened, or does not verify.
     pub fn open(data_dir: &Path) -> Result<Self, JournalError> {
         let lock = lock(data_dir)?;
         let connection = Connection::open(data_dir.join(DATABASE))?;
@@ -53,20 +52,19 @@ impl Sqlite {
         Ok(Self { connection, head, snapshot, directory: data_dir.to_owned(), _lock: lock })
     }
 
-    /// The newest record.
+    /// Number and hash of the newest record.
     #[must_use]
     pub const fn head(&self) -> Head {
         self.head
     }
 
-    /// What the start took from a snapshot, and nobody has verified yet. To be asked before the
-    /// snapshot is taken.
+    /// The records before the snapshot, for [`Scrub`](super::Scrub). `None` after [`Journal::take_snapshot`].
     #[must_use]
-    pub fn trusted(&self) -> Option<Trusted> {
-        self.snapshot.as_ref().map(Trusted::from)
+    pub fn unverified_prefix(&self) -> Option<UnverifiedPrefix> {
+        self.snapshot.as_ref().map(UnverifiedPrefix::from)
     }
 
-    /// As a disk that has no more room than so many pages, or than is in use.
+    /// Simulates a full disk: the file cannot exceed so many pages.
     #[cfg(test)]
     pub(super) fn limit_pages(&self, pages: i64) {
         let set = format!("PRAGMA max_page_count = {pages}");
@@ -79,9 +77,9 @@ impl Journal for Sqlite {
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut head = self.head;
-        // Whatever an earlier failure left: we only ever go on from where we know to be.
-        if on_disk(&transaction)?.as_deref() != shown(&head).as_deref() {
-            return Err(Broken::Unlinked(head.seq.saturating_add(1)).into());
+        // Another process may have written, or an earlier append may have failed half-way.
+        if newest_hash(&transaction)?.as_deref() != expected_hash(&head).as_deref() {
+            return Err(ChainError::Unlinked(head.seq.saturating_add(1)).into());
         }
         let mut written = Vec::with_capacity(records.len());
         {
@@ -116,13 +114,13 @@ impl Journal for Sqlite {
         Ok(Box::new(Reader::open(&self.directory)?))
     }
 
-    fn snapshot(&mut self) -> Option<Snapshot> {
+    fn take_snapshot(&mut self) -> Option<Snapshot> {
         self.snapshot.take()
     }
 
-    fn keep(&mut self, at: Timestamp, folded: &Folded) -> Result<(), JournalError> {
-        let kept = Kept::of(self.head, at, folded).map_err(JournalError::Encode)?;
-        snapshots::keep(&mut self.connection, &kept)
+    fn save_snapshot(&mut self, at: Timestamp, folded: &FoldedState) -> Result<(), JournalError> {
+        let snapshot = StoredSnapshot::of(self.head, at, folded).map_err(JournalError::Encode)?;
+        snapshots::insert(&mut self.connection, &snapshot)
     }
 }
 
@@ -139,16 +137,16 @@ fn lock(data_dir: &Path) -> Result<File, JournalError> {
     }
 }
 
-/// The newest record's hash.
-fn on_disk(connection: &Connection) -> rusqlite::Result<Option<String>> {
+/// Hash of the newest record in the database.
+fn newest_hash(connection: &Connection) -> rusqlite::Result<Option<String>> {
     connection
         .prepare_cached("SELECT hash FROM events ORDER BY seq DESC LIMIT 1")?
         .query_row([], |row| row.get(0))
         .optional()
 }
 
-/// The hash that [`on_disk`] should find.
-fn shown(head: &Head) -> Option<String> {
+/// The hash that [`newest_hash`] must return.
+fn expected_hash(head: &Head) -> Option<String> {
     (head.seq > 0).then(|| head.hash.to_string())
 }
 

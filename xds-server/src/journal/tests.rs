@@ -1,4 +1,4 @@
-//! The journal as a whole: formats, snapshots and damaged files.
+//! The journal with its file: formats, snapshots, damage.
 
 mod damage;
 mod format;
@@ -26,7 +26,7 @@ fn flag(number: u64) -> Event {
     Event::FlagSet { key, definition: serde_json::json!({"number": number, "share": 0.1}) }
 }
 
-/// A catalogue, a release at 5 %, and flags: `count` records.
+/// `count` records: a catalogue, a release at 5 %, then flags.
 fn history(count: u64) -> Vec<NewRecord> {
     let catalogue = Event::CatalogueApplied { services: vec![order(), product()] };
     let started = Event::ReleaseStarted {
@@ -45,16 +45,16 @@ fn history(count: u64) -> Vec<NewRecord> {
     (1..=count).zip(events).map(|(at, event)| new(at, event)).collect()
 }
 
-/// A closed journal with so many records, and snapshots at some of them.
+/// A closed journal of `count` records, with snapshots at some of them.
 fn written(count: u64, snapshots: &[u64]) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let mut journal = Sqlite::open(directory.path()).unwrap();
-    let mut folded = Folded::default();
+    let mut folded = FoldedState::default();
     for record in history(count) {
         for record in journal.append(&[record]).unwrap() {
-            folded.take(&record).unwrap();
+            folded.apply(&record).unwrap();
             if snapshots.contains(&record.seq) {
-                journal.keep(record.at, &folded).unwrap();
+                journal.save_snapshot(record.at, &folded).unwrap();
             }
         }
     }

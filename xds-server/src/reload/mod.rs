@@ -22,7 +22,7 @@ use tracing::info;
 pub use self::error::ReloadError;
 pub use self::watcher::{FileStatus, FileWatcher, POLL_INTERVAL, ReloadFailure};
 use crate::auth::access::Access;
-use crate::clock::Clock;
+use crate::clock::{Clock, Times};
 use crate::config::{self, Config, Receiver};
 use crate::controller::{Configuration, Handle, Origin};
 use crate::effects::smoke::Previews;
@@ -120,8 +120,8 @@ impl Reloader {
         let (command, _) = configuration(&config, Source::Api).split();
         let state = Arc::clone(&self.controller.view().borrow().state);
         let Origin { actor, reason } = origin;
-        let command_context =
-            CommandContext { actor, reason: reason.as_deref(), at: self.clock.now() };
+        let Times { now: at, wall } = self.clock.times();
+        let command_context = CommandContext { actor, reason: reason.as_deref(), at, wall };
         let (_, outcome) = decide_command(&state, &command_context, &command)?;
         let message = format!("dry run, nothing is changed; if applied: {}", outcome.message);
         Ok(Outcome { message, ..outcome })

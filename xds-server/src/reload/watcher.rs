@@ -111,7 +111,7 @@ impl FileWatcher {
             Ok(text) => text,
             Err(message) => return self.report_failure(message, Vec::new()),
         };
-        let origin = Origin::part("configuration");
+        let origin = Origin::component("configuration");
         let result = self.reloader.apply(text, Source::File, origin).await;
         self.retry = result.as_ref().is_err_and(ReloadError::is_transient);
         match result {

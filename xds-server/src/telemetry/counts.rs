@@ -1,4 +1,4 @@
-//! Sums of what one service's versions did.
+//! Sums of reported counts per version of one service.
 
 use std::collections::BTreeMap;
 
@@ -12,50 +12,48 @@ use tidegate_delivery::judge::{Evidence, ResourceSamples, ResourceUse, Share, Sl
 use tidegate_delivery::model::catalogue::ServiceSpec;
 use tidegate_delivery::names::{MetricName, ReleaseId, VersionName};
 
-/// What one version did.
+/// Requests of one version.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Finished requests, the failed ones included.
+    /// Finished requests, including failed ones.
     pub requests: u64,
-    /// Failed by the version.
+    /// Requests that the version failed: HTTP 5xx, resets, gRPC errors.
     pub errors: u64,
-    /// Failed by the caller: HTTP 4xx.
+    /// Requests with HTTP 4xx.
     pub client_errors: u64,
-    /// Given up by the client; not among the requests.
+    /// Requests cancelled by the client; not part of `requests`.
     pub cancelled: u64,
-    /// How long the requests took.
+    /// Durations.
     #[serde(skip)]
     pub latency: Histogram,
-    /// How busy the instances said they were.
+    /// Utilization that the instances reported in ORCA headers.
     #[serde(skip)]
-    pub load: Loads,
-    /// By business rule.
+    pub utilization: Utilization,
+    /// Requests per business metric.
     #[serde(skip)]
     pub business: BTreeMap<MetricName, Share>,
 }
 
-/// How busy instances said they were, by resource.
+/// Utilization by resource.
+#[expect(missing_docs, reason = "named by resource")]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Loads {
-    /// CPU.
+pub struct Utilization {
     pub cpu: UtilizationHistogram,
-    /// Memory.
     pub memory: UtilizationHistogram,
-    /// Disk.
     pub disk: UtilizationHistogram,
 }
 
 impl Counts {
-    /// Adds another's counts, of the business rules that there are.
+    /// Adds counts, and of business metrics only the declared ones.
     fn add(&mut self, other: &Self, rules: &[MetricName]) {
         self.requests = self.requests.saturating_add(other.requests);
         self.errors = self.errors.saturating_add(other.errors);
         self.client_errors = self.client_errors.saturating_add(other.client_errors);
         self.cancelled = self.cancelled.saturating_add(other.cancelled);
         self.latency.merge(&other.latency);
-        self.load.cpu.merge(&other.load.cpu);
-        self.load.memory.merge(&other.load.memory);
-        self.load.disk.merge(&other.load.disk);
+        self.utilization.cpu.merge(&other.utilization.cpu);
+        self.utilization.memory.merge(&other.utilization.memory);
+        self.utilization.disk.merge(&other.utilization.disk);
         for rule in rules {
             if let Some(counted) = other.business.get(rule) {
                 let share = self.business.entry(rule.clone()).or_default();
@@ -77,9 +75,9 @@ impl Counts {
                 rollback: self.latency.count_above(rollback),
             },
             resource_use: ResourceUse {
-                cpu: above(&self.load.cpu, &guardrails.resources),
-                memory: above(&self.load.memory, &guardrails.resources),
-                disk: above(&self.load.disk, &guardrails.resources),
+                cpu: above(&self.utilization.cpu, &guardrails.resources),
+                memory: above(&self.utilization.memory, &guardrails.resources),
+                disk: above(&self.utilization.disk, &guardrails.resources),
             },
             business: rules
                 .map(|rule| self.business.get(&rule.name).copied().unwrap_or_default())
@@ -100,7 +98,7 @@ fn above(utilization: &UtilizationHistogram, limits: &Resources) -> ResourceSamp
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownVersion;
 
-/// What the versions of one service did: since the start, and in the release that runs.
+/// Counts of one service: per version since the start of the server, and per version in the running release.
 #[derive(Debug, Default)]
 pub struct ServiceCounts {
     totals: BTreeMap<VersionName, Counts>,
@@ -109,8 +107,9 @@ pub struct ServiceCounts {
 }
 
 impl ServiceCounts {
-    /// Takes over which versions and business rules there are, and which release runs.
-    pub fn follow(&mut self, spec: &ServiceSpec, release: Option<ReleaseId>) {
+    /// Sets versions, business metrics and the running release. Counts of removed versions and of another release are
+    /// dropped.
+    pub fn update(&mut self, spec: &ServiceSpec, release: Option<ReleaseId>) {
         let mut before = std::mem::take(&mut self.totals);
         self.rules = spec.guardrails.business.iter().map(|rule| rule.name.clone()).collect();
         self.totals = spec
@@ -123,10 +122,10 @@ impl ServiceCounts {
         }
     }
 
-    /// Adds one entry of a report. True if the running release got evidence from it.
+    /// Adds one entry of a report. True if it belongs to the running release.
     ///
     /// # Errors
-    /// When the version is not in the catalogue.
+    /// If the version is not in the catalogue.
     pub fn add(&mut self, entry: &Entry) -> Result<bool, UnknownVersion> {
         let (version, total) = self
             .totals
@@ -144,13 +143,13 @@ impl ServiceCounts {
         }
     }
 
-    /// What each version did since the server started.
+    /// Counts per version since the start of the server.
     #[must_use]
     pub const fn totals(&self) -> &BTreeMap<VersionName, Counts> {
         &self.totals
     }
 
-    /// What a version did in a release; nothing if that one does not run.
+    /// Evidence of a version in a release; empty unless that release is running.
     #[must_use]
     pub fn evidence(
         &self,
@@ -182,15 +181,15 @@ mod tests {
         Entry { service: "order".into(), version: version.into(), release: release.into(), counts }
     }
 
-    fn following(release: &str) -> ServiceCounts {
+    fn counts_of(release: &str) -> ServiceCounts {
         let mut counts = ServiceCounts::default();
-        counts.follow(&order(), Some(release.parse().unwrap()));
+        counts.update(&order(), Some(release.parse().unwrap()));
         counts
     }
 
     #[test]
-    fn only_the_running_release_gets_evidence() {
-        let mut counts = following("order.2");
+    fn only_entries_of_the_running_release_are_evidence() {
+        let mut counts = counts_of("order.2");
         assert_eq!(counts.add(&entry("v2", "order.2", 5, false)), Ok(true));
         assert_eq!(counts.add(&entry("v2", "order.1", 7, false)), Ok(false));
         assert_eq!(counts.add(&entry("v2", "", 9, false)), Ok(false));
@@ -203,22 +202,22 @@ mod tests {
     }
 
     #[test]
-    fn a_new_release_begins_with_nothing() {
-        let mut counts = following("order.1");
+    fn a_new_release_starts_without_evidence() {
+        let mut counts = counts_of("order.1");
         counts.add(&entry("v2", "order.1", 5, false)).unwrap();
         let mut spec = order();
         spec.versions.retain(|name, _| name.as_str() == "v2");
-        counts.follow(&spec, Some("order.2".parse().unwrap()));
+        counts.update(&spec, Some("order.2".parse().unwrap()));
         let v2 = "v2".parse().unwrap();
         let seen = counts.evidence(&"order.2".parse().unwrap(), &v2, &Guardrails::default());
         assert_eq!(seen, Evidence::default());
-        assert_eq!(counts.totals().get("v2").unwrap().requests, 5, "totals go on");
-        assert_eq!(counts.add(&entry("v1", "", 1, false)), Err(UnknownVersion), "v1 left");
+        assert_eq!(counts.totals().get("v2").unwrap().requests, 5, "totals continue");
+        assert_eq!(counts.add(&entry("v1", "", 1, false)), Err(UnknownVersion), "v1 was removed");
     }
 
     #[test]
-    fn slow_requests_count_against_every_limit_that_they_break() {
-        let mut counts = following("order.1");
+    fn a_slow_request_counts_for_each_limit_it_exceeds() {
+        let mut counts = counts_of("order.1");
         counts.add(&entry("v2", "order.1", 3, true)).unwrap();
         let seen = counts.evidence(
             &"order.1".parse().unwrap(),

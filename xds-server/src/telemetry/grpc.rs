@@ -1,4 +1,4 @@
-//! The report RPC.
+//! The gRPC service `tidegate.report.v1.ReportService`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,13 +14,13 @@ use crate::auth::access::Access;
 use crate::auth::peer::Peer;
 use crate::clock::Clock;
 
-/// A fleet's filter configuration, for sidecars that do not get it by xDS.
+/// Filter configurations for sidecars that do not receive them by ECDS.
 pub trait FilterConfigs: Send + Sync + 'static {
-    /// A fleet's configuration now; none if there is no such fleet.
+    /// The fleet's current configuration.
     fn of(&self, fleet: &str) -> Option<Arc<FilterConfig>>;
 }
 
-/// Serves the report RPC.
+/// Implementation of the service.
 #[derive(Debug)]
 pub struct Reports<F> {
     telemetry: Arc<Telemetry>,
@@ -30,8 +30,7 @@ pub struct Reports<F> {
 }
 
 impl<F: FilterConfigs> Reports<F> {
-    /// Reports of whoever has access go into `telemetry`; sidecars that ask get their configuration
-    /// from `configs`.
+    /// Counts reports of clients with `access` in `telemetry`, and answers requests for a configuration from `configs`.
     #[must_use]
     pub const fn new(
         telemetry: Arc<Telemetry>,
@@ -42,7 +41,7 @@ impl<F: FilterConfigs> Reports<F> {
         Self { telemetry, configs, access, clock }
     }
 
-    /// The configuration for a sidecar that wants it, if the one that it runs is old.
+    /// The configuration, if the sidecar requests it and runs another version.
     fn newer_config(&self, request: &ReportRequest) -> Option<String> {
         if !request.config_requested {
             return None;
@@ -51,7 +50,7 @@ impl<F: FilterConfigs> Reports<F> {
         if config.version == request.config_version {
             return None;
         }
-        // Whoever asks once has to ask again: the configuration that it gets says so.
+        // `standalone` makes the filter request its next configuration as well.
         let config = FilterConfig { standalone: true, ..FilterConfig::clone(&config) };
         Some(serde_json::json!(config).to_string())
     }
@@ -66,22 +65,22 @@ impl<F: FilterConfigs> ReportService for Reports<F> {
         let began = Instant::now();
         let peer = Peer::of(request.extensions());
         let request = request.into_inner();
-        let refused = |status| {
-            self.telemetry.stats.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let reject = |status| {
+            self.telemetry.stats.rejected.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             status
         };
         let config = self.newer_config(&request);
         let fleet = request.fleet.clone();
         let report = Report::try_from(request)
-            .map_err(|malformed| refused(Status::invalid_argument(malformed.to_string())))?;
-        // After: only now are the names short enough to be kept.
+            .map_err(|malformed| reject(Status::invalid_argument(malformed.to_string())))?;
+        // After validation, which bounds the length of the names.
         self.access
             .check(&peer, &fleet, &report.sender.node)
-            .map_err(|denied| refused(denied.into()))?;
+            .map_err(|denied| reject(denied.into()))?;
         let now = self.clock.now();
         let acknowledged = self
             .telemetry
-            .take_in(report, now)
+            .ingest(report, now)
             .map_err(|full| Status::resource_exhausted(full.to_string()))?;
         self.telemetry.charge(now, began.elapsed());
         let interval_ms = self.telemetry.interval_ms();
@@ -115,14 +114,18 @@ mod tests {
         }
     }
 
-    fn anybody() -> Arc<Access> {
+    fn any_client() -> Arc<Access> {
         Arc::new(Access::unrestricted(Arc::default()))
     }
 
-    /// The configuration that comes with the answer to a first report.
-    async fn answered(fleet: &str, config_requested: bool, has: &str) -> Option<FilterConfig> {
+    /// The configuration in the response to a first report.
+    async fn config_in_response(
+        fleet: &str,
+        config_requested: bool,
+        has: &str,
+    ) -> Option<FilterConfig> {
         let telemetry = Arc::new(Telemetry::new(Arc::new(Notify::new())));
-        let reports = Reports::new(telemetry, One, anybody(), Clock::system());
+        let reports = Reports::new(telemetry, One, any_client(), Clock::system());
         let request = ReportRequest {
             node_id: "envoy-1".into(),
             fleet: fleet.into(),
@@ -137,20 +140,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_asks_gets_a_newer_configuration_and_is_told_to_go_on_asking() {
-        let config = answered("demo", true, "old").await.unwrap();
+    async fn a_requested_configuration_is_sent_if_it_is_newer_and_standalone() {
+        let config = config_in_response("demo", true, "old").await.unwrap();
         assert_eq!((config.version.as_str(), config.standalone), ("new", true));
-        assert_eq!(answered("demo", true, "new").await, None);
-        assert_eq!(answered("demo", false, "old").await, None, "it comes by xDS");
-        assert_eq!(answered("other", true, "old").await, None, "no such fleet");
+        assert_eq!(config_in_response("demo", true, "new").await, None);
+        assert_eq!(config_in_response("demo", false, "old").await, None, "not requested");
+        assert_eq!(config_in_response("other", true, "old").await, None, "no such fleet");
     }
 
-    /// A report that comes while reports take all of a core is told to come less often.
+    /// While reports use a whole core, the response asks for a longer interval.
     #[tokio::test]
-    async fn the_answer_says_when_to_report_again() {
+    async fn the_response_contains_the_report_interval() {
         let telemetry = Arc::new(Telemetry::new(Arc::new(Notify::new())));
-        let reports =
-            Reports::new(Arc::clone(&telemetry), One, anybody(), Clock::new(|| Timestamp(10_000)));
+        let reports = Reports::new(
+            Arc::clone(&telemetry),
+            One,
+            any_client(),
+            Clock::new(|| Timestamp(10_000)),
+        );
         let answer = async |sequence| {
             let (node_id, fleet) = ("envoy-1".to_owned(), "demo".to_owned());
             let request = ReportRequest { node_id, fleet, sequence, ..ReportRequest::default() };
@@ -162,12 +169,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_malformed_report_is_refused_with_what_is_wrong() {
+    async fn an_invalid_report_is_rejected_with_the_field() {
         let telemetry = Arc::new(Telemetry::new(Arc::new(Notify::new())));
-        let reports = Reports::new(Arc::clone(&telemetry), One, anybody(), Clock::system());
+        let reports = Reports::new(Arc::clone(&telemetry), One, any_client(), Clock::system());
         let refused = reports.report(Request::new(ReportRequest::default())).await.unwrap_err();
         assert_eq!(refused.code(), tonic::Code::InvalidArgument);
         assert!(refused.message().contains("`node_id`"), "{refused}");
-        assert_eq!(telemetry.stats.refused.load(std::sync::atomic::Ordering::Relaxed), 1);
+        assert_eq!(telemetry.stats.rejected.load(std::sync::atomic::Ordering::Relaxed), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! Reports as they come from the network, checked: sizes, counts, and sums that agree.
+//! Validation of reports: sizes, limits, and sums that agree.
 
 use std::collections::BTreeMap;
 
@@ -8,32 +8,31 @@ use tidegate_proto::report::v1::{
     BusinessCounts, Histogram as Sparse, ReportRequest, VersionCounts,
 };
 
-use super::counts::{Counts, Loads};
+use super::counts::{Counts, Utilization};
 use tidegate_delivery::judge::Share;
 use tidegate_delivery::names::MetricName;
 
-/// Entries that one report may carry.
+/// Entries per report.
 pub const MAX_ENTRIES: usize = 1024;
-/// Most requests of one entry. An Envoy thread that could not report for a whole day has fewer; sums of so many
-/// cannot reach what a number holds.
+/// Requests per entry. An Envoy worker that could not report for a day has fewer, and sums of so many do not overflow.
 pub const MAX_REQUESTS: u64 = 10_000_000_000;
-/// Business rules that one entry may carry.
+/// Business metrics per entry.
 pub const MAX_RULES: usize = 16;
-/// Bytes of a node id, fleet, service, version or release.
+/// Bytes per node id, fleet, service, version or release.
 pub const MAX_NAME: usize = 256;
 
-/// A report that may be counted.
+/// A valid report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// Who sent it.
+    /// The filter instance that sent it.
     pub sender: Sender,
-    /// The sender's own number for it, from 1.
+    /// The sender's sequence number, from 1.
     pub sequence: u64,
     /// The filter configuration that the sender runs.
     pub config_version: String,
-    /// What it counted.
+    /// Counts since the sender's last acknowledged report.
     pub entries: Vec<Entry>,
-    /// Counts that it gave up.
+    /// Counts that the sender dropped because its memory is bounded.
     pub dropped: u64,
 }
 
@@ -42,74 +41,72 @@ pub struct Report {
 pub struct Sender {
     /// Envoy's `node.id`.
     pub node: String,
-    /// Random, once per instance.
+    /// Random number of the instance.
     pub instance: u64,
 }
 
-/// What one version did, by one report. The names are as reported: unknown ones are dropped later.
+/// Counts of one version. The names are as reported; unknown ones are dropped later.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named by field")]
 pub struct Entry {
-    /// The service.
     pub service: String,
-    /// The version.
     pub version: String,
-    /// The release that ran, or empty.
+    /// The release that was running, or empty.
     pub release: String,
-    /// The counts.
     pub counts: Counts,
 }
 
-/// Why a report was refused. Nothing of it was counted.
+/// A report was rejected. None of it is counted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Malformed {
-    /// A name is missing or too long.
+pub enum InvalidReport {
+    /// A name is empty or too long.
     #[error("`{field}` must have 1 to {MAX_NAME} bytes, not {length}")]
     Name {
-        /// Which field.
+        /// The field.
         field: &'static str,
-        /// Its length.
+        /// Its length in bytes.
         length: usize,
     },
-    /// Numbers begin at 1.
+    /// Sequence numbers start at 1.
     #[error("`sequence` must be at least 1")]
     Sequence,
     /// More than [`MAX_ENTRIES`].
-    #[error("{0} entries in `counts`; at most {MAX_ENTRIES} are taken")]
+    #[error("{0} entries in `counts`; at most {MAX_ENTRIES} are allowed")]
     TooManyEntries(usize),
     /// More than [`MAX_REQUESTS`].
-    #[error("`counts[{index}]`: {requests} requests; at most {MAX_REQUESTS} are taken")]
+    #[error("`counts[{index}]`: {requests} requests; at most {MAX_REQUESTS} are allowed")]
     TooManyRequests {
-        /// Which entry.
+        /// The entry.
         index: usize,
-        /// Its requests, or those that were given up.
+        /// Its requests, or its cancelled requests.
         requests: u64,
     },
     /// More failures than requests.
     #[error("`counts[{index}]`: {bad} errors and client errors in {requests} requests")]
     MoreBadThanAll {
-        /// Which entry.
+        /// The entry.
         index: usize,
         /// Its errors and client errors.
         bad: u64,
         /// Its requests.
         requests: u64,
     },
-    /// A histogram that cannot be.
+    /// A histogram is invalid.
     #[error("`counts[{index}].{field}`: {source}")]
     Histogram {
-        /// Which entry.
+        /// The entry.
         index: usize,
-        /// Which of its histograms.
+        /// The histogram.
         field: &'static str,
-        /// What is wrong.
+        /// The reason.
         source: HistogramError,
     },
     /// More samples than requests.
     #[error("`counts[{index}].{field}` holds {samples} samples of {requests} requests")]
     MoreSamplesThanRequests {
-        /// Which entry.
+        /// The entry.
         index: usize,
-        /// Which of its histograms.
+        /// The histogram.
         field: &'static str,
         /// Samples in the histogram.
         samples: u64,
@@ -117,44 +114,46 @@ pub enum Malformed {
         requests: u64,
     },
     /// More than [`MAX_RULES`].
-    #[error("`counts[{index}]`: {count} business rules; at most {MAX_RULES} are taken")]
+    #[error("`counts[{index}]`: {count} business metrics; at most {MAX_RULES} are allowed")]
     TooManyRules {
-        /// Which entry.
+        /// The entry.
         index: usize,
-        /// How many there were.
+        /// Its business metrics.
         count: usize,
     },
-    /// A business rule whose numbers cannot be, or that cannot be called that.
-    #[error("`counts[{index}].business`: {bad} of {about} bad by `{rule}`, in {requests} requests")]
+    /// A business metric has an invalid name, a repeated name, or counts that do not agree.
+    #[error(
+        "`counts[{index}].business`: `{rule}` has {bad} bad of {matching} matching requests, in {requests} requests"
+    )]
     Business {
-        /// Which entry.
+        /// The entry.
         index: usize,
-        /// The rule's name, its beginning.
+        /// The name, shortened.
         rule: String,
-        /// Requests that it says did not end well.
+        /// Bad requests.
         bad: u64,
-        /// Requests that it says it is about.
-        about: u64,
+        /// Matching requests.
+        matching: u64,
         /// Requests of the entry.
         requests: u64,
     },
 }
 
 impl TryFrom<ReportRequest> for Report {
-    type Error = Malformed;
+    type Error = InvalidReport;
 
-    fn try_from(request: ReportRequest) -> Result<Self, Malformed> {
+    fn try_from(request: ReportRequest) -> Result<Self, InvalidReport> {
         check_name("node_id", &request.node_id)?;
         check_name("fleet", &request.fleet)?;
         if request.sequence == 0 {
-            return Err(Malformed::Sequence);
+            return Err(InvalidReport::Sequence);
         }
         if request.config_version.len() > MAX_NAME {
             let length = request.config_version.len();
-            return Err(Malformed::Name { field: "config_version", length });
+            return Err(InvalidReport::Name { field: "config_version", length });
         }
         if request.counts.len() > MAX_ENTRIES {
-            return Err(Malformed::TooManyEntries(request.counts.len()));
+            return Err(InvalidReport::TooManyEntries(request.counts.len()));
         }
         let entries =
             request.counts.into_iter().enumerate().map(entry).collect::<Result<_, _>>()?;
@@ -168,24 +167,24 @@ impl TryFrom<ReportRequest> for Report {
     }
 }
 
-fn entry((index, counts): (usize, VersionCounts)) -> Result<Entry, Malformed> {
+fn entry((index, counts): (usize, VersionCounts)) -> Result<Entry, InvalidReport> {
     check_name("counts.service", &counts.service)?;
     check_name("counts.version", &counts.version)?;
     if counts.release.len() > MAX_NAME {
-        return Err(Malformed::Name { field: "counts.release", length: counts.release.len() });
+        return Err(InvalidReport::Name { field: "counts.release", length: counts.release.len() });
     }
     let requests = counts.requests;
     let most = requests.max(counts.cancelled);
     if most > MAX_REQUESTS {
-        return Err(Malformed::TooManyRequests { index, requests: most });
+        return Err(InvalidReport::TooManyRequests { index, requests: most });
     }
     let bad = counts.errors.saturating_add(counts.client_errors);
     if bad > requests {
-        return Err(Malformed::MoreBadThanAll { index, bad, requests });
+        return Err(InvalidReport::MoreBadThanAll { index, bad, requests });
     }
     let samples = Samples { index, requests };
     let latency = samples.of("latency", counts.latency.as_ref(), Histogram::total)?;
-    let load = Loads {
+    let utilization = Utilization {
         cpu: samples.of("cpu", counts.cpu.as_ref(), UtilizationHistogram::total)?,
         memory: samples.of("memory", counts.memory.as_ref(), UtilizationHistogram::total)?,
         disk: samples.of("disk", counts.disk.as_ref(), UtilizationHistogram::total)?,
@@ -201,13 +200,13 @@ fn entry((index, counts): (usize, VersionCounts)) -> Result<Entry, Malformed> {
             client_errors: counts.client_errors,
             cancelled: counts.cancelled,
             latency,
-            load,
+            utilization,
             business,
         },
     })
 }
 
-/// What an entry says in more than a number: none of it may speak of more than its requests.
+/// Validates histograms and business counts of an entry: none may exceed the entry's requests.
 struct Samples {
     index: usize,
     requests: u64,
@@ -219,7 +218,7 @@ impl Samples {
         field: &'static str,
         sparse: Option<&'a Sparse>,
         total: fn(&T) -> u64,
-    ) -> Result<T, Malformed>
+    ) -> Result<T, InvalidReport>
     where
         T: Default + TryFrom<&'a Sparse, Error = HistogramError>,
     {
@@ -227,23 +226,26 @@ impl Samples {
         let Some(sparse) = sparse else {
             return Ok(T::default());
         };
-        let histogram =
-            T::try_from(sparse).map_err(|source| Malformed::Histogram { index, field, source })?;
+        let histogram = T::try_from(sparse).map_err(|source| InvalidReport::Histogram {
+            index,
+            field,
+            source,
+        })?;
         let samples = total(&histogram);
         if samples > requests {
-            return Err(Malformed::MoreSamplesThanRequests { index, field, samples, requests });
+            return Err(InvalidReport::MoreSamplesThanRequests { index, field, samples, requests });
         }
         Ok(histogram)
     }
 
-    /// A name that comes twice would count twice.
+    /// A repeated name is an error: it would count twice.
     fn business(
         &self,
         counts: &[BusinessCounts],
-    ) -> Result<BTreeMap<MetricName, Share>, Malformed> {
+    ) -> Result<BTreeMap<MetricName, Share>, InvalidReport> {
         let Self { index, requests } = *self;
         if counts.len() > MAX_RULES {
-            return Err(Malformed::TooManyRules { index, count: counts.len() });
+            return Err(InvalidReport::TooManyRules { index, count: counts.len() });
         }
         let mut business = BTreeMap::new();
         for counts in counts {
@@ -253,18 +255,18 @@ impl Samples {
             let new = name.is_some_and(|name| business.insert(name, share).is_none());
             if !new {
                 let rule = counts.rule.chars().take(40).collect();
-                let Share { requests: about, bad } = share;
-                return Err(Malformed::Business { index, rule, bad, about, requests });
+                let Share { requests: matching, bad } = share;
+                return Err(InvalidReport::Business { index, rule, bad, matching, requests });
             }
         }
         Ok(business)
     }
 }
 
-const fn check_name(field: &'static str, name: &str) -> Result<(), Malformed> {
+const fn check_name(field: &'static str, name: &str) -> Result<(), InvalidReport> {
     match name.len() {
         1..=MAX_NAME => Ok(()),
-        length => Err(Malformed::Name { field, length }),
+        length => Err(InvalidReport::Name { field, length }),
     }
 }
 
@@ -272,7 +274,7 @@ const fn check_name(field: &'static str, name: &str) -> Result<(), Malformed> {
 mod tests {
     use super::*;
 
-    fn placed(requests: u64, bad: u64) -> BusinessCounts {
+    fn orders(requests: u64, bad: u64) -> BusinessCounts {
         BusinessCounts { rule: "order_success".into(), requests, bad }
     }
 
@@ -289,7 +291,7 @@ mod tests {
                 errors: 1,
                 latency: Some(Sparse { index: vec![4, 9], count: vec![1, 2] }),
                 cpu: Some(Sparse { index: vec![80, 101], count: vec![1, 1] }),
-                business: vec![placed(3, 1)],
+                business: vec![orders(3, 1)],
                 ..VersionCounts::default()
             }],
             ..ReportRequest::default()
@@ -297,18 +299,18 @@ mod tests {
     }
 
     #[test]
-    fn a_good_report_passes() {
+    fn a_valid_report_is_accepted() {
         let report = Report::try_from(request()).unwrap();
         let counts = &report.entries[0].counts;
-        assert_eq!((counts.latency.total(), counts.load.cpu.total()), (3, 2));
+        assert_eq!((counts.latency.total(), counts.utilization.cpu.total()), (3, 2));
         assert_eq!(counts.business["order_success"], Share { requests: 3, bad: 1 });
         assert_eq!(report.sender, Sender { node: "envoy-1".into(), instance: 7 });
     }
 
     #[test]
-    fn each_lie_is_named() {
-        type Spoil = fn(&mut ReportRequest);
-        let cases: [(&str, Spoil); 16] = [
+    fn each_invalid_field_is_named() {
+        type Change = fn(&mut ReportRequest);
+        let cases: [(&str, Change); 16] = [
             ("`node_id` must have", |r| r.node_id.clear()),
             ("`fleet` must have", |r| r.fleet = "x".repeat(257)),
             ("`sequence` must be", |r| r.sequence = 0),
@@ -329,14 +331,18 @@ mod tests {
             ("`counts[0].disk` holds 4 samples of 3", |r| {
                 r.counts[0].disk = Some(Sparse { index: vec![9], count: vec![4] });
             }),
-            ("17 business rules", |r| r.counts[0].business = vec![placed(1, 0); 17]),
-            ("2 of 1 bad by `order_success`, in 3", |r| r.counts[0].business = vec![placed(1, 2)]),
-            ("0 of 4 bad by `order_success`, in 3", |r| r.counts[0].business = vec![placed(4, 0)]),
-            ("bad by `order_success`", |r| r.counts[0].business = vec![placed(1, 0); 2]),
+            ("17 business metrics", |r| r.counts[0].business = vec![orders(1, 0); 17]),
+            ("`order_success` has 2 bad of 1 matching requests, in 3", |r| {
+                r.counts[0].business = vec![orders(1, 2)]
+            }),
+            ("`order_success` has 0 bad of 4 matching requests, in 3", |r| {
+                r.counts[0].business = vec![orders(4, 0)]
+            }),
+            ("`order_success` has 0 bad", |r| r.counts[0].business = vec![orders(1, 0); 2]),
         ];
-        for (expected, spoil) in cases {
+        for (expected, change) in cases {
             let mut request = request();
-            spoil(&mut request);
+            change(&mut request);
             let error = Report::try_from(request).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }

@@ -1,13 +1,14 @@
-//! What the sidecars report: taken in once, summed per version, read by the controller.
+//! Report intake: [`grpc`] receives reports, [`intake`] validates them, [`sessions`] removes duplicates, [`counts`] sums
+//! them per version, and the controller reads the sums as evidence. `report_interval` sets the interval between reports,
+//! `report_coverage` detects gaps.
 //!
-//! [`intake`] checks what came from the network, [`sessions`] counts each report once, [`counts`]
-//! sums, [`grpc`] carries, `pace` says how often. All memory is bounded by the catalogue and by [`sessions::MAX_SESSIONS`].
+//! Memory is bounded by the catalogue and by [`sessions::MAX_SESSIONS`].
 
 pub mod counts;
 pub mod grpc;
 pub mod intake;
-mod pace;
 mod report_coverage;
+mod report_interval;
 pub mod sessions;
 
 use std::collections::BTreeMap;
@@ -21,78 +22,78 @@ use tokio::sync::Notify;
 
 use counts::{Counts, ServiceCounts};
 use intake::Report;
-use pace::Pace;
 use report_coverage::ReportCoverage;
-use sessions::{Arrival, Full, Sessions};
+use report_interval::ReportInterval;
+use sessions::{Arrival, Sessions, TooManySessions};
 use tidegate_delivery::judge::Evidence;
 use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
 use tidegate_delivery::units::Timestamp;
 
-/// All that was reported since the server started.
+/// Counts of all reports since the start of the server.
 #[derive(Debug)]
 pub struct Telemetry {
     services: DashMap<ServiceName, ServiceCounts>,
     sessions: Sessions,
-    pace: Mutex<Pace>,
+    report_interval: Mutex<ReportInterval>,
     report_coverage: Mutex<ReportCoverage>,
-    arrived: Arc<Notify>,
-    /// How reports fared, for `/metrics`.
+    wake: Arc<Notify>,
+    /// For `/metrics`.
     pub stats: IntakeStats,
 }
 
-/// How reports fared.
+/// Counters of report intake.
 #[derive(Debug, Default)]
 pub struct IntakeStats {
-    /// Counted.
+    /// Reports counted.
     pub accepted: AtomicU64,
-    /// Sent again after they had been counted.
+    /// Retransmissions of counted reports.
     pub repeated: AtomicU64,
-    /// Malformed, or one session too many.
-    pub refused: AtomicU64,
+    /// Invalid reports, and reports beyond [`sessions::MAX_SESSIONS`].
+    pub rejected: AtomicU64,
     /// Entries of accepted reports that name a service or version that is not in the catalogue.
     pub unknown: AtomicU64,
-    /// Counts that sidecars gave up because their memory was bounded.
+    /// Counts that sidecars dropped because their memory is bounded.
     pub dropped: AtomicU64,
 }
 
 impl Telemetry {
-    /// Nothing reported yet. `arrived` is notified when a running release got new evidence.
+    /// `wake` is notified when a running release has new evidence.
     #[must_use]
-    pub fn new(arrived: Arc<Notify>) -> Self {
+    pub fn new(wake: Arc<Notify>) -> Self {
         Self {
             services: DashMap::new(),
             sessions: Sessions::default(),
-            pace: Mutex::default(),
+            report_interval: Mutex::default(),
             report_coverage: Mutex::default(),
-            arrived,
+            wake,
             stats: IntakeStats::default(),
         }
     }
 
-    /// Takes over which services, versions and releases there are. Anything else that is reported is
-    /// not kept, so that a sidecar cannot fill the memory with names.
-    pub fn follow(&self, state: &State) {
+    /// Sets services, versions and running releases. Counts under other names are dropped, so sidecars cannot fill the
+    /// memory.
+    pub fn update(&self, state: &State) {
         self.services.retain(|name, _| state.services.contains_key(name));
         for (name, service) in &state.services {
             let release = service.running().map(|release| release.id.clone());
-            self.services.entry(name.clone()).or_default().follow(&service.spec, release);
+            self.services.entry(name.clone()).or_default().update(&service.spec, release);
         }
         let releasing = state.services.values().any(|service| service.running().is_some());
-        self.pace.lock().follow(releasing);
+        self.report_interval.lock().set_releasing(releasing);
     }
 
-    /// Counts a report, unless it was counted before. Returns the number to acknowledge.
+    /// Counts a report, unless it was counted before. Returns the sequence number to acknowledge.
     ///
     /// # Errors
-    /// When there are too many sessions; nothing is counted then.
-    pub fn take_in(&self, report: Report, now: Timestamp) -> Result<u64, Full> {
+    /// If there are too many sessions. Nothing is counted then.
+    pub fn ingest(&self, report: Report, now: Timestamp) -> Result<u64, TooManySessions> {
         let arrival =
-            self.sessions.arrive(report.sender, report.sequence, now).inspect_err(|_| {
-                self.stats.refused.fetch_add(1, Ordering::Relaxed);
+            self.sessions.record(report.sender, report.sequence, now).inspect_err(|_| {
+                self.stats.rejected.fetch_add(1, Ordering::Relaxed);
             })?;
-        self.report_coverage.lock().note(now);
+        self.report_coverage.lock().record(now);
         if let Arrival::Repeated { acknowledged } = arrival {
             self.stats.repeated.fetch_add(1, Ordering::Relaxed);
             return Ok(acknowledged);
@@ -110,30 +111,29 @@ impl Telemetry {
             }
         }
         if is_evidence {
-            self.arrived.notify_one();
+            self.wake.notify_one();
         }
         Ok(report.sequence)
     }
 
-    /// Notes how long a report took to handle. When reports take too much of a core, sidecars are
-    /// asked for fewer.
+    /// Adds the CPU time of one report. If reports use too much of a core, the interval grows.
     pub fn charge(&self, now: Timestamp, handling: Duration) {
-        self.pace.lock().charge(now, handling);
+        self.report_interval.lock().charge(now, handling);
     }
 
-    /// How long reports have come without a silence.
+    /// Time since the end of the last report gap; zero during a gap.
     #[must_use]
-    pub fn unbroken(&self, now: Timestamp) -> Duration {
-        self.report_coverage.lock().unbroken(now)
+    pub fn time_since_gap(&self, now: Timestamp) -> Duration {
+        self.report_coverage.lock().time_since_gap(now)
     }
 
-    /// How long a sidecar should wait before its next report.
+    /// Milliseconds that a sidecar waits before its next report.
     #[must_use]
     pub fn interval_ms(&self) -> u32 {
-        self.pace.lock().interval_ms()
+        self.report_interval.lock().interval_ms()
     }
 
-    /// What a version did in a running release.
+    /// Evidence of a version in a running release.
     #[must_use]
     pub fn evidence(
         &self,
@@ -147,7 +147,7 @@ impl Telemetry {
             .map_or_else(Evidence::default, |counts| counts.evidence(release, version, guardrails))
     }
 
-    /// What each version of a service did since the server started.
+    /// Counts per version of a service since the start of the server.
     #[must_use]
     pub fn totals(&self, service: &ServiceName) -> BTreeMap<VersionName, Counts> {
         self.services.get(service).map_or_else(BTreeMap::new, |counts| counts.totals().clone())

@@ -1,33 +1,34 @@
-//! Whether the sidecars are being heard, and since when: what was counted before a silence says nothing of now.
+//! Report coverage: whether reports arrive, and since when without a gap. Evidence from before a gap does not advance a
+//! step.
 
 use std::time::Duration;
 
 use tidegate_delivery::units::Timestamp;
 
-/// How long nobody may be heard: a filter with nothing to count reports every 5 s.
-const SILENCE: Duration = Duration::from_secs(6);
+/// Longest time between two reports without a gap. A filter without requests reports every 5 s.
+const MAX_INTERVAL: Duration = Duration::from_secs(6);
 
-/// Since when reports come, and when the last did.
+/// The current period without a gap, if any report arrived.
 #[derive(Debug, Default)]
-pub(super) struct ReportCoverage(Option<Heard>);
+pub(super) struct ReportCoverage(Option<Covered>);
 
 #[derive(Debug, Clone, Copy)]
-struct Heard {
+struct Covered {
     since: Timestamp,
     last: Timestamp,
 }
 
 impl ReportCoverage {
-    /// Notes a report. The first after a silence begins anew: it was made before, or in it.
-    pub(super) fn note(&mut self, now: Timestamp) {
-        let going_on = self.0.filter(|heard| now.since(heard.last) <= SILENCE);
-        self.0 = Some(Heard { since: going_on.map_or(now, |heard| heard.since), last: now });
+    /// Records the arrival of a report. The first one after a gap starts a new period: it covers the gap or time before it.
+    pub(super) fn record(&mut self, now: Timestamp) {
+        let current = self.0.filter(|it| now.since(it.last) <= MAX_INTERVAL);
+        self.0 = Some(Covered { since: current.map_or(now, |it| it.since), last: now });
     }
 
-    /// How long reports have come without a silence.
-    pub(super) fn unbroken(&self, now: Timestamp) -> Duration {
-        let heard = self.0.filter(|heard| now.since(heard.last) <= SILENCE);
-        heard.map_or(Duration::ZERO, |heard| now.since(heard.since))
+    /// Time since the last gap; zero during one.
+    pub(super) fn time_since_gap(&self, now: Timestamp) -> Duration {
+        let current = self.0.filter(|it| now.since(it.last) <= MAX_INTERVAL);
+        current.map_or(Duration::ZERO, |it| now.since(it.since))
     }
 }
 
@@ -36,16 +37,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_silence_begins_anew_and_heartbeats_are_none() {
+    fn a_gap_starts_a_new_period_and_heartbeats_do_not() {
         let mut report_coverage = ReportCoverage::default();
-        assert_eq!(report_coverage.unbroken(Timestamp(50_000)), Duration::ZERO);
+        assert_eq!(report_coverage.time_since_gap(Timestamp(50_000)), Duration::ZERO);
         for second in [50, 55, 60] {
-            report_coverage.note(Timestamp(second * 1000));
+            report_coverage.record(Timestamp(second * 1000));
         }
-        assert_eq!(report_coverage.unbroken(Timestamp(62_000)), Duration::from_secs(12));
-        // A server that was stopped sees the silence late, and the old report that ends it first.
-        assert_eq!(report_coverage.unbroken(Timestamp(70_000)), Duration::ZERO);
-        report_coverage.note(Timestamp(70_000));
-        assert_eq!(report_coverage.unbroken(Timestamp(71_000)), Duration::from_secs(1));
+        assert_eq!(report_coverage.time_since_gap(Timestamp(62_000)), Duration::from_secs(12));
+        // A server that was suspended receives a report from before the gap first.
+        assert_eq!(report_coverage.time_since_gap(Timestamp(70_000)), Duration::ZERO);
+        report_coverage.record(Timestamp(70_000));
+        assert_eq!(report_coverage.time_since_gap(Timestamp(71_000)), Duration::from_secs(1));
     }
 }

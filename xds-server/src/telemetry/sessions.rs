@@ -1,4 +1,4 @@
-//! Which report of which filter instance was counted last, so that none is counted twice.
+//! The last counted report of each filter instance, so retransmissions are counted once.
 
 use std::time::Duration;
 
@@ -8,31 +8,30 @@ use dashmap::mapref::entry::Entry;
 use super::intake::Sender;
 use tidegate_delivery::units::Timestamp;
 
-/// Filter instances that are remembered. One is about 100 bytes.
+/// Filter instances that are tracked, about 100 bytes each.
 pub const MAX_SESSIONS: usize = 200_000;
 
-/// An instance that was silent for longer may be forgotten: its Envoy is gone, or would have
-/// resent long since.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
+/// An instance without a report for this time is removed when the limit is reached: a filter retransmits within seconds.
+const EXPIRY: Duration = Duration::from_secs(600);
 
-/// No room for another instance.
+/// [`MAX_SESSIONS`] is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{MAX_SESSIONS} filter instances report already; send the same report again later")]
-pub struct Full;
+#[error("{MAX_SESSIONS} filter instances report already; send this report again later")]
+pub struct TooManySessions;
 
-/// What a report's number says.
+/// Whether a report was counted before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrival {
     /// Not counted yet.
     New,
     /// Counted before.
     Repeated {
-        /// The highest number that was counted.
+        /// The highest sequence number counted.
         acknowledged: u64,
     },
 }
 
-/// The last number of each instance.
+/// The last sequence number of each instance.
 #[derive(Debug)]
 pub struct Sessions {
     seen: DashMap<Sender, Session>,
@@ -52,15 +51,20 @@ impl Default for Sessions {
 }
 
 impl Sessions {
-    /// Notes a report's arrival. Two copies that arrive together are told apart: one is new.
+    /// Records the arrival of a report. Of two copies that arrive concurrently exactly one is new.
     ///
     /// # Errors
-    /// When too many instances are remembered, all of them heard from lately.
-    pub fn arrive(&self, sender: Sender, sequence: u64, now: Timestamp) -> Result<Arrival, Full> {
+    /// If the limit is reached and no instance has expired.
+    pub fn record(
+        &self,
+        sender: Sender,
+        sequence: u64,
+        now: Timestamp,
+    ) -> Result<Arrival, TooManySessions> {
         if self.seen.len() >= self.limit && !self.seen.contains_key(&sender) {
-            self.seen.retain(|_, session| now.since(session.at) < FORGOTTEN_AFTER);
+            self.seen.retain(|_, session| now.since(session.at) < EXPIRY);
             if self.seen.len() >= self.limit {
-                return Err(Full);
+                return Err(TooManySessions);
             }
         }
         match self.seen.entry(sender) {
@@ -90,34 +94,34 @@ mod tests {
     }
 
     #[test]
-    fn a_repeat_is_known() {
+    fn a_retransmission_is_recognised() {
         let sessions = Sessions::default();
-        let arrive = |instance, sequence| sessions.arrive(sender(instance), sequence, Timestamp(0));
-        assert_eq!(arrive(1, 1), Ok(Arrival::New));
-        assert_eq!(arrive(1, 1), Ok(Arrival::Repeated { acknowledged: 1 }));
-        assert_eq!(arrive(2, 1), Ok(Arrival::New), "another instance has its own numbers");
-        assert_eq!(arrive(1, 2), Ok(Arrival::New));
+        let record = |instance, sequence| sessions.record(sender(instance), sequence, Timestamp(0));
+        assert_eq!(record(1, 1), Ok(Arrival::New));
+        assert_eq!(record(1, 1), Ok(Arrival::Repeated { acknowledged: 1 }));
+        assert_eq!(record(2, 1), Ok(Arrival::New), "another instance has its own numbers");
+        assert_eq!(record(1, 2), Ok(Arrival::New));
         assert_eq!(
-            arrive(1, 1),
+            record(1, 1),
             Ok(Arrival::Repeated { acknowledged: 2 }),
             "late and out of order"
         );
     }
 
     #[test]
-    fn a_server_that_restarted_takes_numbers_as_they_come() {
+    fn the_first_sequence_number_after_a_restart_is_accepted() {
         let sessions = Sessions::default();
-        assert_eq!(sessions.arrive(sender(1), 4_711, Timestamp(0)), Ok(Arrival::New));
+        assert_eq!(sessions.record(sender(1), 4_711, Timestamp(0)), Ok(Arrival::New));
     }
 
     #[test]
-    fn the_silent_make_room() {
+    fn expired_instances_are_removed_at_the_limit() {
         let sessions = Sessions { limit: 2, ..Sessions::default() };
-        let arrive = |instance, at| sessions.arrive(sender(instance), 1, Timestamp(at));
-        assert_eq!(arrive(1, 0), Ok(Arrival::New));
-        assert_eq!(arrive(2, 500_000), Ok(Arrival::New));
-        assert_eq!(arrive(3, 500_000), Err(Full));
-        assert_eq!(arrive(2, 500_000), Ok(Arrival::Repeated { acknowledged: 1 }));
-        assert_eq!(arrive(3, 600_000), Ok(Arrival::New), "1 was silent for ten minutes");
+        let record = |instance, at| sessions.record(sender(instance), 1, Timestamp(at));
+        assert_eq!(record(1, 0), Ok(Arrival::New));
+        assert_eq!(record(2, 500_000), Ok(Arrival::New));
+        assert_eq!(record(3, 500_000), Err(TooManySessions));
+        assert_eq!(record(2, 500_000), Ok(Arrival::Repeated { acknowledged: 1 }));
+        assert_eq!(record(3, 600_000), Ok(Arrival::New), "1 has expired");
     }
 }

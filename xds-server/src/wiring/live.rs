@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use prometheus_client::registry::Registry;
 use tidegate::api::backend::Backend;
 use tidegate::clock::Clock;
-use tidegate::controller::{CommandError, Handle, Origin, View};
+use tidegate::controller::{CommandError, DeliveryView, Handle, Origin};
 use tidegate::effects::Supervisor;
 use tidegate::effects::notifier::stats::DeliveryStats;
 use tidegate::journal::{Record, Scrub};
@@ -65,7 +65,7 @@ impl Backend for Live {
         self.file.borrow().clone()
     }
 
-    fn view(&self) -> watch::Receiver<Arc<View>> {
+    fn view(&self) -> watch::Receiver<Arc<DeliveryView>> {
         self.controller.view()
     }
 
@@ -90,7 +90,7 @@ impl Backend for Live {
     }
 
     fn now(&self) -> Timestamp {
-        self.clock.now()
+        self.clock.wall()
     }
 
     fn register(&self, registry: &mut Registry) {

@@ -22,9 +22,11 @@ struct OfResult {
 pub(super) fn of_reports(telemetry: &Telemetry, registry: &mut Registry) {
     let stats = &telemetry.stats;
     let reports: Family<OfResult, Counter> = Family::default();
-    for (result, count) in
-        [("accepted", &stats.accepted), ("repeated", &stats.repeated), ("refused", &stats.refused)]
-    {
+    for (result, count) in [
+        ("accepted", &stats.accepted),
+        ("repeated", &stats.repeated),
+        ("rejected", &stats.rejected),
+    ] {
         reports.get_or_create(&OfResult { result }).inc_by(count.load(Ordering::Relaxed));
     }
     registry.register("reports", "Reports from sidecars", reports);

@@ -133,7 +133,7 @@ pub(crate) async fn run(
         telemetry: Arc::clone(&telemetry),
     };
     let journal = Sqlite::open(&config.data_dir)?;
-    let trusted = journal.trusted();
+    let unverified_prefix = journal.unverified_prefix();
     let newest = journal.head().seq;
     if let Err(error) = notifier::initialize(&config.data_dir, &config.notifications, newest) {
         // Not fatal: delivery starts after the newest record.
@@ -144,7 +144,7 @@ pub(crate) async fn run(
     let controller = controller::spawn(Parts {
         journal: Box::new(journal),
         sidecars: Box::new(sidecars),
-        counts: Box::new(Arc::clone(&telemetry)),
+        evidence_source: Box::new(Arc::clone(&telemetry)),
         clock: clock.clone(),
         version: Version { hash: config.hash.clone(), source: Source::File },
         mesh: config.mesh.clone(),
@@ -164,7 +164,8 @@ pub(crate) async fn run(
     );
     let routes = xds.routes().add_service(ReportServiceServer::new(reports));
     let routes = debug::add_to(routes, snapshots, xds.draining(), Arc::clone(&ack_tracker))?;
-    let scrub = Scrub::begin(config.data_dir.clone(), trusted).map_err(ServeError::Scrub)?;
+    let scrub =
+        Scrub::start(config.data_dir.clone(), unverified_prefix).map_err(ServeError::Scrub)?;
     let notifier = Notifier {
         controller: controller.clone(),
         webhooks,

@@ -24,7 +24,7 @@ pub(super) struct XdsSidecars {
 impl Sidecars for XdsSidecars {
     fn publish(&mut self, mesh: &Mesh, state: &State) -> u64 {
         // Before the publication: reports about its versions may follow at once.
-        self.telemetry.follow(state);
+        self.telemetry.update(state);
         // Before the publication: a sidecar may ACK it before this function returns.
         let last = self.publisher.subscribe().borrow().serial();
         self.ack_tracker.publishing(last.saturating_add(1));

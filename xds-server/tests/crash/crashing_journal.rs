@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use tidegate::controller::Sidecars;
 use tidegate::journal::{
-    Folded, Hash, Journal, JournalError, JournalReader, NewRecord, Record, Snapshot, Sqlite, digest,
+    FoldedState, Hash, Journal, JournalError, JournalReader, NewRecord, Record, Snapshot, Sqlite,
+    digest,
 };
 use tidegate_delivery::model::progress::Convergence;
 use tidegate_delivery::model::state::State;
@@ -99,12 +100,12 @@ impl Journal for CrashingJournal {
         self.journal.as_ref().unwrap().reader()
     }
 
-    fn snapshot(&mut self) -> Option<Snapshot> {
-        self.journal().snapshot()
+    fn take_snapshot(&mut self) -> Option<Snapshot> {
+        self.journal().take_snapshot()
     }
 
-    fn keep(&mut self, at: Timestamp, folded: &Folded) -> Result<(), JournalError> {
-        self.journal().keep(at, folded)
+    fn save_snapshot(&mut self, at: Timestamp, folded: &FoldedState) -> Result<(), JournalError> {
+        self.journal().save_snapshot(at, folded)
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::Value;
-use tidegate::journal::{Folded, Hash, Reader, Record, digest};
+use tidegate::journal::{FoldedState, Hash, Reader, Record, digest};
 use tidegate_delivery::model::event::Event;
 
 use super::crash_trigger::CrashPoint;
@@ -65,7 +65,7 @@ impl Outcome {
 
 /// Every published state is the fold of the records on disk at its publication.
 fn check_publications(records: &[Record], publications: &[(u64, Hash)]) {
-    let mut folded = Folded::default();
+    let mut folded = FoldedState::default();
     let mut folds = BTreeMap::from([(0, digest(&folded.state).unwrap())]);
     for record in records {
         folded.take(record).unwrap();

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tidegate::config::{self, Config};
-use tidegate::controller::{self, CommandError, Counts, Handle, Origin, Parts, View};
+use tidegate::controller::{
+    self, CommandError, DeliveryView, EvidenceSource, Handle, Origin, Parts,
+};
 use tidegate::effects::notifier::stats::DeliveryStats;
 use tidegate::effects::notifier::{self, Notifier};
 use tidegate::effects::{Backoff, Supervisor, WebhookClient, dns, hooks, smoke};
@@ -84,7 +86,7 @@ pub(crate) async fn run_server(
         mesh: mesh.clone(),
         journal: Box::new(CrashingJournal::open(&data, &environment.crash_trigger, sent)),
         sidecars: Box::new(AckingSidecars(Arc::clone(sent))),
-        counts: Box::new(counted.clone()),
+        evidence_source: Box::new(counted.clone()),
         clock: clock.clone(),
         services,
         freeze_windows,
@@ -186,7 +188,7 @@ impl ServerRun<'_> {
     }
 
     /// Waits until the server has nothing left to do at the current time.
-    async fn settled(&self) -> Arc<View> {
+    async fn settled(&self) -> Arc<DeliveryView> {
         loop {
             let view = Arc::clone(&*self.controller.view().borrow());
             if self.all_delivered(&view)
@@ -198,7 +200,7 @@ impl ServerRun<'_> {
         }
     }
 
-    fn all_delivered(&self, view: &View) -> bool {
+    fn all_delivered(&self, view: &DeliveryView) -> bool {
         let receivers = self.delivery_stats.all();
         let has_all = |counts: &AtomicU64| counts.load(Ordering::SeqCst) >= view.seq;
         !receivers.is_empty() && receivers.iter().all(|(_, stats)| has_all(&stats.position))
@@ -219,7 +221,7 @@ fn is_settled(service: &ServiceState) -> bool {
 struct Counted(Arc<Mutex<BTreeMap<(ServiceName, VersionName), Evidence>>>);
 
 impl Counted {
-    fn serve(&self, view: &View, fails: fn(&Release) -> bool) {
+    fn serve(&self, view: &DeliveryView, fails: fn(&Release) -> bool) {
         let mut counted = self.0.lock();
         for release in view.state.running() {
             let mut serve = |version: &VersionName, errors: u64| {
@@ -236,7 +238,7 @@ impl Counted {
     }
 }
 
-impl Counts for Counted {
+impl EvidenceSource for Counted {
     fn evidence(
         &self,
         _: &ReleaseId,
@@ -248,7 +250,7 @@ impl Counts for Counted {
         counted.get(&(service.clone(), version.clone())).copied().unwrap_or_default()
     }
 
-    fn unbroken(&self, _: Timestamp) -> Duration {
+    fn time_since_gap(&self, _: Timestamp) -> Duration {
         Duration::MAX
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::judge::Guardrail;
+use crate::model::release::RollbackCause;
 use crate::names::ReleaseId;
 use crate::units::{Ppm, Timestamp};
 
@@ -22,6 +23,19 @@ pub(super) struct History {
     pub(super) days: BTreeMap<u64, Day>,
     /// The newest release, until its rollback.
     pub(super) deployment: Option<Deployment>,
+    pub(super) rollbacks: BTreeMap<RollbackKind, u64>,
+}
+
+/// The kind of a rollback's cause, without its details.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "named as in `RollbackCause`")]
+pub enum RollbackKind {
+    Guardrail,
+    SmokeTest,
+    Security,
+    Group,
+    Operator,
 }
 
 /// The deployments of one day.
@@ -47,6 +61,32 @@ pub(super) struct Deployment {
     step_at: Timestamp,
     /// The active alerts with their start.
     pub(super) alerts: BTreeMap<Guardrail, Timestamp>,
+}
+
+impl RollbackKind {
+    /// The kind as a metric label and in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Guardrail => "guardrail",
+            Self::SmokeTest => "smoke_test",
+            Self::Security => "security",
+            Self::Group => "group",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+impl From<&RollbackCause> for RollbackKind {
+    fn from(cause: &RollbackCause) -> Self {
+        match cause {
+            RollbackCause::Guardrail { .. } => Self::Guardrail,
+            RollbackCause::SmokeTest { .. } => Self::SmokeTest,
+            RollbackCause::Security { .. } => Self::Security,
+            RollbackCause::Group { .. } => Self::Group,
+            RollbackCause::Operator => Self::Operator,
+        }
+    }
 }
 
 impl Deployment {

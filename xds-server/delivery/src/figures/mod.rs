@@ -19,9 +19,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::history::RollbackKind;
 use self::history::{Deployment, History};
-pub use self::report::{Bucket, Goals, Report, ServiceReport, Slice, Spread, Summary, Window};
+pub use self::report::{
+    Bucket, DeliveryReport, Goals, ReportPeriod, ServiceReport, Slice, Spread, Summary,
+};
 use crate::model::event::Event;
+use crate::model::release::RollbackCause;
 use crate::names::{ReleaseId, ServiceName};
 use crate::units::Timestamp;
 
@@ -58,13 +62,30 @@ impl Figures {
                 }
             }),
             Event::Completed { id, .. } => self.change(id, |history| history.complete(at)),
-            Event::RolledBack { id, .. } => self.change(id, |history| history.roll_back(at)),
-            Event::StableRestored { service, .. } => {
+            Event::RolledBack { id, cause } => {
+                self.count_rollback(id.service(), cause);
+                self.change(id, |history| history.roll_back(at));
+            }
+            Event::StableRestored { service, cause, .. } => {
+                self.count_rollback(service.as_str(), cause);
                 if let Some(history) = self.services.get_mut(service) {
                     Arc::make_mut(history).roll_back(at);
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Rollbacks of a service by cause, over the whole journal. Releases that received no traffic count as well.
+    pub fn rollbacks(&self, service: &str) -> impl Iterator<Item = (RollbackKind, u64)> {
+        let history = self.services.get(service);
+        history.into_iter().flat_map(|it| it.rollbacks.iter().map(|(kind, count)| (*kind, *count)))
+    }
+
+    fn count_rollback(&mut self, service: &str, cause: &RollbackCause) {
+        if let Some(history) = self.services.get_mut(service) {
+            let count = Arc::make_mut(history).rollbacks.entry(cause.into()).or_default();
+            *count = count.saturating_add(1);
         }
     }
 

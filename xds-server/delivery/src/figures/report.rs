@@ -20,7 +20,7 @@ const FAILURE_RATE: Ppm = Ppm::percent(5);
 
 /// The days (UTC) that a report covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
+pub struct ReportPeriod {
     /// A time on the first day.
     pub since: Timestamp,
     /// A time on the last day.
@@ -40,7 +40,7 @@ pub enum Bucket {
 
 /// Figures of a period.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Report {
+pub struct DeliveryReport {
     /// The start of the first day, not before that of the first record.
     #[serde(with = "rfc3339")]
     pub since: Timestamp,
@@ -119,7 +119,7 @@ pub struct Goals {
     pub change_failure_rate: Option<bool>,
 }
 
-impl Window {
+impl ReportPeriod {
     /// A number of days, the last of which contains `until`.
     #[must_use]
     pub fn days_before(days: u32, until: Timestamp) -> Self {
@@ -137,7 +137,12 @@ impl Figures {
 
     /// Reports a period, for one service or for all.
     #[must_use]
-    pub fn report(&self, window: Window, bucket: Bucket, service: Option<&ServiceName>) -> Report {
+    pub fn report(
+        &self,
+        window: ReportPeriod,
+        bucket: Bucket,
+        service: Option<&ServiceName>,
+    ) -> DeliveryReport {
         let begun = self.since.map_or(window.until, |begun| begun.max(window.since));
         let (first, last) = (day_number(begun), day_number(window.until));
         let wanted = self.services.iter().filter(|(name, _)| service.is_none_or(|it| it == *name));
@@ -146,7 +151,7 @@ impl Figures {
             all: summary(history, first, last),
             over_time: slices(history, first, last, bucket),
         });
-        Report {
+        DeliveryReport {
             since: day_start(first),
             until: day_start(last.saturating_add(1)),
             bucket,

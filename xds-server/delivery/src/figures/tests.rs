@@ -72,7 +72,7 @@ impl Journal {
     }
 
     fn report(&self, days: u32, until: Timestamp, bucket: Bucket) -> ServiceReport {
-        let report = self.figures.report(Window::days_before(days, until), bucket, None);
+        let report = self.figures.report(ReportPeriod::days_before(days, until), bucket, None);
         report.services.into_iter().next().unwrap()
     }
 

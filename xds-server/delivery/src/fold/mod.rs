@@ -131,14 +131,14 @@ impl State {
             Event::DnsFailed { service, error } => self.service_mut(service)?.fail_dns(error),
             Event::FlagsReplaced { flags } => {
                 let document = flag_document(flags)?;
-                self.flags = document.flags.clone().into_iter().collect();
-                self.evaluators = document.evaluators.cloned().unwrap_or_default();
+                self.flags = Arc::new(document.flags.clone().into_iter().collect());
+                self.evaluators = Arc::new(document.evaluators.cloned().unwrap_or_default());
             }
             Event::FlagSet { key, definition } => {
-                self.flags.insert(key.clone(), definition.clone());
+                Arc::make_mut(&mut self.flags).insert(key.clone(), definition.clone());
             }
             Event::FlagDeleted { key } => {
-                self.flags.remove(key);
+                Arc::make_mut(&mut self.flags).remove(key);
             }
         }
         Ok(())

@@ -24,8 +24,10 @@ pub struct CommandContext<'a> {
     pub actor: &'a str,
     /// The reason, if given.
     pub reason: Option<&'a str>,
-    /// The time.
+    /// Journal time. It never decreases, and is the basis of durations.
     pub at: Timestamp,
+    /// Wall time: decides about freeze windows and the expiry of approvals. It may jump in both directions.
+    pub wall: Timestamp,
 }
 
 /// A command to the controller.

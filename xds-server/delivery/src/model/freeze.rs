@@ -25,7 +25,7 @@ pub struct FreezeWindow {
     /// Its name.
     pub name: FreezeName,
     /// When.
-    pub when: Window,
+    pub when: FreezeSchedule,
     /// The services that it applies to.
     pub services: Services,
 }
@@ -33,7 +33,7 @@ pub struct FreezeWindow {
 /// The time of a freeze window.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Window {
+pub enum FreezeSchedule {
     /// On some days of each week.
     Weekly {
         /// The days on which it begins.
@@ -93,22 +93,26 @@ pub fn time_zone(name: &str) -> Result<TimeZone, UnknownZone> {
     TIME_ZONES.get(name).map_err(|_| UnknownZone(name.chars().take(60).collect()))
 }
 
-impl Window {
+impl FreezeSchedule {
     /// The end of the window, if `now` is in it.
-    fn ends(&self, now: Timestamp) -> Option<Timestamp> {
+    ///
+    /// Where daylight saving time skips or repeats the time of a start or an end, the longer window applies: the start is
+    /// the earlier of the possible instants, the end the later.
+    fn ends(&self, wall: Timestamp) -> Option<Timestamp> {
         match self {
-            Self::Once { start, end } => (*start <= now && now < *end).then_some(*end),
+            Self::Once { start, end } => (*start <= wall && wall < *end).then_some(*end),
             Self::Weekly { days, from, to, time_zone } => {
                 // Both were checked when it was declared.
                 let zone = self::time_zone(time_zone).ok()?;
-                let at = jiff::Timestamp::from_millisecond(i64::try_from(now.0).ok()?).ok()?;
+                let at = jiff::Timestamp::from_millisecond(i64::try_from(wall.0).ok()?).ok()?;
                 let today = at.to_zoned(zone.clone()).date();
-                let begun = [Some(today), today.yesterday().ok()].into_iter().flatten();
-                let windows = begun.filter(|day| days.contains(&Day::of(day.weekday())));
+                let days_near = [today.yesterday().ok(), Some(today), today.tomorrow().ok()];
+                let starts = days_near.into_iter().flatten();
+                let windows = starts.filter(|day| days.contains(&Day::of(day.weekday())));
                 let ends = windows.filter_map(|day| {
                     let last = if to > from { day } else { day.tomorrow().ok()? };
-                    let start = day.to_datetime(*from).to_zoned(zone.clone()).ok()?;
-                    let end = last.to_datetime(*to).to_zoned(zone.clone()).ok()?;
+                    let start = zone.to_ambiguous_zoned(day.to_datetime(*from)).earlier().ok()?;
+                    let end = zone.to_ambiguous_zoned(last.to_datetime(*to)).later().ok()?;
                     (start.timestamp() <= at && at < end.timestamp()).then(|| stamp(&end))
                 });
                 ends.max()
@@ -138,7 +142,7 @@ impl Day {
 impl State {
     /// The active freezes of a service.
     #[must_use]
-    pub fn active_freezes(&self, service: &ServiceState, now: Timestamp) -> Vec<Blocker> {
+    pub fn active_freezes(&self, service: &ServiceState, wall: Timestamp) -> Vec<Blocker> {
         let name = &service.spec.name;
         let everywhere = self.frozen.as_ref().map(|freeze| (None, freeze));
         let here = service.frozen.as_ref().map(|freeze| (Some(name.clone()), freeze));
@@ -148,7 +152,7 @@ impl State {
         });
         let windows = self.freeze_windows.iter().filter(|it| it.services.include(name));
         let windows = windows.filter_map(|it| {
-            Some(Blocker::FreezeWindow { freeze: it.name.clone(), until: it.when.ends(now)? })
+            Some(Blocker::FreezeWindow { freeze: it.name.clone(), until: it.when.ends(wall)? })
         });
         by_hand.chain(windows).collect()
     }
@@ -164,8 +168,8 @@ mod tests {
         Timestamp(u64::try_from(time.as_millisecond()).unwrap())
     }
 
-    fn weekly(days: &[Day], from: &str, to: &str, time_zone: &str) -> Window {
-        Window::Weekly {
+    fn weekly(days: &[Day], from: &str, to: &str, time_zone: &str) -> FreezeSchedule {
+        FreezeSchedule::Weekly {
             days: days.iter().copied().collect(),
             from: from.parse().unwrap(),
             to: to.parse().unwrap(),
@@ -202,8 +206,29 @@ mod tests {
     }
 
     #[test]
+    fn a_window_begins_and_ends_within_the_changes_of_daylight_saving() {
+        let night = weekly(&[Day::Sun], "02:15", "02:45", "Europe/Berlin");
+        // 02:00 to 03:00 is skipped on the 28th of March 2027: 01:15 CET to 03:45 CEST.
+        let spring = Some(at("2027-03-28T01:45:00Z"));
+        assert_eq!(night.ends(at("2027-03-28T00:14:59Z")), None);
+        assert_eq!(night.ends(at("2027-03-28T00:15:00Z")), spring);
+        assert_eq!(night.ends(at("2027-03-28T01:44:59Z")), spring);
+        assert_eq!(night.ends(at("2027-03-28T01:45:00Z")), None);
+        // 02:00 to 03:00 occurs twice on the 25th of October 2026: 02:15 CEST to 02:45 CET.
+        let autumn = Some(at("2026-10-25T01:45:00Z"));
+        assert_eq!(night.ends(at("2026-10-25T00:14:59Z")), None);
+        assert_eq!(night.ends(at("2026-10-25T00:15:00Z")), autumn);
+        assert_eq!(night.ends(at("2026-10-25T01:44:59Z")), autumn);
+        assert_eq!(night.ends(at("2026-10-25T01:45:00Z")), None);
+        // Both days as a whole: 23 and 25 hours.
+        let day = weekly(&[Day::Sun], "00:00", "00:00", "Europe/Berlin");
+        assert_eq!(day.ends(at("2027-03-27T23:00:00Z")), Some(at("2027-03-28T22:00:00Z")));
+        assert_eq!(day.ends(at("2026-10-24T22:00:00Z")), Some(at("2026-10-25T23:00:00Z")));
+    }
+
+    #[test]
     fn a_single_window_is_from_its_start_to_before_its_end() {
-        let once = Window::Once { start: Timestamp(10), end: Timestamp(20) };
+        let once = FreezeSchedule::Once { start: Timestamp(10), end: Timestamp(20) };
         for (now, is) in [(9, false), (10, true), (19, true), (20, false)] {
             assert_eq!(once.ends(Timestamp(now)).is_some(), is, "{now}");
         }
@@ -219,7 +244,7 @@ mod tests {
     fn it_is_read_back_as_it_was_written() {
         for when in [
             weekly(&[Day::Mon, Day::Fri], "18:00", "08:30", "UTC"),
-            Window::Once { start: Timestamp(1), end: Timestamp(2) },
+            FreezeSchedule::Once { start: Timestamp(1), end: Timestamp(2) },
         ] {
             let services = Services::Named(BTreeSet::from([name("order")]));
             let freeze = FreezeWindow { name: name("night"), when, services };

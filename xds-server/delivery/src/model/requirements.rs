@@ -43,7 +43,7 @@ pub struct Approval {
     pub role: RoleName,
     /// The step that it allows: index into the plan's steps.
     pub step: usize,
-    /// When it expires.
+    /// When it expires, in wall time.
     pub until: Timestamp,
 }
 
@@ -75,10 +75,10 @@ impl Approvals {
 
     /// The number of missing approvals of a step.
     #[must_use]
-    pub fn missing(&self, given: &[Approval], step: usize, now: Timestamp) -> u32 {
+    pub fn missing(&self, given: &[Approval], step: usize, wall: Timestamp) -> u32 {
         let people: BTreeSet<_> = given
             .iter()
-            .filter(|it| it.step == step && it.role == self.role && it.until > now)
+            .filter(|it| it.step == step && it.role == self.role && it.until > wall)
             .map(|it| &it.by)
             .collect();
         self.count.saturating_sub(u32::try_from(people.len()).unwrap_or(u32::MAX))

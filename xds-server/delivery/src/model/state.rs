@@ -22,10 +22,10 @@ use crate::units::{Ppm, Timestamp};
 pub struct State {
     /// By name. Shared with earlier states: a service that an event does not touch is not copied.
     pub services: BTreeMap<ServiceName, Arc<ServiceState>>,
-    /// The flags, in flagd's format, by key.
-    pub flags: BTreeMap<String, serde_json::Value>,
-    /// flagd's `$evaluators`: rules that flags share.
-    pub evaluators: serde_json::Map<String, serde_json::Value>,
+    /// The flags, in flagd's format, by key. Shared with earlier states until a flag changes.
+    pub flags: Arc<BTreeMap<String, serde_json::Value>>,
+    /// flagd's `$evaluators`: rules that flags share. Shared with earlier states.
+    pub evaluators: Arc<serde_json::Map<String, serde_json::Value>>,
     /// The services as last declared. Only differences between this and the next declaration are applied, so that an
     /// unchanged part does not undo deployments and releases in between.
     pub declared: Arc<BTreeMap<ServiceName, ServiceSpec>>,

@@ -22,8 +22,10 @@ pub struct ReleaseContext<'a> {
     pub service: &'a ServiceState,
     /// The release.
     pub release: &'a Release,
-    /// The time.
+    /// Journal time: never decreases; the basis of durations.
     pub now: Timestamp,
+    /// Wall time, for freeze windows and the expiry of approvals. It may jump in both directions.
+    pub wall: Timestamp,
     /// Counts, verdict and convergence.
     pub seen: &'a Observation,
 }
@@ -185,14 +187,14 @@ impl Exit {
     }
 
     fn blockers(&self, context: &ReleaseContext<'_>, remaining: Duration) -> Vec<Blocker> {
-        let ReleaseContext { state, service, release, now, seen } = *context;
+        let ReleaseContext { state, service, release, now, wall, seen } = *context;
         let mut blockers = Vec::new();
         match &release.paused_by_guardrail {
             Some(finding) => blockers.push(Blocker::PausedByGuardrail { finding: finding.clone() }),
             None if release.paused_at.is_some() => blockers.push(Blocker::Paused),
             None => {}
         }
-        blockers.extend(requirements::missing(state, service, release, now, self.next));
+        blockers.extend(requirements::missing(state, service, release, wall, self.next));
         blockers.extend(release.health_blocker());
         if self.untested {
             blockers.push(Blocker::SmokeTests);

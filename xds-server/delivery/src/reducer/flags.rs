@@ -15,7 +15,7 @@ pub(super) fn replace(state: &State, document: &Value) -> Result<Decision, Refus
     let same_flags = parts.flags.len() == state.flags.len()
         && parts.flags.iter().all(|(key, flag)| state.flags.get(key) == Some(flag));
     let same_evaluators = match parts.evaluators {
-        Some(evaluators) => *evaluators == state.evaluators,
+        Some(evaluators) => *evaluators == *state.evaluators,
         None => state.evaluators.is_empty(),
     };
     if same_flags && same_evaluators {

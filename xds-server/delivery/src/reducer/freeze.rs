@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Decision, done, find, reason, unchanged};
 use crate::model::command::{CommandContext, Refusal};
 use crate::model::event::Event;
-use crate::model::freeze::{FreezeWindow, MAX_FREEZE_WINDOWS, ManualFreeze, Window, time_zone};
+use crate::model::freeze::{FreezeSchedule, FreezeWindow, MAX_FREEZE_WINDOWS, ManualFreeze, time_zone};
 use crate::model::refusal::Invalid;
 use crate::model::state::State;
 use crate::names::ServiceName;
@@ -79,16 +79,16 @@ pub(super) fn freeze_windows(
 
 fn check(FreezeWindow { name, when, .. }: &FreezeWindow) -> Result<(), Invalid> {
     match when {
-        Window::Weekly { days, .. } if days.is_empty() => {
+        FreezeSchedule::Weekly { days, .. } if days.is_empty() => {
             Err(Invalid::FreezeWindowWithoutDays(name.clone()))
         }
-        Window::Weekly { time_zone: zone, .. } => match time_zone(zone) {
+        FreezeSchedule::Weekly { time_zone: zone, .. } => match time_zone(zone) {
             Ok(_) => Ok(()),
             Err(error) => Err(Invalid::FreezeWindowZone { name: name.clone(), error }),
         },
-        Window::Once { start, end } if start >= end => {
+        FreezeSchedule::Once { start, end } if start >= end => {
             Err(Invalid::EmptyFreezeWindow(name.clone()))
         }
-        Window::Once { .. } => Ok(()),
+        FreezeSchedule::Once { .. } => Ok(()),
     }
 }

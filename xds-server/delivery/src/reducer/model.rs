@@ -118,7 +118,14 @@ impl Model {
                 .map(|&(service, release)| {
                     let place = SERVICES.iter().position(|it| *it == release.service.as_str());
                     let seen = &seen[place.unwrap()];
-                    ReleaseContext { state: &before, service, release, now: self.now, seen }
+                    ReleaseContext {
+                        state: &before,
+                        service,
+                        release,
+                        now: self.now,
+                        wall: self.now,
+                        seen,
+                    }
                 })
                 .collect();
             let (events, progress) = decide_progress(&contexts);

@@ -13,16 +13,16 @@ pub(super) fn missing(
     state: &State,
     service: &ServiceState,
     release: &Release,
-    now: Timestamp,
+    wall: Timestamp,
     to: Option<usize>,
 ) -> Vec<Blocker> {
-    let mut missing = state.active_freezes(service, now);
+    let mut missing = state.active_freezes(service, wall);
     for check in &release.plan.requirements.checks {
         let result = service.checks.result(&release.candidate, check);
         missing.extend(check_blocker(check, result));
     }
     for (step, approvals) in approvals_before(release, to) {
-        let more = approvals.missing(&release.approvals, step, now);
+        let more = approvals.missing(&release.approvals, step, wall);
         let weight = release.plan.steps.get(step).map_or(Ppm::ZERO, |step| step.weight);
         if more > 0 {
             missing.push(Blocker::Approval { role: approvals.role.clone(), missing: more, weight });

@@ -77,7 +77,7 @@ pub(super) fn begin(
         by: command_context.actor.to_owned(),
         commit: commit.cloned(),
     });
-    let freezes = state.active_freezes(service, command_context.at);
+    let freezes = state.active_freezes(service, command_context.wall);
     let frozen = if freezes.is_empty() {
         String::new()
     } else {

@@ -106,7 +106,7 @@ fn promote(
     let refuse = |conflict| Err(wrong_phase(release, "promote", conflict));
     let last = release.plan.steps.len().saturating_sub(1);
     let to = if all { Some(last) } else { release.next_step() };
-    let blockers = requirements::missing(state, service, release, command_context.at, to);
+    let blockers = requirements::missing(state, service, release, command_context.wall, to);
     match &release.phase {
         Phase::Completed { .. } => {
             return Ok(unchanged(Some(id), format!("release `{id}` is complete")));

@@ -26,7 +26,7 @@ use tidegate_delivery::model::catalogue::{
     Endpoint, Environment, Environments, ServiceSpec, VersionSpec,
 };
 use tidegate_delivery::model::dns::Dns;
-use tidegate_delivery::model::freeze::{FreezeWindow, Window};
+use tidegate_delivery::model::freeze::{FreezeWindow, FreezeSchedule};
 use tidegate_delivery::model::hook::{Hook, Moment};
 use tidegate_delivery::model::plan::{
     ConvergenceThreshold, HealthCheck, OnFail, Plan, ROLLBACK_WINDOW, SmokeTest, Step, Strategy,

@@ -6,15 +6,15 @@ use prometheus_client::registry::Registry;
 use super::super::backend::Backend;
 use super::super::report::DAYS;
 use super::{OfService, Ratio};
-use crate::controller::View;
-use tidegate_delivery::figures::{Bucket, Window};
+use crate::controller::DeliveryView;
+use tidegate_delivery::figures::{Bucket, ReportPeriod};
 
-pub(super) fn figures(backend: &dyn Backend, view: &View, registry: &mut Registry) {
+pub(super) fn figures(backend: &dyn Backend, view: &DeliveryView, registry: &mut Registry) {
     let frequency: Family<OfService, Ratio> = Family::default();
     let lead_time: Family<OfService, Ratio> = Family::default();
     let recovery_time: Family<OfService, Ratio> = Family::default();
     let failure_rate: Family<OfService, Ratio> = Family::default();
-    let window = Window::days_before(DAYS, backend.now());
+    let window = ReportPeriod::days_before(DAYS, backend.now());
     let report = view.figures.report(window, Bucket::Week, None);
     // The report includes services that are no longer declared.
     let declared = |name| view.state.services.contains_key(name);

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use crate::api::backend::Backend;
 use crate::api::{router, serve};
 use crate::config;
-use crate::controller::{CommandError, Origin, View};
+use crate::controller::{CommandError, DeliveryView, Origin};
 use crate::journal::{Head, NewRecord, Record};
 use crate::reload::{FileStatus, ReloadError};
 use crate::telemetry::counts::Counts;
@@ -54,7 +54,7 @@ services:
 
 pub(super) struct Fake {
     journal: Mutex<Vec<Record>>,
-    view: watch::Sender<Arc<View>>,
+    view: watch::Sender<Arc<DeliveryView>>,
     /// The error of the next command.
     pub(super) broken: Mutex<Option<CommandError>>,
     /// The damage of the journal.
@@ -83,7 +83,7 @@ impl Fake {
         let seq = journal.len() as u64 + 1;
         let at = Timestamp(seq * 1000);
         self.view.send_modify(|view| {
-            let mut next = View::clone(view);
+            let mut next = DeliveryView::clone(view);
             Arc::make_mut(&mut next.state).apply(at, &event).unwrap();
             Arc::make_mut(&mut next.figures).take(at, &event);
             next.seq = seq;
@@ -95,6 +95,21 @@ impl Fake {
             journal.iter().fold(Head::genesis(), |head, record| record.verify(&head).unwrap());
         let new = NewRecord { at, actor, reason, event };
         journal.push(Record::link(&head, new).unwrap());
+    }
+
+    /// Appends records that change no state, as a journal of years has.
+    pub(super) fn append_history(&self, count: u64) {
+        let mut journal = self.journal.lock();
+        let last = journal.last().unwrap();
+        let mut head = Head { seq: last.seq, hash: last.hash };
+        for _ in 0..count {
+            let event = Event::FlagDeleted { key: "k".to_owned() };
+            let (actor, at) = ("anne".to_owned(), Timestamp(head.seq * 1000));
+            let new = NewRecord { at, actor, reason: None, event };
+            let record = Record::link(&head, new).unwrap();
+            head = Head { seq: record.seq, hash: record.hash };
+            journal.push(record);
+        }
     }
 
     pub(super) fn halt(&self, why: &str) {
@@ -149,8 +164,12 @@ impl Backend for Fake {
             }
             let state = self.view.borrow().state.clone();
             let at = Timestamp((self.journal.lock().len() as u64 + 1) * 1000);
-            let command_context =
-                CommandContext { actor: &origin.actor, reason: origin.reason.as_deref(), at };
+            let command_context = CommandContext {
+                actor: &origin.actor,
+                reason: origin.reason.as_deref(),
+                at,
+                wall: at,
+            };
             let (events, outcome) = decide_command(&state, &command_context, &command)?;
             for event in events {
                 self.append(&origin.actor, origin.reason.clone(), event);
@@ -172,8 +191,12 @@ impl Backend for Fake {
         async move {
             let config = config::check(&text, Path::new("")).map_err(ReloadError::Invalid)?;
             let state = self.view.borrow().state.clone();
-            let command_context =
-                CommandContext { actor: &origin.actor, reason: None, at: Timestamp(1) };
+            let command_context = CommandContext {
+                actor: &origin.actor,
+                reason: None,
+                at: Timestamp(1),
+                wall: Timestamp(1),
+            };
             Ok(decide_command(&state, &command_context, &applied(config))?.1)
         }
         .boxed()
@@ -183,7 +206,7 @@ impl Backend for Fake {
         self.file.lock().clone()
     }
 
-    fn view(&self) -> watch::Receiver<Arc<View>> {
+    fn view(&self) -> watch::Receiver<Arc<DeliveryView>> {
         self.view.subscribe()
     }
 

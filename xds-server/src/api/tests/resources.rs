@@ -287,3 +287,16 @@ async fn metrics_are_those_of_the_state() {
         assert!(text.lines().any(|it| it == line), "counted once: {text}");
     }
 }
+
+/// The first scrape after a start is complete, however long the journal: otherwise a counter would seem to be reset
+/// and to count old rollbacks again.
+#[tokio::test]
+async fn the_first_scrape_counts_the_rollbacks_of_a_long_journal() {
+    let server = Server::start().await;
+    server.fake.append_history(12_000);
+    server.post(START, json!({"version": "v2"})).await;
+    server.post("/api/v1/releases/order.1/rollback", json!({})).await;
+    let text = server.ask(Method::GET, "/metrics", None).await.text().await.unwrap();
+    let line = r#"tidegate_rollbacks_total{service="order",cause="operator"} 1"#;
+    assert!(text.lines().any(|it| it == line), "{text}");
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use tidegate_delivery::model::freeze::Window;
+use tidegate_delivery::model::freeze::FreezeSchedule;
 use tidegate_delivery::model::plan::{OnFail, ROLLBACK_WINDOW};
 use tidegate_delivery::names::Services;
 
@@ -119,8 +119,8 @@ fn requirements_and_freeze_windows_are_read() {
     let config = check(&text, Path::new("")).unwrap();
     let [nights, year_end] = config.freeze_windows.as_slice() else { panic!("two freezes") };
     assert_eq!(nights.services, Services::All);
-    assert!(matches!(&nights.when, Window::Weekly { days, .. } if days.len() == 2));
-    assert!(matches!(year_end.when, Window::Once { start, end } if start < end));
+    assert!(matches!(&nights.when, FreezeSchedule::Weekly { days, .. } if days.len() == 2));
+    assert!(matches!(year_end.when, FreezeSchedule::Once { start, end } if start < end));
     assert!(matches!(&year_end.services, Services::Named(names) if names.len() == 1));
     let plan = &config.services[0].plan;
     assert_eq!(plan.requirements.checks.len(), 2);

@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 
 use super::{run, *};
 use crate::controller::fakes::{World, anne, until};
-use crate::controller::{Parts, View, spawn};
+use crate::controller::{DeliveryView, Parts, spawn};
 use crate::effects::fakes::{
     Behavior, FAST, FakeReceiver, ReceivedRequest, clock_that_panics_once, webhooks,
 };
@@ -44,7 +44,7 @@ async fn switch(handle: &Handle) {
     handle.submit(verb("order.1", ReleaseCommand::Promote { all: true }), anne()).await.unwrap();
 }
 
-fn end(view: &View) -> &CallState {
+fn end(view: &DeliveryView) -> &CallState {
     &newest(&view.state, "order").calls[0].end
 }
 

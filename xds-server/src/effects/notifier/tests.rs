@@ -179,13 +179,13 @@ async fn nacks_and_their_recovery_are_notified() {
     let handle = world.start();
     let (_, _task) = run(&handle, dir.path(), &receivers);
     started(dir.path(), "team").await;
-    world.refuse(true);
+    world.nack(true);
     handle.submit(start("order", "v2"), anne()).await.unwrap();
     let got = fake.requests(1).await;
     assert_eq!(got[0].body["event"], "nack");
     assert_eq!(got[0].body["recovered"], false);
     assert!(got[0].body["text"].as_str().unwrap().contains("edge-2"), "{got:?}");
-    world.refuse(false);
+    world.nack(false);
     until(&handle, |view| view.progress.values().all(|it| it.observation.convergence.nacked == 0))
         .await;
     let got = fake.requests(2).await;

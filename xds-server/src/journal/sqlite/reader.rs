@@ -1,29 +1,28 @@
-//! A journal that is only read: beside a running server, or of a copy. It needs no lock, writes
-//! nothing, and believes nothing but the chain.
+//! Read-only access: beside a running server, or to a copy. Needs no lock.
 
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
 use super::super::chain::Head;
-use super::super::fold::Folded;
+use super::super::fold::FoldedState;
 use super::super::{JournalError, JournalReader, Record};
 use super::{DATABASE, row, schema};
 
-/// Records that are read at a time.
+/// Records per read of a fold.
 const PAGE: usize = 1000;
 
-/// The journal of a data directory, as it is when it is asked.
+/// A read-only connection. Each read sees the newest records.
 #[derive(Debug)]
 pub struct Reader {
     connection: Connection,
 }
 
 impl Reader {
-    /// Opens the journal in a directory.
+    /// Opens the journal in a data directory.
     ///
     /// # Errors
-    /// When there is none, or none that this version knows.
+    /// If there is no journal, or one of another format.
     pub fn open(data_dir: &Path) -> Result<Self, JournalError> {
         let path = data_dir.join(DATABASE);
         std::fs::metadata(&path)
@@ -36,22 +35,21 @@ impl Reader {
         Ok(Self { connection })
     }
 
-    /// The records after one, in order, at most `limit`, fewer if they are large.
+    /// As [`super::Journal::read`].
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// If the records cannot be read.
     pub fn read(&self, after: u64, limit: usize) -> Result<Vec<Record>, JournalError> {
         row::page(&self.connection, after, limit)
     }
 
-    /// Verifies and folds the journal from its first record to `last`, or to its end if that is
-    /// nearer. Snapshots are not looked at.
+    /// Verifies and folds the records from the first to `last`, or to the end if that is earlier. Ignores snapshots.
     ///
     /// # Errors
-    /// When the chain does not hold, or does not fold.
-    pub fn fold(&self, last: u64) -> Result<(Head, Folded), JournalError> {
+    /// If the records cannot be read, verified or folded.
+    pub fn fold(&self, last: u64) -> Result<(Head, FoldedState), JournalError> {
         let mut head = Head::genesis();
-        let mut folded = Folded::default();
+        let mut folded = FoldedState::default();
         while head.seq < last {
             let left = usize::try_from(last - head.seq).unwrap_or(usize::MAX);
             let page = self.read(head.seq, left.min(PAGE))?;
@@ -60,7 +58,7 @@ impl Reader {
             }
             for record in page {
                 head = record.verify(&head)?;
-                folded.take(&record)?;
+                folded.apply(&record)?;
             }
         }
         Ok((head, folded))

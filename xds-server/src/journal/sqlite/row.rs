@@ -1,16 +1,16 @@
-//! Records as rows: read as they are, and believed only where the chain bears them out.
+//! Records as rows of the table `events`.
 
 use rusqlite::{Connection, Row, params};
 
 use super::super::chain::{Content, Hash, Head};
-use super::super::{Broken, JournalError, Record, Written};
+use super::super::{ChainError, JournalError, Record, RecordedEvent};
 use tidegate_delivery::units::Timestamp;
 
 pub(super) const COLUMNS: &str = "seq, at, actor, reason, event, previous, hash";
-/// A page of records ends early once their events have so many bytes: a flag document may have a million.
+/// A page ends once its events exceed so many bytes: one flag document may have a million.
 pub(super) const PAGE_BYTES: usize = 4 << 20;
 
-/// The records after one, in order, at most `limit`, fewer if they are large.
+/// As [`super::Journal::read`].
 pub(super) fn page(
     connection: &Connection,
     after: u64,
@@ -18,7 +18,7 @@ pub(super) fn page(
 ) -> Result<Vec<Record>, JournalError> {
     let select = format!("SELECT {COLUMNS} FROM events WHERE seq > ? ORDER BY seq LIMIT ?");
     let mut select = connection.prepare_cached(&select)?;
-    // Beyond SQLite's integers there are no records.
+    // Record numbers fit SQLite's signed integers.
     let after = i64::try_from(after).unwrap_or(i64::MAX);
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut rows = select.query(params![after, limit])?;
@@ -27,7 +27,7 @@ pub(super) fn page(
     while let Some(row) = rows.next()? {
         let raw = Raw::of(row)?;
         bytes += raw.event.len();
-        records.push(raw.understand()?);
+        records.push(raw.parse()?);
         if bytes >= PAGE_BYTES {
             break;
         }
@@ -35,7 +35,7 @@ pub(super) fn page(
     Ok(records)
 }
 
-/// Verifies the chain from a head on, and returns where it ends.
+/// Verifies the chain after a head, and returns its end.
 pub(super) fn verify(connection: &Connection, from: Head) -> Result<Head, JournalError> {
     let select = format!("SELECT {COLUMNS} FROM events WHERE seq > ? ORDER BY seq");
     let mut select = connection.prepare(&select)?;
@@ -55,7 +55,7 @@ pub(super) fn verify(connection: &Connection, from: Head) -> Result<Head, Journa
     Ok(head)
 }
 
-/// A row as it is, before anything in it is believed.
+/// A row before its hashes and event are parsed.
 struct Raw {
     seq: u64,
     at: u64,
@@ -79,12 +79,12 @@ impl Raw {
         })
     }
 
-    fn hashes(&self) -> Result<(Hash, Hash), Broken> {
-        let hash = |text: &str| text.parse().map_err(|_| Broken::Altered(self.seq));
+    fn hashes(&self) -> Result<(Hash, Hash), ChainError> {
+        let hash = |text: &str| text.parse().map_err(|_| ChainError::Altered(self.seq));
         Ok((hash(&self.previous)?, hash(&self.hash)?))
     }
 
-    fn understand(self) -> Result<Record, JournalError> {
+    fn parse(self) -> Result<Record, JournalError> {
         let (previous, hash) = self.hashes()?;
         let seq = self.seq;
         let unreadable = |source| JournalError::Unreadable { seq, source };
@@ -93,7 +93,7 @@ impl Raw {
             at: Timestamp(self.at),
             actor: self.actor,
             reason: self.reason,
-            event: Written::parse(self.event).map_err(unreadable)?,
+            event: RecordedEvent::parse(self.event).map_err(unreadable)?,
             previous,
             hash,
         })

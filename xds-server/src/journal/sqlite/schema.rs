@@ -1,4 +1,4 @@
-//! The tables of the journal and the format that `PRAGMA user_version` records.
+//! The tables, and the format number in `PRAGMA user_version`.
 
 use rusqlite::Connection;
 

@@ -1,17 +1,16 @@
-//! The table of snapshots: what was kept is read again only by the version that wrote it, and only
-//! if it belongs to this very chain.
+//! The table `snapshots`.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::super::JournalError;
 use super::super::chain::{Hash, Head};
-use super::super::snapshot::{Kept, Snapshot, Unusable};
+use super::super::snapshot::{Snapshot, SnapshotError, StoredSnapshot};
 use tidegate_delivery::units::Timestamp;
 
-/// So many are left in the file: if the newest is unusable, the one before it may be usable.
-const LEFT: u64 = 2;
+/// Snapshots in the file: if the newest is unusable, the previous one may be usable.
+const MAX_SNAPSHOTS: u64 = 2;
 
-/// The newest snapshot that can be used. Of newer ones that cannot, the operator is told.
+/// The newest usable snapshot. Newer unusable ones are logged.
 pub(super) fn newest(connection: &Connection) -> Result<Option<Snapshot>, JournalError> {
     let mut select = connection.prepare(
         "SELECT seq, hash, at, version, digest, content FROM snapshots ORDER BY seq DESC",
@@ -22,7 +21,7 @@ pub(super) fn newest(connection: &Connection) -> Result<Option<Snapshot>, Journa
         match usable(connection, row, seq)? {
             Ok(snapshot) => return Ok(Some(snapshot)),
             Err(unusable) => {
-                tracing::warn!(seq, %unusable, "a snapshot is left aside: more is replayed");
+                tracing::warn!(seq, %unusable, "snapshot skipped; the start replays more records");
             }
         }
     }
@@ -33,43 +32,46 @@ fn usable(
     connection: &Connection,
     row: &Row<'_>,
     seq: u64,
-) -> Result<Result<Snapshot, Unusable>, JournalError> {
+) -> Result<Result<Snapshot, SnapshotError>, JournalError> {
     let hash: String = row.get("hash")?;
     let digest: String = row.get("digest")?;
     let (Ok(hash), Ok(digest)) = (hash.parse::<Hash>(), digest.parse()) else {
-        return Ok(Err(Unusable::Damaged));
+        return Ok(Err(SnapshotError::Damaged));
     };
-    let of_chain: Option<String> = connection
+    let in_chain: Option<String> = connection
         .query_row("SELECT hash FROM events WHERE seq = ?", [seq], |row| row.get(0))
         .optional()?;
-    if of_chain != Some(hash.to_string()) {
-        return Ok(Err(Unusable::Foreign));
+    if in_chain != Some(hash.to_string()) {
+        return Ok(Err(SnapshotError::Foreign));
     }
     let at = Timestamp(row.get("at")?);
     let version = row.get("version")?;
     let content = row.get("content")?;
-    let kept = Kept { head: Head { seq, hash }, at, version, digest, content };
-    Ok(kept.read())
+    let stored = StoredSnapshot { head: Head { seq, hash }, at, version, digest, content };
+    Ok(stored.read())
 }
 
-/// Puts one there, and removes the oldest.
-pub(super) fn keep(connection: &mut Connection, kept: &Kept) -> Result<(), JournalError> {
+/// Inserts a snapshot and deletes the oldest beyond [`MAX_SNAPSHOTS`].
+pub(super) fn insert(
+    connection: &mut Connection,
+    snapshot: &StoredSnapshot,
+) -> Result<(), JournalError> {
     let transaction = connection.transaction()?;
     transaction.execute(
         "INSERT OR REPLACE INTO snapshots (seq, hash, at, version, digest, content) \
          VALUES (?, ?, ?, ?, ?, ?)",
         params![
-            kept.head.seq,
-            kept.head.hash.to_string(),
-            kept.at.0,
-            kept.version,
-            kept.digest.to_string(),
-            kept.content,
+            snapshot.head.seq,
+            snapshot.head.hash.to_string(),
+            snapshot.at.0,
+            snapshot.version,
+            snapshot.digest.to_string(),
+            snapshot.content,
         ],
     )?;
     transaction.execute(
         "DELETE FROM snapshots WHERE seq NOT IN (SELECT seq FROM snapshots ORDER BY seq DESC LIMIT ?)",
-        [LEFT],
+        [MAX_SNAPSHOTS],
     )?;
     Ok(transaction.commit()?)
 }

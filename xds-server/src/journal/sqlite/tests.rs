@@ -1,4 +1,4 @@
-//! What the file survives, and what it refuses.
+//! Durability of the file, and the errors of damaged ones.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -16,7 +16,7 @@ fn record(key: &str) -> NewRecord {
     }
 }
 
-/// A journal of three records in a directory that lives as long as the first of the pair.
+/// A journal of three records, and its directory.
 fn three() -> (tempfile::TempDir, Sqlite) {
     let directory = tempfile::tempdir().unwrap();
     let mut journal = Sqlite::open(directory.path()).unwrap();
@@ -26,7 +26,7 @@ fn three() -> (tempfile::TempDir, Sqlite) {
 }
 
 #[test]
-fn what_was_appended_is_read_again() {
+fn appended_records_are_read_after_a_restart() {
     let (directory, journal) = three();
     let before = journal.read(0, 10).unwrap();
     drop(journal);
@@ -45,7 +45,7 @@ fn what_was_appended_is_read_again() {
 }
 
 #[test]
-fn a_power_cut_loses_nothing_that_was_appended() {
+fn appends_are_synchronous() {
     let (_directory, journal) = three();
     let pragma = |name| journal.connection.pragma_query_value(None, name, |row| row.get(0));
     assert_eq!(pragma("journal_mode"), Ok("wal".to_owned()));
@@ -54,7 +54,7 @@ fn a_power_cut_loses_nothing_that_was_appended() {
 }
 
 #[test]
-fn large_records_come_in_smaller_pages() {
+fn large_records_shorten_a_page() {
     let (_directory, mut journal) = three();
     let large = record(&"x".repeat(PAGE_BYTES));
     journal.append(&[large, record("e")]).unwrap();
@@ -72,8 +72,8 @@ fn two_servers_cannot_write_one_journal() {
 }
 
 #[test]
-fn names_the_record_that_was_tampered_with() {
-    for (sql, says) in [
+fn a_changed_record_is_named() {
+    for (sql, expected) in [
         ("UPDATE events SET actor = 'eve' WHERE seq = 2", "record 2 was changed"),
         ("UPDATE events SET event = '{}' WHERE seq = 3", "record 3 was changed"),
         ("UPDATE events SET hash = 'x' WHERE seq = 1", "record 1 was changed"),
@@ -84,13 +84,13 @@ fn names_the_record_that_was_tampered_with() {
         journal.connection.execute_batch(sql).unwrap();
         drop(journal);
         let error = Sqlite::open(directory.path()).unwrap_err().to_string();
-        assert!(error.contains(says), "{error}");
+        assert!(error.contains(expected), "{error}");
         assert!(error.contains("from a backup"), "{error}");
     }
 }
 
 #[test]
-fn refuses_formats_and_files_that_are_not_its_own() {
+fn unknown_formats_and_other_files_are_errors() {
     let (directory, journal) = three();
     journal.connection.pragma_update(None, "user_version", 9).unwrap();
     drop(journal);
@@ -134,24 +134,24 @@ fn a_read_only_disk_is_an_error() {
 }
 
 #[test]
-fn does_not_write_over_what_somebody_else_wrote() {
+fn an_append_after_another_writer_is_an_error() {
     let (_directory, mut journal) = three();
     journal.connection.execute_batch("DELETE FROM events WHERE seq = 3").unwrap();
     let error = journal.append(&[record("d")]).unwrap_err();
     assert!(matches!(error, JournalError::Corrupt(_)), "{error}");
 }
 
-/// Where the killed child of the test below keeps its journal.
+/// Environment variable with the journal directory of the killed child process.
 const CHILD: &str = "TIDEGATE_TEST_JOURNAL";
-const THIS_TEST: &str = "journal::sqlite::tests::what_was_appended_survives_kill_9";
+const THIS_TEST: &str = "journal::sqlite::tests::appended_records_survive_kill_9";
 
 #[test]
-fn what_was_appended_survives_kill_9() {
+fn appended_records_survive_kill_9() {
     if let Some(directory) = std::env::var_os(CHILD) {
         append_for_ever(Path::new(&directory));
     }
     let directory = tempfile::tempdir().unwrap();
-    for said_at_least in [1, 5, 20] {
+    for min_appends in [1, 5, 20] {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", THIS_TEST, "--nocapture"])
             .env(CHILD, directory.path())
@@ -159,23 +159,23 @@ fn what_was_appended_survives_kill_9() {
             .spawn()
             .unwrap();
         let mut last = 0;
-        let mut said = 0;
+        let mut appends = 0;
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
             let line = line.unwrap();
             let Some((_, seq)) = line.split_once("appended ") else {
                 continue;
             };
             last = seq.parse().unwrap();
-            said += 1;
-            if said == said_at_least {
+            appends += 1;
+            if appends == min_appends {
                 child.kill().unwrap();
             }
         }
         child.wait().unwrap();
-        assert!(said >= said_at_least, "the child ended by itself");
+        assert!(appends >= min_appends, "the child exited before it was killed");
         let journal = Sqlite::open(directory.path()).unwrap();
         assert!(journal.head.seq >= last, "{:?} < {last}", journal.head);
-        assert_eq!(journal.head.seq % 2, 0, "half a transaction");
+        assert_eq!(journal.head.seq % 2, 0, "a transaction is incomplete");
     }
 }
 

@@ -1,11 +1,10 @@
-//! Disks that lie, and files that were hit: nothing is lost without a word, nothing half is believed.
+//! Torn and corrupt files: every loss is detected, and no transaction is read in part.
 
 use std::fs;
 
 use super::*;
 
-/// A journal whose records are all in the write-ahead log still, as a crash leaves it: two records a
-/// transaction.
+/// A journal as a crash leaves it: all records in the write-ahead log, two per transaction.
 fn crashed() -> (tempfile::TempDir, tempfile::TempDir) {
     let live = tempfile::tempdir().unwrap();
     let mut journal = Sqlite::open(live.path()).unwrap();
@@ -30,7 +29,7 @@ fn a_torn_write_ahead_log_loses_whole_transactions_from_its_end() {
         fs::write(directory.path().join("journal.db-wal"), &wal[..length]).unwrap();
         let mut journal = Sqlite::open(directory.path()).unwrap();
         let seq = resume(&mut journal).unwrap().seq;
-        assert_eq!(seq % 2, 0, "half a transaction, at {length}");
+        assert_eq!(seq % 2, 0, "a transaction is incomplete at length {length}");
         journal
             .append(&[new(99, Event::FlagsReplaced { flags: serde_json::json!({"flags": {}}) })])
             .unwrap();
@@ -41,27 +40,27 @@ fn a_torn_write_ahead_log_loses_whole_transactions_from_its_end() {
 }
 
 #[test]
-fn a_cut_off_end_is_told_by_the_snapshot_behind_it() {
+fn a_snapshot_after_the_end_of_the_records_is_skipped() {
     let directory = written(20, &[10, 20]);
     execute(directory.path(), "DELETE FROM events WHERE seq > 15");
     let mut journal = Sqlite::open(directory.path()).unwrap();
     let replayed = resume(&mut journal).unwrap();
-    assert_eq!((replayed.snapshot, replayed.seq), (10, 15), "the one at 20 is foreign, and logged");
+    assert_eq!((replayed.snapshot, replayed.seq), (10, 15), "the snapshot at 20 has no record");
 }
 
-/// Every page is hit in turn, in the middle: what is opened all the same is what was written.
+/// Corrupts the middle of each page in turn: a journal that opens nevertheless has the original state.
 #[test]
-fn a_hit_page_is_found_or_held_nothing() {
+fn a_corrupt_page_is_an_error_or_unused() {
     let directory = written(60, &[]);
     let whole = fs::read(file(directory.path())).unwrap();
     let truth = replay(directory.path()).unwrap();
     let mut refused = 0;
     for page in 0..whole.len() / 4096 {
-        let mut hit = whole.clone();
+        let mut corrupt = whole.clone();
         let middle = page * 4096 + 2048;
-        hit[middle..middle + 1024].iter_mut().for_each(|byte| *byte ^= 0x55);
+        corrupt[middle..middle + 1024].iter_mut().for_each(|byte| *byte ^= 0x55);
         let directory = tempfile::tempdir().unwrap();
-        fs::write(file(directory.path()), hit).unwrap();
+        fs::write(file(directory.path()), corrupt).unwrap();
         let opened = Sqlite::open(directory.path()).and_then(|mut journal| resume(&mut journal));
         match opened {
             Ok(replayed) => assert_eq!(replayed.folded.state, truth, "page {page}"),
@@ -75,12 +74,12 @@ fn a_hit_page_is_found_or_held_nothing() {
 }
 
 #[test]
-fn a_hit_page_is_an_error_to_a_reader_and_not_a_guess() {
+fn a_corrupt_page_is_an_error_of_a_reader() {
     let directory = written(60, &[]);
-    let mut hit = fs::read(file(directory.path())).unwrap();
+    let mut corrupt = fs::read(file(directory.path())).unwrap();
     // The type of the table's root page.
-    hit[4096] = 0xff;
-    fs::write(file(directory.path()), hit).unwrap();
+    corrupt[4096] = 0xff;
+    fs::write(file(directory.path()), corrupt).unwrap();
     let reader = Reader::open(directory.path()).unwrap();
     let error = reader.read(0, 10).unwrap_err();
     assert!(matches!(error, JournalError::Damaged(_)), "{error}");

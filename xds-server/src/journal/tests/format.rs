@@ -1,4 +1,4 @@
-//! A journal is opened in the supported format only.
+//! Only format 1 is opened.
 
 use super::*;
 

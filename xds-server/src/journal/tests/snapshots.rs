@@ -1,30 +1,32 @@
-//! A snapshot is used where it can be, and changes nothing but the time that a start takes.
+//! A usable snapshot shortens the replay; its result is the same.
+
+use std::sync::Arc;
 
 use super::super::scrub::Damage;
 use super::*;
 
-/// Where the replay began, and what came out.
-fn start(directory: &Path) -> (u64, Folded) {
+/// The record at which the replay started, and its result.
+fn start(directory: &Path) -> (u64, FoldedState) {
     let mut journal = Sqlite::open(directory).unwrap();
     let replayed = resume(&mut journal).unwrap();
     (replayed.snapshot, replayed.folded)
 }
 
-fn truth(directory: &Path) -> Folded {
+fn full_fold(directory: &Path) -> FoldedState {
     Reader::open(directory).unwrap().fold(u64::MAX).unwrap().1
 }
 
 #[test]
-fn a_start_goes_on_from_the_newest() {
+fn the_replay_starts_from_the_newest_snapshot() {
     let directory = written(20, &[5, 10, 15]);
-    assert_eq!(start(directory.path()), (15, truth(directory.path())));
-    assert_eq!(replay(directory.path()).unwrap(), truth(directory.path()).state);
+    assert_eq!(start(directory.path()), (15, full_fold(directory.path())));
+    assert_eq!(replay(directory.path()).unwrap(), full_fold(directory.path()).state);
     let replayed = resume(&mut Sqlite::open(directory.path()).unwrap()).unwrap();
     assert_eq!((replayed.seq, replayed.at), (20, Timestamp(20)));
 }
 
 #[test]
-fn of_a_journal_that_ends_with_it_there_is_nothing_to_replay() {
+fn a_snapshot_of_the_last_record_leaves_nothing_to_replay() {
     let directory = written(10, &[10]);
     let mut journal = Sqlite::open(directory.path()).unwrap();
     let replayed = resume(&mut journal).unwrap();
@@ -32,11 +34,11 @@ fn of_a_journal_that_ends_with_it_there_is_nothing_to_replay() {
     let next = journal.append(&[new(11, flag(1))]).unwrap();
     assert_eq!(next[0].seq, 11);
     drop(journal);
-    assert_eq!(start(directory.path()), (10, truth(directory.path())));
+    assert_eq!(start(directory.path()), (10, full_fold(directory.path())));
 }
 
 #[test]
-fn two_are_left() {
+fn the_two_newest_snapshots_remain() {
     let directory = written(20, &[5, 10, 15]);
     let connection = Connection::open(file(directory.path())).unwrap();
     let left: u64 =
@@ -45,7 +47,7 @@ fn two_are_left() {
 }
 
 #[test]
-fn one_that_does_not_fit_is_left_aside() {
+fn an_unusable_snapshot_is_skipped() {
     for spoil in [
         "UPDATE snapshots SET content = replace(content, 'flag-1', 'flag-x') WHERE seq = 15",
         "UPDATE snapshots SET hash = (SELECT hash FROM events WHERE seq = 14) WHERE seq = 15",
@@ -57,24 +59,24 @@ fn one_that_does_not_fit_is_left_aside() {
     ] {
         let directory = written(20, &[10, 15]);
         execute(directory.path(), spoil);
-        assert_eq!(start(directory.path()), (10, truth(directory.path())), "{spoil}");
+        assert_eq!(start(directory.path()), (10, full_fold(directory.path())), "{spoil}");
         execute(directory.path(), "UPDATE snapshots SET content = '{}'");
-        assert_eq!(start(directory.path()), (0, truth(directory.path())), "{spoil}");
+        assert_eq!(start(directory.path()), (0, full_fold(directory.path())), "{spoil}");
     }
 }
 
-/// What the start takes on trust is proven afterwards.
-fn prove(directory: &Path) -> Result<u64, Damage> {
+/// The background verification.
+fn verify_prefix(directory: &Path) -> Result<u64, Damage> {
     let journal = Sqlite::open(directory).unwrap();
-    journal.trusted().unwrap().prove(directory)
+    journal.unverified_prefix().unwrap().verify_prefix(directory)
 }
 
 #[test]
-fn what_was_tampered_with_before_it_is_found_while_the_server_runs() {
+fn a_changed_record_before_the_snapshot_is_found_in_the_background() {
     let directory = written(20, &[15]);
-    assert_eq!(prove(directory.path()).unwrap(), 15);
+    assert_eq!(verify_prefix(directory.path()).unwrap(), 15);
     execute(directory.path(), "UPDATE events SET actor = 'eve' WHERE seq = 7");
-    let error = prove(directory.path()).unwrap_err().to_string();
+    let error = verify_prefix(directory.path()).unwrap_err().to_string();
     assert!(error.contains("record 7 was changed"), "{error}");
 
     let directory = written(20, &[15]);
@@ -84,29 +86,29 @@ fn what_was_tampered_with_before_it_is_found_while_the_server_runs() {
 }
 
 #[test]
-fn a_forged_one_is_found_while_the_server_runs() {
+fn a_forged_snapshot_is_found_in_the_background() {
     let directory = written(20, &[]);
     let mut journal = Sqlite::open(directory.path()).unwrap();
     let (_, mut folded) = Reader::open(directory.path()).unwrap().fold(u64::MAX).unwrap();
-    folded.state.flags.clear();
-    journal.keep(Timestamp(20), &folded).unwrap();
+    Arc::make_mut(&mut folded.state.flags).clear();
+    journal.save_snapshot(Timestamp(20), &folded).unwrap();
     drop(journal);
-    let error = prove(directory.path()).unwrap_err();
+    let error = verify_prefix(directory.path()).unwrap_err();
     assert!(matches!(error, Damage::Snapshot(20)), "{error}");
 }
 
 #[test]
-fn a_full_disk_costs_the_snapshot_and_nothing_else() {
+fn a_full_disk_loses_the_snapshot_only() {
     let directory = written(10, &[]);
     let mut journal = Sqlite::open(directory.path()).unwrap();
-    let truth = truth(directory.path());
-    let mut large = truth.clone();
-    large.state.flags.insert("large".to_owned(), "x".repeat(100_000).into());
+    let expected = full_fold(directory.path());
+    let mut large = expected.clone();
+    Arc::make_mut(&mut large.state.flags).insert("large".to_owned(), "x".repeat(100_000).into());
     journal.limit_pages(15);
-    let error = journal.keep(Timestamp(10), &large).unwrap_err();
+    let error = journal.save_snapshot(Timestamp(10), &large).unwrap_err();
     assert!(error.to_string().contains("full"), "{error}");
     assert_eq!(journal.append(&[new(11, flag(4))]).unwrap()[0].seq, 11);
     drop(journal);
     execute(directory.path(), "DELETE FROM events WHERE seq = 11");
-    assert_eq!(start(directory.path()), (0, truth));
+    assert_eq!(start(directory.path()), (0, expected));
 }

@@ -26,8 +26,8 @@ pub struct SnapshotCache {
     mesh: Mesh,
     services: BTreeMap<ServiceName, ServiceResources>,
     /// The flags of the latest state.
-    flags: BTreeMap<String, Value>,
-    evaluators: serde_json::Map<String, Value>,
+    flags: Arc<BTreeMap<String, Value>>,
+    evaluators: Arc<serde_json::Map<String, Value>>,
     /// Number of service builds since the cache was created.
     #[cfg(test)]
     pub(super) built: usize,
@@ -49,8 +49,8 @@ impl SnapshotCache {
             latest: Arc::new(SnapshotSet::new(0, [])),
             mesh: Mesh::new(String::new(), Vec::new()),
             services: BTreeMap::new(),
-            flags: BTreeMap::new(),
-            evaluators: serde_json::Map::new(),
+            flags: Arc::default(),
+            evaluators: Arc::default(),
             #[cfg(test)]
             built: 0,
         };
@@ -176,10 +176,13 @@ impl SnapshotCache {
             let known: BTreeSet<_> = services.iter().map(|(name, _)| name.as_str()).collect();
             let flags = extension::routing_flags(|service| known.contains(service), state);
             let of_services = services.iter().map(|(_, it)| it.filter.clone()).collect();
-            let config = extension::config(&fleet.name, of_services, flags);
-            let same = snapshot.filter_config().is_some_and(|known| **known == config);
+            let mut config = extension::config(&fleet.name, of_services, flags);
+            let same = snapshot.filter_config().is_some_and(|known| {
+                config.version.clone_from(&known.version);
+                config == **known
+            });
             if !same || difference.mesh {
-                let resource = Arc::new(extension::filter(&self.mesh, &config));
+                let resource = Arc::new(extension::filter(&self.mesh, &mut config));
                 snapshot = put(snapshot, Kind::Extension, vec![resource]);
                 snapshot = snapshot.with_filter_config(Arc::new(config));
             }

@@ -1,6 +1,6 @@
 //! ECDS: the filter and its configuration, with services, salts and routing flags.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use tidegate_core::config::{
     BusinessRule, FilterConfig, INTERVAL_IDLE_MS, INTERVAL_RELEASING_MS, ReportConfig,
@@ -19,9 +19,9 @@ use tidegate_delivery::judge::guardrails::BusinessMetric;
 use tidegate_delivery::model::state::{ServiceState, State};
 use tidegate_delivery::names::{FleetName, ServiceName};
 
-/// The filter's resource. Every snapshot contains it: a listener whose filter was removed would fail all requests.
-pub(super) fn filter(mesh: &Mesh, config: &FilterConfig) -> Resource {
-    let configuration = StringValue { value: json!(config).to_string() };
+/// The filter's resource. Every snapshot contains it: a listener whose filter was removed would fail all requests. Sets the version of `config`.
+pub(super) fn filter(mesh: &Mesh, config: &mut FilterConfig) -> Resource {
+    let configuration = StringValue { value: encode(config) };
     let plugin = wasm::PluginConfig {
         name: names::FILTER.to_owned(),
         root_id: names::FILTER.to_owned(),
@@ -48,15 +48,27 @@ pub(super) fn filter(mesh: &Mesh, config: &FilterConfig) -> Resource {
     Resource::encode(Kind::Extension, names::FILTER, &message, Vec::new())
 }
 
-/// The filter's configuration. Its version is the hash of the other fields; reports contain the version under which the
-/// filter counted.
+/// The JSON of a configuration, serialised once. Its version is the hash of the JSON with an empty version. A report names
+/// the configuration that the filter counted under by it.
+fn encode(config: &mut FilterConfig) -> String {
+    const UNVERSIONED: &str = r#"{"version":""#;
+    config.version.clear();
+    #[expect(clippy::expect_used, reason = "all keys are strings, and no field fails to serialise")]
+    let mut json = serde_json::to_string(config).expect("a configuration is JSON");
+    debug_assert!(json.starts_with(UNVERSIONED), "`version` is the first field");
+    config.version = hex(&Sha256::digest(&json)).into();
+    json.insert_str(UNVERSIONED.len(), &config.version);
+    json
+}
+
+/// The filter's configuration, without its version.
 pub(super) fn config(
     fleet: &FleetName,
     services: Vec<ServiceConfig>,
     flags: Value,
 ) -> FilterConfig {
     let releasing = services.iter().any(|service| !service.release.is_empty());
-    let mut config = FilterConfig {
+    FilterConfig {
         version: String::new(),
         fleet: fleet.to_string(),
         report: ReportConfig {
@@ -66,9 +78,7 @@ pub(super) fn config(
         standalone: false,
         services,
         flags,
-    };
-    config.version = hex(&Sha256::digest(json!(config).to_string())).into();
-    config
+    }
 }
 
 /// The part of the filter's configuration that describes one service.
@@ -105,7 +115,7 @@ pub(super) fn routing_flags(is_in_fleet: impl Fn(&str) -> bool, state: &State) -
         .collect();
     let mut document = Map::new();
     if !flags.is_empty() && !state.evaluators.is_empty() {
-        document.insert("$evaluators".to_owned(), state.evaluators.clone().into());
+        document.insert("$evaluators".to_owned(), Map::clone(&state.evaluators).into());
     }
     document.insert("flags".to_owned(), flags.into());
     document.into()

@@ -10,7 +10,7 @@ use crate::judge::{Level, Verdict};
 use crate::model::catalogue::{Environment, ServiceSpec};
 use crate::model::command::{Command, ReleaseCommand};
 use crate::model::failure::SmokeTestFailure;
-use crate::model::freeze::{FreezeWindow, Window};
+use crate::model::freeze::{FreezeSchedule, FreezeWindow};
 use crate::model::group::Member;
 use crate::model::hook::Moment;
 use crate::model::plan::{OnFail, Plan};
@@ -165,7 +165,7 @@ fn frozen_scope() -> impl Strategy<Value = Option<ServiceName>> {
 fn freeze_windows() -> impl Strategy<Value = Vec<FreezeWindow>> {
     let once = (1_000_000..1_500_000u64, 1..200_000u64).prop_map(|(start, length)| FreezeWindow {
         name: name("soon"),
-        when: Window::Once { start: Timestamp(start), end: Timestamp(start + length) },
+        when: FreezeSchedule::Once { start: Timestamp(start), end: Timestamp(start + length) },
         services: Services::All,
     });
     prop::collection::vec(once, 0..2)

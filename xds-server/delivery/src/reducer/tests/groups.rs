@@ -40,7 +40,14 @@ fn look(world: &mut World, seconds: u64, seen: [&Observation; 2]) -> [Vec<Blocke
     let contexts = ["order", "product"].map(|it| &state.services[it]);
     let contexts = [0, 1].map(|it| {
         let (service, seen) = (contexts[it], seen[it]);
-        ReleaseContext { state, service, release: service.release.as_ref().unwrap(), now, seen }
+        ReleaseContext {
+            state,
+            service,
+            release: service.release.as_ref().unwrap(),
+            now,
+            wall: now,
+            seen,
+        }
     });
     let (events, progress) = decide_progress(&contexts);
     for event in &events {

@@ -12,7 +12,7 @@ use crate::fixtures::{
 use crate::judge::{Guardrail, Level, Verdict};
 use crate::model::blocker::Blocker;
 use crate::model::command::ReleaseCommand::{self, Approve, Promote, Resume, Rollback};
-use crate::model::freeze::{Day, FreezeWindow, UnknownZone, Window};
+use crate::model::freeze::{Day, FreezeSchedule, FreezeWindow, UnknownZone};
 use crate::model::plan::{OnFail, Plan};
 use crate::model::progress::Observation;
 use crate::model::refusal::{Conflict, Invalid};
@@ -176,7 +176,7 @@ fn freezing(freeze_windows: Vec<FreezeWindow>) -> Command {
 fn a_freeze_window_blocks_steps_and_completion_and_never_a_rollback() {
     let freeze = |services| FreezeWindow {
         name: name("year-end"),
-        when: Window::Once { start: Timestamp(0), end: Timestamp(100_000) },
+        when: FreezeSchedule::Once { start: Timestamp(0), end: Timestamp(100_000) },
         services,
     };
     let frozen = || Blocker::FreezeWindow { freeze: name("year-end"), until: Timestamp(100_000) };
@@ -212,7 +212,8 @@ fn a_manual_freeze_blocks_one_service_or_all_and_has_an_actor_and_a_reason() {
     for service in [None, Some(name("order"))] {
         let mut world = World::stepping();
         let at = world.now();
-        let command_context = CommandContext { actor: "bob", reason: Some("incident 7"), at };
+        let command_context =
+            CommandContext { actor: "bob", reason: Some("incident 7"), at, wall: at };
         let freeze = Command::FreezeDeployments(service.clone());
         assert!(run_as(&mut world.0, &command_context, &freeze).unwrap().changed);
         assert!(!world.ask(&freeze).unwrap().changed);
@@ -235,11 +236,11 @@ fn a_manual_freeze_blocks_one_service_or_all_and_has_an_actor_and_a_reason() {
 fn invalid_freeze_windows_are_refused() {
     let once = |name_of: &str, start, end| FreezeWindow {
         name: name(name_of),
-        when: Window::Once { start: Timestamp(start), end: Timestamp(end) },
+        when: FreezeSchedule::Once { start: Timestamp(start), end: Timestamp(end) },
         services: Services::All,
     };
     let weekly = |zone: &str, days: &[Day]| FreezeWindow {
-        when: Window::Weekly {
+        when: FreezeSchedule::Weekly {
             days: days.iter().copied().collect(),
             from: "18:00".parse().unwrap(),
             to: "08:00".parse().unwrap(),

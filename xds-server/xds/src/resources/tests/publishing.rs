@@ -201,7 +201,7 @@ fn arbitrary_state() -> impl Strategy<Value = State> {
         let services: Vec<_> = [order, user, cart].into_iter().flatten().collect();
         let mut state = state(&services);
         if flag {
-            state.flags.insert("beta".to_owned(), routing_flag("order"));
+            Arc::make_mut(&mut state.flags).insert("beta".to_owned(), routing_flag("order"));
         }
         state
     })
@@ -263,7 +263,7 @@ fn an_update_builds_only_the_services_whose_state_changed() {
     next.services.insert(moved.spec.name.clone(), Arc::new(moved));
     assert!(cache.update(&mesh(Services::All), &next));
     assert_eq!(cache.built, 101);
-    next.flags.insert("beta".to_owned(), routing_flag("s1"));
+    Arc::make_mut(&mut next.flags).insert("beta".to_owned(), routing_flag("s1"));
     assert!(cache.update(&mesh(Services::All), &next));
     assert!(!cache.update(&mesh(Services::All), &next));
     assert_eq!(cache.built, 101);

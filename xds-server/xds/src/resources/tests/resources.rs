@@ -1,5 +1,7 @@
 //! Clusters, endpoints, listeners and the filter.
 
+use std::sync::Arc;
+
 use crate::resources::cache::SnapshotCache;
 use prost::Message as _;
 use serde_json::{Value, json};
@@ -175,11 +177,11 @@ fn reports_are_frequent_while_a_release_runs() {
 #[test]
 fn a_fleet_receives_the_routing_flags_of_its_services() {
     let mut state = state(&[service("order", &["v1", "v2"], "v1")]);
-    state.evaluators.insert("rule".to_owned(), json!({}));
+    Arc::make_mut(&mut state.evaluators).insert("rule".to_owned(), json!({}));
     assert_eq!(filter_of(&state).flags, json!({"flags": {}}));
-    state.flags.insert("routing".to_owned(), routing_flag("order"));
-    state.flags.insert("another's".to_owned(), routing_flag("user"));
-    state.flags.insert("plain".to_owned(), json!({"state": "ENABLED"}));
+    Arc::make_mut(&mut state.flags).insert("routing".to_owned(), routing_flag("order"));
+    Arc::make_mut(&mut state.flags).insert("another's".to_owned(), routing_flag("user"));
+    Arc::make_mut(&mut state.flags).insert("plain".to_owned(), json!({"state": "ENABLED"}));
     let flags = filter_of(&state).flags;
     let expected: Value =
         json!({"flags": {"routing": routing_flag("order")}, "$evaluators": {"rule": {}}});

@@ -1,4 +1,4 @@
-//! What the controller answers to whoever asks, and what it tells whoever listens.
+//! The handle: commands, reads, subscriptions and their limits.
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -25,7 +25,7 @@ async fn events_are_read_and_followed() {
 }
 
 #[tokio::test]
-async fn too_much_is_refused_rather_than_queued() {
+async fn a_full_queue_is_an_error() {
     let world = World::default();
     let handle = world.start();
     world.hang_disk(true);
@@ -33,12 +33,12 @@ async fn too_much_is_refused_rather_than_queued() {
         key: number.to_string(),
         definition: serde_json::json!({}),
     };
-    let mut asked: FuturesUnordered<_> =
+    let mut commands: FuturesUnordered<_> =
         (0..QUEUE * 2).map(|number| handle.submit(set(number), anne())).collect();
-    let first = asked.next().await.unwrap();
+    let first = commands.next().await.unwrap();
     assert!(matches!(first, Err(CommandError::Busy)), "{first:?}");
     world.hang_disk(false);
-    let rest: Vec<_> = asked.collect().await;
+    let rest: Vec<_> = commands.collect().await;
     assert!(rest.iter().filter(|it| it.is_ok()).count() >= QUEUE);
 }
 
@@ -71,7 +71,7 @@ async fn listings_never_make_a_command_busy() {
     assert!(listed.iter().all(Result::is_ok));
 }
 
-/// A journal on disk whose appends hang when the world says so.
+/// A journal on disk whose appends block while [`World::hang_disk`] is set.
 struct HangingJournal {
     journal: Sqlite,
     world: World,
@@ -93,7 +93,7 @@ impl Journal for HangingJournal {
 }
 
 #[tokio::test]
-async fn whoever_asks_must_be_brief() {
+async fn actor_and_reason_are_limited() {
     let world = World::default();
     let handle = world.start();
     for (actor, reason) in [("", ""), (&*"x".repeat(201), ""), ("x", &*"x".repeat(2001))] {
@@ -104,7 +104,7 @@ async fn whoever_asks_must_be_brief() {
 }
 
 #[tokio::test]
-async fn who_asks_after_the_end_is_told() {
+async fn requests_after_the_stop_are_errors() {
     let world = World::default();
     let handle = world.start();
     handle.stop().await;

@@ -1,4 +1,4 @@
-//! Each decision as a line of the log, and each rollback as one that is hard to miss.
+//! Logs each decision at `info`, and each rollback at `warn` as well.
 
 use tracing::{info, warn};
 
@@ -7,7 +7,7 @@ use tidegate_delivery::judge::Finding;
 use tidegate_delivery::model::event::Event;
 use tidegate_delivery::model::release::RollbackCause;
 
-pub(super) fn decided(record: &Record) {
+pub(super) fn log(record: &Record) {
     let Record { seq, actor, .. } = record;
     let event = record.event.event();
     let kind = event.kind();
