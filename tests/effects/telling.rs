@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use tidegate_tests::receiver::{Got, Receiver};
+use tidegate_tests::receiver::{ReceivedRequest, Receiver};
 use tidegate_tests::story::Operator;
 use tidegate_tests::world_config::Knobs;
 use tidegate_tests::{World, WorldOptions};
@@ -68,7 +68,7 @@ async fn tell_through_a_crash() -> Result<()> {
     let back = cache.calls("/back", 1).await?;
     assert_eq!(at(&back.first().context("no call")?.body, "/to"), "v1");
     let said = team.calls("/team", 3).await?;
-    let text = |it: &Got| at(&it.body, "/text").as_str().unwrap_or("").to_owned();
+    let text = |it: &ReceivedRequest| at(&it.body, "/text").as_str().unwrap_or("").to_owned();
     let said: Vec<String> = said.iter().map(text).collect();
     for words in ["product.1 started", "product.1 has all traffic", "product.1 was rolled back"] {
         assert!(said.iter().any(|it| it.contains(words)), "{words} in {said:#?}");

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use tidegate_demo_app::faults::FaultSettings;
-use tidegate_tests::sight::{at, release, until_release, waiting_for};
+use tidegate_tests::status::{at, release, until_release, waiting_for};
 use tidegate_tests::story::Operator;
 
 use super::{ONE_WORLD, break_candidate, in_mid_canary, until_alert};
@@ -38,7 +38,7 @@ async fn declines() -> Result<()> {
     load.end(None).await?;
 
     break_candidate(&world, outcome("paid"))?;
-    let load = tidegate_tests::sight::traffic(&world, "payment").await?;
+    let load = tidegate_tests::status::traffic(&world, "payment").await?;
     operator.run(&["release", "start", "payment", "--version", "v2"]).await?;
     until_release(&world, "payment", |it| at(it, "/phase") == "completed").await?;
     load.end(None).await?;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use tidegate_demo_app::faults::FaultSettings;
-use tidegate_tests::sight::waiting_for;
+use tidegate_tests::status::waiting_for;
 
 use super::{ONE_WORLD, break_candidate, in_mid_canary, recovers, until_alert};
 

@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use tidegate_demo_app::faults::{FaultSettings, Latency};
-use tidegate_tests::sight::{at, until_release, waiting_for};
+use tidegate_tests::status::{at, until_release, waiting_for};
 
 use super::{ONE_WORLD, break_candidate, in_mid_canary, stands, until_alert};
 
