@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use tidegate_demo_app::faults::Faults;
-use tidegate_tests::spread::Spread;
+use tidegate_tests::distribution::Distribution;
 use tidegate_tests::story::{Operator, Phase, Traffic};
 use tidegate_tests::world_config::Knobs;
 use tidegate_tests::{World, WorldOptions};
@@ -67,10 +67,10 @@ pub(crate) async fn run() -> Result<()> {
         );
         trials.push(trial);
     }
-    let spread = |of: fn(&Trial) -> Duration| trials.iter().map(of).collect::<Spread>();
-    let total = spread(|trial| trial.total);
-    println!("  first bad response → decision journaled  {}", spread(|trial| trial.decided));
-    println!("  decision → last bad response             {}", spread(Trial::enforced));
+    let distribution = |of: fn(&Trial) -> Duration| trials.iter().map(of).collect::<Distribution>();
+    let total = distribution(|trial| trial.total);
+    println!("  first bad response → decision journaled  {}", distribution(|trial| trial.decided));
+    println!("  decision → last bad response             {}", distribution(Trial::enforced));
     println!("  first bad response → last bad response   {total}");
     println!(
         "  goal: p50 < 500 ms, p99 < 1500 ms. Flagger's floor of {} s is {:.0} times the median.",

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use tidegate_demo_app::faults::Faults;
-use tidegate_tests::sight::{at, release};
+use tidegate_tests::status::{at, release};
 use tidegate_tests::story::{self, Operator, Phase, Traffic};
 use tidegate_tests::wait::{PATIENCE, until};
 use tidegate_tests::world_config::Knobs;

@@ -1,7 +1,7 @@
-//! The real control plane is killed with -9 whenever its journal shows something of a kind that was not there before,
-//! through a canary, a blue/green release and its way back. Traffic flows all the time, and nobody may notice.
+//! The real control plane is killed with SIGKILL after each kind of record, during a canary, a blue/green release and its
+//! rollback, under traffic. No request may fail, and every release must resume.
 //!
-//! Each single append and call is in the control plane's own tests, with a crash that is only played.
+//! Crashes at each append and call are simulated in the tests of the server.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use tidegate_tests::receiver::Receiver;
-use tidegate_tests::sight::at;
+use tidegate_tests::status::at;
 use tidegate_tests::story::{Operator, Phase, Traffic};
 use tidegate_tests::wait::PATIENCE;
 use tidegate_tests::world_config::Knobs;
@@ -26,7 +26,7 @@ async fn releases_survive_a_kill_after_each_kind_of_record() {
     println!("{} kills", survive().await.unwrap());
 }
 
-/// Says how often it was killed.
+/// Returns the number of kills.
 async fn survive() -> Result<u32> {
     let receiver = Receiver::start(Some(200)).await?;
     let mut world = world(&receiver).await?;
@@ -35,18 +35,19 @@ async fn survive() -> Result<u32> {
         Traffic::start(&world, "product", RATE, USERS),
     ];
     let (order, product) = (order.await?, product.await?);
-    let mut reaper = Reaper::default();
+    let mut killer = Killer::default();
 
     Operator::new(&world.control).run(&["release", "start", "order", "--version", "v2"]).await?;
-    reaper.reap(&mut world, "completed").await?;
-    told(&receiver, "order", &["started", "switched", "completed"]).await?;
+    killer.kill_until(&mut world, "completed").await?;
+    hooks_called(&receiver, "order", &["started", "switched", "completed"]).await?;
 
-    reaper.seen.clear();
+    killer.seen.clear();
     Operator::new(&world.control).run(&["release", "start", "product", "--version", "v2"]).await?;
-    reaper.reap(&mut world, "completed").await?;
+    killer.kill_until(&mut world, "completed").await?;
     Operator::new(&world.control).run(&["release", "rollback", "product"]).await?;
-    reaper.reap(&mut world, "stable_restored").await?;
-    told(&receiver, "product", &["started", "switched", "completed", "rolled_back"]).await?;
+    killer.kill_until(&mut world, "stable_restored").await?;
+    hooks_called(&receiver, "product", &["started", "switched", "completed", "rolled_back"])
+        .await?;
 
     let operator = Operator::new(&world.control);
     assert_eq!(operator.release("order").await?.phase, Phase::Completed);
@@ -59,11 +60,11 @@ async fn survive() -> Result<u32> {
     for traffic in [order, product] {
         traffic.end(None).await?;
     }
-    assert!(reaper.kills >= 12, "only {} kills", reaper.kills);
-    Ok(reaper.kills)
+    assert!(killer.kills >= 12, "only {} kills", killer.kills);
+    Ok(killer.kills)
 }
 
-/// Quick releases, which tell the receiver of each moment.
+/// Short releases with a hook for each moment.
 async fn world(receiver: &Receiver) -> Result<World> {
     let hooks = |service: &str| {
         let hooks = ["started", "switched", "completed", "rolled_back"].map(|on| {
@@ -85,8 +86,8 @@ async fn world(receiver: &Receiver) -> Result<World> {
     World::start(WorldOptions { sidecars: 1, knobs, ..WorldOptions::default() }).await
 }
 
-/// Each of these was told at least once, and always by the same key.
-async fn told(receiver: &Receiver, service: &str, moments: &[&str]) -> Result<()> {
+/// Asserts that each hook was called, always with the same idempotency key.
+async fn hooks_called(receiver: &Receiver, service: &str, moments: &[&str]) -> Result<()> {
     for moment in moments {
         let key = format!("{service}.1/{}", moment.replace('_', "-"));
         for call in receiver.calls(&format!("/{service}/{moment}"), 1).await? {
@@ -97,22 +98,23 @@ async fn told(receiver: &Receiver, service: &str, moments: &[&str]) -> Result<()
     Ok(())
 }
 
-/// Kills the control plane for every new thing that it decides.
+/// Kills the control plane after each new kind of record.
 #[derive(Default)]
-struct Reaper {
-    /// The kinds of records that it was killed for.
+struct Killer {
+    /// Kinds of records after which it was killed.
     seen: BTreeSet<String>,
-    /// The newest record that was looked at.
+    /// The newest record read.
     after: u64,
     kills: u32,
 }
 
-impl Reaper {
-    /// Goes on until it was killed for the last kind of a story, and runs again.
-    async fn reap(&mut self, world: &mut World, last: &str) -> Result<()> {
+impl Killer {
+    /// Repeats kill and restart until a record of the kind `last`.
+    async fn kill_until(&mut self, world: &mut World, last: &str) -> Result<()> {
         while !self.seen.contains(last) {
-            let news = timeout(PATIENCE, self.news(world)).await;
-            let kind = news.with_context(|| format!("no news after {:?}", self.seen))?;
+            let kind = timeout(PATIENCE, self.next_kind(world)).await;
+            let kind =
+                kind.with_context(|| format!("no record of a new kind after {:?}", self.seen))?;
             world.control.process()?.signal(Signal::SIGKILL)?;
             self.kills += 1;
             self.seen.insert(kind);
@@ -122,7 +124,7 @@ impl Reaper {
     }
 
     /// Waits for a record of a new kind.
-    async fn news(&mut self, world: &World) -> String {
+    async fn next_kind(&mut self, world: &World) -> String {
         loop {
             let path = format!("events?after={}", self.after);
             let records: Vec<Value> = world.control.get(&path).await.unwrap_or_default();
@@ -133,7 +135,7 @@ impl Reaper {
                     return kind.to_owned();
                 }
             }
-            // Not for long: it is to be killed before it has done much more.
+            // Short, so that the kill follows the record closely.
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use tidegate_tests::sight::at;
+use tidegate_tests::status::at;
 use tidegate_tests::story::Operator;
 use tidegate_tests::world_config::Knobs;
 use tidegate_tests::{World, WorldOptions};

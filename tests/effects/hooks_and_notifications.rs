@@ -4,8 +4,8 @@ use std::fs;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use tidegate_tests::receiver::{Got, Receiver};
-use tidegate_tests::sight::at;
+use tidegate_tests::receiver::{ReceivedRequest, Receiver};
+use tidegate_tests::status::at;
 use tidegate_tests::story::Operator;
 use tidegate_tests::world_config::Knobs;
 use tidegate_tests::{World, WorldOptions};
@@ -71,7 +71,7 @@ async fn deliver_through_a_crash() -> Result<()> {
     let back = cache.calls("/back", 1).await?;
     assert_eq!(at(&back.first().context("no call")?.body, "/to"), "v1");
     let received = team.calls("/team", 3).await?;
-    let text = |it: &Got| at(&it.body, "/text").as_str().unwrap_or("").to_owned();
+    let text = |it: &ReceivedRequest| at(&it.body, "/text").as_str().unwrap_or("").to_owned();
     let texts: Vec<String> = received.iter().map(text).collect();
     for event in ["release_started", "step_entered", "rolled_back"] {
         assert!(texts.contains(&format!("{event} product.1")), "{event} in {texts:#?}");

@@ -2,15 +2,15 @@
 //! beside it, in the same run, a raw tonic broadcast of the same bytes.
 #![expect(clippy::print_stdout, reason = "it prints its tables")]
 
-mod gate;
+mod ack_rounds;
+mod certificates;
 mod measure;
-mod mutual;
 mod raw;
 mod reports;
-mod secured;
+mod servers;
 mod sidecar;
-mod subject;
 mod table;
+mod tls;
 mod usage;
 
 use std::net::SocketAddr;

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use tidegate_tests::spread::Spread;
+use tidegate_tests::distribution::Distribution;
 use tokio::time::sleep;
 
-use crate::mutual::Authority;
+use crate::certificates::Authority;
+use crate::servers::{self, Raw, Tidegate};
 use crate::sidecar::{Server, Sidecars};
-use crate::subject::{self, Raw, Tidegate};
 use crate::usage;
 
 /// Pause before CPU time and memory are read, for the server to process the last ACKs.
@@ -42,7 +42,7 @@ pub(crate) struct Row {
     pub(crate) tidegate: Side,
     pub(crate) raw: Side,
     /// Tidegate's time divided by the raw server's, for each pair of pushes; a ratio of 1 is stored as 1 s.
-    pub(crate) ratios: Spread,
+    pub(crate) ratios: Distribution,
 }
 
 /// The results of one server.
@@ -66,7 +66,7 @@ pub(crate) async fn measure(size: Size) -> Result<Row> {
     };
     let authority = authority.as_ref();
     let tidegate = Tidegate::start(size.services, dir.path(), authority).await?;
-    let (messages, bytes) = subject::messages(&tidegate.server).await?;
+    let (messages, bytes) = servers::messages(&tidegate.server).await?;
     let raw = Raw::start(&messages, dir.path(), authority).await?;
     let (mut ours, mut theirs) = (Side::default(), Side::default());
 
@@ -96,7 +96,7 @@ pub(crate) async fn measure(size: Size) -> Result<Row> {
 async fn connect(server: &Server, process: u32, size: Size, side: &mut Side) -> Result<Sidecars> {
     let before = usage::memory_kb(process)?;
     let sidecars = Sidecars::start(server, size.sidecars, size.per_connection)?;
-    sidecars.gate.last().await?;
+    sidecars.ack_rounds.last().await?;
     sleep(SETTLE).await;
     side.memory_kb = usage::memory_kb(process)?.saturating_sub(before);
     Ok(sidecars)
@@ -108,10 +108,10 @@ async fn push<F: Future<Output = Result<()>>>(
     side: &mut Side,
     command: impl FnOnce() -> F,
 ) -> Result<()> {
-    sidecars.gate.arm(sidecars.count);
+    sidecars.ack_rounds.start(sidecars.count);
     let before = usage::cpu(process)?;
     let started = Instant::now();
-    let (commanded, last) = tokio::join!(command(), sidecars.gate.last());
+    let (commanded, last) = tokio::join!(command(), sidecars.ack_rounds.last());
     commanded?;
     side.pushes.push(last?.duration_since(started));
     sleep(SETTLE).await;
@@ -128,7 +128,7 @@ async fn storm(
     sidecars.stop().await;
     let started = Instant::now();
     let sidecars = Sidecars::start(server, size.sidecars, size.per_connection)?;
-    side.storm = sidecars.gate.last().await?.duration_since(started);
+    side.storm = sidecars.ack_rounds.last().await?.duration_since(started);
     sleep(SETTLE).await;
     Ok(sidecars)
 }

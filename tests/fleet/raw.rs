@@ -23,7 +23,7 @@ use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::sidecar::ROUTE;
-use crate::{mutual, secured};
+use crate::{certificates, tls};
 
 /// The type URL of a request that triggers a push.
 pub(crate) const PUSH: &str = "push";
@@ -72,7 +72,7 @@ pub(crate) async fn serve(
             server.serve_with_incoming(incoming).await
         }
         Some(dir) => {
-            let incoming = secured::incoming(listener, mutual::acceptor(dir)?);
+            let incoming = tls::incoming(listener, certificates::acceptor(dir)?);
             server.serve_with_incoming(incoming).await
         }
     };

@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tonic::transport::Channel;
 
+use crate::servers::Tidegate;
 use crate::sidecar::FLEET;
-use crate::subject::Tidegate;
 use crate::usage;
 
 /// Connections: each of one filter instance without pause, or shared by the instances of a fleet.

@@ -20,8 +20,8 @@ use tonic::{Request, Streaming};
 use tonic_prost::ProstCodec;
 use tower::service_fn;
 
-use crate::gate::Gate;
-use crate::mutual::{self, Authority};
+use crate::ack_rounds::AckRounds;
+use crate::certificates::{self, Authority};
 
 /// The fleet of all sidecars.
 pub(crate) const FLEET: &str = "fleet";
@@ -90,23 +90,23 @@ impl Server {
 #[derive(Debug)]
 pub(crate) struct Sidecars {
     /// Counts the ACKs of route configurations.
-    pub(crate) gate: Arc<Gate>,
+    pub(crate) ack_rounds: Arc<AckRounds>,
     /// Number of sidecars.
     pub(crate) count: usize,
     tasks: JoinSet<()>,
 }
 
 impl Sidecars {
-    /// Connects all sidecars at once. The caller awaits `gate.last()`: then each has its first routes.
+    /// Connects all sidecars at once. The caller awaits `ack_rounds.last()`: then each has its first routes.
     pub(crate) fn start(server: &Server, count: usize, per_connection: usize) -> Result<Self> {
-        let gate = Arc::new(Gate::default());
-        gate.arm(count);
+        let ack_rounds = Arc::new(AckRounds::default());
+        ack_rounds.start(count);
         let mut tasks = JoinSet::new();
         let (endpoint, address) = (server.endpoint()?, server.address);
         for connection in 0..count.div_ceil(per_connection) {
             let first = connection * per_connection;
             let ids = first..count.min(first + per_connection);
-            let (endpoint, gate) = (endpoint.clone(), Arc::clone(&gate));
+            let (endpoint, ack_rounds) = (endpoint.clone(), Arc::clone(&ack_rounds));
             let connector = server.connectors.get(first).cloned();
             tasks.spawn(async move {
                 let channel = loop {
@@ -116,11 +116,11 @@ impl Sidecars {
                     }
                 };
                 let mut streams: JoinSet<()> =
-                    ids.map(|id| live(id, channel.clone(), Arc::clone(&gate))).collect();
+                    ids.map(|id| live(id, channel.clone(), Arc::clone(&ack_rounds))).collect();
                 while streams.join_next().await.is_some() {}
             });
         }
-        Ok(Self { gate, count, tasks })
+        Ok(Self { ack_rounds, count, tasks })
     }
 
     /// Breaks every connection, and waits until all tasks have ended.
@@ -135,21 +135,21 @@ async fn connect(
     connector: Option<TlsConnector>,
 ) -> Result<Channel, Error> {
     let Some(connector) = connector else { return endpoint.connect().await };
-    let secured = service_fn(move |_| {
-        let connecting = mutual::connect(address, connector.clone());
+    let tls = service_fn(move |_| {
+        let connecting = certificates::connect(address, connector.clone());
         async { connecting.await.map(TokioIo::new) }
     });
-    endpoint.connect_with_connector(secured).await
+    endpoint.connect_with_connector(tls).await
 }
 
 /// One sidecar, which reconnects whenever its stream ends.
-async fn live(id: usize, channel: Channel, gate: Arc<Gate>) {
-    while converse(id, channel.clone(), &gate).await.is_err() {
+async fn live(id: usize, channel: Channel, ack_rounds: Arc<AckRounds>) {
+    while converse(id, channel.clone(), &ack_rounds).await.is_err() {
         tokio::time::sleep(RETRY).await;
     }
 }
 
-async fn converse(id: usize, channel: Channel, gate: &Gate) -> Result<()> {
+async fn converse(id: usize, channel: Channel, ack_rounds: &AckRounds) -> Result<()> {
     let (sender, receiver) = mpsc::channel(8);
     sender.send(hello(id)).await?;
     let mut grpc = Grpc::new(channel).max_decoding_message_size(usize::MAX);
@@ -162,7 +162,7 @@ async fn converse(id: usize, channel: Channel, gate: &Gate) -> Result<()> {
     while let Some(reply) = replies.message().await? {
         sender.send(accept(&reply.type_url, &reply.nonce)).await?;
         if reply.type_url == ROUTE {
-            gate.answer(&mut answered);
+            ack_rounds.ack(&mut answered);
         }
         let names: Vec<_> = reply.resources.iter().map(|it| it.name.as_str()).collect();
         for request in subscribed.after(&reply.type_url, &names) {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 use tidegate_core::config::INTERVAL_RELEASING_MS;
-use tidegate_tests::spread::Spread;
+use tidegate_tests::distribution::Distribution;
 
 use crate::measure::{Row, Side, Transport};
 use crate::reports::{Intake, Paced};
@@ -67,8 +67,8 @@ fn line(text: &mut String, start: &str, name: &str, side: &Side, sidecars: usize
 
 const QUANTILES: [f64; 6] = [0.0, 0.25, 0.5, 0.75, 0.99, 1.0];
 
-fn millis(spread: &Spread) -> String {
-    let one = |quantile| format!("| {:.1} ", spread.quantile(quantile).as_secs_f64() * 1e3);
+fn millis(distribution: &Distribution) -> String {
+    let one = |quantile| format!("| {:.1} ", distribution.quantile(quantile).as_secs_f64() * 1e3);
     QUANTILES.map(one).concat()
 }
 

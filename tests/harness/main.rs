@@ -1,5 +1,5 @@
-//! The harness itself, on a real Envoy with a bootstrap of its own: what the end-to-end tests stand on.
-#![expect(clippy::unwrap_used, reason = "a test's helper that cannot do its part fails the test")]
+//! Tests of the harness itself, with an Envoy that has its own bootstrap.
+#![expect(clippy::unwrap_used, reason = "a panic in a helper fails the test")]
 
 use std::path::Path;
 use std::process::Command;
@@ -20,7 +20,7 @@ fn shell(name: &str, script: &str, dir: &Path) -> Process {
 }
 
 fn alive(pid: &str) -> bool {
-    // A zombie that nobody has waited for yet is as dead as it gets.
+    // A zombie has ended.
     let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     kill(Pid::from_raw(pid.parse().unwrap()), None).is_ok() && !state.contains(") Z ")
 }
@@ -32,7 +32,7 @@ async fn gone(pid: &str) {
 }
 
 #[tokio::test]
-async fn a_real_envoy_serves_the_backends_and_tells_what_it_did() {
+async fn envoy_routes_to_a_backend_and_its_admin_interface_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let backends = Backends::start().await.unwrap();
     let (admin, ingress) = (ports::free_address().unwrap(), ports::free_address().unwrap());
@@ -52,9 +52,11 @@ async fn a_real_envoy_serves_the_backends_and_tells_what_it_did() {
         ..LoadConfig::new(vec![ingress], "order.local")
     })
     .unwrap();
-    wait::until("answers", wait::PATIENCE, async || (load.snapshot().finished > 100).then_some(()))
-        .await
-        .unwrap();
+    wait::until("responses", wait::PATIENCE, async || {
+        (load.snapshot().finished > 100).then_some(())
+    })
+    .await
+    .unwrap();
     let report = load.stop().await;
     assert_eq!(report.failed, 0, "{report}");
     assert_eq!(report.versions["v2"].finished, report.sent);
@@ -69,7 +71,7 @@ async fn a_real_envoy_serves_the_backends_and_tells_what_it_did() {
 }
 
 #[tokio::test]
-async fn an_envoy_that_refuses_its_bootstrap_says_why() {
+async fn an_invalid_bootstrap_is_in_the_error() {
     let dir = tempfile::tempdir().unwrap();
     let admin = ports::free_address().unwrap();
     let binary = tokio::task::spawn_blocking(binaries::envoy).await.unwrap().unwrap();
@@ -81,7 +83,7 @@ async fn an_envoy_that_refuses_its_bootstrap_says_why() {
 }
 
 #[tokio::test]
-async fn a_dropped_process_takes_its_children_along() {
+async fn dropping_a_process_kills_its_children() {
     let dir = tempfile::tempdir().unwrap();
     let mut process = shell("parent", "sleep 1000 & echo child $!; wait", dir.path());
     let line = process.wait_for_line("child ").await.unwrap();
@@ -92,7 +94,7 @@ async fn a_dropped_process_takes_its_children_along() {
 }
 
 #[tokio::test]
-async fn a_process_can_hang_go_on_and_be_told_to_end() {
+async fn a_process_is_stopped_continued_and_terminated() {
     let dir = tempfile::tempdir().unwrap();
     let script = "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.01; done";
     let mut process = shell("child", script, dir.path());
@@ -106,12 +108,14 @@ async fn a_process_can_hang_go_on_and_be_told_to_end() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("exit status: 4") && error.contains("why"), "{error}");
-    let error =
-        wait::until("godot", Duration::ZERO, async || None::<()>).await.unwrap_err().to_string();
-    assert!(error.contains("godot"), "{error}");
+    let error = wait::until("no such event", Duration::ZERO, async || None::<()>)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("no such event"), "{error}");
 }
 
-/// Not a test of its own: the program that the test below kills.
+/// The program that the next test kills.
 #[tokio::test]
 #[ignore = "started by nothing_survives_a_kill_of_the_harness"]
 async fn victim() {

@@ -1,5 +1,5 @@
-//! Configurations that change while traffic flows, on real Envoys: by the file, by SIGHUP, by what is sent; and
-//! those that are not taken. No request fails over any of it.
+//! Configuration changes under traffic on real Envoys: by the file, by SIGHUP and by REST, and rejected ones. No request may
+//! fail.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -34,7 +34,7 @@ impl File {
         Ok(fs::read_to_string(&self.0)?)
     }
 
-    /// As editors do it: beside it, and then in its place.
+    /// Writes another file and renames it, as editors do.
     fn save(&self, text: &str) -> Result<()> {
         let draft = self.0.with_extension("draft");
         fs::write(&draft, text)?;
@@ -48,7 +48,7 @@ impl File {
     }
 }
 
-/// Why the server does not run on what the file says; null if it does.
+/// Why the file is not applied; null if it is.
 async fn trouble(world: &World) -> Result<Value> {
     let config: Value = world.control.get("config").await?;
     Ok(config.pointer("/file/trouble").cloned().unwrap_or_default())
@@ -62,16 +62,16 @@ async fn until_trouble(world: &World, words: &str) -> Result<()> {
     .await
 }
 
-/// Waits until the server runs on what its file says, and every connected sidecar too.
-async fn until_taken(world: &World, file: &File, sidecars: usize) -> Result<()> {
+/// Waits until the file is applied and `sidecars` connected sidecars are synced.
+async fn until_applied(world: &World, file: &File, sidecars: usize) -> Result<()> {
     let text = file.text()?;
     let file = file.0.display().to_string();
-    until(&format!("{file} to be taken"), PATIENCE, async || {
+    until(&format!("{file} to be applied"), PATIENCE, async || {
         let config: Value = world.control.get("config").await.ok()?;
         let hash = config.pointer("/applied/version/hash")?.as_str()?;
         let nodes: Vec<Value> = world.control.get("nodes").await.ok()?;
-        let has_it = |node: &&Value| node["connected"] == true && node["synced"] == true;
-        let all = nodes.iter().filter(has_it).count() == sidecars;
+        let is_synced = |node: &&Value| node["connected"] == true && node["synced"] == true;
+        let all = nodes.iter().filter(is_synced).count() == sidecars;
         (all && hash == tidegate::config::hash(&text)).then_some(())
     })
     .await
@@ -90,16 +90,16 @@ async fn world() -> Result<World> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_and_a_version_come_with_the_file_and_no_request_fails() {
-    comes_and_goes().await.unwrap();
+async fn services_versions_listeners_and_fleets_are_changed_by_the_file() {
+    change_by_file().await.unwrap();
 }
 
-async fn comes_and_goes() -> Result<()> {
+async fn change_by_file() -> Result<()> {
     let mut world = world().await?;
     let file = File::of(&world);
     let order = Traffic::start(&world, "order", RATE, USERS).await?;
 
-    // A service, then a version of it, then a release to that.
+    // Adds a service, then a version, then releases that version.
     let (v1, v2) = (search("v1").await?, search("v2").await?);
     let first = format!(
         "  - name: search\n    hosts: [\"search.local\"]\n    strategy: {QUICK}\n    stable: v1\n    versions:\n      \
@@ -107,35 +107,35 @@ async fn comes_and_goes() -> Result<()> {
         v1.address()
     );
     file.save(&format!("{}{first}", file.text()?))?;
-    until_taken(&world, &file, 2).await?;
+    until_applied(&world, &file, 2).await?;
     let load = Traffic::start(&world, "search", RATE, USERS).await?;
     let second = format!("      - {{name: v2, endpoints: [\"{}\"]}}\n", v2.address());
     file.save(&format!("{}{second}", file.text()?))?;
-    until_taken(&world, &file, 2).await?;
+    until_applied(&world, &file, 2).await?;
     let operator = Operator::new(&world.control);
     operator.run(&["release", "start", "search", "--version", "v2"]).await?;
     operator.until("search", |release| release.phase == Phase::Completed).await?;
     load.until_only("v2", 2 * USERS).await?;
 
-    // One more listener, taken at once.
+    // Adds a listener, by SIGHUP.
     let listener = ports::free_address()?;
     let more =
         format!(", {{name: more, address: \"{listener}\", services: [search]}}]\n  - name: demo-2");
     file.edit("]\n  - name: demo-2", &more)?;
     world.control.process()?.signal(Signal::SIGHUP)?;
-    until_taken(&world, &file, 2).await?;
+    until_applied(&world, &file, 2).await?;
     let config = LoadConfig::new(vec![listener], "search.local".to_owned());
     let beside =
         Traffic::with("search", &LoadConfig { rate: RATE, users: USERS, ..config }).await?;
     beside.more(USERS).await?;
     beside.end(None).await?;
 
-    // A fleet goes. Its sidecar is told so, and keeps what it has.
+    // Removes a fleet. Its sidecar's stream ends; the sidecar keeps its configuration.
     let text = file.text()?;
     let (before, rest) = text.split_once("  - name: demo-2").context("the fleet")?;
     let (_, after) = rest.split_once("services:\n").context("the services")?;
     file.save(&format!("{before}services:\n{after}"))?;
-    until_taken(&world, &file, 1).await?;
+    until_applied(&world, &file, 1).await?;
     order.more(2 * USERS).await?;
     load.end(None).await?;
     order.end(None).await?;
@@ -143,11 +143,11 @@ async fn comes_and_goes() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_cannot_be_taken_changes_nothing_and_a_release_is_left_alone() {
-    is_refused().await.unwrap();
+async fn a_rejected_configuration_changes_nothing() {
+    reject().await.unwrap();
 }
 
-async fn is_refused() -> Result<()> {
+async fn reject() -> Result<()> {
     let mut world = world().await?;
     let file = File::of(&world);
     let good = file.text()?;
@@ -163,13 +163,13 @@ async fn is_refused() -> Result<()> {
     let metrics = http.get(format!("{api}/metrics")).send().await?.text().await?;
     ensure!(metrics.contains("tidegate_config_last_reload_successful 0"), "{metrics}");
     file.save(&good)?;
-    until_taken(&world, &file, 2).await?;
+    until_applied(&world, &file, 2).await?;
     until("no more trouble", PATIENCE, async || {
         trouble(&world).await.ok()?.is_null().then_some(())
     })
     .await?;
 
-    // In mid-release the candidate stays where it is, whoever asks.
+    // The candidate of a running release cannot be changed, by the file or by REST.
     let operator = Operator::new(&world.control);
     operator.run(&["release", "start", "order", "--version", "v2"]).await?;
     operator.until("order", |release| release.phase == Phase::Stepping).await?;
@@ -178,13 +178,13 @@ async fn is_refused() -> Result<()> {
     file.edit(&place("order")?.to_string(), &place("payment")?.to_string())?;
     until_trouble(&world, "release `order.1`").await?;
     let sent = world.control.cli(&["apply", "-f", "tidegate.yaml", "--dry-run"]).await?;
-    let told = String::from_utf8_lossy(&sent.stderr);
-    ensure!(!sent.status.success() && told.contains("its version `v2`"), "{told}");
+    let stderr = String::from_utf8_lossy(&sent.stderr);
+    ensure!(!sent.status.success() && stderr.contains("its version `v2`"), "{stderr}");
     order.more(USERS).await?;
     operator.run(&["release", "abort", "order"]).await?;
-    until_taken(&world, &file, 2).await?;
+    until_applied(&world, &file, 2).await?;
 
-    // What is sent is the same thing, by another way.
+    // By REST.
     fs::write(world.dir().join("sent.yaml"), &good)?;
     operator.run(&["apply", "-f", "sent.yaml", "--reason", "back again"]).await?;
     let config: Value = world.control.get("config").await?;

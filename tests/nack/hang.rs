@@ -6,7 +6,7 @@ use tidegate_tests::story::{self, Operator};
 use tidegate_tests::{World, WorldOptions};
 
 use super::ONE_WORLD;
-use tidegate_tests::sight::{at, release, traffic, until_node, until_release, waiting_for};
+use tidegate_tests::status::{at, release, traffic, until_node, until_release, waiting_for};
 
 const BLOCKER: &str = "sidecars: 1 of 2 have it, not yet `envoy-demo-2`";
 

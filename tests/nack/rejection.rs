@@ -10,7 +10,7 @@ use tidegate_tests::world::Sidecar;
 use tidegate_tests::{World, WorldOptions, binaries, ports};
 
 use super::ONE_WORLD;
-use tidegate_tests::sight::{
+use tidegate_tests::status::{
     at, metrics, release, traffic, until_node, until_release, waiting_for,
 };
 

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tidegate_tests::control_plane::XdsMode;
 use tidegate_tests::envoy::{Envoy, EnvoyOptions};
-use tidegate_tests::sight::{at, traffic, until_node, until_release};
+use tidegate_tests::status::{at, traffic, until_node, until_release};
 use tidegate_tests::story::{self, Operator};
 use tidegate_tests::wait::{PATIENCE, until};
 use tidegate_tests::world::Sidecar;

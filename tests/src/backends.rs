@@ -1,4 +1,4 @@
-//! The six services of the demo, two versions of each, in this process.
+//! The six services of the demo with two versions each, in the test process.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -7,29 +7,29 @@ use anyhow::{Context, Result};
 use tidegate_demo_app::faults::Faults;
 use tidegate_demo_app::service::{Service, ServiceVersion};
 
-/// Released from one environment to the other, at once.
+/// Services with blue/green releases.
 pub const BLUE_GREEN: [&str; 3] = ["user", "product", "notification"];
-/// Released in steps; the first step is what each is known to need.
+/// Services with canary releases, and their steps.
 pub const CANARY: [(&str, &str); 3] = [
     ("order", "5%, 10%, 25%, 50%, 100%"),
     ("payment", "1%, 5%, 10%, 25%, 50%, 100%"),
     ("inventory", "10%, 25%, 50%, 100%"),
 ];
-/// What a blue/green service has in blue is `v1`; in green, `v2`.
+/// Versions of each service; of blue/green services in blue and green.
 pub const VERSIONS: [&str; 2] = ["v1", "v2"];
 
-/// All of them, running.
+/// All backends.
 #[derive(Debug)]
 pub struct Backends {
-    /// By `SERVICE/VERSION`, as Envoy's clusters are called.
+    /// By `SERVICE/VERSION`, the name of the Envoy cluster.
     services: BTreeMap<String, Service>,
 }
 
 impl Backends {
-    /// Starts them on free ports, in good health.
+    /// Starts them on free ports without faults.
     ///
     /// # Errors
-    /// If one cannot listen.
+    /// If a port cannot be bound.
     pub async fn start() -> Result<Self> {
         let mut services = BTreeMap::new();
         for service in names() {
@@ -56,7 +56,7 @@ impl Backends {
     }
 }
 
-/// The services' names.
+/// Names of the services.
 pub fn names() -> impl Iterator<Item = &'static str> {
     BLUE_GREEN.into_iter().chain(CANARY.map(|(name, _)| name))
 }

@@ -1,4 +1,4 @@
-//! Where the programs under test are. Each can be named by an environment variable; else it is what `make build` left.
+//! Paths of the programs under test: from environment variables, or from `make build`.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-/// The control plane: `TIDEGATE_BIN`, else `dist/`, else cargo's own output.
+/// The control plane: `TIDEGATE_BIN`, else `dist/`, else `target/`.
 ///
 /// # Errors
 /// If there is none.
@@ -22,10 +22,10 @@ pub fn filter() -> Result<PathBuf> {
     built("TIDEGATE_FILTER_WASM", &["dist/tidegate_filter.wasm"])
 }
 
-/// Envoy: `TIDEGATE_ENVOY`, else what `envoy/get-envoy` finds or fetches.
+/// Envoy: `TIDEGATE_ENVOY`, else by `envoy/get-envoy`.
 ///
 /// # Errors
-/// If it finds none; the error says what to do about it.
+/// If there is none. The error contains the fix.
 pub fn envoy() -> Result<PathBuf> {
     match env::var_os("TIDEGATE_ENVOY") {
         Some(named) => Ok(named.into()),
@@ -33,10 +33,10 @@ pub fn envoy() -> Result<PathBuf> {
     }
 }
 
-/// Envoy in exactly this version.
+/// Envoy of one version.
 ///
 /// # Errors
-/// If it cannot be fetched; the error says what to do about it.
+/// If it cannot be downloaded. The error contains the fix.
 pub fn envoy_version(version: &str) -> Result<PathBuf> {
     get_envoy(&["--version", version])
 }
@@ -44,19 +44,19 @@ pub fn envoy_version(version: &str) -> Result<PathBuf> {
 fn get_envoy(args: &[&str]) -> Result<PathBuf> {
     let mut script = Command::new(root().join("envoy/get-envoy"));
     script.args(args);
-    printed(script)
+    printed_path(script)
 }
 
-/// BIND's `named`: what `tests/get-named` finds or fetches.
+/// BIND's `named`, by `tests/get-named`.
 ///
 /// # Errors
-/// If it finds none; the error says what to do about it.
+/// If there is none. The error contains the fix.
 pub fn named() -> Result<PathBuf> {
-    printed(Command::new(root().join("tests/get-named")))
+    printed_path(Command::new(root().join("tests/get-named")))
 }
 
 /// The path that a script prints.
-fn printed(mut script: Command) -> Result<PathBuf> {
+fn printed_path(mut script: Command) -> Result<PathBuf> {
     let name = script.get_program().to_string_lossy().into_owned();
     let found = script.output().with_context(|| format!("cannot run {name}"))?;
     if !found.status.success() {
@@ -65,7 +65,7 @@ fn printed(mut script: Command) -> Result<PathBuf> {
     Ok(String::from_utf8(found.stdout)?.trim_end().into())
 }
 
-/// The repository.
+/// Root of the repository.
 fn root() -> &'static Path {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     tests.parent().unwrap_or(tests)

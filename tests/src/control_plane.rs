@@ -1,5 +1,4 @@
-//! The `tidegate` binary, as its operators use it: a server that can be killed and started again, its REST interface,
-//! and its command line.
+//! The `tidegate` binary: a server that can be killed and restarted, its REST API, and its CLI.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -14,18 +13,18 @@ use serde_json::Value;
 use crate::process::Process;
 use crate::wait;
 
-/// The way an Envoy asks for its configuration.
+/// Variant of the xDS protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum XdsMode {
-    /// State of the world: each answer is everything of a type.
+    /// State of the world.
     Sotw,
-    /// Delta: each answer is what changed.
+    /// Delta.
     #[default]
     Delta,
 }
 
 impl XdsMode {
-    /// As `tidegate envoy bootstrap --mode` calls it.
+    /// The value of `tidegate envoy bootstrap --mode`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -35,7 +34,7 @@ impl XdsMode {
     }
 }
 
-/// A control plane. It may be down: [`Self::kill9`] leaves what it wrote, and [`Self::restart`] starts it on that.
+/// A control plane. After [`Self::kill9`] its files remain, and [`Self::restart`] starts it with them.
 #[derive(Debug)]
 pub struct ControlPlane {
     binary: PathBuf,
@@ -47,21 +46,21 @@ pub struct ControlPlane {
     http: Client,
 }
 
-/// What the REST interface said.
+/// A response of the REST API.
 #[derive(Clone, Debug)]
-pub struct Answer {
-    /// The status.
+pub struct RestResponse {
+    /// HTTP status.
     pub status: StatusCode,
-    /// The body; null if it is empty.
+    /// JSON body; null if empty.
     pub body: Value,
 }
 
 impl ControlPlane {
-    /// Starts `tidegate serve` with this configuration, which makes it listen at `xds` and `api`, and waits until it
-    /// is ready. Its files go to `dir`.
+    /// Starts `tidegate serve` with a configuration that listens on `xds` and `api`, and waits until it is ready. Its files
+    /// are in `dir`.
     ///
     /// # Errors
-    /// If it ends or hangs first.
+    /// If it ends first, or is not ready in time.
     pub async fn start(
         binary: &Path,
         config: &str,
@@ -84,13 +83,13 @@ impl ControlPlane {
         Ok(control)
     }
 
-    /// Where the sidecars ask.
+    /// Address of xDS.
     #[must_use]
     pub fn xds(&self) -> SocketAddr {
         self.xds
     }
 
-    /// Where its operators ask.
+    /// Address of the REST API.
     #[must_use]
     pub fn api(&self) -> SocketAddr {
         self.api
@@ -99,53 +98,53 @@ impl ControlPlane {
     /// The process.
     ///
     /// # Errors
-    /// If it was killed and not started again.
+    /// If it is not running.
     pub fn process(&mut self) -> Result<&mut Process> {
-        self.process.as_mut().context("the control plane is down")
+        self.process.as_mut().context("the control plane is not running")
     }
 
-    /// Kills it with -9, and returns when it is gone.
+    /// Checks its journal with [`Self::replay`], then kills it with SIGKILL.
     ///
     /// # Errors
-    /// If it was down already, or its journal did not fold to its state.
+    /// If it is not running, or its journal does not fold to its state.
     pub fn kill9(&mut self) -> Result<()> {
         self.replay()?;
-        self.process.take().context("the control plane is down already")?.kill9()
+        self.process.take().context("the control plane is not running")?.kill9()
     }
 
-    /// Asks it to stop, as an operator's restart does, and returns how it ended.
+    /// Sends SIGTERM and returns the exit status.
     ///
     /// # Errors
-    /// If it was down already, or does not stop.
+    /// If it is not running, or does not stop.
     pub async fn terminate(&mut self) -> Result<ExitStatus> {
-        let process = self.process.take().context("the control plane is down already")?;
+        let process = self.process.take().context("the control plane is not running")?;
         process.terminate(wait::PATIENCE).await
     }
 
-    /// Folds its journal anew, and holds the result against what it says that it is at, bit for bit.
+    /// Folds its journal and compares the result with its state.
     ///
     /// # Errors
-    /// If they differ, or it does not answer.
+    /// If they differ, or there is no response.
     pub fn replay(&self) -> Result<()> {
         let server = format!("http://{}", self.api);
         let mut command = Command::new(&self.binary);
         command.args(["audit", "replay", "--server", &server, "--data-dir"]);
-        let told = command
+        let output = command
             .arg(self.dir.join("data"))
             .output()
             .context("cannot run tidegate audit replay")?;
-        if !told.status.success() {
-            bail!("tidegate audit replay: {}", String::from_utf8_lossy(&told.stderr));
+        if !output.status.success() {
+            bail!("tidegate audit replay: {}", String::from_utf8_lossy(&output.stderr));
         }
         Ok(())
     }
 
-    /// Starts it (again), on whatever its data directory holds, and waits until it is ready.
+    /// Starts it with its data directory, after ending a running process, and waits until it is ready.
     ///
     /// # Errors
-    /// If it ends or hangs first.
+    /// If it ends first, or is not ready in time.
     pub async fn restart(&mut self) -> Result<()> {
-        // The one before must be gone: they would want the same ports.
+        // The previous process must release the ports.
         drop(self.process.take());
         let mut command = Command::new(&self.binary);
         command.arg("serve").arg("--config").arg(&self.config);
@@ -159,10 +158,10 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// `GET /api/v1/PATH`, as a type.
+    /// `GET /api/v1/PATH`, deserialised.
     ///
     /// # Errors
-    /// If the answer is no success, or of another shape.
+    /// If the status is not a success, or the body does not match the type.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         let answer = self.ask(Method::GET, path, None).await?;
         if !answer.status.is_success() {
@@ -171,19 +170,24 @@ impl ControlPlane {
         serde_json::from_value(answer.body).with_context(|| format!("GET {path}"))
     }
 
-    /// `POST /api/v1/PATH` with a JSON body; the answer may be a refusal.
+    /// `POST /api/v1/PATH` with a JSON body. The response may have any status.
     ///
     /// # Errors
-    /// If there is no answer.
-    pub async fn post(&self, path: &str, body: &Value) -> Result<Answer> {
+    /// If there is no response.
+    pub async fn post(&self, path: &str, body: &Value) -> Result<RestResponse> {
         self.ask(Method::POST, path, Some(body)).await
     }
 
-    /// Any call under `/api/v1`; the answer may be a refusal.
+    /// Any request under `/api/v1`. The response may have any status.
     ///
     /// # Errors
-    /// If there is no answer, or its body is no JSON.
-    pub async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
+    /// If there is no response, or its body is not JSON.
+    pub async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<RestResponse> {
         let mut request = self.http.request(method, format!("http://{}/api/v1/{path}", self.api));
         if let Some(body) = body {
             request = request.json(body);
@@ -192,7 +196,7 @@ impl ControlPlane {
         let status = response.status();
         let bytes = response.bytes().await?;
         let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes)? };
-        Ok(Answer { status, body })
+        Ok(RestResponse { status, body })
     }
 
     /// Runs a client command against this server, whatever its outcome.
@@ -246,7 +250,7 @@ impl ControlPlane {
 }
 
 impl Drop for ControlPlane {
-    /// Whatever a test was about: what its server came to must be what its journal says.
+    /// Every test also asserts that the journal folds to the server's state.
     #[expect(clippy::panic, reason = "there is no other way to fail a test from here")]
     fn drop(&mut self) {
         let runs = self.process.as_mut().is_some_and(|it| matches!(it.ended(), Ok(None)));

@@ -17,7 +17,7 @@ use crate::wait;
 /// How an Envoy is started.
 #[derive(Clone, Debug)]
 pub struct EnvoyOptions {
-    /// Worker threads. At least two: most mistakes of a filter need a second one to show.
+    /// Worker threads. Some errors of a filter appear only with two or more.
     pub concurrency: u32,
     /// Its `--log-level`.
     pub log_level: String,
@@ -32,17 +32,17 @@ impl Default for EnvoyOptions {
 /// A running Envoy.
 #[derive(Debug)]
 pub struct Envoy {
-    /// The process, to be stopped, continued or killed.
+    /// The process.
     pub process: Process,
     admin: SocketAddr,
     http: Client,
 }
 
 impl Envoy {
-    /// Starts an Envoy whose bootstrap, YAML or JSON, puts the admin interface at `admin`. Its files go to `dir`.
+    /// Starts an Envoy whose bootstrap (YAML or JSON) has the admin interface at `admin`. Its files are in `dir`.
     ///
     /// # Errors
-    /// If it cannot be started. Whether it likes its bootstrap shows when it [becomes ready](Self::ready).
+    /// If it cannot be started. An invalid bootstrap is an error of [`Self::ready`].
     pub fn start(
         binary: &Path,
         name: &str,
@@ -61,22 +61,22 @@ impl Envoy {
             "--log-level",
             &options.log_level,
         ]);
-        // Hot restart shares memory between Envoys with the same base id: here they are strangers.
+        // Hot restart would share memory between Envoys with the same base id.
         command.arg("--disable-hot-restart");
         let process = Process::spawn(name, command, dir)?;
         Ok(Self { process, admin, http: wait::http()? })
     }
 
-    /// Where its admin interface is.
+    /// Address of its admin interface.
     #[must_use]
     pub fn admin(&self) -> SocketAddr {
         self.admin
     }
 
-    /// Waits until it is live: it has its configuration and its listeners accept.
+    /// Waits for `/ready`: it has its configuration, and its listeners accept connections.
     ///
     /// # Errors
-    /// If it ends or hangs first.
+    /// If it ends first, or is not ready in time.
     pub async fn ready(&mut self) -> Result<()> {
         let (http, url) = (&self.http, format!("http://{}/ready", self.admin));
         let live = async || {
@@ -85,18 +85,18 @@ impl Envoy {
         self.process.wait_for("Envoy is ready", live).await
     }
 
-    /// Its whole configuration, the parts it got over xDS included.
+    /// Its configuration, including the resources from xDS.
     ///
     /// # Errors
-    /// If the admin interface does not answer.
+    /// If the admin interface does not respond.
     pub async fn config_dump(&self) -> Result<Value> {
         self.get("config_dump?include_eds").await
     }
 
-    /// Its clusters, with the state of each endpoint.
+    /// Its clusters with the state of each endpoint.
     ///
     /// # Errors
-    /// If the admin interface does not answer.
+    /// If the admin interface does not respond.
     pub async fn clusters(&self) -> Result<Value> {
         self.get("clusters?format=json").await
     }
@@ -104,13 +104,13 @@ impl Envoy {
     /// Its counters and gauges whose name matches `filter`, a regular expression.
     ///
     /// # Errors
-    /// If the admin interface does not answer.
+    /// If the admin interface does not respond.
     pub async fn stats(&self, filter: &str) -> Result<BTreeMap<String, u64>> {
         #[derive(Deserialize)]
         struct Answer {
             stats: Vec<Entry>,
         }
-        /// Histograms and text readouts come in the same list, in other shapes.
+        /// The list also contains histograms and text readouts.
         #[derive(Deserialize)]
         #[serde(untagged)]
         enum Entry {
@@ -129,18 +129,18 @@ impl Envoy {
         Ok(answer.stats.into_iter().filter_map(number).collect())
     }
 
-    /// Lets its listeners finish what they have and take nothing new.
+    /// Drains its listeners.
     ///
     /// # Errors
-    /// If the admin interface does not answer.
+    /// If the admin interface does not respond.
     pub async fn drain(&self) -> Result<()> {
         self.post("drain_listeners?graceful").await
     }
 
-    /// Tells it to end, and waits until it has.
+    /// Ends it by `/quitquitquit` and waits for its end.
     ///
     /// # Errors
-    /// If it does not.
+    /// If it does not end.
     pub async fn quit(mut self) -> Result<ExitStatus> {
         self.post("quitquitquit").await?;
         self.process.wait_for_end(wait::PATIENCE).await

@@ -1,17 +1,18 @@
-//! The harness of the demo, the end-to-end tests and the benches: real processes, real sockets, nothing left behind.
+//! The harness of the demo, the end-to-end tests and the benches: real processes and sockets, all of which end with the
+//! test process.
 //!
-//! [`World`] is the whole of it in one value: backends, control plane and Envoys, wired to each other.
+//! [`World`] owns backends, control plane and Envoys, connected to each other.
 
 pub mod backends;
 pub mod binaries;
 pub mod control_plane;
+pub mod distribution;
 pub mod envoy;
 pub mod ports;
 pub mod process;
 pub mod receiver;
-pub mod sight;
-pub mod spread;
 pub mod stats;
+pub mod status;
 pub mod story;
 pub mod wait;
 mod watchdog;

@@ -1,4 +1,4 @@
-//! Free ports for programs that cannot be told to take any: they get one that nobody else will take in the meantime.
+//! Free ports for programs that cannot choose one themselves, reserved against other test processes.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -6,27 +6,27 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use anyhow::{Context, Result, bail};
 use parking_lot::Mutex;
 
-/// Below the range from which the kernel serves outgoing connections, which would otherwise race us for a port.
+/// Below the kernel's range of ephemeral ports, which outgoing connections use.
 const RANGE: std::ops::Range<u16> = 16_000..32_000;
 
-/// Claims of this process. A claim is a lock on a file named after the port, which the system drops with the process;
-/// until then no other test process takes that port, and neither do we.
-static CLAIMS: Mutex<Vec<File>> = Mutex::new(Vec::new());
+/// Reservations of this process: locks on files named after the ports. The operating system releases them with the
+/// process.
+static RESERVED: Mutex<Vec<File>> = Mutex::new(Vec::new());
 
-/// A loopback address that is free, and stays ours for the life of this process.
+/// A free loopback address, reserved for the life of this process.
 ///
 /// # Errors
-/// If no port is free, or the claims cannot be written.
+/// If no port is free, or the lock files cannot be written.
 pub fn free_address() -> Result<SocketAddr> {
-    let claims = std::env::temp_dir().join("tidegate-ports");
-    fs::create_dir_all(&claims).with_context(|| format!("cannot create {}", claims.display()))?;
+    let locks = std::env::temp_dir().join("tidegate-ports");
+    fs::create_dir_all(&locks).with_context(|| format!("cannot create {}", locks.display()))?;
     for port in RANGE {
-        let path = claims.join(port.to_string());
-        let claim =
-            File::create(&path).with_context(|| format!("cannot claim {}", path.display()))?;
+        let path = locks.join(port.to_string());
+        let lock =
+            File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        if claim.try_lock().is_ok() && TcpListener::bind(address).is_ok() {
-            CLAIMS.lock().push(claim);
+        if lock.try_lock().is_ok() && TcpListener::bind(address).is_ok() {
+            RESERVED.lock().push(lock);
             return Ok(address);
         }
     }
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_port_is_given_twice_and_each_can_be_bound() {
+    fn ports_are_distinct_and_can_be_bound() {
         let addresses: Vec<_> = (0..20).map(|_| free_address().unwrap()).collect();
         assert_eq!(addresses.iter().collect::<HashSet<_>>().len(), 20);
         let bound: Vec<_> =

@@ -1,4 +1,4 @@
-//! A child process that cannot be forgotten: its output goes to a file, its death is noticed, and it dies with us.
+//! Child processes: output to a file, detection of an unexpected end, and an end with the test process.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
@@ -12,10 +12,10 @@ use nix::unistd::Pid;
 
 use crate::{wait, watchdog};
 
-/// How much of a log an error shows.
+/// Lines of a log in an error.
 const TAIL_LINES: usize = 40;
 
-/// A running child and everything it starts in turn. Dropping it kills them all.
+/// A running child and its descendants. Dropping it kills all of them.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -27,93 +27,95 @@ impl Process {
     /// Starts `command`, with its output appended to `NAME.log` in `dir`.
     ///
     /// # Errors
-    /// If the log cannot be opened or the program not be started.
+    /// If the log cannot be opened or the program cannot be started.
     pub fn spawn(name: &str, mut command: Command, dir: &Path) -> Result<Self> {
         let log = dir.join(format!("{name}.log"));
         let output = File::options().create(true).append(true).open(&log);
         let output = output.with_context(|| format!("cannot write {}", log.display()))?;
-        // A group of its own: a signal reaches all of it, and a terminal's Ctrl-C reaches us alone, who clean up.
+        // Its own process group: signals reach its descendants, and Ctrl-C in a terminal reaches the test process only.
         command.process_group(0).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let program = command.get_program().to_string_lossy().into_owned();
         let child = command.spawn().with_context(|| format!("cannot start {program}"))?;
         let process = Self { name: name.to_owned(), child, log };
-        watchdog::watch(process.id())?;
+        watchdog::register(process.id())?;
         Ok(process)
     }
 
-    /// Its process id, which is its group's too.
+    /// Id of the process and of its process group.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Where its output goes.
+    /// File of its output.
     #[must_use]
     pub fn log(&self) -> &Path {
         &self.log
     }
 
-    /// Sends a signal to it and all it started: `SIGSTOP` to make it hang, `SIGCONT` to let it go on.
+    /// Sends a signal to its process group.
     ///
     /// # Errors
-    /// If it is gone.
+    /// If it has ended.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         let group = Pid::from_raw(self.id().cast_signed());
         killpg(group, signal).with_context(|| format!("cannot send {signal} to {}", self.name))
     }
 
-    /// How it ended, if it did.
+    /// Its exit status, once it has ended.
     ///
     /// # Errors
-    /// If the system does not say.
+    /// If the status cannot be read.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
-        self.child.try_wait().with_context(|| format!("cannot ask after {}", self.name))
+        self.child
+            .try_wait()
+            .with_context(|| format!("cannot read the exit status of {}", self.name))
     }
 
-    /// Kills it with -9, and returns when it is gone.
+    /// Kills it with SIGKILL and waits for its end.
     ///
     /// # Errors
-    /// If it was gone already, which a test that kills it surely wants to know.
+    /// If it had ended before.
     pub fn kill9(mut self) -> Result<()> {
         if let Some(status) = self.ended()? {
-            bail!("{} had ended already: {status}\n{}", self.name, self.log_tail());
+            bail!("{} had ended before: {status}\n{}", self.name, self.log_tail());
         }
         self.signal(Signal::SIGKILL)
     }
 
-    /// Asks it to end, and returns how it did.
+    /// Sends SIGTERM and returns its exit status.
     ///
     /// # Errors
-    /// If it does not within `patience`.
+    /// If it does not end within `patience`.
     pub async fn terminate(mut self, patience: Duration) -> Result<ExitStatus> {
         self.signal(Signal::SIGTERM)?;
         self.wait_for_end(patience).await
     }
 
-    /// Waits until it ends by itself.
+    /// Waits for its end.
     ///
     /// # Errors
-    /// If it does not within `patience`.
+    /// If it does not end within `patience`.
     pub async fn wait_for_end(&mut self, patience: Duration) -> Result<ExitStatus> {
         let what = format!("the end of {}", self.name);
         let ended = wait::until(&what, patience, async || self.ended().transpose()).await;
         ended.map_err(|error| self.explain(error))?
     }
 
-    /// Asks until there is an answer, which this process is to bring about; its end ends the wait.
+    /// Calls `poll` until it returns a value, or the process ends.
     ///
     /// # Errors
-    /// If it ends, or there is no answer in time; the error shows the end of its log.
+    /// If the process ends first, or after [`wait::PATIENCE`]. The error contains the end of its log.
     pub async fn wait_for<T>(
         &mut self,
         what: &str,
-        mut ask: impl AsyncFnMut() -> Option<T>,
+        mut poll: impl AsyncFnMut() -> Option<T>,
     ) -> Result<T> {
         let waited = wait::until(what, wait::PATIENCE, async || {
-            // In this order: what it did before it ended counts.
+            // The exit status first: output from before the end still counts.
             let ended = self.ended();
-            match (ask().await, ended) {
-                (Some(answer), _) => Some(Ok(answer)),
+            match (poll().await, ended) {
+                (Some(value), _) => Some(Ok(value)),
                 (None, Ok(None)) => None,
                 (None, Ok(Some(status))) => Some(Err(anyhow!("it ended ({status}) before {what}"))),
                 (None, Err(error)) => Some(Err(error)),
@@ -122,7 +124,7 @@ impl Process {
         waited.await.flatten().map_err(|error| self.explain(error))
     }
 
-    /// Waits for a line that contains `text`, and returns it.
+    /// Waits for a line of output that contains `text`.
     ///
     /// # Errors
     /// As [`Self::wait_for`].
@@ -132,7 +134,7 @@ impl Process {
         self.wait_for(&format!("a line with {text:?}"), line).await
     }
 
-    /// The end of its output.
+    /// The last lines of its output.
     #[must_use]
     pub fn log_tail(&self) -> String {
         let text = read(&self.log);
@@ -146,17 +148,17 @@ impl Process {
     }
 }
 
-/// A log that cannot be read yet has nothing to show, and one may hold half a character.
+/// Empty if the log cannot be read. It may end within a character.
 fn read(log: &Path) -> String {
     fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Each step may find that there is nothing left to do. The group goes even if its leader has ended already: what
-        // the leader had started may still run. Only then is the leader's number given up.
+        // Each step may fail because the process has ended. The group is killed even then, because descendants may run;
+        // its number is released afterwards.
         let _ = self.signal(Signal::SIGKILL);
-        let _ = watchdog::forget(self.id());
+        let _ = watchdog::unregister(self.id());
         let _ = self.child.wait();
     }
 }

@@ -1,4 +1,4 @@
-//! A receiver of hooks and messages, that hangs or answers as a test wants.
+//! An HTTP receiver of hooks and notifications, with a configurable response.
 
 use std::sync::Arc;
 
@@ -11,34 +11,34 @@ use tokio::sync::watch;
 
 use crate::wait::{PATIENCE, until};
 
-/// One call that it got.
+/// One received request.
 #[derive(Clone, Debug)]
-pub struct Got {
-    /// Where it went.
+pub struct ReceivedRequest {
+    /// Path.
     pub path: String,
-    /// Its idempotency key.
+    /// Header `idempotency-key`.
     pub key: String,
-    /// What it was signed with; empty if it was not.
+    /// Header `tidegate-signature`; empty without one.
     pub signature: String,
-    /// What it said; null if that was no JSON.
+    /// JSON body; null if it is not JSON.
     pub body: Value,
 }
 
-/// A receiver on a free port, for as long as the process lives.
+/// A receiver on a free port until the end of the process.
 #[derive(Clone, Debug)]
 pub struct Receiver {
-    /// Where it is, without a path.
+    /// URL without a path.
     pub url: String,
-    /// The status that it answers with; none while it hangs.
+    /// Status of responses; `None`: no response is sent.
     pub answer: Arc<watch::Sender<Option<u16>>>,
-    got: Arc<watch::Sender<Vec<Got>>>,
+    got: Arc<watch::Sender<Vec<ReceivedRequest>>>,
 }
 
 impl Receiver {
-    /// Starts one that answers with a status, or hangs.
+    /// Starts a receiver with a status, or one that never responds.
     ///
     /// # Errors
-    /// If it cannot listen.
+    /// If the port cannot be bound.
     pub async fn start(answer: Option<u16>) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let receiver = Self {
@@ -56,7 +56,7 @@ impl Receiver {
 
     async fn take(self, uri: Uri, headers: HeaderMap, body: String) -> StatusCode {
         let header = |name| headers.get(name).and_then(|it| it.to_str().ok()).unwrap_or_default();
-        let got = Got {
+        let got = ReceivedRequest {
             path: uri.path().to_owned(),
             key: header("idempotency-key").to_owned(),
             signature: header("tidegate-signature").to_owned(),
@@ -70,17 +70,17 @@ impl Receiver {
         }
     }
 
-    /// The calls to a path so far.
+    /// Requests to a path so far.
     #[must_use]
-    pub fn got(&self, path: &str) -> Vec<Got> {
+    pub fn got(&self, path: &str) -> Vec<ReceivedRequest> {
         self.got.borrow().iter().filter(|it| it.path == path).cloned().collect()
     }
 
-    /// Waits for so many calls to a path.
+    /// Waits for at least `count` requests to a path.
     ///
     /// # Errors
-    /// If they never come.
-    pub async fn calls(&self, path: &str, count: usize) -> Result<Vec<Got>> {
+    /// After [`PATIENCE`].
+    pub async fn calls(&self, path: &str, count: usize) -> Result<Vec<ReceivedRequest>> {
         let what = format!("{count} calls of {path}");
         until(&what, PATIENCE, async || Some(self.got(path)).filter(|it| it.len() >= count)).await
     }

@@ -1,13 +1,13 @@
-//! Whether a count is chance: for splits, which are never exact.
+//! Statistical test for splits, which are never exact.
 
-/// How sure a test is before it fails: a deviation as unlikely as this many standard deviations of a normal variable.
-/// A suite that compares a thousand splits fails by chance once in ten runs of it, at worst.
+/// Significance: a deviation as unlikely as this many standard deviations of a normal variable fails a test. A suite that
+/// compares a thousand splits fails by chance in at most one of ten runs.
 const Z: f64 = 4.5;
 
-/// Whether `k` of `n` is a plausible outcome when each had probability `p`.
+/// Whether `k` of `n` is a plausible outcome of trials with probability `p`.
 ///
-/// By Chernoff's bound, the chance of being `k` or further out is at most `exp(-n · KL(k/n ‖ p))`. Unlike a normal
-/// approximation that holds for 2 expected hits as well as for 2 million.
+/// By Chernoff's bound, the probability of `k` or a more extreme outcome is at most `exp(-n · KL(k/n ‖ p))`. Unlike a
+/// normal approximation, the bound is also valid for few expected hits.
 #[must_use]
 pub fn plausible(k: u64, n: u64, p: f64) -> bool {
     if n == 0 || k > n || !(0.0..=1.0).contains(&p) {
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_chance_does_is_plausible_and_what_it_does_not_is_not() {
+    fn likely_outcomes_are_plausible_and_unlikely_ones_are_not() {
         for (k, n, p) in [
             (50, 1000, 0.05),
             (75, 1000, 0.05),
@@ -51,13 +51,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_and_everything_are_exact() {
+    fn probabilities_0_and_1_allow_no_deviation() {
         assert!(plausible(0, 1000, 0.0) && plausible(1000, 1000, 1.0));
         assert!(!plausible(1, 1000, 0.0) && !plausible(999, 1000, 1.0));
     }
 
     #[test]
-    fn no_data_shows_nothing() {
+    fn no_data_is_not_plausible() {
         assert!(!plausible(0, 0, 0.5) && !plausible(2, 1, 0.5) && !plausible(1, 2, f64::NAN));
     }
 }

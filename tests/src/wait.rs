@@ -1,37 +1,37 @@
-//! Waiting for something to become true: by looking again, never by guessing how long it takes.
+//! Waiting by polling, without fixed delays.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use reqwest::Client;
 
-/// How often one looks.
+/// Poll interval.
 const PERIOD: Duration = Duration::from_millis(20);
-/// How long one looks before giving up. Generous: it only decides when a failing test fails.
+/// Longest wait. It only matters for failing tests.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Asks until there is an answer, and returns it.
+/// Calls `poll` until it returns a value.
 ///
 /// # Errors
-/// If there is none within `patience`; the error says what was waited for.
+/// If it returns none within `patience`. The error contains `what`.
 pub async fn until<T>(
     what: &str,
     patience: Duration,
-    mut ask: impl AsyncFnMut() -> Option<T>,
+    mut poll: impl AsyncFnMut() -> Option<T>,
 ) -> Result<T> {
-    let asking = async {
+    let polling = async {
         loop {
-            if let Some(answer) = ask().await {
+            if let Some(answer) = poll().await {
                 return answer;
             }
             tokio::time::sleep(PERIOD).await;
         }
     };
-    let answer = tokio::time::timeout(patience, asking).await;
-    answer.with_context(|| format!("waited {} s in vain for {what}", patience.as_secs()))
+    let answer = tokio::time::timeout(patience, polling).await;
+    answer.with_context(|| format!("timed out after {} s: {what}", patience.as_secs()))
 }
 
-/// A client whose calls end: a program that hangs must fail the test that asks it, not stop it.
+/// A client with a timeout, so a program that hangs fails the test.
 pub(crate) fn http() -> Result<Client> {
     Ok(Client::builder().timeout(PATIENCE).build()?)
 }

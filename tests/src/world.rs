@@ -1,4 +1,4 @@
-//! A whole world in one value: backends, control plane, and Envoys that ask it, with traffic to be sent through them.
+//! Backends, control plane and Envoys in one value.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -11,21 +11,21 @@ use tidegate_demo_app::load::LoadConfig;
 use crate::backends::Backends;
 use crate::control_plane::{ControlPlane, XdsMode};
 use crate::envoy::{Envoy, EnvoyOptions};
-use crate::world_config::{Knobs, Places, text};
+use crate::world_config::{Knobs, Locations, text};
 use crate::{binaries, ports};
 
-/// What kind of world.
+/// Options of a world.
 #[derive(Clone, Debug)]
 pub struct WorldOptions {
-    /// How many Envoys.
+    /// Number of Envoys.
     pub sidecars: usize,
-    /// How they ask for their configuration.
+    /// Their variant of xDS.
     pub mode: XdsMode,
-    /// How they are started.
+    /// Their command line.
     pub envoy: EnvoyOptions,
-    /// Which Envoy; `None`: the one [`binaries::envoy`] finds.
+    /// The Envoy binary; `None`: [`binaries::envoy`].
     pub envoy_binary: Option<PathBuf>,
-    /// What the configuration says.
+    /// The configuration.
     pub knobs: Knobs,
 }
 
@@ -41,12 +41,12 @@ impl Default for WorldOptions {
     }
 }
 
-/// A running world. Dropping it ends all of it, in the order of the fields: whoever asks goes before who answers.
+/// A running world. Dropping it ends its processes in the order of the fields: clients before servers.
 #[derive(Debug)]
 pub struct World {
     /// The Envoys.
     pub sidecars: Vec<Sidecar>,
-    /// Where each Envoy takes smoke tests, if the knobs want it.
+    /// Preview listeners, if configured, one per Envoy.
     pub previews: Vec<SocketAddr>,
     /// The control plane.
     pub control: ControlPlane,
@@ -55,22 +55,22 @@ pub struct World {
     dir: TempDir,
 }
 
-/// One Envoy and its place in the world.
+/// One Envoy with its fleet and listener.
 #[derive(Debug)]
 pub struct Sidecar {
     /// The Envoy.
     pub envoy: Envoy,
-    /// Its fleet. Each has its own, because on one machine two Envoys cannot share a listener's address.
+    /// Its fleet. Each Envoy has its own, because two Envoys on one machine cannot share a listener's address.
     pub fleet: String,
-    /// Where it takes traffic.
+    /// Its traffic listener.
     pub ingress: SocketAddr,
 }
 
 impl World {
-    /// Starts everything, and waits until traffic can flow through every Envoy.
+    /// Starts everything, and waits until every Envoy is ready.
     ///
     /// # Errors
-    /// If a part is missing or does not come up; the error shows the end of its log.
+    /// If a process does not start. The error contains the end of its log.
     pub async fn start(options: WorldOptions) -> Result<Self> {
         let binary = match options.envoy_binary {
             Some(named) => named,
@@ -90,7 +90,7 @@ impl World {
         }
         let count = if options.knobs.preview { options.sidecars } else { 0 };
         let previews: Vec<_> = (0..count).map(|_| ports::free_address()).collect::<Result<_>>()?;
-        let places = Places {
+        let locations = Locations {
             xds,
             api,
             dir: dir.path(),
@@ -98,13 +98,13 @@ impl World {
             fleets: &fleets,
             previews: &previews,
         };
-        let config = text(&options.knobs, &places, &backends)?;
+        let config = text(&options.knobs, &locations, &backends)?;
         let control = ControlPlane::start(&tidegate, &config, xds, api, dir.path()).await?;
         let mut world = Self { sidecars: Vec::new(), previews, control, backends, dir };
         for (fleet, ingress) in fleets {
             world.add_sidecar(&binary, fleet, ingress, options.mode, &options.envoy).await?;
         }
-        // All are under way: the wait is that of the slowest, not the sum.
+        // All are starting in parallel.
         for sidecar in &mut world.sidecars {
             sidecar.envoy.ready().await?;
         }
@@ -127,13 +127,13 @@ impl World {
         Ok(())
     }
 
-    /// Where every part keeps its files and logs.
+    /// Directory of all files and logs.
     #[must_use]
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// A load on one service, through every Envoy in turn.
+    /// A load on one service that alternates between the Envoys.
     #[must_use]
     pub fn load(&self, service: &str) -> LoadConfig {
         let targets = self.sidecars.iter().map(|sidecar| sidecar.ingress).collect();
@@ -143,7 +143,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        // The logs of a test that failed are what one needs next.
+        // Keeps the logs of a failed test.
         self.dir.disable_cleanup(std::thread::panicking());
     }
 }

@@ -1,4 +1,4 @@
-//! The configuration of a [`World`](crate::World), as the text an operator would have written.
+//! The YAML configuration of a [`World`](crate::World).
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,24 +8,24 @@ use anyhow::Result;
 
 use crate::backends::{BLUE_GREEN, Backends, CANARY};
 
-/// What a test wants otherwise than the demo has it.
+/// Parts of the configuration that tests change.
 #[derive(Clone, Debug)]
 pub struct Knobs {
-    /// How long a canary stays on a step.
+    /// `step_time` of canaries.
     pub step_time: String,
-    /// How long a release is watched at 100 %.
+    /// `watch` of all services.
     pub watch: String,
     /// YAML for `defaults`, in one line: guardrails, false_rollback.
     pub defaults: Option<String>,
     /// YAML for a service's `strategy`, in one line, by service.
     pub strategies: BTreeMap<String, String>,
-    /// YAML for `freeze`, in one line: times in which nothing goes forward.
+    /// YAML for `freeze`, in one line.
     pub freeze: Option<String>,
-    /// More YAML of a service, one key a line without indentation, by service.
+    /// Further YAML lines of a service, without indentation, by service.
     pub extras: BTreeMap<String, Vec<String>>,
     /// YAML for `notifications`, in one line.
     pub notifications: Option<String>,
-    /// Flags in flagd's format, from the start.
+    /// Initial flags, in flagd's format.
     pub flags: Option<String>,
     /// Whether each Envoy has a preview listener, for smoke tests.
     pub preview: bool,
@@ -47,22 +47,26 @@ impl Default for Knobs {
     }
 }
 
-/// The places that a configuration names.
+/// Addresses and paths in a configuration.
 #[derive(Debug)]
-pub(crate) struct Places<'a> {
+pub(crate) struct Locations<'a> {
     pub(crate) xds: SocketAddr,
     pub(crate) api: SocketAddr,
     pub(crate) dir: &'a Path,
     pub(crate) filter: &'a Path,
-    /// Fleets, and the address of the one listener for traffic of each.
+    /// Fleets with the address of their traffic listener.
     pub(crate) fleets: &'a [(String, SocketAddr)],
-    /// The address of the preview listener of each, if they have one.
+    /// Addresses of the preview listeners, if any.
     pub(crate) previews: &'a [SocketAddr],
 }
 
-/// The whole text.
-pub(crate) fn text(knobs: &Knobs, places: &Places<'_>, backends: &Backends) -> Result<String> {
-    let Places { xds, api, dir, filter, fleets, previews } = places;
+/// The complete configuration.
+pub(crate) fn text(
+    knobs: &Knobs,
+    locations: &Locations<'_>,
+    backends: &Backends,
+) -> Result<String> {
+    let Locations { xds, api, dir, filter, fleets, previews } = locations;
     let mut text = format!(
         "listen: {{xds: \"{xds}\", api: \"{api}\"}}\ndata_dir: {:?}\nfilter: {{wasm: {:?}}}\nfleets:\n",
         dir.join("data"),
@@ -88,33 +92,34 @@ pub(crate) fn text(knobs: &Knobs, places: &Places<'_>, backends: &Backends) -> R
     }
     text += "services:\n";
     let Knobs { step_time, watch, .. } = knobs;
-    let strategy = |name: &str, usual: String| knobs.strategies.get(name).cloned().unwrap_or(usual);
+    let strategy =
+        |name: &str, default: String| knobs.strategies.get(name).cloned().unwrap_or(default);
     let extras = |name: &str| {
         let lines = knobs.extras.get(name).into_iter().flatten();
         lines.map(|line| format!("    {line}\n")).collect::<String>()
     };
     for (name, steps) in CANARY {
-        let usual =
+        let default =
             format!("{{canary: {{steps: [{steps}], step_time: {step_time}, watch: {watch}}}}}");
         text += &format!(
             "  - name: {name}\n    hosts: [\"{name}.local\"]\n    identity: [{{header: x-user-id}}, {{cookie: sid}}]\n    \
              strategy: {}\n    stable: v1\n    versions:\n      - {{name: v1, endpoints: [\"{}\"]}}\n      \
              - {{name: v2, endpoints: [\"{}\"]}}\n",
-            strategy(name, usual),
+            strategy(name, default),
             backends.get(name, "v1")?.address(),
             backends.get(name, "v2")?.address(),
         );
         text += &extras(name);
     }
     for name in BLUE_GREEN {
-        let usual = format!(
+        let default = format!(
             "{{blue_green: {{watch: {watch}, smoke_tests: [{{path: /healthz, expect: 200}}]}}}}"
         );
         text += &format!(
             "  - name: {name}\n    hosts: [\"{name}.local\"]\n    identity: [{{header: x-user-id}}, {{cookie: sid}}]\n    \
              strategy: {}\n    environments:\n      blue: {{endpoints: [\"{}\"], version: v1}}\n      \
              green: {{endpoints: [\"{}\"], version: v2}}\n    active: blue\n",
-            strategy(name, usual),
+            strategy(name, default),
             backends.get(name, "v1")?.address(),
             backends.get(name, "v2")?.address(),
         );
@@ -132,11 +137,11 @@ mod tests {
     use crate::backends::{VERSIONS, names};
 
     #[tokio::test]
-    async fn names_every_backend_and_fleet_and_says_what_a_test_wants_otherwise() {
+    async fn contains_every_backend_and_fleet_and_the_changes_of_a_test() {
         let backends = Backends::start().await.unwrap();
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let fleets = [("demo-1".to_owned(), address(3)), ("demo-2".to_owned(), address(4))];
-        let places = Places {
+        let locations = Locations {
             xds: address(1),
             api: address(2),
             dir: Path::new("/tmp/x"),
@@ -144,13 +149,13 @@ mod tests {
             fleets: &fleets,
             previews: &[],
         };
-        let usual = text(&Knobs::default(), &places, &backends).unwrap();
+        let default = text(&Knobs::default(), &locations, &backends).unwrap();
         for (service, version) in names().flat_map(|name| VERSIONS.map(|version| (name, version))) {
             let address = backends.get(service, version).unwrap().address().to_string();
-            assert_eq!(usual.matches(&address).count(), 1, "{service}/{version} in\n{usual}");
+            assert_eq!(default.matches(&address).count(), 1, "{service}/{version} in\n{default}");
         }
-        assert!(usual.contains("127.0.0.1:3") && usual.contains("127.0.0.1:4"), "{usual}");
-        assert!(!usual.contains("defaults:") && !usual.contains("flags:"), "{usual}");
+        assert!(default.contains("127.0.0.1:3") && default.contains("127.0.0.1:4"), "{default}");
+        assert!(!default.contains("defaults:") && !default.contains("flags:"), "{default}");
 
         let knobs = Knobs {
             defaults: Some("{false_rollback: 1%}".to_owned()),
@@ -161,14 +166,14 @@ mod tests {
             flags: Some("{}".to_owned()),
             ..Knobs::default()
         };
-        let otherwise = text(&knobs, &places, &backends).unwrap();
+        let changed = text(&knobs, &locations, &backends).unwrap();
         for line in [
             "defaults: {false_rollback: 1%}",
             "strategy: {canary: {steps: [7%, 100%]}}",
             "flags: \"/tmp/x/flags.json\"",
         ] {
-            assert!(otherwise.contains(line), "{line} in\n{otherwise}");
+            assert!(changed.contains(line), "{line} in\n{changed}");
         }
-        assert!(!otherwise.contains("[5%, 10%, 25%, 50%, 100%]"), "{otherwise}");
+        assert!(!changed.contains("[5%, 10%, 25%, 50%, 100%]"), "{changed}");
     }
 }

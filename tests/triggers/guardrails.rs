@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use tidegate_demo_app::faults::{FaultSettings, Latency, OrcaLoad};
-use tidegate_tests::sight::{at, release, until_release};
+use tidegate_tests::status::{at, release, until_release};
 use tidegate_tests::story::Operator;
 
 use super::{
@@ -109,7 +109,7 @@ async fn business_metric() -> Result<()> {
     load.end(None).await?;
 
     set_faults_of_candidate(&world, outcome("paid"))?;
-    let load = tidegate_tests::sight::traffic(&world, "payment").await?;
+    let load = tidegate_tests::status::traffic(&world, "payment").await?;
     operator.run(&["release", "start", "payment", "--version", "v2"]).await?;
     until_release(&world, "payment", |it| at(it, "/phase") == "completed").await?;
     load.end(None).await?;

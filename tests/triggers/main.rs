@@ -7,7 +7,7 @@ mod smoke;
 use anyhow::Result;
 use serde_json::Value;
 use tidegate_demo_app::faults::{FaultSettings, Faults};
-use tidegate_tests::sight::{at, traffic, until_release};
+use tidegate_tests::status::{at, traffic, until_release};
 use tidegate_tests::story::{Operator, Traffic};
 use tidegate_tests::world_config::Knobs;
 use tidegate_tests::{World, WorldOptions};

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use tidegate_demo_app::faults::{FaultSettings, Faults};
-use tidegate_tests::sight::{at, traffic, until_release};
+use tidegate_tests::status::{at, traffic, until_release};
 use tidegate_tests::story::Operator;
 use tidegate_tests::world_config::Knobs;
 use tidegate_tests::{World, WorldOptions};

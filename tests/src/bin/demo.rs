@@ -1,4 +1,4 @@
-//! `make demo`: the whole story, told on real Envoys. Exits 0 only if all of it came true.
+//! `make demo`: all scenarios on real Envoys. Exits with 0 if all pass.
 
 use std::process::ExitCode;
 
@@ -6,49 +6,49 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use tidegate_demo_app::load::{LoadConfig, LoadGenerator};
 use tidegate_tests::backends;
-use tidegate_tests::story::{self, Chapter, Narrator};
+use tidegate_tests::story::{self, ProgressOutput, ScenarioReport};
 use tidegate_tests::{World, WorldOptions};
 
-/// Requests a second to each service, from the first chapter to the last.
+/// Requests per second to each service during all scenarios.
 const STEADY_RATE: f64 = 15.0;
 
-/// Tells what Tidegate does, on real Envoys, and shows whether it came true.
+/// Runs the main use cases of Tidegate on real Envoys
 #[derive(Debug, Parser)]
 struct Options {
-    /// Leave everything running at the end, and say what to try.
+    /// Leave everything running at the end, and print commands to try
     #[arg(long)]
     keep: bool,
-    /// How many Envoys, with two workers each.
+    /// Number of Envoys, with two workers each
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8))]
     sidecars: u8,
 }
 
 #[tokio::main]
-#[expect(clippy::print_stderr, reason = "a failed story says so on the terminal")]
+#[expect(clippy::print_stderr, reason = "errors go to the terminal")]
 async fn main() -> ExitCode {
     let options = Options::parse();
-    let told = tokio::select! {
-        told = tell(&options) => told,
-        // Dropping the story's future drops the world, which ends every process of it.
+    let result = tokio::select! {
+        result = run(&options) => result,
+        // Dropping the future drops the world, which ends its processes.
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted; everything was stopped")),
     };
-    let ended = match told {
-        Ok(world) if options.keep => keep(&world).await,
+    let ended = match result {
+        Ok(world) if options.keep => wait_for_interrupt(&world).await,
         Ok(_) => Ok(()),
         Err(error) => Err(error),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("\nThe story did not come true: {error:#}");
+            eprintln!("\nThe demo failed: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-async fn tell(options: &Options) -> Result<World> {
-    let narrator = Narrator::default();
-    narrator.say(format_args!(
+async fn run(options: &Options) -> Result<World> {
+    let output = ProgressOutput::default();
+    output.say(format_args!(
         "starting {} Envoys, the control plane, and six services in two versions each",
         options.sidecars
     ));
@@ -58,13 +58,13 @@ async fn tell(options: &Options) -> Result<World> {
         ..WorldOptions::default()
     })
     .await?;
-    narrator.say("ready; a steady load runs on all six services from here to the end\n");
+    output.say("ready; a steady load runs on all six services until the end\n");
     let steady = backends::names()
         .map(|service| Ok((service, LoadGenerator::start(&steady(&world, service))?)))
         .collect::<Result<Vec<_>>>()?;
-    let chapters = story::tell(&mut world, &narrator).await?;
-    let caused = close(&chapters, steady).await?;
-    anyhow::ensure!(caused == 0, "{caused} requests failed because of Tidegate");
+    let reports = story::run_all(&mut world, &output).await?;
+    let unexplained = close(&reports, steady).await?;
+    anyhow::ensure!(unexplained == 0, "{unexplained} requests failed because of Tidegate");
     Ok(world)
 }
 
@@ -72,24 +72,27 @@ fn steady(world: &World, service: &str) -> LoadConfig {
     LoadConfig { rate: STEADY_RATE, ..world.load(service) }
 }
 
-/// The closing table. Returns how many requests failed that no faulty version answered.
-#[expect(clippy::print_stdout, reason = "the table is what the demo is run for")]
-async fn close(chapters: &[Chapter], steady: Vec<(&'static str, LoadGenerator)>) -> Result<u64> {
-    println!("  {:<62} {:>9} {:>16}", "CHAPTER", "REQUESTS", "FAILED BY US");
-    let mut caused = 0;
-    for (letter, chapter) in ('a'..).zip(chapters) {
+/// Prints the table of results. Returns the number of failed requests that no faulty version answered.
+#[expect(clippy::print_stdout, reason = "the table is the result")]
+async fn close(
+    reports: &[ScenarioReport],
+    steady: Vec<(&'static str, LoadGenerator)>,
+) -> Result<u64> {
+    println!("  {:<62} {:>9} {:>16}", "SCENARIO", "REQUESTS", "UNEXPLAINED");
+    let mut unexplained = 0;
+    for (letter, report) in ('a'..).zip(reports) {
         println!(
             "  ({letter}) {:<58} {:>9} {:>16}",
-            chapter.title, chapter.requests, chapter.caused
+            report.title, report.requests, report.unexplained
         );
-        println!("      {}", chapter.found);
-        caused += chapter.caused;
+        println!("      {}", report.figures);
+        unexplained += report.unexplained;
     }
     for (service, load) in steady {
         let report = load.stop().await;
-        // Only the version that (b) spoils may fail anybody.
+        // Only the version that fails in (b) may cause failures.
         let faulty = report.versions.get("v2").filter(|_| service == "payment");
-        let by_us = report
+        let unexplained_here = report
             .failed
             .checked_sub(faulty.map_or(0, |version| version.failed))
             .context("more failures than failures")?;
@@ -97,19 +100,19 @@ async fn close(chapters: &[Chapter], steady: Vec<(&'static str, LoadGenerator)>)
             println!("      {service}: {failure}");
         }
         let row = format!("steady load on {service}");
-        println!("      {row:<58} {:>9} {by_us:>16}", report.sent);
-        caused += by_us;
+        println!("      {row:<58} {:>9} {unexplained_here:>16}", report.sent);
+        unexplained += unexplained_here;
     }
-    println!("  {:<72} {caused:>16}\n", "requests that failed because of Tidegate");
-    Ok(caused)
+    println!("  {:<72} {unexplained:>16}\n", "requests that failed because of Tidegate");
+    Ok(unexplained)
 }
 
-/// Leaves the world to whoever watches, until Ctrl-C.
-#[expect(clippy::print_stdout, reason = "says what to try")]
-async fn keep(world: &World) -> Result<()> {
+/// Leaves the world running until Ctrl-C.
+#[expect(clippy::print_stdout, reason = "prints commands to try")]
+async fn wait_for_interrupt(world: &World) -> Result<()> {
     let server = format!("http://{}", world.control.api());
     let ingress = world.sidecars.first().context("a world without an Envoy")?.ingress;
-    println!("Everything is left running. To try, in another terminal:");
+    println!("Everything is running. Commands to try in another terminal:");
     println!("  export TIDEGATE_SERVER={server}");
     println!("  curl -i -H 'Host: order.local' -H 'x-user-id: 42' http://{ingress}/");
     println!("  dist/tidegate status --watch");
@@ -118,7 +121,7 @@ async fn keep(world: &World) -> Result<()> {
     for service in ["order", "payment"] {
         let address = world.backends.get(service, "v2")?.address();
         println!(
-            "  curl -X PUT http://{address}/faults -d '{{\"error_share\": 1}}'   # spoil {service} v2"
+            "  curl -X PUT http://{address}/faults -d '{{\"error_share\": 1}}'   # make {service} v2 fail"
         );
     }
     for sidecar in &world.sidecars {
@@ -128,6 +131,6 @@ async fn keep(world: &World) -> Result<()> {
             sidecar.fleet
         );
     }
-    println!("Ctrl-C ends it.");
+    println!("Ctrl-C ends the demo.");
     tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")
 }

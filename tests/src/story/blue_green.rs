@@ -1,28 +1,28 @@
-//! (c) Blue to green in one instant, and back when green turns slow.
+//! (c) Blue/green: one switch, and a rollback when green becomes slow.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use tidegate_demo_app::faults::Faults;
 
-use super::{Chapter, Narrator, Operator, Phase, Traffic};
+use super::{Operator, Phase, ProgressOutput, ScenarioReport, Traffic};
 use crate::World;
 
 const RATE: f64 = 200.0;
 const USERS: u64 = 200;
 const QUIET: Duration = Duration::from_secs(1);
 
-/// product switches to green at once; green turns slow; it goes back.
+/// `product` switches to green, green becomes slow, and the release is rolled back.
 ///
 /// # Errors
-/// If the switch mixes versions after it converged, or the slow version stays.
-pub async fn switches_at_once_and_goes_back_when_slow(
+/// If both versions respond after convergence, or the slow version is not rolled back.
+pub async fn blue_green_switches_and_is_rolled_back(
     world: &World,
-    narrator: &Narrator,
-) -> Result<Chapter> {
+    output: &ProgressOutput,
+) -> Result<ScenarioReport> {
     let operator = Operator::new(&world.control);
-    narrator.say(
-        "(c) product switches blue → green at once; then green turns slow and it should go back",
+    output.say(
+        "(c) product switches from blue to green; then green becomes slow and must be rolled back",
     );
     let traffic = Traffic::start(world, "product", RATE, USERS).await?;
     operator.run(&["release", "start", "product", "--version", "v2"]).await?;
@@ -31,7 +31,7 @@ pub async fn switches_at_once_and_goes_back_when_slow(
         .await?;
     let seen = traffic.seen();
     let overlap = traffic
-        .until("no more answers from blue", |seen| {
+        .until("no more responses from blue", |seen| {
             let blue = seen.versions.get("v1")?.last;
             let green = seen.versions.get("v2")?.first;
             (blue.elapsed() > QUIET).then(|| blue.saturating_duration_since(green))
@@ -39,9 +39,9 @@ pub async fn switches_at_once_and_goes_back_when_slow(
         .await?;
     traffic.more(USERS).await?;
     let after = traffic.seen();
-    ensure!(after.finished_by("v2") > seen.finished_by("v2"), "green answers nobody");
-    narrator.say(format_args!(
-        "    switched: first answer from green to last from blue {} ms",
+    ensure!(after.finished_by("v2") > seen.finished_by("v2"), "green serves no request");
+    output.say(format_args!(
+        "    switched: {} ms from the first response of green to the last of blue",
         overlap.as_millis()
     ));
 
@@ -56,13 +56,16 @@ pub async fn switches_at_once_and_goes_back_when_slow(
         .await?;
     green.set_faults(Faults::default());
     let why = ended.cause.unwrap_or_default();
-    narrator.say(format_args!("    green turned slow and it went back: {why}"));
+    output.say(format_args!("    green became slow and was rolled back: {why}"));
     ensure!(why.contains("latency"), "rolled back for another reason: {why}");
-    let (report, caused) = traffic.end(None).await?;
-    Ok(Chapter {
-        title: "blue/green switches at once, and goes back when green is slow",
-        found: format!("both answered for {} ms; back because of {why}", overlap.as_millis()),
+    let (report, unexplained) = traffic.end(None).await?;
+    Ok(ScenarioReport {
+        title: "blue/green switches at once and is rolled back when slow",
+        figures: format!(
+            "both versions responded for {} ms; rolled back: {why}",
+            overlap.as_millis()
+        ),
         requests: report.sent,
-        caused,
+        unexplained,
     })
 }

@@ -1,10 +1,10 @@
-//! (a) A good canary climbs its steps, and users stay where they are.
+//! (a) A good canary advances through its steps, and users stay on their version.
 
 use std::collections::{HashMap, HashSet};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{Chapter, Narrator, Operator, Phase, Traffic};
+use super::{Operator, Phase, ProgressOutput, ScenarioReport, Traffic};
 use crate::World;
 use crate::stats::plausible;
 
@@ -16,10 +16,13 @@ const MAX_ROUNDS: u32 = 8;
 /// order v2 is good: 5 → 10 → 25 → 50 → 100 %.
 ///
 /// # Errors
-/// If the split, the users' stickiness or any request was not as promised.
-pub async fn good_version_climbs(world: &World, narrator: &Narrator) -> Result<Chapter> {
+/// If a split is implausible, a user changes versions within a step or back, or a request fails.
+pub async fn good_canary_completes(
+    world: &World,
+    output: &ProgressOutput,
+) -> Result<ScenarioReport> {
     let operator = Operator::new(&world.control);
-    narrator.say("(a) order v2 is good: it should climb 5 → 10 → 25 → 50 → 100 %");
+    output.say("(a) order v2 is good: it must advance 5 → 10 → 25 → 50 → 100 %");
     let traffic = Traffic::start(world, "order", RATE, USERS).await?;
     operator.run(&["release", "start", "order", "--version", "v2"]).await?;
 
@@ -32,34 +35,34 @@ pub async fn good_version_climbs(world: &World, narrator: &Narrator) -> Result<C
         let still = operator.release("order").await?;
         ensure!(
             (step.weight - still.weight).abs() < 1e-9,
-            "the step from {} was over before it was measured",
+            "the step at {} ended before it was measured",
             step.weight
         );
         let candidate = users_on("v2", &users)?;
         let (k, n) = (candidate.len() as u64, users.len() as u64);
         ensure!(plausible(k, n, weight), "{k} of {n} users at a weight of {weight}");
         let back: Vec<_> = on_candidate.difference(&candidate).collect();
-        ensure!(back.is_empty(), "users {back:?} fell back to v1 when the weight rose to {weight}");
-        narrator.say(format_args!(
-            "    {:>3.0} %: {k} of {n} users on v2, each on one side",
+        ensure!(back.is_empty(), "users {back:?} returned to v1 when the weight rose to {weight}");
+        output.say(format_args!(
+            "    {:>3.0} %: {k} of {n} users on v2, each user on one version",
             weight * 100.0
         ));
         shares.push(format!("{k}/{n}"));
         on_candidate = candidate;
     }
     operator.until("order", |release| release.phase == Phase::Completed).await?;
-    narrator.say("    watched, complete: v2 is the stable version");
-    let (report, caused) = traffic.end(None).await?;
-    Ok(Chapter {
-        title: "a good canary climbs",
-        found: format!("users on v2 at each step: {}", shares.join(", ")),
+    output.say("    completed: v2 is the stable version");
+    let (report, unexplained) = traffic.end(None).await?;
+    Ok(ScenarioReport {
+        title: "a good canary completes",
+        figures: format!("users on v2 at each step: {}", shares.join(", ")),
         requests: report.sent,
-        caused,
+        unexplained,
     })
 }
 
-/// The versions that answered each user, once every user was answered: a user without an answer has no side that could be
-/// compared with the one before. Requests that were due before the call belong to no step, and do not count.
+/// The versions that answered each user, once every user was answered: a user without a response has no version to
+/// compare with the previous step's. Requests that were due before the call belong to no step, and do not count.
 ///
 /// # Errors
 /// If some users are never answered.
@@ -81,16 +84,16 @@ async fn answers_of_all_users(traffic: &Traffic) -> Result<HashMap<u64, HashMap<
             }
         }
     }
-    bail!("{} of {USERS} users were answered in {MAX_ROUNDS} rounds", answers.len())
+    bail!("{} of {USERS} users had a response after {MAX_ROUNDS} rounds", answers.len())
 }
 
-/// The users that a version answered; an error if any was answered by two.
+/// The users of a version; an error if a user had responses of two.
 fn users_on(version: &str, users: &HashMap<u64, HashMap<String, u64>>) -> Result<HashSet<u64>> {
     let mut on_it = HashSet::new();
     for (user, versions) in users {
-        ensure!(versions.len() == 1, "user {user} met {versions:?} while the weight held");
-        let (met, _) = versions.iter().next().context("a user without an answer")?;
-        if met == version {
+        ensure!(versions.len() == 1, "user {user} was on {versions:?} within one step");
+        let (served, _) = versions.iter().next().context("a user without an answer")?;
+        if served == version {
             on_it.insert(*user);
         }
     }

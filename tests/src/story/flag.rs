@@ -4,23 +4,25 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use tidegate_demo_app::load::LoadConfig;
 
-use super::{Chapter, Narrator, Operator, Traffic};
+use super::{Operator, ProgressOutput, ScenarioReport, Traffic};
 use crate::World;
 
 const FLAG: &str = "order-beta";
 const REQUESTS: u64 = 200;
 
-/// Users with `x-beta: yes` get order v2, all others v1.
+/// Users with `x-beta: yes` are routed to order v2, all others to v1.
 ///
 /// # Errors
-/// If anybody met the other version once the flag had arrived.
-pub async fn flag_routes_at_weight_zero(world: &World, narrator: &Narrator) -> Result<Chapter> {
+/// If a user is on the other version after the flag was applied.
+pub async fn flag_routes_at_weight_zero(
+    world: &World,
+    output: &ProgressOutput,
+) -> Result<ScenarioReport> {
     let operator = Operator::new(&world.control);
-    narrator
-        .say("(d) a flag should send the users of one header to order v2 while its weight is 0");
+    output.say("(d) a flag routes requests with one header to order v2 while its weight is 0");
     if operator.stable("order").await? == "v2" {
         operator.run(&["release", "rollback", "order"]).await?;
-        narrator.say("    (first: the complete release of (a) is rolled back, in one push)");
+        output.say("    (first the completed release of (a) is rolled back)");
     }
     let plain = world.load("order");
     let beta = LoadConfig { headers: vec![("x-beta".into(), "yes".into())], ..plain.clone() };
@@ -33,24 +35,24 @@ pub async fn flag_routes_at_weight_zero(world: &World, narrator: &Narrator) -> R
     let path = file.to_str().context("a path that is not UTF-8")?;
     operator.run(&["flag", "set", "-f", path]).await?;
     beta.until_only("v2", REQUESTS).await?;
-    narrator.say(format_args!("    flag on: {REQUESTS} of {REQUESTS} beta requests on v2"));
+    output.say(format_args!("    flag on: {REQUESTS} of {REQUESTS} beta requests on v2"));
     plain.until_only("v1", REQUESTS).await?;
     let release = operator.release("order").await.ok();
     ensure!(
         release.is_none_or(|release| !release.is_running()),
-        "a release runs: its weight could have sent users to v2"
+        "a release is running: its weight may have routed users to v2"
     );
 
     operator.run(&["flag", "delete", FLAG]).await?;
     beta.until_only("v1", REQUESTS).await?;
-    narrator.say("    flag gone: back on v1");
+    output.say("    flag deleted: on v1");
     let (with, caused_with) = beta.end(None).await?;
     let (without, caused_without) = plain.end(None).await?;
-    Ok(Chapter {
+    Ok(ScenarioReport {
         title: "a flag routes while the weight is 0",
-        found: format!("{REQUESTS} requests in a row on v2 with the header, on v1 without"),
+        figures: format!("{REQUESTS} requests in a row on v2 with the header, on v1 without"),
         requests: with.sent + without.sent,
-        caused: caused_with + caused_without,
+        unexplained: caused_with + caused_without,
     })
 }
 

@@ -5,22 +5,22 @@ use std::collections::HashMap;
 use anyhow::{Result, ensure};
 use tidegate_demo_app::load::LoadConfig;
 
-use super::{Chapter, Narrator, Operator, Traffic};
+use super::{Operator, ProgressOutput, ScenarioReport, Traffic};
 use crate::World;
 
 const RATE: f64 = 300.0;
 const USERS: u64 = 150;
 
-/// Clients send our own headers, in mid-canary; each user gets what they would have got without.
+/// Clients send Tidegate's headers during a canary. Each user must be on the same version as without them.
 ///
 /// # Errors
-/// If anybody got another version by it.
+/// If a user is on another version.
 pub async fn clients_cannot_choose_a_version(
     world: &World,
-    narrator: &Narrator,
-) -> Result<Chapter> {
+    output: &ProgressOutput,
+) -> Result<ScenarioReport> {
     let operator = Operator::new(&world.control);
-    narrator.say("(f) clients send our own headers: they should get nothing by it");
+    output.say("(f) clients send Tidegate's own headers, which must have no effect");
     let stable = operator.stable("order").await?;
     let other = if stable == "v1" { "v2" } else { "v1" };
     let honest = LoadConfig { rate: RATE, users: USERS, track_users: true, ..world.load("order") };
@@ -32,12 +32,12 @@ pub async fn clients_cannot_choose_a_version(
     let forger = Traffic::with("forged order", &forged).await?;
     let honest = Traffic::with("order", &honest).await?;
     forger.until_only(&stable, 2 * USERS).await?;
-    narrator.say(format_args!("    at weight 0: {} forged requests, all on {stable}", 2 * USERS));
+    output.say(format_args!("    at weight 0: {} forged requests, all on {stable}", 2 * USERS));
 
     operator.run(&["release", "start", "order", "--version", other]).await?;
     operator.until("order", |release| release.weight > 0.0 && release.converged).await?;
     operator.run(&["release", "pause", "order"]).await?;
-    // Forget whom they met before every sidecar had the step.
+    // Discards the responses from before convergence.
     honest.forget_users();
     forger.forget_users();
     honest.more(2 * USERS).await?;
@@ -47,27 +47,27 @@ pub async fn clients_cannot_choose_a_version(
     let chosen = differ(&theirs, &forged);
     ensure!(chosen.is_empty(), "users {chosen:?} chose their version");
     let on_it = theirs.values().filter(|met| met.contains_key(other)).count();
-    narrator.say(format_args!(
-        "    in mid-canary: {} users, {on_it} of them on {other}, the same with forged headers",
+    output.say(format_args!(
+        "    during the canary: {} users, {on_it} of them on {other}, the same with forged headers",
         theirs.len()
     ));
     let (with, caused_with) = forger.end(None).await?;
     let (without, caused_without) = honest.end(None).await?;
-    Ok(Chapter {
+    Ok(ScenarioReport {
         title: "clients cannot choose a version",
-        found: format!(
-            "{} users met the same version with and without forged headers",
+        figures: format!(
+            "{} users on the same version with and without forged headers",
             theirs.len()
         ),
         requests: with.sent + without.sent,
-        caused: caused_with + caused_without,
+        unexplained: caused_with + caused_without,
     })
 }
 
-type Met = HashMap<u64, HashMap<String, u64>>;
+type Versions = HashMap<u64, HashMap<String, u64>>;
 
-/// The users whom another set of versions answered.
-fn differ(one: &Met, other: &Met) -> Vec<u64> {
+/// The users with responses of different versions.
+fn differ(one: &Versions, other: &Versions) -> Vec<u64> {
     one.iter()
         .filter(|(user, met)| {
             other.get(user).is_some_and(|theirs| {

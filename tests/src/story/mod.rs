@@ -1,15 +1,15 @@
-//! What Tidegate is for, as chapters that come true or fail: the demo tells them, the end-to-end tests assert them.
+//! The main use cases as scenarios. The demo runs all of them in one [`World`], the end-to-end tests each in its own.
 //!
-//! Every chapter runs under load of its own, watches what clients saw, and returns what a reader would want to know.
-//! It fails if a promise was broken; a failed request that no faulty version answered is always one.
+//! A scenario runs under its own load, asserts on what clients observed, and returns its figures. A failed request that no
+//! faulty version answered fails every scenario.
 
 mod blue_green;
 mod canary;
 mod crash;
 mod flag;
 mod forgery;
-mod narrator;
 mod operator;
+mod output;
 mod rollback;
 mod traffic;
 
@@ -18,31 +18,30 @@ use anyhow::Result;
 use crate::World;
 use crate::world_config::Knobs;
 
-pub use self::blue_green::switches_at_once_and_goes_back_when_slow;
-pub use self::canary::good_version_climbs;
-pub use self::crash::release_survives_the_control_plane;
+pub use self::blue_green::blue_green_switches_and_is_rolled_back;
+pub use self::canary::good_canary_completes;
+pub use self::crash::release_survives_a_control_plane_crash;
 pub use self::flag::flag_routes_at_weight_zero;
 pub use self::forgery::clients_cannot_choose_a_version;
-pub use self::narrator::Narrator;
 pub use self::operator::{Operator, Phase, ReleaseView};
-pub use self::rollback::bad_version_is_put_back;
+pub use self::output::ProgressOutput;
+pub use self::rollback::bad_canary_is_rolled_back;
 pub use self::traffic::Traffic;
 
-/// How a chapter came out.
+/// The result of a scenario.
 #[derive(Debug)]
-pub struct Chapter {
-    /// What came true.
+pub struct ScenarioReport {
+    /// What was asserted.
     pub title: &'static str,
-    /// The figures, in a line.
-    pub found: String,
-    /// Requests that were sent for it.
+    /// The figures, in one line.
+    pub figures: String,
+    /// Requests sent.
     pub requests: u64,
-    /// Failed ones that no faulty version answered. A chapter with any fails, so this is here to be shown as 0.
-    pub caused: u64,
+    /// Failed requests that no faulty version answered: 0, because a scenario with any fails.
+    pub unexplained: u64,
 }
 
-/// The configuration that the chapters are written for: steps of seconds instead of minutes, and a limit on response
-/// times that a demo can show without waiting ten seconds for each answer.
+/// The configuration of the scenarios: steps of seconds instead of minutes, and a latency limit of one second.
 #[must_use]
 pub fn knobs() -> Knobs {
     let canary = |steps: &str| {
@@ -63,17 +62,17 @@ pub fn knobs() -> Knobs {
     }
 }
 
-/// All chapters in order, in one world. Stops at the first that does not come true.
+/// Runs all scenarios in order, in one world, and stops at the first failure.
 ///
 /// # Errors
-/// With the promise that was broken.
-pub async fn tell(world: &mut World, narrator: &Narrator) -> Result<Vec<Chapter>> {
+/// The error of the scenario.
+pub async fn run_all(world: &mut World, output: &ProgressOutput) -> Result<Vec<ScenarioReport>> {
     Ok(vec![
-        narrator.chapter("a", good_version_climbs(world, narrator)).await?,
-        narrator.chapter("b", bad_version_is_put_back(world, narrator)).await?,
-        narrator.chapter("c", switches_at_once_and_goes_back_when_slow(world, narrator)).await?,
-        narrator.chapter("d", flag_routes_at_weight_zero(world, narrator)).await?,
-        narrator.chapter("e", release_survives_the_control_plane(world, narrator)).await?,
-        narrator.chapter("f", clients_cannot_choose_a_version(world, narrator)).await?,
+        output.scenario("a", good_canary_completes(world, output)).await?,
+        output.scenario("b", bad_canary_is_rolled_back(world, output)).await?,
+        output.scenario("c", blue_green_switches_and_is_rolled_back(world, output)).await?,
+        output.scenario("d", flag_routes_at_weight_zero(world, output)).await?,
+        output.scenario("e", release_survives_a_control_plane_crash(world, output)).await?,
+        output.scenario("f", clients_cannot_choose_a_version(world, output)).await?,
     ])
 }

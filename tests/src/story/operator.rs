@@ -1,4 +1,4 @@
-//! What an operator does and sees: commands by the command line, looks by the REST interface.
+//! An operator's actions: commands by the CLI, reads by the REST API.
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -7,45 +7,43 @@ use tidegate_delivery::model::release::RollbackCause;
 use crate::control_plane::ControlPlane;
 use crate::wait::{PATIENCE, until};
 
-/// An operator at the keyboard.
+/// Runs commands and reads state.
 #[derive(Debug, Clone, Copy)]
 pub struct Operator<'a> {
     control: &'a ControlPlane,
 }
 
-/// Where a release is.
+/// Phase of a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// 0 %, before the first step.
     Preparing,
-    /// On a step.
+    /// On a step below 100 %.
     Stepping,
-    /// At 100 %.
+    /// At 100 %, within the watch period.
     Watching,
-    /// Ended well.
     Completed,
-    /// Went back.
     RolledBack,
 }
 
-/// A release, as far as the story cares.
+/// The part of a release that scenarios assert on.
 #[derive(Debug, Clone)]
 pub struct ReleaseView {
-    /// Its id.
+    /// `SERVICE.NUMBER`.
     pub id: String,
-    /// Where it is.
+    /// Its phase.
     pub phase: Phase,
     /// The candidate's share, 0 to 1.
     pub weight: f64,
-    /// Whether every connected sidecar has what was decided last.
+    /// Whether every connected sidecar has ACKed the current configuration.
     pub converged: bool,
-    /// Why it went back, if it did.
+    /// The cause of its rollback.
     pub cause: Option<String>,
 }
 
 impl ReleaseView {
-    /// True until it completed or went back.
+    /// True until it completes or is rolled back.
     #[must_use]
     pub fn is_running(&self) -> bool {
         !matches!(self.phase, Phase::Completed | Phase::RolledBack)
@@ -95,7 +93,7 @@ impl From<Release> for ReleaseView {
 }
 
 impl<'a> Operator<'a> {
-    /// At the keyboard of this control plane.
+    /// An operator of this control plane.
     #[must_use]
     pub const fn new(control: &'a ControlPlane) -> Self {
         Self { control }
@@ -134,10 +132,10 @@ impl<'a> Operator<'a> {
         release.map(ReleaseView::from).with_context(|| format!("{service} has no release"))
     }
 
-    /// Waits until the newest release is where it is expected.
+    /// Waits until the newest release satisfies a condition.
     ///
     /// # Errors
-    /// If it never is, or went back while something else was expected; the error shows where it is.
+    /// After [`PATIENCE`], or if it is rolled back first. The error contains the release.
     pub async fn until(
         &self,
         service: &str,
@@ -150,7 +148,7 @@ impl<'a> Operator<'a> {
         });
         match arrived.await {
             Ok(release) if expected(&release) => Ok(release),
-            Ok(release) => bail!("the release of {service} went back: {:?}", release.cause),
+            Ok(release) => bail!("the release of {service} was rolled back: {:?}", release.cause),
             Err(error) => Err(error.context(format!("it is at {:?}", self.release(service).await))),
         }
     }

@@ -1,27 +1,30 @@
-//! (b) A bad canary is put back by itself.
+//! (b) A bad canary is rolled back automatically.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tidegate_demo_app::faults::Faults;
 
-use super::{Chapter, Narrator, Operator, Phase, Traffic};
+use super::{Operator, Phase, ProgressOutput, ScenarioReport, Traffic};
 use crate::World;
 
 const RATE: f64 = 500.0;
 const USERS: u64 = 1000;
-/// The weight at which it breaks.
+/// The weight at which it starts to fail.
 const WEIGHT: f64 = 0.05;
-/// How long nobody must meet the bad version before its last answer counts as the last.
+/// A response of the bad version is the last one if none follows for this long.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// payment v2 starts failing in mid-canary.
+/// `payment` v2 starts to fail during its canary.
 ///
 /// # Errors
-/// If it is not rolled back, or a client met it afterwards.
-pub async fn bad_version_is_put_back(world: &World, narrator: &Narrator) -> Result<Chapter> {
+/// If it is not rolled back.
+pub async fn bad_canary_is_rolled_back(
+    world: &World,
+    output: &ProgressOutput,
+) -> Result<ScenarioReport> {
     let operator = Operator::new(&world.control);
-    narrator.say("(b) payment v2 starts failing at 5 %: it should be put back by itself");
+    output.say("(b) payment v2 starts to fail at 5 % and must be rolled back");
     let traffic = Traffic::start(world, "payment", RATE, USERS).await?;
     operator.run(&["release", "start", "payment", "--version", "v2"]).await?;
     operator.until("payment", |release| release.weight >= WEIGHT && release.converged).await?;
@@ -39,21 +42,21 @@ pub async fn bad_version_is_put_back(world: &World, narrator: &Narrator) -> Resu
     bad.set_faults(Faults::default());
     let took = last.checked_duration_since(first).context("the last response came first")?;
     let failed = traffic.seen().versions.get("v2").map_or(0, |v2| v2.failed);
-    narrator.say(format_args!(
-        "    first bad response to last response by v2: {} ms, {failed} requests met it",
+    output.say(format_args!(
+        "    first bad response to last response by v2: {} ms, {failed} failed requests",
         took.as_millis()
     ));
     let why = ended.cause.unwrap_or_default();
-    narrator.say(format_args!("    why: {why}"));
+    output.say(format_args!("    cause: {why}"));
     ensure!(why.contains("error rate"), "rolled back for another reason: {why}");
-    let (report, caused) = traffic.end(Some("v2")).await?;
-    Ok(Chapter {
-        title: "a bad canary is put back by itself",
-        found: format!(
+    let (report, unexplained) = traffic.end(Some("v2")).await?;
+    Ok(ScenarioReport {
+        title: "a bad canary is rolled back",
+        figures: format!(
             "{} ms from first bad to last by v2; {failed} bad responses",
             took.as_millis()
         ),
         requests: report.sent,
-        caused,
+        unexplained,
     })
 }

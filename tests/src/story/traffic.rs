@@ -1,4 +1,4 @@
-//! The load of one chapter, and whom its failures are to be blamed on.
+//! The load of one scenario, and the attribution of its failures.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Starts `rate` requests a second by `users` users, and waits for the first answer.
+    /// Starts `rate` requests per second by `users` users, and waits for the first response.
     ///
     /// # Errors
-    /// If nobody answers.
+    /// If there is no response.
     pub async fn start(world: &World, service: &str, rate: f64, users: u64) -> Result<Self> {
         let config = LoadConfig {
             rate,
@@ -32,14 +32,14 @@ impl Traffic {
         Self::with(service, &config).await
     }
 
-    /// Starts a load of any kind, and waits for the first answer.
+    /// Starts a load, and waits for the first response.
     ///
     /// # Errors
-    /// If nobody answers.
+    /// If there is no response.
     pub async fn with(service: &str, config: &LoadConfig) -> Result<Self> {
         let load = LoadGenerator::start(config)?;
         let traffic = Self { load, service: service.to_owned() };
-        traffic.until("the first answer", |seen| (seen.finished > 0).then_some(())).await?;
+        traffic.until("the first response", |seen| (seen.finished > 0).then_some(())).await?;
         Ok(traffic)
     }
 
@@ -49,15 +49,15 @@ impl Traffic {
         self.load.snapshot()
     }
 
-    /// Forgets whom each user met: from here on only requests that are due later count.
+    /// Resets the versions per user: only requests that are due later count.
     pub fn forget_users(&self) {
         let _forgotten = self.load.take_users();
     }
 
-    /// Waits until the counts show something.
+    /// Waits until `shows` returns a value.
     ///
     /// # Errors
-    /// If they never do.
+    /// After [`PATIENCE`].
     pub async fn until<T>(
         &self,
         what: &str,
@@ -67,22 +67,22 @@ impl Traffic {
         until(&what, PATIENCE, async || shows(&self.load.snapshot())).await
     }
 
-    /// Waits until `count` more requests are over.
+    /// Waits until `count` more requests have finished.
     ///
     /// # Errors
-    /// If they never are.
+    /// After [`PATIENCE`].
     pub async fn more(&self, count: u64) -> Result<()> {
         let enough = self.seen().finished + count;
         self.until("more requests", |seen| (seen.finished >= enough).then_some(())).await
     }
 
-    /// Waits until `count` requests in a row were answered by one version alone.
+    /// Waits until `count` responses in a row came from one version.
     ///
     /// # Errors
-    /// If that never happens.
+    /// After [`PATIENCE`].
     pub async fn until_only(&self, version: &str, count: u64) -> Result<()> {
         let mut streak = self.seen();
-        self.until(&format!("{count} answers in a row by {version}"), |seen| {
+        self.until(&format!("{count} responses in a row from {version}"), |seen| {
             let others = seen.finished - seen.finished_by(version);
             if others > streak.finished - streak.finished_by(version) {
                 streak = seen.clone();
@@ -92,17 +92,18 @@ impl Traffic {
         .await
     }
 
-    /// Ends the load. Returns its report and how many requests failed without `faulty` having answered.
+    /// Ends the load. Returns its report, and the number of failed requests that the version `faulty` did not answer.
     ///
     /// # Errors
-    /// If any did: those failures are on us. Also if the load could not keep its rate, which shows nothing.
+    /// If there are any: Tidegate or Envoy caused them.
     pub async fn end(self, faulty: Option<&str>) -> Result<(LoadReport, u64)> {
         let report = self.load.stop().await;
         let by_faulty = faulty
             .and_then(|version| report.versions.get(version))
             .map_or(0, |version| version.failed);
-        let caused = report.failed.checked_sub(by_faulty).context("more failures than failures")?;
-        if caused > 0 {
+        let unexplained =
+            report.failed.checked_sub(by_faulty).context("more failures than failures")?;
+        if unexplained > 0 {
             let shown = report
                 .failures
                 .iter()
@@ -111,10 +112,10 @@ impl Traffic {
                 .map(|failure| format!("\n  {failure}"))
                 .collect::<String>();
             bail!(
-                "{caused} {} requests failed that no faulty version answered:{shown}",
+                "{unexplained} {} requests failed that no faulty version answered:{shown}",
                 self.service
             );
         }
-        Ok((report, caused))
+        Ok((report, unexplained))
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::fakes::*;
 use super::*;
 use crate::journal::{Head, NewRecord, Sqlite};
+use tidegate_delivery::figures::RollbackKind;
 use tidegate_delivery::fixtures::*;
 use tidegate_delivery::model::command::{Command, Refusal, ReleaseCommand};
 use tidegate_delivery::model::event::Event;
@@ -202,6 +203,34 @@ async fn a_restart_resumes_the_step_without_its_counts() {
     until(&handle, |view| blockers_of(view) == ["requests: 10 more"]).await;
     world.serve("v2", 10, 0);
     until(&handle, |view| has_weight(view, 50)).await;
+}
+
+#[tokio::test]
+async fn rollback_counts_survive_a_restart() {
+    let world = World::default();
+    let directory = tempfile::tempdir().unwrap();
+    let handle = world.start_in(directory.path());
+    stepping(&handle).await;
+    world.serve("v2", 10, 10);
+    until(&handle, |view| has_weight(view, 0)).await;
+    handle.stop().await;
+    let handle = world.start_in(directory.path());
+    let figures = Arc::clone(&handle.view().borrow().figures);
+    assert_eq!(figures.rollbacks("order").collect::<Vec<_>>(), [(RollbackKind::Guardrail, 1)]);
+    assert_eq!(figures.rollbacks("product").count(), 0);
+}
+
+#[tokio::test]
+async fn states_share_the_flags_that_did_not_change() {
+    let world = World::default();
+    let handle = world.start();
+    let set = Command::SetFlag { key: "a".to_owned(), definition: serde_json::json!({}) };
+    handle.submit(set, anne()).await.unwrap();
+    let before = Arc::clone(&handle.view().borrow().state);
+    stepping(&handle).await;
+    let after = Arc::clone(&handle.view().borrow().state);
+    assert!(Arc::ptr_eq(&before.flags, &after.flags));
+    assert!(Arc::ptr_eq(&before.evaluators, &after.evaluators));
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ pub(super) fn approve(
     role: &RoleName,
 ) -> Result<Decision, Refusal> {
     let id = &release.id;
-    let CommandContext { actor, at, .. } = *command_context;
+    let CommandContext { actor, wall: at, .. } = *command_context;
     let refuse = |conflict| Err(wrong_phase(release, "approve", conflict));
     if !release.is_running() {
         return refuse(Conflict::Ended);

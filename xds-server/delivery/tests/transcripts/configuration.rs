@@ -54,7 +54,7 @@ pub(crate) fn parse(input: &[&str]) -> Configuration {
             "freeze-window" => {
                 let name = arguments.value();
                 let (start, end) = (time(&arguments.word()), time(&arguments.word()));
-                let when = Window::Once { start, end };
+                let when = FreezeSchedule::Once { start, end };
                 let services = selection(&mut arguments);
                 configuration.freeze_windows.push(FreezeWindow { name, when, services });
             }
@@ -62,7 +62,7 @@ pub(crate) fn parse(input: &[&str]) -> Configuration {
                 let name = arguments.value();
                 let days = arguments.word();
                 let days = days.split(',').map(|day| serde_json::from_value(day.into()).unwrap());
-                let when = Window::Weekly {
+                let when = FreezeSchedule::Weekly {
                     days: days.collect(),
                     from: arguments.value(),
                     to: arguments.value(),

@@ -46,7 +46,7 @@ pub(super) fn freeze_windows(
     freeze_windows
 }
 
-fn window(raw: &raw::FreezeWindow, problems: &mut Problems) -> Option<Window> {
+fn window(raw: &raw::FreezeWindow, problems: &mut Problems) -> Option<FreezeSchedule> {
     let weekly = [raw.from.as_ref(), raw.to.as_ref(), raw.time_zone.as_ref()];
     match (&raw.days, &raw.start, &raw.end) {
         (Some(written), None, None) => weekly_window(raw, written, problems),
@@ -68,7 +68,7 @@ fn weekly_window(
     raw: &raw::FreezeWindow,
     written: &Spanned<Vec<Spanned<String>>>,
     problems: &mut Problems,
-) -> Option<Window> {
+) -> Option<FreezeSchedule> {
     if written.get().is_empty() {
         problems.add(
             written.span(),
@@ -97,14 +97,14 @@ fn weekly_window(
         );
     }
     let (from, to) = from.zip(to)?;
-    Some(Window::Weekly { days, from, to, time_zone: zone_name.to_owned() })
+    Some(FreezeSchedule::Weekly { days, from, to, time_zone: zone_name.to_owned() })
 }
 
 fn once_window(
     start: &Spanned<String>,
     end: &Spanned<String>,
     problems: &mut Problems,
-) -> Option<Window> {
+) -> Option<FreezeSchedule> {
     let mut parse = |at: &Spanned<String>| problems.record(at.span(), timestamp(at.get()));
     let (start, until) = parse(start).zip(parse(end))?;
     if start >= until {
@@ -114,7 +114,7 @@ fn once_window(
             "write an `end` after `start`",
         );
     }
-    Some(Window::Once { start, end: until })
+    Some(FreezeSchedule::Once { start, end: until })
 }
 
 fn day(text: &str) -> Result<Day, Fault> {

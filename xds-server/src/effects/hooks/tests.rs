@@ -48,7 +48,7 @@ fn end(view: &DeliveryView) -> &CallState {
     &newest(&view.state, "order").calls[0].end
 }
 
-fn key(view: &View) -> String {
+fn key(view: &DeliveryView) -> String {
     newest(&view.state, "order").calls[0].key()
 }
 

@@ -15,7 +15,7 @@ use super::Notifier;
 use super::delivery_state::{DeliveryState, DeliveryStateFile};
 use super::stats::{ReceiverStats, increment};
 use crate::config::{Receiver, ReceiverKind, ReceiverUrl};
-use crate::controller::{CommandError, View};
+use crate::controller::{CommandError, DeliveryView};
 use crate::effects::secret;
 use crate::effects::webhook::{WebhookError, WebhookRequest};
 use crate::notifications::template::{self, Message};
@@ -139,7 +139,7 @@ impl DeliveryTask {
     }
 
     /// NACKs are not in the journal: they are read from the view.
-    async fn deliver_nacks(&mut self, view: &View) {
+    async fn deliver_nacks(&mut self, view: &DeliveryView) {
         self.rejected.retain(|release| view.progress.contains_key(release));
         for release in view.state.running() {
             let Some(progress) = view.progress.get(&release.id) else { continue };

@@ -128,6 +128,8 @@ fn the_filter_fails_open_and_has_the_report_cluster() {
     let (plugin, config) = plugin(snapshot.collection(Kind::Extension).get("tidegate").unwrap());
     assert_eq!(plugin.failure_policy(), wasm::FailurePolicy::FailOpen);
     assert_eq!(config.report.cluster, CONTROL_PLANE_CLUSTER);
+    assert_eq!(config.version.len(), 32, "half of a SHA-256");
+    assert_eq!(Some(&config), snapshot.filter_config().map(|it| &**it));
 }
 
 /// Envoy parses a callout's target as a protobuf message first, and uses it as a cluster name if that fails.

@@ -1,4 +1,4 @@
-//! What an operator sees of a release and its sidecars.
+//! Status of releases and sidecars by the REST API, for assertions.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use tidegate_demo_app::load::LoadConfig;
 
-/// Traffic for a service through the first sidecar alone.
+/// Traffic for a service through the first sidecar only.
 ///
 /// # Errors
-/// If nobody answers.
+/// If there is no response.
 pub async fn traffic(world: &World, service: &str) -> Result<Traffic> {
     let first = world.sidecars.first().context("no sidecar")?;
     let config = LoadConfig {
@@ -24,13 +24,13 @@ pub async fn traffic(world: &World, service: &str) -> Result<Traffic> {
     Traffic::with(service, &config).await
 }
 
-/// A part of an answer; null if it has none there.
+/// The value at a JSON pointer; null if there is none.
 #[must_use]
-pub fn at<'a>(answer: &'a Value, pointer: &str) -> &'a Value {
-    answer.pointer(pointer).unwrap_or(&Value::Null)
+pub fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
+    value.pointer(pointer).unwrap_or(&Value::Null)
 }
 
-/// The newest release of a service, whole.
+/// The newest release of a service.
 ///
 /// # Errors
 /// If there is no such service.
@@ -39,26 +39,26 @@ pub async fn release(world: &World, service: &str) -> Result<Value> {
     Ok(at(&service, "/release").clone())
 }
 
-/// What it waits for, in one line.
+/// The blockers of a release, in one line.
 #[must_use]
 pub fn waiting_for(release: &Value) -> String {
-    let waits = at(release, "/progress/blockers").as_array();
-    let waits: Vec<_> =
-        waits.into_iter().flatten().filter_map(|it| it["detail"].as_str()).collect();
-    waits.join("; ")
+    let blockers = at(release, "/progress/blockers").as_array();
+    let details: Vec<_> =
+        blockers.into_iter().flatten().filter_map(|it| it["detail"].as_str()).collect();
+    details.join("; ")
 }
 
-/// Waits until the newest release of a service looks like this.
+/// Waits until the newest release of a service satisfies a condition.
 ///
 /// # Errors
-/// If it never does; the error shows it.
+/// After [`PATIENCE`]. The error contains the release.
 pub async fn until_release(
     world: &World,
     service: &str,
-    looks: impl Fn(&Value) -> bool,
+    condition: impl Fn(&Value) -> bool,
 ) -> Result<Value> {
     let seen = until(&format!("the release of {service}"), PATIENCE, async || {
-        release(world, service).await.ok().filter(&looks)
+        release(world, service).await.ok().filter(&condition)
     })
     .await;
     match seen {
@@ -67,14 +67,18 @@ pub async fn until_release(
     }
 }
 
-/// Waits until a sidecar looks like this.
+/// Waits until a sidecar satisfies a condition.
 ///
 /// # Errors
-/// If it never does.
-pub async fn until_node(world: &World, id: &str, looks: impl Fn(&Value) -> bool) -> Result<Value> {
+/// After [`PATIENCE`].
+pub async fn until_node(
+    world: &World,
+    id: &str,
+    condition: impl Fn(&Value) -> bool,
+) -> Result<Value> {
     until(&format!("sidecar {id}"), PATIENCE, async || {
         let nodes: Vec<Value> = world.control.get("nodes").await.ok()?;
-        nodes.into_iter().find(|node| at(node, "/id") == id && looks(node))
+        nodes.into_iter().find(|node| at(node, "/id") == id && condition(node))
     })
     .await
 }
@@ -82,7 +86,7 @@ pub async fn until_node(world: &World, id: &str, looks: impl Fn(&Value) -> bool)
 /// The server's metrics.
 ///
 /// # Errors
-/// If it does not answer.
+/// If there is no response.
 pub async fn metrics(world: &World) -> Result<String> {
     let url = format!("http://{}/metrics", world.control.api());
     Ok(reqwest::get(url).await?.error_for_status()?.text().await?)

@@ -12,31 +12,31 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One round: as many ACKs as there are sidecars.
 #[derive(Debug, Default)]
-pub(crate) struct Gate {
+pub(crate) struct AckRounds {
     round: AtomicU64,
     left: AtomicUsize,
     last: Mutex<Option<Instant>>,
-    closed: Notify,
+    completed: Notify,
 }
 
-impl Gate {
-    /// Begins a round of so many ACKs.
-    pub(crate) fn arm(&self, answers: usize) {
+impl AckRounds {
+    /// Starts a round of `acks` ACKs.
+    pub(crate) fn start(&self, acks: usize) {
         *self.last.lock() = None;
-        self.left.store(answers, Ordering::SeqCst);
+        self.left.store(acks, Ordering::SeqCst);
         self.round.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Counts an ACK of a sidecar, once in each round: `answered` is the last round in which it was counted.
-    pub(crate) fn answer(&self, answered: &mut u64) {
+    /// Counts an ACK of a sidecar, once in each round: `acked` is the last round in which it was counted.
+    pub(crate) fn ack(&self, acked: &mut u64) {
         let round = self.round.load(Ordering::SeqCst);
-        if std::mem::replace(answered, round) == round {
+        if std::mem::replace(acked, round) == round {
             return;
         }
         let take = |left: usize| left.checked_sub(1);
         if self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take) == Ok(1) {
             *self.last.lock() = Some(Instant::now());
-            self.closed.notify_one();
+            self.completed.notify_one();
         }
     }
 
@@ -47,12 +47,15 @@ impl Gate {
                 if let Some(at) = *self.last.lock() {
                     return at;
                 }
-                self.closed.notified().await;
+                self.completed.notified().await;
             }
         };
         match tokio::time::timeout(PATIENCE, wait).await {
             Ok(at) => Ok(at),
-            Err(_) => bail!("{} sidecars did not answer in time", self.left.load(Ordering::SeqCst)),
+            Err(_) => bail!(
+                "{} sidecars sent no ACK within the time limit",
+                self.left.load(Ordering::SeqCst)
+            ),
         }
     }
 }

@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::mutual::{Authority, CA, CERTIFICATE, IDENTITIES, KEY};
+use crate::certificates::{Authority, CA, CERTIFICATE, IDENTITIES, KEY};
 use crate::raw::PUSH;
 use crate::sidecar::{FLEET, Server, Sidecars};
 
@@ -50,7 +50,7 @@ impl Tidegate {
         // A release begins its first step when a sidecar is connected.
         let server = Server::new(xds, authority);
         let first = Sidecars::start(&server, 1, 1)?;
-        first.gate.last().await?;
+        first.ack_rounds.last().await?;
         let started = json!({"version": "v2"});
         let answer = control.post(&format!("services/{SERVICE}/releases"), &started).await?;
         ensure!(answer.status.is_success(), "release start: {}", answer.body);
@@ -146,10 +146,10 @@ fn config(
     xds: SocketAddr,
     api: SocketAddr,
     dir: &Path,
-    mutual: bool,
+    certificates: bool,
 ) -> Result<String> {
     let steps = (1..=STEPS).map(|step| format!("{step}%")).collect::<Vec<_>>().join(", ");
-    let (tls, identities) = if mutual {
+    let (tls, identities) = if certificates {
         (
             format!(", tls: {{cert: {CERTIFICATE}, key: {KEY}, client_ca: {CA}}}"),
             format!("    identities: [\"{IDENTITIES}\"]\n"),
