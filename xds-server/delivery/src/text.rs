@@ -245,7 +245,10 @@ impl fmt::Display for Conflict {
                 "the stable version before it is not kept any more; start a release of it instead",
             ),
             Self::SuccessorRunning { release } => {
-                write!(f, "release `{release}` started from it and is running; roll that back first")
+                write!(
+                    f,
+                    "release `{release}` started from it and is running; roll that back first"
+                )
             }
             Self::OtherStep { current, from } => {
                 write!(f, "it is on step {current}, not on step {from}; see tidegate status")

@@ -88,7 +88,7 @@ impl From<FileStatus> for File {
 impl From<config::Problem> for FileProblem {
     fn from(config::Problem { span, fault }: config::Problem) -> Self {
         let config::Fault { message, fix } = fault;
-        Self { line: span.line, column: span.column, message: what: message, fix: way_out: fix }
+        Self { line: span.line, column: span.column, message, fix }
     }
 }
 

@@ -29,8 +29,8 @@ pub use span::Span;
 pub use units::endpoint;
 
 use crate::auth::access::FleetIdentities;
-use crate::transport::tls::TlsFiles;
 use crate::notifications::NotificationLevel;
+use crate::transport::tls::TlsFiles;
 use tidegate_delivery::model::catalogue::ServiceSpec;
 use tidegate_delivery::model::freeze::FreezeWindow;
 use tidegate_delivery::model::hook::SecretRef;

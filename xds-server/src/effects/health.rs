@@ -136,7 +136,11 @@ impl HealthChecker {
         InstanceHealth::of(checks.filter_map(std::future::ready).collect().await)
     }
 
-    async fn check(&self, instances: &CheckedInstances, endpoint: &Endpoint) -> Result<(), RequestFailure> {
+    async fn check(
+        &self,
+        instances: &CheckedInstances,
+        endpoint: &Endpoint,
+    ) -> Result<(), RequestFailure> {
         let HealthCheck::Http(path) = &instances.check else {
             let connect = TcpStream::connect((endpoint.host.as_str(), endpoint.port));
             return match timeout(self.timing.timeout, connect).await {

@@ -16,7 +16,9 @@ pub(super) enum SecretError {
     Read { place: String, source: io::Error },
     #[error("no secret: {0} is not set")]
     Unset(String),
-    #[error("the secret in {0} is empty, longer than {MAX} bytes, not UTF-8, or not a regular file")]
+    #[error(
+        "the secret in {0} is empty, longer than {MAX} bytes, not UTF-8, or not a regular file"
+    )]
     Unusable(String),
 }
 

@@ -130,7 +130,8 @@ fn wanted_of(service: &ServiceState, previews: &Previews) -> Option<(ReleaseId, 
         targets = candidate.endpoints.iter().map(Target::direct).collect();
     }
     let tests = &release.plan.smoke_tests;
-    let probes =
-        targets.iter().flat_map(|target| tests.iter().map(|test| Probe::new(target, host.as_ref(), test)));
+    let probes = targets
+        .iter()
+        .flat_map(|target| tests.iter().map(|test| Probe::new(target, host.as_ref(), test)));
     Some((release.id.clone(), probes.collect()))
 }

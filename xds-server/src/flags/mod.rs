@@ -103,6 +103,8 @@ pub fn switched(mut definition: Value, on: bool) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
@@ -111,7 +113,7 @@ mod tests {
             "state": "ENABLED", "variants": {"on": "v2", "off": null}, "defaultVariant": "off",
             "targeting": {"if": [{"==": [{"var": "host"}, "order.local"]}, "on"]},
         });
-        let flags = [("beta".to_owned(), definition)].into();
+        let flags = Arc::new([("beta".to_owned(), definition)].into());
         let state = State { flags, ..State::default() };
         let variant = |host: &str| {
             let answer = evaluate(&state, "beta", &json!({"host": host}), Timestamp(0)).unwrap();

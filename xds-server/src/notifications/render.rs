@@ -149,7 +149,7 @@ fn content(event: &Event) -> Option<Content> {
             format!("{version} was restored as the stable version"),
             format!("the completed release was rolled back: {}", rollback_text(cause)),
         ),
-        Event::Held { id, finding } => Content::new(
+        Event::PausedByGuardrail { id, finding } => Content::new(
             Critical,
             format!("release {id} was paused by a guardrail"),
             measured(finding),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::journal::{Head, NewRecord, Record};
-use tidegate_delivery::fixtures::{finding, name, refused};
+use tidegate_delivery::fixtures::{finding, nack, name};
 use tidegate_delivery::judge::{Guardrail, Level};
 use tidegate_delivery::model::event::Event;
 use tidegate_delivery::model::progress::Convergence;
@@ -22,7 +22,7 @@ fn line(notification: &Notification) -> String {
 }
 
 fn convergence(nacked: u32) -> Convergence {
-    let nacks = (nacked > 0).then(refused).into_iter().collect();
+    let nacks = (nacked > 0).then(nack).into_iter().collect();
     Convergence { connected: 120, nacked, nacks, ..Convergence::default() }
 }
 
@@ -40,7 +40,7 @@ fn events() -> Vec<Event> {
         Event::AlertRaised { id: id(), finding: finding(Level::Warning) },
         Event::AlertRaised { id: id(), finding: finding(Level::Critical) },
         Event::AlertCleared { id: id(), guardrail: Guardrail::ErrorRate },
-        Event::Held { id: id(), finding: finding(Level::Rollback) },
+        Event::PausedByGuardrail { id: id(), finding: finding(Level::Rollback) },
         Event::RolledBack { id: id(), cause: RollbackCause::Operator },
         Event::RolledBack { id: id(), cause: guardrail() },
         Event::StableRestored { service: service(), version: name("v1"), cause: guardrail() },

@@ -11,7 +11,8 @@ use crate::model::freeze::{MAX_FREEZE_WINDOWS, UnknownZone};
 use crate::model::group::MAX_MEMBERS;
 use crate::model::signals::{MAX_QUARANTINED, MAX_SIGNALS, reason_suffix};
 use crate::names::{
-    CheckName, FreezeName, GroupName, NameError, ReleaseId, RoleName, ServiceName, SignalName, VersionName,
+    CheckName, FreezeName, GroupName, NameError, ReleaseId, RoleName, ServiceName, SignalName,
+    VersionName,
 };
 use crate::units::Timestamp;
 

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use super::{Decision, done, find, reason, unchanged};
 use crate::model::command::{CommandContext, Refusal};
 use crate::model::event::Event;
-use crate::model::freeze::{FreezeSchedule, FreezeWindow, MAX_FREEZE_WINDOWS, ManualFreeze, time_zone};
+use crate::model::freeze::{
+    FreezeSchedule, FreezeWindow, MAX_FREEZE_WINDOWS, ManualFreeze, time_zone,
+};
 use crate::model::refusal::Invalid;
 use crate::model::state::State;
 use crate::names::ServiceName;

@@ -217,9 +217,8 @@ fn rollback_of_earlier(state: &State, id: &ReleaseId) -> Option<Result<Decision,
     if completed.rolled_back {
         return Some(Ok(already_rolled_back(id, &service.stable)));
     }
-    let refuse = |conflict| {
-        Err(Refusal::WrongPhase { verb: "roll back", release: id.clone(), conflict })
-    };
+    let refuse =
+        |conflict| Err(Refusal::WrongPhase { verb: "roll back", release: id.clone(), conflict });
     if newest.is_running() {
         return Some(refuse(Conflict::SuccessorRunning { release: newest.id.clone() }));
     }

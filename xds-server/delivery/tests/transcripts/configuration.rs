@@ -26,7 +26,7 @@ use tidegate_delivery::model::catalogue::{
     Endpoint, Environment, Environments, ServiceSpec, VersionSpec,
 };
 use tidegate_delivery::model::dns::Dns;
-use tidegate_delivery::model::freeze::{FreezeWindow, FreezeSchedule};
+use tidegate_delivery::model::freeze::{FreezeSchedule, FreezeWindow};
 use tidegate_delivery::model::hook::{Hook, Moment};
 use tidegate_delivery::model::plan::{
     ConvergenceThreshold, HealthCheck, OnFail, Plan, ROLLBACK_WINDOW, SmokeTest, Step, Strategy,
@@ -111,7 +111,7 @@ pub(crate) fn canary(arguments: &mut Arguments) -> Plan {
         smoke_tests: Vec::new(),
         health: None,
         convergence: ConvergenceThreshold::default(),
-        requires: Requirements::default(),
+        requirements: Requirements::default(),
         on_fail: OnFail::default(),
         rollback_window: ROLLBACK_WINDOW,
     }
@@ -135,7 +135,7 @@ fn service(arguments: &mut Arguments) -> ServiceSpec {
     let versions = arguments.rest();
     let spec = |port| VersionSpec { endpoints: endpoints(port), environment: None };
     ServiceSpec {
-        hosts: vec![format!("{name}.local")],
+        hosts: vec![format!("{name}.local").parse().unwrap()],
         name,
         identity: Vec::new(),
         stable: versions.first().unwrap().parse().unwrap(),
@@ -182,9 +182,9 @@ fn service_part(service: &mut ServiceSpec, part: &str, arguments: &mut Arguments
         }
         "checks" => {
             let names = arguments.rest();
-            plan.requires.checks = names.iter().map(|it| it.parse().unwrap()).collect();
+            plan.requirements.checks = names.iter().map(|it| it.parse().unwrap()).collect();
         }
-        "approvals" => plan.requires.approvals = Some(approvals(arguments)),
+        "approvals" => plan.requirements.approvals = Some(approvals(arguments)),
         "step-approval" => {
             let weight = share(&arguments.word());
             let step = plan.steps.iter_mut().find(|step| step.weight == weight);

@@ -48,7 +48,7 @@ use tidegate_delivery::model::progress::{Convergence, MAX_NAMED, Nack, Observati
 use tidegate_delivery::model::release::Release;
 use tidegate_delivery::model::signals::Signal;
 use tidegate_delivery::model::state::{ServiceState, State};
-use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
+use tidegate_delivery::names::{HookName, ReleaseId, ServiceName, VersionName};
 use tidegate_delivery::reducer::{
     ReleaseContext, close_expired_window, decide_command, decide_progress,
 };
@@ -264,9 +264,11 @@ impl World {
                 Command::SmokeTested { release, result }
             }
             "hook" => {
-                let (release, hook) = (arguments.value(), arguments.value());
+                let (release, hook): (ReleaseId, HookName) = (arguments.value(), arguments.value());
                 let result = result(arguments, "answered");
-                Command::HookEnded { release, hook, attempts: 1, result }
+                let service = self.state.service_of(&release).unwrap();
+                let on = service.spec.hooks.iter().find(|it| it.name == hook).unwrap().on;
+                Command::HookEnded { release, hook, on, attempts: 1, result }
             }
             "dns" => {
                 let service: ServiceName = arguments.value();
@@ -285,7 +287,7 @@ impl World {
     }
 
     fn decide(&mut self, actor: &str, reason: Option<&str>, command: &Command) {
-        let context = CommandContext { actor, reason, at: self.now };
+        let context = CommandContext { actor, reason, at: self.now, wall: self.now };
         match decide_command(&self.state, &context, command) {
             Ok((events, outcome)) => {
                 if !outcome.changed {
@@ -330,6 +332,7 @@ impl World {
                         service,
                         release,
                         now: self.now,
+                        wall: self.now,
                         seen,
                     })
                     .collect();

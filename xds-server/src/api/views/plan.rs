@@ -125,8 +125,8 @@ impl From<&Plan> for PlanView {
             smoke_tests: plan.smoke_tests,
             health: plan.health,
             convergence: plan.convergence.share,
-            checks: plan.requires.checks,
-            approvals: plan.requires.approvals.map(ApprovalsView::from),
+            checks: plan.requirements.checks,
+            approvals: plan.requirements.approvals.map(ApprovalsView::from),
             on_fail: plan.on_fail,
             rollback_window: plan.rollback_window,
         }

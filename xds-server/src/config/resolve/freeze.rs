@@ -8,7 +8,7 @@ use super::{UniqueNames, name, selected_services};
 use crate::config::problem::{Fault, Problems, suggest};
 use crate::config::raw;
 use crate::config::span::Spanned;
-use tidegate_delivery::model::freeze::{Day, FreezeWindow, FreezeSchedule, time_zone};
+use tidegate_delivery::model::freeze::{Day, FreezeSchedule, FreezeWindow, time_zone};
 use tidegate_delivery::names::Services;
 use tidegate_delivery::units::Timestamp;
 

@@ -44,8 +44,8 @@ async fn closed_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-fn unhealthy(port: u16, reason: &str) -> InstanceHealth {
-    InstanceHealth::of(vec![UnhealthyInstance::new(format!("127.0.0.1:{port}"), reason)])
+fn unhealthy(port: u16, failure: RequestFailure) -> InstanceHealth {
+    InstanceHealth::of(vec![UnhealthyInstance { endpoint: format!("127.0.0.1:{port}"), failure }])
 }
 
 #[tokio::test]
@@ -57,7 +57,9 @@ async fn an_unhealthy_instance_blocks_the_release_until_it_is_healthy() {
     let handle = crate::controller::spawn(parts(&world, check, &[healthy, other])).unwrap();
     let _checks = tokio::spawn(run(handle.clone(), FAST, Supervisor::default()));
     handle.submit(start("order", "v2"), anne()).await.unwrap();
-    let blocker = Blocker::Health { health: unhealthy(other, "status 503, expected 200") };
+    let blocker = Blocker::Health {
+        health: unhealthy(other, RequestFailure::UnexpectedStatus { status: 503, expected: 200 }),
+    };
     until(&handle, |view| {
         view.progress.get("order.1").is_some_and(|progress| progress.blockers.contains(&blocker))
     })
@@ -78,5 +80,5 @@ async fn a_tcp_check_reports_an_instance_that_refuses_connections() {
     handle.submit(start("order", "v2"), anne()).await.unwrap();
     let view = until(&handle, |view| newest(&view.state, "order").health.is_some()).await;
     let health = newest(&view.state, "order").health.clone().unwrap();
-    assert_eq!(health, unhealthy(closed, "connection refused"));
+    assert_eq!(health, unhealthy(closed, RequestFailure::transport("connection refused")));
 }

@@ -196,7 +196,7 @@ async fn a_panic_while_calling_a_hook_is_counted_and_the_call_is_made_again() {
     let webhooks = WebhookClient::new(clock_that_panics_once()).unwrap();
     let _task = tokio::spawn(run(handle.clone(), webhooks, FAST, supervisor.clone()));
     handle.submit(start("order", "v2"), anne()).await.unwrap();
-    until(&handle, |view| matches!(end(view), CallEnd::Succeeded { .. })).await;
+    until(&handle, |view| matches!(end(view), CallState::Succeeded { .. })).await;
     assert_eq!(supervisor.restarts(Task::Hooks), 1);
     assert_eq!(fake.received().len(), 1);
 }

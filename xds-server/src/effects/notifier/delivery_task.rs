@@ -144,7 +144,7 @@ impl DeliveryTask {
         for release in view.state.running() {
             let Some(progress) = view.progress.get(&release.id) else { continue };
             let convergence = &progress.observation.convergence;
-            let changed = if convergence.refusing > 0 {
+            let changed = if convergence.nacked > 0 {
                 self.rejected.insert(release.id.clone())
             } else {
                 self.rejected.remove(&release.id)

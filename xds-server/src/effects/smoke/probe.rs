@@ -148,7 +148,8 @@ impl Probe {
                 AttemptError::Failed(failure)
             }
         })?;
-        let not_here = response.headers().get(PREVIEW_HEADER).is_some_and(|it| it == NO_SUCH_VERSION);
+        let not_here =
+            response.headers().get(PREVIEW_HEADER).is_some_and(|it| it == NO_SUCH_VERSION);
         if self.preview.is_some() && not_here {
             let reason = "the sidecar has not received the version yet".to_owned();
             return Err(AttemptError::PreviewNotReady(reason));

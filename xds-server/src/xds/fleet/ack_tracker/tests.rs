@@ -116,7 +116,7 @@ fn reconnected(ack_tracker: &Arc<AckTracker>) -> Connection {
 
 fn refusing(ack_tracker: &AckTracker, serial: u64) -> (u32, u32) {
     let convergence = ack_tracker.convergence(serial);
-    (convergence.acked, convergence.refusing)
+    (convergence.acked, convergence.nacked)
 }
 
 /// After a reconnection Envoy ACKs a filter configuration that it has NACKed, without applying it.
