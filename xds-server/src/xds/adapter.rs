@@ -24,7 +24,7 @@ use tidegate_xds::resources::{FleetSnapshot, Resource, SnapshotSet};
 
 /// The name field of any resource, and an additional field for the version of the harness.
 #[derive(Clone, PartialEq, Eq, Message)]
-pub struct Versioned {
+pub struct Stamped {
     /// The name: the first field of every served type.
     #[prost(string, tag = "1")]
     pub name: String,
@@ -96,7 +96,7 @@ impl RawResources {
             let value = match (resources.get(&key), must_exist) {
                 (Some(resource), true) => resource.value().to_vec(),
                 (None, false) => {
-                    Versioned { name: name.clone(), ..Versioned::default() }.encode_to_vec()
+                    Stamped { name: name.clone(), ..Stamped::default() }.encode_to_vec()
                 }
                 (Some(_), false) => {
                     return Err(failed_precondition(format!("{kind} `{name}` exists")));
@@ -123,7 +123,7 @@ fn failed_precondition(message: String) -> Status {
 
 /// The bytes followed by the version: concatenated Protobuf messages are merged.
 fn with_version(value: Vec<u8>, version: &str) -> Bytes {
-    let suffix = Versioned { name: String::new(), version: version.to_owned() };
+    let suffix = Stamped { name: String::new(), version: version.to_owned() };
     let mut value = value;
     value.extend(suffix.encode_to_vec());
     value.into()
@@ -139,7 +139,7 @@ impl Adapter for RawResources {
         let mut state = Resources::new();
         for any in resources {
             let kind = kind(&any.type_url)?;
-            let name = Versioned::decode(&*any.value)
+            let name = Stamped::decode(&*any.value)
                 .map_err(|error| Status::invalid_argument(format!("a {kind}: {error}")))?
                 .name;
             let resource = Resource::raw(kind, &name, with_version(any.value, &version));
