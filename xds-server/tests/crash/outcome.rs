@@ -68,7 +68,7 @@ fn check_publications(records: &[Record], publications: &[(u64, Hash)]) {
     let mut folded = FoldedState::default();
     let mut folds = BTreeMap::from([(0, digest(&folded.state).unwrap())]);
     for record in records {
-        folded.take(record).unwrap();
+        folded.apply(record).unwrap();
         folds.insert(record.seq, digest(&folded.state).unwrap());
     }
     for (newest, state) in publications {

@@ -57,7 +57,7 @@ fn a_repeated_rollback_changes_nothing() {
     server.ok(&["release", "rollback", "order"]);
     let records = server.ok(&["audit", "list", "--service", "order"]);
     let repeated = server.ok(&["release", "rollback", "order", "--release", "order.1"]);
-    assert!(repeated.contains("already rolled back"), "{repeated}");
+    assert!(repeated.contains("is rolled back already"), "{repeated}");
     assert_eq!(server.ok(&["audit", "list", "--service", "order"]), records);
     rejected(&server.run(&["release", "rollback", "order", "--release", "order.9"]), "order.9");
 }

@@ -16,7 +16,7 @@ fn plan() -> Value {
 /// `order` requires two checks.
 async fn require_checks(server: &Server) {
     let text =
-        CONFIG.replacen("stable: v1", "requires: {checks: [tests, scan]}\n    stable: v1", 1);
+        CONFIG.replacen("stable: v1", "requirements: {checks: [tests, scan]}\n    stable: v1", 1);
     let request = server.http.put(format!("{}/api/v1/config", server.base));
     let request = request.header("content-type", "application/yaml").body(text);
     assert_eq!(request.send().await.unwrap().status(), StatusCode::OK);

@@ -246,5 +246,12 @@ async fn a_panic_while_delivering_is_counted_and_delivery_continues() {
     start_and_abort(&handle, 1).await;
     let got = fake.requests(2).await;
     assert_eq!(events(&got), ["release_started", "rolled_back"]);
+    // The clock may be read after the requests.
+    let restarted = async {
+        while supervisor.restarts(Task::Notifications) == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), restarted).await.unwrap();
     assert_eq!(supervisor.restarts(Task::Notifications), 1);
 }
