@@ -46,25 +46,25 @@ async fn a_configuration_is_tried_sent_and_shown() {
 async fn what_cannot_be_taken_is_a_problem_that_says_where() {
     let server = Server::start().await;
     let bad = CONFIG.replace("[5%, 100%]", "[500%, 100%]");
-    let told = put(&server, "", "application/yaml", &bad).await;
-    let told = problem(told, StatusCode::BAD_REQUEST, "invalid-configuration").await;
-    assert!(told.contains("7:") && told.contains("`500%`"), "{told}");
+    let detail = put(&server, "", "application/yaml", &bad).await;
+    let detail = problem(detail, StatusCode::BAD_REQUEST, "invalid-configuration").await;
+    assert!(detail.contains("7:") && detail.contains("`500%`"), "{detail}");
 
-    let told = put(&server, "", "text/plain", CONFIG).await;
-    problem(told, StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-yaml").await;
-    let told = put(&server, "?dryrun=true", "application/yaml", CONFIG).await;
-    problem(told, StatusCode::BAD_REQUEST, "bad-request").await;
+    let detail = put(&server, "", "text/plain", CONFIG).await;
+    problem(detail, StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-yaml").await;
+    let detail = put(&server, "?dryrun=true", "application/yaml", CONFIG).await;
+    problem(detail, StatusCode::BAD_REQUEST, "bad-request").await;
     let long = format!("{CONFIG}#{}", " ".repeat(1024 * 1024));
-    let told = put(&server, "", "application/yaml", &long).await;
-    problem(told, StatusCode::PAYLOAD_TOO_LARGE, "too-large").await;
+    let detail = put(&server, "", "application/yaml", &long).await;
+    problem(detail, StatusCode::PAYLOAD_TOO_LARGE, "too-large").await;
 
     let start = json!({"version": "v2"});
     server.ask(Method::POST, "/api/v1/services/order/releases", Some(start)).await;
     let moved = CONFIG.replace("[::1]:9102", "[::1]:9999");
     for query in ["", "?dry_run=true"] {
-        let told = put(&server, query, "application/yaml", &moved).await;
-        let told = problem(told, StatusCode::CONFLICT, "mid-release").await;
-        assert!(told.contains("`order.1`") && told.contains("`v2`"), "{told}");
+        let detail = put(&server, query, "application/yaml", &moved).await;
+        let detail = problem(detail, StatusCode::CONFLICT, "mid-release").await;
+        assert!(detail.contains("`order.1`") && detail.contains("`v2`"), "{detail}");
     }
 }
 

@@ -228,7 +228,7 @@ fn a_manual_freeze_blocks_one_service_or_all_and_has_an_actor_and_a_reason() {
         assert!(!world.ask(&unfreeze).unwrap().changed);
         assert!(world.see("order", 0, &healthy(10)).is_empty());
     }
-    let refusal = World::new().ask(&Command::FreezeDeployments(Some(name("nobody")))).unwrap_err();
+    let refusal = World::new().ask(&Command::FreezeDeployments(Some(name("unknown")))).unwrap_err();
     assert!(matches!(refusal, Refusal::UnknownService { .. }));
 }
 
