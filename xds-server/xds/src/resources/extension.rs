@@ -48,6 +48,9 @@ pub(super) fn filter(mesh: &Mesh, config: &mut FilterConfig) -> Resource {
     Resource::encode(Kind::Extension, names::FILTER, &message, Vec::new())
 }
 
+/// The least filter protocol that supports every field that [`config`] and [`service`] set.
+const MIN_PROTOCOL: u32 = 1;
+
 /// The JSON of a configuration, serialised once. Its version is the hash of the JSON with an empty version. A report names
 /// the configuration that the filter counted under by it.
 fn encode(config: &mut FilterConfig) -> String {
@@ -70,6 +73,7 @@ pub(super) fn config(
     let releasing = services.iter().any(|service| !service.release.is_empty());
     FilterConfig {
         version: String::new(),
+        min_protocol: MIN_PROTOCOL,
         fleet: fleet.to_string(),
         report: ReportConfig {
             cluster: names::CONTROL_PLANE_CLUSTER.to_owned(),
