@@ -25,7 +25,7 @@ pub(crate) fn reporter_id() -> ReporterId {
         .map(|node| node.id)
         .filter(|id| (1..=MAX_NODE_ID).contains(&id.len()))
         .unwrap_or_else(|| format!("unnamed-{instance:016x}"));
-    ReporterId { node_id, instance }
+    ReporterId { node_id, instance, filter_version: env!("CARGO_PKG_VERSION") }
 }
 
 /// Random bytes. If the host call fails, they are derived from the clock.

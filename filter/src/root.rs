@@ -138,7 +138,7 @@ impl RootContext for Root {
                 true
             }
             Err(error) => {
-                log::error(format_args!("configuration rejected: {error}"));
+                log::error(format_args!("configuration rejected: {error}; {}", error.fix()));
                 false
             }
         }

@@ -137,6 +137,7 @@ fn a_standalone_filter_activates_the_configuration_of_a_report_response() {
     vm.tick_after(root, 1000).unwrap();
     let call = vm.host().take_calls().remove(0);
     assert!(call.report().unwrap().config_requested);
+    assert_eq!(call.report().unwrap().filter_version, env!("CARGO_PKG_VERSION"));
     vm.respond(root, call.token, reply(&second.to_string())).unwrap();
     assert_eq!(vm.host().tick_period, Some(100));
     let done = vm.exchange(root, exchange(&[("x-user-id", b"u")])).unwrap();

@@ -2,8 +2,8 @@
 //! of an Istio `WasmPlugin`. The server writes it, the filter reads it.
 //!
 //! Fields that are unknown here are ignored at every level, so that a filter accepts the
-//! configuration of a newer server. A field may therefore be added only if a filter that ignores it
-//! still routes and counts correctly.
+//! configuration of a newer server. A field that a filter must not ignore raises the protocol, and a
+//! configuration that sets it names that protocol as its least.
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,10 @@ pub const INTERVAL_IDLE_MS: u32 = 5_000;
 pub struct FilterConfig {
     /// Hash of the other fields. Reports carry it as `config_version`.
     pub version: String,
+    /// The least [`PROTOCOL`](crate::version::PROTOCOL) that routes and counts correctly with this
+    /// configuration. An older filter rejects it.
+    #[serde(default)]
+    pub min_protocol: u32,
     /// Name of the fleet.
     pub fleet: String,
     /// Destination and interval of reports.

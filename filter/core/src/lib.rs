@@ -18,3 +18,4 @@ pub mod report;
 pub mod routing;
 mod sparse;
 pub mod utilization;
+pub mod version;

@@ -98,6 +98,9 @@ impl From<CommandError> for Problem {
     fn from(error: CommandError) -> Self {
         let kind = match error {
             CommandError::Refused(refusal) => return refusal.into(),
+            CommandError::Unpublishable(_) => {
+                return Self::new(StatusCode::BAD_REQUEST, "invalid", error.to_string());
+            }
             CommandError::Journal(_) | CommandError::Fold(_) => "journal",
             CommandError::Busy => "busy",
             CommandError::Stopped => "stopping",

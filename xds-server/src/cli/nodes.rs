@@ -39,11 +39,12 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             if node.connected { "yes" } else { "no" }.to_owned(),
             node.mode,
             synced,
+            node.filter_version.unwrap_or_else(|| NONE.to_owned()),
             node.last_nack.as_ref().map_or_else(|| NONE.to_owned(), nack),
         ]
     };
     output::print(&output::table(
-        ["NODE", "FLEET", "CONNECTED", "XDS", "SYNCED", "LAST NACK"],
+        ["NODE", "FLEET", "CONNECTED", "XDS", "SYNCED", "FILTER", "LAST NACK"],
         nodes.into_iter().map(row).collect(),
         "no sidecar has connected; `tidegate envoy bootstrap` prints a bootstrap",
     ))
@@ -87,6 +88,7 @@ fn summary(detail: &NodeDetail) -> String {
             time(node.since)
         ),
         format!("xDS: {}; synced: {}", node.mode, synced(node)),
+        format!("filter: {}", node.filter_version.as_deref().unwrap_or("has not reported")),
     ];
     lines.extend(node.last_nack.as_ref().map(|last| format!("last NACK: {}", nack(last))));
     if detail.silent_streams > 0 {
@@ -165,7 +167,7 @@ mod tests {
         let time = |ms| time(tidegate_delivery::units::Timestamp(ms));
         let detail = json!({
             "id": "envoy\u{1b}1", "fleet": "demo", "connected": true, "since": time(0), "mode": "delta",
-            "synced": false, "acked": {}, "snapshots_behind": 2, "silent_streams": 1,
+            "synced": false, "filter_version": "0.1.0", "acked": {}, "snapshots_behind": 2, "silent_streams": 1,
             "nacks": {"route": {"version": "abc", "message": "no\nway", "at": time(1500)}},
             "last_nack": {"type": "route", "version": "abc", "message": "no\nway", "at": time(1500)},
             "types": [{
@@ -181,6 +183,7 @@ mod tests {
         for words in [
             "envoy 1 of fleet demo: connected since 1970-01-01T00:00:00.000Z",
             "xDS: delta; synced: NACK (route)",
+            "filter: 0.1.0",
             "last NACK: route abc at 1970-01-01T00:00:01.500Z: no way",
             "1 of its streams did not answer",
         ] {

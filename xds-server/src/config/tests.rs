@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use self::mistakes::{Mistake, check_all};
 use super::*;
+use tidegate_core::routing::MAX_SERVICES;
 use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::model::catalogue::Environment;
 use tidegate_delivery::model::plan::Strategy;
@@ -313,6 +314,30 @@ fn the_schema_has_every_section() {
         assert!(schema["properties"][section].is_object(), "{section}: {schema:#}");
     }
     assert_eq!(schema["additionalProperties"], false);
+}
+
+/// The filter's limit, found before a sidecar finds it.
+#[test]
+fn the_number_of_services_of_a_fleet_is_limited() {
+    let with = |count: usize| {
+        let mut text = GOOD.split("services:\n").next().unwrap().to_owned();
+        text.push_str("services:\n");
+        for number in 0..count {
+            let name = if number == 0 { "order".to_owned() } else { format!("s{number}") };
+            text.push_str(&format!(
+                "  - {{name: {name}, hosts: [{name}.local], strategy: {{canary: {{}}}}, \
+                 stable: v1, versions: [{{name: v1, endpoints: [\"127.0.0.1:9101\"]}}]}}\n"
+            ));
+        }
+        check(&text, Path::new("/nowhere"))
+    };
+    assert_eq!(with(MAX_SERVICES).unwrap().services.len(), MAX_SERVICES);
+    let problems = with(MAX_SERVICES + 1).unwrap_err();
+    let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+    assert_eq!(problem.span.line, 6, "the fleet: {problem}");
+    for words in ["fleet `demo`", "more than 4096 services", "divide the fleet"] {
+        assert!(problem.to_string().contains(words), "{problem}");
+    }
 }
 
 proptest! {

@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use super::handle::DeliveryView;
 use super::handle::{CommandError, Origin};
 use super::step_windows::{ReleaseCounts, StepWindows};
-use super::{EvidenceSource, Sidecars, decision_log};
+use super::{EvidenceSource, Sidecars, check_events, decision_log};
 use crate::clock::{Clock, SkewLog, Times};
 use crate::journal::{FoldedState, Journal, NewRecord, Record};
 use tidegate_delivery::figures::Figures;
@@ -78,6 +78,8 @@ impl Engine {
         let Origin { actor, reason } = origin;
         let command_context = CommandContext { actor, reason: reason.as_deref(), at: now, wall };
         let (events, outcome) = decide_command(&self.state, &command_context, command)?;
+        let published = mesh.as_ref().unwrap_or(&self.mesh);
+        check_events(&self.state, now, &events, published, mesh.is_some())?;
         self.commit(now, events, origin, mesh)?;
         Ok(outcome)
     }

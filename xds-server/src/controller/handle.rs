@@ -19,6 +19,7 @@ use tidegate_delivery::model::refusal::Invalid;
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::names::ReleaseId;
 use tidegate_xds::mesh::Mesh;
+use tidegate_xds::resources::InvalidResources;
 
 /// The controller's state for readers: an immutable value, replaced as a whole.
 #[derive(Debug, Clone, Default)]
@@ -87,6 +88,9 @@ pub enum CommandError {
     /// The reducer rejected it.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// Sidecars would reject what it publishes.
+    #[error("sidecars would reject the change, so nothing was changed:\n{0}")]
+    Unpublishable(#[from] InvalidResources),
     /// The journal cannot be written or read. Traffic is unchanged.
     #[error(transparent)]
     Journal(#[from] JournalError),

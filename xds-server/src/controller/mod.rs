@@ -6,6 +6,7 @@
 mod decision_log;
 mod engine;
 mod handle;
+mod publishable;
 mod reads;
 mod start;
 mod step_windows;
@@ -24,6 +25,7 @@ use tokio::sync::{Notify, broadcast, mpsc, watch};
 
 pub use self::engine::Engine;
 pub use self::handle::{CommandError, Configuration, DeliveryView, Handle, MAX_PAGE, Origin};
+pub(crate) use self::publishable::check_events;
 use self::reads::Reads;
 use crate::clock::Clock;
 use crate::journal::{Journal, JournalError};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::{broadcast, watch};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::engine::Engine;
 use crate::clock::SkewLog;
@@ -69,6 +69,10 @@ impl Engine {
             engine.progress.extend(progress);
         }
         engine.update_view();
+        // Not an error: the flags of the journal can only be corrected while the server runs.
+        if let Err(invalid) = tidegate_xds::resources::check_filters(&engine.mesh, &engine.state) {
+            error!(%invalid, "sidecars will reject what is published, and keep what they have");
+        }
         Ok(engine)
     }
 

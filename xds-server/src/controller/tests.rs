@@ -123,7 +123,7 @@ async fn a_lagging_sidecar_blocks_the_release() {
 
     // Later publications for other reasons are not waited for.
     world.lag(true);
-    let set = Command::SetFlag { key: "a".to_owned(), definition: serde_json::json!({}) };
+    let set = set_flag("a");
     handle.submit(set, anne()).await.unwrap();
     world.serve("v2", 10, 0);
     world.pass(STEP);
@@ -224,7 +224,7 @@ async fn rollback_counts_survive_a_restart() {
 async fn states_share_the_flags_that_did_not_change() {
     let world = World::default();
     let handle = world.start();
-    let set = Command::SetFlag { key: "a".to_owned(), definition: serde_json::json!({}) };
+    let set = set_flag("a");
     handle.submit(set, anne()).await.unwrap();
     let before = Arc::clone(&handle.view().borrow().state);
     stepping(&handle).await;
@@ -306,14 +306,14 @@ async fn a_failed_append_changes_nothing() {
 async fn an_unchanged_configuration_is_not_appended() {
     let world = World::default();
     let parts = || Parts {
-        flags: Some(serde_json::json!({"flags": {"a": {}}})),
+        flags: Some(serde_json::json!({"flags": {"a": flag()}})),
         ..world.parts(Box::new(world.clone()))
     };
     spawn(parts()).unwrap().stop().await;
     assert_eq!(world.records().len(), 3);
     let handle = spawn(parts()).unwrap();
     assert_eq!(world.records().len(), 3);
-    let set = Command::SetFlag { key: "b".to_owned(), definition: serde_json::json!({}) };
+    let set = set_flag("b");
     handle.submit(set, anne()).await.unwrap();
     handle.stop().await;
     let handle = spawn(parts()).unwrap();

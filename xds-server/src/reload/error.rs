@@ -40,6 +40,7 @@ impl ReloadError {
             Self::Command(CommandError::Refused(refusal)) => {
                 matches!(refusal, Refusal::MidRelease { .. })
             }
+            Self::Command(CommandError::Unpublishable(_)) => false,
             Self::Command(_) | Self::PreviewKey(_) => true,
             Self::Invalid(_) | Self::NeedsRestart(_) | Self::Stopping(_) => false,
         }

@@ -24,7 +24,7 @@ pub use self::watcher::{FileStatus, FileWatcher, POLL_INTERVAL, ReloadFailure};
 use crate::auth::access::Access;
 use crate::clock::{Clock, Times};
 use crate::config::{self, Config, Receiver};
-use crate::controller::{Configuration, Handle, Origin};
+use crate::controller::{Configuration, Handle, Origin, check_events};
 use crate::effects::smoke::Previews;
 use tidegate_delivery::model::command::{CommandContext, Outcome};
 use tidegate_delivery::model::configuration::{Source, Version};
@@ -122,7 +122,8 @@ impl Reloader {
         let Origin { actor, reason } = origin;
         let Times { now: at, wall } = self.clock.times();
         let command_context = CommandContext { actor, reason: reason.as_deref(), at, wall };
-        let (_, outcome) = decide_command(&state, &command_context, &command)?;
+        let (events, outcome) = decide_command(&state, &command_context, &command)?;
+        check_events(&state, at, &events, &config.mesh, true)?;
         let message = format!("dry run, nothing is changed; if applied: {}", outcome.message);
         Ok(Outcome { message, ..outcome })
     }

@@ -13,6 +13,7 @@ use super::intake::Report;
 use crate::auth::access::Access;
 use crate::auth::peer::Peer;
 use crate::clock::Clock;
+use crate::xds::fleet::AckTracker;
 
 /// Filter configurations for sidecars that do not receive them by ECDS.
 pub trait FilterConfigs: Send + Sync + 'static {
@@ -26,19 +27,22 @@ pub struct Reports<F> {
     telemetry: Arc<Telemetry>,
     configs: F,
     access: Arc<Access>,
+    ack_tracker: Arc<AckTracker>,
     clock: Clock,
 }
 
 impl<F: FilterConfigs> Reports<F> {
-    /// Counts reports of clients with `access` in `telemetry`, and answers requests for a configuration from `configs`.
+    /// Counts reports of clients with `access` in `telemetry`, records the versions of their filters in `ack_tracker`, and
+    /// answers requests for a configuration from `configs`.
     #[must_use]
     pub const fn new(
         telemetry: Arc<Telemetry>,
         configs: F,
         access: Arc<Access>,
+        ack_tracker: Arc<AckTracker>,
         clock: Clock,
     ) -> Self {
-        Self { telemetry, configs, access, clock }
+        Self { telemetry, configs, access, ack_tracker, clock }
     }
 
     /// The configuration, if the sidecar requests it and runs another version.
@@ -77,6 +81,9 @@ impl<F: FilterConfigs> ReportService for Reports<F> {
         self.access
             .check(&peer, &fleet, &report.sender.node)
             .map_err(|denied| reject(denied.into()))?;
+        if let Some(version) = &report.filter_version {
+            self.ack_tracker.record_filter_version(&fleet, &report.sender.node, version);
+        }
         let now = self.clock.now();
         let acknowledged = self
             .telemetry
@@ -93,6 +100,8 @@ mod tests {
     use std::time::Duration;
 
     use tidegate_core::config::ReportConfig;
+    use tidegate_core::version::FilterVersion;
+    use tidegate_xds::kind::Mode;
     use tokio::sync::Notify;
 
     use super::*;
@@ -104,6 +113,7 @@ mod tests {
         fn of(&self, fleet: &str) -> Option<Arc<FilterConfig>> {
             let config = FilterConfig {
                 version: "new".into(),
+                min_protocol: 1,
                 fleet: fleet.to_owned(),
                 report: ReportConfig { cluster: "tidegate".into(), interval_ms: 250 },
                 standalone: false,
@@ -114,8 +124,9 @@ mod tests {
         }
     }
 
-    fn any_client() -> Arc<Access> {
-        Arc::new(Access::unrestricted(Arc::default()))
+    fn reports(telemetry: Arc<Telemetry>, clock: Clock) -> Reports<One> {
+        let access = Arc::new(Access::unrestricted(Arc::default()));
+        Reports::new(telemetry, One, access, AckTracker::new(clock.clone()), clock)
     }
 
     /// The configuration in the response to a first report.
@@ -125,7 +136,7 @@ mod tests {
         has: &str,
     ) -> Option<FilterConfig> {
         let telemetry = Arc::new(Telemetry::new(Arc::new(Notify::new())));
-        let reports = Reports::new(telemetry, One, any_client(), Clock::system());
+        let reports = reports(telemetry, Clock::system());
         let request = ReportRequest {
             node_id: "envoy-1".into(),
             fleet: fleet.into(),
@@ -152,12 +163,7 @@ mod tests {
     #[tokio::test]
     async fn the_response_contains_the_report_interval() {
         let telemetry = Arc::new(Telemetry::new(Arc::new(Notify::new())));
-        let reports = Reports::new(
-            Arc::clone(&telemetry),
-            One,
-            any_client(),
-            Clock::new(|| Timestamp(10_000)),
-        );
+        let reports = reports(Arc::clone(&telemetry), Clock::new(|| Timestamp(10_000)));
         let answer = async |sequence| {
             let (node_id, fleet) = ("envoy-1".to_owned(), "demo".to_owned());
             let request = ReportRequest { node_id, fleet, sequence, ..ReportRequest::default() };
@@ -171,10 +177,38 @@ mod tests {
     #[tokio::test]
     async fn an_invalid_report_is_rejected_with_the_field() {
         let telemetry = Arc::new(Telemetry::new(Arc::new(Notify::new())));
-        let reports = Reports::new(Arc::clone(&telemetry), One, any_client(), Clock::system());
+        let reports = reports(Arc::clone(&telemetry), Clock::system());
         let refused = reports.report(Request::new(ReportRequest::default())).await.unwrap_err();
         assert_eq!(refused.code(), tonic::Code::InvalidArgument);
         assert!(refused.message().contains("`node_id`"), "{refused}");
         assert_eq!(telemetry.stats.rejected.load(std::sync::atomic::Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn the_version_of_a_connected_filter_is_recorded() {
+        let telemetry = Arc::new(Telemetry::new(Arc::new(Notify::new())));
+        let reports = reports(telemetry, Clock::system());
+        let _stream = reports.ack_tracker.connect("demo".parse().unwrap(), "envoy-1", Mode::Delta);
+        let report = async |sequence, filter_version: &str| {
+            let request = ReportRequest {
+                node_id: "envoy-1".into(),
+                fleet: "demo".into(),
+                sequence,
+                filter_version: filter_version.to_owned(),
+                filter_protocol: 1,
+                ..ReportRequest::default()
+            };
+            reports.report(Request::new(request)).await.map(|_| ())
+        };
+        let recorded = || reports.ack_tracker.nodes()[0].filter_version.clone();
+        report(1, "").await.unwrap();
+        assert_eq!(recorded(), None);
+        report(2, "0.1.0").await.unwrap();
+        assert_eq!(recorded(), Some(FilterVersion::parse("0.1.0", 1).unwrap()));
+        for invalid in ["new", "1.0.0-x\n", &format!("1.0.0-{}", "x".repeat(27))] {
+            let error = report(3, invalid).await.unwrap_err();
+            assert_eq!(error.code(), tonic::Code::InvalidArgument);
+            assert!(error.message().contains("`filter_version`"), "{error}");
+        }
     }
 }

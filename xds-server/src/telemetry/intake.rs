@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tidegate_core::histogram::{Histogram, HistogramError};
 use tidegate_core::utilization::UtilizationHistogram;
+use tidegate_core::version::{FilterVersion, InvalidFilterVersion};
 use tidegate_proto::report::v1::{
     BusinessCounts, Histogram as Sparse, ReportRequest, VersionCounts,
 };
@@ -30,6 +31,8 @@ pub struct Report {
     pub sequence: u64,
     /// The filter configuration that the sender runs.
     pub config_version: String,
+    /// The version of the sender, if it names one.
+    pub filter_version: Option<FilterVersion>,
     /// Counts since the sender's last acknowledged report.
     pub entries: Vec<Entry>,
     /// Counts that the sender dropped because its memory is bounded.
@@ -67,6 +70,9 @@ pub enum InvalidReport {
         /// Its length in bytes.
         length: usize,
     },
+    /// The version of the filter is invalid.
+    #[error("`filter_version` {0}")]
+    FilterVersion(#[from] InvalidFilterVersion),
     /// Sequence numbers start at 1.
     #[error("`sequence` must be at least 1")]
     Sequence,
@@ -152,6 +158,10 @@ impl TryFrom<ReportRequest> for Report {
             let length = request.config_version.len();
             return Err(InvalidReport::Name { field: "config_version", length });
         }
+        let filter_version = match request.filter_version.as_str() {
+            "" => None,
+            package => Some(FilterVersion::parse(package, request.filter_protocol)?),
+        };
         if request.counts.len() > MAX_ENTRIES {
             return Err(InvalidReport::TooManyEntries(request.counts.len()));
         }
@@ -161,6 +171,7 @@ impl TryFrom<ReportRequest> for Report {
             sender: Sender { node: request.node_id, instance: request.instance },
             sequence: request.sequence,
             config_version: request.config_version,
+            filter_version,
             entries,
             dropped: request.dropped,
         })

@@ -154,8 +154,13 @@ pub(crate) async fn run(
         wake: Arc::clone(&wake),
     })?;
     let published = Published(snapshots.clone());
-    let reports =
-        Reports::new(Arc::clone(&telemetry), published, Arc::clone(&port.access), clock.clone());
+    let reports = Reports::new(
+        Arc::clone(&telemetry),
+        published,
+        Arc::clone(&port.access),
+        Arc::clone(&ack_tracker),
+        clock.clone(),
+    );
     let xds = XdsServer::new(
         snapshots.clone(),
         Arc::clone(&ack_tracker),

@@ -18,7 +18,7 @@ use prost::{DecodeError, Message as _};
 use tidegate_proto::report::v1::{ReportRequest, ReportResponse};
 
 use self::counts::CountsByVersion;
-use crate::{orca::OrcaLoad, outcome::Outcome};
+use crate::{orca::OrcaLoad, outcome::Outcome, version::PROTOCOL};
 
 /// Range of the report interval, in milliseconds.
 pub const INTERVAL_MS: RangeInclusive<u32> = 50..=60_000;
@@ -39,6 +39,8 @@ pub struct ReporterId {
     pub node_id: String,
     /// Random number, unique among the instances of a node.
     pub instance: u64,
+    /// Version of the filter's package.
+    pub filter_version: &'static str,
 }
 
 /// The fields of a report that come from the active configuration.
@@ -241,6 +243,8 @@ impl Reporter {
             counts,
             config_requested: active.config_requested,
             dropped,
+            filter_version: self.id.filter_version.to_owned(),
+            filter_protocol: PROTOCOL,
         };
         PendingReport {
             sequence: self.last_sequence,

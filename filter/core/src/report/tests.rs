@@ -10,7 +10,8 @@ const ORDER_V1: VersionKey<'_> = VersionKey { service: "order", version: "v1", r
 const ORDER_V2: VersionKey<'_> = VersionKey { service: "order", version: "v2", release: "r1" };
 
 fn reporter() -> Reporter {
-    let mut reporter = Reporter::new(ReporterId { node_id: "edge-1".to_owned(), instance: 7 });
+    let id = ReporterId { node_id: "edge-1".to_owned(), instance: 7, filter_version: "0.3.0" };
+    let mut reporter = Reporter::new(id);
     reporter.set_interval(250);
     reporter
 }
@@ -43,6 +44,7 @@ fn requests_are_counted_by_version_and_outcome() {
     let report = poll(&mut reporter, ms(0)).unwrap();
     assert_eq!((report.sequence, report.instance), (1, 7));
     assert_eq!((report.node_id.as_str(), report.fleet.as_str()), ("edge-1", "demo"));
+    assert_eq!((report.filter_version.as_str(), report.filter_protocol), ("0.3.0", PROTOCOL));
     let [v1, v2] = report.counts.as_slice() else { panic!("{report:?}") };
     assert_eq!((v1.version.as_str(), v1.requests, v1.errors), ("v1", 1, 0));
     assert_eq!((v2.version.as_str(), v2.release.as_str()), ("v2", "r1"));

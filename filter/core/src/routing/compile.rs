@@ -15,10 +15,12 @@ use crate::{
     },
     flags::{Flag, FlagSet},
     report::INTERVAL_MS,
+    version::PROTOCOL,
 };
 
 const MAX_NAME: usize = 256;
-const MAX_SERVICES: usize = 4096;
+/// Limit of services per configuration.
+pub const MAX_SERVICES: usize = 4096;
 
 pub(super) fn router(config: &FilterConfig) -> Result<Router, RouterError> {
     validate_global(config)?;
@@ -37,7 +39,7 @@ pub(super) fn router(config: &FilterConfig) -> Result<Router, RouterError> {
             salt: service.salt.as_str().into(),
             release: service.release.as_str().into(),
             versions: service.versions.iter().map(|v| v.as_str().into()).collect(),
-            identity: identity_lookups(&service.identity, &mut headers)?,
+            identity: identity_lookups(service, &mut headers)?,
             flags: routing_flags(&flags, &service.name),
             business: service.business.clone(),
         });
@@ -56,6 +58,9 @@ pub(super) fn router(config: &FilterConfig) -> Result<Router, RouterError> {
 }
 
 fn validate_global(config: &FilterConfig) -> Result<(), RouterError> {
+    if config.min_protocol > PROTOCOL {
+        return Err(RouterError::Protocol { needed: config.min_protocol, supported: PROTOCOL });
+    }
     validate_length("version", &config.version)?;
     validate_length("fleet", &config.fleet)?;
     validate_length("report.cluster", &config.report.cluster)?;
@@ -81,7 +86,10 @@ fn validate_service(service: &ServiceConfig) -> Result<(), RouterError> {
     for version in &service.versions {
         validate_length(&format!("version of `{}`", service.name), version)?;
         if !is_header_value(version) {
-            return Err(RouterError::Version(version.clone()));
+            return Err(RouterError::Version {
+                service: service.name.clone(),
+                version: version.clone(),
+            });
         }
     }
     if service.release.len() > MAX_NAME {
@@ -96,15 +104,13 @@ fn validate_service(service: &ServiceConfig) -> Result<(), RouterError> {
             limit: MAX_BUSINESS_RULES,
         });
     }
-    service.business.iter().try_for_each(validate_rule)
+    service.business.iter().try_for_each(|rule| validate_rule(&service.name, rule))
 }
 
-fn validate_rule(rule: &BusinessRule) -> Result<(), RouterError> {
-    validate_length("business rule", &rule.name)?;
+fn validate_rule(service: &str, rule: &BusinessRule) -> Result<(), RouterError> {
+    validate_length(&format!("name of a business rule of `{service}`"), &rule.name)?;
     match &rule.good.header {
-        Some(header) if !is_token(&header.name) => {
-            Err(RouterError::HeaderName(header.name.clone()))
-        }
+        Some(header) if !is_token(&header.name) => Err(header_name(service, &header.name)),
         _ => Ok(()),
     }
 }
@@ -124,11 +130,12 @@ fn find_duplicate(sorted: &[(Box<str>, ServiceIndex)]) -> Option<String> {
 }
 
 fn identity_lookups(
-    configured: &[IdentitySource],
+    service: &ServiceConfig,
     headers: &mut HeaderList,
 ) -> Result<Vec<IdentityLookup>, RouterError> {
     let own_cookie = IdentitySource::Cookie(IDENTITY_COOKIE.to_owned());
-    configured
+    service
+        .identity
         .iter()
         .chain([&own_cookie])
         .map(|source| match source {
@@ -140,10 +147,14 @@ fn identity_lookups(
                 name: name.as_str().into(),
             }),
             IdentitySource::Header(name) | IdentitySource::Cookie(name) => {
-                Err(RouterError::HeaderName(name.clone()))
+                Err(header_name(&service.name, name))
             }
         })
         .collect()
+}
+
+fn header_name(service: &str, name: &str) -> RouterError {
+    RouterError::HeaderName { service: service.to_owned(), name: name.to_owned() }
 }
 
 /// Keys of the flags that may pin a version of a service: enabled, with the service in their

@@ -9,6 +9,7 @@ mod error;
 mod identity;
 mod request;
 
+pub use compile::MAX_SERVICES;
 pub use error::RouterError;
 pub use identity::GeneratedIdentity;
 pub use request::Request;

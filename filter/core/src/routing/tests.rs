@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::{bucket::bucket, config::IdentitySource};
+use crate::{bucket::bucket, config::IdentitySource, version::PROTOCOL};
 
 /// A request that records which headers are read.
 #[derive(Default)]
@@ -227,6 +227,10 @@ fn invalid_configurations_are_rejected() {
         RouterError::Length { .. }
     ));
     assert!(matches!(
+        rejected(|c| c["min_protocol"] = json!(PROTOCOL + 1)),
+        RouterError::Protocol { .. }
+    ));
+    assert!(matches!(
         rejected(|c| c["report"]["interval_ms"] = json!(49)),
         RouterError::Interval(49)
     ));
@@ -257,11 +261,11 @@ fn invalid_configurations_are_rejected() {
     ));
     assert!(matches!(
         rejected(|c| c["services"][0]["versions"] = json!(["v 1"])),
-        RouterError::Version(_)
+        RouterError::Version { .. }
     ));
     assert!(matches!(
         rejected(|c| c["services"][0]["identity"] = json!([{"header": "x user"}])),
-        RouterError::HeaderName(_)
+        RouterError::HeaderName { .. }
     ));
     assert!(matches!(
         rejected(|c| c["flags"] = json!({"flags": {"f": {}}})),

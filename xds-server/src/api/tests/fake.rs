@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
+use tidegate_core::version::FilterVersion;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -241,6 +242,7 @@ impl Backend for Fake {
             acked: BTreeMap::new(),
             refused: BTreeMap::from([(Kind::Route, nack.clone())]),
             last_refusal: Some((Kind::Route, nack.clone())),
+            filter_version: FilterVersion::parse("0.1.0", 1).ok(),
         };
         vec![
             node("envoy-1", "demo", true),

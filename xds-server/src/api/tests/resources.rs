@@ -200,6 +200,7 @@ async fn nodes_are_listed() {
     assert_eq!(nodes[0]["synced"], false);
     assert_eq!(nodes[0]["nacks"]["route"]["message"], "no such cluster");
     assert_eq!(nodes[0]["snapshots_behind"], 1);
+    assert_eq!(nodes[0]["filter_version"], "0.1.0");
     let at = "1970-01-01T00:00:00.009Z";
     let last = json!({"type": "route", "version": "abc", "message": "no such cluster", "at": at});
     assert_eq!(nodes[0]["last_nack"], last);

@@ -67,6 +67,8 @@ pub struct Node {
     pub snapshots_behind: u64,
     /// Its newest NACK, even if it has ACKed a later version.
     pub last_nack: Option<LastNack>,
+    /// The version of its filter; absent until it has reported.
+    pub filter_version: Option<String>,
 }
 
 /// The newest NACK of a sidecar.
@@ -113,6 +115,7 @@ impl Node {
             nacks: node.refused.into_iter().map(labelled).collect(),
             snapshots_behind: serial.saturating_sub(node.synced),
             last_nack: last_nack.map(|(r#type, nack)| LastNack { r#type, nack }),
+            filter_version: node.filter_version.map(|version| version.to_string()),
         }
     }
 }

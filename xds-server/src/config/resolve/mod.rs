@@ -11,6 +11,7 @@ mod hooks;
 mod listen;
 mod notifications;
 mod plan;
+mod publishable;
 mod requirements;
 mod services;
 
@@ -66,6 +67,12 @@ pub(super) fn resolve(root: &raw::Root, base: &Path) -> Result<Config, Vec<Probl
         notifications,
         flags,
     });
+    // Checks of single values have more precise errors.
+    if problems.count() == 0
+        && let Some(config) = &config
+    {
+        publishable::check(config, root, &mut problems);
+    }
     problems.into_result(config)
 }
 

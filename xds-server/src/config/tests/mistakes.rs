@@ -73,6 +73,12 @@ const MISTAKES: &[Mistake] = &[
         "ingress, address: \"127.0.0.1:10001\"",
         &["listener `ingress` is already defined"],
     ),
+    (
+        "- name: demo\n    listeners:\n      - {name: ingress,",
+        "- name: service\n    listeners:\n      - {name: order,",
+        "service\n    listeners",
+        &["fleet `service`", "of type route are named `service/order`", "rename the fleet"],
+    ),
     ("name: orders", "name: a/b", "a/b", &["`a/b` is not a listener name"]),
     (
         "services: [order]",

@@ -6,6 +6,8 @@ use futures_util::stream::FuturesUnordered;
 use super::*;
 use crate::controller::spawn;
 use crate::journal::{Journal, JournalError, JournalReader, NewRecord, Record, Sqlite};
+use tidegate_delivery::model::configuration::Source;
+use tidegate_xds::mesh::Fleet;
 
 #[tokio::test]
 async fn events_are_read_and_followed() {
@@ -29,10 +31,7 @@ async fn a_full_queue_is_an_error() {
     let world = World::default();
     let handle = world.start();
     world.hang_disk(true);
-    let set = |number: usize| Command::SetFlag {
-        key: number.to_string(),
-        definition: serde_json::json!({}),
-    };
+    let set = |number: usize| set_flag(&number.to_string());
     let mut commands: FuturesUnordered<_> =
         (0..QUEUE * 2).map(|number| handle.submit(set(number), anne())).collect();
     let first = commands.next().await.unwrap();
@@ -101,6 +100,38 @@ async fn actor_and_reason_are_limited() {
         let error = handle.submit(start("order", "v2"), origin).await;
         assert!(matches!(error, Err(CommandError::Refused(Refusal::Invalid(_)))), "{error:?}");
     }
+}
+
+/// Also a flag that is valid alone, and too much with those that were set meanwhile.
+#[tokio::test]
+async fn what_sidecars_would_reject_is_not_appended() {
+    let world = World::default();
+    let handle = world.start();
+    let records = world.records().len();
+    let fleet = Fleet { name: name("demo"), listeners: Vec::new() };
+    let configuration = |product| Configuration {
+        version: Version { hash: "second".to_owned(), source: Source::Api },
+        services: vec![order(), product],
+        freeze_windows: Vec::new(),
+        mesh: Mesh::new("filter.wasm".to_owned(), vec![fleet.clone()]),
+    };
+    let same_hosts = ServiceSpec { hosts: order().hosts, ..product() };
+    let error = handle.configure(configuration(same_hosts), anne()).await.unwrap_err();
+    assert!(matches!(error, CommandError::Unpublishable(_)), "{error}");
+    assert!(error.to_string().contains("fleet `demo`"), "{error}");
+    assert_eq!(world.records().len(), records);
+    assert_eq!(world.mesh().fleets, []);
+    handle.configure(configuration(product()), anne()).await.unwrap();
+    assert_eq!(world.mesh().fleets, [fleet]);
+
+    let most = (0..1000).map(|number| (format!("f{number}"), flag()));
+    let document = serde_json::json!({"flags": most.collect::<serde_json::Map<_, _>>()});
+    let world = World::default();
+    let handle =
+        spawn(Parts { flags: Some(document), ..world.parts(Box::new(world.clone())) }).unwrap();
+    let error = handle.submit(set_flag("beta"), anne()).await.unwrap_err();
+    assert!(error.to_string().contains("more than 1000 flags"), "{error}");
+    assert_eq!(handle.view().borrow().state.flags.len(), 1000);
 }
 
 #[tokio::test]

@@ -106,14 +106,15 @@ impl World {
         });
         let clock = Clock::new(|| Timestamp(0));
         let snapshots = watch::Sender::new(set(1));
+        let ack_tracker = AckTracker::new(clock.clone());
         let xds = XdsServer::new(
             snapshots.subscribe(),
-            AckTracker::new(clock.clone()),
+            Arc::clone(&ack_tracker),
             XdsMetrics::default(),
             Arc::clone(&access),
         );
         let telemetry = Arc::new(Telemetry::new(Arc::new(Notify::new())));
-        let reports = Reports::new(telemetry, NoConfigs, access, clock);
+        let reports = Reports::new(telemetry, NoConfigs, access, ack_tracker, clock);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let acceptor = Acceptor::new(tls_config, limits, rejections);

@@ -11,7 +11,9 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use dashmap::mapref::multiple::RefMulti;
 use parking_lot::Mutex;
+use tidegate_core::version::FilterVersion;
 use tokio::sync::{mpsc, watch};
+use tracing::warn;
 
 use super::inspect::{Exchanges, INQUIRIES, Inquiry, Inspection, inspect};
 use super::node::{self, Node, NodeStatus, Stream};
@@ -71,12 +73,15 @@ impl AckTracker {
     pub fn connect(self: &Arc<Self>, fleet: FleetName, node: &str, mode: Mode) -> Connection {
         let id = self.next_stream.fetch_add(1, Ordering::Relaxed);
         let key = (fleet, Arc::from(node));
-        self.disconnected.lock().retain(|it| (&it.fleet, &*it.node) != (&key.0, &*key.1));
+        let earlier = self.forget_disconnected(&key);
         let (sender, inquiries) = mpsc::channel(INQUIRIES);
         let stream = Stream::new(id, mode, self.clock.now(), sender);
         let mut known = self.nodes.entry(key.clone()).or_default();
         let before = known.standing();
         known.streams.push(stream);
+        if let Some(version) = earlier.and_then(|status| status.filter_version) {
+            known.filter_version.get_or_insert(version);
+        }
         if let Some(nack) = self.filter_nacks.lock().remove(&key) {
             known.filter_nack.get_or_insert(nack);
         }
@@ -86,6 +91,32 @@ impl AckTracker {
         let ack_tracker = Arc::clone(self);
         let exchanges = Exchanges::new(mode);
         Connection { ack_tracker, key, id, resumed: false, synced: 0, inquiries, exchanges }
+    }
+
+    /// Removes a sidecar from the list of the disconnected ones.
+    fn forget_disconnected(&self, key: &Key) -> Option<NodeStatus> {
+        let mut disconnected = self.disconnected.lock();
+        let is_same = |it: &NodeStatus| (&it.fleet, &*it.node) == (&key.0, &*key.1);
+        let index = disconnected.iter().position(is_same)?;
+        disconnected.remove(index)
+    }
+
+    /// Records the version of a connected sidecar's filter. One that is older than this server's is logged once.
+    pub fn record_filter_version(&self, fleet: &str, node: &str, version: &FilterVersion) {
+        let Ok(fleet) = fleet.parse() else { return };
+        let key: Key = (fleet, Arc::from(node));
+        if self.nodes.get(&key).is_none_or(|it| it.filter_version.as_ref() == Some(version)) {
+            return;
+        }
+        let current = FilterVersion::current();
+        let is_outdated = self
+            .nodes
+            .get_mut(&key)
+            .is_some_and(|mut node| node.set_filter_version(version, &current));
+        if is_outdated {
+            let (fleet, node) = (&key.0, one_line(&key.1));
+            warn!(%fleet, node, %version, server = %current, "the sidecar's filter is older than the server; update its WASM module");
+        }
     }
 
     /// Records the time of a publication. Must be called before the publication, whose ACKs are measured from here.

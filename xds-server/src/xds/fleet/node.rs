@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use serde::Serialize;
+use tidegate_core::version::FilterVersion;
 use tokio::sync::mpsc;
 
 use super::inspect::Inquiry;
@@ -34,6 +35,8 @@ pub struct NodeStatus {
     pub refused: BTreeMap<Kind, Nack>,
     /// The last NACK, also if a later version was ACKed.
     pub last_refusal: Option<(Kind, Nack)>,
+    /// The version of its filter, from reports.
+    pub filter_version: Option<FilterVersion>,
 }
 
 /// A NACK.
@@ -114,6 +117,9 @@ pub(super) struct Node {
     timed: u64,
     /// The NACK of the filter's configuration on a stream that has ended, see [`Node::on_acked`].
     pub(super) filter_nack: Option<Nack>,
+    pub(super) filter_version: Option<FilterVersion>,
+    /// Whether an older version of the filter was logged.
+    warned: bool,
 }
 
 impl Node {
@@ -156,6 +162,18 @@ impl Node {
         }
     }
 
+    /// Records the version of the filter. Returns true for the first one that is older than `current`.
+    pub(super) fn set_filter_version(
+        &mut self,
+        version: &FilterVersion,
+        current: &FilterVersion,
+    ) -> bool {
+        self.filter_version = Some(version.clone());
+        let is_first = version.is_older_than(current) && !self.warned;
+        self.warned |= is_first;
+        is_first
+    }
+
     /// The publications ACKed since the last call, and the connection time. `None` if there are none, or if a NACK is open.
     pub(super) fn reached(&mut self) -> Option<(RangeInclusive<u64>, Timestamp)> {
         let synced = self.synced()?;
@@ -181,6 +199,7 @@ impl Node {
             acked: BTreeMap::new(),
             refused: BTreeMap::new(),
             last_refusal: None,
+            filter_version: self.filter_version.clone(),
         };
         for stream in &self.streams {
             status.acked.extend(stream.acked.clone());

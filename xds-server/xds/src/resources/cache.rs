@@ -228,7 +228,7 @@ fn listeners(fleet: &Fleet, services: &[Service<'_>]) -> Vec<Arc<Resource>> {
 }
 
 /// Whether a fleet routes to a service, and so receives its resources.
-fn serves(fleet: &Fleet, service: &ServiceName) -> bool {
+pub(super) fn serves(fleet: &Fleet, service: &ServiceName) -> bool {
     let mut listeners = fleet.listeners.iter();
     fleet.listeners.is_empty() || listeners.any(|listener| listener.services.include(service))
 }

@@ -17,7 +17,7 @@ use crate::kind::Kind;
 use crate::mesh::Mesh;
 use tidegate_delivery::judge::guardrails::BusinessMetric;
 use tidegate_delivery::model::state::{ServiceState, State};
-use tidegate_delivery::names::{FleetName, ServiceName};
+use tidegate_delivery::names::{FleetName, MAX_LEN, ServiceName};
 
 /// The filter's resource. Every snapshot contains it: a listener whose filter was removed would fail all requests. Sets the version of `config`.
 pub(super) fn filter(mesh: &Mesh, config: &mut FilterConfig) -> Resource {
@@ -48,9 +48,12 @@ pub(super) fn filter(mesh: &Mesh, config: &mut FilterConfig) -> Resource {
     Resource::encode(Kind::Extension, names::FILTER, &message, Vec::new())
 }
 
+/// The least filter protocol that supports every field that [`config`] and [`service`] set.
+const MIN_PROTOCOL: u32 = 1;
+
 /// The JSON of a configuration, serialised once. Its version is the hash of the JSON with an empty version. A report names
 /// the configuration that the filter counted under by it.
-fn encode(config: &mut FilterConfig) -> String {
+pub(super) fn encode(config: &mut FilterConfig) -> String {
     const UNVERSIONED: &str = r#"{"version":""#;
     config.version.clear();
     #[expect(clippy::expect_used, reason = "all keys are strings, and no field fails to serialise")]
@@ -70,6 +73,7 @@ pub(super) fn config(
     let releasing = services.iter().any(|service| !service.release.is_empty());
     FilterConfig {
         version: String::new(),
+        min_protocol: MIN_PROTOCOL,
         fleet: fleet.to_string(),
         report: ReportConfig {
             cluster: names::CONTROL_PLANE_CLUSTER.to_owned(),
@@ -96,6 +100,17 @@ pub(super) fn service(name: &ServiceName, service: &ServiceState) -> ServiceConf
     }
 }
 
+/// The largest configuration of a service that its releases can lead to without a change of its versions.
+pub(super) fn largest_service(name: &ServiceName, service: &ServiceState) -> ServiceConfig {
+    let id = "x".repeat(MAX_LEN);
+    ServiceConfig {
+        salt: id.clone(),
+        release: id,
+        versions: service.spec.versions.keys().map(ToString::to_string).collect(),
+        ..self::service(name, service)
+    }
+}
+
 /// The filter counts; the judge evaluates the thresholds.
 fn rule(metric: &BusinessMetric) -> BusinessRule {
     BusinessRule { name: metric.name.to_string(), of: metric.of.clone(), good: metric.good.clone() }
@@ -107,10 +122,15 @@ pub(super) fn routing_flags(is_in_fleet: impl Fn(&str) -> bool, state: &State) -
         let service = flag.get("metadata").and_then(|meta| meta.get("service"));
         service.and_then(Value::as_str).is_some_and(&is_in_fleet)
     };
+    flag_document(state, is_routing)
+}
+
+/// The selected flags as one document in flagd's format.
+pub(super) fn flag_document(state: &State, select: impl Fn(&Value) -> bool) -> Value {
     let flags: Map<String, Value> = state
         .flags
         .iter()
-        .filter(|(_, flag)| is_routing(flag))
+        .filter(|(_, flag)| select(flag))
         .map(|(key, flag)| (key.clone(), flag.clone()))
         .collect();
     let mut document = Map::new();

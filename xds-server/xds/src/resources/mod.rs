@@ -2,9 +2,11 @@
 //!
 //! [`SnapshotCache`] builds the snapshots, from the resources of each service (`service`): clusters and endpoints
 //! (`cluster`), listeners, routes, the routes of preview listeners, and the filter's configuration (`extension`). A
-//! [`Resource`] is encoded once and shared by all streams; its version is the hash of its content.
+//! [`Resource`] is encoded once and shared by all streams; its version is the hash of its content. [`check()`] builds what a
+//! state would publish, and finds what sidecars would reject.
 
 mod cache;
+mod check;
 mod cluster;
 mod extension;
 mod listener;
@@ -20,6 +22,7 @@ mod snapshot;
 mod tests;
 
 pub use cache::SnapshotCache;
+pub use check::{InvalidResource, InvalidResources, check, check_filters, check_flags};
 pub use cluster::empty_assignment;
 pub use names::{CONTROL_PLANE_CLUSTER, PREVIEW_HEADER};
 pub use part::Part;

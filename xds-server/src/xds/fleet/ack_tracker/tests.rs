@@ -286,3 +286,37 @@ async fn a_stream_that_does_not_answer_is_counted_as_silent() {
     let gone = ack_tracker.inspect(&demo, "one").await;
     assert_eq!((gone.streams.len(), gone.silent), (0, 0));
 }
+
+fn filter(package: &str) -> FilterVersion {
+    FilterVersion::parse(package, 1).unwrap()
+}
+
+#[test]
+fn the_version_of_the_filter_is_kept_over_a_reconnection() {
+    let ack_tracker = ack_tracker();
+    ack_tracker.record_filter_version("demo", "one", &filter("0.1.0"));
+    assert!(ack_tracker.nodes().is_empty(), "only connected sidecars are recorded");
+    let version = || ack_tracker.nodes().remove(0).filter_version;
+    let stream = connect(&ack_tracker, "one");
+    assert_eq!(version(), None);
+    ack_tracker.record_filter_version("demo", "one", &filter("0.1.0"));
+    assert_eq!(version(), Some(filter("0.1.0")));
+    drop(stream);
+    assert_eq!(version(), Some(filter("0.1.0")));
+    let _stream = connect(&ack_tracker, "one");
+    assert_eq!(version(), Some(filter("0.1.0")));
+    ack_tracker.record_filter_version("demo", "one", &filter("0.2.0"));
+    assert_eq!(version(), Some(filter("0.2.0")));
+}
+
+#[test]
+fn an_older_filter_is_logged_once() {
+    let current = filter("0.2.0");
+    let mut node = Node::default();
+    let mut is_logged = |package| node.set_filter_version(&filter(package), &current);
+    assert!(!is_logged("0.2.0"));
+    assert!(is_logged("0.1.0"));
+    assert!(!is_logged("0.1.0"));
+    assert!(!is_logged("0.3.0"));
+    assert!(!is_logged("0.1.1"));
+}

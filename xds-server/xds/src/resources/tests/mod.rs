@@ -1,5 +1,6 @@
 //! Tests of resources and snapshots.
 
+mod check;
 mod fixtures;
 mod publishing;
 mod resources;
