@@ -15,7 +15,9 @@ use crate::journal::{Head, Journal, JournalError, JournalReader, NewRecord, Reco
 use tidegate_delivery::fixtures::{nack, order, product};
 use tidegate_delivery::judge::Evidence;
 use tidegate_delivery::judge::guardrails::Guardrails;
+use tidegate_delivery::model::command::Command;
 use tidegate_delivery::model::configuration::{Source, Version};
+use tidegate_delivery::model::flag::FlagChange;
 use tidegate_delivery::model::progress::Convergence;
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
@@ -249,4 +251,14 @@ pub(crate) async fn until(
     let seen =
         seen.unwrap_or_else(|_| panic!("the condition never held: {:#?}", handle.view().borrow()));
     Arc::clone(&*seen.unwrap())
+}
+
+/// A flag without routing.
+pub(super) fn flag() -> serde_json::Value {
+    serde_json::json!({"variants": {"on": true}, "defaultVariant": "on"})
+}
+
+/// Sets a flag without routing.
+pub(super) fn set_flag(key: &str) -> Command {
+    FlagChange::Set { key: key.to_owned(), definition: flag() }.into()
 }

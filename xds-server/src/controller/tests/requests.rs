@@ -29,10 +29,7 @@ async fn a_full_queue_is_an_error() {
     let world = World::default();
     let handle = world.start();
     world.hang_disk(true);
-    let set = |number: usize| Command::SetFlag {
-        key: number.to_string(),
-        definition: serde_json::json!({}),
-    };
+    let set = |number: usize| set_flag(&number.to_string());
     let mut commands: FuturesUnordered<_> =
         (0..QUEUE * 2).map(|number| handle.submit(set(number), anne())).collect();
     let first = commands.next().await.unwrap();
