@@ -2,6 +2,7 @@
 
 use tidegate_delivery::fixtures::{name, start, version};
 use tidegate_delivery::model::command::{Command, ReleaseCommand};
+use tidegate_delivery::model::flag::FlagChange;
 use tidegate_delivery::model::signals::{Signal, SignalKind, SignalStatus};
 use tidegate_xds::kind::Kind;
 
@@ -76,8 +77,8 @@ fn reload(world: &mut World) {
 
 fn flag(world: &mut World) {
     let key = format!("flag-{}", world.random.below(3));
-    let command = if world.random.chance(300) {
-        Command::DeleteFlag { key }
+    let change = if world.random.chance(300) {
+        FlagChange::Delete { key }
     } else {
         let variant = *world.random.pick(&["v1", "v2"]);
         let definition = serde_json::json!({
@@ -86,9 +87,9 @@ fn flag(world: &mut World) {
             "defaultVariant": variant,
             "metadata": {"service": "order"},
         });
-        Command::SetFlag { key, definition }
+        FlagChange::Set { key, definition }
     };
-    world.command(&command);
+    world.command(&change.into());
 }
 
 fn operate(world: &mut World) {

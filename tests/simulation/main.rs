@@ -15,7 +15,7 @@
 //! | No release advances without report coverage, requests and convergence | `rules.rs` |
 //! | A report that is sent again is counted once | `world.rs` |
 //! | A bad candidate is rolled back as soon as enough of its requests are reported | `rules.rs` |
-//! | A sidecar that has the newest configuration serves no version that is not in use or is quarantined | `world.rs` |
+//! | A sidecar that has the newest configuration serves no version that is not in use, is quarantined or was rolled back | `world.rs` |
 //! | Once faults stop, every sidecar converges, a bad release is rolled back and a good one completes | below |
 //!
 //! `TIDEGATE_SIMULATIONS` sets how many seeds run, `TIDEGATE_SEED` runs one. A run that fails prints the command that

@@ -355,6 +355,7 @@ fn may_serve(state: &State, service: &str, version: &str, pinned: bool) {
     }
     assert!(pinned, "{version} of {} serves, but is not in use", service.spec.name);
     assert!(!service.quarantined.contains_key(&version), "{version} serves, but is quarantined");
+    assert!(!service.rolled_back.contains_key(&version), "{version} serves, but was rolled back");
 }
 
 impl Drop for World {

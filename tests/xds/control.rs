@@ -174,10 +174,10 @@ pub(crate) fn order(
                 "plan": plan(1_000_000)
             },
             "stable": stable, "previous": null, "release": release, "releases": 1, "checks": {},
-            "signals": {}, "quarantined": {}, "earlier_calls": [],
+            "signals": {}, "quarantined": {}, "rolled_back": {}, "earlier_calls": [],
             "dns": {"published": null, "error": null}
         }},
-        "flags": {}, "evaluators": {}, "declared": {}, "retired": {}, "freeze_windows": [],
+        "flags": {}, "flag_revision": 0, "evaluators": {}, "declared": {}, "retired": {}, "freeze_windows": [],
         "groups": {}
     }))
     .unwrap()

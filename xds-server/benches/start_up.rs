@@ -10,6 +10,7 @@ use tidegate::config::Config;
 use tidegate::journal::{FoldedState, Journal, NewRecord, Sqlite, resume};
 use tidegate_delivery::model::command::{Command, CommandContext, ReleaseCommand};
 use tidegate_delivery::model::configuration::{Source, Version};
+use tidegate_delivery::model::flag::FlagChange;
 use tidegate_delivery::names::{ReleaseId, ServiceName};
 use tidegate_delivery::reducer::decide_command;
 use tidegate_delivery::units::Timestamp;
@@ -91,13 +92,13 @@ fn cycle(service: &ServiceName, number: u64) -> Outcome<Vec<Command>> {
         },
         Command::Release(id.clone(), ReleaseCommand::Promote { all: true }),
         Command::Release(id, ReleaseCommand::Rollback),
-        Command::SetFlag {
+        Command::from(FlagChange::Set {
             key: format!("flag-{}", number % 100),
             definition: serde_json::json!({
                 "state": "ENABLED", "variants": {"on": true, "off": false},
                 "defaultVariant": "off", "number": number,
             }),
-        },
+        }),
     ])
 }
 

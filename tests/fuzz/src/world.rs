@@ -7,6 +7,7 @@ use serde_json::json;
 use tidegate::config::{self, Config};
 use tidegate_delivery::model::command::{Command, CommandContext, Outcome, Refusal};
 use tidegate_delivery::model::event::Event;
+use tidegate_delivery::model::flag::FlagChange;
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::reducer::decide_command;
 use tidegate_delivery::units::Timestamp;
@@ -58,7 +59,7 @@ pub(crate) static RELEASING: LazyLock<State> = LazyLock::new(|| {
         .next()
         .and_then(|service| service.versions.into_values().next());
     let commands = [
-        Command::ReplaceFlags(flags),
+        Command::from(FlagChange::Replace(flags)),
         Command::RegisterVersion {
             service: "order".parse().expect("a name"),
             version: version("v3"),

@@ -22,7 +22,8 @@ pub async fn flag_routes_at_weight_zero(
     output.say("(d) a flag routes requests with one header to order v2 while its weight is 0");
     if operator.stable("order").await? == "v2" {
         operator.run(&["release", "rollback", "order"]).await?;
-        output.say("    (first the completed release of (a) is rolled back)");
+        operator.run(&["version", "allow-flags", "order", "v2"]).await?;
+        output.say("    (first the completed release of (a) is rolled back, and flags may select v2 again)");
     }
     let plain = world.load("order");
     let beta = LoadConfig { headers: vec![("x-beta".into(), "yes".into())], ..plain.clone() };

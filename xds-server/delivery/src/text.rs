@@ -7,11 +7,13 @@ use std::time::Duration;
 use crate::judge::{Finding, Level, Limit, Verdict};
 use crate::model::blocker::Blocker;
 use crate::model::failure::{RequestFailure, SmokeTestFailure};
+use crate::model::flag::FlagBlock;
 use crate::model::health::{InstanceHealth, UnhealthyInstance};
 use crate::model::progress::Nack;
 use crate::model::refusal::{Conflict, ReleaseInput};
 use crate::model::release::RollbackCause;
 use crate::model::signals::reason_suffix;
+use crate::names::{ServiceName, VersionName};
 use crate::units::Ppm;
 
 /// What a release waits for: the end of a sentence that begins with "waits for".
@@ -104,6 +106,20 @@ pub fn blocker(blocker: &Blocker) -> String {
 #[must_use]
 pub fn blockers(blockers: &[Blocker]) -> String {
     blockers.iter().map(blocker).collect::<Vec<_>>().join("; ")
+}
+
+/// Why no flag selects a version, and the way out.
+#[must_use]
+pub fn flag_block(service: &ServiceName, version: &VersionName, block: &FlagBlock) -> String {
+    match block {
+        FlagBlock::Quarantined { signal } => format!(
+            "no flag selects version `{version}` of `{service}`: it is quarantined by the security signal `{signal}`"
+        ),
+        FlagBlock::RolledBack { release } => format!(
+            "no flag selects version `{version}` of `{service}`: it was rolled back with release `{release}`; complete a \
+             release of it, or allow it: tidegate version allow-flags {service} {version}"
+        ),
+    }
 }
 
 /// Whole seconds, rounded up.

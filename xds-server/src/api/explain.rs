@@ -16,6 +16,7 @@ use tidegate_delivery::model::progress::Progress;
 use tidegate_delivery::model::release::{Phase, Release};
 use tidegate_delivery::model::state::ServiceState;
 use tidegate_delivery::names::ReleaseId;
+use tidegate_delivery::text;
 use tidegate_delivery::units::{Timestamp, rfc3339};
 
 /// Newest records of the journal that are searched for events of the release.
@@ -83,6 +84,7 @@ pub(super) fn explain(
     let events = events(records, release);
     let mut text = vec![summary(release), rule(service, release)];
     text.extend(group(view, release));
+    text.extend(flags(service, release));
     text.extend(progress.map(|progress| evidence(release, progress)));
     if release.is_running() {
         text.push(guardrails(&service.spec.guardrails));
@@ -168,6 +170,15 @@ fn group(view: &DeliveryView, release: &Release) -> Option<String> {
     Some(format!(
         "It is released in group {name} with {others}: its steps and its rollback are atomic."
     ))
+}
+
+/// Why no flag selects the candidate.
+fn flags(service: &ServiceState, release: &Release) -> Option<String> {
+    let block = service.flag_block(&release.candidate)?;
+    let text = text::flag_block(&release.service, &release.candidate, &block);
+    let mut chars = text.chars();
+    let first = chars.next()?.to_uppercase();
+    Some(format!("{first}{}.", chars.as_str()))
 }
 
 fn evidence(release: &Release, progress: &Progress) -> String {
@@ -267,7 +278,8 @@ fn is_about(event: &Event, release: &Release) -> bool {
         | Event::SignalRaised { service, version, .. }
         | Event::SignalCleared { service, version, .. }
         | Event::VersionQuarantined { service, version, .. }
-        | Event::QuarantineLifted { service, version, .. } => {
+        | Event::QuarantineLifted { service, version, .. }
+        | Event::FlagsAllowed { service, version } => {
             *service == release.service && *version == release.candidate
         }
         Event::DeploymentsFrozen { service, .. } | Event::DeploymentsUnfrozen { service } => {

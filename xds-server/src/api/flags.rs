@@ -1,22 +1,22 @@
-//! `/flags`: feature flags in flagd's format. A flag that does not compile, or that routes to an unknown service or
-//! version, is rejected before it reaches the journal or a sidecar.
+//! `/flags`: feature flags in flagd's format. The `ETag` of a flag and of the list is the revision of all flags; a change with
+//! `If-Match` is rejected if they changed since.
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, StatusCode, header};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::Value;
-use tidegate_core::flags::FlagError;
 
 use super::Api;
 use super::problem::Problem;
 use super::request::{Body, Change};
-use crate::controller::DeliveryView;
 use crate::flags;
 use tidegate_delivery::model::command::{Command, Outcome, Refusal};
-use tidegate_delivery::names::{ServiceName, VersionName};
+use tidegate_delivery::model::flag::FlagChange;
+use tidegate_delivery::model::state;
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()
@@ -28,72 +28,97 @@ pub(super) fn routes() -> Router<Api> {
 }
 
 type ChangeQuery = Result<Query<Change>, QueryRejection>;
+/// A document with the revision of the flags.
+type Revised = ([(HeaderName, String); 1], Json<Value>);
 
-async fn list(State(api): State<Api>) -> Json<Value> {
-    Json(flags::document(&api.view().state))
+/// `If-Match`: the revision that the flags must have.
+struct IfMatch(Option<u64>);
+
+impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let mut values = parts.headers.get_all(header::IF_MATCH).iter();
+        let (value, further) = (values.next(), values.next());
+        let Some(value) = value else {
+            return Ok(Self(None));
+        };
+        let text = value.to_str().ok().filter(|_| further.is_none());
+        let tag = text.and_then(|it| it.trim().strip_prefix('"')?.strip_suffix('"'));
+        match tag.and_then(|it| it.parse().ok()) {
+            Some(revision) => Ok(Self(Some(revision))),
+            None => Err(Problem::bad_request(
+                "`if-match` must be one ETag of GET /api/v1/flags, as in `\"7\"`",
+            )),
+        }
+    }
+}
+
+async fn list(State(api): State<Api>) -> Revised {
+    let state = &api.view().state;
+    revised(state, flags::document(state))
 }
 
 async fn replace(
     State(api): State<Api>,
     change: ChangeQuery,
+    condition: IfMatch,
     Body(document): Body<Value>,
 ) -> Result<Json<Outcome>, Problem> {
-    flags::check(&document).map_err(bad_flag)?;
-    check_routes(members(&document), &api.view())?;
-    submit(&api, Command::ReplaceFlags(document), change).await
+    submit(&api, FlagChange::Replace(document), condition, change).await
 }
 
 /// Sets the flags of the document, all or none; other flags stay.
 async fn merge(
     State(api): State<Api>,
     change: ChangeQuery,
+    condition: IfMatch,
     Body(document): Body<Value>,
 ) -> Result<Json<Outcome>, Problem> {
-    let view = api.view();
-    let mut merged = flags::document(&view.state);
-    if let Some(flags) = merged.get_mut("flags").and_then(Value::as_object_mut) {
-        flags.extend(members(&document).map(|(key, flag)| (key.clone(), flag.clone())));
-    }
-    flags::check(&merged).map_err(bad_flag)?;
-    check_routes(members(&document), &view)?;
-    submit(&api, Command::MergeFlags(document), change).await
+    submit(&api, FlagChange::Merge(document), condition, change).await
 }
 
-async fn show(State(api): State<Api>, Path(key): Path<String>) -> Result<Json<Value>, Problem> {
-    find(&api.view(), &key).map(Json)
+async fn show(State(api): State<Api>, Path(key): Path<String>) -> Result<Revised, Problem> {
+    let state = &api.view().state;
+    let flag = state.flags.get(&key).cloned();
+    Ok(revised(state, flag.ok_or(Refusal::UnknownFlag(key))?))
 }
 
 async fn set(
     State(api): State<Api>,
     Path(key): Path<String>,
     change: ChangeQuery,
+    condition: IfMatch,
     Body(definition): Body<Value>,
 ) -> Result<Json<Outcome>, Problem> {
-    put(&api, key, definition, change).await
+    submit(&api, FlagChange::Set { key, definition }, condition, change).await
 }
 
 async fn enable(
     State(api): State<Api>,
     Path(key): Path<String>,
     change: ChangeQuery,
+    condition: IfMatch,
 ) -> Result<Json<Outcome>, Problem> {
-    switch(&api, key, true, change).await
+    submit(&api, FlagChange::Switch { key, enabled: true }, condition, change).await
 }
 
 async fn disable(
     State(api): State<Api>,
     Path(key): Path<String>,
     change: ChangeQuery,
+    condition: IfMatch,
 ) -> Result<Json<Outcome>, Problem> {
-    switch(&api, key, false, change).await
+    submit(&api, FlagChange::Switch { key, enabled: false }, condition, change).await
 }
 
 async fn remove(
     State(api): State<Api>,
     Path(key): Path<String>,
     change: ChangeQuery,
+    condition: IfMatch,
 ) -> Result<Json<Outcome>, Problem> {
-    submit(&api, Command::DeleteFlag { key }, change).await
+    submit(&api, FlagChange::Delete { key }, condition, change).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -111,92 +136,24 @@ async fn evaluate(
     let context = Value::Object(evaluation.context);
     let now = api.backend.now();
     let answer = flags::evaluate(&api.view().state, &key, &context, now);
-    let answer = answer.map_err(bad_flag)?;
+    let answer = answer
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "bad-flag", error.to_string()))?;
     answer.map(Json).ok_or_else(|| Refusal::UnknownFlag(key).into())
-}
-
-async fn put(
-    api: &Api,
-    key: String,
-    definition: Value,
-    change: ChangeQuery,
-) -> Result<Json<Outcome>, Problem> {
-    let view = api.view();
-    flags::check_with(&view.state, &key, definition.clone()).map_err(bad_flag)?;
-    check_routes([(&key, &definition)], &view)?;
-    submit(api, Command::SetFlag { key, definition }, change).await
-}
-
-/// Does not check the routes: a flag whose version was removed can still be disabled.
-async fn switch(
-    api: &Api,
-    key: String,
-    on: bool,
-    change: ChangeQuery,
-) -> Result<Json<Outcome>, Problem> {
-    let definition = flags::switched(find(&api.view(), &key)?, on);
-    submit(api, Command::SetFlag { key, definition }, change).await
 }
 
 async fn submit(
     api: &Api,
-    command: Command,
+    flags: FlagChange,
+    IfMatch(if_revision): IfMatch,
     change: ChangeQuery,
 ) -> Result<Json<Outcome>, Problem> {
     let Query(change) = change.map_err(|error| Problem::bad_request(error.body_text()))?;
+    let command = Command::ChangeFlags { change: flags, if_revision };
     let outcome = api.backend.submit(command, change.origin()?).await?;
     Ok(Json(outcome))
 }
 
-fn find(view: &DeliveryView, key: &str) -> Result<Value, Problem> {
-    let flag = view.state.flags.get(key).cloned();
-    flag.ok_or_else(|| Refusal::UnknownFlag(key.to_owned()).into())
-}
-
-fn bad_flag(error: FlagError) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "bad-flag", error.to_string())
-}
-
-/// The flags of a document.
-fn members(document: &Value) -> impl Iterator<Item = (&String, &Value)> {
-    document.get("flags").and_then(Value::as_object).into_iter().flatten()
-}
-
-/// Rejects a changed flag that routes to an unknown service, or with a variant that is not a version of its service.
-/// An empty variant, or null, selects no version.
-fn check_routes<'a>(
-    flags: impl IntoIterator<Item = (&'a String, &'a Value)>,
-    view: &DeliveryView,
-) -> Result<(), Problem> {
-    let bad = |detail| Err(Problem::new(StatusCode::BAD_REQUEST, "bad-flag", detail));
-    let changed = flags.into_iter().filter(|(key, flag)| view.state.flags.get(*key) != Some(*flag));
-    for (key, flag) in changed {
-        let Some(name) = flag.pointer("/metadata/service").and_then(Value::as_str) else {
-            continue;
-        };
-        let Some(service) = view.state.services.get(name) else {
-            let known: Vec<_> = view.state.services.keys().map(ServiceName::as_str).collect();
-            let known = known.join(", ");
-            return bad(format!(
-                "flag `{key}` routes service `{name}`, which is not declared; the services are {known}"
-            ));
-        };
-        let versions = &service.spec.versions;
-        let variants = flag.get("variants").and_then(Value::as_object).into_iter().flatten();
-        for (variant, version) in variants {
-            let is_version =
-                version.as_str().is_some_and(|it| it.is_empty() || versions.contains_key(it));
-            if is_version || version.is_null() {
-                continue;
-            }
-            let known: Vec<_> = versions.keys().map(VersionName::as_str).collect();
-            let known = known.join(", ");
-            return bad(format!(
-                "flag `{key}`: variant `{variant}` is {version}, which is not a version of `{name}`; write one of \
-                 {known}, or \"\" for no version, or register the version first: \
-                 PUT /api/v1/services/{name}/versions/VERSION"
-            ));
-        }
-    }
-    Ok(())
+fn revised(state: &state::State, document: Value) -> Revised {
+    let tag = format!("\"{}\"", state.flag_revision);
+    ([(header::ETAG, tag)], Json(document))
 }

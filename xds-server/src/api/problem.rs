@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::TIMEOUT;
 use crate::controller::CommandError;
 use tidegate_delivery::model::command::Refusal;
+use tidegate_delivery::model::refusal::Invalid;
 
 /// An error, without the path of its request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +89,16 @@ impl From<Refusal> for Problem {
             Refusal::Quarantined { .. } => (StatusCode::CONFLICT, "quarantined"),
             Refusal::MidRelease { .. } => (StatusCode::CONFLICT, "mid-release"),
             Refusal::WrongPhase { .. } => (StatusCode::CONFLICT, "wrong-phase"),
+            Refusal::FlagsChanged { .. } => (StatusCode::PRECONDITION_FAILED, "flags-changed"),
+            Refusal::Invalid(
+                Invalid::Flag(_)
+                | Invalid::FlagDefinition(_)
+                | Invalid::FlagDocument(_)
+                | Invalid::FlagKey(_)
+                | Invalid::FlagService { .. }
+                | Invalid::FlagVariant { .. }
+                | Invalid::SharedEvaluators,
+            ) => (StatusCode::BAD_REQUEST, "bad-flag"),
             Refusal::Invalid(_) | Refusal::Name(_) => (StatusCode::BAD_REQUEST, "invalid"),
         };
         Self::new(status, kind, refusal.to_string())

@@ -1,4 +1,5 @@
-//! `/services/{s}/versions/{v}/…` and `/services/{s}/signals`: check results, signals and quarantine of versions.
+//! `/services/{s}/versions/{v}/…` and `/services/{s}/signals`: check results, signals and quarantine of versions,
+//! and whether flags may select them.
 
 use axum::extract::{Path, State};
 use axum::routing::{delete, post};
@@ -17,6 +18,7 @@ pub(super) fn routes() -> Router<Api> {
     Router::new()
         .route("/services/{service}/versions/{version}/checks", post(check_version))
         .route("/services/{service}/versions/{version}/quarantine", delete(unquarantine))
+        .route("/services/{service}/versions/{version}/allow-flags", post(allow_flags))
         .route("/services/{service}/signals", post(signal))
         .route("/releases/{id}/checks", post(check_release))
 }
@@ -104,6 +106,18 @@ async fn unquarantine(
     let service = find(&api.view(), &service)?.spec.name.clone();
     let version = name(&version)?;
     let command = Command::Unquarantine { service, version };
+    let outcome = api.backend.submit(command, change.origin()?).await?;
+    Ok(Json(outcome))
+}
+
+async fn allow_flags(
+    State(api): State<Api>,
+    Path((service, version)): Path<(String, String)>,
+    OptionalBody(change): OptionalBody<Change>,
+) -> Result<Json<Outcome>, Problem> {
+    let service = find(&api.view(), &service)?.spec.name.clone();
+    let version = name(&version)?;
+    let command = Command::AllowFlags { service, version };
     let outcome = api.backend.submit(command, change.origin()?).await?;
     Ok(Json(outcome))
 }

@@ -81,6 +81,9 @@ pub struct Version {
     /// Its intended share of the traffic.
     #[serde(rename = "weight_percent", with = "percent")]
     pub weight: Ppm,
+    /// The release with which it was rolled back, while no flag selects it for that.
+    #[serde(default)]
+    pub rolled_back: Option<ReleaseId>,
     pub totals: Totals,
 }
 
@@ -177,6 +180,7 @@ impl Service {
             endpoints: version.endpoints.iter().map(ToString::to_string).collect(),
             environment: version.environment,
             weight: weight(service, name),
+            rolled_back: service.rolled_back.get(name).cloned(),
             totals: totals.get(name).map_or_else(Totals::default, |counts| Totals {
                 requests: counts.requests,
                 errors: counts.errors,

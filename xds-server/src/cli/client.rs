@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{CONTENT_TYPE, ETAG, IF_MATCH};
 use reqwest::{Method, RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -111,13 +111,39 @@ impl Client {
         query: &[(&str, String)],
         body: Option<&Value>,
     ) -> Result<Value, Failure> {
+        self.change(method, path, query, None, body).await
+    }
+
+    /// The same, only if the resource has the revision `if_match`.
+    pub(super) async fn change(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, String)],
+        if_match: Option<u64>,
+        body: Option<&Value>,
+    ) -> Result<Value, Failure> {
         let answer = self
-            .send(method, path, query, |request| match body {
-                Some(body) => request.json(body),
-                None => request,
+            .send(method, path, query, |mut request| {
+                if let Some(revision) = if_match {
+                    request = request.header(IF_MATCH, format!("\"{revision}\""));
+                }
+                match body {
+                    Some(body) => request.json(body),
+                    None => request,
+                }
             })
             .await?;
         serde_json::from_slice(&answer).map_err(|error| self.unexpected(&error.to_string()))
+    }
+
+    /// The revision of a resource: its `ETag`, without quotes.
+    pub(super) async fn revision(&self, path: &[&str]) -> Result<String, Failure> {
+        let response = self.response(Method::GET, path, &[], |request| request).await?;
+        let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        self.answer(response).await?;
+        let tag = tag.ok_or_else(|| self.unexpected("no ETag"))?;
+        Ok(tag.trim_matches('"').to_owned())
     }
 
     /// `PUT /api/v1/…` with a text body.
@@ -140,13 +166,23 @@ impl Client {
         query: &[(&str, String)],
         body: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<Vec<u8>, Failure> {
+        let response = self.response(method, path, query, body).await?;
+        self.answer(response).await
+    }
+
+    async fn response(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, String)],
+        body: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Response, Failure> {
         let mut url = self.server.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["api", "v1"]).extend(path);
         }
         let request = body(self.http.request(method, url).query(query));
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
-        self.answer(response).await
+        request.send().await.map_err(|error| self.unreachable(&error))
     }
 
     async fn answer(&self, response: Response) -> Result<Vec<u8>, Failure> {

@@ -34,6 +34,8 @@ enum Verb {
         /// The key of the flag
         key: String,
     },
+    /// Print the revision of the flags, for `--if-match`: it grows with every change
+    Revision,
     /// Define or change the flags of a file, all or none
     Set {
         /// flagd's format: {"flags": {…}}; `-` reads standard input
@@ -42,21 +44,29 @@ enum Verb {
         /// Delete the flags that the file does not contain
         #[arg(long)]
         replace: bool,
+        #[command(flatten)]
+        condition: Condition,
     },
     /// Enable a flag
     Enable {
         /// The key of the flag
         key: String,
+        #[command(flatten)]
+        condition: Condition,
     },
     /// Disable a flag
     Disable {
         /// The key of the flag
         key: String,
+        #[command(flatten)]
+        condition: Condition,
     },
     /// Delete a flag
     Delete {
         /// The key of the flag
         key: String,
+        #[command(flatten)]
+        condition: Condition,
     },
     /// Evaluate a flag for a context
     Evaluate {
@@ -68,25 +78,40 @@ enum Verb {
     },
 }
 
+/// The condition of a change.
+#[derive(Debug, clap::Args)]
+struct Condition {
+    /// Only if the flags have this revision, else change nothing
+    #[arg(long, value_name = "REVISION")]
+    if_match: Option<u64>,
+}
+
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
     let query = args.origin.query();
     let format = args.target.output;
-    let change = async |method, path: &[&str]| {
-        let outcome = client.call(method, path, &query, None).await?;
+    let change = async |method, path: &[&str], condition: &Condition, body: Option<&Value>| {
+        let outcome = client.change(method, path, &query, condition.if_match, body).await?;
         print_outcome(&outcome, format)
     };
     match &args.verb {
         Verb::List => list(&client, format).await,
         Verb::Get { key } => output::json(&client.get(&["flags", key]).await?),
-        Verb::Set { file, replace } => {
+        Verb::Revision => output::print(&client.revision(&["flags"]).await?),
+        Verb::Set { file, replace, condition } => {
             let document = read_json(file)?;
             let method = if *replace { Method::PUT } else { Method::PATCH };
-            print_outcome(&client.call(method, &["flags"], &query, Some(&document)).await?, format)
+            change(method, &["flags"], condition, Some(&document)).await
         }
-        Verb::Enable { key } => change(Method::POST, &["flags", key, "enable"]).await,
-        Verb::Disable { key } => change(Method::POST, &["flags", key, "disable"]).await,
-        Verb::Delete { key } => change(Method::DELETE, &["flags", key]).await,
+        Verb::Enable { key, condition } => {
+            change(Method::POST, &["flags", key, "enable"], condition, None).await
+        }
+        Verb::Disable { key, condition } => {
+            change(Method::POST, &["flags", key, "disable"], condition, None).await
+        }
+        Verb::Delete { key, condition } => {
+            change(Method::DELETE, &["flags", key], condition, None).await
+        }
         Verb::Evaluate { key, context } => {
             let context: Value = serde_json::from_str(context).map_err(|error| {
                 Failure::Input(format!(
@@ -141,8 +166,8 @@ fn print_evaluation(answer: &Value, format: Format) -> Result<(), Failure> {
         Some(other) => other.to_string(),
     };
     output::print(&output::table(
-        ["FLAG", "VALUE", "VARIANT", "REASON"],
-        vec![["key", "value", "variant", "reason"].map(member)],
+        ["FLAG", "VALUE", "VARIANT", "REASON", "BLOCKED"],
+        vec![["key", "value", "variant", "reason", "blocked"].map(member)],
         "no result",
     ))
 }

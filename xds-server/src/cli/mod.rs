@@ -45,7 +45,7 @@ enum Command {
     Status(status::Args),
     /// Start, promote, pause, resume, approve, abort, roll back or explain releases
     Release(release::Args),
-    /// Report check results and signals for a version, or lift its quarantine
+    /// Report check results and signals for a version, lift its quarantine, or allow flags to select it
     Version(version::Args),
     /// Freeze and unfreeze deployments; rollbacks are not blocked
     Freeze(freeze::Args),

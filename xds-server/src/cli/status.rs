@@ -153,13 +153,22 @@ const fn strategy(strategy: Strategy) -> &'static str {
     }
 }
 
-fn versions_of(rows: Vec<[String; 8]>) -> String {
-    let heads =
-        ["VERSION", "WEIGHT", "ENVIRONMENT", "REQUESTS", "ERRORS", "4XX", "CANCELLED", "ENDPOINTS"];
+fn versions_of(rows: Vec<[String; 9]>) -> String {
+    let heads = [
+        "VERSION",
+        "WEIGHT",
+        "ENVIRONMENT",
+        "REQUESTS",
+        "ERRORS",
+        "4XX",
+        "CANCELLED",
+        "ROLLED BACK",
+        "ENDPOINTS",
+    ];
     output::table(heads, rows, "no versions")
 }
 
-fn version(version: &Version) -> [String; 8] {
+fn version(version: &Version) -> [String; 9] {
     let totals = version.totals;
     [
         version.name.to_string(),
@@ -169,6 +178,7 @@ fn version(version: &Version) -> [String; 8] {
         totals.errors.to_string(),
         totals.client_errors.to_string(),
         totals.cancelled.to_string(),
+        version.rolled_back.as_ref().map_or_else(|| NONE.to_owned(), ToString::to_string),
         version.endpoints.join(", "),
     ]
 }

@@ -1,4 +1,4 @@
-//! `tidegate version`: check results, signals and quarantine of a version.
+//! `tidegate version`: check results, signals and quarantine of a version, and whether flags may select it.
 
 use clap::{Subcommand, ValueEnum};
 use reqwest::Method;
@@ -8,7 +8,7 @@ use super::client::{Client, Origin, Target};
 use super::failure::Failure;
 use super::release::print_outcome;
 
-/// Report check results and signals for a version, or lift its quarantine.
+/// Report check results and signals for a version, lift its quarantine, or allow flags to select it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -55,6 +55,13 @@ enum Verb {
     },
     /// Lift the quarantine of a version
     Unquarantine {
+        /// The service
+        service: String,
+        /// The version
+        version: String,
+    },
+    /// Allow flags to select a version that was rolled back
+    AllowFlags {
         /// The service
         service: String,
         /// The version
@@ -115,6 +122,10 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         Verb::Unquarantine { service, version } => {
             let path = ["services", service, "versions", version, "quarantine"];
             submit(Method::DELETE, &path, body).await
+        }
+        Verb::AllowFlags { service, version } => {
+            let path = ["services", service, "versions", version, "allow-flags"];
+            submit(Method::POST, &path, body).await
         }
     }
 }

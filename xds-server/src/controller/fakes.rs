@@ -17,6 +17,7 @@ use tidegate_delivery::judge::Evidence;
 use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::model::command::Command;
 use tidegate_delivery::model::configuration::{Source, Version};
+use tidegate_delivery::model::flag::FlagChange;
 use tidegate_delivery::model::progress::Convergence;
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
@@ -259,5 +260,5 @@ pub(super) fn flag() -> serde_json::Value {
 
 /// Sets a flag without routing.
 pub(super) fn set_flag(key: &str) -> Command {
-    Command::SetFlag { key: key.to_owned(), definition: flag() }
+    FlagChange::Set { key: key.to_owned(), definition: flag() }.into()
 }

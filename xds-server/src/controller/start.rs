@@ -11,6 +11,7 @@ use crate::clock::SkewLog;
 use crate::controller::{CommandError, DeliveryView, Origin, Parts, StartError};
 use crate::journal::{self, Record, Replayed};
 use tidegate_delivery::model::command::{Command, Refusal};
+use tidegate_delivery::model::flag::FlagChange;
 
 impl Engine {
     /// Replays the journal, applies the configuration and publishes the resources.
@@ -42,21 +43,33 @@ impl Engine {
         };
         engine.replay()?;
         let Parts { version, services, freeze_windows, .. } = parts;
-        match engine.configure(&Command::ApplyConfiguration { version, services, freeze_windows }) {
+        let applied = match engine.configure(&Command::ApplyConfiguration {
+            version,
+            services,
+            freeze_windows,
+        }) {
             // The configuration changed while the server was stopped, or was rejected before. The running release continues
             // with the services it started with.
             Err(StartError::Configuration(CommandError::Refused(
                 refusal @ Refusal::MidRelease { .. },
             ))) => {
-                warn!(%refusal, "the configuration is not applied while a release runs; the services of the journal remain in force")
+                warn!(%refusal, "the configuration is not applied while a release runs; the services of the journal remain in force");
+                false
             }
-            other => other?,
-        }
-        if let Some(flags) = parts.flags
-            && engine.state.flags.is_empty()
-            && engine.state.evaluators.is_empty()
-        {
-            engine.configure(&Command::ReplaceFlags(flags))?;
+            other => {
+                other?;
+                true
+            }
+        };
+        // The flags of the configuration initialise a journal in which flags never changed. They route its services.
+        if let Some(flags) = parts.flags.filter(|_| applied && engine.state.flag_revision == 0) {
+            match engine.configure(&FlagChange::Replace(flags).into()) {
+                // The file may have been added while the server ran: a restart does not fail for it.
+                Err(StartError::Configuration(
+                    error @ (CommandError::Refused(_) | CommandError::Unpublishable(_)),
+                )) => warn!(%error, "the flags of the configuration are not set"),
+                other => other?,
+            }
         }
         engine.serial = engine.sidecars.publish(&engine.mesh, &engine.state);
         for release in Arc::clone(&engine.state).running() {

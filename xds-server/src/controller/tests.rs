@@ -12,6 +12,7 @@ use tidegate_delivery::figures::RollbackKind;
 use tidegate_delivery::fixtures::*;
 use tidegate_delivery::model::command::{Command, Refusal, ReleaseCommand};
 use tidegate_delivery::model::event::Event;
+use tidegate_delivery::model::flag::FlagChange;
 use tidegate_delivery::model::freeze::{FreezeSchedule, FreezeWindow};
 use tidegate_delivery::model::release::{Phase, RollbackCause};
 use tidegate_delivery::names::Services;
@@ -318,6 +319,60 @@ async fn an_unchanged_configuration_is_not_appended() {
     handle.stop().await;
     let handle = spawn(parts()).unwrap();
     assert_eq!(handle.view().borrow().state.flags.len(), 2);
+}
+
+#[tokio::test]
+async fn a_deleted_initial_flag_stays_deleted_after_a_restart() {
+    let world = World::default();
+    let parts = || Parts {
+        flags: Some(serde_json::json!({"flags": {"a": flag()}})),
+        ..world.parts(Box::new(world.clone()))
+    };
+    let handle = spawn(parts()).unwrap();
+    assert_eq!(handle.view().borrow().state.flags.len(), 1);
+    handle.submit(FlagChange::Delete { key: "a".to_owned() }.into(), anne()).await.unwrap();
+    handle.stop().await;
+    let handle = spawn(parts()).unwrap();
+    assert!(handle.view().borrow().state.flags.is_empty());
+}
+
+/// A file of initial flags may be added while the server runs. It is tried again at each start.
+#[tokio::test]
+async fn initial_flags_that_do_not_fit_do_not_prevent_a_start() {
+    let world = World::default();
+    let parts = || Parts {
+        flags: Some(serde_json::json!({"flags": {"a": {
+            "variants": {"on": "v9"}, "defaultVariant": "on", "metadata": {"service": "order"},
+        }}})),
+        ..world.parts(Box::new(world.clone()))
+    };
+    let handle = spawn(parts()).unwrap();
+    assert!(handle.view().borrow().state.flags.is_empty());
+    let register = Command::RegisterVersion {
+        service: name("order"),
+        version: name("v9"),
+        spec: version(9109, None),
+    };
+    handle.submit(register, anne()).await.unwrap();
+    handle.stop().await;
+    let handle = spawn(parts()).unwrap();
+    assert_eq!(handle.view().borrow().state.flags.len(), 1);
+}
+
+#[tokio::test]
+async fn concurrent_changes_of_flags_lose_none() {
+    let world = World::default();
+    let handle = world.start();
+    let changes = (0..20).map(|number| handle.submit(set_flag(&format!("f{number}")), anne()));
+    let switches = (0..20).map(|number| {
+        let key = format!("f{number}");
+        handle.submit(FlagChange::Switch { key, enabled: false }.into(), anne())
+    });
+    let all: Vec<_> = futures_util::future::join_all(changes.chain(switches)).await;
+    assert!(all.iter().all(Result::is_ok));
+    let state = Arc::clone(&handle.view().borrow().state);
+    assert_eq!((state.flags.len(), state.flag_revision), (20, 40));
+    assert!(state.flags.values().all(|flag| flag["state"] == "DISABLED"));
 }
 
 #[tokio::test]

@@ -1,22 +1,19 @@
 //! Feature flags on the server. Documents in flagd's format are compiled and evaluated by the shared
 //! core, as in the sidecars.
 
-use std::collections::BTreeMap;
-
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tidegate_core::flags::{FlagError, FlagSet, JsonContext};
 use tidegate_core::host::host_of_authority;
 
+use tidegate_delivery::model::flag::{self, ROUTED_SERVICE};
 use tidegate_delivery::model::state::State;
+use tidegate_delivery::text;
 use tidegate_delivery::units::Timestamp;
-
-/// Key of a flag's metadata whose value is the service that the flag routes.
-const ROUTED_SERVICE: &str = "service";
 
 /// All flags of a state as one document in flagd's format.
 #[must_use]
 pub fn document(state: &State) -> Value {
-    with_evaluators(state, copy(&state.flags))
+    flag::document(&state.flags, &state.evaluators)
 }
 
 /// Compiles a document.
@@ -27,16 +24,6 @@ pub fn check(document: &Value) -> Result<FlagSet, FlagError> {
     FlagSet::from_json(document)
 }
 
-/// Compiles all flags of a state, one of them with a new definition.
-///
-/// # Errors
-/// As [`check`]; also when a limit of all flags is exceeded.
-pub fn check_with(state: &State, key: &str, definition: Value) -> Result<FlagSet, FlagError> {
-    let mut flags: Map<String, Value> = copy(&state.flags);
-    flags.insert(key.to_owned(), definition);
-    check(&with_evaluators(state, flags))
-}
-
 /// Key and service of each routing flag.
 pub fn routing(flags: &FlagSet) -> impl Iterator<Item = (&str, &str)> {
     flags.iter().filter_map(|(key, flag)| {
@@ -45,7 +32,8 @@ pub fn routing(flags: &FlagSet) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// Evaluates one flag to OpenFeature's evaluation details; `None` if the flag does not exist.
+/// Evaluates one flag to OpenFeature's evaluation details; `None` if the flag does not exist. `blocked` is the reason for which
+/// the resolved version is not selected.
 ///
 /// # Errors
 /// When the journaled flags do not compile, as [`check`].
@@ -59,14 +47,25 @@ pub fn evaluate(
     let attributes = &normalised(attributes);
     let context = JsonContext { attributes, unix_seconds: now.0 / 1000 };
     Ok(flags.evaluate(key, &context).map(|answer| {
-        json!({
+        let mut details = json!({
             "key": key,
             "value": answer.value,
             "variant": answer.variant,
             "reason": answer.reason.as_str(),
             "metadata": answer.metadata,
-        })
+        });
+        if let Some(blocked) = blocked(state, key, answer.value) {
+            details["blocked"] = blocked.into();
+        }
+        details
     }))
+}
+
+fn blocked(state: &State, key: &str, value: Option<&Value>) -> Option<String> {
+    let service = state.services.get(flag::routed_service(state.flags.get(key)?)?)?;
+    let (version, _) = service.spec.versions.get_key_value(value?.as_str()?)?;
+    let block = service.flag_block(version)?;
+    Some(text::flag_block(&service.spec.name, version, &block))
 }
 
 /// The attributes with `host` in the form in which sidecars read it from a request.
@@ -76,29 +75,6 @@ fn normalised(attributes: &Value) -> Value {
         *host = host_of_authority(host).into_owned();
     }
     attributes
-}
-
-fn copy(flags: &BTreeMap<String, Value>) -> Map<String, Value> {
-    flags.iter().map(|(key, flag)| (key.clone(), flag.clone())).collect()
-}
-
-fn with_evaluators(state: &State, flags: Map<String, Value>) -> Value {
-    let mut document = Map::from_iter([("flags".to_owned(), Value::Object(flags))]);
-    if !state.evaluators.is_empty() {
-        let evaluators = Value::Object(Map::clone(&state.evaluators));
-        document.insert("$evaluators".to_owned(), evaluators);
-    }
-    Value::Object(document)
-}
-
-/// A flag's definition with another `state`.
-#[must_use]
-pub fn switched(mut definition: Value, on: bool) -> Value {
-    let state = if on { "ENABLED" } else { "DISABLED" };
-    if let Some(members) = definition.as_object_mut() {
-        members.insert("state".to_owned(), state.into());
-    }
-    definition
 }
 
 #[cfg(test)]

@@ -174,6 +174,11 @@ fn content(event: &Event) -> Option<Content> {
             format!("the quarantine of {version} was lifted"),
             "by an operator",
         ),
+        Event::FlagsAllowed { version, .. } => Content::new(
+            Warning,
+            format!("flags may select {version} again"),
+            "it was rolled back; allowed by an operator",
+        ),
         Event::DeploymentsFrozen { service, by, reason } => Content::new(
             Warning,
             format!("{} are frozen", deployments(service.as_ref())),

@@ -58,6 +58,7 @@ fn events() -> Vec<Event> {
             reason: None,
         },
         Event::QuarantineLifted { service: service(), version: version() },
+        Event::FlagsAllowed { service: service(), version: version() },
         Event::DeploymentsFrozen {
             service: Some(service()),
             by: "anne".to_owned(),
@@ -81,7 +82,7 @@ fn texts() {
     assert_eq!(lines, TEXTS, "{lines:#?}");
 }
 
-const TEXTS: [&str; 21] = [
+const TEXTS: [&str; 22] = [
     "info | release group checkout was started | members: order.1, payment.1",
     "info | order: release order.1 is at 5% | step 1",
     "info | order: release order.1 is at 100% | the candidate receives all traffic and is watched",
@@ -98,6 +99,7 @@ const TEXTS: [&str; 21] = [
     "info | order: signal scanner of v2 was cleared | the signal is good again",
     "critical | order: v2 was quarantined | signal scanner: no reason given",
     "warning | order: the quarantine of v2 was lifted | by an operator",
+    "warning | order: flags may select v2 again | it was rolled back; allowed by an operator",
     "warning | order: deployments are frozen | by anne: CVE-1",
     "info | deployments of all services are no longer frozen | by an operator",
     "warning | order: DNS update failed | timeout",

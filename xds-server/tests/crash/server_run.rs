@@ -19,6 +19,7 @@ use tidegate_delivery::judge::Evidence;
 use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::model::command::Command;
 use tidegate_delivery::model::configuration::{Source, Version};
+use tidegate_delivery::model::flag::FlagChange;
 use tidegate_delivery::model::release::{Phase, Release};
 use tidegate_delivery::model::state::ServiceState;
 use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
@@ -171,7 +172,7 @@ impl ServerRun<'_> {
 
     /// Makes the controller evaluate the releases, as it does after each command, also a rejected one.
     async fn evaluate(&self) -> Result<(), Stopped> {
-        let nothing = Command::DeleteFlag { key: "none".to_owned() };
+        let nothing = FlagChange::Delete { key: "none".to_owned() }.into();
         self.submit(nothing, "time").await.map(|_| ())
     }
 

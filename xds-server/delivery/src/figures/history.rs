@@ -21,8 +21,10 @@ const MAX_TIMES: usize = 1000;
 pub(super) struct History {
     /// By day number since the Unix epoch.
     pub(super) days: BTreeMap<u64, Day>,
-    /// The newest release, until its rollback.
+    /// The newest release, until its completion or rollback.
     pub(super) deployment: Option<Deployment>,
+    /// The newest completed release, until its rollback. A later release that is aborted does not replace it.
+    completed: Option<Deployment>,
     pub(super) rollbacks: BTreeMap<RollbackKind, u64>,
 }
 
@@ -61,6 +63,8 @@ pub(super) struct Deployment {
     step_at: Timestamp,
     /// The active alerts with their start.
     pub(super) alerts: BTreeMap<Guardrail, Timestamp>,
+    /// Whether it is counted as failed.
+    failed: bool,
 }
 
 impl RollbackKind {
@@ -97,6 +101,7 @@ impl Deployment {
             deployed_at: None,
             step_at: Timestamp::default(),
             alerts: BTreeMap::new(),
+            failed: false,
         }
     }
 }
@@ -115,7 +120,7 @@ impl History {
     }
 
     pub(super) fn complete(&mut self, at: Timestamp) {
-        let Some(deployment) = &mut self.deployment else {
+        let Some(mut deployment) = self.deployment.take() else {
             return;
         };
         // The last step has 100 %.
@@ -126,19 +131,48 @@ impl History {
         if let (Some(committed_at), Some(deployed_at)) = (committed_at, deployment.deployed_at) {
             push(&mut self.day(deployed_at).lead_times, served_at.since(committed_at));
         }
+        self.completed = Some(deployment);
     }
 
-    pub(super) fn roll_back(&mut self, at: Timestamp) {
-        let Some(deployment) = self.deployment.take() else {
+    /// A guardrail paused the running release.
+    pub(super) fn fail(&mut self) {
+        let Some(deployment) = self.deployment.as_mut().filter(|it| !it.failed) else {
             return;
         };
+        if let Some(deployed_at) = deployment.deployed_at {
+            deployment.failed = true;
+            self.count_failure(deployed_at);
+        }
+    }
+
+    /// The running release is rolled back.
+    pub(super) fn roll_back(&mut self, at: Timestamp) {
+        if let Some(deployment) = self.deployment.take() {
+            self.end(at, deployment);
+        }
+    }
+
+    /// The completed release is rolled back.
+    pub(super) fn restore(&mut self, at: Timestamp) {
+        if let Some(deployment) = self.completed.take() {
+            self.end(at, deployment);
+        }
+    }
+
+    fn end(&mut self, at: Timestamp, deployment: Deployment) {
         let Some(deployed_at) = deployment.deployed_at else {
             return;
         };
         let failed_at = deployment.alerts.into_values().min().unwrap_or(deployment.step_at);
+        if !deployment.failed {
+            self.count_failure(deployed_at);
+        }
+        push(&mut self.day(deployed_at).recovery_times, at.since(failed_at));
+    }
+
+    fn count_failure(&mut self, deployed_at: Timestamp) {
         let day = self.day(deployed_at);
         day.failures = day.failures.saturating_add(1);
-        push(&mut day.recovery_times, at.since(failed_at));
     }
 
     fn day(&mut self, at: Timestamp) -> &mut Day {

@@ -6,7 +6,8 @@
 //! - A **deployment** is a release whose candidate received traffic. It counts on the day of its first step above 0 %. A
 //!   release that ended before that step is not a deployment.
 //! - **Lead time** is the time from the commit to the step of 100 %, of completed releases with a commit time.
-//! - A deployment **failed** if it was rolled back by a guardrail, a signal or an operator, also after its completion.
+//! - A deployment **failed** if a guardrail paused it, or if a guardrail, a signal or an operator rolled it back, also after
+//!   its completion and after later releases that were aborted. It counts once.
 //! - **Recovery time** is the time from the failure to the rollback. The failure is dated by the oldest active alert; without
 //!   one by the last step; after the completion by the completion. The result is an upper bound. The propagation to the
 //!   sidecars, well under a second, is not included.
@@ -61,6 +62,12 @@ impl Figures {
                     deployment.alerts.remove(guardrail);
                 }
             }),
+            Event::PausedByGuardrail { id, finding } => self.change(id, |history| {
+                if let Some(deployment) = &mut history.deployment {
+                    deployment.alerts.entry(finding.guardrail.clone()).or_insert(at);
+                }
+                history.fail();
+            }),
             Event::Completed { id, .. } => self.change(id, |history| history.complete(at)),
             Event::RolledBack { id, cause } => {
                 self.count_rollback(id.service(), cause);
@@ -69,7 +76,7 @@ impl Figures {
             Event::StableRestored { service, cause, .. } => {
                 self.count_rollback(service.as_str(), cause);
                 if let Some(history) = self.services.get_mut(service) {
-                    Arc::make_mut(history).roll_back(at);
+                    Arc::make_mut(history).restore(at);
                 }
             }
             _ => {}

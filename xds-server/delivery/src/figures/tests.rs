@@ -159,6 +159,64 @@ fn a_rollback_after_completion_counts_on_the_day_of_the_deployment() {
 }
 
 #[test]
+fn a_completed_deployment_that_is_restored_counts_after_a_later_release_was_aborted() {
+    let mut journal = Journal::default();
+    journal.good(NOON, None);
+    journal.start(NOON.after(DAY), None);
+    journal.enter(NOON.after(DAY), 0, 0);
+    journal.roll_back(NOON.after(DAY + MINUTE));
+    journal.restore(NOON.after(2 * DAY));
+    let all = journal.all();
+    assert_eq!((all.deployments, all.failures), (1, 1));
+    let recovery_ms = 2 * 24 * 60 * 60_000 - 30 * 60_000;
+    assert_eq!(all.recovery_time.unwrap().mean_ms, recovery_ms);
+}
+
+#[test]
+fn a_security_signal_that_ends_a_running_and_a_completed_release_counts_both() {
+    let mut journal = Journal::default();
+    journal.good(NOON, None);
+    journal.start(NOON.after(DAY), None);
+    journal.enter(NOON.after(DAY), 0, 5);
+    journal.roll_back(NOON.after(DAY + MINUTE));
+    journal.restore(NOON.after(DAY + MINUTE));
+    let all = journal.all();
+    assert_eq!((all.deployments, all.failures), (2, 2));
+}
+
+#[test]
+fn a_release_that_a_guardrail_paused_counts_as_a_failure_once() {
+    let paused = |journal: &mut Journal, at| {
+        let finding = finding(Level::Rollback);
+        journal.figures.take(at, &Event::PausedByGuardrail { id: journal.id(), finding });
+    };
+    let mut journal = Journal::default();
+    journal.start(NOON, None);
+    journal.enter(NOON, 0, 5);
+    paused(&mut journal, NOON.after(MINUTE));
+    assert_eq!((journal.all().deployments, journal.all().failures), (1, 1));
+    assert_eq!(journal.all().recovery_time, None);
+
+    // It is resumed, paused again on the next step, completed and taken back.
+    journal.enter(NOON.after(2 * MINUTE), 1, 100);
+    paused(&mut journal, NOON.after(3 * MINUTE));
+    journal.complete(NOON.after(4 * MINUTE));
+    journal.restore(NOON.after(5 * MINUTE));
+    let all = journal.all();
+    assert_eq!((all.deployments, all.failures), (1, 1));
+    assert_eq!(all.recovery_time.unwrap().mean_ms, 60_000);
+
+    // A rollback after the pause: the failure began with the pause.
+    journal.start(NOON, None);
+    journal.enter(NOON, 0, 5);
+    paused(&mut journal, NOON.after(MINUTE));
+    journal.roll_back(NOON.after(4 * MINUTE));
+    let all = journal.all();
+    assert_eq!((all.deployments, all.failures), (2, 2));
+    assert_eq!(all.recovery_time.unwrap().mean_ms, 2 * 60_000);
+}
+
+#[test]
 fn days_are_counted_from_the_first_record() {
     let mut journal = Journal::default();
     for day in [0, 1, 3, 5] {

@@ -25,6 +25,9 @@ use crate::model::state::{CompletedRelease, ServiceState, State};
 use crate::names::{ReleaseId, ServiceName, VersionName};
 use crate::units::{Ppm, Timestamp};
 
+/// Above this number of rolled-back versions per service, those that are no longer deployed are dropped.
+const MAX_ROLLED_BACK: usize = 100;
+
 impl State {
     /// Applies one event, which was decided at the time `at`.
     ///
@@ -98,6 +101,10 @@ impl State {
                 let lifted = self.service_mut(service)?.quarantined.remove(version);
                 lifted.ok_or_else(|| FoldErrorKind::UnknownVersion(version.clone()))?;
             }
+            Event::FlagsAllowed { service, version } => {
+                let allowed = self.service_mut(service)?.rolled_back.remove(version);
+                allowed.ok_or_else(|| FoldErrorKind::UnknownVersion(version.clone()))?;
+            }
             Event::FreezeWindowsApplied { freeze_windows } => {
                 self.freeze_windows.clone_from(freeze_windows)
             }
@@ -130,18 +137,25 @@ impl State {
             }
             Event::DnsFailed { service, error } => self.service_mut(service)?.fail_dns(error),
             Event::FlagsReplaced { flags } => {
+                self.count_flag_change();
                 let document = flag_document(flags)?;
                 self.flags = Arc::new(document.flags.clone().into_iter().collect());
                 self.evaluators = Arc::new(document.evaluators.cloned().unwrap_or_default());
             }
             Event::FlagSet { key, definition } => {
+                self.count_flag_change();
                 Arc::make_mut(&mut self.flags).insert(key.clone(), definition.clone());
             }
             Event::FlagDeleted { key } => {
+                self.count_flag_change();
                 Arc::make_mut(&mut self.flags).remove(key);
             }
         }
         Ok(())
+    }
+
+    const fn count_flag_change(&mut self) {
+        self.flag_revision = self.flag_revision.saturating_add(1);
     }
 
     /// The freeze by hand of one or all services.
@@ -260,6 +274,8 @@ impl ServiceState {
             self.release.as_mut().ok_or_else(|| FoldErrorKind::UnknownRelease(id.clone()))?;
         release.end(phase);
         release.enqueue_calls(&self.spec.hooks, Moment::RolledBack, at);
+        let candidate = release.candidate.clone();
+        self.block_flags(candidate, id.clone());
         Ok(())
     }
 
@@ -272,6 +288,7 @@ impl ServiceState {
         release.enqueue_calls(&self.spec.hooks, Moment::Completed, at);
         let old = std::mem::replace(&mut self.stable, release.candidate.clone());
         self.previous = Some(old);
+        self.rolled_back.remove(&self.stable);
         self.last_completed = Some(CompletedRelease { id: id.clone(), rolled_back: false });
         Ok(())
     }
@@ -280,6 +297,15 @@ impl ServiceState {
         let kept = self.previous.take_if(|kept| kept == version);
         self.previous_until = None;
         kept.map(drop).ok_or_else(|| FoldErrorKind::UnknownVersion(version.clone()))
+    }
+
+    /// No flag selects a version that was rolled back.
+    fn block_flags(&mut self, version: VersionName, release: ReleaseId) {
+        if self.rolled_back.len() >= MAX_ROLLED_BACK {
+            let versions = &self.spec.versions;
+            self.rolled_back.retain(|version, _| versions.contains_key(version));
+        }
+        self.rolled_back.insert(version, release);
     }
 
     /// Restores the previous version after a complete release, which is then rolled back.
@@ -297,9 +323,12 @@ impl ServiceState {
         }
         self.previous = None;
         self.previous_until = None;
-        self.stable = version.clone();
+        let replaced = std::mem::replace(&mut self.stable, version.clone());
+        self.rolled_back.remove(version);
         if let Some(completed) = &mut self.last_completed {
             completed.rolled_back = true;
+            let id = completed.id.clone();
+            self.block_flags(replaced, id);
         }
         if let Some(release) = &mut self.release
             && matches!(release.phase, Phase::Completed { .. })

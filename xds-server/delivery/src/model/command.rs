@@ -7,6 +7,7 @@ use crate::model::commit::Commit;
 use crate::model::configuration::Version;
 use crate::model::dns::RecordSet;
 use crate::model::failure::SmokeTestFailure;
+use crate::model::flag::FlagChange;
 use crate::model::freeze::FreezeWindow;
 use crate::model::group::Member;
 use crate::model::health::InstanceHealth;
@@ -102,6 +103,13 @@ pub enum Command {
         /// Which version.
         version: VersionName,
     },
+    /// Allow flags to select a version that was rolled back.
+    AllowFlags {
+        /// Of which service.
+        service: ServiceName,
+        /// Which version.
+        version: VersionName,
+    },
     /// Freeze the deployments of one or all services.
     FreezeDeployments(Option<ServiceName>),
     /// End that freeze.
@@ -140,21 +148,12 @@ pub enum Command {
         /// The records of the server, or the error.
         result: Result<RecordSet, String>,
     },
-    /// Replace all flags.
-    ReplaceFlags(serde_json::Value),
-    /// Define or change the flags of a document in flagd's format, all or none; other flags stay.
-    MergeFlags(serde_json::Value),
-    /// Define or change one flag.
-    SetFlag {
-        /// Its key.
-        key: String,
-        /// In flagd's format.
-        definition: serde_json::Value,
-    },
-    /// Remove one flag.
-    DeleteFlag {
-        /// Its key.
-        key: String,
+    /// Change flags.
+    ChangeFlags {
+        /// The change.
+        change: FlagChange,
+        /// Refuses the change if the flags have another revision.
+        if_revision: Option<u64>,
     },
 }
 

@@ -193,6 +193,13 @@ pub enum Event {
         /// Which version.
         version: VersionName,
     },
+    /// An operator allowed flags to select a version that was rolled back.
+    FlagsAllowed {
+        /// Of which service.
+        service: ServiceName,
+        /// Which version.
+        version: VersionName,
+    },
     /// The freeze windows were declared.
     FreezeWindowsApplied {
         /// Every one.

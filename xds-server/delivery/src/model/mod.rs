@@ -9,6 +9,7 @@ pub mod configuration;
 pub mod dns;
 pub mod event;
 pub mod failure;
+pub mod flag;
 pub mod fold_error;
 pub mod freeze;
 pub mod group;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use tidegate_core::flags::FlagError;
+
 use crate::model::blocker::Blocker;
 use crate::model::catalogue::SpecError;
 use crate::model::checks::{MAX_CHECKS, MAX_URL};
@@ -80,6 +82,16 @@ pub enum Refusal {
     /// No such flag.
     #[error("there is no flag `{0}`")]
     UnknownFlag(String),
+    /// The flags changed since they were read.
+    #[error(
+        "the flags are at revision {current}, not at {expected}: they changed in the meantime; read them again, and repeat the change on them"
+    )]
+    FlagsChanged {
+        /// The revision that the change requires.
+        expected: u64,
+        /// The current revision.
+        current: u64,
+    },
     /// One release of a service at a time.
     #[error(
         "release `{running}` of `{service}` to `{candidate}` is running; promote, abort or roll it back first"
@@ -299,6 +311,38 @@ pub enum Invalid {
     /// A flag definition.
     #[error("the definition of flag `{0}` must be an object in flagd's format")]
     FlagDefinition(String),
+    /// Flags that do not compile.
+    #[error(transparent)]
+    Flag(#[from] FlagError),
+    /// A flag that routes an unknown service.
+    #[error(
+        "flag `{flag}` routes service `{service}`, which is not declared; the services are {known}"
+    )]
+    FlagService {
+        /// The flag.
+        flag: String,
+        /// What its metadata names.
+        service: String,
+        /// The services.
+        known: Known,
+    },
+    /// A flag with a variant that is not a version of the service that it routes.
+    #[error(
+        "flag `{flag}`: variant `{variant}` is {value}, which is not a version of `{service}`; write one of {known}, or \
+         \"\" for no version, or register the version first: PUT /api/v1/services/{service}/versions/VERSION"
+    )]
+    FlagVariant {
+        /// The flag.
+        flag: String,
+        /// The name of the variant.
+        variant: String,
+        /// Its value, as JSON.
+        value: String,
+        /// The routed service.
+        service: ServiceName,
+        /// Its versions.
+        known: Known,
+    },
     /// A flag key.
     #[error("a flag key has {0} bytes; it must have 1 to {MAX_FLAG_KEY}")]
     FlagKey(usize),

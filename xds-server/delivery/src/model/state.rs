@@ -9,6 +9,7 @@ use crate::model::catalogue::{Environment, ServiceSpec};
 use crate::model::checks::Checks;
 use crate::model::configuration::Applied;
 use crate::model::dns::DnsState;
+use crate::model::flag::FlagBlock;
 use crate::model::freeze::{FreezeWindow, ManualFreeze};
 use crate::model::group::Group;
 use crate::model::hook::Call;
@@ -24,6 +25,8 @@ pub struct State {
     pub services: BTreeMap<ServiceName, Arc<ServiceState>>,
     /// The flags, in flagd's format, by key. Shared with earlier states until a flag changes.
     pub flags: Arc<BTreeMap<String, serde_json::Value>>,
+    /// The number of changes of the flags so far; 0 if they never changed.
+    pub flag_revision: u64,
     /// flagd's `$evaluators`: rules that flags share. Shared with earlier states.
     pub evaluators: Arc<serde_json::Map<String, serde_json::Value>>,
     /// The services as last declared. Only differences between this and the next declaration are applied, so that an
@@ -85,6 +88,9 @@ pub struct ServiceState {
     pub signals: Signals,
     /// The quarantined versions.
     pub quarantined: BTreeMap<VersionName, ActiveSignal>,
+    /// The versions that were rolled back, each with its newest such release. No flag selects them until a release of the
+    /// version completes, or an operator allows it.
+    pub rolled_back: BTreeMap<VersionName, ReleaseId>,
     /// The freeze of this service by hand.
     pub frozen: Option<ManualFreeze>,
     /// Due hook calls of earlier releases.
@@ -108,6 +114,7 @@ impl ServiceState {
             checks: Checks::default(),
             signals: Signals::default(),
             quarantined: BTreeMap::new(),
+            rolled_back: BTreeMap::new(),
             frozen: None,
             earlier_calls: Vec::new(),
             dns: DnsState::default(),
@@ -126,9 +133,21 @@ impl ServiceState {
         self.stable == *version || self.running().is_some_and(|it| it.candidate == *version)
     }
 
-    /// The versions that a flag can select: all that are not quarantined.
+    /// The versions that a flag can select.
     pub fn pinnable(&self) -> impl Iterator<Item = &VersionName> {
-        self.spec.versions.keys().filter(|version| !self.quarantined.contains_key(*version))
+        self.spec.versions.keys().filter(|version| {
+            !self.quarantined.contains_key(*version) && !self.rolled_back.contains_key(*version)
+        })
+    }
+
+    /// Why no flag selects a version.
+    #[must_use]
+    pub fn flag_block(&self, version: &VersionName) -> Option<FlagBlock> {
+        if let Some(signal) = self.quarantined.get(version) {
+            return Some(FlagBlock::Quarantined { signal: signal.signal.clone() });
+        }
+        let release = self.rolled_back.get(version)?.clone();
+        Some(FlagBlock::RolledBack { release })
     }
 
     /// The version that is deployed to an environment.

@@ -71,6 +71,9 @@ pub fn decide_command(
         Command::Unquarantine { service, version } => {
             signals::unquarantine(find(state, service)?, version)
         }
+        Command::AllowFlags { service, version } => {
+            signals::allow_flags(find(state, service)?, version)
+        }
         Command::FreezeDeployments(service) => {
             freeze::freeze(state, command_context, service.as_ref())
         }
@@ -83,10 +86,7 @@ pub fn decide_command(
         Command::DnsChecked { service, result } => {
             effects::dns_checked(find(state, service)?, result)
         }
-        Command::ReplaceFlags(document) => flags::replace(state, document),
-        Command::MergeFlags(document) => flags::merge(state, document),
-        Command::SetFlag { key, definition } => flags::set(state, key, definition),
-        Command::DeleteFlag { key } => flags::delete(state, key),
+        Command::ChangeFlags { change, if_revision } => flags::change(state, change, *if_revision),
     }
 }
 

@@ -304,6 +304,7 @@ impl Model {
             let versions = &service.spec.versions;
             assert!(versions.contains_key(&service.stable), "stable is gone");
             assert_ne!(service.previous.as_ref(), Some(&service.stable));
+            assert!(!service.rolled_back.contains_key(&service.stable), "stable is rolled back");
             if let Some(previous) = &service.previous {
                 assert!(versions.contains_key(previous), "previous is gone");
             }
@@ -342,6 +343,7 @@ impl Model {
             let after = &after.services[&release.service];
             assert_eq!(after.split().candidate, None);
             assert_eq!(after.stable, release.stable);
+            assert!(after.pinnable().all(|version| *version != release.candidate));
             let cause = RollbackCause::Operator;
             let at = self.now;
             assert_eq!(after.release.as_ref().unwrap().phase, Phase::RolledBack { at, cause });

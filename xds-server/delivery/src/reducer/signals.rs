@@ -251,3 +251,23 @@ pub(super) fn unquarantine(
     let message = format!("version `{version}` of `{name}` may be released again");
     Ok(done(None, vec![event], message))
 }
+
+pub(super) fn allow_flags(
+    service: &ServiceState,
+    version: &VersionName,
+) -> Result<Decision, Refusal> {
+    let name = &service.spec.name;
+    if !service.rolled_back.contains_key(version) {
+        let message = format!("version `{version}` of `{name}` was not rolled back");
+        return Ok(unchanged(None, message));
+    }
+    let event = Event::FlagsAllowed { service: name.clone(), version: version.clone() };
+    let once = match service.quarantined.get(version) {
+        Some(signal) => {
+            format!(" once its quarantine by the security signal `{}` is lifted", signal.signal)
+        }
+        None => String::new(),
+    };
+    let message = format!("flags may select version `{version}` of `{name}` again{once}");
+    Ok(done(None, vec![event], message))
+}

@@ -13,12 +13,13 @@
 //! | `check SERVICE VERSION NAME passed\|failed [url=…]` | the result of a check |
 //! | `signal SERVICE VERSION security\|business NAME bad\|ok` | a signal |
 //! | `unquarantine SERVICE VERSION` | lifts a quarantine |
+//! | `allow-flags SERVICE VERSION` | flags may select a version that was rolled back |
 //! | `freeze [SERVICE]`, `unfreeze [SERVICE]` | freezes deployments |
 //! | `health RELEASE [ENDPOINT=WHY…]` | the result of a health check: the unhealthy instances |
 //! | `smoke-test RELEASE passed\|failed [TEXT]` | the result of the smoke tests; TEXT: `timeout`, `status 503`, or an error |
 //! | `hook RELEASE NAME answered\|failed [TEXT]` | the end of a call of a hook |
 //! | `dns SERVICE updated\|failed [TEXT]` | the result of a DNS update |
-//! | `flags JSON`, `set-flag KEY JSON`, `delete-flag KEY` | changes flags |
+//! | `flags JSON`, `set-flag KEY [if=REVISION] JSON`, `switch-flag KEY on\|off`, `delete-flag KEY` | changes flags |
 //! | `report SERVICE VERSION requests=N errors=N over_warning=N over_critical=N over_rollback=N` | counts, once |
 //! | `traffic SERVICE VERSION …` | the same counts, each second from now on |
 //! | `report-gap` | the reports had a gap, which ends now |
@@ -42,6 +43,7 @@ use tidegate_delivery::model::commit::Commit;
 use tidegate_delivery::model::configuration::{Source, Version};
 use tidegate_delivery::model::event::Event;
 use tidegate_delivery::model::failure::{RequestFailure, SmokeTestFailure};
+use tidegate_delivery::model::flag::FlagChange;
 use tidegate_delivery::model::group::Member;
 use tidegate_delivery::model::health::{InstanceHealth, UnhealthyInstance};
 use tidegate_delivery::model::progress::{Convergence, MAX_NAMED, Nack, Observation, Progress};
@@ -245,6 +247,9 @@ impl World {
             "unquarantine" => {
                 Command::Unquarantine { service: arguments.value(), version: arguments.value() }
             }
+            "allow-flags" => {
+                Command::AllowFlags { service: arguments.value(), version: arguments.value() }
+            }
             "freeze" => Command::FreezeDeployments(arguments.next_value()),
             "unfreeze" => Command::UnfreezeDeployments(arguments.next_value()),
             "health" => {
@@ -276,12 +281,23 @@ impl World {
                 let result = result(arguments, "updated").map(|()| records);
                 Command::DnsChecked { service, result }
             }
-            "flags" => Command::ReplaceFlags(serde_json::from_str(input.first().unwrap()).unwrap()),
-            "set-flag" => Command::SetFlag {
-                key: arguments.word(),
-                definition: serde_json::from_str(input.first().unwrap()).unwrap(),
+            "flags" => {
+                let document = serde_json::from_str(input.first().unwrap()).unwrap();
+                FlagChange::Replace(document).into()
+            }
+            "set-flag" => Command::ChangeFlags {
+                change: FlagChange::Set {
+                    key: arguments.word(),
+                    definition: serde_json::from_str(input.first().unwrap()).unwrap(),
+                },
+                if_revision: arguments.option("if").map(|it| it.parse().unwrap()),
             },
-            "delete-flag" => Command::DeleteFlag { key: arguments.word() },
+            "switch-flag" => {
+                let key = arguments.word();
+                let enabled = arguments.word() == "on";
+                FlagChange::Switch { key, enabled }.into()
+            }
+            "delete-flag" => FlagChange::Delete { key: arguments.word() }.into(),
             other => panic!("`{other}` is no command"),
         }
     }

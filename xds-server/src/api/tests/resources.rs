@@ -176,6 +176,77 @@ async fn a_flag_must_route_to_a_version_of_its_service() {
 }
 
 #[tokio::test]
+async fn flags_have_a_revision_and_a_stale_change_is_rejected() {
+    let server = Server::start().await;
+    let plain = json!({"variants": {"on": true}, "defaultVariant": "on"});
+    let change = async |method: Method, path: &str, tag: &str| {
+        let url = format!("{}/api/v1/flags{path}", server.base);
+        let body = if path.is_empty() { json!({"flags": {"a": plain}}) } else { plain.clone() };
+        let request = server.http.request(method, url).header("if-match", tag);
+        request.json(&body).send().await.unwrap()
+    };
+    let tag = async |path: &str| {
+        let response = server.ask(Method::GET, path, None).await;
+        response.headers()["etag"].to_str().unwrap().to_owned()
+    };
+    assert_eq!(tag("/api/v1/flags").await, r#""0""#);
+    let set = change(Method::PUT, "/a", r#""0""#).await;
+    assert_eq!(set.status(), StatusCode::OK);
+    assert_eq!(tag("/api/v1/flags").await, r#""1""#);
+    assert_eq!(tag("/api/v1/flags/a").await, r#""1""#);
+    for (method, path) in [
+        (Method::PUT, ""),
+        (Method::PATCH, ""),
+        (Method::PUT, "/a"),
+        (Method::DELETE, "/a"),
+        (Method::POST, "/a/disable"),
+        (Method::POST, "/a/enable"),
+    ] {
+        let response = change(method, path, r#""0""#).await;
+        let detail = problem(response, StatusCode::PRECONDITION_FAILED, "flags-changed").await;
+        assert!(detail.contains("revision 1"), "{detail}");
+    }
+    for tag in ["1", "*", r#"W/"1""#, r#""0", "1""#, r#""x""#] {
+        let response = change(Method::DELETE, "/a", tag).await;
+        problem(response, StatusCode::BAD_REQUEST, "bad-request").await;
+    }
+    assert_eq!(change(Method::DELETE, "/a", r#""1""#).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_rolled_back_version_is_shown_until_flags_may_select_it() {
+    let server = Server::start().await;
+    server.post(START, json!({"version": "v2"})).await;
+    server.post("/api/v1/releases/order.1/rollback", json!({})).await;
+    let beta = json!({
+        "variants": {"on": "v2"}, "defaultVariant": "on", "metadata": {"service": "order"},
+    });
+    let set = server.json(Method::PUT, "/api/v1/flags/beta", Some(beta)).await;
+    let evaluate = async || server.post("/api/v1/flags/beta/evaluate", json!({})).await;
+    let explain = async || {
+        let explanation = server.get("/api/v1/releases/order.1/explain").await;
+        explanation["text"].to_string()
+    };
+    let rolled_back = async || {
+        let order = server.get("/api/v1/services/order").await;
+        let versions = order["versions"].as_array().unwrap().clone();
+        versions.into_iter().find(|it| it["name"] == "v2").unwrap()["rolled_back"].clone()
+    };
+    let words = "rolled back with release `order.1`";
+    assert!(set["message"].as_str().unwrap().contains(words), "{set}");
+    assert!(evaluate().await["blocked"].as_str().unwrap().contains(words));
+    assert!(explain().await.contains(words));
+    assert_eq!(rolled_back().await, "order.1");
+
+    let path = "/api/v1/services/order/versions/v2/allow-flags";
+    assert_eq!(server.post(path, json!({"actor": "anne"})).await["changed"], true);
+    assert_eq!(server.json(Method::POST, path, None).await["changed"], false);
+    assert_eq!(evaluate().await.get("blocked"), None);
+    assert!(!explain().await.contains(words));
+    assert_eq!(rolled_back().await, Value::Null);
+}
+
+#[tokio::test]
 async fn a_node_has_its_resources() {
     let server = Server::start().await;
     let node = server.get("/api/v1/nodes/twin?fleet=other").await;

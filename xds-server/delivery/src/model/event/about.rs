@@ -28,6 +28,7 @@ impl Event {
             Self::SignalCleared { .. } => "signal_cleared",
             Self::VersionQuarantined { .. } => "version_quarantined",
             Self::QuarantineLifted { .. } => "quarantine_lifted",
+            Self::FlagsAllowed { .. } => "flags_allowed",
             Self::FreezeWindowsApplied { .. } => "freeze_windows_applied",
             Self::DeploymentsFrozen { .. } => "deployments_frozen",
             Self::DeploymentsUnfrozen { .. } => "deployments_unfrozen",
@@ -98,6 +99,7 @@ impl Event {
             | Self::SignalCleared { service, .. }
             | Self::VersionQuarantined { service, .. }
             | Self::QuarantineLifted { service, .. }
+            | Self::FlagsAllowed { service, .. }
             | Self::DeploymentsFrozen { service: Some(service), .. }
             | Self::DeploymentsUnfrozen { service: Some(service) }
             | Self::RollbackWindowClosed { service, .. }
@@ -166,6 +168,7 @@ mod tests {
             "signal_cleared",
             "version_quarantined",
             "quarantine_lifted",
+            "flags_allowed",
             "deployments_frozen",
             "deployments_unfrozen",
             "rollback_window_closed",

@@ -10,6 +10,7 @@ use crate::judge::{Level, Verdict};
 use crate::model::catalogue::{Environment, ServiceSpec};
 use crate::model::command::{Command, ReleaseCommand};
 use crate::model::failure::SmokeTestFailure;
+use crate::model::flag::FlagChange;
 use crate::model::freeze::{FreezeSchedule, FreezeWindow};
 use crate::model::group::Member;
 use crate::model::hook::Moment;
@@ -130,8 +131,17 @@ fn command() -> impl Strategy<Value = Command> {
         }),
         1 => frozen_scope().prop_map(Command::FreezeDeployments),
         3 => frozen_scope().prop_map(Command::UnfreezeDeployments),
-        1 => Just(Command::SetFlag { key: "f".to_owned(), definition: serde_json::json!({"x": 0.1}) }),
-        1 => Just(Command::DeleteFlag { key: "f".to_owned() }),
+        1 => (service(), version_name()).prop_map(|(service, version)| {
+            Command::AllowFlags { service: name(service), version: name(version) }
+        }),
+        1 => prop::option::of(0_u64..9).prop_map(|if_revision| {
+            let definition = serde_json::json!({"variants": {"on": 0.1}, "defaultVariant": "on"});
+            let change = FlagChange::Set { key: "f".to_owned(), definition };
+            Command::ChangeFlags { change, if_revision }
+        }),
+        1 => any::<bool>()
+            .prop_map(|enabled| FlagChange::Switch { key: "f".to_owned(), enabled }.into()),
+        1 => Just(FlagChange::Delete { key: "f".to_owned() }.into()),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! Deployments, environments, smoke tests, flags.
+//! Deployments, environments, smoke tests.
 
 use super::super::*;
 use super::World;
@@ -91,48 +91,5 @@ fn invalid_endpoints_are_refused() {
         let command =
             Command::RegisterVersion { service: name("order"), version: name("v3"), spec };
         assert!(world.ask(&command).is_err(), "{host}:{port}");
-    }
-}
-
-#[test]
-fn flags_are_merged_all_or_none() {
-    let mut world = World::new();
-    let merge = |flags| Command::MergeFlags(serde_json::json!({"flags": flags}));
-    world.ask(&merge(serde_json::json!({"a": {"x": 1}}))).unwrap();
-    let before = world.0.clone();
-    for broken in [serde_json::json!({"b": {}, "c": 7}), serde_json::json!({"b": {}, "": {}})] {
-        assert!(world.ask(&merge(broken)).is_err());
-    }
-    let shared = serde_json::json!({"flags": {"b": {}}, "$evaluators": {}});
-    assert!(world.ask(&Command::MergeFlags(shared)).is_err());
-    assert_eq!(world.0, before);
-    let two = merge(serde_json::json!({"b": {}, "c": {}}));
-    assert!(world.ask(&two).unwrap().changed);
-    assert!(!world.ask(&two).unwrap().changed);
-    assert_eq!(world.0.flags.keys().collect::<Vec<_>>(), ["a", "b", "c"]);
-}
-
-#[test]
-fn flags_are_replaced_set_and_deleted() {
-    let mut world = World::new();
-    let document = serde_json::json!({"flags": {"a": {"x": 1}}, "$evaluators": {"e": {}}});
-    let replace = Command::ReplaceFlags(document);
-    assert!(world.ask(&replace).unwrap().changed);
-    assert!(!world.ask(&replace).unwrap().changed);
-    assert!(world.0.evaluators.contains_key("e"));
-    let set = Command::SetFlag { key: "b".to_owned(), definition: serde_json::json!({}) };
-    assert!(world.ask(&set).unwrap().changed);
-    assert!(!world.ask(&set).unwrap().changed);
-    let delete = Command::DeleteFlag { key: "a".to_owned() };
-    world.ask(&delete).unwrap();
-    assert!(matches!(world.ask(&delete), Err(Refusal::UnknownFlag(_))));
-    assert_eq!(world.0.flags.keys().collect::<Vec<_>>(), ["b"]);
-    for bad in [
-        serde_json::json!([]),
-        serde_json::json!({"flags": 1}),
-        serde_json::json!({"flags": {}, "$evaluators": 1}),
-        serde_json::json!({"flags": {"": {}}}),
-    ] {
-        assert!(world.ask(&Command::ReplaceFlags(bad)).is_err());
     }
 }

@@ -3,6 +3,7 @@
 mod convergence;
 mod deploy;
 mod effects;
+mod flags;
 mod groups;
 mod requirements;
 mod signals;

@@ -253,6 +253,15 @@ fn no_flag_selects_a_quarantined_version() {
     assert!(of_fleet_listener(&order).iter().all(|it| !it.contains("v2")));
 }
 
+#[test]
+fn no_flag_selects_a_rolled_back_version() {
+    let mut order = service("order", &["v1", "v2"], "v1");
+    order.rolled_back.insert("v2".parse().unwrap(), "order.1".parse().unwrap());
+    assert!(of_fleet_listener(&order).iter().all(|it| !it.contains("v2")));
+    let config = crate::resources::extension::service(&order.spec.name, &order);
+    assert_eq!(config.versions, ["v1"]);
+}
+
 /// Routes without a version must not reference its cluster.
 #[test]
 fn routes_reference_exactly_their_clusters() {
