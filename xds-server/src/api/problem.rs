@@ -87,6 +87,7 @@ impl From<Refusal> for Problem {
             Refusal::AlreadyStable { .. } => (StatusCode::CONFLICT, "already-stable"),
             Refusal::Quarantined { .. } => (StatusCode::CONFLICT, "quarantined"),
             Refusal::MidRelease { .. } => (StatusCode::CONFLICT, "mid-release"),
+            Refusal::WeakerPlan { .. } => (StatusCode::CONFLICT, "weaker-plan"),
             Refusal::WrongPhase { .. } => (StatusCode::CONFLICT, "wrong-phase"),
             Refusal::Invalid(_) | Refusal::Name(_) => (StatusCode::BAD_REQUEST, "invalid"),
         };

@@ -57,7 +57,7 @@ pub enum Command {
         service: ServiceName,
         /// The candidate.
         version: VersionName,
-        /// Replaces the plan of the service.
+        /// Replaces the plan of the service, as far as it is at least as strict.
         plan: Option<Plan>,
         /// The commit that it deploys.
         commit: Option<Commit>,
@@ -68,7 +68,7 @@ pub enum Command {
         group: GroupName,
         /// The service and candidate of each release.
         members: Vec<Member>,
-        /// Replaces the plans of the services.
+        /// Replaces the plans of the services, as far as it is at least as strict.
         plan: Option<Plan>,
     },
     /// A command on one release.

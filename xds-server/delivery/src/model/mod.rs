@@ -22,3 +22,4 @@ pub mod release;
 pub mod requirements;
 pub mod signals;
 pub mod state;
+pub mod weakness;

@@ -10,6 +10,7 @@ use crate::model::fold_error::{FlagDocumentError, PlacementError};
 use crate::model::freeze::{MAX_FREEZE_WINDOWS, UnknownZone};
 use crate::model::group::MAX_MEMBERS;
 use crate::model::signals::{MAX_QUARANTINED, MAX_SIGNALS, reason_suffix};
+use crate::model::weakness::Weakness;
 use crate::names::{
     CheckName, FreezeName, GroupName, NameError, ReleaseId, RoleName, ServiceName, SignalName,
     VersionName,
@@ -139,6 +140,16 @@ pub enum Refusal {
         /// What was changed.
         what: ReleaseInput,
     },
+    /// The plan of the command is less strict than that of the service.
+    #[error(
+        "the plan is weaker than that of service `{service}`, which requires {weaker}; a release may add to the plan of its service, not take from it"
+    )]
+    WeakerPlan {
+        /// The service.
+        service: ServiceName,
+        /// Everything that is weaker.
+        weaker: Weaknesses,
+    },
     /// An invalid value.
     #[error(transparent)]
     Invalid(#[from] Invalid),
@@ -223,6 +234,10 @@ pub enum ReleaseInput {
     /// The environment of a version in use, to which this version was declared.
     EnvironmentOf(VersionName),
 }
+
+/// Everything in which a plan is weaker than that of its service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Weaknesses(pub Vec<Weakness>);
 
 /// Names that exist: the first few, and the number of the others.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -86,8 +86,13 @@ fn catalogue() -> impl Strategy<Value = Vec<ServiceSpec>> {
             spec
         },
     );
-    (prop::option::weighted(0.8, order), prop::option::weighted(0.8, product))
-        .prop_map(|(order, product)| order.into_iter().chain(product).collect())
+    (prop::option::weighted(0.8, order), prop::option::weighted(0.8, product)).prop_map(
+        |(order, product)| {
+            let mut services: Vec<_> = order.into_iter().chain(product).collect();
+            services.iter_mut().for_each(|it| it.plan.rollback_window = Duration::from_secs(50));
+            services
+        },
+    )
 }
 
 fn command() -> impl Strategy<Value = Command> {
@@ -139,9 +144,9 @@ fn command() -> impl Strategy<Value = Command> {
 fn group_plan() -> impl Strategy<Value = Option<Plan>> {
     prop::sample::select(vec![
         Some(canary(&[5, 50, 100])),
-        Some(canary(&[100])),
+        Some(canary(&[1, 2, 100])),
         Some(blue_green()),
-        Some(Plan { on_fail: OnFail::Pause, ..canary(&[5, 100]) }),
+        Some(Plan { on_fail: OnFail::Pause, ..canary(&[5, 10, 100]) }),
         None,
     ])
 }
