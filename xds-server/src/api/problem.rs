@@ -86,7 +86,7 @@ impl From<Refusal> for Problem {
             Refusal::GroupRunning { .. } => (StatusCode::CONFLICT, "group-running"),
             Refusal::AlreadyStable { .. } => (StatusCode::CONFLICT, "already-stable"),
             Refusal::Quarantined { .. } => (StatusCode::CONFLICT, "quarantined"),
-            Refusal::MidRelease { .. } => (StatusCode::CONFLICT, "mid-release"),
+            Refusal::DropsVersions { .. } => (StatusCode::CONFLICT, "drops-versions"),
             Refusal::WeakerPlan { .. } => (StatusCode::CONFLICT, "weaker-plan"),
             Refusal::WrongPhase { .. } => (StatusCode::CONFLICT, "wrong-phase"),
             Refusal::Invalid(_) | Refusal::Name(_) => (StatusCode::BAD_REQUEST, "invalid"),

@@ -1,10 +1,12 @@
 //! Commands of operators, CI and the effects, and their outcome.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::catalogue::{ServiceSpec, VersionSpec};
 use crate::model::commit::Commit;
-use crate::model::configuration::Version;
+use crate::model::configuration::{ServiceVersion, Version};
 use crate::model::dns::RecordSet;
 use crate::model::failure::SmokeTestFailure;
 use crate::model::freeze::FreezeWindow;
@@ -33,7 +35,7 @@ pub struct CommandContext<'a> {
 /// A command to the controller.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
-    /// Apply a configuration as a whole.
+    /// Apply a configuration: all of it, except the services that a running release withholds.
     ApplyConfiguration {
         /// Its hash and source.
         version: Version,
@@ -41,6 +43,8 @@ pub enum Command {
         services: Vec<ServiceSpec>,
         /// Its freeze windows.
         freeze_windows: Vec<FreezeWindow>,
+        /// Versions in use that it may drop.
+        allow: BTreeSet<ServiceVersion>,
     },
     /// Register a deployed version.
     RegisterVersion {

@@ -6,6 +6,7 @@ use crate::model::blocker::Blocker;
 use crate::model::catalogue::SpecError;
 use crate::model::checks::{MAX_CHECKS, MAX_URL};
 use crate::model::commit::NoCommit;
+use crate::model::configuration::DroppedVersion;
 use crate::model::fold_error::{FlagDocumentError, PlacementError};
 use crate::model::freeze::{MAX_FREEZE_WINDOWS, UnknownZone};
 use crate::model::group::MAX_MEMBERS;
@@ -128,17 +129,13 @@ pub enum Refusal {
         /// Why not.
         conflict: Conflict,
     },
-    /// The configuration changes what a running release is about.
+    /// The configuration drops versions in use, and the command does not allow it.
     #[error(
-        "service `{service}`: {what} cannot change while its release `{release}` runs; promote, abort or roll it back first. Nothing of this configuration is applied"
+        "the configuration drops {dropped}. Nothing of it is applied; keep them, or name each version that may go: tidegate apply{dropped:#}"
     )]
-    MidRelease {
-        /// The service.
-        service: ServiceName,
-        /// Its running release.
-        release: ReleaseId,
-        /// What was changed.
-        what: ReleaseInput,
+    DropsVersions {
+        /// Each of them.
+        dropped: DroppedVersions,
     },
     /// The plan of the command is less strict than that of the service.
     #[error(
@@ -216,24 +213,9 @@ pub enum Conflict {
     },
 }
 
-/// The part of a service that a running release depends on.
+/// Versions in use that a configuration drops.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ReleaseInput {
-    /// The service itself: it was removed.
-    Service,
-    /// Its environments.
-    Environments,
-    /// Its `identity`.
-    Identity,
-    /// Its `dns`.
-    Dns,
-    /// Its business metrics.
-    BusinessMetrics,
-    /// The stable version or the candidate.
-    Version(VersionName),
-    /// The environment of a version in use, to which this version was declared.
-    EnvironmentOf(VersionName),
-}
+pub struct DroppedVersions(pub Vec<DroppedVersion>);
 
 /// Everything in which a plan is weaker than that of its service.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -39,6 +39,18 @@ pub(super) enum Move {
 
 pub(super) const SERVICES: [&str; 2] = ["order", "product"];
 
+/// Every version that a service can have.
+const ALL_VERSIONS: [&str; 8] = [
+    "order/v1",
+    "order/v2",
+    "order/v3",
+    "order/v4",
+    "product/v1",
+    "product/v2",
+    "product/v3",
+    "product/v4",
+];
+
 pub(super) const GROUP: &str = "checkout";
 
 fn service() -> impl Strategy<Value = &'static str> {
@@ -107,7 +119,10 @@ fn command() -> impl Strategy<Value = Command> {
         Plan { rollback_window: Duration::from_secs(50), ..order_with_requirements().plan },
     ]));
     prop_oneof![
-        2 => (catalogue(), freeze_windows()).prop_map(|(services, freeze_windows)| configuration(services, freeze_windows)),
+        2 => (catalogue(), freeze_windows(), any::<bool>()).prop_map(|(services, freeze_windows, allow)| {
+            let command = configuration(services, freeze_windows);
+            if allow { allowing(command, &ALL_VERSIONS) } else { command }
+        }),
         2 => (service(), version_name(), 9000..9003u16, environment).prop_map(
             |(service, version_name, port, environment)| Command::RegisterVersion {
                 service: name(service),
