@@ -19,7 +19,7 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Channel;
 use tonic_prost::ProstCodec;
 
-use crate::world::{NODE, PATIENCE, World};
+use crate::world::{NODE, WAIT_LIMIT, World};
 
 /// A response of either variant: names, with the versions that the harness set.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl Client {
     /// Receives and ACKs the next response of this type.
     pub(crate) async fn receive(&mut self, kind: Kind) -> Result<Received> {
         let stream = self.streams.get_mut(&key(kind, self.aggregated)).context("no stream")?;
-        let next = tokio::time::timeout(PATIENCE, stream.next());
+        let next = tokio::time::timeout(WAIT_LIMIT, stream.next());
         let received = next.await.context("no response")??;
         ensure!(received.type_url == kind.type_url(), "a response of {}", received.type_url);
         let before = self.nonces.insert(kind, received.nonce.clone());

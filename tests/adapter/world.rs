@@ -27,7 +27,7 @@ use tonic::transport::Channel;
 /// The id of the only node, and the name of its fleet.
 pub(crate) const NODE: &str = "harness";
 /// Time limit of each wait.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
 /// One server, with a connection to it.
 pub(crate) struct World {
@@ -160,5 +160,5 @@ async fn until<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) 
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, wait).await.with_context(|| format!("timeout: {what}"))
+    tokio::time::timeout(WAIT_LIMIT, wait).await.with_context(|| format!("timeout: {what}"))
 }

@@ -68,8 +68,8 @@ async fn a_failing_member_rolls_back_the_group_in_one_append() {
     }
     let (order_release, payment_release) =
         (release(&world, "order").await.unwrap(), release(&world, "payment").await.unwrap());
-    assert_eq!(at(&order_release, "/cause/cause"), "group", "{order_release:#}");
-    assert_eq!(at(&order_release, "/cause/of"), "payment.1", "{order_release:#}");
+    assert_eq!(at(&order_release, "/cause/kind"), "group", "{order_release:#}");
+    assert_eq!(at(&order_release, "/cause/release"), "payment.1", "{order_release:#}");
     let guardrail = at(&payment_release, "/cause/finding/guardrail");
     assert_eq!(guardrail, "error_rate", "{payment_release:#}");
     let status = operator.run(&["release", "group", "status", "checkout"]).await.unwrap();

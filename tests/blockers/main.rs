@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use tidegate_demo_app::faults::Faults;
-use tidegate_tests::status::{at, release};
+use tidegate_tests::status::{at, release, until_release};
 use tidegate_tests::story::{self, Operator, Phase, Traffic};
-use tidegate_tests::wait::{PATIENCE, until};
+use tidegate_tests::wait::{WAIT_LIMIT, until};
 use tidegate_tests::world_config::Knobs;
 use tidegate_tests::{World, WorldOptions};
 use tokio::sync::Mutex;
@@ -33,7 +33,7 @@ async fn world(order: &str, freeze: Option<&str>) -> Result<World> {
 /// Waits until a release has exactly one blocker, and it has these members.
 async fn only_blocker(world: &World, service: &str, members: Value) -> Result<()> {
     let what = format!("{service} to be blocked by {members} alone");
-    let blocked = until(&what, PATIENCE, async || {
+    let blocked = until(&what, WAIT_LIMIT, async || {
         let release = release(world, service).await.ok()?;
         let blockers = at(&release, "/progress/blockers").as_array()?;
         let members = members.as_object()?;
@@ -179,7 +179,8 @@ async fn an_approval_unblocks_a_step_and_on_fail_pause_pauses_a_failing_release(
 
     let bad = world.backends.get("order", "v2").unwrap();
     bad.set_faults(Faults::errors(1.0, 500).unwrap());
-    only_blocker(&world, "order", json!({"kind": "paused_by_guardrail"})).await.unwrap();
+    let paused = |it: &Value| at(it, "/paused_by_guardrail/guardrail") == "error_rate";
+    until_release(&world, "order", paused).await.unwrap();
     let paused = operator.release("order").await.unwrap();
     assert!((paused.weight - 0.05).abs() < 1e-9, "{paused:?}");
     operator.run(&["release", "rollback", "order"]).await.unwrap();

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tidegate_tests::receiver::Receiver;
 use tidegate_tests::status::at;
 use tidegate_tests::story::{Operator, Phase, Traffic};
-use tidegate_tests::wait::PATIENCE;
+use tidegate_tests::wait::WAIT_LIMIT;
 use tidegate_tests::world_config::Knobs;
 use tidegate_tests::{World, WorldOptions};
 use tokio::time::timeout;
@@ -89,8 +89,11 @@ async fn world(receiver: &Receiver) -> Result<World> {
 /// Asserts that each hook was called, always with the same idempotency key.
 async fn hooks_called(receiver: &Receiver, service: &str, moments: &[&str]) -> Result<()> {
     for moment in moments {
-        let key = format!("{service}.1/{}", moment.replace('_', "-"));
-        for call in receiver.calls(&format!("/{service}/{moment}"), 1).await? {
+        let prefix = format!("{service}.1/{}/", moment.replace('_', "-"));
+        let calls = receiver.calls(&format!("/{service}/{moment}"), 1).await?;
+        let key = calls.first().map(|call| call.key.clone()).unwrap_or_default();
+        assert!(key.starts_with(&prefix), "{key}");
+        for call in calls {
             assert_eq!(call.key, key);
             assert_eq!(at(&call.body, "/release"), &format!("{service}.1"));
         }
@@ -112,7 +115,7 @@ impl Killer {
     /// Repeats kill and restart until a record of the kind `last`.
     async fn kill_until(&mut self, world: &mut World, last: &str) -> Result<()> {
         while !self.seen.contains(last) {
-            let kind = timeout(PATIENCE, self.next_kind(world)).await;
+            let kind = timeout(WAIT_LIMIT, self.next_kind(world)).await;
             let kind =
                 kind.with_context(|| format!("no record of a new kind after {:?}", self.seen))?;
             world.control.process()?.signal(Signal::SIGKILL)?;

@@ -11,7 +11,7 @@ use hickory_proto::rr::{Name, RData, RecordType};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 use tidegate_tests::process::Process;
-use tidegate_tests::wait::{PATIENCE, until};
+use tidegate_tests::wait::{WAIT_LIMIT, until};
 use tidegate_tests::{binaries, ports};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -88,7 +88,7 @@ impl Bind {
     /// Waits until the name has exactly this address.
     pub(crate) async fn until(&self, address: &str) -> Result<()> {
         let what = format!("the DNS answer {address}");
-        until(&what, PATIENCE, async || (self.addresses().await.ok()? == [address]).then_some(()))
+        until(&what, WAIT_LIMIT, async || (self.addresses().await.ok()? == [address]).then_some(()))
             .await
     }
 

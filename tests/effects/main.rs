@@ -7,7 +7,7 @@ mod hooks_and_notifications;
 
 use anyhow::Result;
 use serde_json::Value;
-use tidegate_tests::wait::{PATIENCE, until};
+use tidegate_tests::wait::{WAIT_LIMIT, until};
 use tidegate_tests::{World, WorldOptions};
 use tokio::sync::Mutex;
 
@@ -26,7 +26,7 @@ async fn until_service(
     expected: impl Fn(&Value) -> bool,
 ) -> Result<Value> {
     let path = format!("services/{service}");
-    let seen = until(&format!("the state of {service}"), PATIENCE, async || {
+    let seen = until(&format!("the state of {service}"), WAIT_LIMIT, async || {
         world.control.get(&path).await.ok().filter(&expected)
     })
     .await;

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 /// Time limit of a round, after which the run fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
 /// One round: as many ACKs as there are sidecars.
 #[derive(Debug, Default)]
@@ -50,7 +50,7 @@ impl AckRounds {
                 self.completed.notified().await;
             }
         };
-        match tokio::time::timeout(PATIENCE, wait).await {
+        match tokio::time::timeout(WAIT_LIMIT, wait).await {
             Ok(at) => Ok(at),
             Err(_) => bail!(
                 "{} sidecars sent no ACK within the time limit",

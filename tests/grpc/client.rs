@@ -84,7 +84,7 @@ impl Client {
     async fn wait_for_batches(&mut self, number: usize) -> Result<()> {
         let log = self.process.log().to_owned();
         let enough = async || (read(&log).ok()?.len() >= number).then_some(());
-        wait::until("calls", wait::PATIENCE, enough).await.context(self.process.log_tail())
+        wait::until("calls", wait::WAIT_LIMIT, enough).await.context(self.process.log_tail())
     }
 
     fn batches(&self) -> Result<Vec<Answers>> {

@@ -26,7 +26,7 @@ fn alive(pid: &str) -> bool {
 }
 
 async fn gone(pid: &str) {
-    wait::until("a process to be gone", wait::PATIENCE, async || (!alive(pid)).then_some(()))
+    wait::until("a process to be gone", wait::WAIT_LIMIT, async || (!alive(pid)).then_some(()))
         .await
         .unwrap();
 }
@@ -52,7 +52,7 @@ async fn envoy_routes_to_a_backend_and_its_admin_interface_is_read() {
         ..LoadConfig::new(vec![ingress], "order.local")
     })
     .unwrap();
-    wait::until("responses", wait::PATIENCE, async || {
+    wait::until("responses", wait::WAIT_LIMIT, async || {
         (load.snapshot().finished > 100).then_some(())
     })
     .await
@@ -101,7 +101,7 @@ async fn a_process_is_stopped_continued_and_terminated() {
     process.wait_for_line("up").await.unwrap();
     process.signal(Signal::SIGSTOP).unwrap();
     process.signal(Signal::SIGCONT).unwrap();
-    assert_eq!(process.terminate(wait::PATIENCE).await.unwrap().code(), Some(3));
+    assert_eq!(process.terminate(wait::WAIT_LIMIT).await.unwrap().code(), Some(3));
     let error = shell("short", "echo why; exit 4", dir.path())
         .wait_for_line("never")
         .await

@@ -13,7 +13,7 @@ use tidegate_demo_app::faults::Faults;
 use tidegate_demo_app::load::LoadConfig;
 use tidegate_demo_app::service::{Service, ServiceVersion};
 use tidegate_tests::story::{Operator, Phase, Traffic};
-use tidegate_tests::wait::{PATIENCE, until};
+use tidegate_tests::wait::{WAIT_LIMIT, until};
 use tidegate_tests::world_config::Knobs;
 use tidegate_tests::{World, WorldOptions, ports};
 
@@ -49,15 +49,15 @@ impl File {
 }
 
 /// Why the file is not applied; null if it is.
-async fn trouble(world: &World) -> Result<Value> {
+async fn file_error(world: &World) -> Result<Value> {
     let config: Value = world.control.get("config").await?;
     Ok(config.pointer("/file/error").cloned().unwrap_or_default())
 }
 
-async fn until_trouble(world: &World, words: &str) -> Result<()> {
-    until(&format!("trouble about {words:?}"), PATIENCE, async || {
-        let trouble = trouble(world).await.ok()?;
-        trouble.get("message")?.as_str()?.contains(words).then_some(())
+async fn until_error(world: &World, words: &str) -> Result<()> {
+    until(&format!("an error about {words:?}"), WAIT_LIMIT, async || {
+        let error = file_error(world).await.ok()?;
+        error.get("message")?.as_str()?.contains(words).then_some(())
     })
     .await
 }
@@ -66,7 +66,7 @@ async fn until_trouble(world: &World, words: &str) -> Result<()> {
 async fn until_applied(world: &World, file: &File, sidecars: usize) -> Result<()> {
     let text = file.text()?;
     let file = file.0.display().to_string();
-    until(&format!("{file} to be applied"), PATIENCE, async || {
+    until(&format!("{file} to be applied"), WAIT_LIMIT, async || {
         let config: Value = world.control.get("config").await.ok()?;
         let hash = config.pointer("/applied/version/hash")?.as_str()?;
         let nodes: Vec<Value> = world.control.get("nodes").await.ok()?;
@@ -155,8 +155,8 @@ async fn reject() -> Result<()> {
 
     file.edit("[50%, 100%]", "[500%, 100%]")?;
     world.control.process()?.signal(Signal::SIGHUP)?;
-    until_trouble(&world, "`500%`").await?;
-    let http = reqwest::Client::builder().timeout(PATIENCE).build()?;
+    until_error(&world, "`500%`").await?;
+    let http = reqwest::Client::builder().timeout(WAIT_LIMIT).build()?;
     let api = format!("http://{}", world.control.api());
     let ready = http.get(format!("{api}/readyz")).send().await?.status();
     ensure!(ready == StatusCode::OK, "not ready: {ready}");
@@ -164,8 +164,8 @@ async fn reject() -> Result<()> {
     ensure!(metrics.contains("tidegate_config_last_reload_successful 0"), "{metrics}");
     file.save(&good)?;
     until_applied(&world, &file, 2).await?;
-    until("no more trouble", PATIENCE, async || {
-        trouble(&world).await.ok()?.is_null().then_some(())
+    until("the error to end", WAIT_LIMIT, async || {
+        file_error(&world).await.ok()?.is_null().then_some(())
     })
     .await?;
 
@@ -176,7 +176,7 @@ async fn reject() -> Result<()> {
     operator.run(&["release", "pause", "order"]).await?;
     let v2 = world.backends.get("order", "v2")?.address();
     file.edit(&format!("      - {{name: v2, endpoints: [\"{v2}\"]}}\n"), "")?;
-    until_trouble(&world, "release `order.1`").await?;
+    until_error(&world, "release `order.1`").await?;
     let sent = world.control.cli(&["apply", "-f", "tidegate.yaml", "--dry-run"]).await?;
     let stdout = String::from_utf8_lossy(&sent.stdout);
     ensure!(sent.status.success() && stdout.contains("its version `v2`"), "{stdout}");
@@ -185,8 +185,8 @@ async fn reject() -> Result<()> {
     let endpoint = v2.to_string();
     operator.run(&["version", "set", "order", "v2", "--endpoint", &endpoint]).await?;
     operator.run(&["release", "abort", "order"]).await?;
-    until("no more trouble", PATIENCE, async || {
-        trouble(&world).await.ok()?.is_null().then_some(())
+    until("the error to end", WAIT_LIMIT, async || {
+        file_error(&world).await.ok()?.is_null().then_some(())
     })
     .await?;
     until_applied(&world, &file, 2).await?;

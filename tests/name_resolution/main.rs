@@ -13,7 +13,7 @@ use tidegate_tests::control_plane::XdsMode;
 use tidegate_tests::envoy::{Envoy, EnvoyOptions};
 use tidegate_tests::status::{at, traffic, until_node, until_release};
 use tidegate_tests::story::{self, Operator};
-use tidegate_tests::wait::{PATIENCE, until};
+use tidegate_tests::wait::{WAIT_LIMIT, until};
 use tidegate_tests::world::Sidecar;
 use tidegate_tests::{World, WorldOptions, binaries, ports};
 use tokio::sync::Mutex;
@@ -52,7 +52,7 @@ async fn unresolvable_name_blocks_no_other_service(mode: XdsMode) -> Result<()> 
     let address = world.backends.get(UNRESOLVABLE, "v2")?.address().to_string();
     ensure!(text.contains(&address), "no {address} in {text}");
     fs::write(&file, text.replace(&address, "payment-v2.example.org:9000"))?;
-    until("the cluster with the name", PATIENCE, async || {
+    until("the cluster with the name", WAIT_LIMIT, async || {
         let sidecar = world.sidecars.first()?;
         is_dns_cluster_active(&sidecar.envoy.config_dump().await.ok()?).then_some(())
     })

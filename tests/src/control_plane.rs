@@ -118,7 +118,7 @@ impl ControlPlane {
     /// If it is not running, or does not stop.
     pub async fn terminate(&mut self) -> Result<ExitStatus> {
         let process = self.process.take().context("the control plane is not running")?;
-        process.terminate(wait::PATIENCE).await
+        process.terminate(wait::WAIT_LIMIT).await
     }
 
     /// Folds its journal and compares the result with its state.

@@ -143,7 +143,7 @@ impl Envoy {
     /// If it does not end.
     pub async fn quit(mut self) -> Result<ExitStatus> {
         self.post("quitquitquit").await?;
-        self.process.wait_for_end(wait::PATIENCE).await
+        self.process.wait_for_end(wait::WAIT_LIMIT).await
     }
 
     fn url(&self, path: &str) -> String {

@@ -86,32 +86,32 @@ impl Process {
     /// Sends SIGTERM and returns its exit status.
     ///
     /// # Errors
-    /// If it does not end within `patience`.
-    pub async fn terminate(mut self, patience: Duration) -> Result<ExitStatus> {
+    /// If it does not end within `limit`.
+    pub async fn terminate(mut self, limit: Duration) -> Result<ExitStatus> {
         self.signal(Signal::SIGTERM)?;
-        self.wait_for_end(patience).await
+        self.wait_for_end(limit).await
     }
 
     /// Waits for its end.
     ///
     /// # Errors
-    /// If it does not end within `patience`.
-    pub async fn wait_for_end(&mut self, patience: Duration) -> Result<ExitStatus> {
+    /// If it does not end within `limit`.
+    pub async fn wait_for_end(&mut self, limit: Duration) -> Result<ExitStatus> {
         let what = format!("the end of {}", self.name);
-        let ended = wait::until(&what, patience, async || self.ended().transpose()).await;
+        let ended = wait::until(&what, limit, async || self.ended().transpose()).await;
         ended.map_err(|error| self.explain(error))?
     }
 
     /// Calls `poll` until it returns a value, or the process ends.
     ///
     /// # Errors
-    /// If the process ends first, or after [`wait::PATIENCE`]. The error contains the end of its log.
+    /// If the process ends first, or after [`wait::WAIT_LIMIT`]. The error contains the end of its log.
     pub async fn wait_for<T>(
         &mut self,
         what: &str,
         mut poll: impl AsyncFnMut() -> Option<T>,
     ) -> Result<T> {
-        let waited = wait::until(what, wait::PATIENCE, async || {
+        let waited = wait::until(what, wait::WAIT_LIMIT, async || {
             // The exit status first: output from before the end still counts.
             let ended = self.ended();
             match (poll().await, ended) {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::wait::{PATIENCE, until};
+use crate::wait::{WAIT_LIMIT, until};
 
 /// One received request.
 #[derive(Clone, Debug)]
@@ -79,9 +79,9 @@ impl Receiver {
     /// Waits for at least `count` requests to a path.
     ///
     /// # Errors
-    /// After [`PATIENCE`].
+    /// After [`WAIT_LIMIT`].
     pub async fn calls(&self, path: &str, count: usize) -> Result<Vec<ReceivedRequest>> {
         let what = format!("{count} calls of {path}");
-        until(&what, PATIENCE, async || Some(self.got(path)).filter(|it| it.len() >= count)).await
+        until(&what, WAIT_LIMIT, async || Some(self.got(path)).filter(|it| it.len() >= count)).await
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::World;
 use crate::story::Traffic;
-use crate::wait::{PATIENCE, until};
+use crate::wait::{WAIT_LIMIT, until};
 use anyhow::{Context, Result};
 use serde_json::Value;
 use tidegate_demo_app::load::LoadConfig;
@@ -51,13 +51,13 @@ pub fn waiting_for(release: &Value) -> String {
 /// Waits until the newest release of a service satisfies a condition.
 ///
 /// # Errors
-/// After [`PATIENCE`]. The error contains the release.
+/// After [`WAIT_LIMIT`]. The error contains the release.
 pub async fn until_release(
     world: &World,
     service: &str,
     condition: impl Fn(&Value) -> bool,
 ) -> Result<Value> {
-    let seen = until(&format!("the release of {service}"), PATIENCE, async || {
+    let seen = until(&format!("the release of {service}"), WAIT_LIMIT, async || {
         release(world, service).await.ok().filter(&condition)
     })
     .await;
@@ -70,13 +70,13 @@ pub async fn until_release(
 /// Waits until a sidecar satisfies a condition.
 ///
 /// # Errors
-/// After [`PATIENCE`].
+/// After [`WAIT_LIMIT`].
 pub async fn until_node(
     world: &World,
     id: &str,
     condition: impl Fn(&Value) -> bool,
 ) -> Result<Value> {
-    until(&format!("sidecar {id}"), PATIENCE, async || {
+    until(&format!("sidecar {id}"), WAIT_LIMIT, async || {
         let nodes: Vec<Value> = world.control.get("nodes").await.ok()?;
         nodes.into_iter().find(|node| at(node, "/id") == id && condition(node))
     })

@@ -8,15 +8,15 @@ use reqwest::Client;
 /// Poll interval.
 const PERIOD: Duration = Duration::from_millis(20);
 /// Longest wait. It only matters for failing tests.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
 /// Calls `poll` until it returns a value.
 ///
 /// # Errors
-/// If it returns none within `patience`. The error contains `what`.
+/// If it returns none within `limit`. The error contains `what`.
 pub async fn until<T>(
     what: &str,
-    patience: Duration,
+    limit: Duration,
     mut poll: impl AsyncFnMut() -> Option<T>,
 ) -> Result<T> {
     let polling = async {
@@ -27,11 +27,11 @@ pub async fn until<T>(
             tokio::time::sleep(PERIOD).await;
         }
     };
-    let answer = tokio::time::timeout(patience, polling).await;
-    answer.with_context(|| format!("timed out after {} s: {what}", patience.as_secs()))
+    let answer = tokio::time::timeout(limit, polling).await;
+    answer.with_context(|| format!("timed out after {} s: {what}", limit.as_secs()))
 }
 
 /// A client with a timeout, so a program that hangs fails the test.
 pub(crate) fn http() -> Result<Client> {
-    Ok(Client::builder().timeout(PATIENCE).build()?)
+    Ok(Client::builder().timeout(WAIT_LIMIT).build()?)
 }

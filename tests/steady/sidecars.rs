@@ -3,11 +3,11 @@
 use anyhow::Result;
 use serde_json::Value;
 use tidegate_tests::World;
-use tidegate_tests::wait::{PATIENCE, until};
+use tidegate_tests::wait::{WAIT_LIMIT, until};
 
 /// Waits until every sidecar is connected and has ACKed everything published.
 pub(crate) async fn until_synced(world: &World) -> Result<()> {
-    until("every sidecar to be synced", PATIENCE, async || {
+    until("every sidecar to be synced", WAIT_LIMIT, async || {
         let nodes: Vec<Value> = world.control.get("nodes").await.ok()?;
         let synced = |node: &&Value| node["connected"] == true && node["synced"] == true;
         (nodes.iter().filter(synced).count() == world.sidecars.len()).then_some(())
@@ -30,7 +30,7 @@ pub(crate) async fn configurations(world: &World) -> Result<Vec<Value>> {
 pub(crate) async fn until_clusters(world: &World, there: &str, gone: &str) -> Result<()> {
     for sidecar in &world.sidecars {
         let what = format!("{} to have {there} and not {gone}", sidecar.fleet);
-        until(&what, PATIENCE, async || {
+        until(&what, WAIT_LIMIT, async || {
             let answer = sidecar.envoy.clusters().await.ok()?;
             let clusters = answer.get("cluster_statuses")?.as_array()?;
             let has = |name: &str| clusters.iter().any(|cluster| cluster["name"] == name);

@@ -5,13 +5,13 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tidegate_tests::control_plane::XdsMode;
 use tidegate_tests::envoy::Envoy;
-use tidegate_tests::wait::{PATIENCE, until};
+use tidegate_tests::wait::{WAIT_LIMIT, until};
 
 use super::ca::{Ca, replace};
 use super::mesh::{Mesh, Traffic};
 
 const WEB: &str = "spiffe://example.org/ns/shop/web";
-const STRANGER: &str = "spiffe://example.org/ns/other/web";
+const OTHER_IDENTITY: &str = "spiffe://example.org/ns/other/web";
 /// Accepted reports.
 const REPORTS: &str = "tidegate_reports_total{result=\"accepted\"}";
 /// Certificate reloads of the server.
@@ -43,15 +43,15 @@ async fn run() -> Result<()> {
 }
 
 async fn rejects_another_identity(mesh: &Mesh, ca: &Ca) -> Result<()> {
-    ca.svid(mesh.dir(), "envoy-2", STRANGER)?;
-    let mut stranger = mesh.envoy("envoy-2", XdsMode::Sotw, false).await?;
+    ca.svid(mesh.dir(), "envoy-2", OTHER_IDENTITY)?;
+    let mut other = mesh.envoy("envoy-2", XdsMode::Sotw, false).await?;
     // 7 is PERMISSION_DENIED. Envoy logs the message unchanged.
-    let line = stranger.process.wait_for_line("config stream to tidegate closed: 7").await?;
-    ensure!(line.contains(STRANGER) && line.contains("demo"), "{line}");
+    let line = other.process.wait_for_line("config stream to tidegate closed: 7").await?;
+    ensure!(line.contains(OTHER_IDENTITY) && line.contains("demo"), "{line}");
     mesh.until_more("tidegate_xds_rejections_total{reason=\"fleet\"}", 0.0).await?;
     let nodes: Vec<Value> = mesh.control.get("nodes").await?;
     ensure!(nodes.iter().all(|node| node["id"] != "envoy-2"), "{nodes:?}");
-    ensure!(stranger.config_dump().await?.to_string().matches("order/v1").count() == 0);
+    ensure!(other.config_dump().await?.to_string().matches("order/v1").count() == 0);
     Ok(())
 }
 
@@ -80,7 +80,7 @@ async fn renews_certificates(
     replace(mesh.dir(), "ca.pem", &new.pem)?;
     mesh.control.restart().await?;
     let reconnected = async || connected_since(mesh).await.ok().map(drop);
-    until("envoy-1 to connect with its new certificate", PATIENCE, reconnected).await?;
+    until("envoy-1 to connect with its new certificate", WAIT_LIMIT, reconnected).await?;
     mesh.until_more(REPORTS, 0.0).await?;
     traffic.more(50).await
 }
@@ -101,5 +101,5 @@ async fn envoy_reloads(envoy: &Envoy) -> Result<u64> {
 
 async fn until_envoy_reloads(envoy: &Envoy, before: u64) -> Result<()> {
     let more = async || envoy_reloads(envoy).await.ok().filter(|now| *now > before).map(drop);
-    until("Envoy to reload its certificate", PATIENCE, more).await
+    until("Envoy to reload its certificate", WAIT_LIMIT, more).await
 }

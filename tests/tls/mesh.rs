@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tidegate_tests::backends::Backends;
 use tidegate_tests::control_plane::{ControlPlane, XdsMode};
 use tidegate_tests::envoy::{Envoy, EnvoyOptions};
-use tidegate_tests::wait::{PATIENCE, until};
+use tidegate_tests::wait::{WAIT_LIMIT, until};
 use tidegate_tests::{binaries, ports};
 use tokio::task::JoinHandle;
 
@@ -83,7 +83,7 @@ impl Mesh {
     /// Waits until a metric of the server exceeds a value.
     pub(crate) async fn until_more(&self, name: &str, than: f64) -> Result<()> {
         let more = async || self.metric(name).await.ok().filter(|value| *value > than).map(drop);
-        until(&format!("{name} above {than}"), PATIENCE, more).await
+        until(&format!("{name} above {than}"), WAIT_LIMIT, more).await
     }
 }
 
@@ -106,7 +106,7 @@ impl Traffic {
         let (stop, succeeded) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&succeeded));
         let task = tokio::spawn(async move {
-            let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
+            let client = reqwest::Client::builder().timeout(WAIT_LIMIT).build()?;
             while !stopped.load(Ordering::Relaxed) {
                 let call = client.get(format!("http://{ingress}/")).header("host", "order.local");
                 call.send().await?.error_for_status().context("a request failed")?;
@@ -125,7 +125,7 @@ impl Traffic {
             (self.succeeded.load(Ordering::Relaxed) >= enough || self.task.is_finished())
                 .then_some(())
         };
-        until("more requests", PATIENCE, done).await
+        until("more requests", WAIT_LIMIT, done).await
     }
 
     /// Stops the requests.

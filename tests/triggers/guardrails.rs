@@ -104,7 +104,7 @@ async fn business_metric() -> Result<()> {
     let operator = Operator::new(&world.control);
     operator.run(&["release", "rollback", "payment"]).await?;
     let back = until_release(&world, "payment", |it| at(it, "/phase") == "rolled_back").await?;
-    assert_eq!(at(&back, "/cause/cause"), "operator", "{back:#}");
+    assert_eq!(at(&back, "/cause/kind"), "operator", "{back:#}");
     load.until_only("v1", 300).await?;
     load.end(None).await?;
 

@@ -46,7 +46,7 @@ fn has_alert(release: &Value, guardrail: &str, level: &str) -> bool {
 fn is_blocked_by_alert(release: &Value, guardrail: &str) -> bool {
     let blockers = at(release, "/progress/blockers").as_array();
     let matches = |blocker: &Value| {
-        blocker["kind"] == "alert" && blocker["finding"]["guardrail"] == guardrail
+        at(blocker, "/kind") == "alert" && at(blocker, "/finding/guardrail") == guardrail
     };
     blockers.into_iter().flatten().any(matches)
 }

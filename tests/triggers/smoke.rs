@@ -25,9 +25,14 @@ async fn smoke_test() -> Result<()> {
     candidate.set_faults(Faults::try_from(broken)?);
     operator.run(&["release", "start", "product", "--version", "v2"]).await?;
     let back = until_release(&world, "product", |it| at(it, "/phase") == "rolled_back").await?;
-    let failure = at(&back, "/cause/failure").as_str().context("no failure")?;
-    let through_envoy = world.previews.iter().any(|preview| failure.contains(&preview.to_string()));
-    assert!(through_envoy && failure.ends_with("/healthz: status 503, expected 200"), "{failure}");
+    assert_eq!(at(&back, "/cause/failure"), "unexpected_status", "{back:#}");
+    assert_eq!(
+        (at(&back, "/cause/status"), at(&back, "/cause/expected")),
+        (&503.into(), &200.into())
+    );
+    let url = at(&back, "/cause/url").as_str().context("no URL")?;
+    let through_envoy = world.previews.iter().any(|preview| url.contains(&preview.to_string()));
+    assert!(through_envoy && url.ends_with("/healthz"), "{url}");
     load.more(300).await?;
     let seen = load.seen();
     assert_eq!(seen.finished_by("v2"), 0);

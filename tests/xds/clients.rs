@@ -81,7 +81,7 @@ async fn runs(envoy: &Envoy, control: &Control, fleet: &str, routes: &str) {
         let running = Facts::running(&envoy.config_dump().await);
         (running == expected).then_some(())
     };
-    if wait::until("the published configuration", wait::PATIENCE, same).await.is_err() {
+    if wait::until("the published configuration", wait::WAIT_LIMIT, same).await.is_err() {
         let running = Facts::running(&envoy.config_dump().await);
         panic!("{fleet} runs {running:#?}\nnot {expected:#?}\n{}", envoy.log());
     }

@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 use tokio_stream::wrappers::TcpListenerStream;
 
 /// Time limit of each wait, for a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
 /// Any free port.
 const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -102,7 +102,7 @@ impl Control {
                 changes.changed().await.unwrap();
             }
         };
-        if tokio::time::timeout(PATIENCE, done).await.is_err() {
+        if tokio::time::timeout(WAIT_LIMIT, done).await.is_err() {
             panic!("no convergence on {serial}: {:#?}", self.ack_tracker.nodes());
         }
     }

@@ -59,7 +59,7 @@ pub(crate) async fn own_listeners_split_traffic_by_user(binary: &Path, mode: Mod
             }
             (moved == expected).then_some(())
         };
-        wait::until(&format!("the split at {weight}"), wait::PATIENCE, divided).await.unwrap();
+        wait::until(&format!("the split at {weight}"), wait::WAIT_LIMIT, divided).await.unwrap();
     }
     let (sent, failures) = load.stop().await;
     assert!(failures.is_empty(), "{} of {sent} failed: {:?}", failures.len(), failures.first());

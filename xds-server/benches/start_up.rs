@@ -45,7 +45,7 @@ fn main() -> Outcome<()> {
     Ok(())
 }
 
-/// Releases that go back and flags that change, and a snapshot as far back as there can be one.
+/// Releases that are rolled back, flags that change, and a snapshot that is as old as possible.
 fn write(directory: &Path, records: u64) -> Outcome<u64> {
     let mut journal = Sqlite::open(directory)?;
     let mut folded = FoldedState::default();

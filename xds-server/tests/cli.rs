@@ -34,8 +34,8 @@ fn example() -> PathBuf {
 fn the_example_is_valid() {
     let output = tidegate(&["validate", example().to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    let told = stdout(&output);
-    assert!(told.contains("is valid: 6 services, 1 fleet, 1 listener"), "{told}");
+    let stdout_text = stdout(&output);
+    assert!(stdout_text.contains("is valid: 6 services, 1 fleet, 1 listener"), "{stdout_text}");
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn an_invalid_file_is_quoted_with_position_and_fix() {
 
     let output = tidegate(&["validate", path]);
     assert_eq!(output.status.code(), Some(1));
-    let told = stderr(&output);
+    let stderr_text = stderr(&output);
     for words in [
         &format!("{path}:39:21"),
         "`110%` is over 100%",
@@ -58,7 +58,7 @@ fn an_invalid_file_is_quoted_with_position_and_fix() {
         "version `v1` is already defined on line 46",
         "2 problems",
     ] {
-        assert!(told.contains(words), "no {words:?} in {told}");
+        assert!(stderr_text.contains(words), "no {words:?} in {stderr_text}");
     }
 }
 
@@ -95,9 +95,9 @@ fn serve_starts_nothing_when_a_port_is_taken() {
         fs::write(&path, text.replacen("127.0.0.1:8080", "127.0.0.1:0", 1)).unwrap();
         let output = tidegate(&["serve", "--config", path.to_str().unwrap()]);
         assert_eq!(output.status.code(), Some(1));
-        let told = stderr(&output);
+        let stderr_text = stderr(&output);
         for words in [&format!("cannot listen on {address}"), &format!("listen: {{{key}: …}}")] {
-            assert!(told.contains(words.as_str()), "no {words:?} in {told}");
+            assert!(stderr_text.contains(words.as_str()), "no {words:?} in {stderr_text}");
         }
         assert!(!dir.path().join("data").exists(), "no journal was begun");
     }
@@ -124,9 +124,9 @@ fn an_unreachable_server_is_named() {
         let args = [args, &["--server", &server]].concat();
         let output = tidegate(&args);
         assert_eq!(output.status.code(), Some(1), "{args:?}");
-        let told = stderr(&output);
+        let stderr_text = stderr(&output);
         for words in [&server, "is `tidegate serve` running there?", "TIDEGATE_SERVER"] {
-            assert!(told.contains(words), "no {words:?} in {told}");
+            assert!(stderr_text.contains(words), "no {words:?} in {stderr_text}");
         }
     }
 }

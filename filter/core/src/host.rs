@@ -26,7 +26,7 @@ pub struct Host(Box<str>);
 /// A text that is not a host.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum HostError {
-    /// An IPv6 address without brackets, which cannot be told from a host with a port.
+    /// An IPv6 address without brackets, which is ambiguous with a host and port.
     #[error("host `{0}` is an IPv6 address without brackets")]
     MissingBrackets(String),
     /// Brackets around something else than an IPv6 address.

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use tidegate_delivery::model::release::RollbackCause;
 
 use crate::control_plane::ControlPlane;
-use crate::wait::{PATIENCE, until};
+use crate::wait::{WAIT_LIMIT, until};
 
 /// Runs commands and reads state.
 #[derive(Debug, Clone, Copy)]
@@ -135,14 +135,14 @@ impl<'a> Operator<'a> {
     /// Waits until the newest release satisfies a condition.
     ///
     /// # Errors
-    /// After [`PATIENCE`], or if it is rolled back first. The error contains the release.
+    /// After [`WAIT_LIMIT`], or if it is rolled back first. The error contains the release.
     pub async fn until(
         &self,
         service: &str,
         expected: impl Fn(&ReleaseView) -> bool,
     ) -> Result<ReleaseView> {
         let what = format!("the release of {service}");
-        let arrived = until(&what, PATIENCE, async || {
+        let arrived = until(&what, WAIT_LIMIT, async || {
             let release = self.release(service).await.ok()?;
             (expected(&release) || release.phase == Phase::RolledBack).then_some(release)
         });

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use tidegate_demo_app::load::{LoadConfig, LoadGenerator, LoadReport, Snapshot};
 
 use crate::World;
-use crate::wait::{PATIENCE, until};
+use crate::wait::{WAIT_LIMIT, until};
 
 /// Traffic for one service, through every Envoy in turn.
 #[derive(Debug)]
@@ -57,20 +57,20 @@ impl Traffic {
     /// Waits until `shows` returns a value.
     ///
     /// # Errors
-    /// After [`PATIENCE`].
+    /// After [`WAIT_LIMIT`].
     pub async fn until<T>(
         &self,
         what: &str,
         mut shows: impl FnMut(&Snapshot) -> Option<T>,
     ) -> Result<T> {
         let what = format!("{} traffic to show {what}", self.service);
-        until(&what, PATIENCE, async || shows(&self.load.snapshot())).await
+        until(&what, WAIT_LIMIT, async || shows(&self.load.snapshot())).await
     }
 
     /// Waits until `count` more requests have finished.
     ///
     /// # Errors
-    /// After [`PATIENCE`].
+    /// After [`WAIT_LIMIT`].
     pub async fn more(&self, count: u64) -> Result<()> {
         let enough = self.seen().finished + count;
         self.until("more requests", |seen| (seen.finished >= enough).then_some(())).await
@@ -79,7 +79,7 @@ impl Traffic {
     /// Waits until `count` responses in a row came from one version.
     ///
     /// # Errors
-    /// After [`PATIENCE`].
+    /// After [`WAIT_LIMIT`].
     pub async fn until_only(&self, version: &str, count: u64) -> Result<()> {
         let mut streak = self.seen();
         self.until(&format!("{count} responses in a row from {version}"), |seen| {

@@ -202,8 +202,8 @@ fn blocked_by(release: &Release, blockers: &[BlockerView]) -> Vec<String> {
     if blockers.is_empty() {
         return vec!["It waits for nothing, and advances with the next evaluation.".to_owned()];
     }
-    let held = if release.paused_by_guardrail.is_some() { ", paused at its weight" } else { "" };
-    let head = format!("It waits{held} for:");
+    let paused = if release.paused_by_guardrail.is_some() { ", paused at its weight" } else { "" };
+    let head = format!("It waits{paused} for:");
     let each = blockers.iter().map(|it| format!("- {}", it.detail));
     std::iter::once(head).chain(each).collect()
 }

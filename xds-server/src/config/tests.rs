@@ -149,7 +149,7 @@ fn all_errors_are_reported_at_once_in_the_order_of_the_file() {
     let text = GOOD
         .replace("alert: 2%", "alert: 200%")
         .replace("stable: v1", "stable: v9")
-        .replace("services: [order]", "services: [nobody]");
+        .replace("services: [order]", "services: [unknown]");
     let problems = check(&text, Path::new("")).unwrap_err();
     let lines: Vec<u64> = problems.iter().map(|problem| problem.span.line).collect();
     assert_eq!(lines, [9, 12, 19], "{problems:#?}");

@@ -87,9 +87,9 @@ fn a_damaged_file_is_rejected_with_a_suggested_fix() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
-    let told = String::from_utf8_lossy(&output.stderr);
+    let stderr = String::from_utf8_lossy(&output.stderr);
     for words in ["record 3 was changed", "Restore it from a backup"] {
-        assert!(told.contains(words), "no {words:?} in {told}");
+        assert!(stderr.contains(words), "no {words:?} in {stderr}");
     }
 }
 

@@ -32,11 +32,11 @@ pub fn assess(guardrails: &Guardrails, candidate: &EvidenceWindows, now: Timesta
     }
 }
 
-/// One limit, as a ceiling on the share of what counts against it.
+/// One limit, as a threshold of the share of what counts against it.
 struct Rule {
     guardrail: Guardrail,
     level: Level,
-    ceiling: Ppm,
+    threshold: Ppm,
     /// What counts against it, and out of how many.
     count: Count,
     configured: Limit,
@@ -70,19 +70,19 @@ impl Count {
 
 /// All limits; those of one guardrail follow each other, worst first.
 fn limits(guardrails: &Guardrails) -> Vec<Rule> {
-    let errors = |level, ceiling: Ppm| Rule {
+    let errors = |level, threshold: Ppm| Rule {
         guardrail: Guardrail::ErrorRate,
         level,
-        ceiling,
+        threshold,
         count: Count::Requests(|evidence| evidence.errors),
-        configured: Limit::Share { max_ppm: ceiling },
+        configured: Limit::Share { max_ppm: threshold },
     };
     let Latency { quantile, warning, critical, rollback } = guardrails.latency;
     // The p-quantile is above a limit exactly when more than 1 − p of the requests are.
     let slow = |level, limit: Duration, bad| Rule {
         guardrail: Guardrail::Latency,
         level,
-        ceiling: quantile.complement(),
+        threshold: quantile.complement(),
         count: Count::Requests(bad),
         configured: Limit::Latency { quantile_ppm: quantile, max: limit },
     };
@@ -103,7 +103,7 @@ fn limits(guardrails: &Guardrails) -> Vec<Rule> {
         let busy = |level, limit: Ppm, bad| Rule {
             guardrail: guardrail.clone(),
             level,
-            ceiling: quantile.complement(),
+            threshold: quantile.complement(),
             count: Count::ResourceUse(of, bad),
             configured: Limit::ResourceUse { quantile_ppm: quantile, max_ppm: limit },
         };
@@ -114,7 +114,7 @@ fn limits(guardrails: &Guardrails) -> Vec<Rule> {
     limits.extend(guardrails.business.iter().enumerate().map(|(place, metric)| Rule {
         guardrail: Guardrail::Business(metric.name.clone()),
         level: Level::Critical,
-        ceiling: metric.at_least.complement(),
+        threshold: metric.at_least.complement(),
         count: Count::Business(place),
         configured: Limit::Share { max_ppm: metric.at_least.complement() },
     }));
@@ -139,16 +139,16 @@ impl Rule {
             let (samples, window_ms) =
                 if latest.1 < min_requests { (step, None) } else { (latest, window_ms) };
             let (bad, all) = samples;
-            let exceeded = is_exceeded(bad, all, self.ceiling, min_requests)
-                || is_exceeded_sequentially(bad, all, self.ceiling);
+            let exceeded = is_exceeded(bad, all, self.threshold, min_requests)
+                || is_exceeded_sequentially(bad, all, self.threshold);
             return exceeded.then(|| self.finding(samples, window_ms));
         }
-        if is_exceeded(step.0, step.1, self.ceiling, min_requests) {
+        if is_exceeded(step.0, step.1, self.threshold, min_requests) {
             return Some(self.finding(step, None));
         }
         recent.into_iter().find_map(|(counts, window_ms)| {
             let (bad, all) = counts;
-            is_exceeded_sequentially(bad, all, self.ceiling)
+            is_exceeded_sequentially(bad, all, self.threshold)
                 .then(|| self.finding(counts, window_ms))
         })
     }

@@ -23,7 +23,7 @@ pub const MAX_FLAG_KEY: usize = 256;
 /// Most names that [`Known`] lists.
 const MAX_LISTED: usize = 20;
 
-/// Why a command was refused. Each says the way out.
+/// Why a command was refused. Each message suggests a fix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// No such service.

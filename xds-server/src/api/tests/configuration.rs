@@ -47,21 +47,21 @@ async fn a_configuration_is_tried_sent_and_shown() {
 async fn what_cannot_be_taken_is_a_problem_that_says_where() {
     let server = Server::start().await;
     let bad = CONFIG.replace("[5%, 100%]", "[500%, 100%]");
-    let told = put(&server, "", "application/yaml", &bad).await;
-    let told = problem(told, StatusCode::BAD_REQUEST, "invalid-configuration").await;
-    assert!(told.contains("7:") && told.contains("`500%`"), "{told}");
+    let detail = put(&server, "", "application/yaml", &bad).await;
+    let detail = problem(detail, StatusCode::BAD_REQUEST, "invalid-configuration").await;
+    assert!(detail.contains("7:") && detail.contains("`500%`"), "{detail}");
 
-    let told = put(&server, "", "text/plain", CONFIG).await;
-    problem(told, StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-yaml").await;
-    let told = put(&server, "?dryrun=true", "application/yaml", CONFIG).await;
-    problem(told, StatusCode::BAD_REQUEST, "bad-request").await;
+    let detail = put(&server, "", "text/plain", CONFIG).await;
+    problem(detail, StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-yaml").await;
+    let detail = put(&server, "?dryrun=true", "application/yaml", CONFIG).await;
+    problem(detail, StatusCode::BAD_REQUEST, "bad-request").await;
     let long = format!("{CONFIG}#{}", " ".repeat(1024 * 1024));
-    let told = put(&server, "", "application/yaml", &long).await;
-    problem(told, StatusCode::PAYLOAD_TOO_LARGE, "too-large").await;
+    let detail = put(&server, "", "application/yaml", &long).await;
+    problem(detail, StatusCode::PAYLOAD_TOO_LARGE, "too-large").await;
 
-    let told = put(&server, "?allow=order", "application/yaml", CONFIG).await;
-    let told = problem(told, StatusCode::BAD_REQUEST, "bad-request").await;
-    assert!(told.contains("SERVICE/VERSION"), "{told}");
+    let detail = put(&server, "?allow=order", "application/yaml", CONFIG).await;
+    let detail = problem(detail, StatusCode::BAD_REQUEST, "bad-request").await;
+    assert!(detail.contains("SERVICE/VERSION"), "{detail}");
 }
 
 #[tokio::test]
@@ -91,9 +91,9 @@ async fn a_version_in_use_is_dropped_by_name_only() {
     let text = CONFIG
         .replace(r#"{name: v1, endpoints: ["127.0.0.1:9101"]}, "#, "")
         .replace("stable: v1\n    versions", "stable: v2\n    versions");
-    let told = put(&server, "?allow=product/blue", "application/yaml", &text).await;
-    let told = problem(told, StatusCode::CONFLICT, "drops-versions").await;
-    assert!(told.contains("--allow order/v1"), "{told}");
+    let detail = put(&server, "?allow=product/blue", "application/yaml", &text).await;
+    let detail = problem(detail, StatusCode::CONFLICT, "drops-versions").await;
+    assert!(detail.contains("--allow order/v1"), "{detail}");
     let allowed = put(&server, "?allow=product/blue&allow=order/v1", "application/yaml", &text);
     assert_eq!(allowed.await.status(), StatusCode::OK);
 }

@@ -32,8 +32,8 @@ async fn a_group_is_started_shown_and_rolled_back_as_one() {
     assert_eq!(server.get(GROUPS).await[0], shown);
     let release = server.get("/api/v1/releases/product.1").await;
     assert_eq!(release["group"], "checkout");
-    let told = server.get("/api/v1/releases/product.1/explain").await.to_string();
-    assert!(told.contains("with order.1") && told.contains("group_started"), "{told}");
+    let detail = server.get("/api/v1/releases/product.1/explain").await.to_string();
+    assert!(detail.contains("with order.1") && detail.contains("group_started"), "{detail}");
 
     let alone = server.ask(Method::POST, "/api/v1/releases/order.1/pause", None).await;
     let detail = problem(alone, StatusCode::CONFLICT, "wrong-phase").await;

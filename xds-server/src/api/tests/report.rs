@@ -86,6 +86,9 @@ async fn damage_of_the_journal_fails_the_probe() {
     let server = Server::start().await;
     *server.fake.damage.lock() = Some("record 7 was changed".to_owned());
     let answer = server.ask(Method::GET, "/readyz", None).await;
-    let told = problem(answer, StatusCode::SERVICE_UNAVAILABLE, "journal-damaged").await;
-    assert!(told.contains("record 7 was changed") && told.contains("Decisions continue"), "{told}");
+    let detail = problem(answer, StatusCode::SERVICE_UNAVAILABLE, "journal-damaged").await;
+    assert!(
+        detail.contains("record 7 was changed") && detail.contains("Decisions continue"),
+        "{detail}"
+    );
 }

@@ -227,7 +227,7 @@ async fn read(mut stream: reqwest::Response, count: usize) -> Vec<(u64, Value)> 
         if events.len() >= count {
             return events;
         }
-        let chunk = stream.chunk().await.unwrap().expect("the stream goes on");
+        let chunk = stream.chunk().await.unwrap().expect("the stream continues");
         text.push_str(std::str::from_utf8(&chunk).unwrap());
     }
 }

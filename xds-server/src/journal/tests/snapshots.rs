@@ -48,7 +48,7 @@ fn the_two_newest_snapshots_remain() {
 
 #[test]
 fn an_unusable_snapshot_is_skipped() {
-    for spoil in [
+    for corruption in [
         "UPDATE snapshots SET content = replace(content, 'flag-1', 'flag-x') WHERE seq = 15",
         "UPDATE snapshots SET hash = (SELECT hash FROM events WHERE seq = 14) WHERE seq = 15",
         "UPDATE snapshots SET hash = 'x' WHERE seq = 15",
@@ -58,10 +58,10 @@ fn an_unusable_snapshot_is_skipped() {
         "UPDATE snapshots SET seq = 999 WHERE seq = 15",
     ] {
         let directory = written(20, &[10, 15]);
-        execute(directory.path(), spoil);
-        assert_eq!(start(directory.path()), (10, full_fold(directory.path())), "{spoil}");
+        execute(directory.path(), corruption);
+        assert_eq!(start(directory.path()), (10, full_fold(directory.path())), "{corruption}");
         execute(directory.path(), "UPDATE snapshots SET content = '{}'");
-        assert_eq!(start(directory.path()), (0, full_fold(directory.path())), "{spoil}");
+        assert_eq!(start(directory.path()), (0, full_fold(directory.path())), "{corruption}");
     }
 }
 

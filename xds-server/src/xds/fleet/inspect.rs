@@ -42,7 +42,7 @@ pub struct StreamReport {
 pub struct TypeReport {
     /// The newest response.
     pub pushed: Option<Push>,
-    /// The resources that it wants.
+    /// The resources that it subscribes to.
     pub holdings: Vec<ResourceStatus>,
 }
 

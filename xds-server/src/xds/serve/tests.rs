@@ -221,8 +221,8 @@ async fn a_stream_without_a_node_is_rejected() {
 #[tokio::test]
 async fn an_unknown_fleet_is_rejected() {
     let server = Server::start(10).await;
-    let stranger = DiscoveryRequest { node: node("sidecar", "nowhere"), ..clusters() };
-    let status = server.open(stranger).await.status().await;
+    let other_fleet = DiscoveryRequest { node: node("sidecar", "nowhere"), ..clusters() };
+    let status = server.open(other_fleet).await.status().await;
     assert_eq!(status.code(), Code::NotFound);
     assert!(status.message().contains("nowhere"), "{status:?}");
 }

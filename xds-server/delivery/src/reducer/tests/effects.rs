@@ -74,14 +74,14 @@ fn a_call_is_due_from_its_trigger_until_it_ends() {
     assert_eq!(due(&world), ["started", "completed", "back", "started"]);
     assert!(world.ask(&ended("back", Moment::RolledBack, Err("no".to_owned()))).unwrap().changed);
     assert_eq!(due(&world), ["started", "completed", "started"]);
-    let nobody = Command::HookEnded {
-        release: name("nobody.1"),
+    let unknown = Command::HookEnded {
+        release: name("unknown.1"),
         hook: name("back"),
         on: Moment::RolledBack,
         attempts: 1,
         result: Ok(()),
     };
-    assert!(world.ask(&nobody).is_err());
+    assert!(world.ask(&unknown).is_err());
 }
 
 #[test]

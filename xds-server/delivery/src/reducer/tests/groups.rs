@@ -214,9 +214,9 @@ fn all_members_start_or_none() {
         ),
         (group(&[("order", "v2"), ("product", "v2")], None), steps.into()),
         (
-            group(&[("order", "v2"), ("nobody", "v2")], None),
+            group(&[("order", "v2"), ("unknown", "v2")], None),
             Refusal::UnknownService {
-                service: "nobody".to_owned(),
+                service: "unknown".to_owned(),
                 known: Known { names: vec!["order".to_owned(), "product".to_owned()], more: 0 },
             },
         ),

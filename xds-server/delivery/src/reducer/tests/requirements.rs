@@ -244,7 +244,7 @@ fn a_manual_freeze_blocks_one_service_or_all_and_has_an_actor_and_a_reason() {
         assert!(!world.ask(&freeze).unwrap().changed);
         let (by, reason) = ("bob".to_owned(), Some("incident 7".to_owned()));
         let frozen = Blocker::Freeze { service: service.clone(), by, reason };
-        assert_eq!(world.see("order", 10, &healthy(10)), [frozen.clone()]);
+        assert_eq!(world.see("order", 10, &healthy(10)), std::slice::from_ref(&frozen));
         world.ask(&start("product", "v2")).unwrap();
         let product = world.see("product", 0, &healthy(0));
         assert_eq!(product.contains(&frozen), service.is_none(), "{product:?}");
@@ -253,7 +253,7 @@ fn a_manual_freeze_blocks_one_service_or_all_and_has_an_actor_and_a_reason() {
         assert!(!world.ask(&unfreeze).unwrap().changed);
         assert!(world.see("order", 0, &healthy(10)).is_empty());
     }
-    let refusal = World::new().ask(&Command::FreezeDeployments(Some(name("nobody")))).unwrap_err();
+    let refusal = World::new().ask(&Command::FreezeDeployments(Some(name("unknown")))).unwrap_err();
     assert!(matches!(refusal, Refusal::UnknownService { .. }));
 }
 

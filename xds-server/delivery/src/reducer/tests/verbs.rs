@@ -151,8 +151,8 @@ fn invalid_releases_are_refused() {
     let mut world = World::stepping();
     let refusal = |world: &mut World, command| world.ask(&command).unwrap_err();
     let known = Known { names: vec!["order".to_owned(), "product".to_owned()], more: 0 };
-    let unknown = Refusal::UnknownService { service: "nobody".to_owned(), known };
-    assert_eq!(refusal(&mut world, start("nobody", "v2")), unknown);
+    let unknown = Refusal::UnknownService { service: "unknown".to_owned(), known };
+    assert_eq!(refusal(&mut world, start("unknown", "v2")), unknown);
     let (service, running, candidate) = (name("order"), name("order.1"), name("v2"));
     let already = Refusal::AlreadyRunning { service, running, candidate };
     assert_eq!(refusal(&mut world, start("order", "v3")), already);
