@@ -169,19 +169,26 @@ async fn reject() -> Result<()> {
     })
     .await?;
 
-    // The candidate of a running release cannot be changed, by the file or by REST.
+    // The candidate of a running release cannot be removed, by the file or by REST.
     let operator = Operator::new(&world.control);
     operator.run(&["release", "start", "order", "--version", "v2"]).await?;
     operator.until("order", |release| release.phase == Phase::Stepping).await?;
     operator.run(&["release", "pause", "order"]).await?;
-    let place = |service| Ok::<_, anyhow::Error>(world.backends.get(service, "v2")?.address());
-    file.edit(&place("order")?.to_string(), &place("payment")?.to_string())?;
+    let v2 = world.backends.get("order", "v2")?.address();
+    file.edit(&format!("      - {{name: v2, endpoints: [\"{v2}\"]}}\n"), "")?;
     until_error(&world, "release `order.1`").await?;
     let sent = world.control.cli(&["apply", "-f", "tidegate.yaml", "--dry-run"]).await?;
-    let stderr = String::from_utf8_lossy(&sent.stderr);
-    ensure!(!sent.status.success() && stderr.contains("its version `v2`"), "{stderr}");
+    let stdout = String::from_utf8_lossy(&sent.stdout);
+    ensure!(sent.status.success() && stdout.contains("its version `v2`"), "{stdout}");
     order.more(USERS).await?;
+    // Its endpoints can change.
+    let endpoint = v2.to_string();
+    operator.run(&["version", "set", "order", "v2", "--endpoint", &endpoint]).await?;
     operator.run(&["release", "abort", "order"]).await?;
+    until("the error to end", WAIT_LIMIT, async || {
+        file_error(&world).await.ok()?.is_null().then_some(())
+    })
+    .await?;
     until_applied(&world, &file, 2).await?;
 
     // By REST.

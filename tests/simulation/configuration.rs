@@ -1,5 +1,6 @@
 //! The configuration file, and how it changes: services, plans, versions and listeners.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tidegate_delivery::fixtures::{name, order, product, version};
@@ -42,7 +43,7 @@ impl File {
         Self { services, mesh: mesh(1), number: 0 }
     }
 
-    /// Another configuration. It may be one that the control plane rejects while a release runs.
+    /// Another configuration. The control plane may apply a part of it while a release runs.
     pub(crate) fn changed(&self, random: &mut Random) -> Self {
         let mut file = self.clone();
         file.number += 1;
@@ -76,6 +77,8 @@ impl File {
             version: self.version(),
             services,
             freeze_windows: Vec::new(),
+            // The service comes and goes.
+            allow: BTreeSet::from([name("extra/v1")]),
         }
     }
 }

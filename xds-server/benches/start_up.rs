@@ -2,6 +2,7 @@
 //! verifying and replaying the journal, until the state is there.
 #![expect(clippy::print_stdout, reason = "its output is the result")]
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -52,7 +53,9 @@ fn write(directory: &Path, records: u64) -> Outcome<u64> {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../envoy/tidegate.yaml");
     let Config { hash, services, freeze_windows, .. } = tidegate::config::load(&example)?;
     let version = Version { hash, source: Source::File };
-    let mut commands = vec![Command::ApplyConfiguration { version, services, freeze_windows }];
+    let allow = BTreeSet::new();
+    let mut commands =
+        vec![Command::ApplyConfiguration { version, services, freeze_windows, allow }];
     let order: ServiceName = "order".parse()?;
     let (mut seq, mut number, mut kept) = (0, 0, 0);
     while seq < records {

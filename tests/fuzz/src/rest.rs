@@ -1,7 +1,7 @@
 //! Fuzz target of the REST API: requests to the router, with a control plane in memory.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Router;
@@ -18,6 +18,7 @@ use tidegate::reload::{FileStatus, ReloadError};
 use tidegate::telemetry::counts::Counts;
 use tidegate::xds::fleet::{Inspection, NodeStatus};
 use tidegate_delivery::model::command::{Command, Outcome};
+use tidegate_delivery::model::configuration::ServiceVersion;
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::names::{FleetName, ServiceName, VersionName};
 use tidegate_delivery::units::Timestamp;
@@ -73,12 +74,22 @@ impl Backend for Memory {
     }
 
     // Configurations are a fuzz target of their own.
-    fn apply(&self, _: String, _: Origin) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
+    fn apply(
+        &self,
+        _: String,
+        _: BTreeSet<ServiceVersion>,
+        _: Origin,
+    ) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
         async { Err(ReloadError::NeedsRestart(vec!["listen"])) }.boxed()
     }
 
-    fn try_out(&self, text: String, origin: Origin) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
-        self.apply(text, origin)
+    fn try_out(
+        &self,
+        text: String,
+        allow: BTreeSet<ServiceVersion>,
+        origin: Origin,
+    ) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
+        self.apply(text, allow, origin)
     }
 
     fn file(&self) -> FileStatus {

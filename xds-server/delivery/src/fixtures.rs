@@ -13,7 +13,7 @@ use crate::judge::guardrails::Guardrails;
 use crate::judge::{Evidence, Finding, Guardrail, Level, Limit, Verdict};
 use crate::model::catalogue::{Endpoint, Environment, Environments, ServiceSpec, VersionSpec};
 use crate::model::command::{Command, CommandContext, Outcome, Refusal, ReleaseCommand};
-use crate::model::configuration::{Source, Version};
+use crate::model::configuration::{ServiceVersion, Source, Version};
 use crate::model::dns::Dns;
 use crate::model::event::Event;
 use crate::model::failure::{RequestFailure, SmokeTestFailure};
@@ -188,7 +188,16 @@ pub fn declared() -> State {
 /// A configuration. The hash is always the same.
 pub fn configuration(services: Vec<ServiceSpec>, freeze_windows: Vec<FreezeWindow>) -> Command {
     let version = Version { hash: "of a test".to_owned(), source: Source::File };
-    Command::ApplyConfiguration { version, services, freeze_windows }
+    let allow = BTreeSet::new();
+    Command::ApplyConfiguration { version, services, freeze_windows, allow }
+}
+
+/// The same command, which may drop these versions in use.
+pub fn allowing(mut command: Command, versions: &[&str]) -> Command {
+    if let Command::ApplyConfiguration { allow, .. } = &mut command {
+        allow.extend(versions.iter().map(|it| name::<ServiceVersion>(it)));
+    }
+    command
 }
 
 /// The newest release of a service.

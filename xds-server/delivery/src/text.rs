@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use crate::judge::{Finding, Level, Limit, Verdict};
 use crate::model::blocker::Blocker;
+use crate::model::configuration::{DroppedRole, ReleaseInput, Withheld, WithheldCause};
 use crate::model::failure::{RequestFailure, SmokeTestFailure};
 use crate::model::flag::FlagBlock;
 use crate::model::health::{InstanceHealth, UnhealthyInstance};
+use crate::model::plan::{HealthCheck, SmokeTest};
 use crate::model::progress::Nack;
-use crate::model::refusal::{Conflict, ReleaseInput};
+use crate::model::refusal::{Conflict, DroppedVersions, Weaknesses};
 use crate::model::release::RollbackCause;
+use crate::model::requirements::Approvals;
 use crate::model::signals::reason_suffix;
+use crate::model::weakness::Weakness;
 use crate::names::{ServiceName, VersionName};
 use crate::units::Ppm;
 
@@ -286,6 +290,102 @@ impl fmt::Display for ReleaseInput {
                 write!(f, "the environment to which its version `{version}` is declared")
             }
         }
+    }
+}
+
+/// ``service `order`: its `dns` cannot change while its release `order.1` runs``.
+impl fmt::Display for Withheld {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "service `{}`: ", self.service)?;
+        match &self.cause {
+            WithheldCause::MidRelease { release, input } => {
+                write!(f, "{input} cannot change while its release `{release}` runs")
+            }
+            WithheldCause::Claimed { name, by } => {
+                write!(f, "`{name}` belongs to `{by}`, whose change is not applied either")
+            }
+        }
+    }
+}
+
+/// What of a configuration is not in force, and when it can be; empty if all is.
+#[must_use]
+pub fn withheld(withheld: &[Withheld]) -> String {
+    if withheld.is_empty() {
+        return String::new();
+    }
+    let all: Vec<_> = withheld.iter().map(ToString::to_string).collect();
+    format!("not applied until the release ends: {}", all.join("; "))
+}
+
+/// The versions, each with its use; `{:#}`: the flags that allow them to go.
+impl fmt::Display for DroppedVersions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, it) in self.0.iter().enumerate() {
+            if f.alternate() {
+                write!(f, " --allow {}", it.version)?;
+                continue;
+            }
+            let separator = if number == 0 { "" } else { "; " };
+            write!(f, "{separator}`{}`, ", it.version)?;
+            match it.role {
+                DroppedRole::Stable => f.write_str("the stable version")?,
+                DroppedRole::Previous { until: Some(until) } => {
+                    write!(f, "kept for a rollback until {until}")?;
+                }
+                DroppedRole::Previous { until: None } => f.write_str("kept for a rollback")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the plan must have, separated by semicolons.
+impl fmt::Display for Weaknesses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, weakness) in self.0.iter().enumerate() {
+            let separator = if number == 0 { "" } else { "; " };
+            write!(f, "{separator}{weakness}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Weakness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = |it: &Duration| humantime::format_duration(*it).to_string();
+        match self {
+            Self::Approvals(required) => write!(f, "{required}, before the first step"),
+            Self::Step { weight: Ppm::ALL, min_requests, .. } => {
+                write!(f, "{min_requests} requests at 100%")
+            }
+            Self::Step { weight, time: least, min_requests } => write!(
+                f,
+                "a step of at most {weight} for {} and {min_requests} requests",
+                time(least)
+            ),
+            Self::StepApprovals { weight, required } => {
+                write!(f, "{required}, where its step of {weight} begins")
+            }
+            Self::Watch(watch) => write!(f, "a watch period of {}", time(watch)),
+            Self::SmokeTest(SmokeTest { path, expect }) => {
+                write!(f, "the smoke test {path} with status {expect}")
+            }
+            Self::Health(HealthCheck::Tcp) => f.write_str("the health check tcp"),
+            Self::Health(HealthCheck::Http(path)) => write!(f, "the health check {path}"),
+            Self::Convergence(share) => write!(f, "convergence of {share} of the sidecars"),
+            Self::RollbackWindow(window) => write!(f, "a rollback window of {}", time(window)),
+        }
+    }
+}
+
+/// ``2 approvals as `manager`, valid for at most 1h``.
+impl fmt::Display for Approvals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { count, role, expire } = self;
+        let approvals = if *count == 1 { "approval" } else { "approvals" };
+        write!(f, "{count} {approvals} as `{role}`, valid for at most ")?;
+        write!(f, "{}", humantime::format_duration(*expire))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The interface between the API and the rest of the control plane: controller, AckTracker, telemetry. Tests of the API
 //! implement it without them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -14,6 +14,7 @@ use crate::reload::{FileStatus, ReloadError};
 use crate::telemetry::counts::Counts;
 use crate::xds::fleet::{Inspection, NodeStatus};
 use tidegate_delivery::model::command::{Command, Outcome};
+use tidegate_delivery::model::configuration::ServiceVersion;
 use tidegate_delivery::names::{FleetName, ServiceName, VersionName};
 use tidegate_delivery::units::Timestamp;
 
@@ -26,11 +27,21 @@ pub trait Backend: Send + Sync + 'static {
         origin: Origin,
     ) -> BoxFuture<'_, Result<Outcome, CommandError>>;
 
-    /// Applies a configuration.
-    fn apply(&self, text: String, origin: Origin) -> BoxFuture<'_, Result<Outcome, ReloadError>>;
+    /// Applies a configuration, which may drop the versions in `allow`.
+    fn apply(
+        &self,
+        text: String,
+        allow: BTreeSet<ServiceVersion>,
+        origin: Origin,
+    ) -> BoxFuture<'_, Result<Outcome, ReloadError>>;
 
     /// Validates a configuration and returns the outcome of applying it, without applying it.
-    fn try_out(&self, text: String, origin: Origin) -> BoxFuture<'_, Result<Outcome, ReloadError>>;
+    fn try_out(
+        &self,
+        text: String,
+        allow: BTreeSet<ServiceVersion>,
+        origin: Origin,
+    ) -> BoxFuture<'_, Result<Outcome, ReloadError>>;
 
     /// The state of the server's own configuration file.
     fn file(&self) -> FileStatus;

@@ -1,5 +1,6 @@
 //! `/config`: the applied configuration, the state of the server's file, and applying another one. See [`crate::reload`].
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use axum::extract::rejection::QueryRejection;
@@ -15,7 +16,8 @@ use super::request::{self, Change, Text};
 use crate::config;
 use crate::reload::{FileStatus, ReloadError};
 use tidegate_delivery::model::command::Outcome;
-use tidegate_delivery::model::configuration::{Applied, Version};
+use tidegate_delivery::model::configuration::{Applied, ServiceVersion, Version, Withheld};
+use tidegate_delivery::names::ServiceName;
 use tidegate_delivery::units::{Timestamp, rfc3339};
 
 /// Media types of a configuration. A browser sends none of them to another origin without a CORS preflight.
@@ -41,6 +43,22 @@ pub struct AppliedVersion {
     pub version: Version,
     #[serde(with = "rfc3339")]
     pub at: Timestamp,
+    /// Its services that are not applied: each keeps its declaration from before.
+    pub withheld: Vec<WithheldService>,
+}
+
+/// A service whose declaration is not applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WithheldService {
+    pub service: ServiceName,
+    /// Why.
+    pub message: String,
+}
+
+impl From<Withheld> for WithheldService {
+    fn from(withheld: Withheld) -> Self {
+        Self { message: withheld.to_string(), service: withheld.service }
+    }
 }
 
 /// The server's own file.
@@ -94,22 +112,46 @@ impl From<config::Problem> for FileProblem {
 
 async fn show(State(api): State<Api>) -> Json<Configuration> {
     let applied = api.view().state.configuration.clone();
-    let applied = applied.map(|Applied { version, at }| AppliedVersion { version, at });
+    let applied = applied.map(|Applied { version, at, withheld }| {
+        let withheld = withheld.into_iter().map(WithheldService::from).collect();
+        AppliedVersion { version, at, withheld }
+    });
     Json(Configuration { applied, file: api.backend.file().into() })
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default)]
 struct ApplyQuery {
-    #[serde(default)]
     dry_run: bool,
+    /// Versions in use that may be dropped; `allow=SERVICE/VERSION`, repeated.
+    allow: BTreeSet<ServiceVersion>,
     actor: Option<String>,
     reason: Option<String>,
 }
 
+impl ApplyQuery {
+    fn parse(pairs: Vec<(String, String)>) -> Result<Self, Problem> {
+        let mut query = Self::default();
+        for (key, value) in pairs {
+            let invalid = |error: &dyn std::fmt::Display| {
+                Problem::bad_request(format!("query parameter `{key}`: {error}"))
+            };
+            match key.as_str() {
+                "dry_run" => query.dry_run = value.parse().map_err(|error| invalid(&error))?,
+                "allow" => {
+                    query.allow.insert(value.parse().map_err(|error| invalid(&error))?);
+                }
+                "actor" => query.actor = Some(value),
+                "reason" => query.reason = Some(value),
+                _ => return Err(invalid(&"unknown; known are dry_run, allow, actor and reason")),
+            }
+        }
+        Ok(query)
+    }
+}
+
 async fn apply(
     State(api): State<Api>,
-    query: Result<Query<ApplyQuery>, QueryRejection>,
+    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
     headers: HeaderMap,
     Text(text): Text,
 ) -> Result<Json<Outcome>, Problem> {
@@ -119,12 +161,12 @@ async fn apply(
                       or `application/json`";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-yaml", detail));
     }
-    let ApplyQuery { dry_run, actor, reason } = query;
+    let ApplyQuery { dry_run, allow, actor, reason } = ApplyQuery::parse(query)?;
     let origin = Change { actor, reason }.origin()?;
     let outcome = if dry_run {
-        api.backend.try_out(text, origin).await?
+        api.backend.try_out(text, allow, origin).await?
     } else {
-        api.backend.apply(text, origin).await?
+        api.backend.apply(text, allow, origin).await?
     };
     Ok(Json(outcome))
 }

@@ -87,7 +87,8 @@ impl From<Refusal> for Problem {
             Refusal::GroupRunning { .. } => (StatusCode::CONFLICT, "group-running"),
             Refusal::AlreadyStable { .. } => (StatusCode::CONFLICT, "already-stable"),
             Refusal::Quarantined { .. } => (StatusCode::CONFLICT, "quarantined"),
-            Refusal::MidRelease { .. } => (StatusCode::CONFLICT, "mid-release"),
+            Refusal::DropsVersions { .. } => (StatusCode::CONFLICT, "drops-versions"),
+            Refusal::WeakerPlan { .. } => (StatusCode::CONFLICT, "weaker-plan"),
             Refusal::WrongPhase { .. } => (StatusCode::CONFLICT, "wrong-phase"),
             Refusal::FlagsChanged { .. } => (StatusCode::PRECONDITION_FAILED, "flags-changed"),
             Refusal::Invalid(

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use tidegate::config;
+use tidegate_delivery::model::configuration::ServiceVersion;
 
 use super::client::{Client, Origin, Target};
 use super::failure::Failure;
@@ -46,6 +47,9 @@ pub(super) struct ApplyArgs {
     /// Print the changes without applying them
     #[arg(long)]
     dry_run: bool,
+    /// Allow the configuration to drop this version, although it is stable or kept for a rollback
+    #[arg(long, value_name = "SERVICE/VERSION")]
+    allow: Vec<ServiceVersion>,
     #[command(flatten)]
     target: Target,
     #[command(flatten)]
@@ -57,6 +61,7 @@ pub(super) async fn apply(args: ApplyArgs) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
     let mut query = args.origin.query();
     query.push(("dry_run", args.dry_run.to_string()));
+    query.extend(args.allow.iter().map(|version| ("allow", version.to_string())));
     let outcome = client.put_text(&["config"], &query, "application/yaml", text).await?;
     print_outcome(&outcome, args.target.output)
 }

@@ -24,7 +24,7 @@ pub(super) enum Verb {
         /// A service and its candidate version; at least two
         #[arg(long = "member", value_name = "SERVICE=VERSION", required = true, value_parser = member)]
         members: Vec<(String, String)>,
-        /// A JSON file with a plan, in the form of `strategy` in the configuration; replaces the plans of the services
+        /// A JSON file with a plan, in the form of `strategy` in the configuration; at least as strict as the plans of the services
         #[arg(long)]
         plan: Option<PathBuf>,
     },

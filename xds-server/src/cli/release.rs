@@ -36,7 +36,7 @@ enum Verb {
         /// The candidate version
         #[arg(long)]
         version: String,
-        /// A JSON file with a plan, in the form of `strategy` in the configuration; replaces the service's own
+        /// A JSON file with a plan, in the form of `strategy` in the configuration; at least as strict as the service's own
         #[arg(long)]
         plan: Option<PathBuf>,
         /// The commit that the candidate was built from

@@ -1,4 +1,4 @@
-//! `tidegate version`: check results, signals and quarantine of a version, and whether flags may select it.
+//! `tidegate version`: endpoints, check results, signals and quarantine of a version, and whether flags may select it.
 
 use clap::{Subcommand, ValueEnum};
 use reqwest::Method;
@@ -8,7 +8,7 @@ use super::client::{Client, Origin, Target};
 use super::failure::Failure;
 use super::release::print_outcome;
 
-/// Report check results and signals for a version, lift its quarantine, or allow flags to select it.
+/// Set the endpoints of a version, report check results and signals for it, lift its quarantine, or allow flags to select it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -21,6 +21,19 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Register a version, or replace its endpoints, also while it serves
+    Set {
+        /// The service
+        service: String,
+        /// The version
+        version: String,
+        /// An instance that serves it; repeat for each
+        #[arg(long = "endpoint", value_name = "HOST:PORT", required = true)]
+        endpoints: Vec<String>,
+        /// Its environment, for a blue/green service
+        #[arg(long, value_enum)]
+        environment: Option<Environment>,
+    },
     /// Report the result of a check that the service requires
     Check {
         /// The service
@@ -69,6 +82,12 @@ enum Verb {
     },
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Environment {
+    Blue,
+    Green,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum CheckOutcome {
     Passed,
@@ -97,6 +116,15 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         )
     };
     match &args.verb {
+        Verb::Set { service, version, endpoints, environment } => {
+            body.insert("endpoints".to_owned(), json!(endpoints));
+            let environment = environment.map(|it| match it {
+                Environment::Blue => "blue",
+                Environment::Green => "green",
+            });
+            body.extend(environment.map(|it| ("environment".to_owned(), json!(it))));
+            submit(Method::PUT, &["services", service, "versions", version], body).await
+        }
         Verb::Check { service, version, name, result, url } => {
             body.insert("name".to_owned(), json!(name));
             body.insert("passed".to_owned(), json!(*result == CheckOutcome::Passed));

@@ -18,6 +18,7 @@ use crate::clock::{Clock, SkewLog, Times};
 use crate::journal::{FoldedState, Journal, NewRecord, Record};
 use tidegate_delivery::figures::Figures;
 use tidegate_delivery::model::command::{Command, CommandContext, Outcome};
+use tidegate_delivery::model::configuration::Withheld;
 use tidegate_delivery::model::event::Event;
 use tidegate_delivery::model::group::GroupedRelease;
 use tidegate_delivery::model::progress::{Observation, Progress};
@@ -78,10 +79,24 @@ impl Engine {
         let Origin { actor, reason } = origin;
         let command_context = CommandContext { actor, reason: reason.as_deref(), at: now, wall };
         let (events, outcome) = decide_command(&self.state, &command_context, command)?;
+        let mesh = mesh.map(|mesh| self.with_withheld(mesh, &events));
         let published = mesh.as_ref().unwrap_or(&self.mesh);
         check_events(&self.state, now, &events, published, mesh.is_some())?;
         self.commit(now, events, origin, mesh)?;
         Ok(outcome)
+    }
+
+    /// Keeps the services that `events` withhold in their listeners, so that they still serve.
+    fn with_withheld(&self, mut mesh: Mesh, events: &[Event]) -> Mesh {
+        let decided = events.iter().find_map(|event| match event {
+            Event::ConfigurationApplied { withheld, .. } => Some(withheld),
+            _ => None,
+        });
+        let applied = self.state.configuration.as_ref().map(|it| &it.withheld);
+        for Withheld { service, .. } in decided.or(applied).into_iter().flatten() {
+            mesh.keep(service, &self.mesh);
+        }
+        mesh
     }
 
     /// Applies a configuration. Its services and its mesh are in one publication, or neither is applied.

@@ -1,6 +1,6 @@
 //! The interface of the controller: the handle for commands and reads, and the view of its state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::mpsc::error::TrySendError;
@@ -11,7 +11,7 @@ use crate::journal::{JournalError, Record};
 use tidegate_delivery::figures::Figures;
 use tidegate_delivery::model::catalogue::ServiceSpec;
 use tidegate_delivery::model::command::{Command, Outcome, Refusal};
-use tidegate_delivery::model::configuration::Version;
+use tidegate_delivery::model::configuration::{ServiceVersion, Version};
 use tidegate_delivery::model::fold_error::FoldError;
 use tidegate_delivery::model::freeze::FreezeWindow;
 use tidegate_delivery::model::progress::Progress;
@@ -114,6 +114,8 @@ pub struct Configuration {
     pub services: Vec<ServiceSpec>,
     /// Recurring and single freezes.
     pub freeze_windows: Vec<FreezeWindow>,
+    /// Versions in use that it may drop.
+    pub allow: BTreeSet<ServiceVersion>,
     /// Fleets and their listeners.
     pub mesh: Mesh,
 }
@@ -122,8 +124,8 @@ impl Configuration {
     /// The command for the reducer, and the mesh.
     #[must_use]
     pub fn split(self) -> (Command, Mesh) {
-        let Self { version, services, freeze_windows, mesh } = self;
-        (Command::ApplyConfiguration { version, services, freeze_windows }, mesh)
+        let Self { version, services, freeze_windows, allow, mesh } = self;
+        (Command::ApplyConfiguration { version, services, freeze_windows, allow }, mesh)
     }
 }
 
@@ -173,7 +175,8 @@ impl Handle {
         self.request(|reply| Request::Command { command, origin, reply }).await
     }
 
-    /// Applies a configuration, all of it or nothing. When this returns, the view contains it.
+    /// Applies a configuration: nothing of it, or all except the services that a running release withholds. When this
+    /// returns, the view contains it.
     ///
     /// # Errors
     /// If it was not applied.

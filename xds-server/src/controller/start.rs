@@ -1,6 +1,6 @@
 //! Start of the engine: replay, configuration, first publication.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::{broadcast, watch};
@@ -12,6 +12,7 @@ use crate::controller::{CommandError, DeliveryView, Origin, Parts, StartError};
 use crate::journal::{self, Record, Replayed};
 use tidegate_delivery::model::command::{Command, Refusal};
 use tidegate_delivery::model::flag::FlagChange;
+use tidegate_delivery::text;
 
 impl Engine {
     /// Replays the journal, applies the configuration and publishes the resources.
@@ -43,17 +44,14 @@ impl Engine {
         };
         engine.replay()?;
         let Parts { version, services, freeze_windows, .. } = parts;
-        let applied = match engine.configure(&Command::ApplyConfiguration {
-            version,
-            services,
-            freeze_windows,
-        }) {
-            // The configuration changed while the server was stopped, or was rejected before. The running release continues
-            // with the services it started with.
+        let allow = BTreeSet::new();
+        let command = Command::ApplyConfiguration { version, services, freeze_windows, allow };
+        let applied = match engine.configure(&command) {
+            // The configuration changed while the server was stopped, or was rejected before.
             Err(StartError::Configuration(CommandError::Refused(
-                refusal @ Refusal::MidRelease { .. },
+                refusal @ Refusal::DropsVersions { .. },
             ))) => {
-                warn!(%refusal, "the configuration is not applied while a release runs; the services of the journal remain in force");
+                warn!(%refusal, "the services of the journal remain in force");
                 false
             }
             other => {
@@ -61,6 +59,11 @@ impl Engine {
                 true
             }
         };
+        if let Some(applied) = &engine.state.configuration
+            && !applied.withheld.is_empty()
+        {
+            warn!(configuration = %applied.version, "{}", text::withheld(&applied.withheld));
+        }
         // The flags of the configuration initialise a journal in which flags never changed. They route its services.
         if let Some(flags) = parts.flags.filter(|_| applied && engine.state.flag_revision == 0) {
             match engine.configure(&FlagChange::Replace(flags).into()) {

@@ -33,12 +33,12 @@ pub enum ReloadError {
 
 impl ReloadError {
     /// Whether the same configuration may be accepted later without a change to it, for example
-    /// after the end of a release.
+    /// after the end of a rollback window.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {
             Self::Command(CommandError::Refused(refusal)) => {
-                matches!(refusal, Refusal::MidRelease { .. })
+                matches!(refusal, Refusal::DropsVersions { .. })
             }
             Self::Command(CommandError::Unpublishable(_)) => false,
             Self::Command(_) | Self::PreviewKey(_) => true,

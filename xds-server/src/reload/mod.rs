@@ -1,8 +1,8 @@
 //! Configuration changes at run time, from the file or the API.
 //!
-//! A configuration is applied as a whole or not at all. It is checked as at the start, rejected if it
-//! needs a restart or changes what a running release depends on, journaled, and then passed to the
-//! [`Appliers`].
+//! A configuration is applied as a whole or not at all, except for services that a running release
+//! withholds. It is checked as at the start, rejected if it needs a restart or drops a version in use
+//! that is not allowed by name, journaled, and then passed to the [`Appliers`].
 //!
 //! The last accepted configuration is in force. One from the API stays in force until the file
 //! changes, SIGHUP, or a restart, because a server always starts from its file.
@@ -12,6 +12,7 @@ mod error;
 mod tests;
 mod watcher;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ use crate::config::{self, Config, Receiver};
 use crate::controller::{Configuration, Handle, Origin, check_events};
 use crate::effects::smoke::Previews;
 use tidegate_delivery::model::command::{CommandContext, Outcome};
-use tidegate_delivery::model::configuration::{Source, Version};
+use tidegate_delivery::model::configuration::{ServiceVersion, Source, Version};
 use tidegate_delivery::reducer::decide_command;
 use tidegate_xds::mesh::PreviewKey;
 
@@ -88,6 +89,7 @@ impl Reloader {
         self: &Arc<Self>,
         text: String,
         source: Source,
+        allow: BTreeSet<ServiceVersion>,
         origin: Origin,
     ) -> Result<Outcome, ReloadError> {
         let this = Arc::clone(self);
@@ -96,7 +98,8 @@ impl Reloader {
             let config = this.check(text).await?;
             let mut current = this.current.lock().await;
             let config = complete(&current, config)?;
-            let outcome = this.controller.configure(configuration(&config, source), origin).await?;
+            let command = configuration(&config, source, allow);
+            let outcome = this.controller.configure(command, origin).await?;
             if outcome.changed {
                 this.appliers.apply(&config);
                 info!(hash = config.hash, ?source, "{}", outcome.message);
@@ -111,13 +114,18 @@ impl Reloader {
     ///
     /// # Errors
     /// As [`Reloader::apply`].
-    pub async fn dry_run(&self, text: String, origin: &Origin) -> Result<Outcome, ReloadError> {
+    pub async fn dry_run(
+        &self,
+        text: String,
+        allow: BTreeSet<ServiceVersion>,
+        origin: &Origin,
+    ) -> Result<Outcome, ReloadError> {
         let config = self.check(text).await?;
         let needs = self.current.lock().await.needs_restart(&config);
         if !needs.is_empty() {
             return Err(ReloadError::NeedsRestart(needs));
         }
-        let (command, _) = configuration(&config, Source::Api).split();
+        let (command, _) = configuration(&config, Source::Api, allow).split();
         let state = Arc::clone(&self.controller.view().borrow().state);
         let Origin { actor, reason } = origin;
         let Times { now: at, wall } = self.clock.times();
@@ -151,11 +159,16 @@ fn complete(current: &Config, mut config: Config) -> Result<Config, ReloadError>
     Ok(config)
 }
 
-fn configuration(config: &Config, source: Source) -> Configuration {
+fn configuration(
+    config: &Config,
+    source: Source,
+    allow: BTreeSet<ServiceVersion>,
+) -> Configuration {
     Configuration {
         version: Version { hash: config.hash.clone(), source },
         services: config.services.clone(),
         freeze_windows: config.freeze_windows.clone(),
+        allow,
         mesh: config.mesh.clone(),
     }
 }

@@ -8,10 +8,9 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use super::*;
-use crate::controller::CommandError;
 use crate::controller::fakes::{World, anne};
-use tidegate_delivery::fixtures::{start, verb};
-use tidegate_delivery::model::command::{Command, Refusal, ReleaseCommand};
+use tidegate_delivery::fixtures::{name, start, verb};
+use tidegate_delivery::model::command::{Command, ReleaseCommand};
 use tidegate_delivery::units::Timestamp;
 
 const TEXT: &str = r#"
@@ -95,7 +94,12 @@ impl Server {
     }
 
     async fn send(&self, text: &str) -> Result<Outcome, ReloadError> {
-        self.reloader.apply(text.to_owned(), Source::Api, anne()).await
+        self.send_allowing(text, &[]).await
+    }
+
+    async fn send_allowing(&self, text: &str, allow: &[&str]) -> Result<Outcome, ReloadError> {
+        let allow = allow.iter().map(|it| it.parse().unwrap()).collect();
+        self.reloader.apply(text.to_owned(), Source::Api, allow, anne()).await
     }
 }
 
@@ -187,38 +191,131 @@ async fn an_invalid_configuration_changes_nothing_and_is_reported_with_positions
     assert_eq!(server.world.records().len(), before);
 }
 
+const SEARCH: &str = r#"  - name: search
+    hosts: ["search.local"]
+    strategy: {canary: {steps: [5%, 100%]}}
+    stable: v1
+    versions: [{name: v1, endpoints: ["127.0.0.1:9201"]}]
+"#;
+
+/// Without v2 of `order`, with `search`, and with another fleet.
+fn edited() -> String {
+    let text = TEXT.replace(r#", {name: v2, endpoints: ["127.0.0.1:9102"]}"#, "");
+    format!("{}{SEARCH}", text.replace("{name: demo}", "{name: other}"))
+}
+
 #[tokio::test]
-async fn an_edit_that_a_release_forbids_is_applied_as_a_whole_after_its_end() {
+async fn a_service_that_a_release_withholds_is_applied_after_its_end() {
     let mut server = Server::start();
     server.world.lag(true);
     server.ask(start("order", "v2")).await;
-    let edited = with_host("new.local")
-        .replace("127.0.0.1:9102", "127.0.0.1:9999")
-        .replace("{name: demo}", "{name: other}");
-    server.write(&edited);
+    server.write(&edited());
     server.poll().await;
     let message = server.failure().unwrap();
     assert!(message.contains("`order.1`") && message.contains("`v2`"), "{message}");
-    let refused = server.send(&edited).await.unwrap_err();
-    assert!(matches!(
-        refused,
-        ReloadError::Command(CommandError::Refused(Refusal::MidRelease { .. }))
-    ));
-    assert_eq!(server.hosts(), ["order.local"]);
-    assert!(server.world.mesh().fleets.is_empty(), "the first mesh is restored");
+    let versions = |server: &Server| {
+        server.controller.view().borrow().state.services["order"].spec.versions.len()
+    };
+    assert_eq!(versions(&server), 2);
+    let view = server.controller.view();
+    assert!(view.borrow().state.services.contains_key("search"));
+    assert_eq!(server.world.mesh().fleets[0].name.as_str(), "other");
+    let before = server.world.records().len();
+    server.poll().await;
+    assert_eq!(server.world.records().len(), before, "a retry without an effect is not journaled");
 
-    // A server that starts with this file keeps the services of the journal and retries the file.
+    // A server that starts with this file retries the file.
     server.controller.stop().await;
     let Server { world, dir, .. } = server;
     let mut server = Server::start_in(world, dir);
-    assert_eq!(server.hosts(), ["order.local"]);
     server.poll().await;
     assert!(server.failure().is_some());
 
     server.ask(verb("order.1", ReleaseCommand::Abort)).await;
     server.poll().await;
+    assert_eq!((versions(&server), server.failure()), (1, None));
+}
+
+#[tokio::test]
+async fn a_withheld_service_stays_in_its_listeners() {
+    let mut server = Server::start();
+    server.world.lag(true);
+    let listening = |services: &str| {
+        let listener =
+            format!("{{name: in, address: \"127.0.0.1:10000\", services: [{services}]}}");
+        TEXT.replace("{name: demo}", &format!("{{name: demo, listeners: [{listener}]}}"))
+    };
+    server.send(&format!("{}{SEARCH}", listening("order, search"))).await.unwrap();
+    server.ask(start("order", "v2")).await;
+    let without = listening("search");
+    let (without, _) = without.split_once("  - name: order").unwrap();
+    server.write(&format!("{without}{SEARCH}"));
+    // The second time nothing changes.
+    for _ in 0..2 {
+        server.poll().await;
+        assert!(server.failure().unwrap().contains("`order.1`"));
+        let services = server.world.mesh().fleets[0].listeners[0].services.clone();
+        assert!(services.include(&name("order")) && services.include(&name("search")));
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_applied_in_part_does_not_replace_a_later_configuration() {
+    let mut server = Server::start();
+    server.world.lag(true);
+    server.ask(start("order", "v2")).await;
+    server.write(&edited());
+    server.poll().await;
+    assert!(server.failure().is_some());
+    server.send_allowing(&with_host("sent.local"), &["search/v1"]).await.unwrap();
+    server.ask(verb("order.1", ReleaseCommand::Abort)).await;
+    server.poll().await;
+    assert_eq!((server.hosts(), server.failure()), (vec!["sent.local".to_owned()], None));
+}
+
+#[tokio::test]
+async fn a_refused_file_does_not_replace_a_later_configuration() {
+    let mut server = Server::start();
+    server.ask(start("order", "v2")).await;
+    for all in [true, false] {
+        server.ask(verb("order.1", ReleaseCommand::Promote { all })).await;
+    }
+    let without = |host: &str| {
+        let text = with_host(host).replace("stable: v1", "stable: v2");
+        text.replace(r#"{name: v1, endpoints: ["127.0.0.1:9101"]}, "#, "")
+    };
+    server.write(&without("file.local"));
+    server.poll().await;
+    assert!(server.failure().unwrap().contains("--allow order/v1"));
+    // Now the file would drop nothing more.
+    server.send_allowing(&without("sent.local"), &["order/v1"]).await.unwrap();
+    server.poll().await;
+    assert_eq!(server.hosts(), ["sent.local"]);
+}
+
+#[tokio::test]
+async fn the_file_drops_a_version_in_use_only_after_it_was_allowed() {
+    let mut server = Server::start();
+    let text = TEXT
+        .replace(r#"{name: v1, endpoints: ["127.0.0.1:9101"]}, "#, "")
+        .replace("stable: v1", "stable: v2")
+        .replace("order.local", "new.local");
+    server.write(&text);
+    server.poll().await;
+    assert!(server.failure().unwrap().contains("--allow order/v1"));
+    assert_eq!(server.hosts(), ["order.local"]);
+
+    // A server that starts with this file keeps the services of the journal.
+    server.controller.stop().await;
+    let Server { world, dir, .. } = server;
+    let mut server = Server::start_in(world, dir);
+    server.poll().await;
+    assert!(server.failure().unwrap().contains("--allow order/v1"));
+    assert_eq!(server.hosts(), ["order.local"]);
+
+    server.send_allowing(&text, &["order/v1"]).await.unwrap();
+    server.poll().await;
     assert_eq!((server.hosts(), server.failure()), (vec!["new.local".to_owned()], None));
-    assert_eq!(server.world.mesh().fleets[0].name.as_str(), "other");
 }
 
 #[tokio::test]
@@ -231,7 +328,7 @@ async fn a_sent_configuration_is_in_force_until_the_file_changes_or_is_reloaded(
             "{name: demo, listeners: [{name: p, address: \"127.0.0.1:10000\", services: [\"*\"], preview: true}]}",
         )
     );
-    let tried = server.reloader.dry_run(sent.clone(), &anne()).await.unwrap();
+    let tried = server.reloader.dry_run(sent.clone(), BTreeSet::new(), &anne()).await.unwrap();
     assert!(tried.changed);
     assert_eq!(server.hosts(), ["order.local"]);
     assert!(!server.dir.path().join("data").exists(), "a dry run creates no key");

@@ -5,6 +5,7 @@
 //! symbolic link that is swapped. A change is applied when two successive polls read the same text,
 //! because a poll may see a file that is only partly written.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,8 @@ use tracing::{error, warn};
 use super::{ReloadError, Reloader};
 use crate::config::{self, Problem};
 use crate::controller::Origin;
-use tidegate_delivery::model::configuration::Source;
+use tidegate_delivery::model::configuration::{Applied, Source};
+use tidegate_delivery::text::withheld as withheld_text;
 use tidegate_delivery::units::Timestamp;
 
 /// Time between two polls.
@@ -28,11 +30,11 @@ pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
 pub struct FileStatus {
     /// The file.
     pub path: PathBuf,
-    /// The error, if the current text is not applied.
+    /// The error, if the current text is not applied as a whole.
     pub failure: Option<ReloadFailure>,
 }
 
-/// Why the current text of the file is not applied.
+/// Why the current text of the file is not applied, or not as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReloadFailure {
     /// Time of the first attempt with this error.
@@ -57,6 +59,10 @@ pub struct FileWatcher {
     pending: Option<ReadResult>,
     /// Whether applying `handled` again may succeed.
     retry: bool,
+    /// Whether `handled` is applied except for services that a running release withholds.
+    partial: bool,
+    /// The hash of the configuration in force after the last attempt.
+    in_force: Option<String>,
 }
 
 impl FileWatcher {
@@ -65,10 +71,13 @@ impl FileWatcher {
     pub fn new(reloader: Arc<Reloader>, path: PathBuf, hash: String) -> Self {
         let view = reloader.controller.view();
         let state = Arc::clone(&view.borrow().state);
-        // The server starts without the services of the file if a running release forbids them.
-        let retry = state.configuration.as_ref().is_none_or(|it| it.version.hash != hash);
+        let in_force = state.configuration.as_ref().map(|it| it.version.hash.clone());
+        let applied = state.configuration.as_ref().filter(|it| it.version.hash == hash);
+        let partial = applied.is_some_and(|it| !it.withheld.is_empty());
+        // The server starts without the services of the file if it drops versions in use.
+        let retry = partial || applied.is_none();
         let status = watch::Sender::new(FileStatus { path, failure: None });
-        Self { reloader, status, handled: Ok(hash), pending: None, retry }
+        Self { reloader, status, handled: Ok(hash), pending: None, retry, partial, in_force }
     }
 
     /// The status, current and future.
@@ -97,6 +106,7 @@ impl FileWatcher {
         let read = read.map_err(|error| error.to_string());
         let result = read.as_ref().map(|text| config::hash(text)).map_err(Clone::clone);
         let changed = result != self.handled;
+        self.forget_superseded();
         let stable = !changed || self.pending.as_ref() == Some(&result);
         self.pending = (changed && !stable).then(|| result.clone());
         if force || (stable && (changed || self.retry)) {
@@ -112,9 +122,18 @@ impl FileWatcher {
             Err(message) => return self.report_failure(message, Vec::new()),
         };
         let origin = Origin::component("configuration");
-        let result = self.reloader.apply(text, Source::File, origin).await;
-        self.retry = result.as_ref().is_err_and(ReloadError::is_transient);
+        let allow = BTreeSet::new();
+        let result = self.reloader.apply(text, Source::File, allow, origin).await;
+        let applied = self.applied();
+        self.in_force = applied.as_ref().map(|it| it.version.hash.clone());
+        let withheld = match result {
+            Ok(_) => applied.map(|it| it.withheld).unwrap_or_default(),
+            Err(_) => Vec::new(),
+        };
+        self.partial = !withheld.is_empty();
+        self.retry = self.partial || result.as_ref().is_err_and(ReloadError::is_transient);
         match result {
+            Ok(_) if self.partial => self.report_failure(withheld_text(&withheld), Vec::new()),
             Ok(_) => {
                 self.status.send_if_modified(|status| status.failure.take().is_some());
             }
@@ -129,6 +148,25 @@ impl FileWatcher {
         }
     }
 
+    /// Stops to retry the file after another configuration was applied.
+    fn forget_superseded(&mut self) {
+        let applied = self.applied().map(|it| it.version.hash);
+        if self.retry && applied != self.in_force && applied.as_ref() != self.handled.as_ref().ok()
+        {
+            self.retry = false;
+            if std::mem::take(&mut self.partial) {
+                self.status.send_if_modified(|status| status.failure.take().is_some());
+            }
+        }
+    }
+
+    /// The configuration in force.
+    fn applied(&self) -> Option<Applied> {
+        let view = self.reloader.controller.view();
+        let state = Arc::clone(&view.borrow().state);
+        state.configuration.clone()
+    }
+
     /// Logs and publishes a failure, unless it is the current one.
     fn report_failure(&self, message: String, problems: Vec<Problem>) {
         let since = self.reloader.clock.now();
@@ -138,7 +176,9 @@ impl FileWatcher {
                 return false;
             }
             let path = status.path.display();
-            if retry {
+            if self.partial {
+                warn!(%path, "the configuration is applied in part; {message}; it will be retried");
+            } else if retry {
                 warn!(%path, "{message}; it will be retried");
             } else {
                 error!(%path, "{message}; the previous configuration stays in force");

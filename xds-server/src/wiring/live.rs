@@ -1,6 +1,6 @@
 //! The running components behind the API.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -20,7 +20,7 @@ use tidegate::transport::tls::TlsMetrics;
 use tidegate::xds::fleet::{AckTracker, Inspection, NodeStatus};
 use tidegate::xds::metrics::XdsMetrics;
 use tidegate_delivery::model::command::{Command, Outcome};
-use tidegate_delivery::model::configuration::Source;
+use tidegate_delivery::model::configuration::{ServiceVersion, Source};
 use tidegate_delivery::names::{FleetName, ServiceName, VersionName};
 use tidegate_delivery::units::Timestamp;
 use tokio::sync::watch;
@@ -53,12 +53,22 @@ impl Backend for Live {
         self.controller.submit(command, origin).boxed()
     }
 
-    fn apply(&self, text: String, origin: Origin) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
-        self.reloader.apply(text, Source::Api, origin).boxed()
+    fn apply(
+        &self,
+        text: String,
+        allow: BTreeSet<ServiceVersion>,
+        origin: Origin,
+    ) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
+        self.reloader.apply(text, Source::Api, allow, origin).boxed()
     }
 
-    fn try_out(&self, text: String, origin: Origin) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
-        async move { self.reloader.dry_run(text, &origin).await }.boxed()
+    fn try_out(
+        &self,
+        text: String,
+        allow: BTreeSet<ServiceVersion>,
+        origin: Origin,
+    ) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
+        async move { self.reloader.dry_run(text, allow, &origin).await }.boxed()
     }
 
     fn file(&self) -> FileStatus {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use tidegate_delivery::names::{FleetName, Services};
+use tidegate_delivery::names::{FleetName, ServiceName, Services};
 
 /// The fleets and their common settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,22 @@ impl Mesh {
     #[must_use]
     pub fn new(wasm: String, fleets: Vec<Fleet>) -> Self {
         Self { wasm, fleets, preview_key: PreviewKey::default() }
+    }
+
+    /// Selects a service in the listeners that selected it `before`.
+    pub fn keep(&mut self, service: &ServiceName, before: &Self) {
+        for fleet in &mut self.fleets {
+            let known = before.fleets.iter().find(|it| it.name == fleet.name);
+            for listener in &mut fleet.listeners {
+                let mut known = known.into_iter().flat_map(|it| &it.listeners);
+                let known = known.find(|it| it.name == listener.name);
+                if let Services::Named(names) = &mut listener.services
+                    && known.is_some_and(|it| it.services.include(service))
+                {
+                    names.insert(service.clone());
+                }
+            }
+        }
     }
 
     /// Whether any fleet has a preview listener.

@@ -5,21 +5,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::model::catalogue::{Environment, Environments, ServiceSpec, VersionSpec};
+use crate::model::checks::Checks;
 use crate::model::fold_error::FoldErrorKind;
-use crate::model::state::{ServiceState, State};
+use crate::model::signals::Signals;
+use crate::model::state::{MAX_REMOVED, RemovedService, ServiceState, State};
 use crate::names::{ServiceName, VersionName};
+use crate::units::Timestamp;
 
 impl State {
     /// Applies a new catalogue.
     pub(crate) fn redeclare_catalogue(
         &mut self,
+        at: Timestamp,
         services: &[ServiceSpec],
     ) -> Result<(), FoldErrorKind> {
         let names: BTreeSet<_> = services.iter().map(|spec| &spec.name).collect();
         let gone: Vec<_> =
             self.services.keys().filter(|name| !names.contains(name)).cloned().collect();
         for name in gone {
-            self.retire(&name)?;
+            self.retire(at, &name)?;
         }
         for spec in services {
             if !spec.versions.contains_key(&spec.stable) {
@@ -27,7 +31,7 @@ impl State {
             }
             match self.services.get_mut(&spec.name) {
                 Some(service) => {
-                    redeclare_service(Arc::make_mut(service), self.declared.get(&spec.name), spec)
+                    Arc::make_mut(service).redeclare(self.declared.get(&spec.name), spec)
                 }
                 None => self.introduce(spec),
             }
@@ -36,7 +40,7 @@ impl State {
         Ok(())
     }
 
-    fn retire(&mut self, name: &ServiceName) -> Result<(), FoldErrorKind> {
+    fn retire(&mut self, at: Timestamp, name: &ServiceName) -> Result<(), FoldErrorKind> {
         let Some(service) = self.services.remove(name) else {
             return Ok(());
         };
@@ -46,12 +50,31 @@ impl State {
         if service.releases > 0 {
             self.retired.insert(name.clone(), service.releases);
         }
+        let removed = RemovedService::of(at, &service);
+        if !removed.is_empty() {
+            self.removed.insert(name.clone(), removed);
+        }
+        if self.removed.len() > MAX_REMOVED {
+            let oldest = self.removed.iter().min_by_key(|(name, it)| {
+                (!it.quarantined.is_empty() || it.frozen.is_some(), it.at, *name)
+            });
+            if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
+                self.removed.remove(&oldest);
+            }
+        }
         Ok(())
     }
 
     fn introduce(&mut self, spec: &ServiceSpec) {
         let mut service = ServiceState::new(spec.clone());
         service.releases = self.retired.remove(&spec.name).unwrap_or(0);
+        if let Some(removed) = self.removed.remove(&spec.name) {
+            let RemovedService { at: _, checks, signals, quarantined, rolled_back, frozen, calls } =
+                removed;
+            service = ServiceState { checks, signals, quarantined, rolled_back, frozen, ..service };
+            service.earlier_calls = calls;
+            service.drop_missing_versions();
+        }
         self.services.insert(spec.name.clone(), Arc::new(service));
     }
 }
@@ -61,27 +84,51 @@ pub(crate) fn by_name(services: &[ServiceSpec]) -> BTreeMap<ServiceName, Service
     services.iter().map(|spec| (spec.name.clone(), spec.clone())).collect()
 }
 
-fn redeclare_service(service: &mut ServiceState, before: Option<&ServiceSpec>, now: &ServiceSpec) {
-    if before == Some(now) {
-        return;
-    }
-    let declared_before = |name: &VersionName| before?.versions.get(name);
-
-    let mut versions = std::mem::take(&mut service.spec.versions);
-    versions.retain(|name, _| {
-        let undeclared = declared_before(name).is_some() && !now.versions.contains_key(name);
-        !undeclared || service.in_use(name)
-    });
-    service.spec = ServiceSpec { versions, ..now.clone() };
-    service.drop_undeclared_dns();
-    update_endpoints(service, before.and_then(|it| it.environments.as_ref()));
-    for (name, spec) in &now.versions {
-        if declared_before(name) != Some(spec) {
-            // An error means that a release deployed another version there, which has precedence.
-            let _occupied = service.place(name, spec);
+impl RemovedService {
+    fn of(at: Timestamp, service: &ServiceState) -> Self {
+        Self {
+            at,
+            checks: service.checks.clone(),
+            signals: service.signals.clone(),
+            quarantined: service.quarantined.clone(),
+            rolled_back: service.rolled_back.clone(),
+            frozen: service.frozen.clone(),
+            calls: service.due_calls().cloned().collect(),
         }
     }
-    service.drop_missing_versions();
+
+    fn is_empty(&self) -> bool {
+        let Self { at: _, checks, signals, quarantined, rolled_back, frozen, calls } = self;
+        let reported = *checks != Checks::default() || *signals != Signals::default();
+        let is_unsafe = !quarantined.is_empty() || !rolled_back.is_empty();
+        !reported && !is_unsafe && frozen.is_none() && calls.is_empty()
+    }
+}
+
+impl ServiceState {
+    /// Applies the edits of its declaration since `before`.
+    pub(crate) fn redeclare(&mut self, before: Option<&ServiceSpec>, now: &ServiceSpec) {
+        if before == Some(now) {
+            return;
+        }
+        let declared_before = |name: &VersionName| before?.versions.get(name);
+
+        let mut versions = std::mem::take(&mut self.spec.versions);
+        versions.retain(|name, _| {
+            let undeclared = declared_before(name).is_some() && !now.versions.contains_key(name);
+            !undeclared || self.in_use(name)
+        });
+        self.spec = ServiceSpec { versions, ..now.clone() };
+        self.drop_undeclared_dns();
+        update_endpoints(self, before.and_then(|it| it.environments.as_ref()));
+        for (name, spec) in &now.versions {
+            if declared_before(name) != Some(spec) {
+                // An error means that a release deployed another version there, which has precedence.
+                let _occupied = self.place(name, spec);
+            }
+        }
+        self.drop_missing_versions();
+    }
 }
 
 /// Deployed versions take over changed endpoints of their environment.
@@ -112,7 +159,9 @@ fn update_endpoints(service: &mut ServiceState, before: Option<&Environments>) {
 mod tests {
     use super::*;
     use crate::fixtures::*;
-    use crate::model::command::{Command, Refusal, ReleaseCommand};
+    use crate::model::command::{Command, ReleaseCommand};
+    use crate::model::hook::Moment;
+    use crate::model::signals::{Signal, SignalKind, SignalStatus};
     use crate::units::Timestamp;
 
     fn ask(state: &mut State, command: &Command) -> bool {
@@ -166,7 +215,8 @@ mod tests {
         edited.stable = name("v9");
         let blue = version(9201, Some(Environment::Blue));
         edited.versions.insert(name("v9"), blue);
-        assert!(apply(&mut state, &[order(), edited]));
+        let command = configuration(vec![order(), edited], Vec::new());
+        assert!(ask(&mut state, &allowing(command, &["product/v1"])));
         let service = &state.services["product"];
         assert_eq!(service.stable, name("v2"));
         assert_eq!(service.previous, None);
@@ -189,15 +239,81 @@ mod tests {
     fn a_service_with_a_running_release_is_not_dropped_and_release_ids_are_not_reused() {
         let mut state = declared();
         ask(&mut state, &start("order", "v2"));
-        let without = configuration(vec![product()], Vec::new());
-        let refusal = run(&mut state, Timestamp(0), &without).unwrap_err();
-        assert!(matches!(refusal, Refusal::MidRelease { .. }));
+        let without = allowing(configuration(vec![product()], Vec::new()), &["order/v1"]);
+        ask(&mut state, &without);
+        assert!(state.services.contains_key("order"));
         ask(&mut state, &verb("order.1", ReleaseCommand::Abort));
         ask(&mut state, &without);
         assert!(!state.services.contains_key("order"));
         apply(&mut state, &[product(), order()]);
         ask(&mut state, &start("order", "v2"));
         assert_eq!(newest(&state, "order").id, name("order.2"));
+    }
+
+    fn say(service: &str, kind: SignalKind, version: &str) -> Command {
+        let (version, name_of) = (name(version), name("scan"));
+        let signal = Signal { kind, version, name: name_of, status: SignalStatus::Bad };
+        Command::Signal { service: name(service), signal }
+    }
+
+    #[test]
+    fn a_service_that_is_declared_again_keeps_what_is_safe() {
+        let mut state = declared();
+        let mut spec = order_with_requirements();
+        spec.hooks = vec![hook("audit", Moment::Started, false)];
+        apply(&mut state, &[spec.clone(), product()]);
+        let passed = Command::ReportCheck {
+            service: name("order"),
+            version: name("v2"),
+            check: name("tests"),
+            passed: true,
+            url: None,
+        };
+        ask(&mut state, &start("order", "v2"));
+        ask(&mut state, &passed);
+        ask(&mut state, &Command::FreezeDeployments(Some(name("order"))));
+        ask(&mut state, &say("order", SignalKind::Business, "v1"));
+        ask(&mut state, &say("order", SignalKind::Security, "v2"));
+        let before = state.services["order"].clone();
+        let calls: Vec<_> = before.due_calls().cloned().collect();
+        assert_eq!((before.quarantined.len(), calls.len()), (1, 1));
+
+        let without = configuration(vec![product()], Vec::new());
+        ask(&mut state, &allowing(without, &["order/v1"]));
+        assert!(!state.services.contains_key("order"));
+        apply(&mut state, &[spec, product()]);
+        let after = &state.services["order"];
+        assert_eq!(after.quarantined, before.quarantined);
+        assert_eq!(after.frozen, before.frozen);
+        assert_eq!(after.checks, before.checks);
+        assert_eq!(after.signals, before.signals);
+        assert_eq!(after.due_calls().cloned().collect::<Vec<_>>(), calls);
+        assert!(state.removed.is_empty());
+    }
+
+    #[test]
+    fn removed_services_are_bounded_and_unsafe_ones_are_kept_longest() {
+        let mut state = State::default();
+        let named = |service: &str| {
+            let hosts = vec![format!("{service}.local").parse().unwrap()];
+            ServiceSpec { name: name(service), hosts, ..order() }
+        };
+        let mut remove = |service: &str, command: &Command| {
+            apply(&mut state, &[named(service)]);
+            ask(&mut state, command);
+            let gone = configuration(Vec::new(), Vec::new());
+            ask(&mut state, &allowing(gone, &[&format!("{service}/v1")]));
+        };
+        remove("first", &say("first", SignalKind::Security, "v2"));
+        for number in 0..=MAX_REMOVED {
+            let service = format!("s{number:04}");
+            remove(&service, &say(&service, SignalKind::Business, "v2"));
+        }
+        assert_eq!(state.removed.len(), MAX_REMOVED);
+        assert!(state.removed.contains_key("first"), "it has a quarantined version");
+        let last = format!("s{MAX_REMOVED:04}");
+        assert!(state.removed.contains_key(last.as_str()));
+        assert!(!state.removed.contains_key("s0000") && !state.removed.contains_key("s0001"));
     }
 
     #[test]

@@ -40,11 +40,12 @@ impl State {
     fn fold(&mut self, at: Timestamp, event: &Event) -> Result<(), FoldErrorKind> {
         match event {
             Event::CatalogueApplied { services } => {
-                self.redeclare_catalogue(services)?;
+                self.redeclare_catalogue(at, services)?;
                 self.drop_stale_groups();
             }
-            Event::ConfigurationApplied { version } => {
-                self.configuration = Some(Applied { version: version.clone(), at });
+            Event::ConfigurationApplied { version, withheld, .. } => {
+                let (version, withheld) = (version.clone(), withheld.clone());
+                self.configuration = Some(Applied { version, at, withheld });
             }
             Event::VersionRegistered { service, version, spec } => {
                 self.service_mut(service)?.place(version, spec)?

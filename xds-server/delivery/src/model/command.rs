@@ -1,10 +1,12 @@
 //! Commands of operators, CI and the effects, and their outcome.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::catalogue::{ServiceSpec, VersionSpec};
 use crate::model::commit::Commit;
-use crate::model::configuration::Version;
+use crate::model::configuration::{ServiceVersion, Version};
 use crate::model::dns::RecordSet;
 use crate::model::failure::SmokeTestFailure;
 use crate::model::flag::FlagChange;
@@ -34,7 +36,7 @@ pub struct CommandContext<'a> {
 /// A command to the controller.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
-    /// Apply a configuration as a whole.
+    /// Apply a configuration: all of it, except the services that a running release withholds.
     ApplyConfiguration {
         /// Its hash and source.
         version: Version,
@@ -42,6 +44,8 @@ pub enum Command {
         services: Vec<ServiceSpec>,
         /// Its freeze windows.
         freeze_windows: Vec<FreezeWindow>,
+        /// Versions in use that it may drop.
+        allow: BTreeSet<ServiceVersion>,
     },
     /// Register a deployed version.
     RegisterVersion {
@@ -58,7 +62,7 @@ pub enum Command {
         service: ServiceName,
         /// The candidate.
         version: VersionName,
-        /// Replaces the plan of the service.
+        /// Replaces the plan of the service, as far as it is at least as strict.
         plan: Option<Plan>,
         /// The commit that it deploys.
         commit: Option<Commit>,
@@ -69,7 +73,7 @@ pub enum Command {
         group: GroupName,
         /// The service and candidate of each release.
         members: Vec<Member>,
-        /// Replaces the plans of the services.
+        /// Replaces the plans of the services, as far as it is at least as strict.
         plan: Option<Plan>,
     },
     /// A command on one release.

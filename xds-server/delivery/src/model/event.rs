@@ -9,7 +9,7 @@ use crate::judge::{Evidence, Finding, Guardrail};
 use crate::model::catalogue::{ServiceSpec, VersionSpec};
 use crate::model::checks::CheckResult;
 use crate::model::commit::Commit;
-use crate::model::configuration::Version;
+use crate::model::configuration::{ServiceVersion, Version, Withheld};
 use crate::model::dns::RecordSet;
 use crate::model::freeze::FreezeWindow;
 use crate::model::health::InstanceHealth;
@@ -38,6 +38,12 @@ pub enum Event {
         /// Its hash and source.
         #[serde(flatten)]
         version: Version,
+        /// Versions in use that it drops, as the command allowed.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        dropped: Vec<ServiceVersion>,
+        /// Its services that were not applied.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        withheld: Vec<Withheld>,
     },
     /// A version was deployed.
     VersionRegistered {

@@ -23,3 +23,4 @@ pub mod release;
 pub mod requirements;
 pub mod signals;
 pub mod state;
+pub mod weakness;

@@ -31,8 +31,7 @@ pub struct Plan {
     pub health: Option<HealthCheck>,
     /// The share of sidecars that must ACK a step before it begins.
     pub convergence: ConvergenceThreshold,
-    /// Checks and approvals before it receives traffic. Always those of the service: a plan in the start command cannot
-    /// weaken them.
+    /// Checks and approvals before it receives traffic.
     #[serde(default, skip_serializing_if = "Requirements::is_empty")]
     pub requirements: Requirements,
     /// What a broken guardrail does.

@@ -8,10 +8,12 @@ use crate::model::blocker::Blocker;
 use crate::model::catalogue::SpecError;
 use crate::model::checks::{MAX_CHECKS, MAX_URL};
 use crate::model::commit::NoCommit;
+use crate::model::configuration::DroppedVersion;
 use crate::model::fold_error::{FlagDocumentError, PlacementError};
 use crate::model::freeze::{MAX_FREEZE_WINDOWS, UnknownZone};
 use crate::model::group::MAX_MEMBERS;
 use crate::model::signals::{MAX_QUARANTINED, MAX_SIGNALS, reason_suffix};
+use crate::model::weakness::Weakness;
 use crate::names::{
     CheckName, FreezeName, GroupName, NameError, ReleaseId, RoleName, ServiceName, SignalName,
     VersionName,
@@ -139,17 +141,23 @@ pub enum Refusal {
         /// Why not.
         conflict: Conflict,
     },
-    /// The configuration changes what a running release is about.
+    /// The configuration drops versions in use, and the command does not allow it.
     #[error(
-        "service `{service}`: {what} cannot change while its release `{release}` runs; promote, abort or roll it back first. Nothing of this configuration is applied"
+        "the configuration drops {dropped}. Nothing of it is applied; keep them, or name each version that may go: tidegate apply{dropped:#}"
     )]
-    MidRelease {
+    DropsVersions {
+        /// Each of them.
+        dropped: DroppedVersions,
+    },
+    /// The plan of the command is less strict than that of the service.
+    #[error(
+        "the plan is weaker than that of service `{service}`, which requires {weaker}; a release may add to the plan of its service, not take from it"
+    )]
+    WeakerPlan {
         /// The service.
         service: ServiceName,
-        /// Its running release.
-        release: ReleaseId,
-        /// What was changed.
-        what: ReleaseInput,
+        /// Everything that is weaker.
+        weaker: Weaknesses,
     },
     /// An invalid value.
     #[error(transparent)]
@@ -217,24 +225,13 @@ pub enum Conflict {
     },
 }
 
-/// The part of a service that a running release depends on.
+/// Versions in use that a configuration drops.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ReleaseInput {
-    /// The service itself: it was removed.
-    Service,
-    /// Its environments.
-    Environments,
-    /// Its `identity`.
-    Identity,
-    /// Its `dns`.
-    Dns,
-    /// Its business metrics.
-    BusinessMetrics,
-    /// The stable version or the candidate.
-    Version(VersionName),
-    /// The environment of a version in use, to which this version was declared.
-    EnvironmentOf(VersionName),
-}
+pub struct DroppedVersions(pub Vec<DroppedVersion>);
+
+/// Everything in which a plan is weaker than that of its service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Weaknesses(pub Vec<Weakness>);
 
 /// Names that exist: the first few, and the number of the others.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -34,6 +34,9 @@ pub struct State {
     pub declared: Arc<BTreeMap<ServiceName, ServiceSpec>>,
     /// The number of releases of services that are no longer declared: a release id is never used twice.
     pub retired: BTreeMap<ServiceName, u64>,
+    /// What outlives the removal of a service, until a service of that name is declared again.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub removed: BTreeMap<ServiceName, RemovedService>,
     /// The configuration that was applied last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration: Option<Applied>,
@@ -63,6 +66,28 @@ impl State {
     pub fn running(&self) -> impl Iterator<Item = &Release> {
         self.services.values().filter_map(|service| service.running())
     }
+}
+
+/// Most [`State::removed`]. Beyond it the oldest are dropped, first those without quarantine and freeze.
+pub const MAX_REMOVED: usize = 1000;
+
+/// What outlives the removal of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedService {
+    /// The time of the removal.
+    pub at: Timestamp,
+    /// The checks of its versions.
+    pub checks: Checks,
+    /// The business signals against its versions.
+    pub signals: Signals,
+    /// The quarantined versions.
+    pub quarantined: BTreeMap<VersionName, ActiveSignal>,
+    /// The versions that flags may not select since a rollback, with the release that was rolled back.
+    pub rolled_back: BTreeMap<VersionName, ReleaseId>,
+    /// Its freeze by hand.
+    pub frozen: Option<ManualFreeze>,
+    /// Its due hook calls.
+    pub calls: Vec<Call>,
 }
 
 /// One service as it is now.

@@ -1,6 +1,6 @@
 //! Deployments: services that the catalogue declares, and versions that CI registers.
 
-use super::{Decision, done, mid_release, unchanged};
+use super::{Decision, done, unchanged};
 use crate::fold::catalogue::by_name;
 use crate::model::catalogue::{MAX_VERSIONS, ServiceSpec, SpecError, VersionSpec};
 use crate::model::command::Refusal;
@@ -11,20 +11,25 @@ use crate::model::release::Release;
 use crate::model::state::{ServiceState, State};
 use crate::names::{ServiceName, VersionName};
 
-pub(super) fn catalogue(state: &State, services: &[ServiceSpec]) -> Result<Decision, Refusal> {
+/// Checks each service, and that their names differ.
+pub(super) fn validate(services: &[ServiceSpec]) -> Result<(), Refusal> {
     for (number, spec) in services.iter().enumerate() {
         spec.validate().map_err(|error| invalid(&spec.name, error))?;
         if services.iter().take(number).any(|before| before.name == spec.name) {
             return Err(Invalid::DuplicateService(spec.name.clone()).into());
         }
     }
-    mid_release::check(state, services)?;
+    Ok(())
+}
+
+/// Declares valid services.
+pub(super) fn catalogue(state: &State, services: &[ServiceSpec]) -> Decision {
     if by_name(services) == *state.declared {
-        return Ok(unchanged(None, "the catalogue is unchanged".to_owned()));
+        return unchanged(None, "the catalogue is unchanged".to_owned());
     }
     let message = format!("the catalogue has {} services now", services.len());
     let services = services.to_vec();
-    Ok(done(None, vec![Event::CatalogueApplied { services }], message))
+    done(None, vec![Event::CatalogueApplied { services }], message)
 }
 
 pub(super) fn version(

@@ -1,32 +1,85 @@
 //! The parts of a service that a configuration cannot change while a release of the service runs: those that its evidence
-//! and its traffic split depend on.
+//! and its traffic split depend on. Such a service keeps its declaration; the rest of the configuration is applied.
+
+use std::collections::BTreeMap;
 
 use crate::model::catalogue::ServiceSpec;
-use crate::model::command::Refusal;
-use crate::model::refusal::ReleaseInput;
+use crate::model::configuration::{ReleaseInput, Withheld, WithheldCause};
 use crate::model::release::Release;
 use crate::model::state::{ServiceState, State};
+use crate::names::ServiceName;
+
+/// A catalogue without what running releases withhold.
+pub(super) struct Applicable {
+    /// Every service, withheld ones as declared before.
+    pub(super) services: Vec<ServiceSpec>,
+    /// The withheld ones, by name.
+    pub(super) withheld: Vec<Withheld>,
+}
 
 /// Checks a catalogue against every running release. Only edits since the last declaration count: deployments and
 /// releases since then have precedence over the rest.
-pub(super) fn check(state: &State, services: &[ServiceSpec]) -> Result<(), Refusal> {
+pub(super) fn applicable(state: &State, services: &[ServiceSpec]) -> Applicable {
+    let mut withheld = BTreeMap::new();
     for service in state.services.values() {
         let Some(release) = service.running() else { continue };
         let name = &service.spec.name;
-        let before = state.declared.get(name).unwrap_or(&service.spec);
         let now = services.iter().find(|spec| spec.name == *name);
-        if now == Some(before) {
-            continue;
-        }
-        if let Some(what) = edited(service, release, before, now) {
-            return Err(Refusal::MidRelease {
-                service: name.clone(),
-                release: release.id.clone(),
-                what,
-            });
+        let before = last_declared(state, service);
+        if now != Some(before)
+            && let Some(input) = edited(service, release, before, now)
+        {
+            let release = release.id.clone();
+            withheld.insert(name.clone(), WithheldCause::MidRelease { release, input });
         }
     }
-    Ok(())
+    while let Some((service, cause)) = claimed(state, services, &withheld) {
+        withheld.insert(service, cause);
+    }
+    let kept = |name| state.services.get(name).map(|it| last_declared(state, it).clone());
+    let declared = services.iter().filter_map(|spec| match withheld.get(&spec.name) {
+        Some(_) => kept(&spec.name),
+        None => Some(spec.clone()),
+    });
+    let removed = |name: &&ServiceName| services.iter().all(|spec| spec.name != **name);
+    let removed = withheld.keys().filter(removed).filter_map(kept);
+    Applicable {
+        services: declared.chain(removed).collect(),
+        withheld: withheld
+            .into_iter()
+            .map(|(service, cause)| Withheld { service, cause })
+            .collect(),
+    }
+}
+
+/// The last declaration of a service.
+fn last_declared<'a>(state: &'a State, service: &'a ServiceState) -> &'a ServiceSpec {
+    state.declared.get(&service.spec.name).unwrap_or(&service.spec)
+}
+
+/// The next service whose declaration takes over a host or a DNS name that a withheld service keeps.
+fn claimed(
+    state: &State,
+    services: &[ServiceSpec],
+    withheld: &BTreeMap<ServiceName, WithheldCause>,
+) -> Option<(ServiceName, WithheldCause)> {
+    let kept = withheld.keys().filter_map(|name| state.services.get(name));
+    let kept: BTreeMap<_, _> = kept
+        .flat_map(|service| {
+            claims(last_declared(state, service)).map(|it| (it, &service.spec.name))
+        })
+        .collect();
+    services.iter().filter(|spec| !withheld.contains_key(&spec.name)).find_map(|spec| {
+        let (name, by) = claims(spec).find_map(|it| kept.get_key_value(it))?;
+        let cause = WithheldCause::Claimed { name: (*name).to_owned(), by: (*by).clone() };
+        Some((spec.name.clone(), cause))
+    })
+}
+
+/// Names that only one service can have.
+fn claims(spec: &ServiceSpec) -> impl Iterator<Item = &str> {
+    let dns = spec.dns.iter().map(|dns| dns.name.as_str());
+    spec.hosts.iter().map(|host| host.as_str()).chain(dns)
 }
 
 fn edited(
@@ -38,7 +91,7 @@ fn edited(
     let Some(now) = now else {
         return Some(ReleaseInput::Service);
     };
-    if before.environments != now.environments {
+    if before.environments.is_some() != now.environments.is_some() {
         return Some(ReleaseInput::Environments);
     }
     if before.identity != now.identity {
@@ -52,9 +105,13 @@ fn edited(
     }
     let mut compared = [&release.stable, &release.candidate].into_iter();
     if let Some(name) = compared.find(|name| {
-        let (before, now) = (before.versions.get(*name), now.versions.get(*name));
-        // The declaration of a version as it was registered is not a change.
-        before != now && (now.is_none() || now != service.spec.versions.get(*name))
+        let Some(now) = now.versions.get(*name) else {
+            return before.versions.contains_key(*name);
+        };
+        let current = service.spec.versions.get(*name).map(|it| it.environment);
+        let before = before.versions.get(*name).map(|it| it.environment);
+        // The declaration of a version as it was registered is not a change; its endpoints may change.
+        before != Some(now.environment) && current != Some(now.environment)
     }) {
         return Some(ReleaseInput::Version(name.clone()));
     }
@@ -66,10 +123,12 @@ fn edited(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::fixtures::*;
     use crate::model::catalogue::{Environment, Environments};
-    use crate::model::command::Command;
+    use crate::model::command::{Command, ReleaseCommand};
     use crate::model::configuration::{Source, Version};
     use crate::model::event::Event;
     use crate::names::ReleaseId;
@@ -78,7 +137,8 @@ mod tests {
 
     fn configuration(hash: &str, services: Vec<ServiceSpec>) -> Command {
         let version = Version { hash: hash.to_owned(), source: Source::File };
-        Command::ApplyConfiguration { version, services, freeze_windows: Vec::new() }
+        let (freeze_windows, allow) = (Vec::new(), BTreeSet::new());
+        Command::ApplyConfiguration { version, services, freeze_windows, allow }
     }
 
     /// Both services, each with a running release.
@@ -100,28 +160,20 @@ mod tests {
         spec
     }
 
+    fn withheld(service: &str, release: &str, input: ReleaseInput) -> Withheld {
+        let cause = WithheldCause::MidRelease { release: name(release), input };
+        Withheld { service: name(service), cause }
+    }
+
     #[test]
-    fn inputs_of_a_running_release_cannot_change() {
+    fn inputs_of_a_running_release_are_withheld_and_the_rest_is_applied() {
         let user = serde_json::from_value(serde_json::json!([{"header": "x-user-id"}])).unwrap();
-        let moved = |it: &mut ServiceSpec, name: &str| {
-            it.versions.get_mut(name).unwrap().endpoints = at(9999);
-        };
         let cases = [
             (vec![product()], "order.1", ReleaseInput::Service),
             (
                 vec![edit(order(), |it| it.identity = user), product()],
                 "order.1",
                 ReleaseInput::Identity,
-            ),
-            (
-                vec![edit(order(), |it| moved(it, "v1")), product()],
-                "order.1",
-                ReleaseInput::Version(name("v1")),
-            ),
-            (
-                vec![edit(order(), |it| moved(it, "v2")), product()],
-                "order.1",
-                ReleaseInput::Version(name("v2")),
             ),
             (
                 vec![edit(order(), |it| drop(it.versions.remove("v2"))), product()],
@@ -143,16 +195,6 @@ mod tests {
                 vec![
                     order(),
                     edit(product(), |it| {
-                        it.environments = Some(Environments { blue: at(9201), green: at(9999) });
-                    }),
-                ],
-                "product.1",
-                ReleaseInput::Environments,
-            ),
-            (
-                vec![
-                    order(),
-                    edit(product(), |it| {
                         let green = version(9202, Some(Environment::Green));
                         it.versions.insert(name("v3"), green);
                     }),
@@ -161,19 +203,84 @@ mod tests {
                 ReleaseInput::EnvironmentOf(name("v3")),
             ),
         ];
-        for (services, release, what) in cases {
+        for (mut services, release, input) in cases {
             let mut state = running();
             let before = state.clone();
-            // A valid edit in the same configuration is not applied either.
-            let mut services = services;
-            services.push(ServiceSpec { name: name("search"), ..order() });
-            let refusal = run(&mut state, Timestamp(1), &configuration("new", services));
-            let refusal = refusal.unwrap_err();
-            let release = name(release);
-            let service = ReleaseId::service(&release).parse().unwrap();
-            assert_eq!(refusal, Refusal::MidRelease { service, release, what });
-            assert_eq!(state, before);
+            let hosts = vec!["search.local".parse().unwrap()];
+            services.push(ServiceSpec { name: name("search"), hosts, ..order() });
+            let command = configuration("new", services);
+            let outcome = run(&mut state, Timestamp(1), &command).unwrap();
+            let release: ReleaseId = name(release);
+            let expected = withheld(release.service(), release.as_str(), input);
+            assert!(outcome.message.contains(&expected.to_string()), "{}", outcome.message);
+            assert!(state.services.contains_key("search"));
+            for service in ["order", "product"] {
+                assert_eq!(state.services[service], before.services[service]);
+            }
+            assert_eq!(state.configuration.as_ref().unwrap().withheld, [expected]);
+            assert!(!run(&mut state, Timestamp(2), &command).unwrap().changed);
         }
+    }
+
+    #[test]
+    fn a_withheld_service_is_applied_after_its_release() {
+        let mut state = running();
+        let edited = edit(order(), |it| drop(it.versions.remove("v2")));
+        let command = configuration("new", vec![edited, product()]);
+        run(&mut state, Timestamp(1), &command).unwrap();
+        assert!(state.services["order"].spec.versions.contains_key("v2"));
+        run(&mut state, Timestamp(2), &verb("order.1", ReleaseCommand::Abort)).unwrap();
+        assert!(run(&mut state, Timestamp(3), &command).unwrap().changed);
+        assert!(!state.services["order"].spec.versions.contains_key("v2"));
+        assert!(state.configuration.as_ref().unwrap().withheld.is_empty());
+    }
+
+    #[test]
+    fn hosts_and_dns_names_of_a_withheld_service_stay_with_it() {
+        let mut state = running();
+        let renamed = edit(order(), |it| {
+            it.hosts = vec!["orders.local".parse().unwrap()];
+            it.versions.remove("v2");
+        });
+        let search = ServiceSpec { name: name("search"), ..order() };
+        let command = configuration("new", vec![renamed, product(), search]);
+        run(&mut state, Timestamp(1), &command).unwrap();
+        assert!(!state.services.contains_key("search"), "two services would have one host");
+        let by = name("order");
+        let cause = WithheldCause::Claimed { name: "order.local".to_owned(), by };
+        let expected = [
+            withheld("order", "order.1", ReleaseInput::Version(name("v2"))),
+            Withheld { service: name("search"), cause },
+        ];
+        assert_eq!(state.configuration.as_ref().unwrap().withheld, expected);
+    }
+
+    #[test]
+    fn endpoints_of_stable_and_candidate_change_during_a_release() {
+        let mut state = running();
+        let moved = |it: &mut ServiceSpec, version: &str, port| {
+            it.versions.get_mut(version).unwrap().endpoints = at(port);
+        };
+        let order = edit(order(), |it| {
+            moved(it, "v1", 9901);
+            moved(it, "v2", 9902);
+        });
+        let product = edit(product(), |it| {
+            moved(it, "v1", 9903);
+            it.environments = Some(Environments { blue: at(9903), green: at(9904) });
+        });
+        run(&mut state, Timestamp(1), &configuration("new", vec![order, product])).unwrap();
+        assert!(state.configuration.as_ref().unwrap().withheld.is_empty());
+        for (service, version, port) in [
+            ("order", "v1", 9901),
+            ("order", "v2", 9902),
+            ("product", "v1", 9903),
+            ("product", "v2", 9904),
+        ] {
+            let versions = &state.services[service].spec.versions;
+            assert_eq!(versions[version].endpoints, at(port), "{service}/{version}");
+        }
+        assert_eq!(state.running().count(), 2);
     }
 
     #[test]
@@ -186,7 +293,8 @@ mod tests {
         edited.versions.insert(name("v3"), version(9103, None));
         let mut written = product();
         written.versions.insert(name("v2"), version(9202, Some(Environment::Green)));
-        let search = ServiceSpec { name: name("search"), ..order() };
+        let hosts = vec!["search.local".parse().unwrap()];
+        let search = ServiceSpec { name: name("search"), hosts, ..order() };
         let command = configuration("new", vec![edited, written, search]);
         assert!(run(&mut state, Timestamp(7), &command).unwrap().changed);
         assert_eq!(newest(&state, "order").plan, canary(&[5, 50, 100]));

@@ -6,6 +6,7 @@ mod advance;
 mod approve;
 mod configure;
 mod deploy;
+mod dropped;
 mod effects;
 mod flags;
 mod freeze;
@@ -45,8 +46,8 @@ pub fn decide_command(
     command: &Command,
 ) -> Result<Decision, Refusal> {
     match command {
-        Command::ApplyConfiguration { version, services, freeze_windows } => {
-            configure::configuration(state, version, services, freeze_windows)
+        Command::ApplyConfiguration { version, services, freeze_windows, allow } => {
+            configure::configuration(state, version, services, freeze_windows, allow)
         }
         Command::RegisterVersion { service, version, spec } => {
             deploy::version(find(state, service)?, version, spec)

@@ -7,7 +7,7 @@ use crate::model::command::{CommandContext, Refusal};
 use crate::model::commit::Commit;
 use crate::model::event::Event;
 use crate::model::plan::Plan;
-use crate::model::refusal::{Invalid, Known};
+use crate::model::refusal::{Invalid, Known, Weaknesses};
 use crate::model::state::{ServiceState, State};
 use crate::names::{ReleaseId, VersionName};
 use crate::text::blockers as all;
@@ -54,11 +54,13 @@ pub(super) fn begin(
             reason: signal.reason.clone(),
         });
     }
-    let plan = Plan {
-        requirements: service.spec.plan.requirements.clone(),
-        ..plan.unwrap_or(&service.spec.plan).clone()
-    };
+    let required = &service.spec.plan;
+    let plan = plan.map_or_else(|| required.clone(), |plan| plan.clone().completed_by(required));
     plan.validate().map_err(|error| invalid(name, error.into()))?;
+    let weaker = plan.weaker_than(required);
+    if !weaker.is_empty() {
+        return Err(Refusal::WeakerPlan { service: name.clone(), weaker: Weaknesses(weaker) });
+    }
     if let Some(commit) = commit {
         commit.validate().map_err(Invalid::from)?;
     }

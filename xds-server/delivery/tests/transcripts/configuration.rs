@@ -81,6 +81,12 @@ pub(crate) fn parse(input: &[&str]) -> Configuration {
     configuration
 }
 
+/// Reads the plan of one release: the lines of a service that are about its plan.
+pub(crate) fn plan(input: &[&str]) -> Plan {
+    let lines: Vec<_> = ["service order v1"].iter().chain(input).copied().collect();
+    parse(&lines).services.remove(0).plan
+}
+
 /// `5%` or `0.5%`.
 pub(crate) fn share(text: &str) -> Ppm {
     let percent: f64 = text.strip_suffix('%').and_then(|it| it.parse().ok()).unwrap();

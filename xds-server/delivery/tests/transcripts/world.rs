@@ -4,9 +4,9 @@
 //!
 //! | Command | Effect |
 //! |---|---|
-//! | `configure` | applies the configuration in the input lines, see [`super::configuration`] |
+//! | `configure [allow=SERVICE/VERSION,…]` | applies the configuration in the input lines, see [`super::configuration`] |
 //! | `register SERVICE VERSION PORT [blue\|green]` | registers a version |
-//! | `start SERVICE VERSION [commit=ID] [committed_at=MS]` | starts a release |
+//! | `start SERVICE VERSION [commit=ID] [committed_at=MS]` | starts a release, with the plan in the input lines if there are any |
 //! | `start-group GROUP SERVICE:VERSION…` | starts the releases of a group |
 //! | `promote\|promote-all\|pause\|resume\|abort\|rollback RELEASE` | the command of an operator; `group:NAME` for a group |
 //! | `approve RELEASE ROLE` | approves the next step |
@@ -197,7 +197,10 @@ impl World {
                 let configuration::Configuration { services, freeze_windows } =
                     configuration::parse(input);
                 let version = Version { hash: "0123456789ab".to_owned(), source: Source::File };
-                Command::ApplyConfiguration { version, services, freeze_windows }
+                let allow = arguments.option("allow");
+                let allow = allow.iter().flat_map(|it| it.split(',')).map(|it| it.parse().unwrap());
+                let allow = allow.collect();
+                Command::ApplyConfiguration { version, services, freeze_windows, allow }
             }
             "register" => Command::RegisterVersion {
                 service: arguments.value(),
@@ -213,7 +216,8 @@ impl World {
                 let (service, version) = (arguments.value(), arguments.value());
                 let at = arguments.option("committed_at").map(|at| Timestamp(at.parse().unwrap()));
                 let commit = arguments.option("commit").map(|id| Commit { id: Some(id), at });
-                Command::StartRelease { service, version, plan: None, commit }
+                let plan = (!input.is_empty()).then(|| configuration::plan(input));
+                Command::StartRelease { service, version, plan, commit }
             }
             "start-group" => Command::StartGroup {
                 group: arguments.value(),

@@ -34,6 +34,7 @@ async fn a_configuration_is_tried_sent_and_shown() {
     let shown = server.get(PATH).await;
     let version = json!({"hash": config::hash(&text), "source": "api"});
     assert_eq!(shown["applied"]["version"], version);
+    assert_eq!(shown["applied"]["withheld"], json!([]));
     let events = server.get("/api/v1/events?after=1").await;
     assert!(events.to_string().contains("configuration_applied"), "{events}");
 
@@ -58,14 +59,43 @@ async fn what_cannot_be_taken_is_a_problem_that_says_where() {
     let detail = put(&server, "", "application/yaml", &long).await;
     problem(detail, StatusCode::PAYLOAD_TOO_LARGE, "too-large").await;
 
+    let detail = put(&server, "?allow=order", "application/yaml", CONFIG).await;
+    let detail = problem(detail, StatusCode::BAD_REQUEST, "bad-request").await;
+    assert!(detail.contains("SERVICE/VERSION"), "{detail}");
+}
+
+#[tokio::test]
+async fn what_a_release_withholds_is_shown_and_the_rest_is_applied() {
+    let server = Server::start().await;
     let start = json!({"version": "v2"});
     server.ask(Method::POST, "/api/v1/services/order/releases", Some(start)).await;
-    let moved = CONFIG.replace("[::1]:9102", "[::1]:9999");
-    for query in ["", "?dry_run=true"] {
-        let detail = put(&server, query, "application/yaml", &moved).await;
-        let detail = problem(detail, StatusCode::CONFLICT, "mid-release").await;
-        assert!(detail.contains("`order.1`") && detail.contains("`v2`"), "{detail}");
+    let text = CONFIG
+        .replace(r#", {name: v2, endpoints: ["[::1]:9102"]}"#, "")
+        .replace("product.local", "shop.local");
+    assert_ne!(text.len(), CONFIG.len());
+    for query in ["?dry_run=true", ""] {
+        let outcome = put(&server, query, "application/yaml", &text).await;
+        let outcome: serde_json::Value = outcome.json().await.unwrap();
+        let message = outcome["message"].as_str().unwrap();
+        assert!(message.contains("`order.1`") && message.contains("`v2`"), "{message}");
     }
+    let withheld = server.get(PATH).await["applied"]["withheld"].clone();
+    assert_eq!(withheld[0]["service"], "order");
+    let product = server.get("/api/v1/services/product").await;
+    assert_eq!(product["hosts"], json!(["shop.local"]));
+}
+
+#[tokio::test]
+async fn a_version_in_use_is_dropped_by_name_only() {
+    let server = Server::start().await;
+    let text = CONFIG
+        .replace(r#"{name: v1, endpoints: ["127.0.0.1:9101"]}, "#, "")
+        .replace("stable: v1\n    versions", "stable: v2\n    versions");
+    let detail = put(&server, "?allow=product/blue", "application/yaml", &text).await;
+    let detail = problem(detail, StatusCode::CONFLICT, "drops-versions").await;
+    assert!(detail.contains("--allow order/v1"), "{detail}");
+    let allowed = put(&server, "?allow=product/blue&allow=order/v1", "application/yaml", &text);
+    assert_eq!(allowed.await.status(), StatusCode::OK);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! A control plane without I/O: the real reducer and fold over a journal in memory, served by the
 //! real router on a real socket.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ use crate::telemetry::counts::Counts;
 use crate::xds::fleet::{Inspection, Nack, NodeStatus, Push, StreamReport, TypeReport};
 use tidegate_delivery::judge::{Evidence, Verdict};
 use tidegate_delivery::model::command::{Command, CommandContext, Outcome};
-use tidegate_delivery::model::configuration::{Source, Version};
+use tidegate_delivery::model::configuration::{ServiceVersion, Source, Version};
 use tidegate_delivery::model::event::Event;
 use tidegate_delivery::model::progress::{AckTimes, Convergence, Observation, Progress};
 use tidegate_delivery::names::{FleetName, ReleaseId, ServiceName, VersionName};
@@ -147,10 +147,10 @@ impl Fake {
     }
 }
 
-fn applied(config: config::Config) -> Command {
+fn applied(config: config::Config, allow: BTreeSet<ServiceVersion>) -> Command {
     let config::Config { hash, services, freeze_windows, .. } = config;
     let version = Version { hash, source: Source::Api };
-    Command::ApplyConfiguration { version, services, freeze_windows }
+    Command::ApplyConfiguration { version, services, freeze_windows, allow }
 }
 
 impl Backend for Fake {
@@ -180,15 +180,25 @@ impl Backend for Fake {
         .boxed()
     }
 
-    fn apply(&self, text: String, origin: Origin) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
+    fn apply(
+        &self,
+        text: String,
+        allow: BTreeSet<ServiceVersion>,
+        origin: Origin,
+    ) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
         async move {
             let config = config::check(&text, Path::new("")).map_err(ReloadError::Invalid)?;
-            Ok(self.submit(applied(config), origin).await?)
+            Ok(self.submit(applied(config, allow), origin).await?)
         }
         .boxed()
     }
 
-    fn try_out(&self, text: String, origin: Origin) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
+    fn try_out(
+        &self,
+        text: String,
+        allow: BTreeSet<ServiceVersion>,
+        origin: Origin,
+    ) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
         async move {
             let config = config::check(&text, Path::new("")).map_err(ReloadError::Invalid)?;
             let state = self.view.borrow().state.clone();
@@ -198,7 +208,7 @@ impl Backend for Fake {
                 at: Timestamp(1),
                 wall: Timestamp(1),
             };
-            Ok(decide_command(&state, &command_context, &applied(config))?.1)
+            Ok(decide_command(&state, &command_context, &applied(config, allow))?.1)
         }
         .boxed()
     }

@@ -61,7 +61,7 @@ async fn a_service_has_versions_weights_and_a_release() {
 #[tokio::test]
 async fn a_release_is_started_paused_and_aborted() {
     let server = Server::start().await;
-    let plan = json!({"canary": {"steps": ["1%", "50%", "100%"], "step_time": "10s"}});
+    let plan = json!({"canary": {"steps": ["1%", "50%", "100%"], "step_time": "10m"}});
     let body = json!({"version": "v2", "plan": plan});
     let response = server.ask(Method::POST, START, Some(body)).await;
     assert_eq!(response.status(), StatusCode::CREATED);
@@ -69,7 +69,7 @@ async fn a_release_is_started_paused_and_aborted() {
     let release = server.get("/api/v1/releases/order.1").await;
     assert_eq!(
         release["plan"]["steps"][0],
-        json!({"weight_percent": 1.0, "time_ms": 10_000, "min_requests": 50, "approval": null})
+        json!({"weight_percent": 1.0, "time_ms": 600_000, "min_requests": 50, "approval": null})
     );
 
     // The body may be left out, with or without a content type.

@@ -110,6 +110,7 @@ async fn what_sidecars_would_reject_is_not_appended() {
     let records = world.records().len();
     let fleet = Fleet { name: name("demo"), listeners: Vec::new() };
     let configuration = |product| Configuration {
+        allow: std::collections::BTreeSet::new(),
         version: Version { hash: "second".to_owned(), source: Source::Api },
         services: vec![order(), product],
         freeze_windows: Vec::new(),

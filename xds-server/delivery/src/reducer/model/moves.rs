@@ -40,6 +40,18 @@ pub(super) enum Move {
 
 pub(super) const SERVICES: [&str; 2] = ["order", "product"];
 
+/// Every version that a service can have.
+const ALL_VERSIONS: [&str; 8] = [
+    "order/v1",
+    "order/v2",
+    "order/v3",
+    "order/v4",
+    "product/v1",
+    "product/v2",
+    "product/v3",
+    "product/v4",
+];
+
 pub(super) const GROUP: &str = "checkout";
 
 fn service() -> impl Strategy<Value = &'static str> {
@@ -87,8 +99,13 @@ fn catalogue() -> impl Strategy<Value = Vec<ServiceSpec>> {
             spec
         },
     );
-    (prop::option::weighted(0.8, order), prop::option::weighted(0.8, product))
-        .prop_map(|(order, product)| order.into_iter().chain(product).collect())
+    (prop::option::weighted(0.8, order), prop::option::weighted(0.8, product)).prop_map(
+        |(order, product)| {
+            let mut services: Vec<_> = order.into_iter().chain(product).collect();
+            services.iter_mut().for_each(|it| it.plan.rollback_window = Duration::from_secs(50));
+            services
+        },
+    )
 }
 
 fn command() -> impl Strategy<Value = Command> {
@@ -103,7 +120,10 @@ fn command() -> impl Strategy<Value = Command> {
         Plan { rollback_window: Duration::from_secs(50), ..order_with_requirements().plan },
     ]));
     prop_oneof![
-        2 => (catalogue(), freeze_windows()).prop_map(|(services, freeze_windows)| configuration(services, freeze_windows)),
+        2 => (catalogue(), freeze_windows(), any::<bool>()).prop_map(|(services, freeze_windows, allow)| {
+            let command = configuration(services, freeze_windows);
+            if allow { allowing(command, &ALL_VERSIONS) } else { command }
+        }),
         2 => (service(), version_name(), 9000..9003u16, environment).prop_map(
             |(service, version_name, port, environment)| Command::RegisterVersion {
                 service: name(service),
@@ -149,9 +169,9 @@ fn command() -> impl Strategy<Value = Command> {
 fn group_plan() -> impl Strategy<Value = Option<Plan>> {
     prop::sample::select(vec![
         Some(canary(&[5, 50, 100])),
-        Some(canary(&[100])),
+        Some(canary(&[1, 2, 100])),
         Some(blue_green()),
-        Some(Plan { on_fail: OnFail::Pause, ..canary(&[5, 100]) }),
+        Some(Plan { on_fail: OnFail::Pause, ..canary(&[5, 10, 100]) }),
         None,
     ])
 }

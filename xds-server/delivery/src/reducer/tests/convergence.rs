@@ -120,14 +120,8 @@ fn a_nack_blocks_a_step_at_any_time_and_never_a_rollback() {
 fn a_convergence_share_is_sufficient_but_not_with_a_nack() {
     let mut plan = canary(&[5, 100]);
     plan.convergence = ConvergenceThreshold { share: Ppm::percent(50) };
-    let command = Command::StartRelease {
-        service: name("order"),
-        version: name("v2"),
-        plan: Some(plan),
-        commit: None,
-    };
-    let mut world = World::new();
-    world.ask(&command).unwrap();
+    let mut world = World::with_plan(plan);
+    world.ask(&start("order", "v2")).unwrap();
     world.look("order", 0, &lagging(0));
     assert_eq!(world.weight("order"), Ppm::percent(5));
     world.look("order", 0, &lagging(0));

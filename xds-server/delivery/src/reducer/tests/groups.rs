@@ -63,8 +63,10 @@ fn weights(world: &World) -> [Ppm; 2] {
 
 /// Both on their first step, after convergence.
 fn stepping() -> World {
-    let mut world = World::new();
+    let mut world = World::with_plan(canary(&[5, 100]));
     world.ask(&both()).unwrap();
+    // The plan leaves out the smoke tests of `product`, so they are added.
+    world.ask(&Command::SmokeTested { release: name("product.1"), result: Ok(()) }).unwrap();
     look(&mut world, 0, [&healthy(0), &healthy(0)]);
     look(&mut world, 0, [&healthy(0), &healthy(0)]);
     assert_eq!(weights(&world), [Ppm::percent(5); 2]);
@@ -118,9 +120,9 @@ fn a_broken_guardrail_rolls_back_all_members() {
 
 #[test]
 fn a_smoke_test_a_security_signal_and_an_operator_roll_back_all_members() {
-    let mut world = World::new();
     let mut tested = canary(&[100]);
     tested.smoke_tests = blue_green().smoke_tests;
+    let mut world = World::with_plan(canary(&[100]));
     world.ask(&group(&[("order", "v2"), ("product", "v2")], Some(tested))).unwrap();
     let result = Err(smoke_test_failure());
     world.ask(&Command::SmokeTested { release: name("product.1"), result }).unwrap();
@@ -200,7 +202,7 @@ fn all_members_start_or_none() {
         service: product(),
         steps: 1,
     };
-    let plan = || Some(canary(&[100]));
+    let plan = || Some(canary(&[5, 50, 100]));
     for (command, refusal) in [
         (
             group(&[("order", "v2")], None),
@@ -239,7 +241,8 @@ fn all_members_start_or_none() {
         running: name("product.1"),
         candidate: name("v2"),
     };
-    assert_eq!(world.ask(&both()), Err(running));
+    let both = group(&[("order", "v2"), ("product", "v2")], plan());
+    assert_eq!(world.ask(&both), Err(running));
     assert!(world.0.services["order"].release.is_none() && world.0.groups.is_empty());
 }
 

@@ -14,11 +14,13 @@ use std::time::Duration;
 
 use super::*;
 use crate::fixtures::{
-    blue_green, canary, command_context, declared, finding, healthy, name, newest, progress,
-    run_as, start, verb,
+    blue_green, canary, command_context, configuration, declared, finding, healthy, name, newest,
+    order, product, progress, run_as, start, verb,
 };
 use crate::model::blocker::Blocker;
+use crate::model::catalogue::ServiceSpec;
 use crate::model::command::ReleaseCommand::Promote;
+use crate::model::plan::Plan;
 use crate::model::progress::Observation;
 use crate::model::refusal::Conflict;
 use crate::units::{Ppm, Timestamp};
@@ -37,6 +39,14 @@ pub(super) struct World(pub(super) State, u64);
 impl World {
     pub(super) fn new() -> Self {
         Self(declared(), 0)
+    }
+
+    /// `order` has this plan.
+    pub(super) fn with_plan(plan: Plan) -> Self {
+        let mut world = Self::new();
+        let order = ServiceSpec { plan, ..order() };
+        world.ask(&configuration(vec![order, product()], Vec::new())).unwrap();
+        world
     }
 
     /// `order` on its first step.

@@ -15,8 +15,9 @@ use crate::model::command::ReleaseCommand::{self, Approve, Promote, Resume, Roll
 use crate::model::freeze::{Day, FreezeSchedule, FreezeWindow, UnknownZone};
 use crate::model::plan::{OnFail, Plan};
 use crate::model::progress::Observation;
-use crate::model::refusal::{Conflict, Invalid};
+use crate::model::refusal::{Conflict, Invalid, Weaknesses};
 use crate::model::release::Phase;
+use crate::model::weakness::Weakness;
 use crate::names::Services;
 use crate::units::{Ppm, Timestamp};
 
@@ -123,13 +124,37 @@ fn requirements_block_a_promotion_and_never_a_rollback() {
 }
 
 #[test]
-fn a_plan_of_the_start_command_cannot_weaken_the_requirements() {
+fn a_plan_of_the_start_command_cannot_weaken_that_of_the_service() {
     let mut world = with_requirements();
-    let plan = Some(canary(&[5, 100]));
-    let command =
-        Command::StartRelease { service: name("order"), version: name("v2"), plan, commit: None };
-    world.ask(&command).unwrap();
-    assert_eq!(world.see("order", 0, &healthy(0)).len(), 2);
+    let own = order_with_requirements().plan;
+    let start_with = |plan| {
+        let (service, version, plan) = (name("order"), name("v2"), Some(plan));
+        Command::StartRelease { service, version, plan, commit: None }
+    };
+    let mut plan = canary(&[5, 100]);
+    plan.watch /= 2;
+    let [_, half, _] = own.steps.as_slice() else { panic!("{own:?}") };
+    let weaker = vec![
+        Weakness::Step { weight: half.weight, time: half.time, min_requests: half.min_requests },
+        Weakness::StepApprovals { weight: half.weight, required: half.approval.clone().unwrap() },
+        Weakness::Watch(own.watch),
+    ];
+    let refusal = world.ask(&start_with(plan)).unwrap_err();
+    let expected = Refusal::WeakerPlan { service: name("order"), weaker: Weaknesses(weaker) };
+    assert_eq!(refusal, expected);
+    assert_eq!(
+        refusal.to_string(),
+        "the plan is weaker than that of service `order`, which requires a step of at most 50% for 10s and 10 \
+         requests; 1 approval as `manager`, valid for at most 1h, where its step of 50% begins; a watch period of \
+         1m; a release may add to the plan of its service, not take from it"
+    );
+
+    let mut stricter = canary(&[1, 50, 100]);
+    stricter.steps[1].approval = own.steps[1].approval.clone();
+    stricter.requirements.checks.insert(name("scan"));
+    world.ask(&start_with(stricter)).unwrap();
+    let scan = Blocker::CheckMissing { check: name("scan") };
+    assert_eq!(world.see("order", 0, &healthy(0)), [scan, unchecked(), approvals(2, 1)]);
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn security() -> RollbackCause {
 fn a_security_signal_rolls_back_the_candidate_and_quarantines_it() {
     let pausing = || {
         let mut world = World::new();
-        let plan = Some(Plan { on_fail: OnFail::Pause, ..canary(&[5, 100]) });
+        let plan = Some(Plan { on_fail: OnFail::Pause, ..canary(&[5, 50, 100]) });
         let command = Command::StartRelease {
             service: name("order"),
             version: name("v2"),

@@ -56,16 +56,10 @@ fn each_condition_blocks_a_step() {
 
 #[test]
 fn a_step_without_requests_never_ends() {
-    let mut world = World::new();
     let mut plan = canary(&[5, 100]);
     plan.steps.iter_mut().for_each(|it| it.min_requests = 0);
-    let command = Command::StartRelease {
-        service: name("order"),
-        version: name("v2"),
-        plan: Some(plan),
-        commit: None,
-    };
-    world.ask(&command).unwrap();
+    let mut world = World::with_plan(plan);
+    world.ask(&start("order", "v2")).unwrap();
     world.see("order", 0, &healthy(0));
     let blockers = world.see("order", 1_000_000, &healthy(0));
     assert_eq!(blockers, [requests(1)]);

@@ -352,6 +352,8 @@ fn events_that_change_no_resources_keep_the_snapshot() {
         Event::DnsFailed { service: delivery::name("product"), error: "SERVFAIL".to_owned() },
         Event::ConfigurationApplied {
             version: Version { hash: "next".to_owned(), source: Source::File },
+            dropped: Vec::new(),
+            withheld: Vec::new(),
         },
     ];
     let enter =
