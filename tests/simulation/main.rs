@@ -143,7 +143,14 @@ fn release(world: &mut World, service: &str, bad: bool) {
     }
     let version = name(candidate);
     world.command(&Command::Unquarantine { service: name(service), version });
-    world.command(&start(service, candidate));
+    // The first append may meet a crash that was armed before the faults stopped.
+    for _ in 0..3 {
+        world.command(&start(service, candidate));
+        world.step();
+        if world.running(service).is_some() {
+            break;
+        }
+    }
     for _ in 0..RELEASE {
         world.step();
         let state = world.state();

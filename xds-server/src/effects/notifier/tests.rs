@@ -218,7 +218,7 @@ async fn the_start_of_a_group_and_the_rollback_of_each_member_are_notified() {
     started(dir.path(), "team").await;
     let member = |service| Member { service: name(service), version: name("v2"), commit: None };
     let members = vec![member("order"), member("product")];
-    let (group, plan) = (name("checkout"), Some(canary(&[5, 100])));
+    let (group, plan) = (name("checkout"), Some(canary(&[5, 50, 100])));
     handle.submit(Command::StartGroup { group, members, plan }, anne()).await.unwrap();
     handle.submit(verb("product.1", ReleaseCommand::Rollback), anne()).await.unwrap();
     let got = fake.requests(5).await;

@@ -173,7 +173,9 @@ fn a_flag_routes_to_a_version_of_its_service() {
     // A flag whose version was removed does not stand in the way of others, and can be disabled.
     let mut without = order();
     without.versions.remove(&name::<crate::names::VersionName>("v2"));
-    world.ask(&crate::fixtures::configuration(vec![without], Vec::new())).unwrap();
+    world
+        .ask(&crate::fixtures::configuration(vec![without, crate::fixtures::product()], Vec::new()))
+        .unwrap();
     world.ask(&set("other", flag("x"))).unwrap();
     world.ask(&switch("beta", false)).unwrap();
 }

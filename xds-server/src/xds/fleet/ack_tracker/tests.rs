@@ -260,7 +260,8 @@ fn a_status_as_json() {
     let json = serde_json::to_value(ack_tracker.nodes()).unwrap();
     let expected = serde_json::json!([{
         "node": "one", "fleet": "demo", "connected": true, "since": 7, "mode": "delta",
-        "synced": 1, "acked": {"route": "w"}, "refused": {}, "last_refusal": null
+        "synced": 1, "acked": {"route": "w"}, "refused": {}, "last_refusal": null,
+        "filter_version": null
     }]);
     assert_eq!(json, expected);
 }
