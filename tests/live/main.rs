@@ -179,7 +179,7 @@ async fn reject() -> Result<()> {
     until_error(&world, "release `order.1`").await?;
     let sent = world.control.cli(&["apply", "-f", "tidegate.yaml", "--dry-run"]).await?;
     let stdout = String::from_utf8_lossy(&sent.stdout);
-    ensure!(sent.status.success() && stdout.contains("its version `v2`"), "{stdout}");
+    ensure!(sent.status.success() && stdout.contains("its version `v2`"), "{sent:?}");
     order.more(USERS).await?;
     // Its endpoints can change.
     let endpoint = v2.to_string();

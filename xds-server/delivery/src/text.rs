@@ -112,7 +112,7 @@ pub fn blockers(blockers: &[Blocker]) -> String {
     blockers.iter().map(blocker).collect::<Vec<_>>().join("; ")
 }
 
-/// Why no flag selects a version, and the way out.
+/// Why no flag selects a version, and the command that allows it.
 #[must_use]
 pub fn flag_block(service: &ServiceName, version: &VersionName, block: &FlagBlock) -> String {
     match block {

@@ -1,4 +1,4 @@
-//! Commands of operators on one release. A rollback is possible in every phase in which there is a version to go back to;
+//! Commands of operators on one release. A rollback is possible in every phase that has a version to return to;
 //! no blocker applies to it.
 
 use super::{Decision, approve, done, groups, requirements, unchanged};
