@@ -54,8 +54,9 @@ pub fn evaluate(
             "reason": answer.reason.as_str(),
             "metadata": answer.metadata,
         });
-        if let Some(blocked) = blocked(state, key, answer.value) {
-            details["blocked"] = blocked.into();
+        let blocked = blocked(state, key, answer.value);
+        if let Some((blocked, details)) = blocked.zip(details.as_object_mut()) {
+            details.insert("blocked".to_owned(), blocked.into());
         }
         details
     }))

@@ -226,7 +226,8 @@ mod tests {
             (&[5, 50, 100], 1, &longer),
             (&[5, 50, 100], 1, &other),
         ] {
-            assert_eq!(with(percents, at, approvals), [weakness.clone()], "{percents:?} {at}");
+            let expected = std::slice::from_ref(&weakness);
+            assert_eq!(with(percents, at, approvals), expected, "{percents:?} {at}");
         }
     }
 
