@@ -15,6 +15,7 @@ pub mod journal;
 pub mod notifications;
 pub mod rejections;
 pub mod reload;
+pub mod sidecars;
 pub mod telemetry;
 pub mod transport;
 pub mod xds;

@@ -91,10 +91,12 @@ pub fn blocker(blocker: &Blocker) -> String {
             "sidecars: none is connected, so none has acknowledged it".to_owned()
         }
         Blocker::Convergence { acked, connected, lagging, more } => {
-            let names: Vec<_> = lagging.iter().map(|it| format!("`{it}`")).collect();
-            let rest = if *more == 0 { String::new() } else { format!(" and {more} more") };
-            let names = names.join(", ");
-            format!("sidecars: {acked} of {connected} have it, not yet {names}{rest}")
+            let names = sidecars(lagging, *more);
+            format!("sidecars: {acked} of {connected} have it, not yet {names}")
+        }
+        Blocker::SilentSidecars { silent, connected, nodes, more } => {
+            let names = sidecars(nodes, *more);
+            format!("reports of {silent} of {connected} sidecars, which have the filter: {names}")
         }
         Blocker::Signal { signal, reason } => {
             format!("the business signal `{signal}` to clear{}", reason_suffix(reason.as_deref()))
@@ -104,6 +106,13 @@ pub fn blocker(blocker: &Blocker) -> String {
             format!("`{release}` of its group `{group}`, which waits for {blockers}")
         }
     }
+}
+
+/// Sidecars by name, and how many more.
+fn sidecars(names: &[String], more: u32) -> String {
+    let names: Vec<_> = names.iter().map(|it| format!("`{it}`")).collect();
+    let rest = if more == 0 { String::new() } else { format!(" and {more} more") };
+    names.join(", ") + &rest
 }
 
 /// All of them, in one line.
@@ -375,6 +384,9 @@ impl fmt::Display for Weakness {
             Self::Health(HealthCheck::Http(path)) => write!(f, "the health check {path}"),
             Self::Convergence(share) => write!(f, "convergence of {share} of the sidecars"),
             Self::RollbackWindow(window) => write!(f, "a rollback window of {}", time(window)),
+            Self::OnFail => {
+                f.write_str("the rollback when a guardrail breaks (`on_fail: rollback`)")
+            }
         }
     }
 }

@@ -58,6 +58,9 @@ pub trait Backend: Send + Sync + 'static {
     /// The connected sidecars, and those that disconnected recently.
     fn nodes(&self) -> Vec<NodeStatus>;
 
+    /// Whether a fleet carries a service.
+    fn carries(&self, fleet: &FleetName, service: &ServiceName) -> bool;
+
     /// The resources of a connected sidecar.
     fn inspect<'a>(&'a self, fleet: &'a FleetName, node: &'a str) -> BoxFuture<'a, Inspection>;
 

@@ -195,13 +195,7 @@ impl Engine {
             .step_windows
             .entry(release.id.clone())
             .or_insert_with(|| StepWindows::start(self.serial, now, counted, None));
-        windows.observe(
-            now,
-            counted,
-            self.evidence_source.time_since_gap(now),
-            guardrails,
-            &*self.sidecars,
-        )
+        windows.observe(now, counted, service, &*self.sidecars)
     }
 
     /// Appends, then publishes, then announces. If the append fails, nothing has changed: traffic is unchanged even where a

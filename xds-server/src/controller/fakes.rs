@@ -170,7 +170,7 @@ impl Sidecars for World {
         published.len() as u64
     }
 
-    fn convergence(&self, serial: u64) -> Convergence {
+    fn convergence(&self, serial: u64, _: &ServiceName) -> Convergence {
         let inner = self.inner.lock();
         let all = Convergence { acked: 2, connected: 2, ..Convergence::default() };
         if inner.nacks {
@@ -180,6 +180,10 @@ impl Sidecars for World {
             return Convergence { acked: 1, lagging: vec!["edge-2".to_owned()], ..all };
         }
         all
+    }
+
+    fn time_since_gap(&self, _: &ServiceName) -> Duration {
+        Duration::MAX
     }
 }
 
@@ -193,10 +197,6 @@ impl EvidenceSource for World {
     ) -> Evidence {
         let inner = self.inner.lock();
         inner.counts.get(version.as_str()).copied().unwrap_or_default()
-    }
-
-    fn time_since_gap(&self, _: Timestamp) -> Duration {
-        Duration::MAX
     }
 }
 

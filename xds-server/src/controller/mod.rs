@@ -38,7 +38,6 @@ use tidegate_delivery::model::freeze::FreezeWindow;
 use tidegate_delivery::model::progress::Convergence;
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
-use tidegate_delivery::units::Timestamp;
 use tidegate_xds::mesh::Mesh;
 
 /// Length of the queue of requests; beyond it a request fails with [`CommandError::Busy`].
@@ -51,8 +50,11 @@ pub trait Sidecars: Send {
     /// Publishes the resources of a state. Returns the serial of the publication that contains them.
     fn publish(&mut self, mesh: &Mesh, state: &State) -> u64;
 
-    /// The sidecars that have acknowledged a serial.
-    fn convergence(&self, serial: u64) -> Convergence;
+    /// The sidecars of a service that have acknowledged a serial.
+    fn convergence(&self, serial: u64, service: &ServiceName) -> Convergence;
+
+    /// Time since the last report gap of the service's sidecars; zero during one.
+    fn time_since_gap(&self, service: &ServiceName) -> Duration;
 }
 
 /// Evidence for the judge.
@@ -65,9 +67,6 @@ pub trait EvidenceSource: Send {
         version: &VersionName,
         guardrails: &Guardrails,
     ) -> Evidence;
-
-    /// Time since the last report gap; zero during one.
-    fn time_since_gap(&self, now: Timestamp) -> Duration;
 }
 
 impl EvidenceSource for Arc<Telemetry> {
@@ -79,10 +78,6 @@ impl EvidenceSource for Arc<Telemetry> {
         guardrails: &Guardrails,
     ) -> Evidence {
         Telemetry::evidence(self, release, service, version, guardrails)
-    }
-
-    fn time_since_gap(&self, now: Timestamp) -> Duration {
-        Telemetry::time_since_gap(self, now)
     }
 }
 

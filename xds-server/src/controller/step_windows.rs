@@ -11,8 +11,10 @@ use tidegate_delivery::judge::assess::assess;
 use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::judge::windows::EvidenceWindows;
 use tidegate_delivery::judge::{Evidence, Verdict};
+use tidegate_delivery::model::catalogue::ServiceSpec;
 use tidegate_delivery::model::progress::Observation;
 use tidegate_delivery::model::release::Release;
+use tidegate_delivery::model::state::ServiceState;
 use tidegate_delivery::units::Timestamp;
 
 /// Report coverage that a step requires. Within this time every connected sidecar has reported, including the counts from
@@ -80,10 +82,10 @@ impl StepWindows {
         &mut self,
         now: Timestamp,
         counted: ReleaseCounts,
-        since_gap: Duration,
-        guardrails: &Guardrails,
+        service: &ServiceState,
         sidecars: &dyn Sidecars,
     ) -> Observation {
+        let ServiceSpec { name, guardrails, .. } = &service.spec;
         self.candidate.observe(now, counted.candidate);
         self.stable.observe(now, counted.stable);
         self.release.observe(now, counted.candidate);
@@ -95,8 +97,8 @@ impl StepWindows {
             verdict,
             candidate: self.candidate.since_start(),
             stable: self.stable.since_start(),
-            convergence: sidecars.convergence(self.serial),
-            coverage_remaining: MIN_COVERAGE.saturating_sub(since_gap),
+            convergence: sidecars.convergence(self.serial, name),
+            coverage_remaining: MIN_COVERAGE.saturating_sub(sidecars.time_since_gap(name)),
         }
     }
 }

@@ -4,16 +4,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tidegate_core::config::FilterConfig;
+use tidegate_delivery::names::ServiceName;
 use tidegate_proto::report::v1::report_service_server::ReportService;
 use tidegate_proto::report::v1::{ReportRequest, ReportResponse};
 use tonic::{Request, Response, Status};
 
-use super::Telemetry;
 use super::intake::Report;
+use super::sessions::RefusedReport;
+use super::{Ingested, Telemetry};
 use crate::auth::access::Access;
 use crate::auth::peer::Peer;
 use crate::clock::Clock;
-use crate::xds::fleet::AckTracker;
+use crate::rejections::Reason;
+use crate::xds::fleet::{AckTracker, ReceivedReport};
 
 /// Filter configurations for sidecars that do not receive them by ECDS.
 pub trait FilterConfigs: Send + Sync + 'static {
@@ -45,19 +48,49 @@ impl<F: FilterConfigs> Reports<F> {
         Self { telemetry, configs, access, ack_tracker, clock }
     }
 
-    /// The configuration, if the sidecar requests it and runs another version.
-    fn newer_config(&self, request: &ReportRequest) -> Option<String> {
-        if !request.config_requested {
-            return None;
-        }
-        let config = self.configs.of(&request.fleet)?;
-        if config.version == request.config_version {
+    /// The configuration for a sidecar that requests it and does not run it.
+    fn requested_config(&self, report: &Report, current: &FilterConfig) -> Option<String> {
+        if !report.config_requested || current.version == report.config_version {
             return None;
         }
         // `standalone` makes the filter request its next configuration as well.
-        let config = FilterConfig { standalone: true, ..FilterConfig::clone(&config) };
+        let config = FilterConfig { standalone: true, ..FilterConfig::clone(current) };
         Some(serde_json::json!(config).to_string())
     }
+
+    /// Checks that the client may send a report, and counts it.
+    fn ingest(&self, report: Report, peer: &Peer) -> Result<u64, Status> {
+        let (node, fleet) = (report.sender.node.clone(), report.fleet.clone());
+        let Ingested { acknowledged, foreign } = self
+            .telemetry
+            .ingest(report, &peer.client(), self.clock.now())
+            .map_err(|refused| self.refuse(refused, peer))?;
+        if let Some(service) = foreign {
+            let error = ForeignService { node, fleet, service };
+            self.access.rejections().record(Reason::Service, peer, &error);
+        }
+        Ok(acknowledged)
+    }
+
+    fn refuse(&self, refused: RefusedReport, peer: &Peer) -> Status {
+        let status = match refused {
+            RefusedReport::TooManySessions | RefusedReport::TooManySessionsOfClient => {
+                Status::resource_exhausted
+            }
+            RefusedReport::ImpossibleCount { .. } => Status::invalid_argument,
+        };
+        self.access.rejections().record(Reason::Report, peer, &refused);
+        status(refused.to_string())
+    }
+}
+
+/// A report names a service that the sidecar's fleet does not carry.
+#[derive(Debug, thiserror::Error)]
+#[error("sidecar {node:?} reports for `{service}`, which its fleet {fleet:?} does not carry")]
+struct ForeignService {
+    node: String,
+    fleet: String,
+    service: ServiceName,
 }
 
 #[tonic::async_trait]
@@ -73,23 +106,22 @@ impl<F: FilterConfigs> ReportService for Reports<F> {
             self.telemetry.stats.rejected.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             status
         };
-        let config = self.newer_config(&request);
-        let fleet = request.fleet.clone();
         let report = Report::try_from(request)
             .map_err(|malformed| reject(Status::invalid_argument(malformed.to_string())))?;
         // After validation, which bounds the length of the names.
         self.access
-            .check(&peer, &fleet, &report.sender.node)
+            .check(&peer, &report.fleet, &report.sender.node)
             .map_err(|denied| reject(denied.into()))?;
-        if let Some(version) = &report.filter_version {
-            self.ack_tracker.record_filter_version(&fleet, &report.sender.node, version);
-        }
-        let now = self.clock.now();
-        let acknowledged = self
-            .telemetry
-            .ingest(report, now)
-            .map_err(|full| Status::resource_exhausted(full.to_string()))?;
-        self.telemetry.charge(now, began.elapsed());
+        let current = self.configs.of(&report.fleet);
+        self.ack_tracker.record_report(&ReceivedReport {
+            fleet: &report.fleet,
+            node: &report.sender.node,
+            filter_version: report.filter_version.as_ref(),
+            is_current: current.as_ref().is_some_and(|it| it.version == report.config_version),
+        });
+        let config = current.and_then(|current| self.requested_config(&report, &current));
+        let acknowledged = self.ingest(report, &peer)?;
+        self.telemetry.charge(self.clock.now(), began.elapsed());
         let interval_ms = self.telemetry.interval_ms();
         Ok(Response::new(ReportResponse { acknowledged, interval_ms, config }))
     }

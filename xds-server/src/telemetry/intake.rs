@@ -27,10 +27,14 @@ pub const MAX_NAME: usize = 256;
 pub struct Report {
     /// The filter instance that sent it.
     pub sender: Sender,
+    /// Its fleet, Envoy's `node.cluster`.
+    pub fleet: String,
     /// The sender's sequence number, from 1.
     pub sequence: u64,
     /// The filter configuration that the sender runs.
     pub config_version: String,
+    /// Whether the sidecar takes its configuration from the response.
+    pub config_requested: bool,
     /// The version of the sender, if it names one.
     pub filter_version: Option<FilterVersion>,
     /// Counts since the sender's last acknowledged report.
@@ -145,6 +149,15 @@ pub enum InvalidReport {
     },
 }
 
+impl Report {
+    /// All finished and cancelled requests.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        let counts = self.entries.iter().map(|entry| &entry.counts);
+        counts.fold(0, |sum, it| sum.saturating_add(it.requests).saturating_add(it.cancelled))
+    }
+}
+
 impl TryFrom<ReportRequest> for Report {
     type Error = InvalidReport;
 
@@ -169,8 +182,10 @@ impl TryFrom<ReportRequest> for Report {
             request.counts.into_iter().enumerate().map(entry).collect::<Result<_, _>>()?;
         Ok(Self {
             sender: Sender { node: request.node_id, instance: request.instance },
+            fleet: request.fleet,
             sequence: request.sequence,
             config_version: request.config_version,
+            config_requested: request.config_requested,
             filter_version,
             entries,
             dropped: request.dropped,

@@ -91,6 +91,10 @@ impl Backend for Live {
         self.ack_tracker.nodes()
     }
 
+    fn carries(&self, fleet: &FleetName, service: &ServiceName) -> bool {
+        self.telemetry.carries(fleet.as_str(), service)
+    }
+
     fn inspect<'a>(&'a self, fleet: &'a FleetName, node: &'a str) -> BoxFuture<'a, Inspection> {
         self.ack_tracker.inspect(fleet, node).boxed()
     }

@@ -32,6 +32,9 @@ pub(super) fn of_reports(telemetry: &Telemetry, registry: &mut Registry) {
     registry.register("reports", "Reports from sidecars", reports);
     let unknown = total(stats.unknown.load(Ordering::Relaxed));
     registry.register("report_entries_unknown", "Report entries for unknown versions", unknown);
+    let foreign = total(stats.foreign.load(Ordering::Relaxed));
+    let help = "Report entries refused because the fleet of the sidecar does not carry the service";
+    registry.register("report_entries_refused", help, foreign);
     let dropped = total(stats.dropped.load(Ordering::Relaxed));
     registry.register(
         "report_counts_dropped",

@@ -8,7 +8,6 @@
 
 mod live;
 mod metrics;
-mod sidecars;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,8 +23,9 @@ use tidegate::effects::{self, Backoff, Supervisor, WebhookClient, dns, health, h
 use tidegate::journal::{JournalError, Scrub, Sqlite};
 use tidegate::rejections::Rejections;
 use tidegate::reload::{self, Appliers, FileWatcher, Reloader};
+use tidegate::sidecars::XdsSidecars;
 use tidegate::telemetry::Telemetry;
-use tidegate::telemetry::grpc::Reports;
+use tidegate::telemetry::grpc::{FilterConfigs, Reports};
 use tidegate::transport::tls::{CertificateReloader, RELOAD_INTERVAL, TlsError};
 use tidegate::transport::{Acceptor, Limits};
 use tidegate::xds::debug;
@@ -33,19 +33,22 @@ use tidegate::xds::fleet::AckTracker;
 use tidegate::xds::metrics::XdsMetrics;
 use tidegate::xds::publisher::Publisher;
 use tidegate::xds::serve::{XdsServer, grpc_server};
+use tidegate_core::config::FilterConfig;
 use tidegate_delivery::model::configuration::{Source, Version};
 use tidegate_delivery::model::state::State;
 use tidegate_proto::report::v1::report_service_server::ReportServiceServer;
+use tidegate_xds::resources::SnapshotSet;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tonic::service::Routes;
 use tracing::{error, warn};
 
 use live::Live;
-use sidecars::{Published, XdsSidecars};
 
 /// Longest time for open streams and requests of the xDS port to end when the server stops.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time between two searches for sidecars that do not report.
+const SILENCE_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Shortest time between two wake-ups of the controller by ACKs.
 const ACK_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -127,11 +130,7 @@ pub(crate) async fn run(
     let (receivers, current_receivers) = watch::channel(config.notifications.clone());
     let publisher = Publisher::new(&config.mesh, &State::default());
     let snapshots = publisher.subscribe();
-    let sidecars = XdsSidecars {
-        publisher,
-        ack_tracker: Arc::clone(&ack_tracker),
-        telemetry: Arc::clone(&telemetry),
-    };
+    let sidecars = XdsSidecars::new(publisher, Arc::clone(&ack_tracker), Arc::clone(&telemetry));
     let journal = Sqlite::open(&config.data_dir)?;
     let unverified_prefix = journal.unverified_prefix();
     let newest = journal.head().seq;
@@ -192,7 +191,7 @@ pub(crate) async fn run(
         controller: controller.clone(),
         reloader,
         file: watcher.status(),
-        telemetry,
+        telemetry: Arc::clone(&telemetry),
         ack_tracker: Arc::clone(&ack_tracker),
         xds_metrics,
         acceptor: Arc::clone(&port.acceptor),
@@ -224,6 +223,7 @@ pub(crate) async fn run(
         () = watcher.run(reload::POLL_INTERVAL, &file.reread) => Err(ServeError::Controller),
         () = effects => Err(ServeError::Controller),
         () = wake_on_change(&ack_tracker, &wake) => Err(ServeError::Controller),
+        () = find_silent_sidecars(&ack_tracker, &telemetry) => Err(ServeError::Controller),
     };
     // Last: the journal must contain every command that a client saw succeed.
     controller.stop().await;
@@ -319,5 +319,22 @@ async fn wake_on_change(ack_tracker: &AckTracker, wake: &Notify) {
     while changes.changed().await.is_ok() {
         wake.notify_one();
         tokio::time::sleep(ACK_POLL_INTERVAL).await;
+    }
+}
+
+/// Updates the sidecars that do not report.
+async fn find_silent_sidecars(ack_tracker: &AckTracker, telemetry: &Telemetry) {
+    loop {
+        tokio::time::sleep(SILENCE_POLL_INTERVAL).await;
+        ack_tracker.update_silent(Duration::from_millis(telemetry.interval_ms().into()));
+    }
+}
+
+/// The last publication, for sidecars that request their configuration with reports.
+struct Published(watch::Receiver<Arc<SnapshotSet>>);
+
+impl FilterConfigs for Published {
+    fn of(&self, fleet: &str) -> Option<Arc<FilterConfig>> {
+        self.0.borrow().fleet(fleet)?.filter_config().cloned()
     }
 }

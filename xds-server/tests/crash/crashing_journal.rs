@@ -120,7 +120,11 @@ impl Sidecars for AckingSidecars {
         states.len() as u64
     }
 
-    fn convergence(&self, _: u64) -> Convergence {
+    fn convergence(&self, _: u64, _: &ServiceName) -> Convergence {
         Convergence { acked: 2, connected: 2, ..Convergence::default() }
+    }
+
+    fn time_since_gap(&self, _: &ServiceName) -> Duration {
+        Duration::MAX
     }
 }

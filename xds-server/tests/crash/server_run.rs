@@ -250,8 +250,4 @@ impl EvidenceSource for Counted {
         let counted = self.0.lock();
         counted.get(&(service.clone(), version.clone())).copied().unwrap_or_default()
     }
-
-    fn time_since_gap(&self, _: Timestamp) -> Duration {
-        Duration::MAX
-    }
 }

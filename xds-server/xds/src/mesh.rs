@@ -23,6 +23,12 @@ impl Mesh {
         Self { wasm, fleets, preview_key: PreviewKey::default() }
     }
 
+    /// The fleet with this name.
+    #[must_use]
+    pub fn fleet(&self, name: &str) -> Option<&Fleet> {
+        self.fleets.iter().find(|fleet| fleet.name.as_str() == name)
+    }
+
     /// Selects a service in the listeners that selected it `before`.
     pub fn keep(&mut self, service: &ServiceName, before: &Self) {
         for fleet in &mut self.fleets {
@@ -54,6 +60,15 @@ pub struct Fleet {
     pub name: FleetName,
     /// Empty if another control plane provides the listeners.
     pub listeners: Vec<Listener>,
+}
+
+impl Fleet {
+    /// Whether its sidecars route to a service. Without listeners of its own it has the routes of every service.
+    #[must_use]
+    pub fn carries(&self, service: &ServiceName) -> bool {
+        let mut listeners = self.listeners.iter();
+        self.listeners.is_empty() || listeners.any(|listener| listener.services.include(service))
+    }
 }
 
 /// One listener of a fleet.

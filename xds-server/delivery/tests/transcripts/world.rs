@@ -24,6 +24,7 @@
 //! | `traffic SERVICE VERSION …` | the same counts, each second from now on |
 //! | `report-gap` | the reports had a gap, which ends now |
 //! | `sidecars N [ack=auto\|manual]` | connected sidecars `edge-1`…; `auto`: each ACKs what it is sent, at once |
+//! | `silent N` | the first `N` sidecars have the filter and do not report |
 //! | `ack [RELEASE COUNT]` | without arguments: all sidecars ACK everything, also what they rejected |
 //! | `nack NODE RESOURCE MESSAGE` | one sidecar rejects a resource |
 //! | `wait DURATION` | advances the clock in ticks of one second; of ten minutes if it is more than an hour |
@@ -103,6 +104,7 @@ struct Sidecars {
     /// Without `acks_at_once`: how many have the newest configuration of a release.
     acked: BTreeMap<ReleaseId, u32>,
     nacks: Vec<Nack>,
+    silent: u32,
 }
 
 impl World {
@@ -163,6 +165,7 @@ impl World {
                 let ack = arguments.option("ack");
                 self.sidecars.acks_at_once = ack.is_none_or(|ack| ack == "auto");
             }
+            "silent" => self.sidecars.silent = arguments.value(),
             "ack" => match arguments.next_value() {
                 Some(release) => {
                     self.sidecars.acked.insert(release, arguments.value());
@@ -446,6 +449,11 @@ impl Sidecars {
             connected: self.connected,
             nacks: self.nacks.clone(),
             lagging: lagging.skip(acked as usize).take(MAX_NAMED).collect(),
+            silent: self.silent,
+            silent_nodes: (1..=self.silent)
+                .map(|it| format!("edge-{it}"))
+                .take(MAX_NAMED)
+                .collect(),
             times: None,
         }
     }

@@ -236,6 +236,10 @@ impl Backend for Fake {
         }
     }
 
+    fn carries(&self, fleet: &FleetName, _: &ServiceName) -> bool {
+        fleet.as_str() == "demo"
+    }
+
     fn nodes(&self) -> Vec<NodeStatus> {
         let nack = Nack {
             version: "abc".to_owned(),
@@ -250,14 +254,18 @@ impl Backend for Fake {
             mode: Mode::Delta,
             synced: 0,
             acked: BTreeMap::new(),
-            refused: BTreeMap::from([(Kind::Route, nack.clone())]),
-            last_refusal: Some((Kind::Route, nack.clone())),
+            nacks: BTreeMap::from([(Kind::Route, nack.clone())]),
+            last_nack: Some((Kind::Route, nack.clone())),
             filter_version: FilterVersion::parse("0.1.0", 1).ok(),
+            last_report: connected.then_some(Timestamp(9)),
+            silent: false,
         };
         vec![
             node("envoy-1", "demo", true),
             node("twin", "demo", false),
             node("twin", "other", false),
+            // Of a fleet that carries no service.
+            node("apart", "apart", true),
         ]
     }
 

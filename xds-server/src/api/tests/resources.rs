@@ -50,7 +50,7 @@ async fn a_service_has_versions_weights_and_a_release() {
     let progress = &release["progress"];
     assert_eq!(progress["verdict"]["verdict"], "healthy");
     let convergence = json!({
-        "acked": 1, "connected": 2, "nacked": 0, "nacks": [], "pending": 1,
+        "acked": 1, "connected": 2, "nacked": 0, "nacks": [], "pending": 1, "silent": 0, "silent_nodes": [],
         "pending_nodes": ["envoy-2"], "p50_ms": 40, "p99_ms": 84
     });
     assert_eq!(progress["convergence"], convergence);

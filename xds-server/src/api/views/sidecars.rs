@@ -26,6 +26,10 @@ pub struct ConvergenceView {
     pub pending: u32,
     /// The names of the first few of them.
     pub pending_nodes: Vec<String>,
+    /// Sidecars that have the filter and do not report.
+    pub silent: u32,
+    /// The names of the first few of them.
+    pub silent_nodes: Vec<String>,
     /// The median of the time to ACK; absent if it is not known.
     pub p50_ms: Option<u64>,
     /// Its 99th percentile.
@@ -69,6 +73,11 @@ pub struct Node {
     pub last_nack: Option<LastNack>,
     /// The version of its filter; absent until it has reported.
     pub filter_version: Option<String>,
+    /// When its filter reported last; absent if it has not since it connected.
+    #[serde(default, with = "rfc3339::option")]
+    pub last_report: Option<Timestamp>,
+    /// True if it has the filter and does not report: its requests are not judged.
+    pub silent: bool,
 }
 
 /// The newest NACK of a sidecar.
@@ -100,7 +109,7 @@ impl Node {
         };
         let synced = is_synced(&node, serial);
         let acked = node.acked.into_iter();
-        let last_nack = node.last_refusal.map(labelled);
+        let last_nack = node.last_nack.map(labelled);
         Self {
             id: node.node,
             fleet: node.fleet,
@@ -112,17 +121,19 @@ impl Node {
             },
             synced,
             acked: acked.map(|(kind, version)| (kind.label().to_owned(), version)).collect(),
-            nacks: node.refused.into_iter().map(labelled).collect(),
+            nacks: node.nacks.into_iter().map(labelled).collect(),
             snapshots_behind: serial.saturating_sub(node.synced),
             last_nack: last_nack.map(|(r#type, nack)| LastNack { r#type, nack }),
             filter_version: node.filter_version.map(|version| version.to_string()),
+            last_report: node.last_report,
+            silent: node.silent,
         }
     }
 }
 
 /// Whether a sidecar ACKed the snapshot `serial` and has no NACK.
 pub(in crate::api) fn is_synced(node: &NodeStatus, serial: u64) -> bool {
-    node.synced >= serial && node.refused.is_empty()
+    node.synced >= serial && node.nacks.is_empty()
 }
 
 impl From<&Convergence> for ConvergenceView {
@@ -140,6 +151,8 @@ impl From<&Convergence> for ConvergenceView {
             nacks: nacks.collect(),
             pending: seen.pending(),
             pending_nodes: seen.lagging.clone(),
+            silent: seen.silent,
+            silent_nodes: seen.silent_nodes.clone(),
             p50_ms: seen.times.map(|times| ms(times.p50)),
             p99_ms: seen.times.map(|times| ms(times.p99)),
         }

@@ -288,7 +288,7 @@ impl<W: Wire> Stream<'_, W> {
                 metrics.nacks.of(*kind).inc();
                 warn!(%kind, %version, ?message, "NACK");
             }
-            Event::Resumed => debug!("resumed"),
+            Event::Resumed { kind } => debug!(%kind, "resumed"),
             Event::Cleared { kind } => info!(%kind, "no NACKed resource is left"),
         });
         self.connection.record(events, synced);

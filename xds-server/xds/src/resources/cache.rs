@@ -140,7 +140,7 @@ impl SnapshotCache {
         before: Option<&FleetSnapshot>,
         difference: &Difference,
     ) -> FleetSnapshot {
-        let touched = difference.services.iter().filter(|(name, _)| serves(fleet, name));
+        let touched = difference.services.iter().filter(|(name, _)| fleet.carries(name));
         let touched = touched.fold(Changes::default(), |all, (_, changes)| all.or(*changes));
         let (before, changes) = match before {
             Some(before) if !difference.mesh => (before.at_serial(serial), touched),
@@ -151,7 +151,7 @@ impl SnapshotCache {
             }
         };
         let services: Vec<_> =
-            self.services.iter().filter(|(name, _)| serves(fleet, name)).collect();
+            self.services.iter().filter(|(name, _)| fleet.carries(name)).collect();
         let mut snapshot = before;
         let put = |snapshot: FleetSnapshot, kind, resources: Vec<Arc<Resource>>| {
             let next = Collection::next(Some(snapshot.collection(kind)), resources.into_iter());
@@ -225,10 +225,4 @@ fn listeners(fleet: &Fleet, services: &[Service<'_>]) -> Vec<Arc<Resource>> {
     }
     let own = fleet.listeners.iter().map(|it| Arc::new(listener::listener(&fleet.name, it)));
     own.collect()
-}
-
-/// Whether a fleet routes to a service, and so receives its resources.
-pub(super) fn serves(fleet: &Fleet, service: &ServiceName) -> bool {
-    let mut listeners = fleet.listeners.iter();
-    fleet.listeners.is_empty() || listeners.any(|listener| listener.services.include(service))
 }
