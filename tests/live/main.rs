@@ -1,6 +1,8 @@
 //! Configuration changes under traffic on real Envoys: by the file, by SIGHUP and by REST, and rejected ones. No request may
 //! fail.
 
+mod upgrade;
+
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

@@ -37,7 +37,7 @@ impl XdsSidecars {
     }
 
     fn carries(&self, service: &ServiceName) -> impl Fn(&FleetName) -> bool {
-        |fleet| self.mesh.fleet(fleet.as_str()).is_some_and(|fleet| fleet.carries(service))
+        |fleet| self.mesh.fleet(fleet.as_str()).is_some_and(|fleet| fleet.serves(service))
     }
 }
 

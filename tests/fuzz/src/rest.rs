@@ -65,6 +65,10 @@ impl Backend for Memory {
         BTreeMap::new()
     }
 
+    fn carries(&self, _: &FleetName, _: &ServiceName) -> bool {
+        true
+    }
+
     fn nodes(&self) -> Vec<NodeStatus> {
         Vec::new()
     }

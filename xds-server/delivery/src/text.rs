@@ -135,6 +135,16 @@ pub fn flag_block(service: &ServiceName, version: &VersionName, block: &FlagBloc
     }
 }
 
+/// A routing flag reads attributes that requests do not have.
+#[must_use]
+pub fn absent_attributes(flag: &str, attributes: &[&str]) -> String {
+    let names: Vec<_> = attributes.iter().map(|name| format!("`{name}`")).collect();
+    format!(
+        "the rules of flag `{flag}` read {}, which no request has: use targetingKey, headers.NAME, cookies.NAME, host, path or method",
+        names.join(", ")
+    )
+}
+
 /// Whole seconds, rounded up.
 fn seconds(time: Duration) -> u128 {
     time.as_millis().div_ceil(1000)

@@ -128,7 +128,7 @@ impl Telemetry {
                 self.stats.unknown.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
-            if !fleet.is_some_and(|fleet| fleet.carries(service.key())) {
+            if !fleet.is_some_and(|fleet| fleet.serves(service.key())) {
                 self.stats.foreign.fetch_add(1, Ordering::Relaxed);
                 foreign.get_or_insert_with(|| service.key().clone());
                 continue;
@@ -149,7 +149,7 @@ impl Telemetry {
     /// Whether a fleet carries a service.
     #[must_use]
     pub fn carries(&self, fleet: &str, service: &ServiceName) -> bool {
-        self.mesh.read().fleet(fleet).is_some_and(|fleet| fleet.carries(service))
+        self.mesh.read().fleet(fleet).is_some_and(|fleet| fleet.serves(service))
     }
 
     /// Adds the CPU time of one report. If reports use too much of a core, the interval grows.

@@ -23,7 +23,7 @@ use tidegate_delivery::model::flag::FlagChange;
 use tidegate_delivery::model::release::{Phase, Release};
 use tidegate_delivery::model::state::ServiceState;
 use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
-use tidegate_delivery::units::{Ppm, Timestamp};
+use tidegate_delivery::units::Ppm;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};

@@ -65,7 +65,7 @@ pub struct Fleet {
 impl Fleet {
     /// Whether its sidecars route to a service. Without listeners of its own it has the routes of every service.
     #[must_use]
-    pub fn carries(&self, service: &ServiceName) -> bool {
+    pub fn serves(&self, service: &ServiceName) -> bool {
         let mut listeners = self.listeners.iter();
         self.listeners.is_empty() || listeners.any(|listener| listener.services.include(service))
     }

@@ -12,7 +12,7 @@ mod request;
 pub use compile::MAX_SERVICES;
 pub use error::RouterError;
 pub use identity::GeneratedIdentity;
-pub use request::Request;
+pub use request::{Request, is_request_attribute};
 
 use std::borrow::Cow;
 

@@ -65,6 +65,14 @@ pub(super) fn cookie<'h>(header: &'h [u8], name: &str) -> Option<&'h [u8]> {
     })
 }
 
+/// Whether requests have an attribute of this name. Rules see any other one as null.
+#[must_use]
+pub fn is_request_attribute(name: &str) -> bool {
+    name.starts_with("headers.")
+        || name.starts_with("cookies.")
+        || ["targetingKey", "host", "path", "method"].contains(&name)
+}
+
 /// How an attribute of the flag rules is read from a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Attribute {

@@ -18,7 +18,6 @@ use super::report_coverage::ReportCoverage;
 use super::sync_counts::SyncCounts;
 use tidegate_delivery::model::progress::MAX_NAMED;
 use tidegate_delivery::names::FleetName;
-use tidegate_delivery::units::Timestamp;
 
 /// Intervals without a report after which a sidecar is silent.
 const SILENT_INTERVALS: u32 = 3;
@@ -80,8 +79,8 @@ impl AckTracker {
             node.filter_nack = None;
         }
         let server = FilterVersion::current();
-        let set = |version: &FilterVersion| node.set_filter_version(version, &server);
-        let outdated = report.filter_version.filter(|version| set(version));
+        let outdated =
+            report.filter_version.filter(|version| node.set_filter_version(version, &server));
         let after = node.state();
         self.moved(&key.0, before, after);
         drop(node);
@@ -171,6 +170,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::xds::fleet::Connection;
+    use tidegate_delivery::units::Timestamp;
     use tidegate_xds::kind::{Kind, Mode};
     use tidegate_xds::protocol::Event;
 

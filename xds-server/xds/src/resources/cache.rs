@@ -140,7 +140,7 @@ impl SnapshotCache {
         before: Option<&FleetSnapshot>,
         difference: &Difference,
     ) -> FleetSnapshot {
-        let touched = difference.services.iter().filter(|(name, _)| fleet.carries(name));
+        let touched = difference.services.iter().filter(|(name, _)| fleet.serves(name));
         let touched = touched.fold(Changes::default(), |all, (_, changes)| all.or(*changes));
         let (before, changes) = match before {
             Some(before) if !difference.mesh => (before.at_serial(serial), touched),
@@ -151,7 +151,7 @@ impl SnapshotCache {
             }
         };
         let services: Vec<_> =
-            self.services.iter().filter(|(name, _)| fleet.carries(name)).collect();
+            self.services.iter().filter(|(name, _)| fleet.serves(name)).collect();
         let mut snapshot = before;
         let put = |snapshot: FleetSnapshot, kind, resources: Vec<Arc<Resource>>| {
             let next = Collection::next(Some(snapshot.collection(kind)), resources.into_iter());

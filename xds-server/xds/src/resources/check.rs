@@ -194,7 +194,7 @@ fn result(found: Vec<InvalidResource>) -> Result<(), InvalidResources> {
 
 fn invalid_filters(mesh: &Mesh, state: &State) -> Vec<InvalidResource> {
     let invalid = |fleet: &Fleet| {
-        let served = state.services.iter().filter(|(name, _)| fleet.carries(name));
+        let served = state.services.iter().filter(|(name, _)| fleet.serves(name));
         let services: Vec<_> =
             served.map(|(name, service)| extension::largest_service(name, service)).collect();
         let known: BTreeSet<_> = services.iter().map(|service| service.name.as_str()).collect();
@@ -210,7 +210,7 @@ fn invalid_filters(mesh: &Mesh, state: &State) -> Vec<InvalidResource> {
 fn add_duplicate_names(fleet: &Fleet, state: &State, found: &mut Vec<InvalidResource>) {
     let listeners = fleet.listeners.iter().map(|it| (Kind::Listener, it.name.clone()));
     let own = fleet.listeners.iter().map(|it| names::listener_routes(&fleet.name, &it.name));
-    let served = state.services.keys().filter(|name| fleet.carries(name));
+    let served = state.services.keys().filter(|name| fleet.serves(name));
     let routes = own.chain(served.map(names::service_routes)).map(|name| (Kind::Route, name));
     let mut seen = BTreeSet::new();
     for (kind, name) in listeners.chain(routes) {

@@ -278,21 +278,6 @@ fn only_progress_is_a_change() {
     assert!(changes.has_changed().unwrap());
 }
 
-#[test]
-fn a_status_as_json() {
-    let ack_tracker = ack_tracker();
-    let mut one = connect(&ack_tracker, "one");
-    let acked = Event::Acked { kind: Kind::Route, version: "w".into() };
-    one.record([acked].into_iter(), 1);
-    let json = serde_json::to_value(ack_tracker.nodes()).unwrap();
-    let expected = serde_json::json!([{
-        "node": "one", "fleet": "demo", "connected": true, "since": 7, "mode": "delta",
-        "synced": 1, "acked": {"route": "w"}, "refused": {}, "last_nack": null,
-        "filter_version": null
-    }]);
-    assert_eq!(json, expected);
-}
-
 /// The task of a stream whose client does not read cannot answer. The inspection ends without it.
 #[tokio::test]
 async fn a_stream_that_does_not_answer_is_counted_as_silent() {
