@@ -65,6 +65,10 @@ impl Backend for Memory {
         BTreeMap::new()
     }
 
+    fn unresolved_names(&self) -> Arc<BTreeSet<String>> {
+        Arc::default()
+    }
+
     fn carries(&self, _: &FleetName, _: &ServiceName) -> bool {
         true
     }

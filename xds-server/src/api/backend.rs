@@ -58,6 +58,9 @@ pub trait Backend: Send + Sync + 'static {
     /// The connected sidecars, and those that disconnected recently.
     fn nodes(&self) -> Vec<NodeStatus>;
 
+    /// The names of endpoints that do not resolve.
+    fn unresolved_names(&self) -> Arc<BTreeSet<String>>;
+
     /// Whether a fleet carries a service.
     fn carries(&self, fleet: &FleetName, service: &ServiceName) -> bool;
 

@@ -76,6 +76,9 @@ pub struct Version {
     pub name: VersionName,
     /// `host:port` of each instance.
     pub endpoints: Vec<String>,
+    /// Names among the endpoints that the control plane cannot resolve.
+    #[serde(default)]
+    pub unresolved: Vec<String>,
     /// Its environment, for blue/green services.
     pub environment: Option<Environment>,
     /// Its intended share of the traffic.
@@ -175,9 +178,15 @@ impl Service {
     pub(super) fn of(backend: &dyn Backend, view: &DeliveryView, service: &ServiceState) -> Self {
         let spec = &service.spec;
         let totals = backend.totals(&spec.name);
+        let unresolved = backend.unresolved_names();
         let version = |(name, version): (&VersionName, &VersionSpec)| Version {
             name: name.clone(),
             endpoints: version.endpoints.iter().map(ToString::to_string).collect(),
+            unresolved: version
+                .hosts()
+                .filter(|host| unresolved.contains(*host))
+                .cloned()
+                .collect(),
             environment: version.environment,
             weight: weight(service, name),
             rolled_back: service.rolled_back.get(name).cloned(),

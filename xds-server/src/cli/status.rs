@@ -142,8 +142,19 @@ fn row(service: &Service) -> [String; 11] {
         release.and_then(|it| it.actual).map_or_else(none, text::share),
         seen.map_or_else(none, |it| it.verdict.to_string()),
         release.map_or_else(none, text::synced),
-        release.map_or_else(none, text::details),
+        details(service),
     ]
+}
+
+/// Those of the release, and the versions with names that do not resolve.
+fn details(service: &Service) -> String {
+    let release = service.release.as_ref().map(text::details).filter(|it| it != NONE);
+    let unresolved = service.versions.iter().filter(|version| !version.unresolved.is_empty());
+    let unresolved = unresolved.map(|version| {
+        format!("{}: {} does not resolve", version.name, version.unresolved.join(", "))
+    });
+    let texts: Vec<_> = release.into_iter().chain(unresolved).collect();
+    if texts.is_empty() { NONE.to_owned() } else { texts.join("; ") }
 }
 
 const fn strategy(strategy: Strategy) -> &'static str {

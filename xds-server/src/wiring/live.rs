@@ -10,6 +10,7 @@ use tidegate::api::backend::Backend;
 use tidegate::clock::Clock;
 use tidegate::controller::{CommandError, DeliveryView, Handle, Origin};
 use tidegate::effects::Supervisor;
+use tidegate::effects::names::UnresolvedNames;
 use tidegate::effects::notifier::stats::DeliveryStats;
 use tidegate::journal::{Record, Scrub};
 use tidegate::reload::{FileStatus, ReloadError, Reloader};
@@ -40,6 +41,7 @@ pub(super) struct Live {
     pub(super) tls_metrics: Option<TlsMetrics>,
     pub(super) delivery_stats: Arc<DeliveryStats>,
     pub(super) supervisor: Supervisor,
+    pub(super) unresolved_names: Arc<UnresolvedNames>,
     pub(super) clock: Clock,
     pub(super) scrub: Scrub,
 }
@@ -89,6 +91,10 @@ impl Backend for Live {
 
     fn nodes(&self) -> Vec<NodeStatus> {
         self.ack_tracker.nodes()
+    }
+
+    fn unresolved_names(&self) -> Arc<BTreeSet<String>> {
+        self.unresolved_names.get()
     }
 
     fn carries(&self, fleet: &FleetName, service: &ServiceName) -> bool {

@@ -19,7 +19,9 @@ use tidegate::clock::Clock;
 use tidegate::config::{self, Config, Receiver, Security};
 use tidegate::controller::{self, Parts, StartError};
 use tidegate::effects::notifier::{self, Notifier};
-use tidegate::effects::{self, Backoff, Supervisor, WebhookClient, dns, health, hooks, smoke};
+use tidegate::effects::{
+    self, Backoff, Supervisor, WebhookClient, dns, health, hooks, names, smoke,
+};
 use tidegate::journal::{JournalError, Scrub, Sqlite};
 use tidegate::rejections::Rejections;
 use tidegate::reload::{self, Appliers, FileWatcher, Reloader};
@@ -140,6 +142,7 @@ pub(crate) async fn run(
     }
     let webhooks = WebhookClient::new(clock.clone())?;
     let supervisor = Supervisor::default();
+    let unresolved_names = Arc::default();
     let controller = controller::spawn(Parts {
         journal: Box::new(journal),
         sidecars: Box::new(sidecars),
@@ -198,9 +201,12 @@ pub(crate) async fn run(
         tls_metrics: port.certificates.as_ref().map(CertificateReloader::metrics),
         delivery_stats,
         supervisor: supervisor.clone(),
+        unresolved_names: Arc::clone(&unresolved_names),
         clock,
     };
+    let resolution = names::run(controller.clone(), unresolved_names, supervisor.clone());
     let ended = tokio::select! {
+        () = resolution => Err(ServeError::Controller),
         ended = serve(&xds, routes, live, &port.acceptor, listeners, stop) => ended,
         ended = smoke::run(
             controller.clone(),

@@ -3,7 +3,7 @@
 //! This is the resolved form, with every default filled in; `config` makes it from the YAML.
 
 use crate::judge::guardrails::Guardrails;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -55,6 +55,14 @@ pub struct VersionSpec {
     /// Its environment, for blue/green services.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<Environment>,
+}
+
+impl VersionSpec {
+    /// The hosts of its endpoints, each once.
+    pub fn hosts(&self) -> impl Iterator<Item = &String> {
+        let hosts: BTreeSet<_> = self.endpoints.iter().map(|it| &it.host).collect();
+        hosts.into_iter()
+    }
 }
 
 /// `host:port`. An IP address is served by EDS; a DNS name is resolved by Envoy itself.

@@ -236,6 +236,10 @@ impl Backend for Fake {
         }
     }
 
+    fn unresolved_names(&self) -> Arc<BTreeSet<String>> {
+        Arc::new(["order-c.internal".to_owned()].into())
+    }
+
     fn carries(&self, fleet: &FleetName, _: &ServiceName) -> bool {
         fleet.as_str() == "demo"
     }

@@ -92,7 +92,9 @@ async fn a_version_can_be_deployed() {
     assert_eq!(outcome["changed"], true);
     let order = server.get("/api/v1/services/order").await;
     let added = order["versions"].as_array().unwrap().iter().find(|it| it["name"] == "v3");
-    assert_eq!(added.unwrap()["endpoints"], json!(["10.0.0.1:80", "order-c.internal:80"]));
+    let added = added.unwrap();
+    assert_eq!(added["endpoints"], json!(["10.0.0.1:80", "order-c.internal:80"]));
+    assert_eq!(added["unresolved"], json!(["order-c.internal"]));
 }
 
 #[tokio::test]
