@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod controller;
 pub mod effects;
+pub mod files;
 pub mod flags;
 pub mod journal;
 pub mod notifications;

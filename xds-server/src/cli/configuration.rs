@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use tidegate::config;
+use tidegate::files::{MAX_BYTES, read_text};
 use tidegate_delivery::model::configuration::ServiceVersion;
 
 use super::client::{Client, Origin, Target};
@@ -57,7 +58,7 @@ pub(super) struct ApplyArgs {
 }
 
 pub(super) async fn apply(args: ApplyArgs) -> Result<(), Failure> {
-    let text = config::read_text(&args.file, config::MAX_BYTES)?;
+    let text = read_text(&args.file, MAX_BYTES)?;
     let client = Client::new(&args.target)?;
     let mut query = args.origin.query();
     query.push(("dry_run", args.dry_run.to_string()));

@@ -9,7 +9,8 @@ use miette::{
     GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Report,
 };
 use tidegate::api::problem::Details;
-use tidegate::config::{FileError, LoadError, Problem, Span};
+use tidegate::config::{LoadError, Problem, Span};
+use tidegate::files::FileError;
 use tidegate::journal::{ChainError, JournalError};
 
 use crate::wiring::ServeError;

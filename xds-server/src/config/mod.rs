@@ -3,7 +3,6 @@
 //! `raw` is the shape of the file, `parse` reads it, `resolve` turns it into a [`Config`]. All errors
 //! are collected, each with its position and a suggested fix.
 
-mod file;
 mod parse;
 mod preview_key;
 mod problem;
@@ -22,13 +21,13 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-pub use file::{FileError, MAX_BYTES, read_bytes, read_text};
 pub use preview_key::load_or_create as preview_key;
 pub use problem::{Fault, LoadError, Problem};
 pub use span::Span;
 pub use units::endpoint;
 
 use crate::auth::access::FleetIdentities;
+use crate::files::{MAX_BYTES, read_text};
 use crate::notifications::NotificationLevel;
 use crate::transport::tls::TlsFiles;
 use tidegate_delivery::model::catalogue::ServiceSpec;

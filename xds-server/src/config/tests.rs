@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use self::mistakes::{Mistake, check_all};
 use super::*;
+use crate::files::FileError;
 use tidegate_core::routing::MAX_SERVICES;
 use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::model::catalogue::Environment;

@@ -18,6 +18,7 @@ use tracing::{error, warn};
 use super::{ReloadError, Reloader};
 use crate::config::{self, Problem};
 use crate::controller::Origin;
+use crate::files::{MAX_BYTES, read_text};
 use tidegate_delivery::model::configuration::{Applied, Source};
 use tidegate_delivery::text::withheld as withheld_text;
 use tidegate_delivery::units::Timestamp;
@@ -100,7 +101,7 @@ impl FileWatcher {
     /// Reads the file once, and applies it if it changed and is stable, or if `force` is set.
     pub(super) async fn poll(&mut self, force: bool) {
         let path = self.status.borrow().path.clone();
-        let read = spawn_blocking(move || config::read_text(&path, config::MAX_BYTES));
+        let read = spawn_blocking(move || read_text(&path, MAX_BYTES));
         // The runtime is shutting down.
         let Ok(read) = read.await else { return };
         let read = read.map_err(|error| error.to_string());
