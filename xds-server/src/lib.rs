@@ -12,6 +12,7 @@ pub mod controller;
 pub mod effects;
 pub mod files;
 pub mod flags;
+pub mod istio;
 pub mod journal;
 pub mod notifications;
 pub mod rejections;

@@ -23,6 +23,7 @@ use tidegate_delivery::judge::{Evidence, Finding, Guardrail, Level, Verdict};
 use tidegate_delivery::model::blocker::Blocker;
 use tidegate_delivery::model::catalogue::{Environment, VersionSpec};
 use tidegate_delivery::model::checks::CheckResult;
+use tidegate_delivery::model::istio::IstioTarget;
 pub use tidegate_delivery::model::phases::PhaseKind;
 use tidegate_delivery::model::plan::Strategy;
 use tidegate_delivery::model::progress::Progress;
@@ -79,6 +80,9 @@ pub struct Version {
     /// Names among the endpoints that the control plane cannot resolve.
     #[serde(default)]
     pub unresolved: Vec<String>,
+    /// Its target in Istio.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub istio: Option<IstioTarget>,
     /// Its environment, for blue/green services.
     pub environment: Option<Environment>,
     /// Its intended share of the traffic.
@@ -187,6 +191,7 @@ impl Service {
                 .filter(|host| unresolved.contains(*host))
                 .cloned()
                 .collect(),
+            istio: version.istio.clone(),
             environment: version.environment,
             weight: weight(service, name),
             rolled_back: service.rolled_back.get(name).cloned(),

@@ -203,7 +203,7 @@ mod tests {
                 services: Services::Named([service.parse().unwrap()].into()),
                 purpose: Purpose::Traffic,
             };
-            Fleet { name: name.parse().unwrap(), listeners: vec![listener] }
+            Fleet::new(name.parse().unwrap(), vec![listener])
         };
         let fleets = vec![fleet("edge", "order"), fleet("other", "product")];
         Arc::new(Mesh::new("filter.wasm".to_owned(), fleets))

@@ -24,7 +24,7 @@ mod tests;
 pub use cache::SnapshotCache;
 pub use check::{InvalidResource, InvalidResources, check, check_filters, check_flags};
 pub use cluster::empty_assignment;
-pub use names::{CONTROL_PLANE_CLUSTER, PREVIEW_HEADER};
+pub use names::PREVIEW_HEADER;
 pub use part::Part;
 pub use preview::NO_SUCH_VERSION;
 pub(crate) use resource::version_of;
