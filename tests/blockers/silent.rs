@@ -5,11 +5,13 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tidegate_tests::World;
+use tidegate_tests::status::{at, until_release};
 use tidegate_tests::story::{Operator, Phase, Traffic};
 use tidegate_tests::wait::{WAIT_LIMIT, until};
 
-use super::{ONE_WORLD, QUICK, RATE, USERS, only_blocker, world};
+use super::{ONE_WORLD, QUICK, RATE, USERS, world};
 
+const NODE: &str = "envoy-demo-1";
 const FLEET: &str = "  - name: demo-1\n";
 const OTHER_CLUSTER: &str = "  - name: demo-1\n    control_plane_cluster: xds_cluster\n";
 
@@ -26,14 +28,17 @@ async fn silent_sidecar() -> Result<()> {
     until("the silent sidecar", WAIT_LIMIT, async || {
         let nodes: Vec<Value> = world.control.get("nodes").await.ok()?;
         let silent: Vec<_> = nodes.iter().filter(|node| node["silent"] == true).collect();
-        matches!(silent.as_slice(), [only] if only["id"] == "envoy-demo-1").then_some(())
+        matches!(silent.as_slice(), [only] if only["id"] == NODE).then_some(())
     })
     .await?;
     let operator = Operator::new(&world.control);
     operator.run(&["release", "start", "order", "--version", "v2"]).await?;
-    let nodes = json!(["envoy-demo-1"]);
-    let blocker = json!({"kind": "silent_sidecars", "silent": 1, "connected": 2, "nodes": nodes});
-    only_blocker(&world, "order", blocker).await?;
+    until_release(&world, "order", |release| {
+        let blockers = at(release, "/progress/blockers").as_array();
+        let silent = |it: &Value| it["kind"] == "silent_sidecars" && it["nodes"] == json!([NODE]);
+        blockers.is_some_and(|all| all.iter().any(silent))
+    })
+    .await?;
     let explained = operator.run(&["release", "explain", "order"]).await?;
     ensure!(explained.contains("reports of 1 of 2 sidecars"), "{explained}");
     let listed = operator.run(&["nodes"]).await?;

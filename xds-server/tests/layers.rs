@@ -11,11 +11,12 @@ mod imports;
 use std::path::Path;
 
 /// Each module, and the modules below that it may import. `cli` and `wiring` belong to the binary.
-const LAYERS: [(&str, &[&str]); 18] = [
+const LAYERS: [(&str, &[&str]); 19] = [
     ("clock", &[]),
     ("files", &[]),
     ("flags", &[]),
     ("journal", &[]),
+    ("istio", &["files"]),
     ("rejections", &[]),
     ("auth", &["rejections"]),
     ("notifications", &["journal"]),
@@ -26,13 +27,14 @@ const LAYERS: [(&str, &[&str]); 18] = [
     ("controller", &["clock", "journal", "telemetry"]),
     ("effects", &["clock", "files", "notifications", "config", "controller"]),
     ("sidecars", &["xds", "telemetry", "controller"]),
-    ("reload", &["clock", "files", "auth", "config", "controller", "effects"]),
+    ("reload", &["clock", "files", "auth", "istio", "config", "controller", "effects"]),
     ("api", &["flags", "journal", "config", "xds", "telemetry", "controller", "reload"]),
     (
         "wiring",
         &[
             "clock",
             "journal",
+            "istio",
             "rejections",
             "auth",
             "transport",
@@ -46,7 +48,7 @@ const LAYERS: [(&str, &[&str]); 18] = [
             "api",
         ],
     ),
-    ("cli", &["clock", "files", "journal", "config", "xds", "api", "wiring"]),
+    ("cli", &["clock", "files", "journal", "istio", "config", "xds", "api", "wiring"]),
 ];
 
 /// Files that are compiled for tests only.
