@@ -1,6 +1,7 @@
 //! Configuration changes under traffic on real Envoys: by the file, by SIGHUP and by REST, and rejected ones. No request may
 //! fail.
 
+mod monitoring;
 mod upgrade;
 
 use std::fs;
