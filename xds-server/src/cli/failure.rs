@@ -4,6 +4,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use miette::{
     GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Report,
@@ -53,6 +54,19 @@ pub(super) enum Failure {
         "the response of {server} is not one of the Tidegate API: {why}; check that --server is the address of `listen.api`"
     )]
     UnexpectedResponse { server: String, why: String },
+    /// The awaited release was rolled back.
+    #[error("release `{release}` was rolled back: {cause}")]
+    RolledBack { release: String, cause: String },
+    /// The awaited release needs an operator.
+    #[error("release `{release}` waits for an operator: {blockers}; --through-pauses waits on")]
+    Paused { release: String, blockers: String },
+    /// The awaited release did not get there in time. It continues.
+    #[error(
+        "release `{release}` has not reached {goal} after {}; it continues. Raise --timeout, or see \
+         `tidegate release explain`",
+        humantime::format_duration(*.timeout)
+    )]
+    TimedOut { release: String, goal: String, timeout: Duration },
     /// The journal was tampered with.
     #[error("the hash chain of the journal is broken: {0}; later records are not verified")]
     Chain(ChainError),
@@ -73,6 +87,17 @@ impl Failure {
     /// True if the reader of stdout closed the pipe: `tidegate status | head -1`.
     pub(super) fn is_closed_pipe(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// See the [module](super).
+    pub(super) const fn exit_code(&self) -> u8 {
+        match self {
+            Self::RolledBack { .. } => 3,
+            Self::Paused { .. } => 4,
+            Self::TimedOut { .. } => 5,
+            Self::Unreachable { .. } => 6,
+            _ => 1,
+        }
     }
 
     /// Prints the error to stderr; a failure to print is ignored.

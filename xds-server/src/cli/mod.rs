@@ -16,6 +16,7 @@ mod serve;
 mod status;
 mod text;
 mod version;
+mod wait;
 
 use std::process::ExitCode;
 
@@ -68,7 +69,7 @@ pub(crate) fn run() -> ExitCode {
         Err(failure) if failure.is_closed_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
             failure.print();
-            ExitCode::FAILURE
+            ExitCode::from(failure.exit_code())
         }
     }
 }
