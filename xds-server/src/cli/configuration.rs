@@ -1,9 +1,11 @@
 //! `tidegate validate`, `apply` and `schema`: the configuration file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use tidegate::config;
+use tidegate::config::{self, Config};
 use tidegate::files::{MAX_BYTES, read_text};
+use tidegate::istio::applied;
+use tidegate::istio::tokens::{KeyError, KeyStore};
 use tidegate_delivery::model::configuration::ServiceVersion;
 
 use super::client::{Client, Origin, Target};
@@ -17,10 +19,16 @@ pub(super) struct ValidateArgs {
     /// The configuration
     #[arg(env = "TIDEGATE_CONFIG")]
     file: PathBuf,
+    /// Check the YAML files below this directory too: the objects applied to an Istio mesh
+    #[arg(long, value_name = "DIR")]
+    istio: Option<PathBuf>,
 }
 
 pub(super) fn validate(args: &ValidateArgs) -> Result<(), Failure> {
     let config = config::load(&args.file)?;
+    if let Some(dir) = &args.istio {
+        validate_istio(&config, dir)?;
+    }
     let listeners: usize = config.mesh.fleets.iter().map(|fleet| fleet.listeners().len()).sum();
     output::print(&format!(
         "{} is valid: {}, {}, {}",
@@ -29,6 +37,28 @@ pub(super) fn validate(args: &ValidateArgs) -> Result<(), Failure> {
         counted(config.mesh.fleets.len(), "fleet"),
         counted(listeners, "listener"),
     ))
+}
+
+fn validate_istio(config: &Config, dir: &Path) -> Result<(), Failure> {
+    if !config.mesh.has_istio() {
+        let what = "--istio has no effect: no fleet of the configuration is one of an Istio mesh";
+        return Err(Failure::Input(what.to_owned()));
+    }
+    let input = |error: &dyn std::fmt::Display| Failure::Input(error.to_string());
+    let keys = match KeyStore::existing(&config.data_dir) {
+        Ok(store) => Some(store.read().map_err(|error| input(&error))?),
+        Err(error @ KeyError::NoKeys(_)) => {
+            output::print(&format!("tokens are not compared: {error}"))?;
+            None
+        }
+        Err(error) => return Err(input(&error)),
+    };
+    let applied = applied::check(dir, config, keys.as_ref()).map_err(|error| input(&error))?;
+    if applied.problems.is_empty() {
+        let objects = counted(applied.objects, "object");
+        return output::print(&format!("{objects} in {}: no problems", dir.display()));
+    }
+    Err(Failure::Applied { dir: dir.to_owned(), problems: applied.problems })
 }
 
 fn counted(count: usize, what: &str) -> String {

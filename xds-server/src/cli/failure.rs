@@ -3,7 +3,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use miette::{
@@ -12,6 +12,7 @@ use miette::{
 use tidegate::api::problem::Details;
 use tidegate::config::{LoadError, Problem, Span};
 use tidegate::files::FileError;
+use tidegate::istio::applied::AppliedProblem;
 use tidegate::journal::{ChainError, JournalError};
 
 use crate::wiring::ServeError;
@@ -76,6 +77,13 @@ pub(super) enum Failure {
     /// A file of the command line cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Objects of an Istio mesh do not fit the configuration.
+    #[error("{}\n\nerror: {} in {}", lines(problems), counted(problems.len()), dir.display())]
+    Applied {
+        /// Where they were read.
+        dir: PathBuf,
+        problems: Vec<AppliedProblem>,
+    },
     /// Invalid input, with a suggested fix.
     #[error("{0}")]
     Input(String),
@@ -106,10 +114,22 @@ impl Failure {
             Self::Config(LoadError::Invalid { path, text, problems }) => {
                 quoted(path, text, problems)
             }
+            Self::Applied { .. } => self.to_string(),
             other => format!("error: {other}"),
         };
         writeln!(io::stderr().lock(), "{text}").ok();
     }
+}
+
+fn counted(problems: usize) -> String {
+    match problems {
+        1 => "1 problem".to_owned(),
+        many => format!("{many} problems"),
+    }
+}
+
+fn lines(problems: &[AppliedProblem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// Each problem with the line that it refers to.
@@ -131,9 +151,5 @@ fn quoted(path: &Path, text: &str, problems: &[Problem]) -> String {
             rendered.push_str(&format!("{name}:{problem}\n"));
         }
     }
-    let count = match problems.len() {
-        1 => "1 problem".to_owned(),
-        many => format!("{many} problems"),
-    };
-    format!("{rendered}\nerror: {count} in {name}")
+    format!("{rendered}\nerror: {} in {name}", counted(problems.len()))
 }

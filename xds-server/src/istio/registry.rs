@@ -4,6 +4,8 @@
 
 mod challenge;
 mod reference;
+#[cfg(test)]
+mod tests;
 
 use std::error::Error;
 use std::sync::Arc;

@@ -50,8 +50,12 @@ pub(super) fn resolve(root: &raw::Root, base: &Path) -> Result<Config, Vec<Probl
     let services = services::resolve(&root.services, &guardrails, base, &mut problems);
     let notifications = notifications::resolve(&root.notifications, root, base, &mut problems);
     let tls = root.listen.as_ref().is_some_and(|listen| listen.tls.is_some());
+    let problems_before = problems.count();
     let (fleets, identities) = fleets::resolve(&root.fleets, &root.services, tls, &mut problems);
-    istio::check_effect(root.services.get(), &fleets, &mut problems);
+    // An invalid fleet is not in the list.
+    if problems.count() == problems_before {
+        istio::check_effect(root.services.get(), &fleets, &mut problems);
+    }
     let known: Vec<&str> = root.services.get().iter().map(|raw| raw.name.get().as_str()).collect();
     let freeze_windows = freeze::freeze_windows(&root.freeze, &known, &mut problems);
     let flags = root

@@ -19,9 +19,9 @@ use crate::istio::objects::{
 };
 
 /// The name of the filter, and of the objects.
-const NAME: &str = "tidegate";
+pub(in crate::istio) const NAME: &str = "tidegate";
 /// Pods with this label run the filter.
-pub(in crate::istio) const INJECT_LABEL: &str = "tidegate.io/inject";
+const INJECT_LABEL: &str = "tidegate.io/inject";
 /// Before the filters of other phases. Outbound, no authentication filter follows that would need its headers.
 const PHASE: &str = "AUTHN";
 /// Before other extensions of the phase.
@@ -33,7 +33,7 @@ pub(super) fn manifests(
     mesh: &IstioMesh,
     options: &FilterOptions,
 ) -> Vec<Manifest> {
-    let (host, port) = upstream(mesh);
+    let (host, port) = report_upstream(mesh);
     let mut all = vec![control_plane(&host, port, options.ports)];
     all.push(Manifest::new(
         &[
@@ -85,7 +85,7 @@ pub(super) fn manifests(
 }
 
 /// The host and the port in the name of the cluster to which reports are sent.
-fn upstream(mesh: &IstioMesh) -> (String, u16) {
+pub(in crate::istio) fn report_upstream(mesh: &IstioMesh) -> (String, u16) {
     let mut parts = mesh.report_cluster.split('|');
     let port = parts.nth(1).and_then(|port| port.parse().ok());
     let host = parts.nth(1);
@@ -93,13 +93,13 @@ fn upstream(mesh: &IstioMesh) -> (String, u16) {
 }
 
 /// The namespace of the control plane's service, if it is one of Kubernetes.
-fn namespace(host: &str) -> Option<String> {
+pub(in crate::istio) fn service_namespace(host: &str) -> Option<String> {
     let host: IstioHost = host.parse().ok()?;
     host.namespace().map(str::to_owned)
 }
 
 fn control_plane(host: &str, port: u16, ports: ControlPlanePorts) -> Manifest {
-    let Some(namespace) = namespace(host) else {
+    let Some(namespace) = service_namespace(host) else {
         let entry = ServiceEntry {
             hosts: vec![host.to_owned()],
             location: "MESH_EXTERNAL",
@@ -149,7 +149,7 @@ fn object(kind: ExtensionKind, metadata: Metadata, place: Place, wasm: Wasm) -> 
 }
 
 fn wasm(fleet: &FleetName, mesh: &IstioMesh, options: &FilterOptions) -> Wasm {
-    let (host, _) = upstream(mesh);
+    let (host, _) = report_upstream(mesh);
     let authority = (mesh.authority != host).then(|| mesh.authority.clone());
     Wasm {
         url: options.image.0.clone(),
@@ -170,7 +170,7 @@ fn target(waypoint: &Waypoint) -> Vec<TargetRef> {
 
 /// Gives a waypoint the cluster of the control plane.
 fn reachable(waypoint: &Waypoint, host: &str) -> Manifest {
-    let namespace = namespace(host).unwrap_or_else(|| ROOT_NAMESPACE.to_owned());
+    let namespace = service_namespace(host).unwrap_or_else(|| ROOT_NAMESPACE.to_owned());
     let mut metadata =
         Metadata::new(format!("{NAME}-reachable-{}", waypoint.name), waypoint.namespace.clone());
     metadata

@@ -5,6 +5,8 @@
 
 mod extension;
 mod service;
+#[cfg(test)]
+pub(super) mod tests;
 
 use std::str::FromStr;
 
@@ -13,11 +15,13 @@ use tidegate_delivery::model::catalogue::ServiceSpec;
 use tidegate_delivery::names::{FleetName, ServiceName, VersionName};
 use tidegate_xds::mesh::IstioMesh;
 
+pub(super) use self::extension::{NAME, report_upstream, service_namespace};
+pub(super) use self::service::{Route, ServiceRoutes, service_routes};
 use super::objects::Object;
 use super::tokens::Keys;
 
 /// Where the module and objects for many namespaces are: Istio's root namespace by default.
-const ROOT_NAMESPACE: &str = "istio-system";
+pub(in crate::istio) const ROOT_NAMESPACE: &str = "istio-system";
 
 /// What to print.
 #[derive(Debug, Clone)]
@@ -253,6 +257,8 @@ impl Manifest {
 }
 
 fn yaml(object: &impl Serialize) -> String {
+    // A URL is one line.
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
     #[expect(clippy::expect_used, reason = "all keys are strings, and no field fails to serialise")]
-    serde_saphyr::to_string(object).expect("an object is YAML")
+    serde_saphyr::to_string_with_options(object, options).expect("an object is YAML")
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde_saphyr::DoubleQuoted;
 use tidegate_core::config::{BUCKET_HEADER, VERSION_HEADER};
 use tidegate_delivery::model::catalogue::{Environment, ServiceSpec};
 use tidegate_delivery::model::istio::{IstioHost, IstioService, IstioTarget};
@@ -26,18 +27,24 @@ pub(in crate::istio) struct Route<'a> {
     pub(in crate::istio) target: &'a IstioTarget,
 }
 
-/// The routes of a service, and the default, that of its declared stable version.
-pub(in crate::istio) fn routes(
+/// The routes of a service.
+pub(in crate::istio) struct ServiceRoutes<'a> {
+    /// Each matches a token.
+    pub(in crate::istio) of_versions: Vec<Route<'a>>,
+    /// Takes every other request: the declared stable version.
+    pub(in crate::istio) stable: Route<'a>,
+}
+
+pub(in crate::istio) fn service_routes(
     service: &ServiceSpec,
-) -> Result<(Vec<Route<'_>>, Route<'_>), ManifestError> {
+) -> Result<ServiceRoutes<'_>, ManifestError> {
     let missing = || ManifestError::NoTarget {
         service: service.name.clone(),
         version: service.stable.clone(),
     };
     let stable = service.versions.get(&service.stable).ok_or_else(missing)?;
     let target = stable.istio.as_ref().ok_or_else(missing)?;
-    let of_stable = Route { name: "stable".to_owned(), target };
-    let routes = match &service.environments {
+    let of_versions = match &service.environments {
         Some(environments) => {
             let route = |it: &Environment| {
                 Some(Route { name: it.to_string(), target: environments.istio(*it)? })
@@ -50,7 +57,7 @@ pub(in crate::istio) fn routes(
             target.map(|(name, target)| Route { name: name.to_string(), target }).collect()
         }
     };
-    Ok((routes, of_stable))
+    Ok(ServiceRoutes { of_versions, stable: Route { name: "stable".to_owned(), target } })
 }
 
 /// The objects of one service.
@@ -59,7 +66,7 @@ pub(super) fn manifests(
     keys: &Keys,
     options: &Options,
 ) -> Result<Vec<Manifest>, ManifestError> {
-    let (routes, stable) = routes(service)?;
+    let ServiceRoutes { of_versions: routes, stable } = service_routes(service)?;
     let Some(istio) = &service.istio else {
         let (service, version) = (service.name.clone(), service.stable.clone());
         return Err(ManifestError::NoTarget { service, version });
@@ -75,7 +82,7 @@ pub(super) fn manifests(
 }
 
 /// Name and namespace of the objects of a service.
-pub(in crate::istio) fn metadata(host: &IstioHost) -> Metadata {
+fn metadata(host: &IstioHost) -> Metadata {
     match host.namespace() {
         Some(namespace) => Metadata::new(format!("{}-tidegate", short_name(host)), namespace),
         None => Metadata::new(format!("{host}-tidegate"), ROOT_NAMESPACE),
@@ -91,7 +98,11 @@ fn short_name(host: &IstioHost) -> &str {
 fn destination_rule(istio: &IstioService, routes: &[Route<'_>]) -> Option<Manifest> {
     let subset = |route: &Route<'_>| match route.target {
         IstioTarget::Subset(subset) => {
-            Some(Subset { name: subset.name.to_string(), labels: subset.labels.get().clone() })
+            let labels = subset.labels.get().iter();
+            let quoted =
+                |(key, value): (&String, &String)| (key.clone(), DoubleQuoted(value.clone()));
+            let name = DoubleQuoted(subset.name.to_string());
+            Some(Subset { name, labels: labels.map(quoted).collect() })
         }
         IstioTarget::Host(_) => None,
     };
@@ -126,7 +137,7 @@ fn virtual_service(
         retries: Retries { attempts: 0 },
     };
     let http_match = |key: &TokenKey, route: &Route<'_>| {
-        let exact = Exact { exact: key.of_route(&service.name, &route.name) };
+        let exact = Exact { exact: DoubleQuoted(key.of_route(&service.name, &route.name)) };
         HttpMatch { headers: BTreeMap::from([(VERSION_HEADER, exact)]) }
     };
     let mut http: Vec<_> = routes
@@ -153,9 +164,10 @@ fn virtual_service(
 
 fn destination(istio: &IstioService, target: &IstioTarget) -> Destination {
     match target {
-        IstioTarget::Subset(subset) => {
-            Destination { host: istio.host.to_string(), subset: Some(subset.name.to_string()) }
-        }
+        IstioTarget::Subset(subset) => Destination {
+            host: istio.host.to_string(),
+            subset: Some(DoubleQuoted(subset.name.to_string())),
+        },
         IstioTarget::Host(host) => Destination { host: host.to_string(), subset: None },
     }
 }
@@ -202,7 +214,7 @@ fn http_route(
         headers: vec![HttpRouteHeader {
             kind: "Exact",
             name: VERSION_HEADER,
-            value: key.of_route(&service.name, &route.name),
+            value: DoubleQuoted(key.of_route(&service.name, &route.name)),
         }],
     };
     let mut rules = Vec::new();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_saphyr::DoubleQuoted;
 
 #[derive(Debug, Serialize)]
 pub(in crate::istio) struct Service {
@@ -45,8 +46,9 @@ pub(in crate::istio) struct DestinationRule {
 
 #[derive(Debug, Serialize)]
 pub(in crate::istio) struct Subset {
-    pub(in crate::istio) name: String,
-    pub(in crate::istio) labels: BTreeMap<String, String>,
+    pub(in crate::istio) name: DoubleQuoted<String>,
+    /// Quoted: `on` and `1e3` would be no texts.
+    pub(in crate::istio) labels: BTreeMap<String, DoubleQuoted<String>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -74,7 +76,8 @@ pub(in crate::istio) struct HttpMatch {
 
 #[derive(Debug, Serialize)]
 pub(in crate::istio) struct Exact {
-    pub(in crate::istio) exact: String,
+    /// Quoted: digits with one `e` would be a number.
+    pub(in crate::istio) exact: DoubleQuoted<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -86,7 +89,7 @@ pub(in crate::istio) struct RouteDestination {
 pub(in crate::istio) struct Destination {
     pub(in crate::istio) host: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::istio) subset: Option<String>,
+    pub(in crate::istio) subset: Option<DoubleQuoted<String>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -140,7 +143,7 @@ pub(in crate::istio) struct HttpRouteHeader {
     #[serde(rename = "type")]
     pub(in crate::istio) kind: &'static str,
     pub(in crate::istio) name: &'static str,
-    pub(in crate::istio) value: String,
+    pub(in crate::istio) value: DoubleQuoted<String>,
 }
 
 #[derive(Debug, Serialize)]
