@@ -8,7 +8,8 @@ use serde_saphyr::options::DuplicateKeyPolicy;
 
 use super::Findings;
 use super::tree::Tree;
-use crate::config::{self, FileError, Span};
+use crate::config::Span;
+use crate::files::{FileError, MAX_BYTES, read_text};
 
 /// Most files that are read.
 const MAX_FILES: usize = 2000;
@@ -72,7 +73,7 @@ pub(super) fn read(dir: &Path, findings: &mut Findings) -> Result<Vec<Document>,
     files.sort();
     let mut documents = Vec::new();
     for path in files {
-        let text = config::read_text(&path, config::MAX_BYTES)?;
+        let text = read_text(&path, MAX_BYTES)?;
         match serde_saphyr::from_multiple_with_options::<Tree>(&text, options()) {
             Ok(trees) => {
                 for tree in trees {
