@@ -97,6 +97,17 @@ async fn a_version_can_be_deployed() {
     assert_eq!(added["unresolved"], json!(["order-c.internal"]));
 }
 
+/// The service is not in Istio: its target would have no effect.
+#[tokio::test]
+async fn a_target_in_istio_needs_a_service_there() {
+    let server = Server::start().await;
+    let body = json!({"endpoints": ["10.0.0.1:80"], "istio": {"subset": "v3"}});
+    let path = "/api/v1/services/order/versions/v3";
+    let response = server.ask(Method::PUT, path, Some(body)).await;
+    let detail = problem(response, StatusCode::BAD_REQUEST, "invalid").await;
+    assert!(detail.contains("exactly if its service has `istio`"), "{detail}");
+}
+
 #[tokio::test]
 async fn flags_are_set_switched_and_evaluated() {
     let server = Server::start().await;

@@ -183,9 +183,14 @@ fn canary(raw: &raw::Service, problems: &mut Problems) -> Option<Deployment> {
     for version in written.get() {
         let span = version.name.span();
         names.check("version", version.name.get(), "", span, problems);
-        let owner = Owner { name: version.name.get(), span, service: raw };
-        let endpoints = owner.endpoints(version.endpoints.as_ref(), problems);
-        let istio = owner.target(version.istio.as_ref(), problems);
+        let instances = Instances {
+            name: version.name.get(),
+            span,
+            service: raw,
+            endpoints: version.endpoints.as_ref(),
+            istio: version.istio.as_ref(),
+        };
+        let (endpoints, istio) = (instances.endpoints(problems), instances.target(problems));
         let name = problems.record(span, name::<VersionName>(&version.name));
         versions.extend(name.map(|name| {
             let environment = None;
@@ -251,17 +256,15 @@ fn blue_green(raw: &raw::Service, problems: &mut Problems) -> Option<Deployment>
     };
     let written = written.get();
     let span = raw.name.span();
-    let owner = |name| Owner { name, span, service: raw };
-    let (blue, green) = (owner("blue"), owner("green"));
-    let targets = blue
-        .target(written.blue.istio.as_ref(), problems)
-        .zip(green.target(written.green.istio.as_ref(), problems));
+    let (blue, green) =
+        (instances("blue", &written.blue, raw), instances("green", &written.green, raw));
+    let targets = blue.target(problems).zip(green.target(problems));
     if let (Some((blue, green)), Some(at)) = (&targets, &written.green.istio) {
         istio::check_targets(&[("blue", span, blue), ("green", at.span(), green)], problems);
     }
     let environments = Environments {
-        blue: blue.endpoints(written.blue.endpoints.as_ref(), problems),
-        green: green.endpoints(written.green.endpoints.as_ref(), problems),
+        blue: blue.endpoints(problems),
+        green: green.endpoints(problems),
         istio: targets.map(|(blue, green)| IstioEnvironments { blue, green }),
     };
     let mut names = UniqueNames::default();
@@ -306,23 +309,37 @@ fn reject_key(
     }
 }
 
-/// A version or an environment of a service.
-struct Owner<'a> {
+/// Where the versions of an environment are.
+fn instances<'a>(
+    name: &'a str,
+    deployed: &'a raw::Deployed,
+    service: &'a raw::Service,
+) -> Instances<'a> {
+    Instances {
+        name,
+        span: service.name.span(),
+        service,
+        endpoints: deployed.endpoints.as_ref(),
+        istio: deployed.istio.as_ref(),
+    }
+}
+
+/// Where a version or an environment of a service is.
+struct Instances<'a> {
     name: &'a str,
     span: Span,
     service: &'a raw::Service,
+    endpoints: Option<&'a Spanned<Vec<Spanned<String>>>>,
+    istio: Option<&'a Spanned<raw::IstioTarget>>,
 }
 
-impl Owner<'_> {
-    /// Its endpoints. Those of a service in Istio are optional: whether a fleet needs them is checked with the resources.
-    fn endpoints(
-        &self,
-        written: Option<&Spanned<Vec<Spanned<String>>>>,
-        problems: &mut Problems,
-    ) -> Vec<Endpoint> {
-        let list = written.map_or(&[][..], |at| at.get());
-        if list.is_empty() && (written.is_some() || self.service.istio.is_none()) {
-            let span = written.map_or(self.span, Spanned::span);
+impl Instances<'_> {
+    /// The endpoints. With a target in Istio they are optional: whether a fleet needs them is checked with the resources.
+    fn endpoints(&self, problems: &mut Problems) -> Vec<Endpoint> {
+        let list = self.endpoints.map_or(&[][..], |at| at.get());
+        let optional = self.istio.is_some() || self.service.istio.is_some();
+        if list.is_empty() && (self.endpoints.is_some() || !optional) {
+            let span = self.endpoints.map_or(self.span, Spanned::span);
             let what = format!("`{}` has no endpoints", self.name);
             problems.add(span, what, "list at least one host:port");
         }
@@ -335,14 +352,10 @@ impl Owner<'_> {
         endpoints
     }
 
-    /// Its target in Istio, present exactly if the service is there.
-    fn target(
-        &self,
-        written: Option<&Spanned<raw::IstioTarget>>,
-        problems: &mut Problems,
-    ) -> Option<IstioTarget> {
+    /// The target in Istio, present exactly if the service is there.
+    fn target(&self, problems: &mut Problems) -> Option<IstioTarget> {
         let (name, service) = (self.name, self.service.name.get());
-        match (written, &self.service.istio) {
+        match (self.istio, &self.service.istio) {
             (Some(at), Some(_)) => return istio::target(name, at, problems),
             (Some(at), None) => problems.add(
                 at.span(),

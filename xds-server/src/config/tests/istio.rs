@@ -97,10 +97,10 @@ const MISTAKES: &[Mistake] = &[
         &["Istio host `order.default.svc.cluster.local` is already defined", "by `order`"],
     ),
     (
-        "    hosts: [\"product.local\"]\n    istio: {host: product.shop.svc.cluster.local, port: 8080}\n",
-        "    hosts: [\"product.local\"]\n",
-        "{subset: blue",
-        &["`blue` has a target in Istio, but its service `product` has no `istio`"],
+        "    istio: {host: Order.default.svc.cluster.local, port: 80}\n    strategy: {canary: {}}\n    stable: v1\n    versions:\n      - {name: v1, istio: {subset: v1}}\n      - {name: v2, istio: {host: order-v2.default.svc.cluster.local}}\n",
+        "    hosts: [order.local]\n    strategy: {canary: {}}\n    stable: v1\n    versions: [{name: v1, istio: {subset: v1}}]\n",
+        "{subset: v1}}]",
+        &["`v1` has a target in Istio, but its service `order` has no `istio`"],
     ),
     (
         "{name: v1, istio: {subset: v1}}",
@@ -108,7 +108,7 @@ const MISTAKES: &[Mistake] = &[
         "v1}",
         &["`v1` of service `order` has no target"],
     ),
-    ("{subset: v1}", "{}", "{}}", &["`v1` has neither `subset` nor `host`"]),
+    ("{subset: v1}", "{}", "{}}\n      - {name: v2", &["`v1` has neither `subset` nor `host`"]),
     (
         "{subset: v1}",
         "{subset: v1, host: order-v1.default.svc.cluster.local}",
@@ -116,7 +116,7 @@ const MISTAKES: &[Mistake] = &[
         &["`subset` and `host` exclude each other"],
     ),
     ("{subset: v1}", "{subset: V1}", "V1", &["`V1` is not the name of a subset"]),
-    ("{subset: v1}", "{subset: v1, labels: {}}", "{}}", &["a subset has 1 to 16 labels, not 0"]),
+    ("{subset: v1}", "{subset: v1, labels: {}}", "{}}}", &["a subset has 1 to 16 labels, not 0"]),
     (
         "{host: order-v2.default.svc.cluster.local}",
         "{host: order-v2.default.svc.cluster.local, labels: {a: b}}",
@@ -152,9 +152,9 @@ const MISTAKES: &[Mistake] = &[
     ),
     (
         "    istio: {}",
-        "    istio: {}\n  - name: own",
-        "order\n    istio",
-        &["fleet `own`: version `v1` of service `order` has no endpoints"],
+        "    istio: {}\n  - name: own\n    listeners: [{name: a, address: \"127.0.0.1:10000\", services: [product]}]",
+        "product\n    hosts",
+        &["fleet `own`: version `v7` of service `product` has no endpoints"],
     ),
 ];
 

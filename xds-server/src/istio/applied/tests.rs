@@ -108,7 +108,7 @@ fn wrong_values_are_found_at_their_place() {
             "outlierDetection",
             "ejects pods",
         ),
-        ("kind: Service\n", "kind: Service\n  - [\n", "", "not YAML"),
+        ("kind: Service\n", "kind: [Service\n", "", "not YAML"),
     ] {
         assert!(mesh.contains(old), "{old}");
         assert_found(&dir, &mesh.replacen(old, new, 1), &outside, at, words);

@@ -229,6 +229,21 @@ async fn an_unknown_fleet_is_rejected() {
     assert!(status.message().contains("nowhere"), "{status:?}");
 }
 
+/// Istio sends the resources of its fleets.
+#[tokio::test]
+async fn a_fleet_of_an_istio_mesh_has_no_streams() {
+    let server = Server::start(10).await;
+    let mut client = server.open(clusters()).await;
+    client.next().await.unwrap();
+    let fleet = "demo".parse().unwrap();
+    let snapshot = FleetSnapshot::new(fleet, 2, &[], None).foreign();
+    server.snapshots.send_replace(Arc::new(SnapshotSet::new(2, [snapshot])));
+    assert_eq!(client.status().await.code(), Code::FailedPrecondition, "one that was open ends");
+    let status = server.open(clusters()).await.status().await;
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert!(status.message().contains("from Istio"), "{status:?}");
+}
+
 /// Checklist line 2.
 #[tokio::test]
 async fn an_unknown_type_is_rejected() {

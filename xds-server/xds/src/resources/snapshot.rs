@@ -138,7 +138,8 @@ impl FleetSnapshot {
     }
 
     /// The snapshot of a fleet whose resources another control plane sends.
-    pub(super) fn foreign(self) -> Self {
+    #[must_use]
+    pub fn foreign(self) -> Self {
         Self { foreign: true, ..self }
     }
 
