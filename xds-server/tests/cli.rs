@@ -123,7 +123,7 @@ fn an_unreachable_server_is_named() {
     for args in [&["status"][..], &["nodes"], &["release", "pause", "order"], &["flag", "list"]] {
         let args = [args, &["--server", &server]].concat();
         let output = tidegate(&args);
-        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        assert_eq!(output.status.code(), Some(6), "{args:?}");
         let stderr_text = stderr(&output);
         for words in [&server, "is `tidegate serve` running there?", "TIDEGATE_SERVER"] {
             assert!(stderr_text.contains(words), "no {words:?} in {stderr_text}");

@@ -1,4 +1,5 @@
-//! The command line, one file per command. Exit codes: 0 success, 1 failure with a message on stderr, 2 usage error.
+//! The command line, one file per command. Exit codes: 0 success, 1 failure with a message on stderr, 2 usage error, 6 the
+//! server cannot be reached; `release wait` adds 3, 4 and 5.
 
 mod audit;
 mod client;
