@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each top-level module, and the other top-level modules that it may import.
-const LAYERS: [(&str, &[&str]); 9] = [
+const LAYERS: [(&str, &[&str]); 10] = [
     ("units", &[]),
     ("names", &[]),
     ("judge", &["units", "names"]),
@@ -17,8 +17,9 @@ const LAYERS: [(&str, &[&str]); 9] = [
     ("text", &["units", "names", "judge", "model"]),
     ("fold", &["units", "names", "judge", "model"]),
     ("figures", &["units", "names", "judge", "model"]),
+    ("changes", &["units", "names", "model"]),
     // Messages of commands name blockers, so the reducer imports `text`.
-    ("reducer", &["units", "names", "judge", "model", "fold", "text"]),
+    ("reducer", &["units", "names", "judge", "model", "fold", "text", "changes"]),
     ("fixtures", &["units", "names", "judge", "model", "fold", "reducer"]),
 ];
 
