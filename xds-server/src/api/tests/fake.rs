@@ -22,16 +22,17 @@ use crate::api::{router, serve};
 use crate::config;
 use crate::controller::{CommandError, DeliveryView, Origin};
 use crate::journal::{Head, NewRecord, Record};
-use crate::reload::{FileStatus, ReloadError};
+use crate::reload::{DryRun, FileStatus, Probed, ReloadError};
 use crate::telemetry::counts::Counts;
 use crate::xds::fleet::{Inspection, Nack, NodeStatus, Push, StreamReport, TypeReport};
 use tidegate_delivery::judge::{Evidence, Verdict};
+use tidegate_delivery::model::change::Loss;
 use tidegate_delivery::model::command::{Command, CommandContext, Outcome};
-use tidegate_delivery::model::configuration::{ServiceVersion, Source, Version};
+use tidegate_delivery::model::configuration::{Source, Version};
 use tidegate_delivery::model::event::Event;
 use tidegate_delivery::model::progress::{AckTimes, Convergence, Observation, Progress};
 use tidegate_delivery::names::{FleetName, ReleaseId, ServiceName, VersionName};
-use tidegate_delivery::reducer::decide_command;
+use tidegate_delivery::reducer::{Declared, changes_of, decide_command};
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::kind::{Kind, Mode};
 use tidegate_xds::protocol::{ResourceStatus, SyncState};
@@ -73,8 +74,9 @@ impl Fake {
             damage: Mutex::default(),
             file: Mutex::new(FileStatus { path: "tidegate.yaml".into(), failure: None }),
         };
-        let services = config::check(CONFIG, Path::new("")).unwrap().services;
-        fake.append("config", None, Event::CatalogueApplied { services });
+        let config = config::check(CONFIG, Path::new("")).unwrap();
+        fake.append("config", None, Event::CatalogueApplied { services: config.services });
+        fake.append("config", None, Event::FleetsApplied { fleets: config.mesh.fleets });
         fake
     }
 
@@ -147,10 +149,11 @@ impl Fake {
     }
 }
 
-fn applied(config: config::Config, allow: BTreeSet<ServiceVersion>) -> Command {
-    let config::Config { hash, services, freeze_windows, .. } = config;
+fn applied(config: config::Config, allow: BTreeSet<Loss>) -> Command {
+    let config::Config { hash, services, freeze_windows, mesh, .. } = config;
     let version = Version { hash, source: Source::Api };
-    Command::ApplyConfiguration { version, services, freeze_windows, allow }
+    let fleets = mesh.fleets;
+    Command::ApplyConfiguration { version, fleets, services, freeze_windows, allow }
 }
 
 impl Backend for Fake {
@@ -183,7 +186,7 @@ impl Backend for Fake {
     fn apply(
         &self,
         text: String,
-        allow: BTreeSet<ServiceVersion>,
+        allow: BTreeSet<Loss>,
         origin: Origin,
     ) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
         async move {
@@ -196,19 +199,30 @@ impl Backend for Fake {
     fn try_out(
         &self,
         text: String,
-        allow: BTreeSet<ServiceVersion>,
+        mut allow: BTreeSet<Loss>,
         origin: Origin,
-    ) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
+    ) -> BoxFuture<'_, Result<DryRun, ReloadError>> {
         async move {
             let config = config::check(&text, Path::new("")).map_err(ReloadError::Invalid)?;
             let state = self.view.borrow().state.clone();
+            let declared = Declared {
+                fleets: &config.mesh.fleets,
+                services: &config.services,
+                freeze_windows: &config.freeze_windows,
+            };
+            let changes = changes_of(&state, Timestamp(1), &declared)?;
+            let losses = changes.iter().filter_map(|it| it.loss.clone());
+            let refused: Vec<_> = losses.filter(|it| !allow.contains(it)).collect();
+            allow.extend(refused.iter().cloned());
             let command_context = CommandContext {
                 actor: &origin.actor,
                 reason: None,
                 at: Timestamp(1),
                 wall: Timestamp(1),
             };
-            Ok(decide_command(&state, &command_context, &applied(config, allow))?.1)
+            let outcome = decide_command(&state, &command_context, &applied(config, allow))?.1;
+            let (changes, probed) = (config::locate(&text, changes), Probed::default());
+            Ok(DryRun { outcome, refused, changes, probed })
         }
         .boxed()
     }
