@@ -14,7 +14,7 @@ use tidegate_delivery::model::configuration::ServiceVersion;
 /// Most endpoints that are tried. All are tried at the same time.
 const MAX_ENDPOINTS: usize = 64;
 /// Longest time for all of them, with the resolution of their names.
-pub const MAX_TIME: Duration = Duration::from_secs(2);
+pub(super) const MAX_TIME: Duration = Duration::from_secs(2);
 
 /// Connections to endpoints.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

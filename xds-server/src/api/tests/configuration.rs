@@ -18,6 +18,7 @@ async fn put(server: &Server, query: &str, kind: &str, text: &str) -> Response {
 #[tokio::test]
 async fn a_configuration_is_tried_sent_and_shown() {
     let server = Server::start().await;
+    server.fake.declare_fleets();
     let text = CONFIG.replace("order.local", "orders.local");
     let hosts = async || server.get("/api/v1/services/order").await["hosts"].clone();
     let file = json!({"path": "tidegate.yaml", "error": null});
@@ -101,6 +102,7 @@ async fn what_a_release_withholds_is_shown_and_the_rest_is_applied() {
 #[tokio::test]
 async fn a_version_in_use_is_removed_by_name_only() {
     let server = Server::start().await;
+    server.fake.declare_fleets();
     let text = CONFIG
         .replace(r#"{name: v1, endpoints: ["127.0.0.1:9101"]}, "#, "")
         .replace("stable: v1\n    versions", "stable: v2\n    versions");

@@ -74,9 +74,8 @@ impl Fake {
             damage: Mutex::default(),
             file: Mutex::new(FileStatus { path: "tidegate.yaml".into(), failure: None }),
         };
-        let config = config::check(CONFIG, Path::new("")).unwrap();
-        fake.append("config", None, Event::CatalogueApplied { services: config.services });
-        fake.append("config", None, Event::FleetsApplied { fleets: config.mesh.fleets });
+        let services = config::check(CONFIG, Path::new("")).unwrap().services;
+        fake.append("config", None, Event::CatalogueApplied { services });
         fake
     }
 
@@ -98,6 +97,12 @@ impl Fake {
             journal.iter().fold(Head::genesis(), |head, record| record.verify(&head).unwrap());
         let new = NewRecord { at, actor, reason, event };
         journal.push(Record::link(&head, new).unwrap());
+    }
+
+    /// Declares the fleets, so that the services are routed to.
+    pub(super) fn declare_fleets(&self) {
+        let fleets = config::check(CONFIG, Path::new("")).unwrap().mesh.fleets;
+        self.append("config", None, Event::FleetsApplied { fleets });
     }
 
     /// Appends records that change no state, as a journal of years has.

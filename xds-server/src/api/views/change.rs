@@ -10,7 +10,7 @@ use tidegate_delivery::model::change::{ChangeKind, Loss};
 use tidegate_delivery::text::lost;
 
 /// What a configuration would change.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DryRunView {
     /// False if the configuration is applied already.
     pub changed: bool,
@@ -26,7 +26,7 @@ pub struct DryRunView {
 }
 
 /// A change.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeView {
     /// Its kind, and the values of that kind.
     #[serde(flatten)]
