@@ -1,18 +1,23 @@
 //! The text of blockers, findings, verdicts, rollback causes and refusals, for people: CLI, REST `detail`, notifications and
 //! the messages of commands. No decision depends on it; the journal and the JSON carry the values.
 
+mod changes;
+mod configuration;
+
 use std::fmt;
 use std::time::Duration;
 
+pub use self::changes::{lost, quoted};
+pub use self::configuration::{allow_options, unused, withheld};
+
 use crate::judge::{Finding, Level, Limit, Verdict};
 use crate::model::blocker::Blocker;
-use crate::model::configuration::{DroppedRole, ReleaseInput, Withheld, WithheldCause};
 use crate::model::failure::{RequestFailure, SmokeTestFailure};
 use crate::model::flag::FlagBlock;
 use crate::model::health::{InstanceHealth, UnhealthyInstance};
 use crate::model::plan::{HealthCheck, SmokeTest};
 use crate::model::progress::Nack;
-use crate::model::refusal::{Conflict, DroppedVersions, Weaknesses};
+use crate::model::refusal::{Conflict, Weaknesses};
 use crate::model::release::RollbackCause;
 use crate::model::requirements::Approvals;
 use crate::model::signals::reason_suffix;
@@ -293,70 +298,6 @@ impl fmt::Display for Conflict {
                 write!(f, "it is on step {current}, not on step {from}; see tidegate status")
             }
         }
-    }
-}
-
-impl fmt::Display for ReleaseInput {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Service => f.write_str("its declaration"),
-            Self::Environments => f.write_str("its environments"),
-            Self::Identity => f.write_str("its `identity`"),
-            Self::Dns => f.write_str("its `dns`"),
-            Self::Istio => f.write_str("its `istio`, or that of its stable version or candidate,"),
-            Self::BusinessMetrics => f.write_str("its business metrics"),
-            Self::Version(version) => write!(f, "its version `{version}`"),
-            Self::EnvironmentOf(version) => {
-                write!(f, "the environment to which its version `{version}` is declared")
-            }
-        }
-    }
-}
-
-/// ``service `order`: its `dns` cannot change while its release `order.1` runs``.
-impl fmt::Display for Withheld {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "service `{}`: ", self.service)?;
-        match &self.cause {
-            WithheldCause::MidRelease { release, input } => {
-                write!(f, "{input} cannot change while its release `{release}` runs")
-            }
-            WithheldCause::Claimed { name, by } => {
-                write!(f, "`{name}` belongs to `{by}`, whose change is not applied either")
-            }
-        }
-    }
-}
-
-/// What of a configuration is not in force, and when it can be; empty if all is.
-#[must_use]
-pub fn withheld(withheld: &[Withheld]) -> String {
-    if withheld.is_empty() {
-        return String::new();
-    }
-    let all: Vec<_> = withheld.iter().map(ToString::to_string).collect();
-    format!("not applied until the release ends: {}", all.join("; "))
-}
-
-/// The versions, each with its use; `{:#}`: the flags that allow them to go.
-impl fmt::Display for DroppedVersions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, it) in self.0.iter().enumerate() {
-            if f.alternate() {
-                write!(f, " --allow {}", it.version)?;
-                continue;
-            }
-            let separator = if number == 0 { "" } else { "; " };
-            write!(f, "{separator}`{}`, ", it.version)?;
-            match it.role {
-                DroppedRole::Stable => f.write_str("the stable version")?,
-                DroppedRole::Previous { until: Some(until) } => {
-                    write!(f, "kept for a rollback until {until}")?;
-                }
-                DroppedRole::Previous { until: None } => f.write_str("kept for a rollback")?,
-            }
-        }
-        Ok(())
     }
 }
 

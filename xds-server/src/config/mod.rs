@@ -4,6 +4,7 @@
 //! are collected, each with its position and a suggested fix.
 
 mod parse;
+mod places;
 mod preview_key;
 mod problem;
 mod raw;
@@ -21,7 +22,8 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-pub use preview_key::load_or_create as preview_key;
+pub use places::{Located, locate};
+pub use preview_key::{load as existing_preview_key, load_or_create as preview_key};
 pub use problem::{Fault, LoadError, Problem};
 pub use span::Span;
 pub use units::endpoint;

@@ -188,7 +188,8 @@ mod tests {
     }
 
     fn apply(state: &mut State, services: &[ServiceSpec]) -> bool {
-        ask(state, &configuration(services.to_vec(), Vec::new()))
+        let command = configuration(services.to_vec(), Vec::new());
+        ask(state, &allowing(command, &["endpoints:product/v2"]))
     }
 
     /// Both services, with v2 of `product` released into green.
@@ -235,7 +236,7 @@ mod tests {
         let blue = version(9201, Some(Environment::Blue));
         edited.versions.insert(name("v9"), blue);
         let command = configuration(vec![order(), edited], Vec::new());
-        assert!(ask(&mut state, &allowing(command, &["product/v1"])));
+        assert!(ask(&mut state, &allowing(command, &["version:product/v1"])));
         let service = &state.services["product"];
         assert_eq!(service.stable, name("v2"));
         assert_eq!(service.previous, None);
@@ -258,7 +259,7 @@ mod tests {
     fn a_service_with_a_running_release_is_not_dropped_and_release_ids_are_not_reused() {
         let mut state = declared();
         ask(&mut state, &start("order", "v2"));
-        let without = allowing(configuration(vec![product()], Vec::new()), &["order/v1"]);
+        let without = allowing(configuration(vec![product()], Vec::new()), &["service:order"]);
         ask(&mut state, &without);
         assert!(state.services.contains_key("order"));
         ask(&mut state, &verb("order.1", ReleaseCommand::Abort));
@@ -298,7 +299,7 @@ mod tests {
         assert_eq!((before.quarantined.len(), calls.len()), (1, 1));
 
         let without = configuration(vec![product()], Vec::new());
-        ask(&mut state, &allowing(without, &["order/v1"]));
+        ask(&mut state, &allowing(without, &["service:order"]));
         assert!(!state.services.contains_key("order"));
         apply(&mut state, &[spec, product()]);
         let after = &state.services["order"];
@@ -321,7 +322,7 @@ mod tests {
             apply(&mut state, &[named(service)]);
             ask(&mut state, command);
             let gone = configuration(Vec::new(), Vec::new());
-            ask(&mut state, &allowing(gone, &[&format!("{service}/v1")]));
+            ask(&mut state, &allowing(gone, &[&format!("service:{service}")]));
         };
         remove("first", &say("first", SignalKind::Security, "v2"));
         for number in 0..=MAX_REMOVED {

@@ -100,27 +100,6 @@ pub struct ServiceVersion {
     pub version: VersionName,
 }
 
-/// A version in use that a configuration drops.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DroppedVersion {
-    /// The version.
-    pub version: ServiceVersion,
-    /// Its use.
-    pub role: DroppedRole,
-}
-
-/// The use of a dropped version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DroppedRole {
-    /// It is the stable version.
-    Stable,
-    /// The rollback window keeps it.
-    Previous {
-        /// The end of the window.
-        until: Option<Timestamp>,
-    },
-}
-
 /// Text that is not `SERVICE/VERSION`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ServiceVersionError {

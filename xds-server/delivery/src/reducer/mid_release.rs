@@ -159,8 +159,8 @@ mod tests {
 
     fn configuration(hash: &str, services: Vec<ServiceSpec>) -> Command {
         let version = Version { hash: hash.to_owned(), source: Source::File };
-        let (freeze_windows, allow) = (Vec::new(), BTreeSet::new());
-        Command::ApplyConfiguration { version, services, freeze_windows, allow }
+        let (fleets, freeze_windows, allow) = (vec![fleet()], Vec::new(), BTreeSet::new());
+        Command::ApplyConfiguration { version, fleets, services, freeze_windows, allow }
     }
 
     /// Both services, each with a running release.
@@ -291,7 +291,9 @@ mod tests {
             moved(it, "v1", 9903);
             it.environments = Some(Environments { blue: at(9903), green: at(9904), istio: None });
         });
-        run(&mut state, Timestamp(1), &configuration("new", vec![order, product])).unwrap();
+        let command = configuration("new", vec![order, product]);
+        let command = allowing(command, &["endpoints:order/v1", "endpoints:product/v1"]);
+        run(&mut state, Timestamp(1), &command).unwrap();
         assert!(state.configuration.as_ref().unwrap().withheld.is_empty());
         for (service, version, port) in [
             ("order", "v1", 9901),

@@ -10,7 +10,7 @@ mod imports;
 use std::path::Path;
 
 /// Each module, and the modules below that it may import.
-const LAYERS: [(&str, &[&str]); 9] = [
+const LAYERS: [(&str, &[&str]); 10] = [
     ("units", &[]),
     ("names", &[]),
     ("judge", &["units", "names"]),
@@ -18,8 +18,9 @@ const LAYERS: [(&str, &[&str]); 9] = [
     ("text", &["units", "names", "judge", "model"]),
     ("fold", &["units", "names", "judge", "model"]),
     ("figures", &["units", "names", "judge", "model"]),
+    ("changes", &["units", "names", "model"]),
     // Messages of commands name blockers, so the reducer imports `text`.
-    ("reducer", &["units", "names", "judge", "model", "fold", "text"]),
+    ("reducer", &["units", "names", "judge", "model", "fold", "text", "changes"]),
     ("fixtures", &["units", "names", "judge", "model", "fold", "reducer"]),
 ];
 

@@ -4,7 +4,7 @@
 //!
 //! | Command | Effect |
 //! |---|---|
-//! | `configure [allow=SERVICE/VERSION,…]` | applies the configuration in the input lines, see [`super::configuration`] |
+//! | `configure [allow=KIND:NAME,…]` | applies the configuration in the input lines, see [`super::configuration`] |
 //! | `register SERVICE VERSION PORT [blue\|green]` | registers a version |
 //! | `start SERVICE VERSION [commit=ID] [committed_at=MS]` | starts a release, with the plan in the input lines if there are any |
 //! | `start-group GROUP SERVICE:VERSION…` | starts the releases of a group |
@@ -197,13 +197,13 @@ impl World {
     fn command(&self, verb: &str, arguments: &mut Arguments, input: &[&str]) -> Command {
         match verb {
             "configure" => {
-                let configuration::Configuration { services, freeze_windows } =
+                let configuration::Configuration { fleets, services, freeze_windows } =
                     configuration::parse(input);
                 let version = Version { hash: "0123456789ab".to_owned(), source: Source::File };
                 let allow = arguments.option("allow");
                 let allow = allow.iter().flat_map(|it| it.split(',')).map(|it| it.parse().unwrap());
                 let allow = allow.collect();
-                Command::ApplyConfiguration { version, services, freeze_windows, allow }
+                Command::ApplyConfiguration { version, fleets, services, freeze_windows, allow }
             }
             "register" => Command::RegisterVersion {
                 service: arguments.value(),

@@ -1,5 +1,6 @@
 //! The rules of the reducer, one test each.
 
+mod configure;
 mod convergence;
 mod deploy;
 mod effects;
