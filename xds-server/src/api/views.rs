@@ -1,6 +1,7 @@
 //! The JSON of the API, written by the server and read by the command line. Units are part of the names: `_percent` is a
 //! number from 0 to 100, `_ms` are milliseconds; points in time are RFC 3339.
 
+mod change;
 mod effects;
 mod inspection;
 mod plan;
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::change::{ChangeView, DryRunView, Place, UnreachableView};
 pub use self::effects::{DnsView, HookCall, HookState};
 pub use self::inspection::{NodeDetail, Pushed, ResourceState, TypeState};
 pub use self::plan::{ApprovalsView, GuardrailsView, PlanView, StepView};

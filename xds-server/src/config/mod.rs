@@ -5,6 +5,7 @@
 
 mod file;
 mod parse;
+mod places;
 mod preview_key;
 mod problem;
 mod raw;
@@ -23,7 +24,8 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 pub use file::{FileError, MAX_BYTES, read_bytes, read_text};
-pub use preview_key::load_or_create as preview_key;
+pub use places::{Located, locate};
+pub use preview_key::{load as existing_preview_key, load_or_create as preview_key};
 pub use problem::{Fault, LoadError, Problem};
 pub use span::Span;
 pub use units::endpoint;

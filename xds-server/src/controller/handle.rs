@@ -10,8 +10,9 @@ use super::reads::Reads;
 use crate::journal::{JournalError, Record};
 use tidegate_delivery::figures::Figures;
 use tidegate_delivery::model::catalogue::ServiceSpec;
+use tidegate_delivery::model::change::Loss;
 use tidegate_delivery::model::command::{Command, Outcome, Refusal};
-use tidegate_delivery::model::configuration::{ServiceVersion, Version};
+use tidegate_delivery::model::configuration::Version;
 use tidegate_delivery::model::fold_error::FoldError;
 use tidegate_delivery::model::freeze::FreezeWindow;
 use tidegate_delivery::model::progress::Progress;
@@ -114,8 +115,8 @@ pub struct Configuration {
     pub services: Vec<ServiceSpec>,
     /// Recurring and single freezes.
     pub freeze_windows: Vec<FreezeWindow>,
-    /// Versions in use that it may drop.
-    pub allow: BTreeSet<ServiceVersion>,
+    /// What it may take away.
+    pub allow: BTreeSet<Loss>,
     /// Fleets and their listeners.
     pub mesh: Mesh,
 }
@@ -125,7 +126,8 @@ impl Configuration {
     #[must_use]
     pub fn split(self) -> (Command, Mesh) {
         let Self { version, services, freeze_windows, allow, mesh } = self;
-        (Command::ApplyConfiguration { version, services, freeze_windows, allow }, mesh)
+        let fleets = mesh.fleets.clone();
+        (Command::ApplyConfiguration { version, fleets, services, freeze_windows, allow }, mesh)
     }
 }
 

@@ -25,7 +25,7 @@ use tokio::sync::{Notify, broadcast, mpsc, watch};
 
 pub use self::engine::Engine;
 pub use self::handle::{CommandError, Configuration, DeliveryView, Handle, MAX_PAGE, Origin};
-pub(crate) use self::publishable::check_events;
+pub(crate) use self::publishable::{Decided, NextMesh, decide};
 use self::reads::Reads;
 use crate::clock::Clock;
 use crate::journal::{Journal, JournalError};
@@ -98,7 +98,7 @@ pub struct Parts {
     pub clock: Clock,
     /// Hash and source of the configuration.
     pub version: Version,
-    /// The configuration's fleets and listeners.
+    /// The configuration's mesh. The fleets of the journal stay in force if the configuration is refused.
     pub mesh: Mesh,
     /// The configuration's services.
     pub services: Vec<ServiceSpec>,

@@ -38,7 +38,7 @@ impl ReloadError {
     pub const fn is_transient(&self) -> bool {
         match self {
             Self::Command(CommandError::Refused(refusal)) => {
-                matches!(refusal, Refusal::DropsVersions { .. })
+                matches!(refusal, Refusal::TakesAway { .. })
             }
             Self::Command(CommandError::Unpublishable(_)) => false,
             Self::Command(_) | Self::PreviewKey(_) => true,

@@ -12,15 +12,16 @@ use tidegate::controller::{CommandError, DeliveryView, Handle, Origin};
 use tidegate::effects::Supervisor;
 use tidegate::effects::notifier::stats::DeliveryStats;
 use tidegate::journal::{Record, Scrub};
-use tidegate::reload::{FileStatus, ReloadError, Reloader};
+use tidegate::reload::{DryRun, FileStatus, ReloadError, Reloader};
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::counts::Counts;
 use tidegate::transport::Acceptor;
 use tidegate::transport::tls::TlsMetrics;
 use tidegate::xds::fleet::{AckTracker, Inspection, NodeStatus};
 use tidegate::xds::metrics::XdsMetrics;
+use tidegate_delivery::model::change::Loss;
 use tidegate_delivery::model::command::{Command, Outcome};
-use tidegate_delivery::model::configuration::{ServiceVersion, Source};
+use tidegate_delivery::model::configuration::Source;
 use tidegate_delivery::names::{FleetName, ServiceName, VersionName};
 use tidegate_delivery::units::Timestamp;
 use tokio::sync::watch;
@@ -56,7 +57,7 @@ impl Backend for Live {
     fn apply(
         &self,
         text: String,
-        allow: BTreeSet<ServiceVersion>,
+        allow: BTreeSet<Loss>,
         origin: Origin,
     ) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
         self.reloader.apply(text, Source::Api, allow, origin).boxed()
@@ -65,9 +66,9 @@ impl Backend for Live {
     fn try_out(
         &self,
         text: String,
-        allow: BTreeSet<ServiceVersion>,
+        allow: BTreeSet<Loss>,
         origin: Origin,
-    ) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
+    ) -> BoxFuture<'_, Result<DryRun, ReloadError>> {
         async move { self.reloader.dry_run(text, allow, &origin).await }.boxed()
     }
 

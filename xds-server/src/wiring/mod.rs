@@ -36,6 +36,7 @@ use tidegate::xds::serve::{XdsServer, grpc_server};
 use tidegate_delivery::model::configuration::{Source, Version};
 use tidegate_delivery::model::state::State;
 use tidegate_proto::report::v1::report_service_server::ReportServiceServer;
+use tidegate_xds::mesh::{Mesh, PreviewKey};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tonic::service::Routes;
@@ -119,11 +120,7 @@ pub(crate) async fn run(
     let ack_tracker = AckTracker::new(clock.clone());
     let xds_metrics = XdsMetrics::default();
     // The ports are served after the controller has published the state of the journal.
-    if config.mesh.has_previews() {
-        config.mesh.preview_key =
-            config::preview_key(&config.data_dir).map_err(ServeError::PreviewKey)?;
-    }
-    let (previews, current_previews) = watch::channel(smoke::Previews::of_mesh(&config.mesh));
+    config.mesh.preview_key = preview_key(&config).map_err(ServeError::PreviewKey)?;
     let (receivers, current_receivers) = watch::channel(config.notifications.clone());
     let publisher = Publisher::new(&config.mesh, &State::default());
     let snapshots = publisher.subscribe();
@@ -153,6 +150,10 @@ pub(crate) async fn run(
         flags: config.flags.clone(),
         wake: Arc::clone(&wake),
     })?;
+    // The fleets of the journal, if the configuration is refused.
+    let fleets = Vec::clone(&controller.view().borrow().state.fleets);
+    let mesh = Mesh { fleets, ..config.mesh.clone() };
+    let (previews, current_previews) = watch::channel(smoke::Previews::of_mesh(&mesh));
     let published = Published(snapshots.clone());
     let reports = Reports::new(
         Arc::clone(&telemetry),
@@ -228,6 +229,14 @@ pub(crate) async fn run(
     // Last: the journal must contain every command that a client saw succeed.
     controller.stop().await;
     ended
+}
+
+/// The key of the preview listeners. The fleets of the journal may have some, although those of the configuration have none.
+fn preview_key(config: &Config) -> std::io::Result<PreviewKey> {
+    if config.mesh.has_previews() {
+        return config::preview_key(&config.data_dir);
+    }
+    Ok(config::existing_preview_key(&config.data_dir)?.unwrap_or_default())
 }
 
 /// Listener and access rules of the xDS port.

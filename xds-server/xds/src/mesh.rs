@@ -1,9 +1,8 @@
-//! The declared mesh: fleets, their listeners, and the filter module.
+//! The declared mesh: fleets, and their common settings.
 
 use std::fmt;
-use std::net::SocketAddr;
 
-use tidegate_delivery::names::{FleetName, ServiceName, Services};
+pub use tidegate_delivery::model::mesh::{Fleet, Listener, Purpose};
 
 /// The fleets and their common settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,59 +22,12 @@ impl Mesh {
         Self { wasm, fleets, preview_key: PreviewKey::default() }
     }
 
-    /// Selects a service in the listeners that selected it `before`.
-    pub fn keep(&mut self, service: &ServiceName, before: &Self) {
-        for fleet in &mut self.fleets {
-            let known = before.fleets.iter().find(|it| it.name == fleet.name);
-            for listener in &mut fleet.listeners {
-                let mut known = known.into_iter().flat_map(|it| &it.listeners);
-                let known = known.find(|it| it.name == listener.name);
-                if let Services::Named(names) = &mut listener.services
-                    && known.is_some_and(|it| it.services.include(service))
-                {
-                    names.insert(service.clone());
-                }
-            }
-        }
-    }
-
     /// Whether any fleet has a preview listener.
     #[must_use]
     pub fn has_previews(&self) -> bool {
         let mut listeners = self.fleets.iter().flat_map(|fleet| &fleet.listeners);
         listeners.any(|listener| listener.purpose == Purpose::Preview)
     }
-}
-
-/// The sidecars that share one configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fleet {
-    /// Matches Envoy's `node.cluster`.
-    pub name: FleetName,
-    /// Empty if another control plane provides the listeners.
-    pub listeners: Vec<Listener>,
-}
-
-/// One listener of a fleet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listener {
-    /// The name of its route configuration is `FLEET/LISTENER`.
-    pub name: String,
-    /// The address on which Envoy listens.
-    pub address: SocketAddr,
-    /// The services to which it routes.
-    pub services: Services,
-    /// Which requests it receives.
-    pub purpose: Purpose,
-}
-
-/// Which requests a listener receives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// Requests of clients.
-    Traffic,
-    /// Requests of smoke tests. It routes to the version in a request header.
-    Preview,
 }
 
 /// The secret header value that the routes of preview listeners require. The empty key, the default, matches no request.

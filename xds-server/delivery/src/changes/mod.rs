@@ -9,13 +9,16 @@
 //! the service loses the stable version, all of its endpoints, or the version that a rollback needs. A service to which
 //! nothing routes loses nothing.
 
+mod endpoints;
 mod entries;
 mod mesh;
 mod services;
 #[cfg(test)]
 mod tests;
 
-use crate::model::change::{Change, ChangeKind, Loss};
+pub use self::endpoints::new_endpoints;
+use crate::model::change::{Change, ChangeKind, Edit, Loss};
+use crate::model::freeze::FreezeWindow;
 use crate::model::state::State;
 
 /// What differs in `after`: fleets, services, freeze windows.
@@ -44,15 +47,16 @@ impl Changes {
 
 fn freeze_windows(before: &State, after: &State, changes: &mut Changes) {
     let (before, after) = (&before.freeze_windows, &after.freeze_windows);
-    for from in before {
-        let to = after.iter().find(|it| it.name == from.name);
-        if to != Some(from) {
-            let (name, from, to) = (from.name.clone(), Some(from.clone()), to.cloned());
-            changes.add(ChangeKind::FreezeWindowChanged { name, from, to });
+    let mut edit = |window: &FreezeWindow, edit| {
+        changes.add(ChangeKind::FreezeWindowChanged { name: window.name.clone(), edit });
+    };
+    for window in before {
+        match after.iter().find(|it| it.name == window.name) {
+            None => edit(window, Edit::Removed),
+            Some(now) if now != window => edit(window, Edit::Changed),
+            Some(_) => {}
         }
     }
-    for to in after.iter().filter(|to| before.iter().all(|it| it.name != to.name)) {
-        let (name, to) = (to.name.clone(), Some(to.clone()));
-        changes.add(ChangeKind::FreezeWindowChanged { name, from: None, to });
-    }
+    let added = after.iter().filter(|it| before.iter().all(|old| old.name != it.name));
+    added.for_each(|window| edit(window, Edit::Added));
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use proptest::prelude::*;
 use tidegate_core::host::Host;
 
-use super::compare;
+use super::{compare, new_endpoints};
 use crate::fixtures::{at, canary, name, order, product, version};
 use crate::model::catalogue::ServiceSpec;
 use crate::model::change::{Loss, Route};
@@ -196,6 +196,24 @@ fn additions_and_settings_are_changes_without_a_loss() {
     ];
     assert_eq!(kinds, expected);
     assert!(changes.iter().all(|it| it.loss.is_none()), "{changes:?}");
+}
+
+#[test]
+fn new_endpoints_are_those_of_versions_that_serve() {
+    let mut before = Declared::example();
+    before.ingress().services = Services::Named([name("order"), name("search")].into());
+    let mut after = before.clone();
+    let [order, product] = after.services.as_mut_slice() else { panic!() };
+    order.versions.get_mut("v1").unwrap().endpoints.extend(at(9901));
+    // v2 has no traffic, nothing routes to `product`.
+    order.versions.insert(name("v2"), version(9902, None));
+    product.versions.get_mut("v1").unwrap().endpoints = at(9903);
+    let search = ServiceSpec { name: name("search"), hosts: hosts(&["s.local"]), ..self::order() };
+    after.services.push(search);
+    let state = before.declare(State::default());
+    let new = new_endpoints(&state, &after.declare(state.clone()));
+    let new: Vec<_> = new.iter().map(|(version, at)| format!("{version} {at}")).collect();
+    assert_eq!(new, ["order/v1 127.0.0.1:9901", "search/v1 127.0.0.1:9101"]);
 }
 
 const SERVICES: [&str; 3] = ["order", "product", "search"];

@@ -1,4 +1,5 @@
-//! What a configuration changes for the users of the services, and what of it has to be allowed by name.
+//! What a configuration changes for the users of the services, and what of it has to be allowed by name. Losses are
+//! journaled; changes are shown only, so their JSON has the form of the API.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -11,11 +12,10 @@ use tidegate_core::host::{Host, HostError};
 use crate::judge::guardrails::Guardrails;
 use crate::model::catalogue::{Endpoint, Environments};
 use crate::model::configuration::{ServiceVersion, ServiceVersionError};
-use crate::model::freeze::FreezeWindow;
 use crate::model::mesh::{Listener, Purpose};
 use crate::model::plan::Plan;
 use crate::names::{FleetName, FreezeName, HookName, NameError, ServiceName, VersionName};
-use crate::units::Timestamp;
+use crate::units::{Timestamp, rfc3339};
 
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -88,7 +88,7 @@ pub enum ChangeKind {
     /// Other DNS records.
     DnsChanged { service: ServiceName },
     /// Another freeze window.
-    FreezeWindowChanged { name: FreezeName, from: Option<FreezeWindow>, to: Option<FreezeWindow> },
+    FreezeWindowChanged { name: FreezeName, edit: Edit },
 }
 
 /// A change of something whose values are not shown.
@@ -121,6 +121,7 @@ pub enum VersionRole {
     /// The rollback window keeps it.
     Previous {
         /// The end of the window.
+        #[serde(with = "rfc3339::option")]
         until: Option<Timestamp>,
     },
 }

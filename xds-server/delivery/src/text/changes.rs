@@ -100,13 +100,8 @@ impl Display for Change {
                 write!(f, "hook `{hook}` of `{service}` {}", edited(*edit))
             }
             ChangeKind::DnsChanged { service } => write!(f, "`dns` of `{service}` changes"),
-            ChangeKind::FreezeWindowChanged { name, from, to } => {
-                let edit = match (from, to) {
-                    (None, _) => Edit::Added,
-                    (_, None) => Edit::Removed,
-                    _ => Edit::Changed,
-                };
-                write!(f, "freeze window `{name}` {}", edited(edit))
+            ChangeKind::FreezeWindowChanged { name, edit } => {
+                write!(f, "freeze window `{name}` {}", edited(*edit))
             }
         }
     }
