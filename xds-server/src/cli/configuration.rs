@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 
 use tidegate::config;
-use tidegate_delivery::model::configuration::ServiceVersion;
+use tidegate_delivery::model::change::Loss;
 
 use super::client::{Client, Origin, Target};
 use super::failure::Failure;
-use super::output;
 use super::release::print_outcome;
+use super::{EXIT_CODES, diff, output};
+
+/// The media type of a configuration.
+pub(super) const MEDIA_TYPE: &str = "application/yaml";
 
 /// Check a configuration file and print every error with file, line, column and a suggested fix.
 #[derive(Debug, clap::Args)]
@@ -40,16 +43,18 @@ fn counted(count: usize, what: &str) -> String {
 /// Apply a configuration to a running server. It is in effect until the server's own file changes, or the
 /// server restarts
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXIT_CODES)]
 pub(super) struct ApplyArgs {
     /// The configuration; paths in it are relative to the server's own file
     #[arg(short, long)]
     file: PathBuf,
-    /// Print the changes without applying them
+    /// Print the changes without applying them, as `tidegate diff` does
     #[arg(long)]
     dry_run: bool,
-    /// Allow the configuration to drop this version, although it is stable or kept for a rollback
-    #[arg(long, value_name = "SERVICE/VERSION")]
-    allow: Vec<ServiceVersion>,
+    /// Allow the configuration to take this away, although it serves traffic: fleet:FLEET, listener:FLEET/LISTENER,
+    /// route:FLEET/LISTENER/SERVICE, service:SERVICE, host:HOST, version:SERVICE/VERSION, endpoints:SERVICE/VERSION
+    #[arg(long, value_name = "KIND:NAME")]
+    allow: Vec<Loss>,
     #[command(flatten)]
     target: Target,
     #[command(flatten)]
@@ -57,13 +62,21 @@ pub(super) struct ApplyArgs {
 }
 
 pub(super) async fn apply(args: ApplyArgs) -> Result<(), Failure> {
+    if args.dry_run {
+        return diff::print(&args.file, &args.allow, &args.target, &args.origin).await;
+    }
     let text = config::read_text(&args.file, config::MAX_BYTES)?;
     let client = Client::new(&args.target)?;
-    let mut query = args.origin.query();
-    query.push(("dry_run", args.dry_run.to_string()));
-    query.extend(args.allow.iter().map(|version| ("allow", version.to_string())));
-    let outcome = client.put_text(&["config"], &query, "application/yaml", text).await?;
+    let query = query(&args.allow, &args.origin);
+    let outcome = client.put_text(&["config"], &query, MEDIA_TYPE, text).await?;
     print_outcome(&outcome, args.target.output)
+}
+
+/// The query of a configuration that may take away `allow`.
+pub(super) fn query(allow: &[Loss], origin: &Origin) -> Vec<(&'static str, String)> {
+    let mut query = origin.query();
+    query.extend(allow.iter().map(|loss| ("allow", loss.to_string())));
+    query
 }
 
 /// Prints the JSON Schema of the configuration file.

@@ -47,6 +47,9 @@ pub(super) enum Failure {
     /// The server answered with problem details.
     #[error("{}: {}", .0.title, .0.detail)]
     Problem(Details),
+    /// A configuration takes away something that serves traffic. Its changes are printed already.
+    #[error("{0}")]
+    TakesAway(String),
     /// The response is not one of the Tidegate API.
     #[error(
         "the response of {server} is not one of the Tidegate API: {why}; check that --server is the address of `listen.api`"
@@ -74,6 +77,14 @@ impl Failure {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
+    /// See the [module](super).
+    pub(super) const fn exit_code(&self) -> u8 {
+        match self {
+            Self::TakesAway(_) => 2,
+            _ => 1,
+        }
+    }
+
     /// Prints the error to stderr; a failure to print is ignored.
     pub(super) fn print(&self) {
         let text = match self {
@@ -88,26 +99,31 @@ impl Failure {
 
 /// Each problem with the line that it refers to.
 fn quoted(path: &Path, text: &str, problems: &[Problem]) -> String {
+    let rendered: String =
+        problems.iter().map(|problem| quoted_problem(path, text, problem)).collect();
+    let count = match problems.len() {
+        1 => "1 problem".to_owned(),
+        many => format!("{many} problems"),
+    };
+    format!("{rendered}\nerror: {count} in {}", path.display())
+}
+
+/// A problem with the line that it refers to.
+pub(super) fn quoted_problem(path: &Path, text: &str, problem: &Problem) -> String {
     let name = path.display().to_string();
     let theme =
         if io::stderr().is_terminal() { GraphicalTheme::default() } else { GraphicalTheme::none() };
     let handler = GraphicalReportHandler::new_themed(theme).with_width(WIDTH).with_context_lines(1);
     let mut rendered = String::new();
-    for problem in problems {
-        let Span { offset, length, .. } = problem.span;
-        let label = LabeledSpan::underline(offset..offset.saturating_add(length));
-        let diagnostic = MietteDiagnostic::new(problem.fault.message.clone())
-            .with_help(problem.fault.fix.clone())
-            .with_label(label);
-        let source = NamedSource::new(&name, text.to_owned());
-        let report = Report::new(diagnostic).with_source_code(source);
-        if handler.render_report(&mut rendered, report.as_ref()).is_err() {
-            rendered.push_str(&format!("{name}:{problem}\n"));
-        }
+    let Span { offset, length, .. } = problem.span;
+    let label = LabeledSpan::underline(offset..offset.saturating_add(length));
+    let diagnostic = MietteDiagnostic::new(problem.fault.message.clone())
+        .with_help(problem.fault.fix.clone())
+        .with_label(label);
+    let source = NamedSource::new(&name, text.to_owned());
+    let report = Report::new(diagnostic).with_source_code(source);
+    match handler.render_report(&mut rendered, report.as_ref()) {
+        Ok(()) => rendered,
+        Err(_) => format!("{name}:{problem}\n"),
     }
-    let count = match problems.len() {
-        1 => "1 problem".to_owned(),
-        many => format!("{many} problems"),
-    };
-    format!("{rendered}\nerror: {count} in {name}")
 }

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use serde_json::Value;
+use tidegate::api::configuration::Configuration;
 use tidegate::api::views::{Service, Version};
 use tidegate_delivery::model::plan::Strategy;
 
@@ -17,7 +18,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Cursor home, then erase to the end of the screen.
 const REDRAW: &str = "\x1b[H\x1b[J";
 
-/// Show services, their releases and what blocks them.
+/// Show services, their releases and what blocks them, and why the server's file is not in force.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Only this service, with its versions
@@ -74,19 +75,32 @@ struct Snapshot {
     services: Vec<Service>,
     /// A service was named on the command line: the table of its versions follows.
     is_one: bool,
+    /// Why the server's file is not in force.
+    file: Option<String>,
 }
 
 async fn fetch(client: &Client, args: &Args) -> Result<Snapshot, Failure> {
     match &args.service {
         Some(service) => {
             let answer = client.get(&["services", service]).await?;
-            Ok(Snapshot { services: vec![client.read(&answer)?], answer, is_one: true })
+            let file = file(client).await?;
+            Ok(Snapshot { services: vec![client.read(&answer)?], answer, is_one: true, file })
         }
         None => {
             let answer = client.get(&["services"]).await?;
-            Ok(Snapshot { services: client.read(&answer)?, answer, is_one: false })
+            let file = file(client).await?;
+            Ok(Snapshot { services: client.read(&answer)?, answer, is_one: false, file })
         }
     }
+}
+
+/// Why the server's file is not in force.
+async fn file(client: &Client) -> Result<Option<String>, Failure> {
+    let Configuration { file, .. } = client.read(&client.get(&["config"]).await?)?;
+    let path = file.path.display();
+    Ok(file
+        .error
+        .map(|it| format!("configuration file {path}, since {}: {}", it.since, it.message)))
 }
 
 impl Snapshot {
@@ -96,12 +110,17 @@ impl Snapshot {
             let versions = self.services.iter().flat_map(|service| &service.versions);
             shown += &format!("\n\n{}", versions_of(versions.map(version).collect()));
         }
+        if let Some(file) = &self.file {
+            shown += &format!("\n\n{file}");
+        }
         shown
     }
 
     fn lines(&self, format: Format) -> Vec<String> {
         match format {
-            Format::Table => self.services.iter().map(text::line).collect(),
+            Format::Table => {
+                self.services.iter().map(text::line).chain(self.file.clone()).collect()
+            }
             Format::Json => vec![self.answer.to_string()],
         }
     }
