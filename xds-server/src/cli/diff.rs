@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use tidegate::api::views::{ChangeView, DryRunView, Place};
-use tidegate::config::{self, Fault, Problem, Span};
+use tidegate::config::{Fault, Problem, Span};
+use tidegate::files::{MAX_BYTES, read_text};
 use tidegate_delivery::model::change::Loss;
 use tidegate_delivery::text::quoted;
 
@@ -41,7 +42,7 @@ pub(super) async fn print(
     target: &Target,
     origin: &Origin,
 ) -> Result<(), Failure> {
-    let text = config::read_text(path, config::MAX_BYTES)?;
+    let text = read_text(path, MAX_BYTES)?;
     let client = Client::new(target)?;
     let mut query = query(allow, origin);
     query.push(("dry_run", true.to_string()));

@@ -51,9 +51,12 @@ impl<'a> Places<'a> {
             | ChangeKind::HostMoved { host, to: service, .. } => {
                 let hosts = &self.service(service)?.hosts;
                 let parsed = |at: &&Spanned<String>| at.get().parse().as_ref() == Ok(host);
+                let hosts = hosts.as_ref()?;
                 Some(hosts.get().iter().find(parsed).map_or(hosts.span(), Spanned::span))
             }
-            ChangeKind::HostRemoved { service, .. } => Some(self.service(service)?.hosts.span()),
+            ChangeKind::HostRemoved { service, .. } => {
+                Some(self.service(service)?.hosts.as_ref()?.span())
+            }
             ChangeKind::VersionAdded { version, .. } => self.version(version),
             ChangeKind::EndpointsChanged { version, .. } => self.endpoints(version),
             ChangeKind::DeclaredStable { service, .. } => {
@@ -107,8 +110,9 @@ impl<'a> Places<'a> {
         let raw = self.service(service)?;
         let mut versions = raw.versions.iter().flat_map(|it| it.get());
         let named = versions.find(|it| it.name.get() == version.as_str());
-        let deployed = environment(raw, version).map(|it| it.endpoints.span());
-        Some(named.map(|it| it.endpoints.span()).or(deployed).unwrap_or_else(|| raw.name.span()))
+        let deployed = environment(raw, version).and_then(|it| Some(it.endpoints.as_ref()?.span()));
+        let named = named.and_then(|it| Some(it.endpoints.as_ref()?.span()));
+        Some(named.or(deployed).unwrap_or_else(|| raw.name.span()))
     }
 }
 

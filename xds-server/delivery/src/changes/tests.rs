@@ -27,8 +27,7 @@ impl Declared {
     /// `order` and `product` in the listener `demo/ingress`.
     fn example() -> Self {
         let services = vec![order(), product()];
-        let fleets =
-            vec![Fleet::new(name("demo"), vec![listener("ingress", "127.0.0.1:1")])];
+        let fleets = vec![Fleet::new(name("demo"), vec![listener("ingress", "127.0.0.1:1")])];
         Self { fleets, services }
     }
 

@@ -5,6 +5,7 @@ use crate::kind::Kind;
 use crate::mesh::Mesh;
 use crate::resources::{FleetSnapshot, InvalidResource, SnapshotCache, check, check_filters};
 use std::sync::Arc;
+use tidegate_delivery::model::mesh::keep;
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::names::{ServiceName, Services};
 use tidegate_delivery::units::Ppm;
@@ -103,7 +104,7 @@ fn a_version_needs_endpoints_where_tidegate_sends_its_cluster() {
 fn a_withheld_service_stays_in_its_istio_fleet() {
     let before = istio_mesh(Services::Named([name("order")].into()));
     let mut now = istio_mesh(Services::Named([name("product")].into()));
-    now.keep(&name("order"), &before);
+    keep(&mut now.fleets, &name("order"), &before.fleets);
     assert!(now.fleets[0].serves(&name("order")) && now.fleets[0].serves(&name("product")));
 }
 
