@@ -123,7 +123,7 @@ fn unknown_services_and_images_without_digest_are_refused() {
     assert!(error.contains("it includes order"), "{error}");
     let output =
         world.tidegate(&["envoy", "istio", "--image", "oci://registry.example.com/filter:v1"]);
-    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("is not an image with a digest"), "{}", stderr(&output));
     fs::write(world.path("tidegate.yaml"), CONFIG.replace(", istio: {}}]", "}]")).unwrap();
     assert_eq!(world.tidegate(&["envoy", "istio"]).status.code(), Some(1));

@@ -108,7 +108,7 @@ impl Services<'_> {
             };
             let added = not_in(&now.endpoints, &spec.endpoints);
             let removed = not_in(&spec.endpoints, &now.endpoints);
-            let all = removed.len() == spec.endpoints.len();
+            let all = !removed.is_empty() && removed.len() == spec.endpoints.len();
             let version = self.version(name);
             let loss = || Loss::Endpoints(self.version(name));
             if added.is_empty() && removed.is_empty() {
