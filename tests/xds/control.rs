@@ -178,7 +178,7 @@ pub(crate) fn order(
             "dns": {"published": null, "error": null}
         }},
         "flags": {}, "flag_revision": 0, "evaluators": {}, "declared": {}, "retired": {}, "freeze_windows": [],
-        "groups": {}
+        "fleets": [], "groups": {}
     }))
     .unwrap()
 }
