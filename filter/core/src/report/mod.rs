@@ -48,9 +48,10 @@ pub struct ReporterId {
 pub struct ActiveConfig<'a> {
     /// [`FilterConfig::fleet`](crate::config::FilterConfig::fleet).
     pub fleet: &'a str,
-    /// [`FilterConfig::version`](crate::config::FilterConfig::version).
+    /// [`FilterConfig::version`](crate::config::FilterConfig::version), or empty without one.
     pub config_version: &'a str,
-    /// [`FilterConfig::standalone`](crate::config::FilterConfig::standalone).
+    /// Whether the configuration arrives in the responses. The report is then sent at every interval,
+    /// also without counts.
     pub config_requested: bool,
 }
 
@@ -160,7 +161,7 @@ impl Reporter {
             }
             self.on_failure(now);
         }
-        if !self.has_elapsed(self.delay(), now) {
+        if !self.has_elapsed(self.delay(active), now) {
             return None;
         }
         if self.pending.is_none() {
@@ -211,11 +212,11 @@ impl Reporter {
         self.on_failure(now);
     }
 
-    fn delay(&self) -> Duration {
+    fn delay(&self, active: ActiveConfig<'_>) -> Duration {
         if self.failures > 0 {
             let doubled = RETRY_MIN.saturating_mul(1 << (self.failures - 1).min(8));
             doubled.min(RETRY_MAX).max(self.interval)
-        } else if self.counts.is_empty() && self.dropped == 0 {
+        } else if self.counts.is_empty() && self.dropped == 0 && !active.config_requested {
             HEARTBEAT.max(self.interval)
         } else {
             self.interval

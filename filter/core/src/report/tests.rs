@@ -130,6 +130,17 @@ fn idle_sidecars_send_heartbeats() {
 }
 
 #[test]
+fn a_sidecar_that_takes_its_configuration_from_responses_reports_at_every_interval() {
+    let mut reporter = reporter();
+    let active = ActiveConfig { config_requested: true, ..ACTIVE };
+    assert!(reporter.poll(ms(0), active).is_some());
+    reporter.on_response(&acknowledge(1), ms(5)).unwrap();
+    assert_eq!(reporter.poll(ms(100), active), None);
+    let bytes = reporter.poll(ms(250), active).unwrap();
+    assert!(ReportRequest::decode(bytes).unwrap().config_requested);
+}
+
+#[test]
 fn the_response_sets_the_interval_within_bounds() {
     let mut reporter = reporter();
     let set = |reporter: &mut Reporter, interval_ms| {
