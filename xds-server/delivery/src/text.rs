@@ -91,10 +91,12 @@ pub fn blocker(blocker: &Blocker) -> String {
             "sidecars: none is connected, so none has acknowledged it".to_owned()
         }
         Blocker::Convergence { acked, connected, lagging, more } => {
-            let names: Vec<_> = lagging.iter().map(|it| format!("`{it}`")).collect();
-            let rest = if *more == 0 { String::new() } else { format!(" and {more} more") };
-            let names = names.join(", ");
-            format!("sidecars: {acked} of {connected} have it, not yet {names}{rest}")
+            let names = names(lagging, *more);
+            format!("sidecars: {acked} of {connected} have it, not yet {names}")
+        }
+        Blocker::SilentSidecars { named, more } => {
+            let names = names(named, *more);
+            format!("reports of {names}, which have stopped while others report: restart them")
         }
         Blocker::Signal { signal, reason } => {
             format!("the business signal `{signal}` to clear{}", reason_suffix(reason.as_deref()))
@@ -104,6 +106,13 @@ pub fn blocker(blocker: &Blocker) -> String {
             format!("`{release}` of its group `{group}`, which waits for {blockers}")
         }
     }
+}
+
+/// Sidecars, and how many more there are.
+fn names(named: &[String], more: u32) -> String {
+    let names: Vec<_> = named.iter().map(|it| format!("`{it}`")).collect();
+    let rest = if more == 0 { String::new() } else { format!(" and {more} more") };
+    names.join(", ") + &rest
 }
 
 /// All of them, in one line.

@@ -195,13 +195,15 @@ impl Engine {
             .step_windows
             .entry(release.id.clone())
             .or_insert_with(|| StepWindows::start(self.serial, now, counted, None));
-        windows.observe(
+        let mut observation = windows.observe(
             now,
             counted,
             self.evidence_source.time_since_gap(now),
             guardrails,
             &*self.sidecars,
-        )
+        );
+        observation.convergence.silent = self.sidecars.silent(&service.spec.name);
+        observation
     }
 
     /// Appends, then publishes, then announces. If the append fails, nothing has changed: traffic is unchanged even where a

@@ -35,7 +35,7 @@ use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::model::catalogue::ServiceSpec;
 use tidegate_delivery::model::configuration::Version;
 use tidegate_delivery::model::freeze::FreezeWindow;
-use tidegate_delivery::model::progress::Convergence;
+use tidegate_delivery::model::progress::{Convergence, SilentSidecars};
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
 use tidegate_delivery::units::Timestamp;
@@ -53,6 +53,11 @@ pub trait Sidecars: Send {
 
     /// The sidecars that have acknowledged a serial.
     fn convergence(&self, serial: u64) -> Convergence;
+
+    /// The sidecars in the fleets of a service that have stopped reporting. By default none.
+    fn silent(&self, _service: &ServiceName) -> SilentSidecars {
+        SilentSidecars::default()
+    }
 }
 
 /// Evidence for the judge.

@@ -30,6 +30,7 @@ use tidegate::transport::tls::{CertificateReloader, RELOAD_INTERVAL, TlsError};
 use tidegate::transport::{Acceptor, Limits};
 use tidegate::xds::debug;
 use tidegate::xds::fleet::AckTracker;
+use tidegate::xds::fleet::reporters::Reporters;
 use tidegate::xds::metrics::XdsMetrics;
 use tidegate::xds::publisher::Publisher;
 use tidegate::xds::serve::{XdsServer, grpc_server};
@@ -38,6 +39,7 @@ use tidegate_delivery::model::state::State;
 use tidegate_proto::report::v1::report_service_server::ReportServiceServer;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
+use tokio::time::MissedTickBehavior;
 use tonic::service::Routes;
 use tracing::{error, warn};
 
@@ -46,6 +48,8 @@ use sidecars::{Published, XdsSidecars};
 
 /// Longest time for open streams and requests of the xDS port to end when the server stops.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time between two searches for sidecars that have stopped reporting.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
 /// Shortest time between two wake-ups of the controller by ACKs.
 const ACK_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -117,6 +121,7 @@ pub(crate) async fn run(
     let wake = Arc::new(Notify::new());
     let telemetry = Arc::new(Telemetry::new(Arc::clone(&wake)));
     let ack_tracker = AckTracker::new(clock.clone());
+    let reporters = Arc::new(Reporters::new(Arc::clone(&wake)));
     let xds_metrics = XdsMetrics::default();
     // The ports are served after the controller has published the state of the journal.
     if config.mesh.has_previews() {
@@ -130,6 +135,7 @@ pub(crate) async fn run(
     let sidecars = XdsSidecars {
         publisher,
         ack_tracker: Arc::clone(&ack_tracker),
+        reporters: Arc::clone(&reporters),
         telemetry: Arc::clone(&telemetry),
     };
     let journal = Sqlite::open(&config.data_dir)?;
@@ -159,6 +165,7 @@ pub(crate) async fn run(
         published,
         Arc::clone(&port.access),
         Arc::clone(&ack_tracker),
+        Arc::clone(&reporters),
         clock.clone(),
     );
     let xds = XdsServer::new(
@@ -194,12 +201,13 @@ pub(crate) async fn run(
         file: watcher.status(),
         telemetry,
         ack_tracker: Arc::clone(&ack_tracker),
+        reporters: Arc::clone(&reporters),
         xds_metrics,
         acceptor: Arc::clone(&port.acceptor),
         tls_metrics: port.certificates.as_ref().map(CertificateReloader::metrics),
         delivery_stats,
         supervisor: supervisor.clone(),
-        clock,
+        clock: clock.clone(),
     };
     let ended = tokio::select! {
         ended = serve(&xds, routes, live, &port.acceptor, listeners, stop) => ended,
@@ -224,6 +232,7 @@ pub(crate) async fn run(
         () = watcher.run(reload::POLL_INTERVAL, &file.reread) => Err(ServeError::Controller),
         () = effects => Err(ServeError::Controller),
         () = wake_on_change(&ack_tracker, &wake) => Err(ServeError::Controller),
+        () = sweep(&reporters, &clock) => Err(ServeError::Controller),
     };
     // Last: the journal must contain every command that a client saw succeed.
     controller.stop().await;
@@ -319,5 +328,15 @@ async fn wake_on_change(ack_tracker: &AckTracker, wake: &Notify) {
     while changes.changed().await.is_ok() {
         wake.notify_one();
         tokio::time::sleep(ACK_POLL_INTERVAL).await;
+    }
+}
+
+/// Finds sidecars of Istio fleets that have stopped reporting.
+async fn sweep(reporters: &Reporters, clock: &Clock) {
+    let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        reporters.sweep(clock.now());
     }
 }

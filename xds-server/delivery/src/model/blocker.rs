@@ -166,6 +166,13 @@ pub enum Blocker {
         /// How many more have not.
         more: u32,
     },
+    /// Sidecars have stopped reporting while others report: what their requests met is unknown.
+    SilentSidecars {
+        /// The first few of them.
+        named: Vec<String>,
+        /// How many more there are.
+        more: u32,
+    },
     /// A business signal against the candidate.
     Signal {
         /// Which.

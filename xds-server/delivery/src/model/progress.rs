@@ -27,6 +27,17 @@ pub struct Convergence {
     pub lagging: Vec<String>,
     /// The latencies of the ACKs, while they are kept.
     pub times: Option<AckTimes>,
+    /// Sidecars of the service's fleets that have stopped reporting while others report.
+    pub silent: SilentSidecars,
+}
+
+/// Sidecars that have stopped reporting.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct SilentSidecars {
+    /// The first ones, at most [`MAX_NAMED`], by node id.
+    pub named: Vec<String>,
+    /// How many more there are.
+    pub more: u32,
 }
 
 /// A NACK.

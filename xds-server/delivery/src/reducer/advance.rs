@@ -8,7 +8,7 @@ use crate::judge::{Finding, Guardrail, Level, Verdict};
 use crate::model::blocker::Blocker;
 use crate::model::event::{Event, StepEvidence};
 use crate::model::plan::{OnFail, Step};
-use crate::model::progress::{Convergence, Observation, Progress};
+use crate::model::progress::{Convergence, Observation, Progress, SilentSidecars};
 use crate::model::release::{Phase, Release, RollbackCause};
 use crate::model::state::{ServiceState, State};
 use crate::units::{Ppm, Timestamp};
@@ -240,7 +240,8 @@ impl Exit {
 }
 
 /// The sidecars that block a release: those that rejected a resource, and until convergence those that have not
-/// acknowledged the step. A sidecar that connects later blocks nothing, because its first responses contain the step.
+/// acknowledged the step, and those that have stopped reporting. A sidecar that connects later blocks nothing, because its
+/// first responses contain the step.
 fn convergence_blockers(release: &Release, seen: &Convergence) -> Vec<Blocker> {
     let nacks = seen.nacks.iter().cloned();
     let mut blockers: Vec<_> = nacks.map(|nack| Blocker::Nack { nack }).collect();
@@ -260,6 +261,10 @@ fn convergence_blockers(release: &Release, seen: &Convergence) -> Vec<Blocker> {
             lagging: seen.lagging.clone(),
             more: more(behind, seen.lagging.len()),
         });
+    }
+    if !seen.silent.named.is_empty() {
+        let SilentSidecars { named, more } = seen.silent.clone();
+        blockers.push(Blocker::SilentSidecars { named, more });
     }
     blockers
 }

@@ -6,9 +6,10 @@
 mod ack_tracker;
 mod inspect;
 mod node;
+pub mod reporters;
 mod tally;
 mod times;
 
 pub use ack_tracker::{AckTracker, Connection};
 pub use inspect::{Inquiry, Inspection, Push, StreamReport, TypeReport};
-pub use node::{Nack, NodeStatus};
+pub use node::{Channel, Nack, NodeStatus, Reporting};

@@ -117,6 +117,21 @@ fn a_nack_blocks_a_step_at_any_time_and_never_a_rollback() {
 }
 
 #[test]
+fn sidecars_that_have_stopped_reporting_block_a_step_and_never_a_rollback() {
+    let mut world = World::stepping();
+    let silent = SilentSidecars { named: vec!["app-1".to_owned()], more: 2 };
+    let reporting = Convergence { acked: 2, connected: 2, ..Convergence::default() };
+    let seen = with(Convergence { silent, ..reporting }, 10);
+    let blocked = Blocker::SilentSidecars { named: vec!["app-1".to_owned()], more: 2 };
+    assert!(crate::text::blocker(&blocked).contains("`app-1` and 2 more"));
+    let weight = world.weight("order");
+    assert_eq!(world.look("order", 1000, &seen), [blocked]);
+    assert_eq!(world.weight("order"), weight);
+    world.ask(&verb("order.1", Rollback)).unwrap();
+    assert_eq!(world.weight("order"), Ppm::ZERO);
+}
+
+#[test]
 fn a_convergence_share_is_sufficient_but_not_with_a_nack() {
     let mut plan = canary(&[5, 100]);
     plan.convergence = ConvergenceThreshold { share: Ppm::percent(50) };
