@@ -446,7 +446,7 @@ impl Sidecars {
             connected: self.connected,
             nacks: self.nacks.clone(),
             lagging: lagging.skip(acked as usize).take(MAX_NAMED).collect(),
-            times: None,
+            ..Convergence::default()
         }
     }
 }
