@@ -87,12 +87,24 @@ impl RootConfig {
     pub(crate) fn send_due_report(&self, root: u32) {
         match self {
             Self::Tidegate(Complete { version, fleet, upstream, .. }) => {
-                send(root, upstream, fleet, version, false);
+                let active = ActiveConfig {
+                    fleet,
+                    config_version: version,
+                    config_error: "",
+                    config_requested: false,
+                };
+                send(root, upstream, active);
             }
             Self::Istio(Some(reporting)) => {
                 let received = received(reporting);
-                let version = received.as_ref().map_or("", |received| &received.version);
-                send(root, &reporting.upstream, &reporting.fleet, version, true);
+                let config_error = vm::with(|vm| vm.rejection()).unwrap_or_default();
+                let active = ActiveConfig {
+                    fleet: &reporting.fleet,
+                    config_version: received.as_ref().map_or("", |received| &received.version),
+                    config_error: &config_error,
+                    config_requested: true,
+                };
+                send(root, &reporting.upstream, active);
             }
             Self::Istio(None) => {}
         }
@@ -130,8 +142,7 @@ fn received(reporting: &Reporting) -> Option<Rc<Received>> {
     vm::with(|vm| vm.received(&reporting.fleet).map(Rc::clone)).flatten()
 }
 
-fn send(root: u32, upstream: &Upstream, fleet: &str, config_version: &str, config_requested: bool) {
-    let active = ActiveConfig { fleet, config_version, config_requested };
+fn send(root: u32, upstream: &Upstream, active: ActiveConfig<'_>) {
     vm::with(|vm| {
         if vm.is_active_root(root) {
             vm.send_due_report(root, upstream, active);

@@ -86,6 +86,11 @@ impl Vm {
         self.rejection = None;
     }
 
+    /// Why the configuration that arrived last is not active; empty if it is.
+    pub(crate) fn rejection(&self) -> String {
+        self.rejection.clone().unwrap_or_default()
+    }
+
     /// The server sends a configuration until it is active, so a rejected one arrives repeatedly.
     pub(crate) fn reject(&mut self, error: &Unusable) {
         let error = error.to_string();

@@ -34,8 +34,9 @@ async fn run() -> Result<()> {
     let mut mesh = Mesh::start_with(Backends::start().await?, servers).await?;
     ensure!(forge(&mesh, "weight 0", &output).await? == 0);
     mesh.operator().run(&["release", "start", "order", "--version", "v2"]).await?;
-    mesh.operator().run(&["release", "pause", "order"]).await?;
+    mesh.operator().until("order", |release| release.weight >= 0.05).await?;
     mesh.operator().run(&["release", "promote", "order"]).await?;
+    mesh.operator().run(&["release", "pause", "order"]).await?;
     let on_candidate = async || (on_v2(&mesh).await.ok()? > 0).then_some(());
     until("users on v2", WAIT_LIMIT, on_candidate).await?;
     mesh.until_synced().await?;

@@ -20,7 +20,7 @@ async fn run() -> Result<()> {
     // Every user is on v2, and the default route leads to v1: a request without a decision is answered by v1.
     mesh.operator().run(&["release", "start", "order", "--version", "v2"]).await?;
     let traffic = mesh.traffic(300.0, 300).await?;
-    mesh.operator().run(&["release", "promote", "order", "--full"]).await?;
+    mesh.operator().run(&["release", "promote", "order", "--all"]).await?;
     traffic.until_only("v2", 600).await?;
     let before = traffic.seen();
     for edit in 0..EDITS {

@@ -4,7 +4,7 @@
 use crate::host::{Exchange, ReportServer, Vm};
 use prost::Message as _;
 use serde_json::{Value, json};
-use tidegate_proto::report::v1::ReportResponse;
+use tidegate_proto::report::v1::{ReportRequest, ReportResponse};
 
 use crate::support::{config, configured, exchange, flush_reports, values, vm};
 
@@ -48,6 +48,10 @@ fn plugin(config: &str) -> (Vm, u32) {
 
 /// Lets the root report, and responds with a configuration. Returns the version in the report.
 fn answer(vm: &mut Vm, root: u32, config: Option<&str>) -> String {
+    respond(vm, root, config).config_version
+}
+
+fn respond(vm: &mut Vm, root: u32, config: Option<&str>) -> ReportRequest {
     vm.tick_after(root, 1_000).unwrap();
     let call = vm.host().take_calls().remove(0);
     let report = call.report().unwrap();
@@ -58,7 +62,7 @@ fn answer(vm: &mut Vm, root: u32, config: Option<&str>) -> String {
         config: config.map(str::to_owned),
     };
     vm.respond(root, call.token, response.encode_to_vec()).unwrap();
-    report.config_version
+    report
 }
 
 /// A request whose route leads to this cluster before the filter.
@@ -178,9 +182,11 @@ fn a_response_replaces_the_configuration_and_an_unusable_one_does_not() {
     }
     let rejected = vm.host().logs.iter().filter(|line| line.text.contains("rejected")).count();
     assert_eq!(rejected, 2, "each reason once: {:?}", vm.host().logs);
-    answer(&mut vm, root, Some(&mesh("c2", 0).to_string()));
+    let report = respond(&mut vm, root, Some(&mesh("c2", 0).to_string()));
+    assert_eq!(report.config_error, "it is for another mesh or fleet");
     assert!(tokens(&mut vm, root, STABLE, headers).is_empty());
-    assert_eq!(answer(&mut vm, root, None), "c2");
+    let report = respond(&mut vm, root, None);
+    assert_eq!((report.config_version.as_str(), report.config_error.as_str()), ("c2", ""));
 }
 
 #[test]

@@ -112,6 +112,11 @@ impl Engine {
         self.decide(command, origin, Some(mesh))
     }
 
+    /// Publishes the resources of the state again.
+    pub(super) fn republish(&mut self) {
+        self.serial = self.sidecars.publish(&self.mesh, &self.state);
+    }
+
     /// Evaluates every running release, appends the resulting events and updates the view. A second pass follows if the
     /// first decided something; its decisions are in the state of the view at once, and in the progress after the next call.
     pub fn advance(&mut self) {

@@ -141,6 +141,9 @@ pub(super) enum Request {
         origin: Origin,
         reply: oneshot::Sender<Result<Outcome, CommandError>>,
     },
+    Republish {
+        done: oneshot::Sender<()>,
+    },
     Stop {
         done: oneshot::Sender<()>,
     },
@@ -190,6 +193,16 @@ impl Handle {
         self.request(|reply| Request::Configure { configuration, origin, reply }).await
     }
 
+    /// Publishes the resources again, because something outside of the state has changed. Nothing is journaled.
+    ///
+    /// # Errors
+    /// If the controller is busy, or has stopped.
+    pub async fn republish(&self) -> Result<(), CommandError> {
+        let (done, published) = oneshot::channel();
+        self.requests.try_send(Request::Republish { done }).map_err(|error| refused(&error))?;
+        published.await.map_err(|_| CommandError::Stopped)
+    }
+
     /// The newest view, and a notification of each change.
     #[must_use]
     pub fn view(&self) -> watch::Receiver<Arc<DeliveryView>> {
@@ -228,10 +241,14 @@ impl Handle {
         request: impl FnOnce(oneshot::Sender<Result<T, CommandError>>) -> Request,
     ) -> Result<T, CommandError> {
         let (reply, response) = oneshot::channel();
-        self.requests.try_send(request(reply)).map_err(|error| match error {
-            TrySendError::Full(_) => CommandError::Busy,
-            TrySendError::Closed(_) => CommandError::Stopped,
-        })?;
+        self.requests.try_send(request(reply)).map_err(|error| refused(&error))?;
         response.await.unwrap_or(Err(CommandError::Stopped))
+    }
+}
+
+const fn refused(error: &TrySendError<Request>) -> CommandError {
+    match error {
+        TrySendError::Full(_) => CommandError::Busy,
+        TrySendError::Closed(_) => CommandError::Stopped,
     }
 }

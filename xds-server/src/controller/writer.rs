@@ -38,6 +38,11 @@ pub(super) async fn run(
                     done.send(()).ok();
                     return;
                 }
+                Some(Request::Republish { done }) => {
+                    engine.republish();
+                    engine.advance();
+                    done.send(()).ok();
+                }
                 Some(Request::Command { command, origin, reply }) => {
                     let outcome = engine.command(&command, &origin);
                     engine.advance();

@@ -55,11 +55,12 @@ impl<F: FilterConfigs> Reports<F> {
         let interval_ms = self.telemetry.istio_interval_ms();
         let Requester { fleet, report, peer } = *request;
         let is_known = self.reporters.record(
-            Reported {
+            &Reported {
                 fleet,
                 node: &report.sender.node,
                 instance: report.sender.instance,
                 config_version: &report.config_version,
+                config_error: &report.config_error,
                 filter_version: report.filter_version.as_ref(),
                 interval: Duration::from_millis(interval_ms.into()),
                 connection: peer.connection(),

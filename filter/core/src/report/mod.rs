@@ -31,6 +31,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 const RETRY_MIN: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(4);
 const TICK_MAX: Duration = Duration::from_secs(1);
+/// Limit of [`ActiveConfig::config_error`] in a report, in bytes. Longer ones are clipped.
+pub const MAX_CONFIG_ERROR: usize = 1024;
 
 /// Identity of a filter instance. Each Envoy thread runs its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +52,8 @@ pub struct ActiveConfig<'a> {
     pub fleet: &'a str,
     /// [`FilterConfig::version`](crate::config::FilterConfig::version), or empty without one.
     pub config_version: &'a str,
+    /// Why the configuration that arrived last is not active; empty if it is.
+    pub config_error: &'a str,
     /// Whether the configuration arrives in the responses. The report is then sent at every interval,
     /// also without counts.
     pub config_requested: bool,
@@ -246,6 +250,7 @@ impl Reporter {
             dropped,
             filter_version: self.id.filter_version.to_owned(),
             filter_protocol: PROTOCOL,
+            config_error: clipped(active.config_error).to_owned(),
         };
         PendingReport {
             sequence: self.last_sequence,
@@ -253,6 +258,11 @@ impl Reporter {
             requests: requests.saturating_add(dropped),
         }
     }
+}
+
+/// The beginning of a text, at most [`MAX_CONFIG_ERROR`] bytes.
+fn clipped(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(MAX_CONFIG_ERROR)).unwrap_or_default()
 }
 
 #[cfg(test)]

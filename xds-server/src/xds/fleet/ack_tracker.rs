@@ -312,7 +312,7 @@ fn nack_of(node: &RefMulti<'_, Key, Node>) -> Option<Nack> {
 }
 
 /// Text of a client on one line, clipped to [`MAX_MESSAGE`].
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let mut line: String = text
         .trim()
         .chars()

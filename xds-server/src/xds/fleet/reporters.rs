@@ -23,7 +23,8 @@ use tidegate_core::version::FilterVersion;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
-use self::instance::{Generation, Instance};
+use self::instance::{Generation, Instance, Rejection};
+use super::ack_tracker::one_line;
 use super::node::{Channel, NodeStatus, Reporting};
 use crate::auth::peer::ConnectionRef;
 use tidegate_delivery::model::progress::{Convergence, MAX_NAMED, SilentSidecars};
@@ -72,6 +73,8 @@ pub struct Reported<'a> {
     pub instance: u64,
     /// The version of the configuration in force; empty without one.
     pub config_version: &'a str,
+    /// Why the configuration that it received last is not in force; empty if it is.
+    pub config_error: &'a str,
     /// The version of the filter, if it is known.
     pub filter_version: Option<&'a FilterVersion>,
     /// The time until its next report.
@@ -144,7 +147,7 @@ impl Reporters {
     }
 
     /// Records a report. Returns false if the fleet is not one of an Istio mesh.
-    pub fn record(&self, report: Reported<'_>, now: Timestamp) -> bool {
+    pub fn record(&self, report: &Reported<'_>, now: Timestamp) -> bool {
         let mut fleets = self.fleets.lock();
         let Some(fleet) = fleets.get_mut(report.fleet) else {
             return false;
@@ -175,10 +178,15 @@ impl Reporters {
             for (name, node) in &fleet.nodes {
                 let Some(synced) = fleet.synced(node) else { continue };
                 convergence.connected += 1;
-                if synced >= serial {
+                if let Some(rejection) = node.rejection() {
+                    convergence.nacked += 1;
+                    if convergence.nacks.len() < MAX_NAMED {
+                        convergence.nacks.push(rejection.nack_of(name));
+                    }
+                } else if synced >= serial {
                     convergence.acked += 1;
                 } else if convergence.lagging.len() < MAX_NAMED {
-                    convergence.lagging.push(name.to_string());
+                    convergence.lagging.push(one_line(name));
                 }
             }
         }
@@ -192,7 +200,7 @@ impl Reporters {
         for fleet in fleets.values().filter(|fleet| fleet.services.include(service)) {
             for (name, _) in fleet.nodes.iter().filter(|(_, node)| node.silent() > 0) {
                 if silent.named.len() < MAX_NAMED {
-                    silent.named.push(name.to_string());
+                    silent.named.push(one_line(name));
                 } else {
                     silent.more += 1;
                 }
@@ -266,7 +274,7 @@ impl Fleet {
         self.configurations.push_back(Configuration { version, last_serial: u64::MAX });
     }
 
-    fn record(&mut self, report: Reported<'_>, now: Timestamp) -> bool {
+    fn record(&mut self, report: &Reported<'_>, now: Timestamp) -> bool {
         let due = now.after(report.interval * MISSED_INTERVALS);
         self.reports.record(now, due);
         let node = self.nodes.entry(Arc::from(report.node)).or_insert_with(|| Node {
@@ -280,9 +288,9 @@ impl Fleet {
             node.filter_version = Some(version.clone());
         }
         if let Some(instance) = node.instances.get_mut(&report.instance) {
-            return instance.record(report.config_version, report.connection, now, due);
+            return instance.record(report, now, due);
         }
-        let new = Instance::new(report.config_version, report.connection, now, due);
+        let new = Instance::new(report, now, due);
         node.instances.insert(report.instance, new);
         true
     }
@@ -324,6 +332,7 @@ impl Fleet {
         let oldest = node.reporting().min_by_key(|it| self.last_serial(&it.config_version));
         let in_force = oldest.filter(|it| !it.config_version.is_empty());
         let instances = node.reporting().count();
+        let rejected = node.rejection().map(|it| (Kind::Extension, it.status()));
         NodeStatus {
             node: name.to_owned(),
             fleet: fleet.clone(),
@@ -339,8 +348,8 @@ impl Fleet {
                 .map(|it| (Kind::Extension, it.config_version.clone()))
                 .into_iter()
                 .collect(),
-            refused: BTreeMap::new(),
-            last_refusal: None,
+            refused: rejected.clone().into_iter().collect(),
+            last_refusal: rejected,
             filter_version: node.filter_version.clone(),
         }
     }
@@ -350,6 +359,11 @@ impl Node {
     /// The instances that count.
     fn reporting(&self) -> impl Iterator<Item = &Instance> {
         self.instances.values().filter(|it| !it.is_overdue)
+    }
+
+    /// The rejection of the newest configuration by one of its instances.
+    fn rejection(&self) -> Option<&Rejection> {
+        self.reporting().find_map(|instance| instance.rejection.as_ref())
     }
 
     fn silent(&self) -> u32 {

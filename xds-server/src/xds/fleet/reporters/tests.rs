@@ -10,6 +10,8 @@ struct World {
     reporters: Reporters,
     now: u64,
     peers: BTreeMap<(String, u64), Peer>,
+    /// `config_error` of the reports.
+    error: &'static str,
 }
 
 impl World {
@@ -18,6 +20,7 @@ impl World {
             reporters: Reporters::new(Arc::default()),
             now: 1_000_000,
             peers: BTreeMap::new(),
+            error: "",
         };
         world.publish(1, "c1");
         world
@@ -41,11 +44,12 @@ impl World {
             node,
             instance,
             config_version,
+            config_error: self.error,
             filter_version: None,
             interval: Duration::from_millis(INTERVAL),
             connection: peer.connection(),
         };
-        assert!(self.reporters.record(report, Timestamp(self.now)));
+        assert!(self.reporters.record(&report, Timestamp(self.now)));
     }
 
     /// Lets these instances report at every interval.
@@ -99,6 +103,25 @@ fn a_sidecar_has_a_publication_when_all_its_instances_have_it() {
     assert_eq!(world.convergence(1), (1, 2));
     let counts = &world.reporters.counts()["mesh"];
     assert_eq!((counts.synced, counts.lagging, counts.silent), (1, 1, 0));
+}
+
+#[test]
+fn a_sidecar_that_rejects_a_configuration_is_a_nack() {
+    let mut world = World::new();
+    world.run(250, &ALL, "c1");
+    world.publish(2, "c2");
+    world.error = "no such operator";
+    world.report("a", 2, "c1");
+    let mut convergence = Convergence::default();
+    world.reporters.add_to(&mut convergence, 2);
+    assert_eq!((convergence.nacked, convergence.acked, convergence.connected), (1, 0, 2));
+    let [nack] = &convergence.nacks[..] else { panic!("{convergence:?}") };
+    assert_eq!((nack.node.as_str(), nack.message.as_str()), ("a", "no such operator"));
+    assert!(world.reporters.nodes()[0].refused.contains_key(&Kind::Extension));
+    world.error = "";
+    world.run(250, &ALL, "c2");
+    assert_eq!(world.convergence(2), (2, 2));
+    assert!(world.reporters.nodes()[0].refused.is_empty());
 }
 
 #[test]
@@ -199,9 +222,10 @@ fn a_fleet_that_is_not_published_has_no_reporters() {
         node: "a",
         instance: 1,
         config_version: "c1",
+        config_error: "",
         filter_version: None,
         interval: Duration::from_secs(1),
         connection: peer.connection(),
     };
-    assert!(!world.reporters.record(report, Timestamp(world.now)));
+    assert!(!world.reporters.record(&report, Timestamp(world.now)));
 }
