@@ -209,14 +209,14 @@ impl Reporters {
         silent
     }
 
-    /// Whether every sidecar that reports has the newest configuration of its fleet.
+    /// Whether a sidecar reports, and all that do have the newest configuration of their fleet.
     #[must_use]
     pub fn all_have_newest(&self) -> bool {
         let fleets = self.fleets.lock();
-        fleets.values().all(|fleet| {
-            let mut nodes = fleet.nodes.values();
-            nodes.all(|node| fleet.synced(node).is_none_or(|synced| synced == u64::MAX))
-        })
+        let nodes =
+            fleets.values().flat_map(|fleet| fleet.nodes.values().map(move |it| (fleet, it)));
+        let mut synced = nodes.filter_map(|(fleet, node)| fleet.synced(node)).peekable();
+        synced.peek().is_some() && synced.all(|synced| synced == u64::MAX)
     }
 
     /// All sidecars, by fleet and name.
