@@ -90,6 +90,6 @@ fn mesh(listeners: u16) -> Mesh {
         services: Services::All,
         purpose: Purpose::Traffic,
     };
-    let fleet = Fleet { name: name(FLEET), listeners: (0..listeners).map(listener).collect() };
+    let fleet = Fleet::new(name(FLEET), (0..listeners).map(listener).collect());
     Mesh::new("filter.wasm".to_owned(), vec![fleet])
 }

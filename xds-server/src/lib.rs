@@ -11,6 +11,7 @@ pub mod config;
 pub mod controller;
 pub mod effects;
 pub mod flags;
+pub mod istio;
 pub mod journal;
 pub mod notifications;
 pub mod rejections;

@@ -43,7 +43,7 @@ pub fn at(port: u16) -> Vec<Endpoint> {
 }
 
 pub fn version(port: u16, environment: Option<Environment>) -> VersionSpec {
-    VersionSpec { endpoints: at(port), environment }
+    VersionSpec { endpoints: at(port), istio: None, environment }
 }
 
 /// Steps of ten seconds and ten requests each, watched for a minute.
@@ -81,6 +81,7 @@ pub fn order() -> ServiceSpec {
         name: name("order"),
         hosts: vec!["order.local".parse().unwrap()],
         identity: Vec::new(),
+        istio: None,
         versions: BTreeMap::from([
             (name("v1"), version(9101, None)),
             (name("v2"), version(9102, None)),
@@ -111,7 +112,7 @@ pub fn product() -> ServiceSpec {
         name: name("product"),
         hosts: vec!["product.local".parse().unwrap()],
         versions: BTreeMap::from([(name("v1"), version(9201, Some(Environment::Blue)))]),
-        environments: Some(Environments { blue: at(9201), green: at(9202) }),
+        environments: Some(Environments { blue: at(9201), green: at(9202), istio: None }),
         plan: blue_green(),
         ..order()
     }

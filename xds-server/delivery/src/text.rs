@@ -293,6 +293,7 @@ impl fmt::Display for ReleaseInput {
             Self::Environments => f.write_str("its environments"),
             Self::Identity => f.write_str("its `identity`"),
             Self::Dns => f.write_str("its `dns`"),
+            Self::Istio => f.write_str("its `istio`, or that of its stable version or candidate,"),
             Self::BusinessMetrics => f.write_str("its business metrics"),
             Self::Version(version) => write!(f, "its version `{version}`"),
             Self::EnvironmentOf(version) => {

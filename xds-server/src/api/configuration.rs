@@ -178,6 +178,7 @@ impl From<ReloadError> for Problem {
             ReloadError::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid-configuration"),
             ReloadError::NeedsRestart(_) => (StatusCode::CONFLICT, "needs-restart"),
             ReloadError::PreviewKey(_) => (StatusCode::SERVICE_UNAVAILABLE, "preview-key"),
+            ReloadError::TokenKeys(_) => (StatusCode::SERVICE_UNAVAILABLE, "token-keys"),
             ReloadError::Stopping(_) => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         };
         Self::new(status, kind, error.to_string())

@@ -23,6 +23,7 @@ use tidegate_delivery::judge::{Evidence, Finding, Guardrail, Level, Verdict};
 use tidegate_delivery::model::blocker::Blocker;
 use tidegate_delivery::model::catalogue::{Environment, VersionSpec};
 use tidegate_delivery::model::checks::CheckResult;
+use tidegate_delivery::model::istio::IstioTarget;
 pub use tidegate_delivery::model::phases::PhaseKind;
 use tidegate_delivery::model::plan::Strategy;
 use tidegate_delivery::model::progress::Progress;
@@ -76,6 +77,9 @@ pub struct Version {
     pub name: VersionName,
     /// `host:port` of each instance.
     pub endpoints: Vec<String>,
+    /// Its target in Istio.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub istio: Option<IstioTarget>,
     /// Its environment, for blue/green services.
     pub environment: Option<Environment>,
     /// Its intended share of the traffic.
@@ -178,6 +182,7 @@ impl Service {
         let version = |(name, version): (&VersionName, &VersionSpec)| Version {
             name: name.clone(),
             endpoints: version.endpoints.iter().map(ToString::to_string).collect(),
+            istio: version.istio.clone(),
             environment: version.environment,
             weight: weight(service, name),
             rolled_back: service.rolled_back.get(name).cloned(),

@@ -20,7 +20,7 @@ pub(super) struct ValidateArgs {
 
 pub(super) fn validate(args: &ValidateArgs) -> Result<(), Failure> {
     let config = config::load(&args.file)?;
-    let listeners: usize = config.mesh.fleets.iter().map(|fleet| fleet.listeners.len()).sum();
+    let listeners: usize = config.mesh.fleets.iter().map(|fleet| fleet.listeners().len()).sum();
     output::print(&format!(
         "{} is valid: {}, {}, {}",
         args.file.display(),

@@ -57,7 +57,7 @@ enum Command {
     Audit(audit::Args),
     /// Show delivery figures: deployment frequency, lead time, recovery time, change failure rate
     Report(report::Args),
-    /// Print the bootstrap of a sidecar
+    /// Print the bootstrap of a sidecar, or the objects and the image for an Istio mesh
     Envoy(envoy::Args),
 }
 

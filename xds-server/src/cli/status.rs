@@ -168,6 +168,12 @@ fn versions_of(rows: Vec<[String; 9]>) -> String {
     output::table(heads, rows, "no versions")
 }
 
+/// The endpoints, and the target in Istio.
+fn places(version: &Version) -> String {
+    let istio = version.istio.as_ref().map(|target| format!("Istio {target}"));
+    istio.into_iter().chain(version.endpoints.iter().cloned()).collect::<Vec<_>>().join(", ")
+}
+
 fn version(version: &Version) -> [String; 9] {
     let totals = version.totals;
     [
@@ -179,6 +185,6 @@ fn version(version: &Version) -> [String; 9] {
         totals.client_errors.to_string(),
         totals.cancelled.to_string(),
         version.rolled_back.as_ref().map_or_else(|| NONE.to_owned(), ToString::to_string),
-        version.endpoints.join(", "),
+        places(version),
     ]
 }

@@ -28,12 +28,14 @@ pub use problem::{Fault, LoadError, Problem};
 pub use span::Span;
 pub use units::endpoint;
 
+use self::span::Spanned;
 use crate::auth::access::FleetIdentities;
 use crate::notifications::NotificationLevel;
 use crate::transport::tls::TlsFiles;
 use tidegate_delivery::model::catalogue::ServiceSpec;
 use tidegate_delivery::model::freeze::FreezeWindow;
 use tidegate_delivery::model::hook::SecretRef;
+use tidegate_delivery::model::istio::IstioTarget;
 use tidegate_delivery::model::plan::Plan;
 use tidegate_delivery::names::{ReceiverName, Services};
 use tidegate_delivery::units::Ppm;
@@ -78,6 +80,18 @@ pub fn plan(strategy: &serde_json::Value) -> Result<Plan, Vec<Problem>> {
     // JSON is a subset of YAML.
     let strategy: raw::Strategy = parse::parse(&strategy.to_string())?;
     resolve::plan(&strategy)
+}
+
+/// Reads the target of a version in Istio from JSON, in the grammar of `istio` of a version.
+///
+/// # Errors
+/// As [`check`].
+pub fn istio_target(
+    version: &str,
+    target: &serde_json::Value,
+) -> Result<IstioTarget, Vec<Problem>> {
+    let target: Spanned<raw::IstioTarget> = parse::parse(&target.to_string())?;
+    resolve::istio_target(version, &target)
 }
 
 /// The JSON Schema of the configuration file.

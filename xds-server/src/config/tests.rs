@@ -1,6 +1,7 @@
 //! Configuration from text: defaults and errors.
 
 mod effects;
+mod istio;
 mod mistakes;
 mod requirements;
 

@@ -27,6 +27,7 @@ use crate::clock::{Clock, Times};
 use crate::config::{self, Config, Receiver};
 use crate::controller::{Configuration, Handle, Origin, check_events};
 use crate::effects::smoke::Previews;
+use crate::istio::tokens::KeyStore;
 use tidegate_delivery::model::command::{CommandContext, Outcome};
 use tidegate_delivery::model::configuration::{ServiceVersion, Source, Version};
 use tidegate_delivery::reducer::decide_command;
@@ -144,8 +145,8 @@ impl Reloader {
     }
 }
 
-/// Completes a new configuration with the preview key, which is created for the first preview
-/// listener.
+/// Completes a new configuration with the preview key and the key of route tokens, which are created for the first preview
+/// listener and the first Istio fleet.
 fn complete(current: &Config, mut config: Config) -> Result<Config, ReloadError> {
     let needs = current.needs_restart(&config);
     if !needs.is_empty() {
@@ -155,6 +156,10 @@ fn complete(current: &Config, mut config: Config) -> Result<Config, ReloadError>
     if config.mesh.has_previews() && config.mesh.preview_key == PreviewKey::default() {
         config.mesh.preview_key =
             config::preview_key(&current.data_dir).map_err(ReloadError::PreviewKey)?;
+    }
+    if config.mesh.has_istio() {
+        let keys = KeyStore::open(&current.data_dir)?.read()?;
+        config.mesh.token_key = Some(keys.sent().clone());
     }
     Ok(config)
 }

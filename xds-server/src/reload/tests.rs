@@ -254,7 +254,7 @@ async fn a_withheld_service_stays_in_its_listeners() {
     for _ in 0..2 {
         server.poll().await;
         assert!(server.failure().unwrap().contains("`order.1`"));
-        let services = server.world.mesh().fleets[0].listeners[0].services.clone();
+        let services = server.world.mesh().fleets[0].listeners()[0].services.clone();
         assert!(services.include(&name("order")) && services.include(&name("search")));
     }
 }

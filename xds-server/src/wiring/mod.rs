@@ -21,6 +21,7 @@ use tidegate::config::{self, Config, Receiver, Security};
 use tidegate::controller::{self, Parts, StartError};
 use tidegate::effects::notifier::{self, Notifier};
 use tidegate::effects::{self, Backoff, Supervisor, WebhookClient, dns, health, hooks, smoke};
+use tidegate::istio::tokens::{KeyError, KeyStore};
 use tidegate::journal::{JournalError, Scrub, Sqlite};
 use tidegate::rejections::Rejections;
 use tidegate::reload::{self, Appliers, FileWatcher, Reloader};
@@ -71,6 +72,9 @@ pub(crate) enum ServeError {
     /// The key of the preview listeners cannot be read or created.
     #[error("cannot read or create the key of the preview listeners in `data_dir`: {0}")]
     PreviewKey(#[source] std::io::Error),
+    /// The keys of route tokens cannot be read or created.
+    #[error(transparent)]
+    TokenKeys(#[from] KeyError),
     /// The descriptors for gRPC reflection are invalid.
     #[error("cannot serve gRPC reflection: {0}")]
     Reflection(#[from] debug::ReflectionError),
@@ -127,6 +131,10 @@ pub(crate) async fn run(
     if config.mesh.has_previews() {
         config.mesh.preview_key =
             config::preview_key(&config.data_dir).map_err(ServeError::PreviewKey)?;
+    }
+    if config.mesh.has_istio() {
+        let keys = KeyStore::open(&config.data_dir)?.read()?;
+        config.mesh.token_key = Some(keys.sent().clone());
     }
     let (previews, current_previews) = watch::channel(smoke::Previews::of_mesh(&config.mesh));
     let (receivers, current_receivers) = watch::channel(config.notifications.clone());

@@ -121,6 +121,7 @@ impl ServiceState {
         self.spec = ServiceSpec { versions, ..now.clone() };
         self.drop_undeclared_dns();
         update_endpoints(self, before.and_then(|it| it.environments.as_ref()));
+        update_targets(self);
         for (name, spec) in &now.versions {
             if declared_before(name) != Some(spec) {
                 // An error means that a release deployed another version there, which has precedence.
@@ -128,6 +129,24 @@ impl ServiceState {
             }
         }
         self.drop_missing_versions();
+    }
+}
+
+/// Deployed versions take over the targets of their environments in Istio. Those that the service, now in Istio, does not
+/// declare are dropped, unless they are in use; of a service that is not in Istio, none has a target.
+fn update_targets(service: &mut ServiceState) {
+    let in_use: BTreeSet<_> =
+        service.spec.versions.keys().filter(|name| service.in_use(name)).cloned().collect();
+    let ServiceSpec { versions, environments, istio, .. } = &mut service.spec;
+    for spec in versions.values_mut() {
+        match (&istio, environments.as_ref().zip(spec.environment)) {
+            (None, _) => spec.istio = None,
+            (Some(_), Some((environments, it))) => spec.istio = environments.istio(it).cloned(),
+            (Some(_), None) => {}
+        }
+    }
+    if istio.is_some() {
+        versions.retain(|name, spec| spec.istio.is_some() || in_use.contains(name));
     }
 }
 

@@ -81,6 +81,8 @@ pub enum ReleaseInput {
     Identity,
     /// Its `dns`.
     Dns,
+    /// Its host in Istio, or the target of a compared version there.
+    Istio,
     /// Its business metrics.
     BusinessMetrics,
     /// The stable version or the candidate: it was removed, or its environment changed.

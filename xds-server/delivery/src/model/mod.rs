@@ -15,6 +15,7 @@ pub mod freeze;
 pub mod group;
 pub mod health;
 pub mod hook;
+pub mod istio;
 pub mod phases;
 pub mod plan;
 pub mod progress;

@@ -7,7 +7,7 @@ use crate::model::catalogue::ServiceSpec;
 use crate::model::configuration::{ReleaseInput, Withheld, WithheldCause};
 use crate::model::release::Release;
 use crate::model::state::{ServiceState, State};
-use crate::names::ServiceName;
+use crate::names::{ServiceName, VersionName};
 
 /// A catalogue without what running releases withhold.
 pub(super) struct Applicable {
@@ -79,7 +79,8 @@ fn claimed(
 /// Names that only one service can have.
 fn claims(spec: &ServiceSpec) -> impl Iterator<Item = &str> {
     let dns = spec.dns.iter().map(|dns| dns.name.as_str());
-    spec.hosts.iter().map(|host| host.as_str()).chain(dns)
+    let istio = spec.istio.iter().map(|istio| istio.host.as_str());
+    spec.hosts.iter().map(|host| host.as_str()).chain(dns).chain(istio)
 }
 
 fn edited(
@@ -100,6 +101,9 @@ fn edited(
     if before.dns != now.dns {
         return Some(ReleaseInput::Dns);
     }
+    if istio_edited(service, release, before, now) {
+        return Some(ReleaseInput::Istio);
+    }
     if before.guardrails.business != now.guardrails.business {
         return Some(ReleaseInput::BusinessMetrics);
     }
@@ -119,6 +123,24 @@ fn edited(
         before.versions.get(*name) != Some(*spec) && service.displaced_by(name, spec).is_err()
     });
     edited.next().map(|(name, _)| ReleaseInput::EnvironmentOf(name.clone()))
+}
+
+/// Whether requests would reach other pods of the stable version or the candidate than those that are measured.
+fn istio_edited(
+    service: &ServiceState,
+    release: &Release,
+    before: &ServiceSpec,
+    now: &ServiceSpec,
+) -> bool {
+    let targets = |spec: &ServiceSpec| spec.environments.as_ref().and_then(|it| it.istio.clone());
+    let target =
+        |spec: &ServiceSpec, name: &VersionName| Some(spec.versions.get(name)?.istio.clone());
+    before.istio != now.istio
+        || targets(before) != targets(now)
+        || [&release.stable, &release.candidate].into_iter().any(|name| {
+            let now = target(now, name);
+            now.is_some() && now != target(before, name) && now != target(&service.spec, name)
+        })
 }
 
 #[cfg(test)]
@@ -267,7 +289,7 @@ mod tests {
         });
         let product = edit(product(), |it| {
             moved(it, "v1", 9903);
-            it.environments = Some(Environments { blue: at(9903), green: at(9904) });
+            it.environments = Some(Environments { blue: at(9903), green: at(9904), istio: None });
         });
         run(&mut state, Timestamp(1), &configuration("new", vec![order, product])).unwrap();
         assert!(state.configuration.as_ref().unwrap().withheld.is_empty());

@@ -139,11 +139,12 @@ pub(crate) fn endpoints(port: u16) -> Vec<Endpoint> {
 fn service(arguments: &mut Arguments) -> ServiceSpec {
     let name: ServiceName = arguments.value();
     let versions = arguments.rest();
-    let spec = |port| VersionSpec { endpoints: endpoints(port), environment: None };
+    let spec = |port| VersionSpec { endpoints: endpoints(port), istio: None, environment: None };
     ServiceSpec {
         hosts: vec![format!("{name}.local").parse().unwrap()],
         name,
         identity: Vec::new(),
+        istio: None,
         stable: versions.first().unwrap().parse().unwrap(),
         versions: versions
             .iter()
@@ -169,14 +170,14 @@ fn service_part(service: &mut ServiceSpec, part: &str, arguments: &mut Arguments
                 plan.watch = duration(&watch);
             }
             service.environments =
-                Some(Environments { blue: endpoints(9001), green: endpoints(9002) });
+                Some(Environments { blue: endpoints(9001), green: endpoints(9002), istio: None });
             let places = [(Environment::Blue, 9001), (Environment::Green, 9002)];
             let versions: BTreeMap<_, _> = service.versions.keys().cloned().zip(places).collect();
             service.versions = versions
                 .into_iter()
                 .map(|(name, (place, port))| {
                     let environment = Some(place);
-                    (name, VersionSpec { endpoints: endpoints(port), environment })
+                    (name, VersionSpec { endpoints: endpoints(port), istio: None, environment })
                 })
                 .collect();
         }

@@ -207,6 +207,7 @@ impl World {
                 version: arguments.value(),
                 spec: VersionSpec {
                     endpoints: configuration::endpoints(arguments.value()),
+                    istio: None,
                     environment: arguments
                         .next_value::<String>()
                         .map(|place| serde_json::from_value(place.into()).unwrap()),

@@ -14,10 +14,10 @@ use tidegate_proto::envoy::google::protobuf::StringValue;
 use super::resource::hex;
 use super::{Resource, names, pack};
 use crate::kind::Kind;
-use crate::mesh::Mesh;
+use crate::mesh::{Fleet, Mesh};
 use tidegate_delivery::judge::guardrails::BusinessMetric;
 use tidegate_delivery::model::state::{ServiceState, State};
-use tidegate_delivery::names::{FleetName, MAX_LEN, ServiceName};
+use tidegate_delivery::names::{MAX_LEN, ServiceName};
 
 /// The filter's resource. Every snapshot contains it: a listener whose filter was removed would fail all requests. Sets the version of `config`.
 pub(super) fn filter(mesh: &Mesh, config: &mut FilterConfig) -> Resource {
@@ -65,21 +65,20 @@ pub(super) fn encode(config: &mut FilterConfig) -> String {
 }
 
 /// The filter's configuration, without its version.
-pub(super) fn config(
-    fleet: &FleetName,
-    services: Vec<ServiceConfig>,
-    flags: Value,
-) -> FilterConfig {
+pub(super) fn config(fleet: &Fleet, services: Vec<ServiceConfig>, flags: Value) -> FilterConfig {
     let releasing = services.iter().any(|service| !service.release.is_empty());
     FilterConfig {
         version: String::new(),
         min_protocol: MIN_PROTOCOL,
-        fleet: fleet.to_string(),
+        fleet: fleet.name.to_string(),
         report: ReportConfig {
-            cluster: names::CONTROL_PLANE_CLUSTER.to_owned(),
+            cluster: fleet
+                .istio()
+                .map_or(names::CONTROL_PLANE_CLUSTER, |mesh| &mesh.report_cluster)
+                .to_owned(),
             interval_ms: if releasing { INTERVAL_RELEASING_MS } else { INTERVAL_IDLE_MS },
         },
-        standalone: false,
+        standalone: fleet.istio().is_some(),
         services,
         flags,
     }

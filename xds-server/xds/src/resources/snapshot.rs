@@ -82,6 +82,7 @@ pub struct FleetSnapshot {
     empty: Arc<Collection>,
     /// The configuration in the extension, for sidecars that receive it in the response to a report.
     filter_config: Option<Arc<FilterConfig>>,
+    foreign: bool,
 }
 
 impl FleetSnapshot {
@@ -108,6 +109,7 @@ impl FleetSnapshot {
             routes: collect(Kind::Route),
             empty: collect(Kind::ScopedRoute),
             filter_config: None,
+            foreign: false,
         }
     }
 
@@ -133,6 +135,17 @@ impl FleetSnapshot {
     #[must_use]
     pub(super) fn with_filter_config(self, config: Arc<FilterConfig>) -> Self {
         Self { filter_config: Some(config), ..self }
+    }
+
+    /// The snapshot of a fleet whose resources another control plane sends.
+    pub(super) fn foreign(self) -> Self {
+        Self { foreign: true, ..self }
+    }
+
+    /// Whether another control plane sends the resources of the fleet: then only the configuration of its filters is here.
+    #[must_use]
+    pub const fn is_foreign(&self) -> bool {
+        self.foreign
     }
 
     /// The configuration of the fleet's filters.
@@ -166,10 +179,15 @@ impl FleetSnapshot {
         }
     }
 
-    /// True if all collections are shared. For two successive snapshots this means that they have the same content.
+    /// True if all collections and the configuration of the filters are shared. For two successive snapshots this means that they have the same content.
     #[must_use]
     pub fn shares_all_with(&self, other: &Self) -> bool {
-        Kind::ALL.into_iter().all(|kind| Arc::ptr_eq(self.collection(kind), other.collection(kind)))
+        let same_config = match (&self.filter_config, &other.filter_config) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        let same = |kind| Arc::ptr_eq(self.collection(kind), other.collection(kind));
+        same_config && self.foreign == other.foreign && Kind::ALL.into_iter().all(same)
     }
 }
 

@@ -5,6 +5,7 @@ mod deploy;
 mod effects;
 mod flags;
 mod groups;
+mod istio;
 mod requirements;
 mod signals;
 mod steps;

@@ -58,7 +58,7 @@ fn clusters_have_no_outlier_detection() {
 fn manager() -> hcm::HttpConnectionManager {
     let mesh = mesh(Services::All);
     let fleet = &mesh.fleets[0];
-    let resource = listener::listener(&fleet.name, &fleet.listeners[0]);
+    let resource = listener::listener(&fleet.name, &fleet.listeners()[0]);
     let message = lds::Listener::decode(resource.value().clone()).unwrap();
     let filter = message.filter_chains[0].filters[0].clone();
     let Some(lds::filter::ConfigType::TypedConfig(any)) = filter.config_type else {

@@ -1,10 +1,10 @@
-//! `tidegate envoy`: bootstraps of sidecars.
+//! `tidegate envoy bootstrap`: the bootstrap of a sidecar.
 
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Subcommand, ValueEnum};
+use clap::ValueEnum;
 use tidegate::config;
 use tidegate::xds::bootstrap::bootstrap;
 use tidegate::xds::upstream_tls::UpstreamTls;
@@ -12,38 +12,29 @@ use tidegate_delivery::model::catalogue::Endpoint;
 use tidegate_delivery::names::FleetName;
 use tidegate_xds::kind::Mode;
 
-use super::failure::Failure;
-use super::output;
+use crate::cli::failure::Failure;
+use crate::cli::output;
 
-/// Print the bootstrap of a sidecar.
+/// Print a bootstrap for a stock Envoy, which receives everything else from Tidegate.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
-#[derive(Debug, Subcommand)]
-enum Verb {
-    /// Print a bootstrap for a stock Envoy, which receives everything else from Tidegate
-    Bootstrap {
-        /// The fleet: `node.cluster`
-        #[arg(long, env = "TIDEGATE_FLEET")]
-        fleet: FleetName,
-        /// The node id, `node.id`; unique per sidecar
-        #[arg(long, env = "TIDEGATE_NODE_ID")]
-        id: String,
-        /// The xDS address of the control plane, HOST:PORT
-        #[arg(long, env = "TIDEGATE_XDS", default_value = "127.0.0.1:18000")]
-        xds: String,
-        /// The address of Envoy's admin interface, IP:PORT
-        #[arg(long, env = "TIDEGATE_ADMIN", default_value = "127.0.0.1:9901")]
-        admin: SocketAddr,
-        /// The xDS variant
-        #[arg(long, env = "TIDEGATE_XDS_MODE", value_enum, default_value = "delta")]
-        mode: Variant,
-        #[command(flatten)]
-        tls: Option<Tls>,
-    },
+    /// The fleet: `node.cluster`
+    #[arg(long, env = "TIDEGATE_FLEET")]
+    fleet: FleetName,
+    /// The node id, `node.id`; unique per sidecar
+    #[arg(long, env = "TIDEGATE_NODE_ID")]
+    id: String,
+    /// The xDS address of the control plane, HOST:PORT
+    #[arg(long, env = "TIDEGATE_XDS", default_value = "127.0.0.1:18000")]
+    xds: String,
+    /// The address of Envoy's admin interface, IP:PORT
+    #[arg(long, env = "TIDEGATE_ADMIN", default_value = "127.0.0.1:9901")]
+    admin: SocketAddr,
+    /// The xDS variant
+    #[arg(long, env = "TIDEGATE_XDS_MODE", value_enum, default_value = "delta")]
+    mode: Variant,
+    #[command(flatten)]
+    tls: Option<Tls>,
 }
 
 /// Mutual TLS to the control plane. Paths are those of the Envoy host.
@@ -88,7 +79,7 @@ enum Variant {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let Verb::Bootstrap { fleet, id, xds, admin, mode, tls } = &args.verb;
+    let Args { fleet, id, xds, admin, mode, tls } = args;
     if id.is_empty() {
         return Err(Failure::Input("--id is empty; pass a unique node id".to_owned()));
     }
