@@ -49,6 +49,7 @@ impl Reporter {
             sender: Sender { node: node.to_owned(), instance: 1 },
             sequence: self.sequence,
             config_version: String::new(),
+            config_error: String::new(),
             filter_version: None,
             entries,
             dropped: 0,

@@ -30,6 +30,7 @@ use tidegate_delivery::reducer::{
 };
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::mesh::Mesh;
+use tidegate_xds::tokens::TokenKey;
 
 /// Most evaluations in a row while each of them decides something: a step that all sidecars acknowledge at once
 /// starts without waiting for the next tick.
@@ -112,9 +113,12 @@ impl Engine {
         self.decide(command, origin, Some(mesh))
     }
 
-    /// Publishes the resources of the state again.
-    pub(super) fn republish(&mut self) {
-        self.serial = self.sidecars.publish(&self.mesh, &self.state);
+    /// Publishes the route tokens of a key.
+    pub(super) fn set_token_key(&mut self, key: TokenKey) {
+        if self.mesh.token_key.as_ref() != Some(&key) {
+            self.mesh.token_key = Some(key);
+            self.serial = self.sidecars.publish(&self.mesh, &self.state);
+        }
     }
 
     /// Evaluates every running release, appends the resulting events and updates the view. A second pass follows if the

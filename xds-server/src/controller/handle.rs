@@ -20,6 +20,7 @@ use tidegate_delivery::model::state::State;
 use tidegate_delivery::names::ReleaseId;
 use tidegate_xds::mesh::Mesh;
 use tidegate_xds::resources::InvalidResources;
+use tidegate_xds::tokens::TokenKey;
 
 /// The controller's state for readers: an immutable value, replaced as a whole.
 #[derive(Debug, Clone, Default)]
@@ -141,8 +142,9 @@ pub(super) enum Request {
         origin: Origin,
         reply: oneshot::Sender<Result<Outcome, CommandError>>,
     },
-    Republish {
-        done: oneshot::Sender<()>,
+    TokenKey {
+        key: TokenKey,
+        reply: oneshot::Sender<Result<(), CommandError>>,
     },
     Stop {
         done: oneshot::Sender<()>,
@@ -193,14 +195,12 @@ impl Handle {
         self.request(|reply| Request::Configure { configuration, origin, reply }).await
     }
 
-    /// Publishes the resources again, because something outside of the state has changed. Nothing is journaled.
+    /// Publishes the tokens of a key to the filters in an Istio mesh. Nothing is journaled.
     ///
     /// # Errors
     /// If the controller is busy, or has stopped.
-    pub async fn republish(&self) -> Result<(), CommandError> {
-        let (done, published) = oneshot::channel();
-        self.requests.try_send(Request::Republish { done }).map_err(|error| refused(&error))?;
-        published.await.map_err(|_| CommandError::Stopped)
+    pub async fn set_token_key(&self, key: TokenKey) -> Result<(), CommandError> {
+        self.request(|reply| Request::TokenKey { key, reply }).await
     }
 
     /// The newest view, and a notification of each change.
@@ -241,14 +241,10 @@ impl Handle {
         request: impl FnOnce(oneshot::Sender<Result<T, CommandError>>) -> Request,
     ) -> Result<T, CommandError> {
         let (reply, response) = oneshot::channel();
-        self.requests.try_send(request(reply)).map_err(|error| refused(&error))?;
+        self.requests.try_send(request(reply)).map_err(|error| match error {
+            TrySendError::Full(_) => CommandError::Busy,
+            TrySendError::Closed(_) => CommandError::Stopped,
+        })?;
         response.await.unwrap_or(Err(CommandError::Stopped))
-    }
-}
-
-const fn refused(error: &TrySendError<Request>) -> CommandError {
-    match error {
-        TrySendError::Full(_) => CommandError::Busy,
-        TrySendError::Closed(_) => CommandError::Stopped,
     }
 }

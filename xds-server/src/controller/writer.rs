@@ -38,10 +38,10 @@ pub(super) async fn run(
                     done.send(()).ok();
                     return;
                 }
-                Some(Request::Republish { done }) => {
-                    engine.republish();
+                Some(Request::TokenKey { key, reply }) => {
+                    engine.set_token_key(key);
                     engine.advance();
-                    done.send(()).ok();
+                    reply.send(Ok(())).ok();
                 }
                 Some(Request::Command { command, origin, reply }) => {
                     let outcome = engine.command(&command, &origin);

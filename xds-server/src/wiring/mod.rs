@@ -21,6 +21,7 @@ use tidegate::config::{self, Config, Receiver, Security};
 use tidegate::controller::{self, Parts, StartError};
 use tidegate::effects::notifier::{self, Notifier};
 use tidegate::effects::{self, Backoff, Supervisor, WebhookClient, dns, health, hooks, smoke};
+use tidegate::istio::rotation::Rotation;
 use tidegate::istio::tokens::{KeyError, KeyStore};
 use tidegate::journal::{JournalError, Scrub, Sqlite};
 use tidegate::rejections::Rejections;
@@ -168,6 +169,12 @@ pub(crate) async fn run(
         wake: Arc::clone(&wake),
     })?;
     let published = Published(snapshots.clone());
+    let rotation = Rotation {
+        data_dir: config.data_dir.clone(),
+        controller: controller.clone(),
+        reporters: Arc::clone(&reporters),
+        snapshots: snapshots.clone(),
+    };
     let reports = Reports::new(
         Arc::clone(&telemetry),
         published,
@@ -241,6 +248,7 @@ pub(crate) async fn run(
         () = effects => Err(ServeError::Controller),
         () = wake_on_change(&ack_tracker, &wake) => Err(ServeError::Controller),
         () = sweep(&reporters, &clock) => Err(ServeError::Controller),
+        () = rotation.run() => Err(ServeError::Controller),
     };
     // Last: the journal must contain every command that a client saw succeed.
     controller.stop().await;

@@ -151,8 +151,8 @@ fn the_first_sidecars_are_listed_and_the_others_counted() {
     let mut world = entered();
     let lagging = (0..MAX_NAMED).map(|number| format!("edge-{number}")).collect();
     let nacks = vec![nack()];
-    let (acked, nacked, connected) = (1, 3, 100);
-    let seen = Convergence { acked, nacked, connected, nacks, lagging, ..Convergence::default() };
+    let counts = Convergence { acked: 1, nacked: 3, connected: 100, ..Convergence::default() };
+    let seen = Convergence { nacks, lagging, ..counts };
     let blockers = world.look("order", 0, &with(seen, 0));
     let lagging = ["edge-0", "edge-1", "edge-2", "edge-3", "edge-4"];
     let expected = [nacked(), Blocker::MoreNacks { sidecars: 2 }, pending(1, 100, &lagging, 91)];
