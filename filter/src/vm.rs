@@ -95,7 +95,7 @@ impl Vm {
     pub(crate) fn reject(&mut self, error: &Unusable) {
         let error = error.to_string();
         if self.rejection.as_ref() != Some(&error) {
-            log::warn(format_args!("configuration in a report response rejected: {error}"));
+            log::error(format_args!("configuration in a report response rejected: {error}"));
             self.rejection = Some(error);
         }
     }

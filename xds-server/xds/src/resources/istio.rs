@@ -11,7 +11,8 @@ use tidegate_delivery::model::state::ServiceState;
 use tidegate_delivery::names::{ServiceName, VersionName};
 use tidegate_delivery::units::Ppm;
 
-/// The routes of a service and its split; `None` if Istio does not route it, or its stable version is not deployed.
+/// The routes of a service and its split; `None` if Istio does not route it, a version has no target there, or the
+/// stable one is not deployed.
 pub(super) fn service(
     name: &ServiceName,
     service: &ServiceState,
@@ -36,7 +37,7 @@ fn with_split(
     split: Vec<(&VersionName, u32)>,
 ) -> Option<IstioService> {
     let istio = service.spec.istio.as_ref()?;
-    let versions = service.spec.versions.iter().filter_map(|(version, spec)| {
+    let versions = service.spec.versions.iter().map(|(version, spec)| {
         let target = match spec.istio.as_ref()? {
             IstioTarget::Subset(subset) => Target::Subset(subset.name.to_string()),
             IstioTarget::Host(host) => Target::Host(host.to_string()),
@@ -49,7 +50,7 @@ fn with_split(
         service: name.to_string(),
         host: istio.host.to_string(),
         port: istio.port.get(),
-        versions: versions.collect(),
+        versions: versions.collect::<Option<_>>()?,
         split: split
             .into_iter()
             .map(|(version, below)| Share { version: version.to_string(), below })
