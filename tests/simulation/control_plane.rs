@@ -10,6 +10,7 @@ use tidegate::controller::{CommandError, DeliveryView, Engine, Origin, Parts, Si
 use tidegate::sidecars::XdsSidecars;
 use tidegate::telemetry::Telemetry;
 use tidegate::xds::fleet::AckTracker;
+use tidegate::xds::fleet::reporters::Reporters;
 use tidegate::xds::publisher::Publisher;
 use tidegate_delivery::model::command::{Command, Outcome};
 use tidegate_delivery::model::progress::Convergence;
@@ -45,8 +46,13 @@ impl ControlPlane {
         let ack_tracker = AckTracker::new(clock.clone());
         let publisher = Publisher::new(&file.mesh, &State::default());
         let snapshots = publisher.subscribe();
-        let sidecars =
-            XdsSidecars::new(publisher, Arc::clone(&ack_tracker), Arc::clone(&telemetry));
+        let sidecars = XdsSidecars::new(
+            publisher,
+            Arc::clone(&ack_tracker),
+            Arc::new(Reporters::new(Arc::default())),
+            Arc::clone(&telemetry),
+            clock.clone(),
+        );
         let sidecars = Published { sidecars, disk: disk.clone() };
         let parts = Parts {
             journal: Box::new(disk.clone()),

@@ -53,6 +53,7 @@ impl Reporter {
             fleet: FLEET.to_owned(),
             config_version: String::new(),
             config_requested: false,
+            config_error: String::new(),
             filter_version: None,
             entries,
             dropped: 0,

@@ -18,7 +18,7 @@ pub use self::inspection::{NodeDetail, Pushed, ResourceState, TypeState};
 pub use self::plan::{ApprovalsView, GuardrailsView, PlanView, StepView};
 pub use self::requirements::{ApprovalView, FreezeView, SignalView};
 pub(super) use self::sidecars::is_synced;
-pub use self::sidecars::{ConvergenceView, LastNack, Nack, Node, NodeNack};
+pub use self::sidecars::{ConvergenceView, LastNack, Nack, Node, NodeNack, Reporting};
 use super::backend::Backend;
 use crate::controller::DeliveryView;
 use tidegate_delivery::judge::{Evidence, Finding, Guardrail, Level, Verdict};

@@ -1,7 +1,7 @@
 //! `tidegate nodes`: the list of sidecars, or the details of one.
 
 use reqwest::Method;
-use tidegate::api::views::{LastNack, Nack, Node, NodeDetail, ResourceState, TypeState};
+use tidegate::api::views::{LastNack, Nack, Node, NodeDetail, Reporting, ResourceState, TypeState};
 use tidegate_xds::protocol::SyncState;
 
 use super::client::{Client, Target};
@@ -95,12 +95,26 @@ fn summary(detail: &NodeDetail) -> String {
             report(node)
         ),
     ];
+    lines.extend(node.reporting.as_ref().map(reporting));
     lines.extend(node.last_nack.as_ref().map(|last| format!("last NACK: {}", nack(last))));
     if detail.silent_streams > 0 {
         let silent = detail.silent_streams;
         lines.push(format!("{silent} of its streams did not answer the inquiry: the sidecar does not read from them"));
     }
     lines.join("\n") + "\n"
+}
+
+/// The reports of a sidecar of an Istio mesh.
+fn reporting(reporting: &Reporting) -> String {
+    let Reporting { last_report, instances, silent } = reporting;
+    let last = time(*last_report);
+    let silent = match silent {
+        0 => String::new(),
+        silent => format!(
+            "; {silent} have stopped reporting, so their VMs may have failed: restart the pod"
+        ),
+    };
+    format!("reports: last {last}, from {instances} instances of the filter{silent}")
 }
 
 /// A row for each resource of a type.

@@ -28,6 +28,7 @@ use tidegate_delivery::names::ReleaseId;
 use tidegate_delivery::reducer::{ReleaseContext, close_expired_window, decide_progress};
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::mesh::Mesh;
+use tidegate_xds::tokens::TokenKey;
 
 /// Most evaluations in a row while each of them decides something: a step that all sidecars acknowledge at once
 /// starts without waiting for the next tick.
@@ -93,6 +94,14 @@ impl Engine {
         origin: &Origin,
     ) -> Result<Outcome, CommandError> {
         self.decide(command, origin, Some(mesh))
+    }
+
+    /// Publishes the route tokens of a key.
+    pub(super) fn set_token_key(&mut self, key: TokenKey) {
+        if self.mesh.token_key.as_ref() != Some(&key) {
+            self.mesh.token_key = Some(key);
+            self.serial = self.sidecars.publish(&self.mesh, &self.state);
+        }
     }
 
     /// Evaluates every running release, appends the resulting events and updates the view. A second pass follows if the

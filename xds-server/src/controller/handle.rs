@@ -21,6 +21,7 @@ use tidegate_delivery::model::state::State;
 use tidegate_delivery::names::ReleaseId;
 use tidegate_xds::mesh::Mesh;
 use tidegate_xds::resources::InvalidResources;
+use tidegate_xds::tokens::TokenKey;
 
 /// The controller's state for readers: an immutable value, replaced as a whole.
 #[derive(Debug, Clone, Default)]
@@ -143,6 +144,10 @@ pub(super) enum Request {
         origin: Origin,
         reply: oneshot::Sender<Result<Outcome, CommandError>>,
     },
+    TokenKey {
+        key: TokenKey,
+        reply: oneshot::Sender<Result<(), CommandError>>,
+    },
     Stop {
         done: oneshot::Sender<()>,
     },
@@ -190,6 +195,14 @@ impl Handle {
         origin.check()?;
         let configuration = Box::new(configuration);
         self.request(|reply| Request::Configure { configuration, origin, reply }).await
+    }
+
+    /// Publishes the tokens of a key to the filters in an Istio mesh. Nothing is journaled.
+    ///
+    /// # Errors
+    /// If the controller is busy, or has stopped.
+    pub async fn set_token_key(&self, key: TokenKey) -> Result<(), CommandError> {
+        self.request(|reply| Request::TokenKey { key, reply }).await
     }
 
     /// The newest view, and a notification of each change.

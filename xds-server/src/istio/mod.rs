@@ -5,4 +5,5 @@ pub mod image;
 pub mod manifests;
 mod objects;
 pub mod registry;
+pub mod rotation;
 pub mod tokens;

@@ -163,6 +163,12 @@ impl Telemetry {
         self.report_interval.lock().interval_ms()
     }
 
+    /// Milliseconds that a sidecar of an Istio fleet waits before its next report.
+    #[must_use]
+    pub fn istio_interval_ms(&self) -> u32 {
+        self.report_interval.lock().istio_interval_ms()
+    }
+
     /// Evidence of a version in a running release.
     #[must_use]
     pub fn evidence(
@@ -222,6 +228,7 @@ mod tests {
             sequence,
             config_version: String::new(),
             config_requested: false,
+            config_error: String::new(),
             filter_version: None,
             entries: services.iter().map(entry).collect(),
             dropped: 0,

@@ -18,6 +18,7 @@ use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::counts::Counts;
 use tidegate::transport::Acceptor;
 use tidegate::transport::tls::TlsMetrics;
+use tidegate::xds::fleet::reporters::Reporters;
 use tidegate::xds::fleet::{AckTracker, Inspection, NodeStatus};
 use tidegate::xds::metrics::XdsMetrics;
 use tidegate_delivery::model::change::Loss;
@@ -36,6 +37,7 @@ pub(super) struct Live {
     pub(super) file: watch::Receiver<FileStatus>,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) ack_tracker: Arc<AckTracker>,
+    pub(super) reporters: Arc<Reporters>,
     pub(super) xds_metrics: XdsMetrics,
     pub(super) acceptor: Arc<Acceptor>,
     /// `None`: plaintext.
@@ -91,7 +93,10 @@ impl Backend for Live {
     }
 
     fn nodes(&self) -> Vec<NodeStatus> {
-        self.ack_tracker.nodes()
+        let mut nodes = self.ack_tracker.nodes();
+        nodes.extend(self.reporters.nodes());
+        nodes.sort_by(|a, b| (&a.fleet, &a.node).cmp(&(&b.fleet, &b.node)));
+        nodes
     }
 
     fn unresolved_names(&self) -> Arc<BTreeSet<String>> {
@@ -122,6 +127,7 @@ impl Backend for Live {
         }
         metrics::of_configuration(&self.file.borrow(), registry);
         metrics::of_reports(&self.telemetry, registry);
+        metrics::of_reporters(&self.reporters, registry);
         metrics::of_journal(self.scrub.damage().is_some(), self.clock.skew(), registry);
         let newest = self.controller.view().borrow().seq;
         metrics::of_notifications(&self.delivery_stats, newest, registry);

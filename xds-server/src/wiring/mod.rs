@@ -22,6 +22,7 @@ use tidegate::effects::notifier::{self, Notifier};
 use tidegate::effects::{
     self, Backoff, Supervisor, WebhookClient, dns, health, hooks, names, smoke,
 };
+use tidegate::istio::rotation::Rotation;
 use tidegate::istio::tokens::{KeyError, KeyStore};
 use tidegate::journal::{JournalError, Scrub, Sqlite};
 use tidegate::rejections::Rejections;
@@ -33,17 +34,18 @@ use tidegate::transport::tls::{CertificateReloader, RELOAD_INTERVAL, TlsError};
 use tidegate::transport::{Acceptor, Limits};
 use tidegate::xds::debug;
 use tidegate::xds::fleet::AckTracker;
+use tidegate::xds::fleet::reporters::Reporters;
 use tidegate::xds::metrics::XdsMetrics;
 use tidegate::xds::publisher::Publisher;
 use tidegate::xds::serve::{XdsServer, grpc_server};
-use tidegate_core::config::FilterConfig;
 use tidegate_delivery::model::configuration::{Source, Version};
 use tidegate_delivery::model::state::State;
 use tidegate_proto::report::v1::report_service_server::ReportServiceServer;
 use tidegate_xds::mesh::{Mesh, PreviewKey};
-use tidegate_xds::resources::SnapshotSet;
+use tidegate_xds::resources::{EncodedConfig, FleetSnapshot, SnapshotSet};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
+use tokio::time::MissedTickBehavior;
 use tonic::service::Routes;
 use tracing::{error, warn};
 
@@ -53,6 +55,8 @@ use live::Live;
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time between two searches for sidecars that do not report.
 const SILENCE_POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// Time between two searches for sidecars that have stopped reporting.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
 /// Shortest time between two wake-ups of the controller by ACKs.
 const ACK_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -127,6 +131,7 @@ pub(crate) async fn run(
     let wake = Arc::new(Notify::new());
     let telemetry = Arc::new(Telemetry::new(Arc::clone(&wake)));
     let ack_tracker = AckTracker::new(clock.clone());
+    let reporters = Arc::new(Reporters::new(Arc::clone(&wake)));
     let xds_metrics = XdsMetrics::default();
     // The ports are served after the controller has published the state of the journal.
     config.mesh.preview_key = preview_key(&config).map_err(ServeError::PreviewKey)?;
@@ -137,7 +142,13 @@ pub(crate) async fn run(
     let (receivers, current_receivers) = watch::channel(config.notifications.clone());
     let publisher = Publisher::new(&config.mesh, &State::default());
     let snapshots = publisher.subscribe();
-    let sidecars = XdsSidecars::new(publisher, Arc::clone(&ack_tracker), Arc::clone(&telemetry));
+    let sidecars = XdsSidecars::new(
+        publisher,
+        Arc::clone(&ack_tracker),
+        Arc::clone(&reporters),
+        Arc::clone(&telemetry),
+        clock.clone(),
+    );
     let journal = Sqlite::open(&config.data_dir)?;
     let unverified_prefix = journal.unverified_prefix();
     let newest = journal.head().seq;
@@ -165,11 +176,18 @@ pub(crate) async fn run(
     let mesh = Mesh { fleets, ..config.mesh.clone() };
     let (previews, current_previews) = watch::channel(smoke::Previews::of_mesh(&mesh));
     let published = Published(snapshots.clone());
+    let rotation = Rotation {
+        data_dir: config.data_dir.clone(),
+        controller: controller.clone(),
+        reporters: Arc::clone(&reporters),
+        snapshots: snapshots.clone(),
+    };
     let reports = Reports::new(
         Arc::clone(&telemetry),
         published,
         Arc::clone(&port.access),
         Arc::clone(&ack_tracker),
+        Arc::clone(&reporters),
         clock.clone(),
     );
     let xds = XdsServer::new(
@@ -205,13 +223,14 @@ pub(crate) async fn run(
         file: watcher.status(),
         telemetry: Arc::clone(&telemetry),
         ack_tracker: Arc::clone(&ack_tracker),
+        reporters: Arc::clone(&reporters),
         xds_metrics,
         acceptor: Arc::clone(&port.acceptor),
         tls_metrics: port.certificates.as_ref().map(CertificateReloader::metrics),
         delivery_stats,
         supervisor: supervisor.clone(),
         unresolved_names: Arc::clone(&unresolved_names),
-        clock,
+        clock: clock.clone(),
     };
     let resolution = names::run(controller.clone(), unresolved_names, supervisor.clone());
     let ended = tokio::select! {
@@ -239,6 +258,8 @@ pub(crate) async fn run(
         () = effects => Err(ServeError::Controller),
         () = wake_on_change(&ack_tracker, &wake) => Err(ServeError::Controller),
         () = find_silent_sidecars(&ack_tracker, &telemetry) => Err(ServeError::Controller),
+        () = sweep(&reporters, &clock) => Err(ServeError::Controller),
+        () = rotation.run() => Err(ServeError::Controller),
     };
     // Last: the journal must contain every command that a client saw succeed.
     controller.stop().await;
@@ -345,6 +366,16 @@ async fn wake_on_change(ack_tracker: &AckTracker, wake: &Notify) {
     }
 }
 
+/// Finds sidecars of Istio fleets that have stopped reporting.
+async fn sweep(reporters: &Reporters, clock: &Clock) {
+    let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        reporters.sweep(clock.now());
+    }
+}
+
 /// Updates the sidecars that do not report.
 async fn find_silent_sidecars(ack_tracker: &AckTracker, telemetry: &Telemetry) {
     loop {
@@ -357,7 +388,13 @@ async fn find_silent_sidecars(ack_tracker: &AckTracker, telemetry: &Telemetry) {
 struct Published(watch::Receiver<Arc<SnapshotSet>>);
 
 impl FilterConfigs for Published {
-    fn of(&self, fleet: &str) -> Option<Arc<FilterConfig>> {
-        self.0.borrow().fleet(fleet)?.filter_config().cloned()
+    fn of(&self, fleet: &str) -> Option<Arc<EncodedConfig>> {
+        self.0.borrow().fleet(fleet)?.encoded_config().cloned()
+    }
+
+    fn is_current(&self, fleet: &str, version: &str) -> bool {
+        let snapshots = self.0.borrow();
+        let config = snapshots.fleet(fleet).and_then(FleetSnapshot::filter_config);
+        config.is_some_and(|config| config.version == version)
     }
 }

@@ -47,6 +47,10 @@ impl<'a, R: Request + ?Sized> Headers<'a, R> {
         self.values.get(slot.0)?.get_or_init(fetch).as_deref()
     }
 
+    pub(super) fn random(&self) -> [u8; 16] {
+        self.request.random()
+    }
+
     /// The host of `:authority` in normal form; `None` if it is absent or not UTF-8.
     pub(super) fn host(&self) -> Option<&str> {
         let normalise = || {

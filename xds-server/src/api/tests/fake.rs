@@ -24,7 +24,7 @@ use crate::controller::{CommandError, DeliveryView, Origin};
 use crate::journal::{Head, NewRecord, Record};
 use crate::reload::{DryRun, FileStatus, Probed, ReloadError};
 use crate::telemetry::counts::Counts;
-use crate::xds::fleet::{Inspection, Nack, NodeStatus, Push, StreamReport, TypeReport};
+use crate::xds::fleet::{Channel, Inspection, Nack, NodeStatus, Push, StreamReport, TypeReport};
 use tidegate_delivery::judge::{Evidence, Verdict};
 use tidegate_delivery::model::change::Loss;
 use tidegate_delivery::model::command::{Command, CommandContext, Outcome};
@@ -274,7 +274,7 @@ impl Backend for Fake {
             fleet: fleet.parse().unwrap(),
             connected,
             since: Timestamp(5),
-            mode: Mode::Delta,
+            channel: Channel::Xds(Mode::Delta),
             synced: 0,
             acked: BTreeMap::new(),
             nacks: BTreeMap::from([(Kind::Route, nack.clone())]),

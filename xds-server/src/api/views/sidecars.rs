@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::xds::fleet::{self, NodeStatus};
+use crate::xds::fleet::{self, Channel, NodeStatus};
 use tidegate_delivery::model::progress::Convergence;
 use tidegate_delivery::names::FleetName;
 use tidegate_delivery::units::{Timestamp, rfc3339};
@@ -59,7 +59,7 @@ pub struct Node {
     /// When it connected or disconnected.
     #[serde(with = "rfc3339")]
     pub since: Timestamp,
-    /// The xDS variant: `delta` or `sotw`.
+    /// The xDS variant, `delta` or `sotw`; `reports` if responses to reports carry its configuration.
     pub mode: String,
     /// True if it ACKed the newest snapshot and has no NACK.
     pub synced: bool,
@@ -78,6 +78,21 @@ pub struct Node {
     pub last_report: Option<Timestamp>,
     /// True if it has the filter and does not report: its requests are not judged.
     pub silent: bool,
+    /// Its reports; absent with an xDS variant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reporting: Option<Reporting>,
+}
+
+/// The reports of a sidecar of an Istio mesh.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reporting {
+    /// When it reported last.
+    #[serde(with = "rfc3339")]
+    pub last_report: Timestamp,
+    /// The instances of its filter that report: one for each thread of its Envoy.
+    pub instances: u32,
+    /// The instances that have stopped reporting while others report.
+    pub silent: u32,
 }
 
 /// The newest NACK of a sidecar.
@@ -108,6 +123,13 @@ impl Node {
             (kind.label().to_owned(), Nack { version, message, at })
         };
         let synced = is_synced(&node, serial);
+        let (mode, reporting) = match node.channel {
+            Channel::Xds(Mode::Sotw) => ("sotw", None),
+            Channel::Xds(Mode::Delta) => ("delta", None),
+            Channel::Reports(fleet::Reporting { last_report, instances, silent }) => {
+                ("reports", Some(Reporting { last_report, instances, silent }))
+            }
+        };
         let acked = node.acked.into_iter();
         let last_nack = node.last_nack.map(labelled);
         Self {
@@ -115,10 +137,7 @@ impl Node {
             fleet: node.fleet,
             connected: node.connected,
             since: node.since,
-            mode: match node.mode {
-                Mode::Sotw => "sotw".to_owned(),
-                Mode::Delta => "delta".to_owned(),
-            },
+            mode: mode.to_owned(),
             synced,
             acked: acked.map(|(kind, version)| (kind.label().to_owned(), version)).collect(),
             nacks: node.nacks.into_iter().map(labelled).collect(),
@@ -127,6 +146,7 @@ impl Node {
             filter_version: node.filter_version.map(|version| version.to_string()),
             last_report: node.last_report,
             silent: node.silent,
+            reporting,
         }
     }
 }

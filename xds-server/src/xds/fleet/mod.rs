@@ -7,11 +7,12 @@ mod ack_tracker;
 mod inspect;
 mod node;
 mod report_coverage;
+pub mod reporters;
 mod reporting;
 mod sync_counts;
 mod times;
 
 pub use ack_tracker::{AckTracker, Connection};
 pub use inspect::{Inquiry, Inspection, Push, StreamReport, TypeReport};
-pub use node::{Nack, NodeStatus};
+pub use node::{Channel, Nack, NodeStatus, Reporting};
 pub use reporting::ReceivedReport;

@@ -26,8 +26,8 @@ pub struct NodeStatus {
     pub connected: bool,
     /// The time when it connected or disconnected.
     pub since: Timestamp,
-    /// The xDS variant.
-    pub mode: Mode,
+    /// How it receives its configuration.
+    pub channel: Channel,
     /// The newest publication of which it has answered all responses.
     pub synced: u64,
     /// The last ACKed version, by resource type.
@@ -42,6 +42,26 @@ pub struct NodeStatus {
     pub last_report: Option<Timestamp>,
     /// Whether it has the filter and does not report.
     pub silent: bool,
+}
+
+/// How a sidecar receives its configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    /// By xDS, in this variant.
+    Xds(Mode),
+    /// In the responses to its reports, in an Istio mesh.
+    Reports(Reporting),
+}
+
+/// The reports of a sidecar of an Istio mesh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reporting {
+    /// The time of its last report.
+    pub last_report: Timestamp,
+    /// Instances of its filter that report.
+    pub instances: u32,
+    /// Instances that have stopped reporting, although their connection is open.
+    pub silent: u32,
 }
 
 /// A NACK.
@@ -231,7 +251,7 @@ impl Node {
             fleet: fleet.clone(),
             connected: true,
             since: first.since,
-            mode: first.mode,
+            channel: Channel::Xds(first.mode),
             synced: self.synced().unwrap_or_default(),
             acked: BTreeMap::new(),
             nacks: BTreeMap::new(),

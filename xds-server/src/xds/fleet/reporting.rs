@@ -94,9 +94,9 @@ impl AckTracker {
     }
 
     /// Time since the last report gap, among the fleets for which `carries` is true; zero during a gap of any of them. Fleets
-    /// without a connected sidecar that has the filter do not count, but one of them must have one.
+    /// without a connected sidecar that has the filter do not count; `None` if there are no others.
     #[must_use]
-    pub fn time_since_gap(&self, carries: impl Fn(&FleetName) -> bool) -> Duration {
+    pub fn time_since_gap(&self, carries: impl Fn(&FleetName) -> bool) -> Option<Duration> {
         let now = self.clock.now();
         let fleets = self.fleets.lock();
         let reporting = fleets.iter().filter(|(name, fleet)| {
@@ -104,7 +104,7 @@ impl AckTracker {
                 && (fleet.counts.with_filter() > 0 || fleet.report_coverage.is_covered(now))
         });
         let times = reporting.map(|(_, fleet)| fleet.report_coverage.time_since_gap(now));
-        times.min().unwrap_or_default()
+        times.min()
     }
 
     /// Finds the silent sidecars. The caller does so about every second, with the interval that sidecars are asked to report in.
@@ -218,7 +218,7 @@ mod tests {
 
         fn since_gap(&self, fleets: &[&str]) -> u64 {
             let carries = |of: &FleetName| fleets.contains(&of.as_str());
-            self.ack_tracker.time_since_gap(carries).as_secs()
+            self.ack_tracker.time_since_gap(carries).unwrap_or_default().as_secs()
         }
     }
 

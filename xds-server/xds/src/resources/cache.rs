@@ -11,7 +11,9 @@ use serde_json::Value;
 
 use super::service::{Changes, ServiceResources};
 use super::snapshot::Collection;
-use super::{FleetSnapshot, Resource, SnapshotSet, extension, listener, names, preview, route};
+use super::{
+    EncodedConfig, FleetSnapshot, Resource, SnapshotSet, extension, listener, names, preview, route,
+};
 use crate::kind::Kind;
 use crate::mesh::{Fleet, Mesh, Purpose};
 use tidegate_delivery::model::state::State;
@@ -122,7 +124,7 @@ impl SnapshotCache {
             {
                 self.built += 1;
             }
-            let built = ServiceResources::build(name, service, &mesh.preview_key, before);
+            let built = ServiceResources::build(name, service, mesh, before);
             let changes = before.map_or(Changes::ALL, |before| built.changes_since(before));
             if changes != Changes::default() {
                 services.insert(name.clone(), changes);
@@ -174,11 +176,13 @@ impl SnapshotCache {
         if own && (difference.mesh || changes == Changes::ALL) {
             snapshot = put(snapshot, Kind::Listener, listeners(fleet, &services));
         }
-        if changes.filter || difference.flags || snapshot.filter_config().is_none() {
+        let filter = changes.filter || (!own && changes.istio);
+        if filter || difference.flags || snapshot.filter_config().is_none() {
             let known: BTreeSet<_> = services.iter().map(|(name, _)| name.as_str()).collect();
             let flags = extension::routing_flags(|service| known.contains(service), state);
             let of_services = services.iter().map(|(_, it)| it.filter.clone()).collect();
-            let mut config = extension::config(fleet, of_services, flags);
+            let in_istio = services.iter().filter_map(|(_, it)| it.istio.clone()).collect();
+            let mut config = extension::config(fleet, of_services, in_istio, flags);
             let same = snapshot.filter_config().is_some_and(|known| {
                 config.version.clone_from(&known.version);
                 config == **known
@@ -187,7 +191,9 @@ impl SnapshotCache {
                 let resource = Arc::new(extension::filter(&self.mesh, &mut config));
                 snapshot = put(snapshot, Kind::Extension, vec![resource]);
             } else if !same {
-                extension::encode(&mut config);
+                let json = extension::encode(&mut config);
+                let version = config.version.clone();
+                snapshot = snapshot.with_encoded_config(Arc::new(EncodedConfig { version, json }));
             }
             if !same {
                 snapshot = snapshot.with_filter_config(Arc::new(config));

@@ -13,7 +13,7 @@ use tidegate_proto::envoy::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use tidegate_proto::envoy::envoy::config::listener::v3::Listener;
 use tidegate_proto::envoy::envoy::config::route::v3::RouteConfiguration;
 
-use super::{FleetSnapshot, Resource, ResourceRef, SnapshotCache, extension, names};
+use super::{FleetSnapshot, Resource, ResourceRef, SnapshotCache, extension, istio, names};
 use crate::kind::Kind;
 use crate::mesh::{ControlPlane, Fleet, Mesh};
 use tidegate_delivery::model::catalogue::VersionSpec;
@@ -235,12 +235,13 @@ fn result(found: Vec<InvalidResource>) -> Result<(), InvalidResources> {
 
 fn invalid_filters(mesh: &Mesh, state: &State) -> Vec<InvalidResource> {
     let invalid = |fleet: &Fleet| {
-        let served = state.services.iter().filter(|(name, _)| fleet.serves(name));
+        let served = || state.services.iter().filter(|(name, _)| fleet.serves(name));
         let services: Vec<_> =
-            served.map(|(name, service)| extension::largest_service(name, service)).collect();
+            served().map(|(name, service)| extension::largest_service(name, service)).collect();
+        let istio = served().filter_map(|(name, service)| istio::largest_service(name, service));
         let known: BTreeSet<_> = services.iter().map(|service| service.name.as_str()).collect();
         let flags = extension::routing_flags(|service| known.contains(service), state);
-        let mut config = extension::config(fleet, services, flags);
+        let mut config = extension::config(fleet, services, istio.collect(), flags);
         let error = Router::parse(extension::encode(&mut config).as_bytes()).err()?;
         Some(InvalidResource::Filter { fleet: fleet.name.clone(), error })
     };

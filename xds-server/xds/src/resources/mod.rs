@@ -9,6 +9,7 @@ mod cache;
 mod check;
 mod cluster;
 mod extension;
+mod istio;
 mod listener;
 mod names;
 mod part;
@@ -29,7 +30,7 @@ pub use part::Part;
 pub use preview::NO_SUCH_VERSION;
 pub(crate) use resource::version_of;
 pub use resource::{Name, Resource, ResourceRef};
-pub use snapshot::{Collection, FleetSnapshot, SnapshotSet};
+pub use snapshot::{Collection, EncodedConfig, FleetSnapshot, SnapshotSet};
 
 use prost::Message;
 use tidegate_proto::envoy::google::protobuf::{Any, Duration, UInt32Value};

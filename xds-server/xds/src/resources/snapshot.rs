@@ -68,6 +68,15 @@ impl Collection {
     }
 }
 
+/// The JSON of a filter's configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodedConfig {
+    /// [`FilterConfig::version`].
+    pub version: String,
+    /// The whole of it.
+    pub json: String,
+}
+
 /// The resources of one fleet, as of one publication.
 #[derive(Debug, Clone)]
 pub struct FleetSnapshot {
@@ -80,8 +89,9 @@ pub struct FleetSnapshot {
     routes: Arc<Collection>,
     /// For the kinds without resources.
     empty: Arc<Collection>,
-    /// The configuration in the extension, for sidecars that receive it in the response to a report.
     filter_config: Option<Arc<FilterConfig>>,
+    /// The same, for sidecars that receive it in the response to a report.
+    encoded_config: Option<Arc<EncodedConfig>>,
     foreign: bool,
 }
 
@@ -109,6 +119,7 @@ impl FleetSnapshot {
             routes: collect(Kind::Route),
             empty: collect(Kind::ScopedRoute),
             filter_config: None,
+            encoded_config: None,
             foreign: false,
         }
     }
@@ -137,6 +148,10 @@ impl FleetSnapshot {
         Self { filter_config: Some(config), ..self }
     }
 
+    pub(super) fn with_encoded_config(self, config: Arc<EncodedConfig>) -> Self {
+        Self { encoded_config: Some(config), ..self }
+    }
+
     /// The snapshot of a fleet whose resources another control plane sends.
     #[must_use]
     pub fn foreign(self) -> Self {
@@ -153,6 +168,12 @@ impl FleetSnapshot {
     #[must_use]
     pub const fn filter_config(&self) -> Option<&Arc<FilterConfig>> {
         self.filter_config.as_ref()
+    }
+
+    /// The configuration of the filters of a fleet whose resources another control plane sends.
+    #[must_use]
+    pub const fn encoded_config(&self) -> Option<&Arc<EncodedConfig>> {
+        self.encoded_config.as_ref()
     }
 
     /// The fleet.
@@ -214,6 +235,12 @@ impl SnapshotSet {
     #[must_use]
     pub const fn serial(&self) -> u64 {
         self.serial
+    }
+
+    /// Whether another control plane sends the resources of a fleet.
+    #[must_use]
+    pub fn has_foreign(&self) -> bool {
+        self.fleets.values().any(|fleet| fleet.is_foreign())
     }
 
     /// Number of fleets.

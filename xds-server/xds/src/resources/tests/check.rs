@@ -173,7 +173,7 @@ fn a_release_does_not_exceed_the_size_of_a_configuration() {
     let empty = with_padding(&idle, 0);
     let largest = extension::largest_service(&idle.spec.name, &idle);
     let flags = extension::routing_flags(|_| true, &empty);
-    let mut config = extension::config(&all.fleets[0], vec![largest], flags);
+    let mut config = extension::config(&all.fleets[0], vec![largest], Vec::new(), flags);
     let room = MAX_CONFIG_BYTES - extension::encode(&mut config).len();
 
     passes(&with_padding(&idle, room));

@@ -4,7 +4,11 @@ use super::fixtures::*;
 use crate::kind::Kind;
 use crate::mesh::Mesh;
 use crate::resources::{FleetSnapshot, InvalidResource, SnapshotCache, check, check_filters};
+use crate::tokens::TokenKey;
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use tidegate_core::config::{self as core_config, FilterConfig};
+use tidegate_core::routing::Router;
 use tidegate_delivery::model::mesh::keep;
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::names::{ServiceName, Services};
@@ -44,6 +48,57 @@ fn an_istio_fleet_has_a_filter_configuration_and_no_resources() {
     let second = snapshot(&cache, "mesh");
     assert_ne!(second.filter_config().unwrap().version, config.version);
     assert!(!cache.update(&mesh, &released));
+}
+
+fn split(config: &FilterConfig) -> Vec<(&str, u32)> {
+    let core_config::Mesh::Istio(mesh) = &config.mesh else { panic!("{config:?}") };
+    let [order] = &mesh.services[..] else { panic!("{config:?}") };
+    assert_eq!((order.host.as_str(), order.port), ("order.default.svc.cluster.local", 80));
+    assert_eq!(order.versions.len(), 2);
+    order.split.iter().map(|share| (share.version.as_str(), share.below)).collect()
+}
+
+#[test]
+fn the_filter_receives_the_split_and_the_tokens_of_the_key() {
+    let mut mesh = istio_mesh(Services::All);
+    mesh.token_key = Some(TokenKey::new([1; 32]));
+    let mut cache = SnapshotCache::new(&mesh, &state(&[order()]));
+    let mut versions = BTreeSet::new();
+    for (weight, expected) in [
+        (Ppm::ZERO, vec![("v1", 1_000_000)]),
+        (Ppm::percent(5), vec![("v2", 50_000), ("v1", 1_000_000)]),
+        (Ppm::ALL, vec![("v2", 1_000_000)]),
+    ] {
+        assert!(cache.update(&mesh, &state(&[releasing(order(), 1, "v2", weight)])));
+        let snapshot = snapshot(&cache, "mesh");
+        assert_eq!(split(snapshot.filter_config().unwrap()), expected);
+        let encoded = snapshot.encoded_config().unwrap();
+        assert!(versions.insert(encoded.version.clone()));
+        let (sent, router) = Router::parse(encoded.json.as_bytes()).unwrap();
+        assert_eq!(sent, **snapshot.filter_config().unwrap());
+        assert!(router.istio().is_some());
+        assert!(encoded.json.contains(&TokenKey::new([1; 32]).of_route(&name("order"), "v2")));
+    }
+    let last = state(&[releasing(order(), 1, "v2", Ppm::ALL)]);
+    assert!(!cache.update(&mesh, &last));
+    mesh.token_key = Some(TokenKey::new([2; 32]));
+    assert!(cache.update(&mesh, &last), "another key");
+    let last = snapshot(&cache, "mesh");
+    let json = &last.encoded_config().unwrap().json;
+    assert!(json.contains(&TokenKey::new([2; 32]).of_route(&name("order"), "v2")));
+}
+
+#[test]
+fn a_weight_does_not_change_the_filter_of_a_fleet_with_routes() {
+    let both = service("order", &["v1", "v2"], "v1");
+    let at = |weight| state(&[releasing(both.clone(), 1, "v2", weight)]);
+    let mesh = mesh(Services::All);
+    let mut cache = SnapshotCache::new(&mesh, &at(Ppm::percent(5)));
+    let before = snapshot(&cache, "demo");
+    assert!(before.encoded_config().is_none());
+    assert!(cache.update(&mesh, &at(Ppm::percent(10))));
+    let after = snapshot(&cache, "demo");
+    assert!(Arc::ptr_eq(before.collection(Kind::Extension), after.collection(Kind::Extension)));
 }
 
 /// A mesh that changes elsewhere keeps the publication of an Istio fleet.
