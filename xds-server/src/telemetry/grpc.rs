@@ -233,7 +233,7 @@ mod tests {
         };
         let convergence = || {
             let mut convergence = tidegate_delivery::model::progress::Convergence::default();
-            reports.reporters.add_to(&mut convergence, 1);
+            reports.reporters.add_to(&mut convergence, 1, &"order".parse().unwrap());
             (convergence.acked, convergence.connected)
         };
         report(1, "").await;

@@ -42,7 +42,7 @@ use tidegate_delivery::model::configuration::{Source, Version};
 use tidegate_delivery::model::state::State;
 use tidegate_proto::report::v1::report_service_server::ReportServiceServer;
 use tidegate_xds::mesh::{Mesh, PreviewKey};
-use tidegate_xds::resources::{EncodedConfig, FleetSnapshot, SnapshotSet};
+use tidegate_xds::resources::{EncodedConfig, SnapshotSet};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::time::MissedTickBehavior;
@@ -394,7 +394,7 @@ impl FilterConfigs for Published {
 
     fn is_current(&self, fleet: &str, version: &str) -> bool {
         let snapshots = self.0.borrow();
-        let config = snapshots.fleet(fleet).and_then(FleetSnapshot::filter_config);
+        let config = snapshots.fleet(fleet).and_then(|it| it.filter_config());
         config.is_some_and(|config| config.version == version)
     }
 }

@@ -64,6 +64,10 @@ impl FilterConfigs for NoConfigs {
     fn of(&self, _: &str) -> Option<Arc<EncodedConfig>> {
         None
     }
+
+    fn is_current(&self, _: &str, _: &str) -> bool {
+        false
+    }
 }
 
 pub(super) fn set(serial: u64) -> Arc<SnapshotSet> {

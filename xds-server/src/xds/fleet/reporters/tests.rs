@@ -119,15 +119,15 @@ fn a_sidecar_that_rejects_a_configuration_is_a_nack() {
     world.error = "no such operator";
     world.report("a", 2, "c1");
     let mut convergence = Convergence::default();
-    world.reporters.add_to(&mut convergence, 2);
+    world.reporters.add_to(&mut convergence, 2, &"order".parse().unwrap());
     assert_eq!((convergence.nacked, convergence.acked, convergence.connected), (1, 0, 2));
     let [nack] = &convergence.nacks[..] else { panic!("{convergence:?}") };
     assert_eq!((nack.node.as_str(), nack.message.as_str()), ("a", "no such operator"));
-    assert!(world.reporters.nodes()[0].refused.contains_key(&Kind::Extension));
+    assert!(world.reporters.nodes()[0].nacks.contains_key(&Kind::Extension));
     world.error = "";
     world.run(250, &ALL, "c2");
     assert_eq!(world.convergence(2), (2, 2));
-    assert!(world.reporters.nodes()[0].refused.is_empty());
+    assert!(world.reporters.nodes()[0].nacks.is_empty());
 }
 
 #[test]
