@@ -182,11 +182,7 @@ impl Reporters {
                         convergence.silent_nodes.push(one_line(name));
                     }
                 }
-                let Some(synced) = fleet.synced(node) else {
-                    // Silent with all its instances.
-                    convergence.connected += u32::from(node.silent() > 0);
-                    continue;
-                };
+                let Some(synced) = fleet.synced(node) else { continue };
                 convergence.connected += 1;
                 if let Some(rejection) = node.rejection() {
                     convergence.nacked += 1;
