@@ -254,5 +254,9 @@ pub fn finding(level: Level) -> Finding {
         bad: 60,
         requests: 1000,
         window_ms: None,
+        stable: None,
+        e_value: None,
+        ratio: None,
+        common_mode: false,
     }
 }
