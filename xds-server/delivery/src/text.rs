@@ -44,6 +44,9 @@ pub fn blocker(blocker: &Blocker) -> String {
         Blocker::UnclearedAlert { guardrail, level, missing } => {
             format!("{missing} more requests to clear the {level} alert of its {guardrail}")
         }
+        Blocker::AtLimit { guardrail } => {
+            format!("the {guardrail} to fall below its alert limit; it may be above it by chance")
+        }
         Blocker::Inconclusive { missing, remaining_ms } => {
             let remaining = remaining_ms.map(Duration::from_millis).map(seconds);
             let or = remaining.map_or_else(String::new, |it| format!(", or {it} s"));
@@ -163,8 +166,7 @@ impl fmt::Display for Limit {
             Self::ResourceUse { quantile_ppm, max_ppm } => {
                 write!(f, "{} {max_ppm}", quantile(*quantile_ppm))
             }
-            Self::Stable { max_percent: 100 } => f.write_str("that of stable"),
-            Self::Stable { max_percent } => write!(f, "{} times that of stable", times(*max_percent)),
+            Self::Stable => f.write_str("that of stable"),
             Self::Before { max_percent } => {
                 write!(f, "{} times that of stable before", times(*max_percent))
             }
@@ -207,8 +209,11 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Healthy => f.write_str("healthy"),
-            Self::Inconclusive { missing } => {
+            Self::Inconclusive { missing, at_limit: None } => {
                 write!(f, "inconclusive, needs about {missing} more requests")
+            }
+            Self::Inconclusive { at_limit: Some(guardrail), .. } => {
+                write!(f, "inconclusive, the {guardrail} is above its alert limit, perhaps by chance")
             }
             Self::Alert { findings } => write!(f, "{}", all(findings)),
             Self::RollBack { findings } => write!(f, "rolls back: {}", all(findings)),

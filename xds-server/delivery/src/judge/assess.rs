@@ -1,8 +1,8 @@
 //! The verdict on the evidence of a release.
 //!
-//! A rollback needs an e-value of the guardrail's share of `1 / false_rollback`. An alert needs an e-value of 20, or an
-//! observed rate above the limit over at least `min_requests`, and remains until the rate is a tenth below the limit and the
-//! e-value below 5. Resource use is evaluated by its current values.
+//! A rollback needs an e-value of the guardrail's share of `1 / false_rollback`. An alert needs an e-value of 20, and remains
+//! until the observed rate, over at least `min_requests`, is a tenth below the limit and the e-value below 5. A rate above
+//! the limit of an alert that may be chance is inconclusive. Resource use is evaluated by its current values.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,8 +11,7 @@ use super::guardrails::{Guardrails, WorseThanStable};
 use super::limits::{Rule, rules};
 use super::release::{LimitEvidence, ReleaseJudge};
 use super::sequential_test::{is_exceeded, is_exceeded_sequentially};
-use super::statistics::comparison::{MARGIN, PASSING};
-use super::statistics::likelihood::Ratio;
+use super::statistics::comparison::PASSING;
 use super::statistics::{Units, float};
 use super::windows::Window;
 use super::{EValue, Evidence, Finding, Guardrail, Level, Limit, RatioInterval, Share, Verdict};
@@ -37,9 +36,9 @@ impl ReleaseJudge {
         match findings.first() {
             Some(worst) if worst.level == Level::Rollback => Verdict::RollBack { findings },
             Some(_) => Verdict::Alert { findings },
-            None => match assessment.missing() {
-                0 => Verdict::Healthy,
-                missing => Verdict::Inconclusive { missing },
+            None => match (assessment.missing(), assessment.at_limit()) {
+                (0, None) => Verdict::Healthy,
+                (missing, at_limit) => Verdict::Inconclusive { missing, at_limit },
             },
         }
     }
@@ -85,7 +84,7 @@ impl Assessment<'_> {
                     && self.judge.comparison.much_worse() > e_value;
                 return Some(if compared {
                     let e_value = self.judge.comparison.much_worse();
-                    self.compared(Level::Rollback, MARGIN, e_value)
+                    self.compared(Level::Rollback, e_value)
                 } else {
                     self.finding(rule, Level::Rollback, Some(e_value))
                 });
@@ -96,17 +95,17 @@ impl Assessment<'_> {
             });
         }
         let is_sampled = step.all >= self.guardrails.min_requests;
-        let share = |factor: f64| step.rate() > factor * rule.threshold.fraction();
+        let is_above = |factor: f64| step.rate() > factor * rule.threshold.fraction();
         let stands = self.alerts.get(&rule.guardrail).is_some_and(|level| *level >= rule.level);
-        let exceeded = (is_sampled && share(1.0)) || e_value >= ALERT;
-        let remains = stands && ((is_sampled && share(HYSTERESIS)) || e_value >= ALERT_ENDS);
+        let exceeded = e_value >= ALERT;
+        let remains = stands && ((is_sampled && is_above(HYSTERESIS)) || e_value >= ALERT_ENDS);
         (exceeded || remains).then(|| self.finding(rule, rule.level, Some(e_value)))
     }
 
     fn worse_than_stable(&self) -> Option<Finding> {
         let e_value = self.judge.comparison.worse();
         let holds = e_value >= self.alert_from(&Guardrail::ErrorRate);
-        holds.then(|| self.compared(Level::Warning, Ratio::EQUAL, e_value))
+        holds.then(|| self.compared(Level::Warning, e_value))
     }
 
     fn worse_than_before(&self) -> Option<Finding> {
@@ -124,14 +123,19 @@ impl Assessment<'_> {
         if self.alerts.contains_key(guardrail) { ALERT_ENDS } else { ALERT }
     }
 
-    fn compared(&self, level: Level, above: Ratio, e_value: f64) -> Finding {
-        let RatioInterval { low_percent, .. } = RatioInterval::between(above, above);
-        let limit = Limit::Stable { max_percent: low_percent };
+    fn compared(&self, level: Level, e_value: f64) -> Finding {
         let ratio = self.judge.comparison.interval();
         let counts = |evidence: &Evidence| errors(evidence);
         Finding {
             ratio: ratio.map(|(low, high)| RatioInterval::between(low, high)),
-            ..self.counted(Guardrail::ErrorRate, level, limit, counts, None, Some(e_value))
+            ..self.counted(
+                Guardrail::ErrorRate,
+                level,
+                Limit::Stable,
+                counts,
+                None,
+                Some(e_value),
+            )
         }
     }
 
@@ -204,6 +208,18 @@ impl Assessment<'_> {
             ratio: None,
             common_mode: false,
         })
+    }
+
+    /// The first guardrail whose observed rate in the step is above its alert limit.
+    fn at_limit(&self) -> Option<Guardrail> {
+        let step = self.judge.candidate.since_start();
+        let is_above = |rule: &Rule| {
+            let units = rule.count.of(&step);
+            rule.is_of_requests()
+                && units.all >= self.guardrails.min_requests
+                && units.rate() > rule.threshold.fraction()
+        };
+        rules(self.guardrails).into_iter().find(is_above).map(|rule| rule.guardrail)
     }
 
     /// About how many more requests of the candidate the step needs to pass, at the rate of stable; 0 if it has passed.

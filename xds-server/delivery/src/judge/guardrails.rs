@@ -58,7 +58,7 @@ pub enum Inconclusive {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorseThanStable {
-    /// It is rolled back if its rate is shown to be more than 1.5 times that of stable.
+    /// It is rolled back, if that is shown within the bound `false_rollback`.
     #[default]
     Rollback,
     /// It alerts and stays where it is.

@@ -116,11 +116,8 @@ pub enum Limit {
         /// The share in use.
         max_ppm: Ppm,
     },
-    /// The rate of stable at the same time, times a factor.
-    Stable {
-        /// In percent: 150 is 1.5 times.
-        max_percent: u32,
-    },
+    /// The rate of stable at the same time.
+    Stable,
     /// The rate of stable in the 30 minutes before 100 %, times a factor.
     Before {
         /// In percent: 150 is 1.5 times.
@@ -139,6 +136,9 @@ pub enum Verdict {
     Inconclusive {
         /// About so many requests of the candidate are missing, at today's rates.
         missing: u64,
+        /// The guardrail whose observed rate is above its alert limit, though not beyond chance.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at_limit: Option<Guardrail>,
     },
     /// Warning or critical limits are exceeded.
     Alert {

@@ -58,6 +58,11 @@ pub enum Blocker {
         /// How many requests are missing.
         missing: u64,
     },
+    /// The observed rate of a guardrail is above its alert limit, though not beyond chance.
+    AtLimit {
+        /// Which guardrail.
+        guardrail: Guardrail,
+    },
     /// The counts of the step do not show yet that the candidate is good enough.
     Inconclusive {
         /// About so many requests of the candidate are missing.

@@ -232,8 +232,17 @@ impl Exit {
     /// A step whose evidence is inconclusive lasts longer, as its service has configured it.
     fn inconclusive_blocker(&self, context: &ReleaseContext<'_>) -> Option<Blocker> {
         let ReleaseContext { service, release, now, seen, .. } = *context;
-        let Verdict::Inconclusive { missing } = seen.verdict else { return None };
+        let Verdict::Inconclusive { missing, at_limit } = &seen.verdict else { return None };
         if release.step().is_none() || release.weight() == Ppm::ZERO {
+            return None;
+        }
+        if let Some(guardrail) = at_limit
+            && !release.overridden.contains(guardrail)
+        {
+            return Some(Blocker::AtLimit { guardrail: guardrail.clone() });
+        }
+        let missing = *missing;
+        if missing == 0 {
             return None;
         }
         match service.spec.guardrails.inconclusive {
@@ -255,7 +264,7 @@ impl Exit {
             stable: seen.stable,
             sidecars: seen.convergence.acked,
             inconclusive: match seen.verdict {
-                Verdict::Inconclusive { missing } => Some(missing),
+                Verdict::Inconclusive { missing, .. } => Some(missing),
                 Verdict::Healthy | Verdict::Alert { .. } | Verdict::RollBack { .. } => None,
             },
         });

@@ -1,9 +1,11 @@
 //! The comparison of the candidate with stable.
 //!
 //! The same counts are compared in blocks of 5 and of 30 seconds side by side, because jitter may last longer than a short
-//! block; the evidence is the lesser of both. [`Comparison::worse`] is the e-process against "not worse than stable",
-//! [`Comparison::much_worse`] the one against "not 1.5 times as bad", and [`Comparison::passing`] the one against "at least
-//! twice as bad", since the step began.
+//! block; the evidence is the lesser of both. [`Comparison::worse`] and [`Comparison::much_worse`] are e-processes against "not
+//! worse than stable", and [`Comparison::passing`] is the one against "at least twice as bad", since the step began.
+//!
+//! The alternatives are the margin: those of `worse` begin with 1.3 times the rate of stable, and a candidate that fails less
+//! than about 1.15 times as often gains no evidence against it; those of `much_worse` begin with 1.5, which needs 1.23.
 
 use std::time::Duration;
 
@@ -15,14 +17,24 @@ use crate::units::{Ppm, Timestamp};
 
 /// The lengths of the blocks.
 pub const BLOCKS: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(30)];
-/// The ratio that a rollback must exceed: about 1.5.
-pub const MARGIN: Ratio = Ratio(3);
 /// A candidate passes a step if it is shown to be below this ratio: 2.
 pub const PASSING: Ratio = Ratio(5);
-/// The alternatives, above the margin.
-const ALTERNATIVES: [Ratio; 9] = [
+/// The alternatives of "worse".
+const WORSE: [Ratio; 9] = [
     Ratio(2),
     Ratio(3),
+    Ratio(5),
+    Ratio(8),
+    Ratio(12),
+    Ratio(17),
+    Ratio(22),
+    Ratio(28),
+    Ratio(38),
+];
+/// The alternatives of "much worse".
+const MUCH_WORSE: [Ratio; 9] = [
+    Ratio(3),
+    Ratio(4),
     Ratio(5),
     Ratio(8),
     Ratio(12),
@@ -126,13 +138,13 @@ impl Comparison {
     /// The e-value against "not worse than stable". Below 5 it is an upper bound.
     #[must_use]
     pub fn worse(&self) -> f64 {
-        self.lesser(|series| series.evidence(&series.worse, Ratio::EQUAL))
+        self.lesser(|series| series.evidence(&series.worse, &WORSE))
     }
 
-    /// The e-value against "not 1.5 times as bad as stable". Below 5 it is an upper bound.
+    /// The e-value against "not worse than stable", for rollbacks. Below 5 it is an upper bound.
     #[must_use]
     pub fn much_worse(&self) -> f64 {
-        self.lesser(|series| series.evidence(&series.much_worse, MARGIN))
+        self.lesser(|series| series.evidence(&series.much_worse, &MUCH_WORSE))
     }
 
     /// The e-value against "at least twice as bad as stable", since the step began.
@@ -193,8 +205,8 @@ impl Series {
         let (counts, jitter) = (self.counts, &self.jitter);
         if counts.candidate.bad > 0 || counts.stable.bad > 0 {
             let high = BlockLikelihood::new(counts, self.greatest_share()).table(jitter);
-            self.worse.end(&gains(&high, Ratio::EQUAL));
-            self.much_worse.end(&gains(&high, MARGIN));
+            self.worse.end(&gains(&high, &WORSE));
+            self.much_worse.end(&gains(&high, &MUCH_WORSE));
             let low = BlockLikelihood::new(counts, self.least_share()).table(jitter);
             self.passing.end(&passing_gains(&low));
             let [shortest, _] = BLOCKS;
@@ -205,14 +217,14 @@ impl Series {
         self.begin_block(start);
     }
 
-    fn evidence(&self, mixture: &Mixture<9>, null: Ratio) -> f64 {
+    fn evidence(&self, mixture: &Mixture<9>, alternatives: &[Ratio; 9]) -> f64 {
         let likelihood = BlockLikelihood::new(self.counts, self.greatest_share());
-        let base = likelihood.plain(null);
-        let bound = mixture.with(&ALTERNATIVES.map(|it| likelihood.plain(null.times(it)) - base));
+        let equal = likelihood.plain(Ratio::EQUAL);
+        let bound = mixture.with(&alternatives.map(|it| likelihood.plain(it) - equal));
         if bound < EXACT_FROM {
             return bound;
         }
-        mixture.with(&gains(&likelihood.table(&self.jitter), null))
+        mixture.with(&gains(&likelihood.table(&self.jitter), alternatives))
     }
 
     fn passing(&self) -> f64 {
@@ -237,8 +249,8 @@ impl Series {
     }
 }
 
-fn gains(table: &LikelihoodTable<'_>, null: Ratio) -> [f64; 9] {
-    ALTERNATIVES.map(|it| table.gain(null.times(it), null))
+fn gains(table: &LikelihoodTable<'_>, alternatives: &[Ratio; 9]) -> [f64; 9] {
+    alternatives.map(|it| table.gain(it, Ratio::EQUAL))
 }
 
 fn passing_gains(table: &LikelihoodTable<'_>) -> [f64; 2] {
