@@ -103,8 +103,6 @@ pub struct Config {
     pub services: Vec<ServiceSpec>,
     /// Calendar windows that block deployments.
     pub freeze_windows: Vec<FreezeWindow>,
-    /// Bound on the probability that a release that is no worse than stable is rolled back.
-    pub false_rollback: Ppm,
     /// Receivers of notifications.
     pub notifications: Vec<Receiver>,
     /// Initial flags: a valid document in flagd's format.

@@ -55,8 +55,8 @@ fn good() -> Config {
 fn defaults_are_filled_in() {
     let config = good();
     assert_eq!(config.data_dir, Path::new("/etc/tidegate/data"));
-    assert_eq!(config.false_rollback.parts(), 1000);
     let [order, product] = config.services.as_slice() else { panic!("two services") };
+    assert_eq!(order.guardrails.false_rollback.parts(), 1000);
 
     assert_eq!(order.hosts, ["order.local".parse().unwrap()]);
     assert_eq!(order.stable.as_str(), "v1");

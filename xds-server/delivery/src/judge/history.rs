@@ -26,6 +26,12 @@ pub struct StableHistory {
 }
 
 impl StableHistory {
+    /// Whether the next counts are expected now.
+    #[must_use]
+    pub fn is_due(&self, now: Timestamp, version: &VersionName) -> bool {
+        self.version.as_ref() != Some(version) || now.since(self.began) >= BLOCK
+    }
+
     /// Adds the cumulative counts of the stable version. Another version begins a new history.
     pub fn observe(&mut self, now: Timestamp, version: &VersionName, cumulative: Units) {
         if self.version.as_ref() != Some(version) {
@@ -33,7 +39,7 @@ impl StableHistory {
             *self = Self { version, began: now, cumulative, blocks: VecDeque::new() };
             return;
         }
-        if now.since(self.began) < BLOCK {
+        if !self.is_due(now, version) {
             return;
         }
         let before = std::mem::replace(&mut self.cumulative, cumulative);
