@@ -36,7 +36,6 @@ use tidegate_delivery::model::freeze::FreezeWindow;
 use tidegate_delivery::model::hook::SecretRef;
 use tidegate_delivery::model::plan::Plan;
 use tidegate_delivery::names::{ReceiverName, Services};
-use tidegate_delivery::units::Ppm;
 use tidegate_xds::mesh::Mesh;
 
 /// Reads and checks a configuration file.

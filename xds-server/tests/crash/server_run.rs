@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tidegate::config::{self, Config};
 use tidegate::controller::{
-    self, CommandError, DeliveryView, EvidenceSource, Handle, Origin, Parts,
+    self, CommandError, DeliveryView, EvidenceSource, Handle, Origin, Parts, Recount,
 };
 use tidegate::effects::notifier::stats::DeliveryStats;
 use tidegate::effects::notifier::{self, Notifier};

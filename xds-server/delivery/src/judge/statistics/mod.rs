@@ -14,6 +14,9 @@ pub mod jitter;
 pub mod likelihood;
 pub mod mixture;
 
+#[cfg(test)]
+mod tests;
+
 /// Units of one version: those that failed, and all. A unit is a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Units {
