@@ -213,7 +213,10 @@ impl fmt::Display for Verdict {
                 write!(f, "inconclusive, needs about {missing} more requests")
             }
             Self::Inconclusive { at_limit: Some(guardrail), .. } => {
-                write!(f, "inconclusive, the {guardrail} is above its alert limit, perhaps by chance")
+                write!(
+                    f,
+                    "inconclusive, the {guardrail} is above its alert limit, perhaps by chance"
+                )
             }
             Self::Alert { findings } => write!(f, "{}", all(findings)),
             Self::RollBack { findings } => write!(f, "rolls back: {}", all(findings)),

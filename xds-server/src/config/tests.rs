@@ -11,9 +11,8 @@ use proptest::prelude::*;
 use self::mistakes::{Mistake, check_all};
 use super::*;
 use tidegate_core::routing::MAX_SERVICES;
-use tidegate_delivery::judge::guardrails::{
-    CommonMode, Guardrails, Inconclusive, WorseThanStable,
-};
+use tidegate_delivery::judge::guardrails::{CommonMode, Guardrails, Inconclusive, WorseThanStable};
+use tidegate_delivery::units::Ppm;
 use tidegate_delivery::model::catalogue::Environment;
 use tidegate_delivery::model::plan::Strategy;
 

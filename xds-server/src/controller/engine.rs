@@ -168,11 +168,10 @@ impl Engine {
         group: &[GroupedRelease<'_>],
         Times { now, wall }: Times,
     ) -> (Vec<Event>, Vec<(ReleaseId, Progress)>) {
-        let observations: Vec<_> =
-            group
-                .iter()
-                .map(|(service, release)| self.observe(state, service, release, now))
-                .collect();
+        let observations: Vec<_> = group
+            .iter()
+            .map(|(service, release)| self.observe(state, service, release, now))
+            .collect();
         let contexts: Vec<_> = group
             .iter()
             .zip(&observations)

@@ -207,7 +207,8 @@ impl EvidenceSource for World {
     }
 
     fn total(&self, _: &ServiceName, version: &VersionName) -> Units {
-        let Evidence { requests, errors, .. } = self.inner.lock().counts.get(version.as_str()).copied().unwrap_or_default();
+        let Evidence { requests, errors, .. } =
+            self.inner.lock().counts.get(version.as_str()).copied().unwrap_or_default();
         Units { bad: errors, all: requests }
     }
 

@@ -68,12 +68,8 @@ pub trait EvidenceSource: Send {
     ) -> Evidence;
 
     /// The same counts of now, by limits that are known later.
-    fn recount(
-        &self,
-        release: &ReleaseId,
-        service: &ServiceName,
-        version: &VersionName,
-    ) -> Recount;
+    fn recount(&self, release: &ReleaseId, service: &ServiceName, version: &VersionName)
+    -> Recount;
 
     /// All requests of a version and the failed ones, since this process started.
     fn total(&self, service: &ServiceName, version: &VersionName) -> Units;

@@ -36,8 +36,7 @@ impl Context<'_> {
 
     fn counted(&self) -> Counted {
         let Release { id, service, candidate, stable, .. } = self.release;
-        let evidence =
-            |version| self.source.evidence(id, service, version, self.guardrails());
+        let evidence = |version| self.source.evidence(id, service, version, self.guardrails());
         Counted { candidate: evidence(candidate), stable: evidence(stable) }
     }
 

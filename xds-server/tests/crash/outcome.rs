@@ -121,8 +121,7 @@ fn mask_times_ports_and_counts(value: &mut Value, environment: &Environment) {
         Value::Object(values) => {
             if let Some(finding) = values.get_mut("finding").and_then(Value::as_object_mut) {
                 // Counts depend on the time of the crash.
-                finding
-                    .retain(|part, _| !COUNTS.contains(&part.as_str()));
+                finding.retain(|part, _| !COUNTS.contains(&part.as_str()));
             }
             // The text of the configuration contains ports, and the cause of a group rollback contains counts.
             values.retain(|part, _| part != "hash" && part != "why");

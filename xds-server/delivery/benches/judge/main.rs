@@ -51,8 +51,13 @@ struct Options {
 
 fn main() {
     let options = Options::parse();
-    println!("False rollbacks of equal versions: {} releases a cell, seed {}.", options.releases, options.seed);
-    println!("5, 10, 25, 50 % for 5 min each, 100 % for 30 min. In brackets: the exact 95 % interval.\n");
+    println!(
+        "False rollbacks of equal versions: {} releases a cell, seed {}.",
+        options.releases, options.seed
+    );
+    println!(
+        "5, 10, 25, 50 % for 5 min each, 100 % for 30 min. In brackets: the exact 95 % interval.\n"
+    );
     println!("{}", table::HEAD);
     for kind in Kind::ALL {
         if options.world.as_ref().is_some_and(|it| !kind.name().contains(it.as_str())) {
@@ -63,8 +68,15 @@ fn main() {
                 let skipped = options.rps.is_some_and(|it| it != rps)
                     || options.base.is_some_and(|it| (it - base).abs() > 1e-9);
                 if !skipped {
-                    let world = World { kind, rps: f64::from(rps), base: base / 100.0, candidate: base / 100.0, breaks_at: 0 };
-                    let counts = false_rollbacks(&world, Plan::Canary, options.releases, options.seed);
+                    let world = World {
+                        kind,
+                        rps: f64::from(rps),
+                        base: base / 100.0,
+                        candidate: base / 100.0,
+                        breaks_at: 0,
+                    };
+                    let counts =
+                        false_rollbacks(&world, Plan::Canary, options.releases, options.seed);
                     println!("{}", table::row(kind.name(), rps, base, &counts));
                 }
             }
@@ -73,14 +85,25 @@ fn main() {
     if options.no_detection {
         return;
     }
-    println!("\nDetection: median / 95th percentile in seconds from the break, 5 % weight, base 0.5 %, {} releases a cell.\n", options.detections);
-    for (title, breaks_at) in [("broken from the first request", 0), ("after 300 s of good behaviour", 300)] {
+    println!(
+        "\nDetection: median / 95th percentile in seconds from the break, 5 % weight, base 0.5 %, {} releases a cell.\n",
+        options.detections
+    );
+    for (title, breaks_at) in
+        [("broken from the first request", 0), ("after 300 s of good behaviour", 300)]
+    {
         println!("{title}:");
         for rps in [100.0, 1_000.0, 10_000.0] {
             let cells: Vec<String> = [1.0, 2.0, 5.1, 10.0, 20.0, 100.0]
                 .into_iter()
                 .map(|percent| {
-                    let world = World { kind: Kind::Steady, rps, base: 0.005, candidate: percent / 100.0, breaks_at };
+                    let world = World {
+                        kind: Kind::Steady,
+                        rps,
+                        base: 0.005,
+                        candidate: percent / 100.0,
+                        breaks_at,
+                    };
                     format!("→{percent}%: {}", detection(&world, options.detections, options.seed))
                 })
                 .collect();

@@ -86,7 +86,9 @@ fn parallel(releases: u64, run: impl Fn(u64) -> Outcome + Sync) -> Vec<Outcome> 
     std::thread::scope(|scope| {
         let run = &run;
         let threads: Vec<_> = (0..2)
-            .map(|first| scope.spawn(move || (first..releases).step_by(2).map(run).collect::<Vec<_>>()))
+            .map(|first| {
+                scope.spawn(move || (first..releases).step_by(2).map(run).collect::<Vec<_>>())
+            })
             .collect();
         threads.into_iter().flat_map(|it| it.join().unwrap()).collect()
     })

@@ -19,7 +19,8 @@ pub(crate) fn row(world: &str, rps: u32, base: f64, counts: &Counts) -> String {
 /// The exact 95 % interval of a share.
 fn interval(count: u64, of: u64) -> (f64, f64) {
     let low = if count == 0 { 0.0 } else { solve(|p| at_least(count, of, p) - 0.025) };
-    let high = if count == of { 1.0 } else { solve(|p| 0.025 - (1.0 - at_least(count + 1, of, p))) };
+    let high =
+        if count == of { 1.0 } else { solve(|p| 0.025 - (1.0 - at_least(count + 1, of, p))) };
     (low, high)
 }
 

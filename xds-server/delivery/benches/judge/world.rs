@@ -92,7 +92,14 @@ impl Traffic {
             _ => f64::INFINITY,
         };
         let clients = std::array::from_fn(|_| random.random());
-        Self { world, random, hiccups: [1.0; 2], outage: at..at + 20.0, storms: Vec::new(), clients }
+        Self {
+            world,
+            random,
+            hiccups: [1.0; 2],
+            outage: at..at + 20.0,
+            storms: Vec::new(),
+            clients,
+        }
     }
 
     /// The counts of one tick. `second` is the time, `weight` the candidate's share.

@@ -12,10 +12,10 @@ use super::limits::{Rule, rules};
 use super::release::{LimitEvidence, ReleaseJudge};
 use super::sequential_test::{is_exceeded, is_exceeded_sequentially};
 use super::statistics::comparison::PASSING;
+use super::statistics::likelihood::Ratio;
 use super::statistics::{Units, float};
 use super::windows::Window;
 use super::{EValue, Evidence, Finding, Guardrail, Level, Limit, RatioInterval, Share, Verdict};
-use crate::units::Ppm;
 
 /// The e-value of an alert.
 const ALERT: f64 = 20.0;
@@ -86,12 +86,12 @@ impl Assessment<'_> {
                     let e_value = self.judge.comparison.much_worse();
                     self.compared(Level::Rollback, e_value)
                 } else {
-                    self.finding(rule, Level::Rollback, Some(e_value))
+                    self.of_rule(rule, Level::Rollback, Some(e_value))
                 });
             }
             return evidence.is_common(now).then(|| Finding {
                 common_mode: true,
-                ..self.finding(rule, Level::Critical, None)
+                ..self.of_rule(rule, Level::Critical, None)
             });
         }
         let is_sampled = step.all >= self.guardrails.min_requests;
@@ -99,7 +99,7 @@ impl Assessment<'_> {
         let stands = self.alerts.get(&rule.guardrail).is_some_and(|level| *level >= rule.level);
         let exceeded = e_value >= ALERT;
         let remains = stands && ((is_sampled && is_above(HYSTERESIS)) || e_value >= ALERT_ENDS);
-        (exceeded || remains).then(|| self.finding(rule, rule.level, Some(e_value)))
+        (exceeded || remains).then(|| self.of_rule(rule, rule.level, Some(e_value)))
     }
 
     fn worse_than_stable(&self) -> Option<Finding> {
@@ -109,12 +109,12 @@ impl Assessment<'_> {
     }
 
     fn worse_than_before(&self) -> Option<Finding> {
-        let (ceiling, _) = self.judge.before.as_ref()?;
+        let (ceiling, limit) = self.judge.before.as_ref()?;
         let e_value = ceiling.value();
         (e_value >= self.alert_from(&Guardrail::ErrorRate)).then(|| {
+            let shown = self.shown(errors, |candidate, _| candidate.rate() > *limit);
             let limit = Limit::Before { max_percent: 150 };
-            let counts = |evidence: &Evidence| errors(evidence);
-            self.counted(Guardrail::ErrorRate, Level::Warning, limit, counts, None, Some(e_value))
+            finding(Guardrail::ErrorRate, Level::Warning, limit, shown, Some(e_value))
         })
     }
 
@@ -124,65 +124,37 @@ impl Assessment<'_> {
     }
 
     fn compared(&self, level: Level, e_value: f64) -> Finding {
-        let ratio = self.judge.comparison.interval();
-        let counts = |evidence: &Evidence| errors(evidence);
+        let shown = self.shown(errors, |candidate, stable| candidate.rate() > stable.rate());
+        // The interval is of the whole step; that of a candidate that broke late may still be below.
+        let ratio = self.judge.comparison.interval().filter(|(low, _)| *low >= Ratio::EQUAL);
         Finding {
             ratio: ratio.map(|(low, high)| RatioInterval::between(low, high)),
-            ..self.counted(
-                Guardrail::ErrorRate,
-                level,
-                Limit::Stable,
-                counts,
-                None,
-                Some(e_value),
-            )
+            ..finding(Guardrail::ErrorRate, level, Limit::Stable, shown, Some(e_value))
         }
     }
 
-    fn finding(&self, rule: &Rule, level: Level, e_value: Option<f64>) -> Finding {
-        let threshold = Some(rule.threshold);
-        let counts = |evidence: &Evidence| rule.count.of(evidence);
-        self.counted(rule.guardrail.clone(), level, rule.configured, counts, threshold, e_value)
+    fn of_rule(&self, rule: &Rule, level: Level, e_value: Option<f64>) -> Finding {
+        let threshold = rule.threshold.fraction();
+        let shown = self.shown(|it| rule.count.of(it), |candidate, _| candidate.rate() > threshold);
+        finding(rule.guardrail.clone(), level, rule.configured, shown, e_value)
     }
 
-    /// A finding with the counts of the step; of a shorter window if the rate is above the threshold only in that.
-    fn counted(
+    /// The counts of the step; of a shorter window if the candidate is above the limit only in that.
+    fn shown(
         &self,
-        guardrail: Guardrail,
-        level: Level,
-        limit: Limit,
-        counts: impl Fn(&Evidence) -> Units,
-        threshold: Option<Ppm>,
-        e_value: Option<f64>,
-    ) -> Finding {
+        count: impl Fn(&Evidence) -> Units,
+        is_above: impl Fn(Units, Units) -> bool,
+    ) -> Shown {
         let now = self.judge.now;
-        let is_above = |units: Units| {
-            threshold.is_none_or(|threshold| units.rate() > threshold.fraction())
-        };
         let both = self.judge.candidate.all(now).into_iter().zip(self.judge.stable.all(now));
-        let shown = both.map(|(candidate, stable)| {
-            (counts(&candidate.evidence), counts(&stable.evidence), candidate.length)
+        let mut all = both.map(|(candidate, stable)| Shown {
+            candidate: count(&candidate.evidence),
+            stable: count(&stable.evidence),
+            length: candidate.length,
         });
-        let shown: Vec<_> = shown.collect();
-        let (candidate, stable, length) = shown
-            .iter()
-            .find(|(candidate, ..)| candidate.bad > 0 && is_above(*candidate))
-            .or(shown.first())
-            .copied()
-            .unwrap_or_default();
-        let stable = (stable.all > 0).then_some(Share { requests: stable.all, bad: stable.bad });
-        Finding {
-            guardrail,
-            level,
-            limit,
-            bad: candidate.bad,
-            requests: candidate.all,
-            window_ms: length.and_then(|it| u64::try_from(it.as_millis()).ok()),
-            stable,
-            e_value: e_value.filter(|it| *it >= ALERT_ENDS).map(EValue::of),
-            ratio: None,
-            common_mode: false,
-        }
+        let step = all.next().unwrap_or_default();
+        let above = |it: &Shown| it.candidate.bad > 0 && is_above(it.candidate, it.stable);
+        if above(&step) { step } else { all.find(above).unwrap_or(step) }
     }
 
     /// Resource use is evaluated in the longest window. With too few samples in it the whole step is evaluated: missing
@@ -196,18 +168,8 @@ impl Assessment<'_> {
         let exceeded = is_exceeded(samples.bad, samples.all, rule.threshold, least)
             || is_exceeded_sequentially(samples.bad, samples.all, rule.threshold)
             || (stands && samples.rate() > HYSTERESIS * rule.threshold.fraction());
-        exceeded.then(|| Finding {
-            guardrail: rule.guardrail.clone(),
-            level: rule.level,
-            limit: rule.configured,
-            bad: samples.bad,
-            requests: samples.all,
-            window_ms: length.as_ref().map(Duration::as_millis).and_then(|it| it.try_into().ok()),
-            stable: None,
-            e_value: None,
-            ratio: None,
-            common_mode: false,
-        })
+        let shown = Shown { candidate: samples, stable: Units::default(), length };
+        exceeded.then(|| finding(rule.guardrail.clone(), rule.level, rule.configured, shown, None))
     }
 
     /// The first guardrail whose observed rate in the step is above its alert limit.
@@ -237,11 +199,42 @@ impl Assessment<'_> {
         let share = self.judge.comparison.expected_share().clamp(1e-6, 1.0 - 1e-6);
         let failing = PASSING.factor() * share / (PASSING.factor() * share + 1.0 - share);
         // The Kullback–Leibler divergence for each failure of either version.
-        let nats = share * (share / failing).ln()
-            + (1.0 - share) * ((1.0 - share) / (1.0 - failing)).ln();
+        let nats =
+            share * (share / failing).ln() + (1.0 - share) * ((1.0 - share) / (1.0 - failing)).ln();
         let by_stable =
             (target - compared.max(1e-9).ln()).max(0.0) * share / (nats * stable).max(1e-12);
         round_up(by_limit.min(by_stable))
+    }
+}
+
+/// The counts of a finding.
+#[derive(Clone, Copy, Default)]
+struct Shown {
+    candidate: Units,
+    stable: Units,
+    /// None: since the step began.
+    length: Option<Duration>,
+}
+
+fn finding(
+    guardrail: Guardrail,
+    level: Level,
+    limit: Limit,
+    Shown { candidate, stable, length }: Shown,
+    e_value: Option<f64>,
+) -> Finding {
+    let stable = (stable.all > 0).then_some(Share { requests: stable.all, bad: stable.bad });
+    Finding {
+        guardrail,
+        level,
+        limit,
+        bad: candidate.bad,
+        requests: candidate.all,
+        window_ms: length.and_then(|it| u64::try_from(it.as_millis()).ok()),
+        stable,
+        e_value: e_value.filter(|it| *it >= ALERT_ENDS).map(EValue::of),
+        ratio: None,
+        common_mode: false,
     }
 }
 

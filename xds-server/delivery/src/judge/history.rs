@@ -58,7 +58,9 @@ impl StableHistory {
     pub fn jitter(&self, length: Duration) -> f64 {
         let together = usize::try_from(length.as_secs() / BLOCK.as_secs()).unwrap_or(1).max(1);
         let blocks: Vec<Units> = self.blocks.iter().copied().collect();
-        let sums = blocks.chunks(together).map(|it| it.iter().copied().fold(Units::default(), Units::plus));
+        let sums = blocks
+            .chunks(together)
+            .map(|it| it.iter().copied().fold(Units::default(), Units::plus));
         jitter::estimate(sums, length.as_secs_f64())
     }
 

@@ -15,6 +15,9 @@ pub mod statistics;
 mod verdict;
 pub mod windows;
 
+#[cfg(test)]
+mod tests;
+
 pub use self::evidence::{Business, Evidence, ResourceSamples, ResourceUse, Share, SlowRequests};
 pub use self::guardrail::{Guardrail, GuardrailError};
 pub use self::release::{Counted, ReleaseJudge};

@@ -5,8 +5,8 @@
 //! least every few seconds. Changed guardrails are passed to [`ReleaseJudge::rejudge`] first, with the counts by the new
 //! limits.
 //!
-//! The counts of the step decide about alerts and passing. The e-processes run since the release started, or since this
-//! process started, and are evidence of a rollback. Memory: 25 kB for each release.
+//! The counts of the step decide about alerts and passing. The e-processes of rollbacks run since the release started, or
+//! since this process started; those of alerts begin with each step. Memory: 25 kB for each release.
 
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ const ERRORS_SHARE: f64 = 0.75;
 const COMPARISON_SHARE: f64 = 2.0 / 3.0;
 /// Evidence of an alert above this is given up, so that better counts clear the alert soon.
 const MOST_OF_ALERT: f64 = 200.0;
+/// Evidence of a rollback is given up only where it would not be finite.
+const MOST_OF_ROLLBACK: f64 = 1e100;
 /// How long a cause stays common to both versions after it was seen.
 const COMMON_FOR: Duration = Duration::from_secs(10);
 /// Stable serves if it had requests in this time.
@@ -64,6 +66,8 @@ pub struct ReleaseJudge {
 /// The evidence of one limit.
 #[derive(Debug, Clone)]
 pub(super) struct LimitEvidence {
+    of: Guardrail,
+    is_of_rollback: bool,
     pub(super) ceiling: Ceiling,
     stable: RecentStable,
     /// When stable was last seen above the limit together with the candidate.
@@ -130,12 +134,26 @@ impl ReleaseJudge {
         for limit in &mut self.limits {
             limit.ceiling.enter_step(now, kappa);
         }
+        self.begin_overridden_anew(now, kappa, history);
         if weight == Ppm::ALL {
             let before = history.rate_bound().map(|rate| (WORSE_THAN_BEFORE * rate).min(1.0));
-            self.before =
-                before.map(|limit| (Ceiling::begin(now, kappa, MOST_OF_ALERT), limit));
+            self.before = before.map(|limit| (Ceiling::begin(now, kappa, MOST_OF_ALERT), limit));
         }
         self.begin_evidence(now, counted, history);
+    }
+
+    /// A step that begins although the evidence suffices for a rollback was allowed by an operator: the evidence of that
+    /// guardrail begins anew.
+    fn begin_overridden_anew(&mut self, now: Timestamp, kappa: f64, history: &StableHistory) {
+        let spread = self.spread;
+        for limit in self.limits.iter_mut().filter(|it| it.rolls_back) {
+            limit.ceiling = Ceiling::begin(now, kappa, MOST_OF_ROLLBACK);
+            limit.rolls_back = false;
+            if limit.of == Guardrail::ErrorRate {
+                let jitter = |length| spread * history.jitter(length);
+                self.comparison = Comparison::begin(now, self.weight, jitter);
+            }
+        }
     }
 
     /// The evidence of the step begins: what was counted before says nothing about it. The evidence of the release
@@ -145,7 +163,11 @@ impl ReleaseJudge {
         self.stable = EvidenceWindows::begin(now, counted.stable);
         let spread = self.spread;
         self.comparison.begin_passing(now, |length| spread * history.jitter(length));
-        self.below_alert = Ceiling::begin_below(now, self.kappa(history));
+        let kappa = self.kappa(history);
+        self.below_alert = Ceiling::begin_below(now, kappa);
+        for limit in self.limits.iter_mut().filter(|it| !it.is_of_rollback) {
+            limit.ceiling = Ceiling::begin(now, kappa, MOST_OF_ALERT);
+        }
     }
 
     /// Continues with the counts by other limits. Evidence of the limits begins anew, that of the comparison with stable
@@ -202,14 +224,10 @@ impl ReleaseJudge {
                 (Level::Rollback, Guardrail::ErrorRate, WorseThanStable::Hold) => {
                     Needed { in_all: bound.errors, others: 0.0, share: 1.0 }
                 }
-                (Level::Rollback, Guardrail::ErrorRate, WorseThanStable::Rollback) => Needed {
-                    in_all: bound.errors,
-                    others: compared,
-                    share: 1.0 - COMPARISON_SHARE,
-                },
-                (Level::Rollback, ..) => {
-                    Needed { in_all: bound.latency, others: 0.0, share: 1.0 }
+                (Level::Rollback, Guardrail::ErrorRate, WorseThanStable::Rollback) => {
+                    Needed { in_all: bound.errors, others: compared, share: 1.0 - COMPARISON_SHARE }
                 }
+                (Level::Rollback, ..) => Needed { in_all: bound.latency, others: 0.0, share: 1.0 },
                 (Level::Warning | Level::Critical, ..) => {
                     Needed { in_all: f64::INFINITY, others: 0.0, share: 1.0 }
                 }
@@ -243,8 +261,11 @@ impl ReleaseJudge {
 fn limits(now: Timestamp, guardrails: &Guardrails, kappa: f64) -> Vec<LimitEvidence> {
     let of_requests = rules(guardrails).into_iter().filter(Rule::is_of_requests);
     let evidence = |rule: Rule| {
-        let most = if rule.level == Level::Rollback { 1e100 } else { MOST_OF_ALERT };
+        let is_of_rollback = rule.level == Level::Rollback;
+        let most = if is_of_rollback { MOST_OF_ROLLBACK } else { MOST_OF_ALERT };
         LimitEvidence {
+            of: rule.guardrail,
+            is_of_rollback,
             ceiling: Ceiling::begin(now, kappa, most),
             stable: RecentStable::default(),
             common: None,

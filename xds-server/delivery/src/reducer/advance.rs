@@ -264,8 +264,10 @@ impl Exit {
             stable: seen.stable,
             sidecars: seen.convergence.acked,
             inconclusive: match seen.verdict {
-                Verdict::Inconclusive { missing, .. } => Some(missing),
-                Verdict::Healthy | Verdict::Alert { .. } | Verdict::RollBack { .. } => None,
+                Verdict::Inconclusive { missing, .. } if release.weight() > Ppm::ZERO => {
+                    Some(missing)
+                }
+                _ => None,
             },
         });
         let next = self.next.and_then(|next| Some((next, release.plan.steps.get(next)?)));

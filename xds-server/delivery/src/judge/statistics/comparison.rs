@@ -20,29 +20,11 @@ pub const BLOCKS: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(3
 /// A candidate passes a step if it is shown to be below this ratio: 2.
 pub const PASSING: Ratio = Ratio(5);
 /// The alternatives of "worse".
-const WORSE: [Ratio; 9] = [
-    Ratio(2),
-    Ratio(3),
-    Ratio(5),
-    Ratio(8),
-    Ratio(12),
-    Ratio(17),
-    Ratio(22),
-    Ratio(28),
-    Ratio(38),
-];
+const WORSE: [Ratio; 9] =
+    [Ratio(2), Ratio(3), Ratio(5), Ratio(8), Ratio(12), Ratio(17), Ratio(22), Ratio(28), Ratio(38)];
 /// The alternatives of "much worse".
-const MUCH_WORSE: [Ratio; 9] = [
-    Ratio(3),
-    Ratio(4),
-    Ratio(5),
-    Ratio(8),
-    Ratio(12),
-    Ratio(17),
-    Ratio(22),
-    Ratio(28),
-    Ratio(38),
-];
+const MUCH_WORSE: [Ratio; 9] =
+    [Ratio(3), Ratio(4), Ratio(5), Ratio(8), Ratio(12), Ratio(17), Ratio(22), Ratio(28), Ratio(38)];
 /// The alternatives of a candidate that passes: equal, and a third better.
 const PASSING_ALTERNATIVES: [Ratio; 2] = [Ratio::EQUAL, Ratio(-3)];
 /// The time in which the candidate's share of the units forgets, in seconds.
@@ -120,6 +102,7 @@ impl Comparison {
             series.passing = Mixture::default();
             series.passing.begin(1.0);
         }
+        self.ratios = RatioLikelihoods::default();
     }
 
     /// Adds the counts since the last call.
@@ -153,7 +136,7 @@ impl Comparison {
         self.lesser(Series::passing)
     }
 
-    /// The ratios that are possible, at any time with a probability of 95 %. None: every ratio is.
+    /// The ratios that are possible since the step began, at any time with a probability of 95 %. None: every ratio is.
     #[must_use]
     pub fn interval(&self) -> Option<(Ratio, Ratio)> {
         let [short, _] = &self.series;

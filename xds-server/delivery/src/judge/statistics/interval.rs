@@ -4,8 +4,8 @@
 //! that quotient is an e-process against the ratio, so the true ratio is outside at any time with a probability of at most
 //! 5 %. The likelihood is the jittered one.
 
-use super::likelihood::{LEAST, LikelihoodTable, MOST, Ratio};
 use super::float;
+use super::likelihood::{LEAST, LikelihoodTable, MOST, Ratio};
 
 /// Number of ratios of the grid.
 const RATIOS: usize = 52;

@@ -11,7 +11,7 @@ use super::{Units, float, likelihood};
 const MEMORY_SECONDS: f64 = 120.0;
 /// Doubles the estimate, because the largest residuals are left out and the estimate is itself uncertain.
 const CAUTION: f64 = 2.0;
-/// One block of so many is left out.
+/// One block of so many is left out, and at least one.
 const LEFT_OUT: usize = 20;
 /// The jitter without failures to learn from.
 pub const UNKNOWN: f64 = 0.2;
@@ -33,7 +33,7 @@ pub fn estimate(blocks: impl Iterator<Item = Units>, block_seconds: f64) -> f64 
         all = all * forget + float(block.all);
     }
     terms.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let kept = terms.len().saturating_sub(terms.len() / LEFT_OUT);
+    let kept = terms.len().saturating_sub(terms.len().div_ceil(LEFT_OUT));
     let (excess, squares) =
         terms.iter().take(kept).fold((0.0, 0.0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
     let kappa = CAUTION * (excess + UNKNOWN / CAUTION) / (squares + 1.0);

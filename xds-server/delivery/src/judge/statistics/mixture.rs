@@ -99,9 +99,10 @@ impl<const N: usize> Mixture<N> {
 
     /// Gives evidence up, so that the e-value is at most 1.
     pub fn give_up(&mut self) {
-        let value = self.with(&[0.0; N]);
-        if value > 1.0 {
-            self.evidence.iter_mut().for_each(|it| *it /= value);
+        let of_alternatives = self.with(&[0.0; N]) - self.rest;
+        if of_alternatives + self.rest > 1.0 {
+            let factor = (1.0 - self.rest) / of_alternatives;
+            self.evidence.iter_mut().for_each(|it| *it *= factor);
         }
     }
 
