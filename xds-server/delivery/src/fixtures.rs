@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::judge::guardrails::Guardrails;
+use crate::judge::guardrails::{Guardrails, Inconclusive};
 use crate::judge::{Evidence, Finding, Guardrail, Level, Limit, Verdict};
 use crate::model::catalogue::{Endpoint, Environment, Environments, ServiceSpec, VersionSpec};
 use crate::model::command::{Command, CommandContext, Outcome, Refusal, ReleaseCommand};
@@ -88,7 +88,8 @@ pub fn order() -> ServiceSpec {
         stable: name("v1"),
         environments: None,
         plan: canary(&[5, 50, 100]),
-        guardrails: Guardrails::default(),
+        // Tests have few requests.
+        guardrails: Guardrails { inconclusive: Inconclusive::Proceed, ..Guardrails::default() },
         hooks: Vec::new(),
         dns: None,
     }

@@ -12,9 +12,9 @@ use self::mistakes::{Mistake, check_all};
 use super::*;
 use tidegate_core::routing::MAX_SERVICES;
 use tidegate_delivery::judge::guardrails::{CommonMode, Guardrails, Inconclusive, WorseThanStable};
-use tidegate_delivery::units::Ppm;
 use tidegate_delivery::model::catalogue::Environment;
 use tidegate_delivery::model::plan::Strategy;
+use tidegate_delivery::units::Ppm;
 
 const GOOD: &str = r#"
 listen: {xds: "127.0.0.1:18000", api: "127.0.0.1:8080"}

@@ -103,7 +103,7 @@ impl Rule for Kayenta {
     fn rolls_back(&mut self, counts: Pair) -> bool {
         self.slot = self.slot.plus(counts);
         self.ticks += 1;
-        if self.ticks % (10 * TICKS) != 0 {
+        if !self.ticks.is_multiple_of(10 * TICKS) {
             return false;
         }
         let slot = std::mem::take(&mut self.slot);

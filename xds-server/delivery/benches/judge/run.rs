@@ -1,6 +1,7 @@
 //! Runs simulated releases through the judge and the other rules.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::judge::history::StableHistory;
@@ -75,6 +76,26 @@ pub(crate) fn detection(world: &World, releases: u64, seed: u64) -> String {
     times.sort_by(f64::total_cmp);
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
     format!("{:.1} / {:.1}", at(0.5), at(0.95))
+}
+
+/// The mean time of one evaluation of a healthy release, in microseconds: counts in, verdict out.
+pub(crate) fn cost(world: World, seed: u64) -> f64 {
+    let mut traffic = Traffic::new(world, seed, 0.0, 0.0);
+    let guardrails = Guardrails::default();
+    let (mut counted, history) = (Counted::default(), StableHistory::default());
+    let begin = time(0.0);
+    let weight = Ppm::percent(5);
+    let mut judge = ReleaseJudge::begin(begin, weight, 1.0, counted, &guardrails, &history);
+    let (ticks, mut spent) = (2_400 * TICKS, Duration::ZERO);
+    for tick in 1..=ticks {
+        let second = f64::from(tick) / f64::from(TICKS);
+        add(&mut counted, traffic.tick(second, weight.fraction()));
+        let before = Instant::now();
+        judge.observe(time(second), counted, &guardrails, &history, 1);
+        std::hint::black_box(judge.verdict(&guardrails, &BTreeMap::new()));
+        spent += before.elapsed();
+    }
+    spent.as_secs_f64() * 1e6 / f64::from(ticks)
 }
 
 fn seed_of(seed: u64, number: u64) -> u64 {

@@ -99,7 +99,10 @@ impl Assessment<'_> {
         let stands = self.alerts.get(&rule.guardrail).is_some_and(|level| *level >= rule.level);
         let exceeded = e_value >= ALERT;
         let remains = stands && ((is_sampled && is_above(HYSTERESIS)) || e_value >= ALERT_ENDS);
-        (exceeded || remains).then(|| self.of_rule(rule, rule.level, Some(e_value)))
+        (exceeded || remains).then(|| Finding {
+            common_mode: evidence.is_common(now),
+            ..self.of_rule(rule, rule.level, Some(e_value))
+        })
     }
 
     fn worse_than_stable(&self) -> Option<Finding> {

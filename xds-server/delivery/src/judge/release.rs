@@ -6,7 +6,7 @@
 //! limits.
 //!
 //! The counts of the step decide about alerts and passing. The e-processes of rollbacks run since the release started, or
-//! since this process started; those of alerts begin with each step. Memory: 25 kB for each release.
+//! since this process started; those of alerts begin with each step. Memory: about 40 kB for each release.
 
 use std::time::Duration;
 
@@ -314,9 +314,11 @@ impl LimitEvidence {
     fn observe(&mut self, block: Block, needed: Needed, kappa: impl Fn() -> f64) {
         let Block { now, threshold, counts, recent, common_mode } = block;
         self.stable.observe(now, counts.stable);
-        let limit = match common_mode {
-            CommonMode::Hold => self.stable.raised(now, threshold),
-            CommonMode::Rollback => threshold,
+        // An alert is about the candidate alone: it holds the release also if stable fails as well.
+        let limit = if self.is_of_rollback && common_mode == CommonMode::Hold {
+            self.stable.raised(now, threshold)
+        } else {
+            threshold
         };
         observe_block(&mut self.ceiling, now, counts.candidate, limit, kappa);
         let shared = limit > threshold || is_above(recent.stable, threshold);

@@ -337,6 +337,17 @@ fn a_bad_business_metric_is_an_alert_and_no_rollback() {
 }
 
 #[test]
+fn an_alert_does_not_depend_on_stable() {
+    let mut run = Run::new(50, Guardrails::default());
+    (0..20).for_each(|_| {
+        run.report(evidence(100, 3), evidence(100, 3));
+    });
+    let verdict = run.report(evidence(100, 3), evidence(100, 3));
+    let [finding] = verdict.findings() else { panic!("{verdict:?}") };
+    assert_eq!((finding.level, finding.common_mode), (Level::Critical, true));
+}
+
+#[test]
 fn all_broken_guardrails_are_found() {
     let slow = SlowRequests { warning: 50, critical: 50, rollback: 50 };
     let bad = Evidence { slow, ..evidence(50, 50) };

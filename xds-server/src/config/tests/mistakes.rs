@@ -118,8 +118,8 @@ const MISTAKES: &[Mistake] = &[
     ),
     (
         "min_requests: 40",
-        "error_rate: {worse_than_stable: alert}",
-        "alert",
+        "error_rate: {worse_than_stable: ignore}",
+        "ignore",
         &["not a value of `worse_than_stable`", "`rollback` or `hold`"],
     ),
     ("min_requests: 40", "min_requests: 0", "0}\n  - name: product", &["min_requests is 0"]),

@@ -33,8 +33,11 @@ const SHARE_MEMORY_SECONDS: f64 = 60.0;
 const WEIGHT_UNITS: f64 = 200.0;
 /// The expected share counts as so many units in the share of a block.
 const EXPECTED_UNITS: f64 = 20.0;
-/// Evidence for "worse than stable" above this is given up, so that a recovered candidate is not held for long.
-const MOST_WORSE: f64 = 200.0;
+/// Evidence for "worse than stable" above this is given up, and half of it in each [`WORSE_HALVES`], so that a recovered
+/// candidate is not held for long: without failures nothing else lowers it.
+const MOST_WORSE: f64 = 100.0;
+/// See [`MOST_WORSE`].
+const WORSE_HALVES: Duration = Duration::from_secs(30);
 /// E-values below this are reported as an upper bound, which is cheaper.
 const EXACT_FROM: f64 = 5.0;
 
@@ -185,6 +188,8 @@ impl Series {
     }
 
     fn next_block(&mut self, start: Start, ratios: &mut RatioLikelihoods) {
+        let lasted = start.now.since(self.began);
+        self.worse.keep((-lasted.div_duration_f64(WORSE_HALVES)).exp2());
         let (counts, jitter) = (self.counts, &self.jitter);
         if counts.candidate.bad > 0 || counts.stable.bad > 0 {
             let high = BlockLikelihood::new(counts, self.greatest_share()).table(jitter);

@@ -97,6 +97,11 @@ impl<const N: usize> Mixture<N> {
         }
     }
 
+    /// Keeps this part of the evidence, and gives up the rest.
+    pub fn keep(&mut self, part: f64) {
+        self.evidence.iter_mut().for_each(|it| *it *= part.clamp(0.0, 1.0));
+    }
+
     /// Gives evidence up, so that the e-value is at most 1.
     pub fn give_up(&mut self) {
         let of_alternatives = self.with(&[0.0; N]) - self.rest;

@@ -169,6 +169,17 @@ fn a_worse_candidate_is_found_at_once_and_also_when_it_breaks_late() {
 }
 
 #[test]
+fn a_recovered_candidate_is_not_held_for_long() {
+    let mut comparison = Comparison::begin(Timestamp(0), Ppm::percent(5), JITTER);
+    observe(&mut comparison, 0, 10, 6, 0);
+    assert!(comparison.worse() > 20.0, "{}", comparison.worse());
+    // Nothing fails any more, on either version.
+    observe(&mut comparison, 10_000, 180, 0, 0);
+    assert!(comparison.worse() < 5.0, "{}", comparison.worse());
+    assert!(comparison.much_worse() > 1e4, "evidence of a rollback remains");
+}
+
+#[test]
 fn an_outage_of_both_versions_is_no_evidence() {
     let mut comparison = Comparison::begin(Timestamp(0), Ppm::percent(5), JITTER);
     observe(&mut comparison, 0, 60, 0, 1);
