@@ -339,7 +339,7 @@ fn a_bad_business_metric_is_an_alert_and_no_rollback() {
 #[test]
 fn an_alert_does_not_depend_on_stable() {
     let mut run = Run::new(50, Guardrails::default());
-    (0..20).for_each(|_| {
+    (0..100).for_each(|_| {
         run.report(evidence(100, 3), evidence(100, 3));
     });
     let verdict = run.report(evidence(100, 3), evidence(100, 3));
