@@ -8,6 +8,7 @@
 use std::{ptr, time::Duration};
 
 use thiserror::Error;
+use tidegate_core::upstream::Upstream;
 
 /// A proxy-wasm status other than `Ok` and `NotFound`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -43,6 +44,7 @@ pub(crate) enum LogLevel {
 /// Paths of Envoy's attributes, with the ABI's separator, a zero byte.
 pub(crate) mod property {
     pub(crate) const NODE: &str = "xds\0node";
+    /// In the request headers callback: the cluster of the route that Envoy selected before.
     pub(crate) const CLUSTER: &str = "xds\0cluster_name";
     pub(crate) const DURATION: &str = "request\0duration";
     pub(crate) const CODE: &str = "response\0code";
@@ -164,6 +166,20 @@ fn header(map: HeaderMap, name: &str) -> Result<Option<Vec<u8>>, HostError> {
     })
 }
 
+/// Whether a request has a header, which may be empty.
+pub(crate) fn has_request_header(name: &str) -> Result<bool, HostError> {
+    let mut found = true;
+    bytes(|data, size| {
+        let map = HeaderMap::RequestHeaders as u32;
+        // SAFETY: the name outlives the call; `bytes` passes two live out-pointers.
+        let status =
+            unsafe { proxy_get_header_map_value(map, name.as_ptr(), name.len(), data, size) };
+        found = status != NOT_FOUND;
+        status
+    })?;
+    Ok(found)
+}
+
 /// Removes all values of a request header. Valid only in the request headers callback.
 pub(crate) fn remove_request_header(name: &str) -> Result<(), HostError> {
     let map = HeaderMap::RequestHeaders as u32;
@@ -205,13 +221,17 @@ pub(crate) fn random() -> Result<[u8; 16], HostError> {
 /// Sends a report and returns the token of the gRPC call.
 ///
 /// The SDK's function panics on `BadArgument`, which Envoy returns for an upstream that parses as
-/// an invalid `GrpcService`. The router rejects cluster names that parse as protobuf, so this
-/// status cannot occur. An unknown cluster is an ordinary error.
-pub(crate) fn report(cluster: &str, message: &[u8], timeout: Duration) -> Result<u32, HostError> {
+/// an invalid `GrpcService`. An [`Upstream`] is either a valid one or not one at all, so this status
+/// cannot occur. An unknown cluster is an ordinary error.
+pub(crate) fn report(
+    upstream: &Upstream,
+    message: &[u8],
+    timeout: Duration,
+) -> Result<u32, HostError> {
     const SERVICE: &str = "tidegate.report.v1.ReportService";
     const METHOD: &str = "Report";
     proxy_wasm::hostcalls::dispatch_grpc_call(
-        cluster,
+        upstream.as_str(),
         SERVICE,
         METHOD,
         Vec::new(),

@@ -9,6 +9,7 @@
 
 #![expect(missing_docs, reason = "the SDK's macro exports an undocumented function")]
 
+mod config;
 mod host;
 mod log;
 mod node;

@@ -13,7 +13,7 @@ use tidegate_core::{
     orca::{self, OrcaLoad},
     outcome::{self, classify},
     report::{RequestRecord, VersionKey},
-    routing::{GeneratedIdentity, Request, Router},
+    routing::{GeneratedIdentity, IstioRouter, Request, Router, SelectedRoute},
 };
 
 use crate::{
@@ -53,14 +53,46 @@ impl Stream {
 
     /// Removes Tidegate's headers from the request, and sets them by the routing decision.
     fn route(&mut self) -> Result<(), HostError> {
+        match self.router.clone() {
+            None => strip_present().map(drop),
+            Some(router) => match router.istio() {
+                Some(istio) => self.select_route(istio),
+                None => self.set_headers(&router),
+            },
+        }
+    }
+
+    /// In Tidegate's own mesh Envoy selects the version by these headers.
+    fn set_headers(&mut self, router: &Router) -> Result<(), HostError> {
         let stripped = host::remove_request_header(VERSION_HEADER);
         host::remove_request_header(BUCKET_HEADER).and(stripped)?;
-        let Some(decision) = self.router.as_ref().and_then(|r| r.decide(&HostRequest)) else {
+        let Some(decision) = router.decide(&HostRequest) else {
             return Ok(());
         };
         host::add_request_header(BUCKET_HEADER, &decision.bucket.to_string())?;
         if let Some(version) = decision.pin {
             host::add_request_header(VERSION_HEADER, version)?;
+        }
+        self.generated = decision.generated;
+        Ok(())
+    }
+
+    /// In an Istio mesh a header selects the route. Envoy selects a route anew after each change of a
+    /// header, so nothing is changed if the route is right already.
+    fn select_route(&mut self, istio: IstioRouter<'_>) -> Result<(), HostError> {
+        // Before the headers are removed, which discards the route.
+        let cluster = host::property(property::CLUSTER);
+        let is_forged = strip_present()?;
+        let cluster = cluster?.unwrap_or_default();
+        let Ok(cluster) = std::str::from_utf8(&cluster) else {
+            return Ok(());
+        };
+        let route = SelectedRoute { cluster, is_forged };
+        let Some(decision) = istio.decide(route, &HostRequest) else {
+            return Ok(());
+        };
+        if let Some(token) = decision.token {
+            host::add_request_header(VERSION_HEADER, token.as_str())?;
         }
         self.generated = decision.generated;
         Ok(())
@@ -164,6 +196,21 @@ impl FinishedRequest for FinishedStream {
     fn status(&self) -> u64 {
         self.status
     }
+}
+
+/// Removes Tidegate's headers if the request has them. Returns whether it had the version header.
+fn strip_present() -> Result<bool, HostError> {
+    let version = remove_if_present(VERSION_HEADER);
+    remove_if_present(BUCKET_HEADER).and(version)
+}
+
+/// Also removes a header that cannot be read.
+fn remove_if_present(name: &str) -> Result<bool, HostError> {
+    let is_present = host::has_request_header(name).unwrap_or(true);
+    if is_present {
+        host::remove_request_header(name)?;
+    }
+    Ok(is_present)
 }
 
 /// Whether the request is gRPC with HTTP status 200. Envoy derives `response.grpc_status` for every

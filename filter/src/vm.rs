@@ -2,12 +2,19 @@
 //!
 //! Envoy delivers a new configuration as a new root in the same VM, beside the old one. The counts
 //! survive because they are kept here. Only the newest existing root sends reports.
+//!
+//! In an Istio mesh the configuration arrives in a response to a report, and is kept here as well: a
+//! root that begins with an edited plugin configuration has it at once, and so have older roots.
 
-use std::{cell::RefCell, time::Duration};
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
-use tidegate_core::report::{ActiveConfig, Reporter, RequestRecord, VersionKey};
+use tidegate_core::{
+    report::{ActiveConfig, Reporter, RequestRecord, VersionKey},
+    upstream::Upstream,
+};
 
 use crate::{
+    config::{Received, Unusable},
     host::{self, HostError},
     log, node,
 };
@@ -26,6 +33,9 @@ pub(crate) struct Vm {
     /// Existing roots, the newest last.
     roots: Vec<u32>,
     call: Option<Call>,
+    received: Option<Rc<Received>>,
+    /// Why the configuration that arrived last is not active, to log it once.
+    rejection: Option<String>,
     /// Whether the last report was delivered, to log recovery once.
     healthy: bool,
 }
@@ -51,15 +61,43 @@ impl Vm {
             reporter: Reporter::new(node::reporter_id()),
             roots: Vec::new(),
             call: None,
+            received: None,
+            rejection: None,
             healthy: true,
         }
     }
 
-    /// A root has activated a configuration with this report interval.
-    pub(crate) fn on_root_configured(&mut self, root: u32, interval_ms: u32) {
+    /// A root has activated a configuration, with this report interval if it has one.
+    pub(crate) fn on_root_configured(&mut self, root: u32, interval_ms: Option<u32>) {
         self.roots.retain(|&other| other != root);
         self.roots.push(root);
-        self.reporter.set_interval(interval_ms);
+        if let Some(interval_ms) = interval_ms {
+            self.reporter.set_interval(interval_ms);
+        }
+    }
+
+    /// The configuration of this fleet that arrived last.
+    pub(crate) fn received(&self, fleet: &str) -> Option<&Rc<Received>> {
+        self.received.as_ref().filter(|received| received.fleet == fleet)
+    }
+
+    pub(crate) fn receive(&mut self, received: Received) {
+        self.received = Some(Rc::new(received));
+        self.rejection = None;
+    }
+
+    /// Why the configuration that arrived last is not active; empty if it is.
+    pub(crate) fn rejection(&self) -> String {
+        self.rejection.clone().unwrap_or_default()
+    }
+
+    /// The server sends a configuration until it is active, so a rejected one arrives repeatedly.
+    pub(crate) fn reject(&mut self, error: &Unusable) {
+        let error = error.to_string();
+        if self.rejection.as_ref() != Some(&error) {
+            log::error(format_args!("configuration in a report response rejected: {error}"));
+            self.rejection = Some(error);
+        }
     }
 
     /// A root is being deleted. Envoy cancels its calls without a callback.
@@ -86,19 +124,19 @@ impl Vm {
     pub(crate) fn send_due_report(
         &mut self,
         root: u32,
-        cluster: &str,
+        upstream: &Upstream,
         active_config: ActiveConfig<'_>,
     ) {
         let now = now();
         let Some(message) = self.reporter.poll(now, active_config) else {
             return;
         };
-        match host::report(cluster, message, DEADLINE) {
+        match host::report(upstream, message, DEADLINE) {
             Ok(token) => self.call = Some(Call { root, token }),
             Err(error) => {
                 self.call = None;
                 self.reporter.on_failure(now);
-                self.set_unhealthy(&format!("cannot report to cluster `{cluster}`: {error}"));
+                self.set_unhealthy(&format!("cannot report to cluster `{upstream}`: {error}"));
             }
         }
     }

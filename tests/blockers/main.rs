@@ -1,7 +1,8 @@
 //! Blockers and rollbacks that do not come from guardrails, on real Envoys under load: freezes by hand and by window,
-//! approvals, signals, `on_fail: pause`, and groups.
+//! approvals, signals, `on_fail: pause`, sidecars that do not report, and groups.
 
 mod group;
+mod silent;
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,9 @@
 //! Configuration changes under traffic on real Envoys: by the file, by SIGHUP and by REST, and rejected ones. No request may
 //! fail.
 
+mod monitoring;
+mod upgrade;
+
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -135,6 +138,12 @@ async fn change_by_file() -> Result<()> {
     let (before, rest) = text.split_once("  - name: demo-2").context("the fleet")?;
     let (_, after) = rest.split_once("services:\n").context("the services")?;
     file.save(&format!("{before}services:\n{after}"))?;
+    // The file alone does not take it away.
+    until_error(&world, "--allow fleet:demo-2").await?;
+    let operator = Operator::new(&world.control);
+    let status = operator.run(&["status"]).await?;
+    ensure!(status.contains("--allow fleet:demo-2"), "{status}");
+    operator.run(&["apply", "-f", "tidegate.yaml", "--allow", "fleet:demo-2"]).await?;
     until_applied(&world, &file, 1).await?;
     order.more(2 * USERS).await?;
     load.end(None).await?;

@@ -21,15 +21,11 @@ async fn run() -> Result<()> {
     let world = World::start(options).await?;
     let operator = Operator::new(&world.control);
     let load = traffic(&world, "order").await?;
-    operator.run(&["release", "start", "order", "--version", "v2"]).await?;
-    operator.until("order", |release| release.weight > 0.0 && release.converged).await?;
-    let status = operator.run(&["status", "order"]).await?;
-    assert!(status.contains("2/2, p99 "), "{status}");
-
     let hanging = &world.sidecars.get(1).context("no second sidecar")?.envoy.process;
     hanging.signal(Signal::SIGSTOP)?;
+    operator.run(&["release", "start", "order", "--version", "v2"]).await?;
     let blocked = until_release(&world, "order", |it| waiting_for(it).contains(BLOCKER)).await?;
-    until_node(&world, "envoy-demo-2", |node| at(node, "/snapshots_behind") == 1).await?;
+    until_node(&world, "envoy-demo-2", |node| at(node, "/synced") == false).await?;
     // Longer than the step at this request rate. Its time starts with convergence.
     load.more(5 * 300).await?;
     let still = release(&world, "order").await?;
@@ -39,6 +35,9 @@ async fn run() -> Result<()> {
     hanging.signal(Signal::SIGCONT)?;
     let before = at(&blocked, "/weight_percent").as_f64().context("no weight")?;
     until_release(&world, "order", |it| at(it, "/weight_percent").as_f64() > Some(before)).await?;
+    operator.until("order", |release| release.converged).await?;
+    let status = operator.run(&["status", "order"]).await?;
+    assert!(status.contains("2/2, p99 "), "{status}");
     operator.run(&["release", "rollback", "order"]).await?;
     load.end(None).await?;
     Ok(())

@@ -1,6 +1,5 @@
 //! The configuration file, and how it changes: services, plans, versions and listeners.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tidegate_delivery::fixtures::{name, order, product, version};
@@ -72,13 +71,16 @@ impl File {
     }
 
     pub(crate) fn command(&self) -> Command {
-        let services = self.services.clone();
+        // A service and listeners come and go, and a version moves while it may be stable.
+        let services = ["order", "product", "extra"].map(|it| format!("endpoints:{it}/v3"));
+        let listeners = (0..3).map(|number| format!("listener:{FLEET}/listener-{number}"));
+        let losses = services.into_iter().chain(listeners).chain(["service:extra".to_owned()]);
         Command::ApplyConfiguration {
             version: self.version(),
-            services,
+            fleets: self.mesh.fleets.clone(),
+            services: self.services.clone(),
             freeze_windows: Vec::new(),
-            // The service comes and goes.
-            allow: BTreeSet::from([name("extra/v1")]),
+            allow: losses.map(|it| name(&it)).collect(),
         }
     }
 }
@@ -90,6 +92,6 @@ fn mesh(listeners: u16) -> Mesh {
         services: Services::All,
         purpose: Purpose::Traffic,
     };
-    let fleet = Fleet { name: name(FLEET), listeners: (0..listeners).map(listener).collect() };
+    let fleet = Fleet::new(name(FLEET), (0..listeners).map(listener).collect());
     Mesh::new("filter.wasm".to_owned(), vec![fleet])
 }

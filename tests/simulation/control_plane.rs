@@ -3,15 +3,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tidegate::clock::Clock;
 use tidegate::controller::{CommandError, DeliveryView, Engine, Origin, Parts, Sidecars};
+use tidegate::sidecars::XdsSidecars;
 use tidegate::telemetry::Telemetry;
 use tidegate::xds::fleet::AckTracker;
+use tidegate::xds::fleet::reporters::Reporters;
 use tidegate::xds::publisher::Publisher;
 use tidegate_delivery::model::command::{Command, Outcome};
 use tidegate_delivery::model::progress::Convergence;
 use tidegate_delivery::model::state::State;
+use tidegate_delivery::names::ServiceName;
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::mesh::Mesh;
 use tidegate_xds::resources::SnapshotSet;
@@ -42,12 +46,14 @@ impl ControlPlane {
         let ack_tracker = AckTracker::new(clock.clone());
         let publisher = Publisher::new(&file.mesh, &State::default());
         let snapshots = publisher.subscribe();
-        let sidecars = Published {
+        let sidecars = XdsSidecars::new(
             publisher,
-            ack_tracker: Arc::clone(&ack_tracker),
-            telemetry: Arc::clone(&telemetry),
-            disk: disk.clone(),
-        };
+            Arc::clone(&ack_tracker),
+            Arc::new(Reporters::new(Arc::default())),
+            Arc::clone(&telemetry),
+            clock.clone(),
+        );
+        let sidecars = Published { sidecars, disk: disk.clone() };
         let parts = Parts {
             journal: Box::new(disk.clone()),
             sidecars: Box::new(sidecars),
@@ -94,23 +100,23 @@ fn operator() -> Origin {
     Origin { actor: "operator".to_owned(), reason: None }
 }
 
+/// The server's own implementation, and a comparison of what it publishes with the disk.
 struct Published {
-    publisher: Publisher,
-    ack_tracker: Arc<AckTracker>,
-    telemetry: Arc<Telemetry>,
+    sidecars: XdsSidecars,
     disk: Disk,
 }
 
 impl Sidecars for Published {
     fn publish(&mut self, mesh: &Mesh, state: &State) -> u64 {
         assert!(self.disk.state() == *state, "published before the append");
-        self.telemetry.update(state);
-        let last = self.publisher.subscribe().borrow().serial();
-        self.ack_tracker.publishing(last + 1);
-        self.publisher.publish(mesh, state)
+        self.sidecars.publish(mesh, state)
     }
 
-    fn convergence(&self, serial: u64) -> Convergence {
-        self.ack_tracker.convergence(serial)
+    fn convergence(&self, serial: u64, service: &ServiceName) -> Convergence {
+        self.sidecars.convergence(serial, service)
+    }
+
+    fn time_since_gap(&self, service: &ServiceName) -> Duration {
+        self.sidecars.time_since_gap(service)
     }
 }

@@ -41,6 +41,7 @@ mod traffic;
 mod world;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tidegate_delivery::fixtures::{name, start};
 use tidegate_delivery::model::command::{Command, ReleaseCommand};
@@ -67,13 +68,15 @@ fn every_seed_satisfies_the_rules() {
         Some(seed) => seed..seed + 1,
         None => 0..variable("TIDEGATE_SIMULATIONS").unwrap_or(SEEDS),
     };
-    let mut events = BTreeMap::new();
+    let (mut events, mut simulated) = (BTreeMap::new(), Duration::ZERO);
     for seed in seeds {
-        for (kind, count) in simulate(seed).rules.events.clone() {
-            *events.entry(kind).or_insert(0) += count;
+        let world = simulate(seed);
+        simulated += Duration::from_millis(world.now());
+        for (kind, count) in &world.rules.events {
+            *events.entry(*kind).or_insert(0) += count;
         }
     }
-    println!("{events:#?}");
+    println!("{:.1} hours simulated: {events:#?}", simulated.as_secs_f64() / 3600.0);
 }
 
 #[test]

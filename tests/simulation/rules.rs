@@ -38,7 +38,7 @@ pub(crate) struct Rules {
     entered: BTreeMap<(String, u32), u64>,
     /// By sidecar, route and service: the candidate's cluster and weight.
     splits: BTreeMap<(String, String, String), (String, u32)>,
-    /// Events by kind, for the summary.
+    /// Events by kind, and starts of the control plane, for the summary.
     pub(crate) events: BTreeMap<&'static str, u64>,
 }
 
@@ -59,6 +59,7 @@ impl Rules {
 
     /// Counts and coverage are lost in a restart.
     pub(crate) fn restarted(&mut self) {
+        *self.events.entry("control plane started").or_default() += 1;
         self.coverage = None;
         self.reported.clear();
     }

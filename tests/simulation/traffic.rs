@@ -12,6 +12,8 @@ use tidegate_proto::envoy::envoy::extensions::filters::http::wasm::v3::Wasm;
 use tidegate_proto::envoy::google::protobuf::StringValue;
 use tidegate_xds::resources::Resource;
 
+use super::configuration::FLEET;
+
 /// The counts of one sidecar that are not acknowledged.
 #[derive(Debug, Default)]
 pub(crate) struct Reporter {
@@ -48,7 +50,10 @@ impl Reporter {
         let report = Report {
             sender: Sender { node: node.to_owned(), instance: 1 },
             sequence: self.sequence,
+            fleet: FLEET.to_owned(),
             config_version: String::new(),
+            config_requested: false,
+            config_error: String::new(),
             filter_version: None,
             entries,
             dropped: 0,

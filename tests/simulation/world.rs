@@ -4,10 +4,14 @@
 //! Faults are drawn elsewhere. Everything that happens goes into the transcript, whose hash identifies the run.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
+use tidegate::auth::peer::ClientKey;
+use tidegate::xds::fleet::ReceivedReport;
 use tidegate_delivery::fixtures::name;
 use tidegate_delivery::model::command::Command;
 use tidegate_delivery::model::release::{Phase, Release};
@@ -119,6 +123,9 @@ impl World {
             self.send_report(index);
         }
         self.smoke_test();
+        if let Some(control_plane) = &self.control_plane {
+            control_plane.ack_tracker.update_silent(Duration::ZERO);
+        }
         self.act(|control_plane, _| control_plane.advance());
         self.check_bad();
     }
@@ -259,7 +266,15 @@ impl World {
         let state = control_plane.state();
         let before: BTreeMap<ReleaseId, u64> = counted(control_plane, &state);
         let repeated = report.sequence <= self.ingested[index];
-        let sequence = control_plane.telemetry.ingest(report, Timestamp(now)).unwrap();
+        control_plane.ack_tracker.record_report(&ReceivedReport {
+            fleet: &report.fleet,
+            node: &report.sender.node,
+            filter_version: None,
+            is_current: false,
+        });
+        let client = ClientKey::from_address(Ipv4Addr::LOCALHOST.into());
+        let ingested = control_plane.telemetry.ingest(report, &client, Timestamp(now)).unwrap();
+        let sequence = ingested.acknowledged;
         self.ingested[index] = sequence;
         self.rules.reported(now);
         for (id, requests) in counted(control_plane, &state) {

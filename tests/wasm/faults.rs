@@ -22,8 +22,9 @@ const FUNCTIONS: [&str; 10] = [
 fn exercise_with_fault(vm: &mut Vm, fault: Fault) {
     vm.host().fault = Some(fault);
     let new = vm.root(&config().to_string()).unwrap();
+    let plugin = vm.root(crate::istio::PLUGIN).unwrap();
     let unconfigured = vm.unconfigured_root().unwrap();
-    for root in [new, Some(unconfigured)].into_iter().flatten() {
+    for root in [new, plugin, Some(unconfigured)].into_iter().flatten() {
         vm.exchange(root, exchange(&[])).unwrap();
         vm.exchange(root, exchange(&[("x-beta", b"yes")])).unwrap();
         let mut grpc = exchange_with(exchange(&[]).completion);

@@ -13,6 +13,7 @@ mod configuration;
 mod counting;
 mod faults;
 mod host;
+mod istio;
 mod reports;
 mod routing;
 mod support;

@@ -69,8 +69,7 @@ async fn runs_what_is_published(version: &'static str, mode: Mode, streams: Stre
         let alone = dump::static_ports(&own.config_dump().await, "order/v1");
         assert_eq!(alone, [u64::from(v1.port())], "endpoints of the static cluster");
     }
-    let rejected: Vec<_> =
-        control.ack_tracker.nodes().into_iter().map(|node| node.refused).collect();
+    let rejected: Vec<_> = control.ack_tracker.nodes().into_iter().map(|node| node.nacks).collect();
     assert!(rejected.iter().all(|kinds| kinds.is_empty()), "{rejected:?}");
 }
 

@@ -127,7 +127,7 @@ fn demo(ingress: SocketAddr) -> Fleet {
 }
 
 fn fleet(name: &str, listeners: Vec<Listener>) -> Fleet {
-    Fleet { name: name.parse().unwrap(), listeners }
+    Fleet::new(name.parse().unwrap(), listeners)
 }
 
 /// The service `order` with these versions, and a release of `candidate` at a weight in parts per million, if any.
@@ -178,7 +178,7 @@ pub(crate) fn order(
             "dns": {"published": null, "error": null}
         }},
         "flags": {}, "flag_revision": 0, "evaluators": {}, "declared": {}, "retired": {}, "freeze_windows": [],
-        "groups": {}
+        "fleets": [], "groups": {}
     }))
     .unwrap()
 }

@@ -10,6 +10,7 @@ use tidegate::xds::bootstrap::bootstrap;
 use tidegate_delivery::model::catalogue::Endpoint;
 use tidegate_tests::binaries;
 use tidegate_xds::kind::Mode;
+use tidegate_xds::mesh::CONTROL_PLANE_CLUSTER;
 
 /// A running Envoy.
 pub(crate) struct Envoy {
@@ -38,7 +39,7 @@ pub(crate) fn free_address() -> SocketAddr {
 /// The output of `tidegate envoy bootstrap` for a sidecar of the fleet `demo`.
 pub(crate) fn demo_bootstrap(mode: Mode, xds: SocketAddr, admin: SocketAddr) -> String {
     let xds = Endpoint { host: xds.ip().to_string(), port: xds.port() };
-    bootstrap(&"demo".parse().unwrap(), "sidecar-1", &xds, None, admin, mode)
+    bootstrap(&"demo".parse().unwrap(), "sidecar-1", CONTROL_PLANE_CLUSTER, &xds, None, admin, mode)
 }
 
 impl Envoy {

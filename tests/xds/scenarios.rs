@@ -65,7 +65,7 @@ pub(crate) async fn traffic_follows_the_state(binary: &Path, mode: Mode) {
         assert_eq!(version.as_deref(), Ok("v1"), "a client chooses the version by {name}");
     }
 
-    let rejected = control.ack_tracker.nodes().remove(0).refused;
+    let rejected = control.ack_tracker.nodes().remove(0).nacks;
     let kinds: Vec<Kind> = rejected.keys().copied().collect();
     assert_eq!(kinds, [Kind::Extension], "{rejected:?}\n{}", envoy.log());
 

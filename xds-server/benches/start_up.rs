@@ -51,11 +51,11 @@ fn write(directory: &Path, records: u64) -> Outcome<u64> {
     let mut journal = Sqlite::open(directory)?;
     let mut folded = FoldedState::default();
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../envoy/tidegate.yaml");
-    let Config { hash, services, freeze_windows, .. } = tidegate::config::load(&example)?;
+    let Config { hash, services, freeze_windows, mesh, .. } = tidegate::config::load(&example)?;
     let version = Version { hash, source: Source::File };
-    let allow = BTreeSet::new();
+    let (fleets, allow) = (mesh.fleets, BTreeSet::new());
     let mut commands =
-        vec![Command::ApplyConfiguration { version, services, freeze_windows, allow }];
+        vec![Command::ApplyConfiguration { version, fleets, services, freeze_windows, allow }];
     let order: ServiceName = "order".parse()?;
     let (mut seq, mut number, mut kept) = (0, 0, 0);
     while seq < records {

@@ -37,11 +37,15 @@ pub enum Reason {
     Fleet,
     /// The identity may not use the requested node id.
     Node,
+    /// A report has impossible counts, or its client has too many filter instances.
+    Report,
+    /// A report has counts of a service that the fleet does not carry. The other counts are accepted.
+    Service,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Accept,
         Self::HandshakeQuota,
         Self::HandshakeTimeout,
@@ -51,6 +55,8 @@ impl Reason {
         Self::Identity,
         Self::Fleet,
         Self::Node,
+        Self::Report,
+        Self::Service,
     ];
 
     /// The value of the metric label `reason`.
@@ -66,6 +72,8 @@ impl Reason {
             Self::Identity => "identity",
             Self::Fleet => "fleet",
             Self::Node => "node",
+            Self::Report => "report",
+            Self::Service => "service",
         }
     }
 }
@@ -154,7 +162,7 @@ mod tests {
             rejections.record(Reason::Fleet, &"client", &"error");
         }
         let counts = Reason::ALL.map(|reason| rejections.count(reason));
-        assert_eq!(counts, [0, 0, 0, 0, 0, 0, 0, 3, 0]);
+        assert_eq!(counts, [0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0]);
     }
 
     #[test]

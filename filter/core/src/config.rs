@@ -1,5 +1,6 @@
-//! The filter's configuration: the JSON in the ECDS resource `tidegate`, or in the `pluginConfig`
-//! of an Istio `WasmPlugin`. The server writes it, the filter reads it.
+//! The filter's configuration: the JSON in the ECDS resource `tidegate`, or, in an Istio mesh, in the
+//! responses to reports. The server writes it, the filter reads it. What a user of Istio writes into
+//! a `WasmPlugin` is a [`PluginConfig`].
 //!
 //! Fields that are unknown here are ignored at every level, so that a filter accepts the
 //! configuration of a newer server. A field that a filter must not ignore raises the protocol, and a
@@ -7,9 +8,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::host::Host;
+pub mod istio;
+pub mod plugin;
 
-/// Request header that pins a request to one version. The filter removes it from client requests.
+use crate::host::Host;
+use istio::IstioMesh;
+
+/// Request header that pins a request to one version; in an Istio mesh its value is a
+/// [`RouteToken`](istio::RouteToken). The filter removes it from client requests.
 pub const VERSION_HEADER: &str = "x-tidegate-version";
 /// Request header with the user's bucket, the `header_name` of Envoy's weighted clusters. The
 /// filter removes it from client requests.
@@ -28,6 +34,9 @@ pub const MAX_BUSINESS_RULES: usize = 4;
 pub const INTERVAL_RELEASING_MS: u32 = 250;
 /// Milliseconds between reports otherwise.
 pub const INTERVAL_IDLE_MS: u32 = 5_000;
+/// Milliseconds between reports of an Istio fleet while no release runs. Its configuration travels in
+/// the responses, so this is also the delay of a rollback after the release, and of a flag.
+pub const INTERVAL_IDLE_ISTIO_MS: u32 = 1_000;
 
 /// Configuration of one sidecar's filter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,10 +51,9 @@ pub struct FilterConfig {
     pub fleet: String,
     /// Destination and interval of reports.
     pub report: ReportConfig,
-    /// True where Tidegate is not the mesh's xDS server: updates arrive in report responses instead
-    /// of ECDS.
-    #[serde(default)]
-    pub standalone: bool,
+    /// The mesh whose routes the filter's decisions select.
+    #[serde(default, skip_serializing_if = "Mesh::is_tidegate")]
+    pub mesh: Mesh,
     /// Services whose requests the filter routes and counts.
     pub services: Vec<ServiceConfig>,
     /// Routing flags in flagd's format: `{"flags": {KEY: …}, "$evaluators": …}`.
@@ -53,10 +61,31 @@ pub struct FilterConfig {
     pub flags: serde_json::Value,
 }
 
+/// The control plane that provides the sidecars' routes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mesh {
+    /// Tidegate: clusters are named `SERVICE/VERSION`, and Envoy splits the traffic by the bucket
+    /// header.
+    #[default]
+    Tidegate,
+    /// Istio: the filter splits the traffic, and the version header selects a route.
+    Istio(IstioMesh),
+}
+
+impl Mesh {
+    const fn is_tidegate(&self) -> bool {
+        matches!(self, Self::Tidegate)
+    }
+}
+
 /// Destination and interval of reports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportConfig {
-    /// Envoy cluster of the control plane.
+    /// Envoy cluster of the control plane. Empty in an Istio mesh, where the [`PluginConfig`] has it.
+    ///
+    /// [`PluginConfig`]: plugin::PluginConfig
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub cluster: String,
     /// Initial milliseconds between reports; each response may change it.
     pub interval_ms: u32,
@@ -67,7 +96,8 @@ pub struct ReportConfig {
 pub struct ServiceConfig {
     /// Name. Its clusters are called `NAME/VERSION`.
     pub name: String,
-    /// The hosts whose requests are the service's.
+    /// The hosts whose requests are the service's. Empty in an Istio mesh, where the route decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<Host>,
     /// Sources of the user's identity. The first that is present and not empty is used.
     #[serde(default)]

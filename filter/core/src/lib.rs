@@ -17,5 +17,6 @@ pub mod outcome;
 pub mod report;
 pub mod routing;
 mod sparse;
+pub mod upstream;
 pub mod utilization;
 pub mod version;

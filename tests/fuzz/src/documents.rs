@@ -1,12 +1,15 @@
 //! Fuzz targets of single documents: configuration files, flag documents, and reports.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 
 use prost::Message as _;
 use serde_json::Value;
+use tidegate::auth::peer::ClientKey;
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::intake::Report;
+use tidegate::telemetry::sessions::RefusedReport;
 use tidegate_core::flags::{FlagSet, JsonContext};
 use tidegate_delivery::units::Timestamp;
 use tidegate_proto::report::v1::ReportRequest;
@@ -66,13 +69,19 @@ pub(crate) fn report(data: &[u8]) {
         }
     };
     let telemetry = Telemetry::new(Arc::new(Notify::new()));
-    telemetry.update(&world::RELEASING);
-    let service = "order".parse().expect("a name");
-    let sequence = report.sequence;
-    let acknowledged = telemetry.ingest(report.clone(), Timestamp(1)).expect("within the limits");
+    telemetry.update(&world::MESH, &world::RELEASING);
+    let (service, sequence) = ("order".parse().expect("a name"), report.sequence);
+    let client = ClientKey::from_address(Ipv4Addr::LOCALHOST.into());
+    let acknowledged = match telemetry.ingest(report.clone(), &client, Timestamp(1)) {
+        Ok(ingested) => ingested.acknowledged,
+        Err(refused) => {
+            assert!(matches!(refused, RefusedReport::ImpossibleCount { .. }), "{refused}");
+            return;
+        }
+    };
     assert_eq!(acknowledged, sequence);
     let once = telemetry.totals(&service);
-    let again = telemetry.ingest(report, Timestamp(2)).expect("within the limits");
-    assert_eq!(again, sequence);
+    let again = telemetry.ingest(report, &client, Timestamp(2)).expect("a retransmission");
+    assert_eq!(again.acknowledged, sequence);
     assert_eq!(telemetry.totals(&service), once, "a retransmission was counted");
 }

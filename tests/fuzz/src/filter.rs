@@ -3,8 +3,9 @@
 use std::sync::LazyLock;
 
 use serde_json::json;
+use tidegate_core::config::plugin::Configuration;
 use tidegate_core::config::{BUCKETS, FilterConfig};
-use tidegate_core::routing::{Request, Router};
+use tidegate_core::routing::{Request, Router, SelectedRoute};
 
 /// A request whose headers are lines of the form `name=value`.
 struct HeaderLines<'a>(&'a [u8]);
@@ -42,12 +43,15 @@ fn decide(router: &Router, headers: &[u8]) {
 pub(crate) fn config(data: &[u8]) {
     let mut halves = data.splitn(2, |byte| *byte == 0);
     let config = halves.next().unwrap_or_default();
+    let _ = Configuration::parse(config);
     match Router::parse(config) {
         Ok((_, router)) => {
             let headers = halves.next().unwrap_or_default();
             decide(&router, headers);
             if let Ok(cluster) = std::str::from_utf8(headers) {
                 let _ = router.version_of_cluster(cluster);
+                let route = SelectedRoute { cluster, is_forged: false };
+                let _ = router.istio().map(|istio| istio.decide(route, &HeaderLines(b"")));
             }
         }
         Err(error) => assert!(!error.to_string().is_empty()),

@@ -14,11 +14,11 @@ use tidegate::api;
 use tidegate::api::backend::Backend;
 use tidegate::controller::{CommandError, DeliveryView, Origin};
 use tidegate::journal::Record;
-use tidegate::reload::{FileStatus, ReloadError};
+use tidegate::reload::{DryRun, FileStatus, ReloadError};
 use tidegate::telemetry::counts::Counts;
 use tidegate::xds::fleet::{Inspection, NodeStatus};
+use tidegate_delivery::model::change::Loss;
 use tidegate_delivery::model::command::{Command, Outcome};
-use tidegate_delivery::model::configuration::ServiceVersion;
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::names::{FleetName, ServiceName, VersionName};
 use tidegate_delivery::units::Timestamp;
@@ -65,6 +65,14 @@ impl Backend for Memory {
         BTreeMap::new()
     }
 
+    fn unresolved_names(&self) -> Arc<BTreeSet<String>> {
+        Arc::default()
+    }
+
+    fn carries(&self, _: &FleetName, _: &ServiceName) -> bool {
+        true
+    }
+
     fn nodes(&self) -> Vec<NodeStatus> {
         Vec::new()
     }
@@ -77,7 +85,7 @@ impl Backend for Memory {
     fn apply(
         &self,
         _: String,
-        _: BTreeSet<ServiceVersion>,
+        _: BTreeSet<Loss>,
         _: Origin,
     ) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
         async { Err(ReloadError::NeedsRestart(vec!["listen"])) }.boxed()
@@ -85,11 +93,11 @@ impl Backend for Memory {
 
     fn try_out(
         &self,
-        text: String,
-        allow: BTreeSet<ServiceVersion>,
-        origin: Origin,
-    ) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
-        self.apply(text, allow, origin)
+        _: String,
+        _: BTreeSet<Loss>,
+        _: Origin,
+    ) -> BoxFuture<'_, Result<DryRun, ReloadError>> {
+        async { Err(ReloadError::NeedsRestart(vec!["listen"])) }.boxed()
     }
 
     fn file(&self) -> FileStatus {

@@ -1,7 +1,7 @@
 //! A small configuration, and two states of it.
 
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::json;
 use tidegate::config::{self, Config};
@@ -11,6 +11,7 @@ use tidegate_delivery::model::flag::FlagChange;
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::reducer::decide_command;
 use tidegate_delivery::units::Timestamp;
+use tidegate_xds::mesh::Mesh;
 
 const CONFIG: &str = r#"
 filter: {wasm: filter.wasm}
@@ -33,6 +34,9 @@ services:
 pub(crate) fn config() -> Config {
     config::check(CONFIG, Path::new("")).expect("the configuration is valid")
 }
+
+/// Its mesh.
+pub(crate) static MESH: LazyLock<Arc<Mesh>> = LazyLock::new(|| Arc::new(config().mesh));
 
 /// The state after the first start.
 pub(crate) static INITIAL: LazyLock<State> = LazyLock::new(|| {

@@ -31,7 +31,7 @@ pub async fn good_canary_completes(
     for weight in [0.05, 0.10, 0.25, 0.50, 1.0] {
         operator.until("order", |release| release.weight >= weight && release.converged).await?;
         let step = operator.release("order").await?;
-        let users = answers_of_all_users(&traffic).await?;
+        let users = answers_of_all_users(&traffic, USERS).await?;
         let still = operator.release("order").await?;
         ensure!(
             (step.weight - still.weight).abs() < 1e-9,
@@ -66,17 +66,20 @@ pub async fn good_canary_completes(
 ///
 /// # Errors
 /// If some users are never answered.
-async fn answers_of_all_users(traffic: &Traffic) -> Result<HashMap<u64, HashMap<String, u64>>> {
+pub async fn answers_of_all_users(
+    traffic: &Traffic,
+    users: u64,
+) -> Result<HashMap<u64, HashMap<String, u64>>> {
     traffic.forget_users();
     // Each user sends to every sidecar within this many requests.
-    traffic.more(2 * USERS).await?;
+    traffic.more(2 * users).await?;
     let mut answers = traffic.load.take_users();
     for _ in 0..MAX_ROUNDS {
-        if answers.len() as u64 == USERS {
+        if answers.len() as u64 == users {
             return Ok(answers);
         }
         // On a busy machine some of those requests were due before the call.
-        traffic.more(USERS).await?;
+        traffic.more(users).await?;
         for (user, versions) in traffic.load.take_users() {
             let known = answers.entry(user).or_default();
             for (version, count) in versions {
@@ -84,11 +87,14 @@ async fn answers_of_all_users(traffic: &Traffic) -> Result<HashMap<u64, HashMap<
             }
         }
     }
-    bail!("{} of {USERS} users had a response after {MAX_ROUNDS} rounds", answers.len())
+    bail!("{} of {users} users had a response after {MAX_ROUNDS} rounds", answers.len())
 }
 
-/// The users of a version; an error if a user had responses of two.
-fn users_on(version: &str, users: &HashMap<u64, HashMap<String, u64>>) -> Result<HashSet<u64>> {
+/// The users of a version.
+///
+/// # Errors
+/// If a user had responses of two.
+pub fn users_on(version: &str, users: &HashMap<u64, HashMap<String, u64>>) -> Result<HashSet<u64>> {
     let mut on_it = HashSet::new();
     for (user, versions) in users {
         ensure!(versions.len() == 1, "user {user} was on {versions:?} within one step");

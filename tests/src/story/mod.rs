@@ -19,7 +19,7 @@ use crate::World;
 use crate::world_config::Knobs;
 
 pub use self::blue_green::blue_green_switches_and_is_rolled_back;
-pub use self::canary::good_canary_completes;
+pub use self::canary::{answers_of_all_users, good_canary_completes, users_on};
 pub use self::crash::release_survives_a_control_plane_crash;
 pub use self::flag::flag_routes_at_weight_zero;
 pub use self::forgery::clients_cannot_choose_a_version;

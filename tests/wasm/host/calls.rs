@@ -1,11 +1,27 @@
 //! The host functions that the filter imports, with the statuses that Envoy returns.
 
+use prost::Message as _;
 use wasmtime::{Caller, Extern, Linker, Memory, Result, format_err};
 
 use super::{
     Call, HostState, Phase, Status,
     state::{Fault, LogLine},
 };
+
+/// The fields of `envoy.config.core.v3.GrpcService` that the filter sets.
+#[derive(Clone, PartialEq, prost::Message)]
+struct GrpcService {
+    #[prost(message, optional, tag = "1")]
+    envoy_grpc: Option<EnvoyGrpc>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct EnvoyGrpc {
+    #[prost(string, tag = "1")]
+    cluster_name: String,
+    #[prost(string, tag = "2")]
+    authority: String,
+}
 
 type Host<'a> = Caller<'a, HostState>;
 
@@ -174,17 +190,21 @@ fn proxy_grpc_call(
     timeout: u32,
     token: u32,
 ) -> Result<Status> {
-    let cluster = text(host, upstream, upstream_size)?;
+    let upstream = text(host, upstream, upstream_size)?;
     // Envoy parses the upstream as a serialized message before it treats it as a cluster name.
-    if <() as prost::Message>::decode(cluster.as_bytes()).is_ok() {
-        return Ok(Status::BadArgument);
-    }
+    let (cluster, authority) = match GrpcService::decode(upstream.as_bytes()) {
+        Err(_) if !host.data().clusters.contains(&upstream) => return Ok(Status::ParseFailure),
+        Err(_) => (upstream.clone(), upstream),
+        Ok(GrpcService { envoy_grpc: None }) => return Ok(Status::BadArgument),
+        Ok(GrpcService { envoy_grpc: Some(it) }) => (it.cluster_name, it.authority),
+    };
     if !host.data().clusters.contains(&cluster) {
-        return Ok(Status::ParseFailure);
+        return Ok(Status::InternalFailure);
     }
     let call = Call {
         token: host.data_mut().next_token(),
         cluster,
+        authority,
         method: format!(
             "{}/{}",
             text(host, service, service_size)?,

@@ -10,6 +10,8 @@ use tidegate_proto::report::v1::{ReportRequest, ReportResponse, VersionCounts};
 pub(crate) struct Call {
     pub(crate) token: u32,
     pub(crate) cluster: String,
+    /// `:authority`. Envoy sends the cluster's name by default.
+    pub(crate) authority: String,
     /// `SERVICE/METHOD`.
     pub(crate) method: String,
     /// The encoded request.

@@ -12,13 +12,15 @@ use std::time::Duration;
 use crate::judge::guardrails::{Guardrails, Inconclusive};
 use crate::judge::{Evidence, Finding, Guardrail, Level, Limit, Verdict};
 use crate::model::catalogue::{Endpoint, Environment, Environments, ServiceSpec, VersionSpec};
+use crate::model::change::Loss;
 use crate::model::command::{Command, CommandContext, Outcome, Refusal, ReleaseCommand};
-use crate::model::configuration::{ServiceVersion, Source, Version};
+use crate::model::configuration::{Source, Version};
 use crate::model::dns::Dns;
 use crate::model::event::Event;
 use crate::model::failure::{RequestFailure, SmokeTestFailure};
 use crate::model::freeze::FreezeWindow;
 use crate::model::hook::{Hook, Moment};
+use crate::model::mesh::Fleet;
 use crate::model::plan::{
     ConvergenceThreshold, OnFail, Plan, ROLLBACK_WINDOW, SmokeTest, Step, Strategy,
 };
@@ -43,7 +45,7 @@ pub fn at(port: u16) -> Vec<Endpoint> {
 }
 
 pub fn version(port: u16, environment: Option<Environment>) -> VersionSpec {
-    VersionSpec { endpoints: at(port), environment }
+    VersionSpec { endpoints: at(port), istio: None, environment }
 }
 
 /// Steps of ten seconds and ten requests each, watched for a minute.
@@ -81,6 +83,7 @@ pub fn order() -> ServiceSpec {
         name: name("order"),
         hosts: vec!["order.local".parse().unwrap()],
         identity: Vec::new(),
+        istio: None,
         versions: BTreeMap::from([
             (name("v1"), version(9101, None)),
             (name("v2"), version(9102, None)),
@@ -112,7 +115,7 @@ pub fn product() -> ServiceSpec {
         name: name("product"),
         hosts: vec!["product.local".parse().unwrap()],
         versions: BTreeMap::from([(name("v1"), version(9201, Some(Environment::Blue)))]),
-        environments: Some(Environments { blue: at(9201), green: at(9202) }),
+        environments: Some(Environments { blue: at(9201), green: at(9202), istio: None }),
         plan: blue_green(),
         ..order()
     }
@@ -189,14 +192,19 @@ pub fn declared() -> State {
 /// A configuration. The hash is always the same.
 pub fn configuration(services: Vec<ServiceSpec>, freeze_windows: Vec<FreezeWindow>) -> Command {
     let version = Version { hash: "of a test".to_owned(), source: Source::File };
-    let allow = BTreeSet::new();
-    Command::ApplyConfiguration { version, services, freeze_windows, allow }
+    let (fleets, allow) = (vec![fleet()], BTreeSet::new());
+    Command::ApplyConfiguration { version, fleets, services, freeze_windows, allow }
 }
 
-/// The same command, which may drop these versions in use.
-pub fn allowing(mut command: Command, versions: &[&str]) -> Command {
+/// A fleet that routes to every service, in listeners of another control plane.
+pub fn fleet() -> Fleet {
+    Fleet::new(name("demo"), Vec::new())
+}
+
+/// The same command, which may take this away.
+pub fn allowing(mut command: Command, losses: &[&str]) -> Command {
     if let Command::ApplyConfiguration { allow, .. } = &mut command {
-        allow.extend(versions.iter().map(|it| name::<ServiceVersion>(it)));
+        allow.extend(losses.iter().map(|it| name::<Loss>(it)));
     }
     command
 }

@@ -1,18 +1,23 @@
 //! The text of blockers, findings, verdicts, rollback causes and refusals, for people: CLI, REST `detail`, notifications and
 //! the messages of commands. No decision depends on it; the journal and the JSON carry the values.
 
+mod changes;
+mod configuration;
+
 use std::fmt;
 use std::time::Duration;
 
+pub use self::changes::{lost, quoted};
+pub use self::configuration::{allow_options, unused, withheld};
+
 use crate::judge::{EValue, Finding, Level, Limit, RatioInterval, Share, Verdict};
 use crate::model::blocker::Blocker;
-use crate::model::configuration::{DroppedRole, ReleaseInput, Withheld, WithheldCause};
 use crate::model::failure::{RequestFailure, SmokeTestFailure};
 use crate::model::flag::FlagBlock;
 use crate::model::health::{InstanceHealth, UnhealthyInstance};
 use crate::model::plan::{HealthCheck, SmokeTest};
 use crate::model::progress::Nack;
-use crate::model::refusal::{Conflict, DroppedVersions, Weaknesses};
+use crate::model::refusal::{Conflict, Weaknesses};
 use crate::model::release::RollbackCause;
 use crate::model::requirements::Approvals;
 use crate::model::signals::reason_suffix;
@@ -99,10 +104,12 @@ pub fn blocker(blocker: &Blocker) -> String {
             "sidecars: none is connected, so none has acknowledged it".to_owned()
         }
         Blocker::Convergence { acked, connected, lagging, more } => {
-            let names: Vec<_> = lagging.iter().map(|it| format!("`{it}`")).collect();
-            let rest = if *more == 0 { String::new() } else { format!(" and {more} more") };
-            let names = names.join(", ");
-            format!("sidecars: {acked} of {connected} have it, not yet {names}{rest}")
+            let names = sidecars(lagging, *more);
+            format!("sidecars: {acked} of {connected} have it, not yet {names}")
+        }
+        Blocker::SilentSidecars { silent, connected, nodes, more } => {
+            let names = sidecars(nodes, *more);
+            format!("reports of {silent} of {connected} sidecars, which have the filter: {names}")
         }
         Blocker::Signal { signal, reason } => {
             format!("the business signal `{signal}` to clear{}", reason_suffix(reason.as_deref()))
@@ -112,6 +119,13 @@ pub fn blocker(blocker: &Blocker) -> String {
             format!("`{release}` of its group `{group}`, which waits for {blockers}")
         }
     }
+}
+
+/// Sidecars by name, and how many more.
+fn sidecars(names: &[String], more: u32) -> String {
+    let names: Vec<_> = names.iter().map(|it| format!("`{it}`")).collect();
+    let rest = if more == 0 { String::new() } else { format!(" and {more} more") };
+    names.join(", ") + &rest
 }
 
 /// All of them, in one line.
@@ -132,6 +146,16 @@ pub fn flag_block(service: &ServiceName, version: &VersionName, block: &FlagBloc
              release of it, or allow it: tidegate version allow-flags {service} {version}"
         ),
     }
+}
+
+/// A routing flag reads attributes that requests do not have.
+#[must_use]
+pub fn absent_attributes(flag: &str, attributes: &[&str]) -> String {
+    let names: Vec<_> = attributes.iter().map(|name| format!("`{name}`")).collect();
+    format!(
+        "the rules of flag `{flag}` read {}, which no request has: use targetingKey, headers.NAME, cookies.NAME, host, path or method",
+        names.join(", ")
+    )
 }
 
 /// Whole seconds, rounded up.
@@ -318,69 +342,6 @@ impl fmt::Display for Conflict {
     }
 }
 
-impl fmt::Display for ReleaseInput {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Service => f.write_str("its declaration"),
-            Self::Environments => f.write_str("its environments"),
-            Self::Identity => f.write_str("its `identity`"),
-            Self::Dns => f.write_str("its `dns`"),
-            Self::BusinessMetrics => f.write_str("its business metrics"),
-            Self::Version(version) => write!(f, "its version `{version}`"),
-            Self::EnvironmentOf(version) => {
-                write!(f, "the environment to which its version `{version}` is declared")
-            }
-        }
-    }
-}
-
-/// ``service `order`: its `dns` cannot change while its release `order.1` runs``.
-impl fmt::Display for Withheld {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "service `{}`: ", self.service)?;
-        match &self.cause {
-            WithheldCause::MidRelease { release, input } => {
-                write!(f, "{input} cannot change while its release `{release}` runs")
-            }
-            WithheldCause::Claimed { name, by } => {
-                write!(f, "`{name}` belongs to `{by}`, whose change is not applied either")
-            }
-        }
-    }
-}
-
-/// What of a configuration is not in force, and when it can be; empty if all is.
-#[must_use]
-pub fn withheld(withheld: &[Withheld]) -> String {
-    if withheld.is_empty() {
-        return String::new();
-    }
-    let all: Vec<_> = withheld.iter().map(ToString::to_string).collect();
-    format!("not applied until the release ends: {}", all.join("; "))
-}
-
-/// The versions, each with its use; `{:#}`: the flags that allow them to go.
-impl fmt::Display for DroppedVersions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, it) in self.0.iter().enumerate() {
-            if f.alternate() {
-                write!(f, " --allow {}", it.version)?;
-                continue;
-            }
-            let separator = if number == 0 { "" } else { "; " };
-            write!(f, "{separator}`{}`, ", it.version)?;
-            match it.role {
-                DroppedRole::Stable => f.write_str("the stable version")?,
-                DroppedRole::Previous { until: Some(until) } => {
-                    write!(f, "kept for a rollback until {until}")?;
-                }
-                DroppedRole::Previous { until: None } => f.write_str("kept for a rollback")?,
-            }
-        }
-        Ok(())
-    }
-}
-
 /// What the plan must have, separated by semicolons.
 impl fmt::Display for Weaknesses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -416,6 +377,9 @@ impl fmt::Display for Weakness {
             Self::Health(HealthCheck::Http(path)) => write!(f, "the health check {path}"),
             Self::Convergence(share) => write!(f, "convergence of {share} of the sidecars"),
             Self::RollbackWindow(window) => write!(f, "a rollback window of {}", time(window)),
+            Self::OnFail => {
+                f.write_str("the rollback when a guardrail breaks (`on_fail: rollback`)")
+            }
         }
     }
 }

@@ -10,11 +10,11 @@ use tokio::sync::watch;
 
 use crate::controller::{CommandError, DeliveryView, Origin};
 use crate::journal::Record;
-use crate::reload::{FileStatus, ReloadError};
+use crate::reload::{DryRun, FileStatus, ReloadError};
 use crate::telemetry::counts::Counts;
 use crate::xds::fleet::{Inspection, NodeStatus};
+use tidegate_delivery::model::change::Loss;
 use tidegate_delivery::model::command::{Command, Outcome};
-use tidegate_delivery::model::configuration::ServiceVersion;
 use tidegate_delivery::names::{FleetName, ServiceName, VersionName};
 use tidegate_delivery::units::Timestamp;
 
@@ -27,21 +27,21 @@ pub trait Backend: Send + Sync + 'static {
         origin: Origin,
     ) -> BoxFuture<'_, Result<Outcome, CommandError>>;
 
-    /// Applies a configuration, which may drop the versions in `allow`.
+    /// Applies a configuration, which may take away what is in `allow`.
     fn apply(
         &self,
         text: String,
-        allow: BTreeSet<ServiceVersion>,
+        allow: BTreeSet<Loss>,
         origin: Origin,
     ) -> BoxFuture<'_, Result<Outcome, ReloadError>>;
 
-    /// Validates a configuration and returns the outcome of applying it, without applying it.
+    /// Validates a configuration and returns what it would change, without applying it.
     fn try_out(
         &self,
         text: String,
-        allow: BTreeSet<ServiceVersion>,
+        allow: BTreeSet<Loss>,
         origin: Origin,
-    ) -> BoxFuture<'_, Result<Outcome, ReloadError>>;
+    ) -> BoxFuture<'_, Result<DryRun, ReloadError>>;
 
     /// The state of the server's own configuration file.
     fn file(&self) -> FileStatus;
@@ -57,6 +57,12 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The connected sidecars, and those that disconnected recently.
     fn nodes(&self) -> Vec<NodeStatus>;
+
+    /// The names of endpoints that do not resolve.
+    fn unresolved_names(&self) -> Arc<BTreeSet<String>>;
+
+    /// Whether a fleet carries a service.
+    fn carries(&self, fleet: &FleetName, service: &ServiceName) -> bool;
 
     /// The resources of a connected sidecar.
     fn inspect<'a>(&'a self, fleet: &'a FleetName, node: &'a str) -> BoxFuture<'a, Inspection>;

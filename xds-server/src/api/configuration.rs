@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
@@ -13,10 +14,11 @@ use serde::{Deserialize, Serialize};
 use super::Api;
 use super::problem::Problem;
 use super::request::{self, Change, Text};
+use super::views::{ChangeView, DryRunView};
 use crate::config;
 use crate::reload::{FileStatus, ReloadError};
-use tidegate_delivery::model::command::Outcome;
-use tidegate_delivery::model::configuration::{Applied, ServiceVersion, Version, Withheld};
+use tidegate_delivery::model::change::Loss;
+use tidegate_delivery::model::configuration::{Applied, Version, Withheld};
 use tidegate_delivery::names::ServiceName;
 use tidegate_delivery::units::{Timestamp, rfc3339};
 
@@ -78,6 +80,10 @@ pub struct FileError {
     pub message: String,
     /// The errors with their places.
     pub problems: Vec<FileProblem>,
+    /// The changes that take away something that serves traffic, if they are the error.
+    pub losses: Vec<ChangeView>,
+    /// The command that applies the file with these losses.
+    pub confirmation: Option<String>,
 }
 
 /// An error in the file.
@@ -96,8 +102,10 @@ impl From<FileStatus> for File {
     fn from(FileStatus { path, failure }: FileStatus) -> Self {
         let error = failure.map(|it| FileError {
             since: it.since,
+            confirmation: it.confirmation(&path),
             message: it.message,
             problems: it.problems.into_iter().map(FileProblem::from).collect(),
+            losses: it.losses.into_iter().map(ChangeView::from).collect(),
         });
         Self { path, error }
     }
@@ -122,8 +130,8 @@ async fn show(State(api): State<Api>) -> Json<Configuration> {
 #[derive(Debug, Default)]
 struct ApplyQuery {
     dry_run: bool,
-    /// Versions in use that may be dropped; `allow=SERVICE/VERSION`, repeated.
-    allow: BTreeSet<ServiceVersion>,
+    /// What may be taken away; `allow=KIND:NAME`, repeated.
+    allow: BTreeSet<Loss>,
     actor: Option<String>,
     reason: Option<String>,
 }
@@ -154,7 +162,7 @@ async fn apply(
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
     headers: HeaderMap,
     Text(text): Text,
-) -> Result<Json<Outcome>, Problem> {
+) -> Result<Response, Problem> {
     let Query(query) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
     if !request::is_one_of(&headers, &MEDIA_TYPES) {
         let detail = "the body must be a configuration: send `content-type: application/yaml`, \
@@ -163,12 +171,11 @@ async fn apply(
     }
     let ApplyQuery { dry_run, allow, actor, reason } = ApplyQuery::parse(query)?;
     let origin = Change { actor, reason }.origin()?;
-    let outcome = if dry_run {
-        api.backend.try_out(text, allow, origin).await?
-    } else {
-        api.backend.apply(text, allow, origin).await?
-    };
-    Ok(Json(outcome))
+    if dry_run {
+        let tried = api.backend.try_out(text, allow, origin).await?;
+        return Ok(Json(DryRunView::from(tried)).into_response());
+    }
+    Ok(Json(api.backend.apply(text, allow, origin).await?).into_response())
 }
 
 impl From<ReloadError> for Problem {
@@ -178,6 +185,7 @@ impl From<ReloadError> for Problem {
             ReloadError::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid-configuration"),
             ReloadError::NeedsRestart(_) => (StatusCode::CONFLICT, "needs-restart"),
             ReloadError::PreviewKey(_) => (StatusCode::SERVICE_UNAVAILABLE, "preview-key"),
+            ReloadError::TokenKeys(_) => (StatusCode::SERVICE_UNAVAILABLE, "token-keys"),
             ReloadError::Stopping(_) => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         };
         Self::new(status, kind, error.to_string())

@@ -242,7 +242,7 @@ fn sidecars(nodes: &[NodeStatus], serial: u64) -> Sidecars {
     connected.sort_by(|a, b| a.node.cmp(&b.node));
     sidecars.connected = connected.len();
     for node in connected {
-        let names = if !node.refused.is_empty() {
+        let names = if !node.nacks.is_empty() {
             &mut sidecars.nacked
         } else if is_synced(node, serial) {
             &mut sidecars.synced

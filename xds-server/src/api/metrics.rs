@@ -177,11 +177,13 @@ fn sidecars(backend: &dyn Backend, view: &DeliveryView, registry: &mut Registry)
     let connected: Family<OfFleet, Gauge> = Family::default();
     let synced: Family<OfFleet, Gauge> = Family::default();
     let nacked: Family<OfFleet, Gauge> = Family::default();
+    let silent: Family<OfFleet, Gauge> = Family::default();
     for node in backend.nodes().iter().filter(|node| node.connected) {
         let fleet = OfFleet { fleet: node.fleet.to_string() };
         connected.get_or_create(&fleet).inc();
         synced.get_or_create(&fleet).inc_by(i64::from(views::is_synced(node, view.serial)));
-        nacked.get_or_create(&fleet).inc_by(i64::from(!node.refused.is_empty()));
+        nacked.get_or_create(&fleet).inc_by(i64::from(!node.nacks.is_empty()));
+        silent.get_or_create(&fleet).inc_by(node.silent.into());
     }
     registry.register("sidecars_connected", "Connected sidecars", connected);
     registry.register(
@@ -190,4 +192,6 @@ fn sidecars(backend: &dyn Backend, view: &DeliveryView, registry: &mut Registry)
         synced,
     );
     registry.register("sidecars_nacked", "Connected sidecars with a NACK", nacked);
+    let help = "Connected sidecars that have the filter and do not report";
+    registry.register("sidecars_silent", help, silent);
 }

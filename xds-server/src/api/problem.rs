@@ -13,6 +13,11 @@ use crate::controller::CommandError;
 use tidegate_delivery::model::command::Refusal;
 use tidegate_delivery::model::refusal::Invalid;
 
+/// Begins the type of a problem.
+const TYPE_PREFIX: &str = "urn:tidegate:problem:";
+/// A configuration is refused because it takes away something that serves traffic.
+const TAKES_AWAY: &str = "takes-away";
+
 /// An error, without the path of its request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Problem {
@@ -33,6 +38,14 @@ pub struct Details {
     pub detail: String,
     /// The path of the request.
     pub instance: String,
+}
+
+impl Details {
+    /// Whether a configuration is refused because it takes away something that serves traffic.
+    #[must_use]
+    pub fn takes_away(&self) -> bool {
+        self.r#type.strip_prefix(TYPE_PREFIX) == Some(TAKES_AWAY)
+    }
 }
 
 impl Problem {
@@ -61,7 +74,7 @@ impl Problem {
 
     fn body(&self, instance: &str) -> Json<Details> {
         Json(Details {
-            r#type: format!("urn:tidegate:problem:{}", self.kind),
+            r#type: format!("{TYPE_PREFIX}{}", self.kind),
             title: title(self.status).to_owned(),
             status: self.status.as_u16(),
             detail: self.detail.clone(),
@@ -87,7 +100,7 @@ impl From<Refusal> for Problem {
             Refusal::GroupRunning { .. } => (StatusCode::CONFLICT, "group-running"),
             Refusal::AlreadyStable { .. } => (StatusCode::CONFLICT, "already-stable"),
             Refusal::Quarantined { .. } => (StatusCode::CONFLICT, "quarantined"),
-            Refusal::DropsVersions { .. } => (StatusCode::CONFLICT, "drops-versions"),
+            Refusal::TakesAway { .. } => (StatusCode::CONFLICT, TAKES_AWAY),
             Refusal::WeakerPlan { .. } => (StatusCode::CONFLICT, "weaker-plan"),
             Refusal::WrongPhase { .. } => (StatusCode::CONFLICT, "wrong-phase"),
             Refusal::FlagsChanged { .. } => (StatusCode::PRECONDITION_FAILED, "flags-changed"),
@@ -101,6 +114,7 @@ impl From<Refusal> for Problem {
                 | Invalid::SharedEvaluators,
             ) => (StatusCode::BAD_REQUEST, "bad-flag"),
             Refusal::Invalid(_) | Refusal::Name(_) => (StatusCode::BAD_REQUEST, "invalid"),
+            Refusal::Fold(error) => return CommandError::Fold(error).into(),
         };
         Self::new(status, kind, refusal.to_string())
     }

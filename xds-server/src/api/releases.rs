@@ -61,7 +61,8 @@ async fn explain(
         after = last.seq;
         records.extend(page);
     }
-    let nodes = api.backend.nodes();
+    let mut nodes = api.backend.nodes();
+    nodes.retain(|node| api.backend.carries(&node.fleet, &service.spec.name));
     Ok(Json(explain::explain(&view, service, release, &nodes, &records)))
 }
 

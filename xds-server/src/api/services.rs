@@ -50,8 +50,11 @@ async fn show(
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Deployment {
-    /// `host:port` of each instance.
+    /// `host:port` of each instance; optional if Istio has them.
+    #[serde(default)]
     endpoints: Vec<String>,
+    /// The target in Istio, in the format of `istio` of a version in the configuration.
+    istio: Option<serde_json::Value>,
     environment: Option<Environment>,
     actor: Option<String>,
     reason: Option<String>,
@@ -62,9 +65,10 @@ async fn register(
     Path((service, version)): Path<(String, String)>,
     Body(body): Body<Deployment>,
 ) -> Result<Json<Outcome>, Problem> {
-    let service = find(&api.view(), &service)?.spec.name.clone();
-    let version = name(&version)?;
-    if body.endpoints.is_empty() {
+    let service_spec = find(&api.view(), &service)?.spec.clone();
+    let (service, version) = (service_spec.name, name(&version)?);
+    let in_istio = service_spec.istio.is_some();
+    if body.endpoints.is_empty() && !in_istio {
         return Err(Problem::bad_request(
             "`endpoints` is empty; name at least one host:port that serves the version",
         ));
@@ -74,7 +78,9 @@ async fn register(
         .collect::<Result<Vec<_>, _>>()
         .map_err(|fault| Problem::bad_request(fault.to_string()))?;
     let change = Change { actor: body.actor, reason: body.reason };
-    let spec = VersionSpec { endpoints, environment: body.environment };
+    let istio = body.istio.map(|target| config::istio_target(version.as_str(), &target));
+    let istio = istio.transpose().map_err(|problems| faults("`istio`", &problems))?;
+    let spec = VersionSpec { endpoints, istio, environment: body.environment };
     let command = Command::RegisterVersion { service, version, spec };
     let outcome = api.backend.submit(command, change.origin()?).await?;
     Ok(Json(outcome))
@@ -159,10 +165,12 @@ pub(super) const fn created(outcome: &Outcome) -> StatusCode {
 
 /// The plan in a request.
 pub(super) fn plan(given: Option<&serde_json::Value>) -> Result<Option<Plan>, Problem> {
-    given.map(config::plan).transpose().map_err(|problems| {
-        let faults: Vec<String> = problems.iter().map(|p| p.fault.to_string()).collect();
-        Problem::bad_request(format!("the plan: {}", faults.join(". ")))
-    })
+    given.map(config::plan).transpose().map_err(|problems| faults("the plan", &problems))
+}
+
+fn faults(what: &str, problems: &[config::Problem]) -> Problem {
+    let faults: Vec<String> = problems.iter().map(|it| it.fault.to_string()).collect();
+    Problem::bad_request(format!("{what}: {}", faults.join(". ")))
 }
 
 /// The commit in a request.

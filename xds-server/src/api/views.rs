@@ -1,6 +1,7 @@
 //! The JSON of the API, written by the server and read by the command line. Units are part of the names: `_percent` is a
 //! number from 0 to 100, `_ms` are milliseconds; points in time are RFC 3339.
 
+mod change;
 mod effects;
 mod inspection;
 mod plan;
@@ -11,18 +12,20 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::change::{ChangeView, DryRunView, Place, UnreachableView};
 pub use self::effects::{DnsView, HookCall, HookState};
 pub use self::inspection::{NodeDetail, Pushed, ResourceState, TypeState};
 pub use self::plan::{ApprovalsView, GuardrailsView, PlanView, StepView};
 pub use self::requirements::{ApprovalView, FreezeView, SignalView};
 pub(super) use self::sidecars::is_synced;
-pub use self::sidecars::{ConvergenceView, LastNack, Nack, Node, NodeNack};
+pub use self::sidecars::{ConvergenceView, LastNack, Nack, Node, NodeNack, Reporting};
 use super::backend::Backend;
 use crate::controller::DeliveryView;
 use tidegate_delivery::judge::{Evidence, Finding, Guardrail, Level, Verdict};
 use tidegate_delivery::model::blocker::Blocker;
 use tidegate_delivery::model::catalogue::{Environment, VersionSpec};
 use tidegate_delivery::model::checks::CheckResult;
+use tidegate_delivery::model::istio::IstioTarget;
 pub use tidegate_delivery::model::phases::PhaseKind;
 use tidegate_delivery::model::plan::Strategy;
 use tidegate_delivery::model::progress::Progress;
@@ -76,6 +79,12 @@ pub struct Version {
     pub name: VersionName,
     /// `host:port` of each instance.
     pub endpoints: Vec<String>,
+    /// Names among the endpoints that the control plane cannot resolve.
+    #[serde(default)]
+    pub unresolved: Vec<String>,
+    /// Its target in Istio.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub istio: Option<IstioTarget>,
     /// Its environment, for blue/green services.
     pub environment: Option<Environment>,
     /// Its intended share of the traffic.
@@ -175,9 +184,16 @@ impl Service {
     pub(super) fn of(backend: &dyn Backend, view: &DeliveryView, service: &ServiceState) -> Self {
         let spec = &service.spec;
         let totals = backend.totals(&spec.name);
+        let unresolved = backend.unresolved_names();
         let version = |(name, version): (&VersionName, &VersionSpec)| Version {
             name: name.clone(),
             endpoints: version.endpoints.iter().map(ToString::to_string).collect(),
+            unresolved: version
+                .hosts()
+                .filter(|host| unresolved.contains(*host))
+                .cloned()
+                .collect(),
+            istio: version.istio.clone(),
             environment: version.environment,
             weight: weight(service, name),
             rolled_back: service.rolled_back.get(name).cloned(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use tonic::Extensions;
@@ -21,6 +21,18 @@ struct Inner {
     credential: Credential,
     /// The node ids that this connection uses. They are released with the connection.
     owned_nodes: Mutex<BTreeMap<NodeKey, NodeOwnership>>,
+}
+
+/// A reference to a connection that does not keep it in memory.
+#[derive(Debug, Clone)]
+pub struct ConnectionRef(Weak<Inner>);
+
+impl ConnectionRef {
+    /// Whether the connection, or a request on it, still exists.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.0.strong_count() > 0
+    }
 }
 
 /// What a client presented in the TLS handshake.
@@ -90,6 +102,12 @@ impl Peer {
                 ClientKey::from_address(self.0.address.ip())
             }
         }
+    }
+
+    /// A reference to the connection.
+    #[must_use]
+    pub fn connection(&self) -> ConnectionRef {
+        ConnectionRef(Arc::downgrade(&self.0))
     }
 
     pub(super) fn owned_nodes(&self) -> &Mutex<BTreeMap<NodeKey, NodeOwnership>> {

@@ -192,6 +192,7 @@ impl Client {
             return Ok(body.into());
         }
         match serde_json::from_slice::<Details>(&body) {
+            Ok(problem) if problem.takes_away() => Err(Failure::TakesAway(problem.detail)),
             Ok(problem) => Err(Failure::Problem(problem)),
             Err(_) => Err(self.unexpected(&format!("status {status}"))),
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tidegate::config::{MAX_BYTES, read_text};
+use tidegate::files::{MAX_BYTES, read_text};
 
 use super::client::{Client, Origin, Target};
 use super::failure::Failure;

@@ -1,8 +1,9 @@
-//! The command line, one file per command. Exit codes: 0 success, 1 failure with a message on stderr, 2 usage error.
+//! The command line, one file per command. [`EXIT_CODES`] have one meaning across commands.
 
 mod audit;
 mod client;
 mod configuration;
+mod diff;
 mod envoy;
 mod failure;
 mod flag;
@@ -16,6 +17,7 @@ mod serve;
 mod status;
 mod text;
 mod version;
+mod wait;
 
 use std::process::ExitCode;
 
@@ -23,9 +25,13 @@ use clap::{Parser, Subcommand};
 
 use failure::Failure;
 
+/// The exit codes of all commands.
+const EXIT_CODES: &str = "Exit codes: 0 success; 1 error, with a message on standard error, also of the command line itself; \
+                          2 the configuration takes away something that serves traffic";
+
 /// Progressive delivery for Envoy: canary and blue/green releases with automatic rollback.
 #[derive(Debug, Parser)]
-#[command(name = "tidegate", version, arg_required_else_help = true)]
+#[command(name = "tidegate", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -37,6 +43,8 @@ enum Command {
     Serve(serve::Args),
     /// Check a configuration file and print every error with file, line, column and a suggested fix
     Validate(configuration::ValidateArgs),
+    /// Show what a configuration would change on a running server, and what it takes away
+    Diff(diff::Args),
     /// Apply a configuration to a running server
     Apply(configuration::ApplyArgs),
     /// Print the JSON Schema of the configuration file
@@ -57,18 +65,26 @@ enum Command {
     Audit(audit::Args),
     /// Show delivery figures: deployment frequency, lead time, recovery time, change failure rate
     Report(report::Args),
-    /// Print the bootstrap of a sidecar
+    /// Print the bootstrap of a sidecar, or the objects and the image for an Istio mesh
     Envoy(envoy::Args),
 }
 
 /// Parses the command line, runs the command and prints its error.
 pub(crate) fn run() -> ExitCode {
-    match execute(Cli::parse().command) {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // The output may be closed.
+            error.print().ok();
+            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
+    match execute(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) if failure.is_closed_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
             failure.print();
-            ExitCode::FAILURE
+            ExitCode::from(failure.exit_code())
         }
     }
 }
@@ -79,6 +95,7 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Validate(args) => configuration::validate(&args),
         Command::Schema => configuration::schema(),
         Command::Envoy(args) => envoy::run(&args),
+        Command::Diff(args) => call(diff::run(args)),
         Command::Apply(args) => call(configuration::apply(args)),
         Command::Status(args) => call(status::run(args)),
         Command::Release(args) => call(release::run(args)),

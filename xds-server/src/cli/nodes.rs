@@ -1,7 +1,7 @@
 //! `tidegate nodes`: the list of sidecars, or the details of one.
 
 use reqwest::Method;
-use tidegate::api::views::{LastNack, Nack, Node, NodeDetail, ResourceState, TypeState};
+use tidegate::api::views::{LastNack, Nack, Node, NodeDetail, Reporting, ResourceState, TypeState};
 use tidegate_xds::protocol::SyncState;
 
 use super::client::{Client, Target};
@@ -32,7 +32,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     }
     let nodes: Vec<Node> = client.read(&answer)?;
     let row = |node: Node| {
-        let synced = synced(&node);
+        let (synced, report) = (synced(&node), report(&node));
         [
             node.id,
             node.fleet.to_string(),
@@ -40,11 +40,12 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             node.mode,
             synced,
             node.filter_version.unwrap_or_else(|| NONE.to_owned()),
+            report,
             node.last_nack.as_ref().map_or_else(|| NONE.to_owned(), nack),
         ]
     };
     output::print(&output::table(
-        ["NODE", "FLEET", "CONNECTED", "XDS", "SYNCED", "FILTER", "LAST NACK"],
+        ["NODE", "FLEET", "CONNECTED", "XDS", "SYNCED", "FILTER", "LAST REPORT", "LAST NACK"],
         nodes.into_iter().map(row).collect(),
         "no sidecar has connected; `tidegate envoy bootstrap` prints a bootstrap",
     ))
@@ -88,14 +89,32 @@ fn summary(detail: &NodeDetail) -> String {
             time(node.since)
         ),
         format!("xDS: {}; synced: {}", node.mode, synced(node)),
-        format!("filter: {}", node.filter_version.as_deref().unwrap_or("has not reported")),
+        format!(
+            "filter: {}; last report: {}",
+            node.filter_version.as_deref().unwrap_or("unknown version"),
+            report(node)
+        ),
     ];
+    lines.extend(node.reporting.as_ref().map(reporting));
     lines.extend(node.last_nack.as_ref().map(|last| format!("last NACK: {}", nack(last))));
     if detail.silent_streams > 0 {
         let silent = detail.silent_streams;
         lines.push(format!("{silent} of its streams did not answer the inquiry: the sidecar does not read from them"));
     }
     lines.join("\n") + "\n"
+}
+
+/// The reports of a sidecar of an Istio mesh.
+fn reporting(reporting: &Reporting) -> String {
+    let Reporting { last_report, instances, silent } = reporting;
+    let last = time(*last_report);
+    let silent = match silent {
+        0 => String::new(),
+        silent => format!(
+            "; {silent} have stopped reporting, so their VMs may have failed: restart the pod"
+        ),
+    };
+    format!("reports: last {last}, from {instances} instances of the filter{silent}")
 }
 
 /// A row for each resource of a type.
@@ -150,6 +169,12 @@ fn synced(node: &Node) -> String {
     }
 }
 
+/// The time of the last report, and whether reports are missing.
+fn report(node: &Node) -> String {
+    let at = node.last_report.map_or_else(|| "never".to_owned(), time);
+    if node.silent { format!("{at} (missing: not judged)") } else { at }
+}
+
 /// Type, version, time and message of a NACK. The message comes from the sidecar and may contain any text.
 fn nack(last: &LastNack) -> String {
     let Nack { version, message, at } = &last.nack;
@@ -167,7 +192,7 @@ mod tests {
         let time = |ms| time(tidegate_delivery::units::Timestamp(ms));
         let detail = json!({
             "id": "envoy\u{1b}1", "fleet": "demo", "connected": true, "since": time(0), "mode": "delta",
-            "synced": false, "filter_version": "0.1.0", "acked": {}, "snapshots_behind": 2, "silent_streams": 1,
+            "synced": false, "filter_version": "0.1.0", "last_report": null, "silent": true, "acked": {}, "snapshots_behind": 2, "silent_streams": 1,
             "nacks": {"route": {"version": "abc", "message": "no\nway", "at": time(1500)}},
             "last_nack": {"type": "route", "version": "abc", "message": "no\nway", "at": time(1500)},
             "types": [{
@@ -183,7 +208,7 @@ mod tests {
         for words in [
             "envoy 1 of fleet demo: connected since 1970-01-01T00:00:00.000Z",
             "xDS: delta; synced: NACK (route)",
-            "filter: 0.1.0",
+            "filter: 0.1.0; last report: never (missing: not judged)",
             "last NACK: route abc at 1970-01-01T00:00:01.500Z: no way",
             "1 of its streams did not answer",
         ] {

@@ -1,6 +1,7 @@
 //! `tidegate release`. The commands name a service and act on its newest release; `rollback` can name another one.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Subcommand;
 use reqwest::Method;
@@ -15,8 +16,9 @@ use super::flag::read_json;
 use super::group;
 use super::output::{self, Format};
 use super::text;
+use super::wait::{self, Until};
 
-/// Start, promote, pause, resume, approve, abort, roll back or explain releases.
+/// Start, await, promote, pause, resume, approve, abort, roll back or explain releases.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -45,6 +47,19 @@ enum Verb {
         /// The time of that commit, from which lead time is measured; `git show -s --format=%cI` prints it
         #[arg(long, value_parser = text::parse_time)]
         committed_at: Option<Timestamp>,
+        /// Then wait for its completion, as `release wait` does
+        #[arg(long)]
+        wait: bool,
+        /// Give up waiting after this time
+        #[arg(long, value_name = "DURATION", requires = "wait", value_parser = humantime::parse_duration)]
+        timeout: Option<Duration>,
+    },
+    /// Wait until the newest release of a service has completed, for pipelines; the exit code says how it ended
+    Wait {
+        /// The service
+        service: String,
+        #[command(flatten)]
+        until: Until,
     },
     /// Enter the next step now; while watching at 100 %, complete the release
     Promote {
@@ -102,7 +117,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let client = Client::new(&args.target)?;
     let mut body = args.origin.body();
     let (service, verb) = match args.verb {
-        Verb::Start { service, version, plan, commit, committed_at } => {
+        Verb::Start { service, version, plan, commit, committed_at, wait, timeout } => {
             body.insert("version".to_owned(), json!(version));
             if let Some(path) = plan {
                 body.insert("plan".to_owned(), read_json(&path)?);
@@ -111,7 +126,17 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             body.extend(committed_at.map(|at| ("committed_at".to_owned(), json!(text::time(at)))));
             let path = ["services", &service, "releases"];
             let answer = client.call(Method::POST, &path, &[], Some(&body.into())).await?;
-            return print_outcome(&answer, args.target.output);
+            print_outcome(&answer, args.target.output)?;
+            if wait {
+                let release = newest(&client, &service).await?;
+                let until = Until::completed(timeout);
+                wait::run(&client, &service, release.id.as_ref(), &until).await?;
+            }
+            return Ok(());
+        }
+        Verb::Wait { service, until } => {
+            let release = newest(&client, &service).await?;
+            return wait::run(&client, &service, release.id.as_ref(), &until).await;
         }
         Verb::Promote { service, all, from_step } => {
             let release = newest(&client, &service).await?;

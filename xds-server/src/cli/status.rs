@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use serde_json::Value;
+use tidegate::api::configuration::Configuration;
 use tidegate::api::views::{Service, Version};
 use tidegate_delivery::model::plan::Strategy;
 
@@ -17,7 +18,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Cursor home, then erase to the end of the screen.
 const REDRAW: &str = "\x1b[H\x1b[J";
 
-/// Show services, their releases and what blocks them.
+/// Show services, their releases and what blocks them, and why the server's file is not in force.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Only this service, with its versions
@@ -74,19 +75,32 @@ struct Snapshot {
     services: Vec<Service>,
     /// A service was named on the command line: the table of its versions follows.
     is_one: bool,
+    /// Why the server's file is not in force.
+    file: Option<String>,
 }
 
 async fn fetch(client: &Client, args: &Args) -> Result<Snapshot, Failure> {
     match &args.service {
         Some(service) => {
             let answer = client.get(&["services", service]).await?;
-            Ok(Snapshot { services: vec![client.read(&answer)?], answer, is_one: true })
+            let file = file(client).await?;
+            Ok(Snapshot { services: vec![client.read(&answer)?], answer, is_one: true, file })
         }
         None => {
             let answer = client.get(&["services"]).await?;
-            Ok(Snapshot { services: client.read(&answer)?, answer, is_one: false })
+            let file = file(client).await?;
+            Ok(Snapshot { services: client.read(&answer)?, answer, is_one: false, file })
         }
     }
+}
+
+/// Why the server's file is not in force.
+async fn file(client: &Client) -> Result<Option<String>, Failure> {
+    let Configuration { file, .. } = client.read(&client.get(&["config"]).await?)?;
+    let path = file.path.display();
+    Ok(file
+        .error
+        .map(|it| format!("configuration file {path}, since {}: {}", it.since, it.message)))
 }
 
 impl Snapshot {
@@ -96,12 +110,17 @@ impl Snapshot {
             let versions = self.services.iter().flat_map(|service| &service.versions);
             shown += &format!("\n\n{}", versions_of(versions.map(version).collect()));
         }
+        if let Some(file) = &self.file {
+            shown += &format!("\n\n{file}");
+        }
         shown
     }
 
     fn lines(&self, format: Format) -> Vec<String> {
         match format {
-            Format::Table => self.services.iter().map(text::line).collect(),
+            Format::Table => {
+                self.services.iter().map(text::line).chain(self.file.clone()).collect()
+            }
             Format::Json => vec![self.answer.to_string()],
         }
     }
@@ -142,8 +161,19 @@ fn row(service: &Service) -> [String; 11] {
         release.and_then(|it| it.actual).map_or_else(none, text::share),
         seen.map_or_else(none, |it| it.verdict.to_string()),
         release.map_or_else(none, text::synced),
-        release.map_or_else(none, text::details),
+        details(service),
     ]
+}
+
+/// Those of the release, and the versions with names that do not resolve.
+fn details(service: &Service) -> String {
+    let release = service.release.as_ref().map(text::details).filter(|it| it != NONE);
+    let unresolved = service.versions.iter().filter(|version| !version.unresolved.is_empty());
+    let unresolved = unresolved.map(|version| {
+        format!("{}: {} does not resolve", version.name, version.unresolved.join(", "))
+    });
+    let texts: Vec<_> = release.into_iter().chain(unresolved).collect();
+    if texts.is_empty() { NONE.to_owned() } else { texts.join("; ") }
 }
 
 const fn strategy(strategy: Strategy) -> &'static str {
@@ -168,6 +198,12 @@ fn versions_of(rows: Vec<[String; 9]>) -> String {
     output::table(heads, rows, "no versions")
 }
 
+/// The endpoints, and the target in Istio.
+fn places(version: &Version) -> String {
+    let istio = version.istio.as_ref().map(|target| format!("Istio {target}"));
+    istio.into_iter().chain(version.endpoints.iter().cloned()).collect::<Vec<_>>().join(", ")
+}
+
 fn version(version: &Version) -> [String; 9] {
     let totals = version.totals;
     [
@@ -179,6 +215,6 @@ fn version(version: &Version) -> [String; 9] {
         totals.client_errors.to_string(),
         totals.cancelled.to_string(),
         version.rolled_back.as_ref().map_or_else(|| NONE.to_owned(), ToString::to_string),
-        version.endpoints.join(", "),
+        places(version),
     ]
 }

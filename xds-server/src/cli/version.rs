@@ -27,9 +27,19 @@ enum Verb {
         service: String,
         /// The version
         version: String,
-        /// An instance that serves it; repeat for each
-        #[arg(long = "endpoint", value_name = "HOST:PORT", required = true)]
+        /// An instance that serves it; repeat for each. Optional for a version in Istio
+        #[arg(
+            long = "endpoint",
+            value_name = "HOST:PORT",
+            required_unless_present_any = ["istio_subset", "istio_host", "environment"]
+        )]
         endpoints: Vec<String>,
+        /// Its subset in Istio. Its pods have the label `version` with the name of the version
+        #[arg(long, value_name = "NAME", conflicts_with = "istio_host")]
+        istio_subset: Option<String>,
+        /// Its host in Istio
+        #[arg(long, value_name = "HOST")]
+        istio_host: Option<String>,
         /// Its environment, for a blue/green service
         #[arg(long, value_enum)]
         environment: Option<Environment>,
@@ -116,8 +126,11 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         )
     };
     match &args.verb {
-        Verb::Set { service, version, endpoints, environment } => {
+        Verb::Set { service, version, endpoints, istio_subset, istio_host, environment } => {
             body.insert("endpoints".to_owned(), json!(endpoints));
+            let target = istio_subset.as_ref().map(|name| json!({"subset": name}));
+            let target = target.or_else(|| istio_host.as_ref().map(|host| json!({"host": host})));
+            body.extend(target.map(|it| ("istio".to_owned(), it)));
             let environment = environment.map(|it| match it {
                 Environment::Blue => "blue",
                 Environment::Green => "green",

@@ -3,8 +3,8 @@
 //! `raw` is the shape of the file, `parse` reads it, `resolve` turns it into a [`Config`]. All errors
 //! are collected, each with its position and a suggested fix.
 
-mod file;
 mod parse;
+mod places;
 mod preview_key;
 mod problem;
 mod raw;
@@ -22,18 +22,21 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-pub use file::{FileError, MAX_BYTES, read_bytes, read_text};
-pub use preview_key::load_or_create as preview_key;
+pub use places::{Located, locate};
+pub use preview_key::{load as existing_preview_key, load_or_create as preview_key};
 pub use problem::{Fault, LoadError, Problem};
 pub use span::Span;
 pub use units::endpoint;
 
+use self::span::Spanned;
 use crate::auth::access::FleetIdentities;
+use crate::files::{MAX_BYTES, read_text};
 use crate::notifications::NotificationLevel;
 use crate::transport::tls::TlsFiles;
 use tidegate_delivery::model::catalogue::ServiceSpec;
 use tidegate_delivery::model::freeze::FreezeWindow;
 use tidegate_delivery::model::hook::SecretRef;
+use tidegate_delivery::model::istio::IstioTarget;
 use tidegate_delivery::model::plan::Plan;
 use tidegate_delivery::names::{ReceiverName, Services};
 use tidegate_xds::mesh::Mesh;
@@ -77,6 +80,18 @@ pub fn plan(strategy: &serde_json::Value) -> Result<Plan, Vec<Problem>> {
     // JSON is a subset of YAML.
     let strategy: raw::Strategy = parse::parse(&strategy.to_string())?;
     resolve::plan(&strategy)
+}
+
+/// Reads the target of a version in Istio from JSON, in the grammar of `istio` of a version.
+///
+/// # Errors
+/// As [`check`].
+pub fn istio_target(
+    version: &str,
+    target: &serde_json::Value,
+) -> Result<IstioTarget, Vec<Problem>> {
+    let target: Spanned<raw::IstioTarget> = parse::parse(&target.to_string())?;
+    resolve::istio_target(version, &target)
 }
 
 /// The JSON Schema of the configuration file.

@@ -18,14 +18,25 @@ const LENGTH: usize = 32;
 /// # Errors
 /// When the file can be neither read nor created, or is not a key.
 pub fn load_or_create(data_dir: &Path) -> io::Result<PreviewKey> {
+    match load(data_dir)? {
+        Some(key) => Ok(key),
+        None => create(data_dir, &data_dir.join(FILE)),
+    }
+}
+
+/// Reads the key of a data directory, if it has one.
+///
+/// # Errors
+/// When the file cannot be read, or is not a key.
+pub fn load(data_dir: &Path) -> io::Result<Option<PreviewKey>> {
     let path = data_dir.join(FILE);
     match fs::read_to_string(&path) {
-        Ok(key) if is_key(key.trim()) => Ok(PreviewKey::new(key.trim().to_owned())),
+        Ok(key) if is_key(key.trim()) => Ok(Some(PreviewKey::new(key.trim().to_owned()))),
         Ok(_) => Err(io::Error::new(
             ErrorKind::InvalidData,
             format!("{} is not a preview key; remove it to create a new one", path.display()),
         )),
-        Err(error) if error.kind() == ErrorKind::NotFound => create(data_dir, &path),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }

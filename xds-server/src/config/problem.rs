@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::file::FileError;
 use super::span::Span;
+use crate::files::FileError;
 
 /// Least Jaro-Winkler similarity of a mistyped name and the name that is suggested for it.
 const MIN_SIMILARITY: f64 = 0.8;

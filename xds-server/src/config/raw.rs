@@ -3,6 +3,7 @@
 
 mod effects;
 mod guardrails;
+mod istio;
 mod shorthand;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ pub(super) use self::effects::{
 pub(super) use self::guardrails::{
     BusinessHeader, BusinessMetric, ErrorRate, Guardrails, Latency, Resources,
 };
+pub(super) use self::istio::{IstioFleet, IstioService, IstioTarget};
 pub(super) use self::shorthand::Shorthand;
 use super::span::Spanned;
 use tidegate_delivery::model::catalogue::Environment;
@@ -88,15 +90,20 @@ pub(super) struct Filter {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Fleet {
-    /// Matched on Envoy's `node.cluster`.
+    /// Matched on Envoy's `node.cluster`; in an Istio mesh on `fleet` in the filter's configuration.
     pub(super) name: Spanned<String>,
     /// SPIFFE IDs of its sidecars, with `listen.tls`. `{node}` matches the sidecar's `node.id`, a
     /// trailing `/*` any suffix.
     #[serde(default)]
     pub(super) identities: Vec<Spanned<String>>,
+    /// The name of the control plane's cluster in the bootstraps of its sidecars, to which their filters
+    /// send reports. Default: `tidegate`.
+    pub(super) control_plane_cluster: Option<Spanned<String>>,
     /// The listeners of its sidecars; none where the mesh defines them.
     #[serde(default)]
     pub(super) listeners: Vec<Listener>,
+    /// Present if Istio is the control plane of the mesh.
+    pub(super) istio: Option<Spanned<IstioFleet>>,
 }
 
 /// One listener.
@@ -133,8 +140,10 @@ pub(super) struct Service {
     /// Unique name, at most 52 bytes.
     pub(super) name: Spanned<String>,
     /// Hosts of its requests: DNS names or IP addresses (IPv6 in brackets), without port. Matching
-    /// ignores case, port and a final dot.
-    pub(super) hosts: Spanned<Vec<Spanned<String>>>,
+    /// ignores case, port and a final dot. Default: its host in Istio.
+    pub(super) hosts: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Its place in Istio, for the fleets of an Istio mesh.
+    pub(super) istio: Option<Spanned<IstioService>>,
     /// Sources of the user's identity; the first that is present is used. None: a generated cookie.
     #[serde(default)]
     #[schemars(with = "Vec<Identity>")]
@@ -299,8 +308,10 @@ pub(super) struct SmokeTest {
 pub(super) struct Version {
     /// Its name.
     pub(super) name: Spanned<String>,
-    /// `HOST:PORT` of each instance; at least one.
-    pub(super) endpoints: Spanned<Vec<Spanned<String>>>,
+    /// `HOST:PORT` of each instance; at least one. Optional for a service with `istio` that only Istio fleets call.
+    pub(super) endpoints: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Its subset or host in Istio.
+    pub(super) istio: Option<Spanned<IstioTarget>>,
 }
 
 /// The environments of a blue/green service.
@@ -317,8 +328,10 @@ pub(super) struct Environments {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Deployed {
-    /// `HOST:PORT` of each instance; at least one.
-    pub(super) endpoints: Spanned<Vec<Spanned<String>>>,
+    /// `HOST:PORT` of each instance; at least one. Optional for a service with `istio` that only Istio fleets call.
+    pub(super) endpoints: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Its subset or host in Istio.
+    pub(super) istio: Option<Spanned<IstioTarget>>,
     /// The deployed version. Default: none; in the active environment, the name of the environment.
     pub(super) version: Option<Spanned<String>>,
 }

@@ -24,7 +24,8 @@ impl Span {
     pub const START: Self = Self { line: 1, column: 1, offset: 0, length: 1 };
 
     /// Computes the offset from line and column, which are all that syntax errors have.
-    pub(super) fn within(self, text: &str) -> Self {
+    #[must_use]
+    pub fn within(self, text: &str) -> Self {
         if self.offset > 0 {
             return self;
         }
@@ -33,6 +34,14 @@ impl Span {
         let before: usize = lines.by_ref().take(nth(self.line)).map(str::len).sum();
         let in_line = lines.next().unwrap_or_default().chars().take(nth(self.column));
         Self { offset: before + in_line.map(char::len_utf8).sum::<usize>(), ..self }
+    }
+
+    /// Without what follows its first line.
+    pub(super) fn first_line(self, text: &str) -> Self {
+        let span = self.within(text);
+        let written = text.get(span.offset..).unwrap_or_default();
+        let line = written.lines().next().map_or(0, str::len);
+        Self { length: span.length.min(line).max(1), ..span }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Configuration from text: defaults and errors.
 
 mod effects;
+mod istio;
 mod mistakes;
 mod requirements;
 
@@ -10,6 +11,7 @@ use proptest::prelude::*;
 
 use self::mistakes::{Mistake, check_all};
 use super::*;
+use crate::files::FileError;
 use tidegate_core::routing::MAX_SERVICES;
 use tidegate_delivery::judge::guardrails::{CommonMode, Guardrails, Inconclusive, WorseThanStable};
 use tidegate_delivery::model::catalogue::Environment;

@@ -12,25 +12,24 @@ use tracing::{error, info, warn};
 
 use super::handle::DeliveryView;
 use super::handle::{CommandError, Origin};
+use super::publishable::{NextMesh, decide};
 use super::step_windows::{Context, StepWindows};
-use super::{EvidenceSource, Sidecars, check_events, decision_log};
+use super::{EvidenceSource, Sidecars, decision_log};
 use crate::clock::{Clock, SkewLog, Times};
 use crate::journal::{FoldedState, Journal, NewRecord, Record};
 use tidegate_delivery::figures::Figures;
 use tidegate_delivery::judge::history::StableHistory;
 use tidegate_delivery::model::command::{Command, CommandContext, Outcome};
-use tidegate_delivery::model::configuration::Withheld;
 use tidegate_delivery::model::event::Event;
 use tidegate_delivery::model::group::GroupedRelease;
 use tidegate_delivery::model::progress::{Observation, Progress};
 use tidegate_delivery::model::release::Release;
 use tidegate_delivery::model::state::{ServiceState, State};
 use tidegate_delivery::names::{ReleaseId, ServiceName};
-use tidegate_delivery::reducer::{
-    ReleaseContext, close_expired_window, decide_command, decide_progress,
-};
+use tidegate_delivery::reducer::{ReleaseContext, close_expired_window, decide_progress};
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::mesh::Mesh;
+use tidegate_xds::tokens::TokenKey;
 
 /// Most evaluations in a row while each of them decides something: a step that all sidecars acknowledge at once
 /// starts without waiting for the next tick.
@@ -81,25 +80,10 @@ impl Engine {
         let Times { now, wall } = self.clock.times();
         let Origin { actor, reason } = origin;
         let command_context = CommandContext { actor, reason: reason.as_deref(), at: now, wall };
-        let (events, outcome) = decide_command(&self.state, &command_context, command)?;
-        let mesh = mesh.map(|mesh| self.with_withheld(mesh, &events));
-        let published = mesh.as_ref().unwrap_or(&self.mesh);
-        check_events(&self.state, now, &events, published, mesh.is_some())?;
-        self.commit(now, events, origin, mesh)?;
-        Ok(outcome)
-    }
-
-    /// Keeps the services that `events` withhold in their listeners, so that they still serve.
-    fn with_withheld(&self, mut mesh: Mesh, events: &[Event]) -> Mesh {
-        let decided = events.iter().find_map(|event| match event {
-            Event::ConfigurationApplied { withheld, .. } => Some(withheld),
-            _ => None,
-        });
-        let applied = self.state.configuration.as_ref().map(|it| &it.withheld);
-        for Withheld { service, .. } in decided.or(applied).into_iter().flatten() {
-            mesh.keep(service, &self.mesh);
-        }
-        mesh
+        let mesh = mesh.map_or(NextMesh::Unchanged(&self.mesh), NextMesh::Declared);
+        let decided = decide(&self.state, &command_context, command, mesh)?;
+        self.commit(now, decided.events, origin, decided.mesh)?;
+        Ok(decided.outcome)
     }
 
     /// Applies a configuration. Its services and its mesh are in one publication, or neither is applied.
@@ -113,6 +97,14 @@ impl Engine {
         origin: &Origin,
     ) -> Result<Outcome, CommandError> {
         self.decide(command, origin, Some(mesh))
+    }
+
+    /// Publishes the route tokens of a key.
+    pub(super) fn set_token_key(&mut self, key: TokenKey) {
+        if self.mesh.token_key.as_ref() != Some(&key) {
+            self.mesh.token_key = Some(key);
+            self.serial = self.sidecars.publish(&self.mesh, &self.state);
+        }
     }
 
     /// Evaluates every running release, appends the resulting events and updates the view. A second pass follows if the

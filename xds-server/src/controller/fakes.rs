@@ -171,7 +171,7 @@ impl Sidecars for World {
         published.len() as u64
     }
 
-    fn convergence(&self, serial: u64) -> Convergence {
+    fn convergence(&self, serial: u64, _: &ServiceName) -> Convergence {
         let inner = self.inner.lock();
         let all = Convergence { acked: 2, connected: 2, ..Convergence::default() };
         if inner.nacks {
@@ -181,6 +181,10 @@ impl Sidecars for World {
             return Convergence { acked: 1, lagging: vec!["edge-2".to_owned()], ..all };
         }
         all
+    }
+
+    fn time_since_gap(&self, _: &ServiceName) -> Duration {
+        Duration::MAX
     }
 }
 
@@ -210,10 +214,6 @@ impl EvidenceSource for World {
         let Evidence { requests, errors, .. } =
             self.inner.lock().counts.get(version.as_str()).copied().unwrap_or_default();
         Units { bad: errors, all: requests }
-    }
-
-    fn time_since_gap(&self, _: Timestamp) -> Duration {
-        Duration::MAX
     }
 }
 

@@ -10,8 +10,9 @@ use super::reads::Reads;
 use crate::journal::{JournalError, Record};
 use tidegate_delivery::figures::Figures;
 use tidegate_delivery::model::catalogue::ServiceSpec;
+use tidegate_delivery::model::change::Loss;
 use tidegate_delivery::model::command::{Command, Outcome, Refusal};
-use tidegate_delivery::model::configuration::{ServiceVersion, Version};
+use tidegate_delivery::model::configuration::Version;
 use tidegate_delivery::model::fold_error::FoldError;
 use tidegate_delivery::model::freeze::FreezeWindow;
 use tidegate_delivery::model::progress::Progress;
@@ -20,6 +21,7 @@ use tidegate_delivery::model::state::State;
 use tidegate_delivery::names::ReleaseId;
 use tidegate_xds::mesh::Mesh;
 use tidegate_xds::resources::InvalidResources;
+use tidegate_xds::tokens::TokenKey;
 
 /// The controller's state for readers: an immutable value, replaced as a whole.
 #[derive(Debug, Clone, Default)]
@@ -114,8 +116,8 @@ pub struct Configuration {
     pub services: Vec<ServiceSpec>,
     /// Recurring and single freezes.
     pub freeze_windows: Vec<FreezeWindow>,
-    /// Versions in use that it may drop.
-    pub allow: BTreeSet<ServiceVersion>,
+    /// What it may take away.
+    pub allow: BTreeSet<Loss>,
     /// Fleets and their listeners.
     pub mesh: Mesh,
 }
@@ -125,7 +127,8 @@ impl Configuration {
     #[must_use]
     pub fn split(self) -> (Command, Mesh) {
         let Self { version, services, freeze_windows, allow, mesh } = self;
-        (Command::ApplyConfiguration { version, services, freeze_windows, allow }, mesh)
+        let fleets = mesh.fleets.clone();
+        (Command::ApplyConfiguration { version, fleets, services, freeze_windows, allow }, mesh)
     }
 }
 
@@ -140,6 +143,10 @@ pub(super) enum Request {
         configuration: Box<Configuration>,
         origin: Origin,
         reply: oneshot::Sender<Result<Outcome, CommandError>>,
+    },
+    TokenKey {
+        key: TokenKey,
+        reply: oneshot::Sender<Result<(), CommandError>>,
     },
     Stop {
         done: oneshot::Sender<()>,
@@ -188,6 +195,14 @@ impl Handle {
         origin.check()?;
         let configuration = Box::new(configuration);
         self.request(|reply| Request::Configure { configuration, origin, reply }).await
+    }
+
+    /// Publishes the tokens of a key to the filters in an Istio mesh. Nothing is journaled.
+    ///
+    /// # Errors
+    /// If the controller is busy, or has stopped.
+    pub async fn set_token_key(&self, key: TokenKey) -> Result<(), CommandError> {
+        self.request(|reply| Request::TokenKey { key, reply }).await
     }
 
     /// The newest view, and a notification of each change.

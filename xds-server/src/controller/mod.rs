@@ -25,7 +25,7 @@ use tokio::sync::{Notify, broadcast, mpsc, watch};
 
 pub use self::engine::Engine;
 pub use self::handle::{CommandError, Configuration, DeliveryView, Handle, MAX_PAGE, Origin};
-pub(crate) use self::publishable::check_events;
+pub(crate) use self::publishable::{Decided, NextMesh, decide};
 use self::reads::Reads;
 use crate::clock::Clock;
 use crate::journal::{Journal, JournalError};
@@ -39,7 +39,6 @@ use tidegate_delivery::model::freeze::FreezeWindow;
 use tidegate_delivery::model::progress::Convergence;
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
-use tidegate_delivery::units::Timestamp;
 use tidegate_xds::mesh::Mesh;
 
 /// Length of the queue of requests; beyond it a request fails with [`CommandError::Busy`].
@@ -52,8 +51,11 @@ pub trait Sidecars: Send {
     /// Publishes the resources of a state. Returns the serial of the publication that contains them.
     fn publish(&mut self, mesh: &Mesh, state: &State) -> u64;
 
-    /// The sidecars that have acknowledged a serial.
-    fn convergence(&self, serial: u64) -> Convergence;
+    /// The sidecars of a service that have acknowledged a serial.
+    fn convergence(&self, serial: u64, service: &ServiceName) -> Convergence;
+
+    /// Time since the last report gap of the service's sidecars; zero during one.
+    fn time_since_gap(&self, service: &ServiceName) -> Duration;
 }
 
 /// Evidence for the judge.
@@ -73,9 +75,6 @@ pub trait EvidenceSource: Send {
 
     /// All requests of a version and the failed ones, since this process started.
     fn total(&self, service: &ServiceName, version: &VersionName) -> Units;
-
-    /// Time since the last report gap; zero during one.
-    fn time_since_gap(&self, now: Timestamp) -> Duration;
 }
 
 /// Raw counts, which are evidence once the limits are known.
@@ -105,10 +104,6 @@ impl EvidenceSource for Arc<Telemetry> {
     fn total(&self, service: &ServiceName, version: &VersionName) -> Units {
         Telemetry::total(self, service, version)
     }
-
-    fn time_since_gap(&self, now: Timestamp) -> Duration {
-        Telemetry::time_since_gap(self, now)
-    }
 }
 
 /// Components and configuration of a controller.
@@ -123,7 +118,7 @@ pub struct Parts {
     pub clock: Clock,
     /// Hash and source of the configuration.
     pub version: Version,
-    /// The configuration's fleets and listeners.
+    /// The configuration's mesh. The fleets of the journal stay in force if the configuration is refused.
     pub mesh: Mesh,
     /// The configuration's services.
     pub services: Vec<ServiceSpec>,

@@ -8,9 +8,9 @@ use tracing::{error, info, warn};
 
 use super::engine::Engine;
 use crate::clock::SkewLog;
-use crate::controller::{CommandError, DeliveryView, Origin, Parts, StartError};
+use crate::controller::{CommandError, Configuration, DeliveryView, Origin, Parts, StartError};
 use crate::journal::{self, Record, Replayed};
-use tidegate_delivery::model::command::{Command, Refusal};
+use tidegate_delivery::model::command::Refusal;
 use tidegate_delivery::model::flag::FlagChange;
 use tidegate_delivery::text;
 
@@ -33,7 +33,7 @@ impl Engine {
             figures: Arc::default(),
             seq: 0,
             snapshot_seq: 0,
-            mesh: parts.mesh,
+            mesh: parts.mesh.clone(),
             serial: 0,
             skew_log: SkewLog::default(),
             halted: None,
@@ -44,19 +44,19 @@ impl Engine {
             records,
         };
         engine.replay()?;
-        let Parts { version, services, freeze_windows, .. } = parts;
+        let Parts { version, mesh, services, freeze_windows, .. } = parts;
+        engine.mesh.fleets.clone_from(&engine.state.fleets);
         let allow = BTreeSet::new();
-        let command = Command::ApplyConfiguration { version, services, freeze_windows, allow };
-        let applied = match engine.configure(&command) {
-            // The configuration changed while the server was stopped, or was rejected before.
-            Err(StartError::Configuration(CommandError::Refused(
-                refusal @ Refusal::DropsVersions { .. },
-            ))) => {
-                warn!(%refusal, "the services of the journal remain in force");
+        let configuration = Configuration { version, services, freeze_windows, allow, mesh };
+        let (command, mesh) = configuration.split();
+        let applied = match engine.reconfigure(&command, mesh, &Engine::origin()) {
+            // The configuration changed while the server was stopped, or was refused before.
+            Err(CommandError::Refused(refusal @ Refusal::TakesAway { .. })) => {
+                warn!(%refusal, "the services, fleets and freeze windows of the journal stay in force");
                 false
             }
             other => {
-                other?;
+                other.map_err(StartError::Configuration)?;
                 true
             }
         };
@@ -67,12 +67,12 @@ impl Engine {
         }
         // The flags of the configuration initialise a journal in which flags never changed. They route its services.
         if let Some(flags) = parts.flags.filter(|_| applied && engine.state.flag_revision == 0) {
-            match engine.configure(&FlagChange::Replace(flags).into()) {
+            match engine.command(&FlagChange::Replace(flags).into(), &Engine::origin()) {
                 // The file may have been added while the server ran: a restart does not fail for it.
-                Err(StartError::Configuration(
-                    error @ (CommandError::Refused(_) | CommandError::Unpublishable(_)),
-                )) => warn!(%error, "the flags of the configuration are not set"),
-                other => other?,
+                Err(error @ (CommandError::Refused(_) | CommandError::Unpublishable(_))) => {
+                    warn!(%error, "the flags of the configuration are not set");
+                }
+                other => drop(other.map_err(StartError::Configuration)?),
             }
         }
         engine.serial = engine.sidecars.publish(&engine.mesh, &engine.state);
@@ -104,9 +104,7 @@ impl Engine {
         Ok(())
     }
 
-    fn configure(&mut self, command: &Command) -> Result<(), StartError> {
-        self.command(command, &Origin::component("configuration"))
-            .map(|_| ())
-            .map_err(StartError::Configuration)
+    fn origin() -> Origin {
+        Origin::component("configuration")
     }
 }

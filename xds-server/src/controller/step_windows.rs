@@ -116,8 +116,8 @@ impl StepWindows {
         sidecars: &dyn Sidecars,
     ) -> Observation {
         self.rejudge_if_changed(context);
-        let Context { now, source, release, history, .. } = context;
-        let guardrails = context.guardrails();
+        let Context { now, release, history, .. } = context;
+        let (guardrails, service) = (context.guardrails(), &release.service);
         let group = state.group_of(&release.id).map_or(1, |(_, group)| group.members.len());
         self.judge.observe(now, context.counted(), guardrails, history, group);
         let Counted { candidate, stable } = self.judge.since_step();
@@ -125,8 +125,8 @@ impl StepWindows {
             verdict: self.judge.verdict(guardrails, &release.alerts),
             candidate,
             stable,
-            convergence: sidecars.convergence(self.serial),
-            coverage_remaining: MIN_COVERAGE.saturating_sub(source.time_since_gap(now)),
+            convergence: sidecars.convergence(self.serial, service),
+            coverage_remaining: MIN_COVERAGE.saturating_sub(sidecars.time_since_gap(service)),
         }
     }
 

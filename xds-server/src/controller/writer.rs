@@ -38,6 +38,11 @@ pub(super) async fn run(
                     done.send(()).ok();
                     return;
                 }
+                Some(Request::TokenKey { key, reply }) => {
+                    engine.set_token_key(key);
+                    engine.advance();
+                    reply.send(Ok(())).ok();
+                }
                 Some(Request::Command { command, origin, reply }) => {
                     let outcome = engine.command(&command, &origin);
                     engine.advance();

@@ -11,6 +11,7 @@ mod fakes;
 pub mod health;
 pub mod hooks;
 mod keyed_tasks;
+pub mod names;
 pub mod notifier;
 mod secret;
 mod signature;

@@ -3,7 +3,7 @@
 use std::env;
 use std::io;
 
-use crate::config::{FileError, read_text};
+use crate::files::{FileError, read_text};
 use tidegate_delivery::model::hook::SecretRef;
 
 /// Limit of a secret, in bytes.

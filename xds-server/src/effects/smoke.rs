@@ -24,7 +24,7 @@ use tidegate_delivery::model::command::Command;
 use tidegate_delivery::model::release::Phase;
 use tidegate_delivery::model::state::{ServiceState, State};
 use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
-use tidegate_xds::mesh::{Listener, Mesh, PreviewKey, Purpose};
+use tidegate_xds::mesh::{Fleet, Listener, Mesh, PreviewKey, Purpose};
 
 /// Requests in flight, per release.
 const CONCURRENCY: usize = 16;
@@ -40,7 +40,7 @@ impl Previews {
     /// The preview listeners of all fleets.
     #[must_use]
     pub fn of_mesh(mesh: &Mesh) -> Self {
-        let listeners = mesh.fleets.iter().flat_map(|fleet| &fleet.listeners);
+        let listeners = mesh.fleets.iter().flat_map(Fleet::listeners);
         Self {
             key: mesh.preview_key.clone(),
             listeners: listeners.filter(|it| it.purpose == Purpose::Preview).cloned().collect(),

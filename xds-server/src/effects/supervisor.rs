@@ -31,11 +31,19 @@ pub enum Task {
     Dns,
     /// Delivery of notifications.
     Notifications,
+    /// Resolution of the names of endpoints.
+    Names,
 }
 
 impl Task {
-    const ALL: [Self; 5] =
-        [Self::SmokeTests, Self::HealthChecks, Self::Hooks, Self::Dns, Self::Notifications];
+    const ALL: [Self; 6] = [
+        Self::SmokeTests,
+        Self::HealthChecks,
+        Self::Hooks,
+        Self::Dns,
+        Self::Notifications,
+        Self::Names,
+    ];
 
     const fn labels(self) -> TaskLabels {
         TaskLabels {
@@ -45,6 +53,7 @@ impl Task {
                 Self::Hooks => "hooks",
                 Self::Dns => "dns",
                 Self::Notifications => "notifications",
+                Self::Names => "names",
             },
         }
     }

@@ -6,6 +6,7 @@ use tokio::task::JoinError;
 
 use crate::config::Problem;
 use crate::controller::CommandError;
+use crate::istio::tokens::KeyError;
 use tidegate_delivery::model::command::Refusal;
 
 /// Why a configuration was not applied. Nothing has changed then.
@@ -26,6 +27,9 @@ pub enum ReloadError {
     /// The key of its first preview listener cannot be created.
     #[error("cannot create the key of the preview listeners: {0}")]
     PreviewKey(#[source] io::Error),
+    /// The keys of route tokens cannot be read, or created for its first Istio fleet.
+    #[error(transparent)]
+    TokenKeys(#[from] KeyError),
     /// The server is stopping.
     #[error("the server is stopping")]
     Stopping(#[from] JoinError),
@@ -38,10 +42,10 @@ impl ReloadError {
     pub const fn is_transient(&self) -> bool {
         match self {
             Self::Command(CommandError::Refused(refusal)) => {
-                matches!(refusal, Refusal::DropsVersions { .. })
+                matches!(refusal, Refusal::TakesAway { .. })
             }
             Self::Command(CommandError::Unpublishable(_)) => false,
-            Self::Command(_) | Self::PreviewKey(_) => true,
+            Self::Command(_) | Self::PreviewKey(_) | Self::TokenKeys(_) => true,
             Self::Invalid(_) | Self::NeedsRestart(_) | Self::Stopping(_) => false,
         }
     }

@@ -1,13 +1,17 @@
 //! Configuration changes at run time, from the file or the API.
 //!
 //! A configuration is applied as a whole or not at all, except for services that a running release
-//! withholds. It is checked as at the start, rejected if it needs a restart or drops a version in use
-//! that is not allowed by name, journaled, and then passed to the [`Appliers`].
+//! withholds. It is checked as at the start, rejected if it needs a restart or takes away something
+//! that serves traffic and is not allowed by name, journaled, and then passed to the [`Appliers`].
 //!
 //! The last accepted configuration is in force. One from the API stays in force until the file
-//! changes, SIGHUP, or a restart, because a server always starts from its file.
+//! changes, SIGHUP, or a restart, because a server starts from its file. A file that takes away
+//! something that serves traffic is refused in all these cases, also at the start: the services,
+//! fleets and freeze windows of the journal stay in force.
 
+mod dry_run;
 mod error;
+mod probe;
 #[cfg(test)]
 mod tests;
 mod watcher;
@@ -20,17 +24,21 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::spawn_blocking;
 use tracing::info;
 
+pub use self::dry_run::DryRun;
 pub use self::error::ReloadError;
+pub use self::probe::{ProbeError, Probed, Unreachable};
 pub use self::watcher::{FileStatus, FileWatcher, POLL_INTERVAL, ReloadFailure};
 use crate::auth::access::Access;
-use crate::clock::{Clock, Times};
+use crate::clock::Clock;
 use crate::config::{self, Config, Receiver};
-use crate::controller::{Configuration, Handle, Origin, check_events};
+use crate::controller::{Configuration, Handle, Origin};
 use crate::effects::smoke::Previews;
-use tidegate_delivery::model::command::{CommandContext, Outcome};
-use tidegate_delivery::model::configuration::{ServiceVersion, Source, Version};
-use tidegate_delivery::reducer::decide_command;
-use tidegate_xds::mesh::PreviewKey;
+use crate::istio::tokens::KeyStore;
+use tidegate_delivery::model::change::Loss;
+use tidegate_delivery::model::command::Outcome;
+use tidegate_delivery::model::configuration::{Source, Version};
+use tidegate_delivery::model::mesh::Fleet;
+use tidegate_xds::mesh::{Mesh, PreviewKey};
 
 /// The components beside the controller that a configuration is passed to.
 #[derive(Debug)]
@@ -44,9 +52,11 @@ pub struct Appliers {
 }
 
 impl Appliers {
-    fn apply(&self, config: &Config) {
+    /// Passes on a configuration. The fleets in force may select more services than those of the configuration.
+    fn apply(&self, config: &Config, fleets: &[Fleet]) {
         self.access.set_identities(config.identities.clone());
-        self.previews.send_replace(Previews::of_mesh(&config.mesh));
+        let mesh = Mesh { fleets: fleets.to_vec(), ..config.mesh.clone() };
+        self.previews.send_replace(Previews::of_mesh(&mesh));
         let receivers = &config.notifications;
         self.receivers.send_if_modified(|known| {
             let changed = known != receivers;
@@ -89,7 +99,7 @@ impl Reloader {
         self: &Arc<Self>,
         text: String,
         source: Source,
-        allow: BTreeSet<ServiceVersion>,
+        allow: BTreeSet<Loss>,
         origin: Origin,
     ) -> Result<Outcome, ReloadError> {
         let this = Arc::clone(self);
@@ -101,39 +111,14 @@ impl Reloader {
             let command = configuration(&config, source, allow);
             let outcome = this.controller.configure(command, origin).await?;
             if outcome.changed {
-                this.appliers.apply(&config);
+                let fleets = Arc::clone(&this.controller.view().borrow().state.fleets);
+                this.appliers.apply(&config, &fleets);
                 info!(hash = config.hash, ?source, "{}", outcome.message);
             }
             *current = config;
             Ok(outcome)
         });
         all.await?
-    }
-
-    /// The outcome that [`Reloader::apply`] would have, without applying.
-    ///
-    /// # Errors
-    /// As [`Reloader::apply`].
-    pub async fn dry_run(
-        &self,
-        text: String,
-        allow: BTreeSet<ServiceVersion>,
-        origin: &Origin,
-    ) -> Result<Outcome, ReloadError> {
-        let config = self.check(text).await?;
-        let needs = self.current.lock().await.needs_restart(&config);
-        if !needs.is_empty() {
-            return Err(ReloadError::NeedsRestart(needs));
-        }
-        let (command, _) = configuration(&config, Source::Api, allow).split();
-        let state = Arc::clone(&self.controller.view().borrow().state);
-        let Origin { actor, reason } = origin;
-        let Times { now: at, wall } = self.clock.times();
-        let command_context = CommandContext { actor, reason: reason.as_deref(), at, wall };
-        let (events, outcome) = decide_command(&state, &command_context, &command)?;
-        check_events(&state, at, &events, &config.mesh, true)?;
-        let message = format!("dry run, nothing is changed; if applied: {}", outcome.message);
-        Ok(Outcome { message, ..outcome })
     }
 
     async fn check(&self, text: String) -> Result<Config, ReloadError> {
@@ -144,8 +129,8 @@ impl Reloader {
     }
 }
 
-/// Completes a new configuration with the preview key, which is created for the first preview
-/// listener.
+/// Completes a new configuration with the preview key and the key of route tokens, which are created for the first preview
+/// listener and the first Istio fleet.
 fn complete(current: &Config, mut config: Config) -> Result<Config, ReloadError> {
     let needs = current.needs_restart(&config);
     if !needs.is_empty() {
@@ -156,14 +141,14 @@ fn complete(current: &Config, mut config: Config) -> Result<Config, ReloadError>
         config.mesh.preview_key =
             config::preview_key(&current.data_dir).map_err(ReloadError::PreviewKey)?;
     }
+    if config.mesh.has_istio() {
+        let keys = KeyStore::open(&current.data_dir)?.read()?;
+        config.mesh.token_key = Some(keys.sent().clone());
+    }
     Ok(config)
 }
 
-fn configuration(
-    config: &Config,
-    source: Source,
-    allow: BTreeSet<ServiceVersion>,
-) -> Configuration {
+fn configuration(config: &Config, source: Source, allow: BTreeSet<Loss>) -> Configuration {
     Configuration {
         version: Version { hash: config.hash.clone(), source },
         services: config.services.clone(),

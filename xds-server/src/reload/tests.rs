@@ -1,5 +1,7 @@
 //! The file watcher and the reloader with a real controller and simulated time and disk.
 
+mod losses;
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -38,8 +40,12 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
+        Self::start_on(TEXT)
+    }
+
+    fn start_on(text: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("tidegate.yaml"), TEXT).unwrap();
+        fs::write(dir.path().join("tidegate.yaml"), text).unwrap();
         Self::start_in(World::default(), dir)
     }
 
@@ -49,6 +55,7 @@ impl Server {
         let mut parts = world.parts(Box::new(world.clone()));
         parts.version = Version { hash: config.hash.clone(), source: Source::File };
         parts.services = config.services.clone();
+        parts.mesh = config.mesh.clone();
         let controller = crate::controller::spawn(parts).unwrap();
         let (previews, ways) = watch::channel(Previews::of_mesh(&config.mesh));
         let (receivers_sender, receivers) = watch::channel(Vec::new());
@@ -80,13 +87,11 @@ impl Server {
         self.watcher.status().borrow().failure.as_ref().map(|it| it.message.clone())
     }
 
-    fn hosts(&self) -> Vec<String> {
-        self.controller.view().borrow().state.services["order"]
-            .spec
-            .hosts
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+    /// The first weight of `order`, in percent.
+    fn first_step(&self) -> u32 {
+        let view = self.controller.view();
+        let plan = &view.borrow().state.services["order"].spec.plan;
+        plan.steps[0].weight.parts() / 10_000
     }
 
     async fn ask(&self, command: Command) {
@@ -103,8 +108,9 @@ impl Server {
     }
 }
 
-fn with_host(host: &str) -> String {
-    TEXT.replace("\"order.local\"", &format!("\"{host}\""))
+/// With another first weight of `order`, which takes nothing away.
+fn with_step(percent: u32) -> String {
+    TEXT.replace("[5%,", &format!("[{percent}%,"))
 }
 
 fn swap(link: &Path, to: &Path) {
@@ -123,18 +129,18 @@ async fn a_stable_edit_is_applied_and_journaled() {
     // A partly written file is not applied.
     server.write("listen: {");
     server.watcher.poll(false).await;
-    server.write(&with_host("half.local"));
+    server.write(&with_step(50));
     server.watcher.poll(false).await;
-    assert_eq!((server.hosts(), server.failure()), (vec!["order.local".to_owned()], None));
+    assert_eq!((server.first_step(), server.failure()), (5, None));
     server.watcher.poll(false).await;
-    assert_eq!(server.hosts(), ["half.local"]);
+    assert_eq!(server.first_step(), 50);
 
     let records = server.world.records();
     let kinds: Vec<_> = records[before..].iter().map(|it| it.event.event().kind()).collect();
     assert_eq!(kinds, ["catalogue_applied", "configuration_applied"]);
     assert_eq!(records.last().unwrap().actor, "configuration");
     let applied = server.controller.view().borrow().state.configuration.clone().unwrap();
-    let hash = config::hash(&with_host("half.local"));
+    let hash = config::hash(&with_step(50));
     assert_eq!(applied.version, Version { hash, source: Source::File });
 }
 
@@ -142,23 +148,23 @@ async fn a_stable_edit_is_applied_and_journaled() {
 async fn files_that_are_renamed_or_linked_into_place_are_found() {
     let mut server = Server::start();
     let draft = server.dir.path().join("draft");
-    fs::write(&draft, with_host("renamed.local")).unwrap();
+    fs::write(&draft, with_step(50)).unwrap();
     fs::rename(&draft, server.path()).unwrap();
     server.poll().await;
-    assert_eq!(server.hosts(), ["renamed.local"]);
+    assert_eq!(server.first_step(), 50);
 
     // As Kubernetes does it: tidegate.yaml → data/tidegate.yaml, and data → another directory.
     let (data, file) = (server.dir.path().join("data-link"), server.path());
-    for host in ["one.local", "two.local"] {
-        let dir = server.dir.path().join(host);
+    for step in [1, 2] {
+        let dir = server.dir.path().join(step.to_string());
         fs::create_dir(&dir).unwrap();
-        fs::write(dir.join("tidegate.yaml"), with_host(host)).unwrap();
+        fs::write(dir.join("tidegate.yaml"), with_step(step)).unwrap();
         swap(&data, &dir);
-        if host == "one.local" {
+        if step == 1 {
             swap(&file, &data.join("tidegate.yaml"));
         }
         server.poll().await;
-        assert_eq!(server.hosts(), [host]);
+        assert_eq!(server.first_step(), step);
     }
 }
 
@@ -166,7 +172,7 @@ async fn files_that_are_renamed_or_linked_into_place_are_found() {
 async fn an_invalid_configuration_changes_nothing_and_is_reported_with_positions() {
     let mut server = Server::start();
     let before = server.world.records().len();
-    server.write(&with_host("new.local").replace("[5%, 100%]", "[500%, 100%]"));
+    server.write(&with_step(500));
     server.poll().await;
     let failure = server.watcher.status().borrow().failure.clone().unwrap();
     assert_eq!(failure.problems.len(), 1);
@@ -198,10 +204,10 @@ const SEARCH: &str = r#"  - name: search
     versions: [{name: v1, endpoints: ["127.0.0.1:9201"]}]
 "#;
 
-/// Without v2 of `order`, with `search`, and with another fleet.
+/// Without v2 of `order`, with `search`, and with one more fleet.
 fn edited() -> String {
     let text = TEXT.replace(r#", {name: v2, endpoints: ["127.0.0.1:9102"]}"#, "");
-    format!("{}{SEARCH}", text.replace("{name: demo}", "{name: other}"))
+    format!("{}{SEARCH}", text.replace("{name: demo}", "{name: demo}, {name: other}"))
 }
 
 #[tokio::test]
@@ -219,7 +225,7 @@ async fn a_service_that_a_release_withholds_is_applied_after_its_end() {
     assert_eq!(versions(&server), 2);
     let view = server.controller.view();
     assert!(view.borrow().state.services.contains_key("search"));
-    assert_eq!(server.world.mesh().fleets[0].name.as_str(), "other");
+    assert_eq!(server.world.mesh().fleets[1].name.as_str(), "other");
     let before = server.world.records().len();
     server.poll().await;
     assert_eq!(server.world.records().len(), before, "a retry without an effect is not journaled");
@@ -238,14 +244,13 @@ async fn a_service_that_a_release_withholds_is_applied_after_its_end() {
 
 #[tokio::test]
 async fn a_withheld_service_stays_in_its_listeners() {
-    let mut server = Server::start();
-    server.world.lag(true);
     let listening = |services: &str| {
         let listener =
             format!("{{name: in, address: \"127.0.0.1:10000\", services: [{services}]}}");
         TEXT.replace("{name: demo}", &format!("{{name: demo, listeners: [{listener}]}}"))
     };
-    server.send(&format!("{}{SEARCH}", listening("order, search"))).await.unwrap();
+    let mut server = Server::start_on(&format!("{}{SEARCH}", listening("order, search")));
+    server.world.lag(true);
     server.ask(start("order", "v2")).await;
     let without = listening("search");
     let (without, _) = without.split_once("  - name: order").unwrap();
@@ -254,7 +259,7 @@ async fn a_withheld_service_stays_in_its_listeners() {
     for _ in 0..2 {
         server.poll().await;
         assert!(server.failure().unwrap().contains("`order.1`"));
-        let services = server.world.mesh().fleets[0].listeners[0].services.clone();
+        let services = server.world.mesh().fleets[0].listeners()[0].services.clone();
         assert!(services.include(&name("order")) && services.include(&name("search")));
     }
 }
@@ -267,10 +272,10 @@ async fn a_file_that_is_applied_in_part_does_not_replace_a_later_configuration()
     server.write(&edited());
     server.poll().await;
     assert!(server.failure().is_some());
-    server.send_allowing(&with_host("sent.local"), &["search/v1"]).await.unwrap();
+    server.send_allowing(&with_step(50), &["service:search", "fleet:other"]).await.unwrap();
     server.ask(verb("order.1", ReleaseCommand::Abort)).await;
     server.poll().await;
-    assert_eq!((server.hosts(), server.failure()), (vec!["sent.local".to_owned()], None));
+    assert_eq!((server.first_step(), server.failure()), (50, None));
 }
 
 #[tokio::test]
@@ -280,42 +285,42 @@ async fn a_refused_file_does_not_replace_a_later_configuration() {
     for all in [true, false] {
         server.ask(verb("order.1", ReleaseCommand::Promote { all })).await;
     }
-    let without = |host: &str| {
-        let text = with_host(host).replace("stable: v1", "stable: v2");
+    let without = |step| {
+        let text = with_step(step).replace("stable: v1", "stable: v2");
         text.replace(r#"{name: v1, endpoints: ["127.0.0.1:9101"]}, "#, "")
     };
-    server.write(&without("file.local"));
+    server.write(&without(10));
     server.poll().await;
-    assert!(server.failure().unwrap().contains("--allow order/v1"));
-    // Now the file would drop nothing more.
-    server.send_allowing(&without("sent.local"), &["order/v1"]).await.unwrap();
+    assert!(server.failure().unwrap().contains("--allow version:order/v1"));
+    // Now the file would take nothing more away.
+    server.send_allowing(&without(20), &["version:order/v1"]).await.unwrap();
     server.poll().await;
-    assert_eq!(server.hosts(), ["sent.local"]);
+    assert_eq!(server.first_step(), 20);
 }
 
 #[tokio::test]
-async fn the_file_drops_a_version_in_use_only_after_it_was_allowed() {
+async fn the_file_removes_a_version_in_use_only_after_it_was_allowed() {
     let mut server = Server::start();
     let text = TEXT
         .replace(r#"{name: v1, endpoints: ["127.0.0.1:9101"]}, "#, "")
         .replace("stable: v1", "stable: v2")
-        .replace("order.local", "new.local");
+        .replace("[5%,", "[50%,");
     server.write(&text);
     server.poll().await;
-    assert!(server.failure().unwrap().contains("--allow order/v1"));
-    assert_eq!(server.hosts(), ["order.local"]);
+    assert!(server.failure().unwrap().contains("--allow version:order/v1"));
+    assert_eq!(server.first_step(), 5);
 
     // A server that starts with this file keeps the services of the journal.
     server.controller.stop().await;
     let Server { world, dir, .. } = server;
     let mut server = Server::start_in(world, dir);
     server.poll().await;
-    assert!(server.failure().unwrap().contains("--allow order/v1"));
-    assert_eq!(server.hosts(), ["order.local"]);
+    assert!(server.failure().unwrap().contains("--allow version:order/v1"));
+    assert_eq!(server.first_step(), 5);
 
-    server.send_allowing(&text, &["order/v1"]).await.unwrap();
+    server.send_allowing(&text, &["version:order/v1"]).await.unwrap();
     server.poll().await;
-    assert_eq!((server.hosts(), server.failure()), (vec!["new.local".to_owned()], None));
+    assert_eq!((server.first_step(), server.failure()), (50, None));
 }
 
 #[tokio::test]
@@ -323,26 +328,26 @@ async fn a_sent_configuration_is_in_force_until_the_file_changes_or_is_reloaded(
     let mut server = Server::start();
     let sent = format!(
         "{}notifications: [{{name: team, kind: webhook, url: \"http://127.0.0.1:1/\"}}]\n",
-        with_host("sent.local").replace(
+        with_step(50).replace(
             "{name: demo}",
-            "{name: demo, listeners: [{name: p, address: \"127.0.0.1:10000\", services: [\"*\"], preview: true}]}",
+            "{name: demo}, {name: edge, listeners: [{name: p, address: \"127.0.0.1:10000\", services: [\"*\"], preview: true}]}",
         )
     );
     let tried = server.reloader.dry_run(sent.clone(), BTreeSet::new(), &anne()).await.unwrap();
-    assert!(tried.changed);
-    assert_eq!(server.hosts(), ["order.local"]);
+    assert!(tried.outcome.changed);
+    assert_eq!(server.first_step(), 5);
     assert!(!server.dir.path().join("data").exists(), "a dry run creates no key");
 
     assert!(server.send(&sent).await.unwrap().changed);
     assert!(!server.send(&sent).await.unwrap().changed);
     server.poll().await;
-    assert_eq!(server.hosts(), ["sent.local"]);
+    assert_eq!(server.first_step(), 50);
     assert_eq!(server.receivers.borrow_and_update()[0].name.as_str(), "team");
     assert!(server.previews.has_changed().unwrap());
     assert_ne!(server.world.mesh().preview_key, PreviewKey::default());
 
     server.watcher.poll(true).await;
-    assert_eq!(server.hosts(), ["order.local"]);
+    assert_eq!(server.first_step(), 5);
     assert!(server.receivers.borrow_and_update().is_empty());
 }
 
@@ -350,11 +355,12 @@ async fn a_sent_configuration_is_in_force_until_the_file_changes_or_is_reloaded(
 async fn a_configuration_that_cannot_be_journaled_is_not_applied_and_retried() {
     let mut server = Server::start();
     server.world.fill_disk(true);
-    server.write(&with_host("new.local").replace("{name: demo}", "{name: other}"));
+    server.write(&with_step(50).replace("{name: demo}", "{name: demo}, {name: other}"));
     server.poll().await;
     assert!(server.failure().is_some());
-    assert!(server.world.mesh().fleets.is_empty());
+    assert_eq!(server.world.mesh().fleets.len(), 1);
     server.world.fill_disk(false);
     server.poll().await;
-    assert_eq!((server.hosts(), server.failure()), (vec!["new.local".to_owned()], None));
+    assert_eq!((server.first_step(), server.failure()), (50, None));
+    assert_eq!(server.world.mesh().fleets.len(), 2);
 }

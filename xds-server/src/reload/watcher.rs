@@ -6,7 +6,7 @@
 //! because a poll may see a file that is only partly written.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,10 +16,13 @@ use tokio::time::sleep;
 use tracing::{error, warn};
 
 use super::{ReloadError, Reloader};
-use crate::config::{self, Problem};
-use crate::controller::Origin;
+use crate::config::{self, Located, Problem, locate};
+use crate::controller::{CommandError, Origin};
+use crate::files::{MAX_BYTES, read_text};
+use tidegate_delivery::model::change::Change;
+use tidegate_delivery::model::command::Refusal;
 use tidegate_delivery::model::configuration::{Applied, Source};
-use tidegate_delivery::text::withheld as withheld_text;
+use tidegate_delivery::text::{allow_options, quoted, withheld as withheld_text};
 use tidegate_delivery::units::Timestamp;
 
 /// Time between two polls.
@@ -43,6 +46,36 @@ pub struct ReloadFailure {
     pub message: String,
     /// The errors in the text, with their positions.
     pub problems: Vec<Problem>,
+    /// The changes that take away something that serves traffic, if they are the error.
+    pub losses: Vec<Located>,
+}
+
+impl ReloadFailure {
+    /// The command that applies the file with its losses.
+    #[must_use]
+    pub fn confirmation(&self, path: &Path) -> Option<String> {
+        let losses: Vec<_> = self.losses.iter().map(|it| it.change.clone()).collect();
+        (!losses.is_empty()).then(|| confirmation(path, &losses))
+    }
+}
+
+/// The command that applies a file with these losses. Its path does not depend on the working directory.
+fn confirmation(path: &Path, losses: &[Change]) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    format!("tidegate apply -f {}{}", quoted(&path.display().to_string()), allow_options(losses))
+}
+
+/// A failure without its time.
+struct Failed {
+    message: String,
+    problems: Vec<Problem>,
+    losses: Vec<Located>,
+}
+
+impl Failed {
+    const fn other(message: String) -> Self {
+        Self { message, problems: Vec::new(), losses: Vec::new() }
+    }
 }
 
 /// The hash of the text, or the error of reading it.
@@ -74,7 +107,7 @@ impl FileWatcher {
         let in_force = state.configuration.as_ref().map(|it| it.version.hash.clone());
         let applied = state.configuration.as_ref().filter(|it| it.version.hash == hash);
         let partial = applied.is_some_and(|it| !it.withheld.is_empty());
-        // The server starts without the services of the file if it drops versions in use.
+        // The server starts without the services and fleets of the file if it takes away something that serves traffic.
         let retry = partial || applied.is_none();
         let status = watch::Sender::new(FileStatus { path, failure: None });
         Self { reloader, status, handled: Ok(hash), pending: None, retry, partial, in_force }
@@ -100,7 +133,7 @@ impl FileWatcher {
     /// Reads the file once, and applies it if it changed and is stable, or if `force` is set.
     pub(super) async fn poll(&mut self, force: bool) {
         let path = self.status.borrow().path.clone();
-        let read = spawn_blocking(move || config::read_text(&path, config::MAX_BYTES));
+        let read = spawn_blocking(move || read_text(&path, MAX_BYTES));
         // The runtime is shutting down.
         let Ok(read) = read.await else { return };
         let read = read.map_err(|error| error.to_string());
@@ -119,11 +152,11 @@ impl FileWatcher {
     async fn apply(&mut self, read: Result<String, String>) {
         let text = match read {
             Ok(text) => text,
-            Err(message) => return self.report_failure(message, Vec::new()),
+            Err(message) => return self.report_failure(Failed::other(message)),
         };
         let origin = Origin::component("configuration");
         let allow = BTreeSet::new();
-        let result = self.reloader.apply(text, Source::File, allow, origin).await;
+        let result = self.reloader.apply(text.clone(), Source::File, allow, origin).await;
         let applied = self.applied();
         self.in_force = applied.as_ref().map(|it| it.version.hash.clone());
         let withheld = match result {
@@ -133,17 +166,26 @@ impl FileWatcher {
         self.partial = !withheld.is_empty();
         self.retry = self.partial || result.as_ref().is_err_and(ReloadError::is_transient);
         match result {
-            Ok(_) if self.partial => self.report_failure(withheld_text(&withheld), Vec::new()),
+            Ok(_) if self.partial => self.report_failure(Failed::other(withheld_text(&withheld))),
             Ok(_) => {
                 self.status.send_if_modified(|status| status.failure.take().is_some());
             }
+            Err(ReloadError::Command(CommandError::Refused(Refusal::TakesAway { losses }))) => {
+                let confirm = confirmation(&self.status.borrow().path, &losses.0);
+                let message = format!(
+                    "the file takes away something that serves traffic, so nothing of it is applied: {losses}; change it \
+                     back, or confirm it: {confirm}"
+                );
+                let losses = locate(&text, losses.0);
+                self.report_failure(Failed { losses, ..Failed::other(message) });
+            }
             Err(error) => {
-                let message = error.to_string();
+                let failed = Failed::other(error.to_string());
                 let problems = match error {
                     ReloadError::Invalid(problems) => problems,
                     _ => Vec::new(),
                 };
-                self.report_failure(message, problems);
+                self.report_failure(Failed { problems, ..failed });
             }
         }
     }
@@ -168,7 +210,7 @@ impl FileWatcher {
     }
 
     /// Logs and publishes a failure, unless it is the current one.
-    fn report_failure(&self, message: String, problems: Vec<Problem>) {
+    fn report_failure(&self, Failed { message, problems, losses }: Failed) {
         let since = self.reloader.clock.now();
         let retry = self.retry;
         self.status.send_if_modified(|status| {
@@ -183,7 +225,7 @@ impl FileWatcher {
             } else {
                 error!(%path, "{message}; the previous configuration stays in force");
             }
-            status.failure = Some(ReloadFailure { since, message, problems });
+            status.failure = Some(ReloadFailure { since, message, problems, losses });
             true
         });
     }

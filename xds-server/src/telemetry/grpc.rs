@@ -1,24 +1,32 @@
 //! The gRPC service `tidegate.report.v1.ReportService`.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tidegate_core::config::FilterConfig;
+use tidegate_delivery::names::ServiceName;
+use tidegate_delivery::units::Timestamp;
 use tidegate_proto::report::v1::report_service_server::ReportService;
 use tidegate_proto::report::v1::{ReportRequest, ReportResponse};
+use tidegate_xds::resources::EncodedConfig;
 use tonic::{Request, Response, Status};
 
-use super::Telemetry;
 use super::intake::Report;
+use super::sessions::RefusedReport;
+use super::{Ingested, Telemetry};
 use crate::auth::access::Access;
 use crate::auth::peer::Peer;
 use crate::clock::Clock;
-use crate::xds::fleet::AckTracker;
+use crate::rejections::Reason;
+use crate::xds::fleet::reporters::{Reported, Reporters};
+use crate::xds::fleet::{AckTracker, ReceivedReport};
 
 /// Filter configurations for sidecars that do not receive them by ECDS.
 pub trait FilterConfigs: Send + Sync + 'static {
-    /// The fleet's current configuration.
-    fn of(&self, fleet: &str) -> Option<Arc<FilterConfig>>;
+    /// The current configuration of an Istio fleet.
+    fn of(&self, fleet: &str) -> Option<Arc<EncodedConfig>>;
+
+    /// Whether `version` is that of the filter configuration that a fleet receives by xDS.
+    fn is_current(&self, fleet: &str, version: &str) -> bool;
 }
 
 /// Implementation of the service.
@@ -28,36 +36,90 @@ pub struct Reports<F> {
     configs: F,
     access: Arc<Access>,
     ack_tracker: Arc<AckTracker>,
+    reporters: Arc<Reporters>,
     clock: Clock,
 }
 
 impl<F: FilterConfigs> Reports<F> {
     /// Counts reports of clients with `access` in `telemetry`, records the versions of their filters in `ack_tracker`, and
-    /// answers requests for a configuration from `configs`.
+    /// for Istio fleets their configurations in `reporters`, and answers requests for a configuration from `configs`.
     #[must_use]
     pub const fn new(
         telemetry: Arc<Telemetry>,
         configs: F,
         access: Arc<Access>,
         ack_tracker: Arc<AckTracker>,
+        reporters: Arc<Reporters>,
         clock: Clock,
     ) -> Self {
-        Self { telemetry, configs, access, ack_tracker, clock }
+        Self { telemetry, configs, access, ack_tracker, reporters, clock }
     }
 
-    /// The configuration, if the sidecar requests it and runs another version.
-    fn newer_config(&self, request: &ReportRequest) -> Option<String> {
-        if !request.config_requested {
-            return None;
-        }
-        let config = self.configs.of(&request.fleet)?;
-        if config.version == request.config_version {
-            return None;
-        }
-        // `standalone` makes the filter request its next configuration as well.
-        let config = FilterConfig { standalone: true, ..FilterConfig::clone(&config) };
-        Some(serde_json::json!(config).to_string())
+    /// Records a sidecar that requests its configuration. Returns the interval until its next report, and the configuration
+    /// if it has another one.
+    fn reporter(&self, report: &Report, peer: &Peer, now: Timestamp) -> (u32, Option<String>) {
+        let interval_ms = self.telemetry.istio_interval_ms();
+        let is_known = self.reporters.record(
+            &Reported {
+                fleet: &report.fleet,
+                node: &report.sender.node,
+                instance: report.sender.instance,
+                config_version: &report.config_version,
+                config_error: &report.config_error,
+                filter_version: report.filter_version.as_ref(),
+                interval: Duration::from_millis(interval_ms.into()),
+                connection: peer.connection(),
+            },
+            now,
+        );
+        let config =
+            self.configs.of(&report.fleet).filter(|it| it.version != report.config_version);
+        (interval_ms, config.filter(|_| is_known).map(|config| config.json.clone()))
     }
+
+    /// Records the report of a sidecar that receives its configuration by xDS.
+    fn record_streamed(&self, report: &Report) {
+        self.ack_tracker.record_report(&ReceivedReport {
+            fleet: &report.fleet,
+            node: &report.sender.node,
+            filter_version: report.filter_version.as_ref(),
+            is_current: self.configs.is_current(&report.fleet, &report.config_version),
+        });
+    }
+
+    /// Checks that the client may send a report, and counts it.
+    fn ingest(&self, report: Report, peer: &Peer) -> Result<u64, Status> {
+        let (node, fleet) = (report.sender.node.clone(), report.fleet.clone());
+        let Ingested { acknowledged, foreign } = self
+            .telemetry
+            .ingest(report, &peer.client(), self.clock.now())
+            .map_err(|refused| self.refuse(refused, peer))?;
+        if let Some(service) = foreign {
+            let error = ForeignService { node, fleet, service };
+            self.access.rejections().record(Reason::Service, peer, &error);
+        }
+        Ok(acknowledged)
+    }
+
+    fn refuse(&self, refused: RefusedReport, peer: &Peer) -> Status {
+        let status = match refused {
+            RefusedReport::TooManySessions | RefusedReport::TooManySessionsOfClient => {
+                Status::resource_exhausted
+            }
+            RefusedReport::ImpossibleCount { .. } => Status::invalid_argument,
+        };
+        self.access.rejections().record(Reason::Report, peer, &refused);
+        status(refused.to_string())
+    }
+}
+
+/// A report names a service that the sidecar's fleet does not carry.
+#[derive(Debug, thiserror::Error)]
+#[error("sidecar {node:?} reports for `{service}`, which its fleet {fleet:?} does not carry")]
+struct ForeignService {
+    node: String,
+    fleet: String,
+    service: ServiceName,
 }
 
 #[tonic::async_trait]
@@ -73,68 +135,60 @@ impl<F: FilterConfigs> ReportService for Reports<F> {
             self.telemetry.stats.rejected.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             status
         };
-        let config = self.newer_config(&request);
-        let fleet = request.fleet.clone();
         let report = Report::try_from(request)
             .map_err(|malformed| reject(Status::invalid_argument(malformed.to_string())))?;
         // After validation, which bounds the length of the names.
         self.access
-            .check(&peer, &fleet, &report.sender.node)
+            .check(&peer, &report.fleet, &report.sender.node)
             .map_err(|denied| reject(denied.into()))?;
-        if let Some(version) = &report.filter_version {
-            self.ack_tracker.record_filter_version(&fleet, &report.sender.node, version);
-        }
         let now = self.clock.now();
-        let acknowledged = self
-            .telemetry
-            .ingest(report, now)
-            .map_err(|full| Status::resource_exhausted(full.to_string()))?;
+        let (interval_ms, config) = if report.config_requested {
+            self.reporter(&report, &peer, now)
+        } else {
+            self.record_streamed(&report);
+            (self.telemetry.interval_ms(), None)
+        };
+        let acknowledged = self.ingest(report, &peer)?;
         self.telemetry.charge(now, began.elapsed());
-        let interval_ms = self.telemetry.interval_ms();
         Ok(Response::new(ReportResponse { acknowledged, interval_ms, config }))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use tidegate_core::config::ReportConfig;
     use tidegate_core::version::FilterVersion;
+    use tidegate_delivery::names::Services;
     use tidegate_xds::kind::Mode;
     use tokio::sync::Notify;
 
     use super::*;
-    use tidegate_delivery::units::Timestamp;
+    use crate::xds::fleet::reporters::PublishedFleet;
 
     struct One;
 
     impl FilterConfigs for One {
-        fn of(&self, fleet: &str) -> Option<Arc<FilterConfig>> {
-            let config = FilterConfig {
-                version: "new".into(),
-                min_protocol: 1,
-                fleet: fleet.to_owned(),
-                report: ReportConfig { cluster: "tidegate".into(), interval_ms: 250 },
-                standalone: false,
-                services: Vec::new(),
-                flags: serde_json::Value::Null,
-            };
-            (fleet == "demo").then(|| Arc::new(config))
+        fn of(&self, fleet: &str) -> Option<Arc<EncodedConfig>> {
+            let config = EncodedConfig { version: "new".into(), json: "{}".into() };
+            (fleet == "mesh").then(|| Arc::new(config))
+        }
+
+        fn is_current(&self, _: &str, _: &str) -> bool {
+            false
         }
     }
 
     fn reports(telemetry: Arc<Telemetry>, clock: Clock) -> Reports<One> {
         let access = Arc::new(Access::unrestricted(Arc::default()));
-        Reports::new(telemetry, One, access, AckTracker::new(clock.clone()), clock)
+        let reporters = Arc::new(Reporters::new(Arc::default()));
+        let (name, config_version) = ("mesh".parse().unwrap(), "new".to_owned());
+        reporters
+            .published(1, vec![PublishedFleet { name, services: Services::All, config_version }]);
+        let ack_tracker = AckTracker::new(clock.clone());
+        Reports::new(telemetry, One, access, ack_tracker, reporters, clock)
     }
 
     /// The configuration in the response to a first report.
-    async fn config_in_response(
-        fleet: &str,
-        config_requested: bool,
-        has: &str,
-    ) -> Option<FilterConfig> {
+    async fn config_in_response(fleet: &str, config_requested: bool, has: &str) -> Option<String> {
         let telemetry = Arc::new(Telemetry::new(Arc::new(Notify::new())));
         let reports = reports(telemetry, Clock::system());
         let request = ReportRequest {
@@ -147,16 +201,47 @@ mod tests {
         };
         let answer = reports.report(Request::new(request)).await.unwrap().into_inner();
         assert_eq!(answer.acknowledged, 1);
-        answer.config.map(|json| serde_json::from_str(&json).unwrap())
+        answer.config
     }
 
     #[tokio::test]
-    async fn a_requested_configuration_is_sent_if_it_is_newer_and_standalone() {
-        let config = config_in_response("demo", true, "old").await.unwrap();
-        assert_eq!((config.version.as_str(), config.standalone), ("new", true));
-        assert_eq!(config_in_response("demo", true, "new").await, None);
-        assert_eq!(config_in_response("demo", false, "old").await, None, "not requested");
-        assert_eq!(config_in_response("other", true, "old").await, None, "no such fleet");
+    async fn a_requested_configuration_is_sent_if_it_differs() {
+        assert_eq!(config_in_response("mesh", true, "old").await.as_deref(), Some("{}"));
+        assert_eq!(config_in_response("mesh", true, "").await.as_deref(), Some("{}"));
+        assert_eq!(config_in_response("mesh", true, "new").await, None);
+        assert_eq!(config_in_response("mesh", false, "old").await, None, "not requested");
+        assert_eq!(config_in_response("demo", true, "old").await, None, "not an Istio fleet");
+    }
+
+    #[tokio::test]
+    async fn a_sidecar_that_requests_its_configuration_counts_in_convergence() {
+        let telemetry = Arc::new(Telemetry::new(Arc::new(Notify::new())));
+        let reports = reports(telemetry, Clock::new(|| Timestamp(10_000)));
+        let report = async |sequence, config_version: &str| {
+            let request = ReportRequest {
+                node_id: "app-1".into(),
+                fleet: "mesh".into(),
+                sequence,
+                config_version: config_version.into(),
+                config_requested: true,
+                filter_version: "0.1.0".into(),
+                filter_protocol: 2,
+                ..ReportRequest::default()
+            };
+            let response = reports.report(Request::new(request)).await.unwrap().into_inner();
+            assert_eq!(response.interval_ms, 1_000);
+        };
+        let convergence = || {
+            let mut convergence = tidegate_delivery::model::progress::Convergence::default();
+            reports.reporters.add_to(&mut convergence, 1);
+            (convergence.acked, convergence.connected)
+        };
+        report(1, "").await;
+        assert_eq!(convergence(), (0, 1));
+        report(2, "new").await;
+        assert_eq!(convergence(), (1, 1));
+        let filter_version = reports.reporters.nodes().remove(0).filter_version;
+        assert_eq!(filter_version, FilterVersion::parse("0.1.0", 2).ok());
     }
 
     /// While reports use a whole core, the response asks for a longer interval.

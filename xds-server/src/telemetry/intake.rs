@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use tidegate_core::histogram::{Histogram, HistogramError};
+use tidegate_core::report::MAX_CONFIG_ERROR;
 use tidegate_core::utilization::UtilizationHistogram;
 use tidegate_core::version::{FilterVersion, InvalidFilterVersion};
 use tidegate_proto::report::v1::{
@@ -27,10 +28,16 @@ pub const MAX_NAME: usize = 256;
 pub struct Report {
     /// The filter instance that sent it.
     pub sender: Sender,
+    /// Its fleet, Envoy's `node.cluster`.
+    pub fleet: String,
     /// The sender's sequence number, from 1.
     pub sequence: u64,
     /// The filter configuration that the sender runs.
     pub config_version: String,
+    /// Whether the sidecar takes its configuration from the response.
+    pub config_requested: bool,
+    /// Why the sender does not run the configuration that it received last; empty if it does.
+    pub config_error: String,
     /// The version of the sender, if it names one.
     pub filter_version: Option<FilterVersion>,
     /// Counts since the sender's last acknowledged report.
@@ -73,6 +80,9 @@ pub enum InvalidReport {
     /// The version of the filter is invalid.
     #[error("`filter_version` {0}")]
     FilterVersion(#[from] InvalidFilterVersion),
+    /// The error of a configuration is too long.
+    #[error("`config_error` must have at most {MAX_CONFIG_ERROR} bytes, not {0}")]
+    ConfigError(usize),
     /// Sequence numbers start at 1.
     #[error("`sequence` must be at least 1")]
     Sequence,
@@ -145,6 +155,15 @@ pub enum InvalidReport {
     },
 }
 
+impl Report {
+    /// All finished and cancelled requests.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        let counts = self.entries.iter().map(|entry| &entry.counts);
+        counts.fold(0, |sum, it| sum.saturating_add(it.requests).saturating_add(it.cancelled))
+    }
+}
+
 impl TryFrom<ReportRequest> for Report {
     type Error = InvalidReport;
 
@@ -158,6 +177,9 @@ impl TryFrom<ReportRequest> for Report {
             let length = request.config_version.len();
             return Err(InvalidReport::Name { field: "config_version", length });
         }
+        if request.config_error.len() > MAX_CONFIG_ERROR {
+            return Err(InvalidReport::ConfigError(request.config_error.len()));
+        }
         let filter_version = match request.filter_version.as_str() {
             "" => None,
             package => Some(FilterVersion::parse(package, request.filter_protocol)?),
@@ -169,8 +191,11 @@ impl TryFrom<ReportRequest> for Report {
             request.counts.into_iter().enumerate().map(entry).collect::<Result<_, _>>()?;
         Ok(Self {
             sender: Sender { node: request.node_id, instance: request.instance },
+            fleet: request.fleet,
             sequence: request.sequence,
             config_version: request.config_version,
+            config_requested: request.config_requested,
+            config_error: request.config_error,
             filter_version,
             entries,
             dropped: request.dropped,
@@ -321,11 +346,12 @@ mod tests {
     #[test]
     fn each_invalid_field_is_named() {
         type Change = fn(&mut ReportRequest);
-        let cases: [(&str, Change); 16] = [
+        let cases: [(&str, Change); 17] = [
             ("`node_id` must have", |r| r.node_id.clear()),
             ("`fleet` must have", |r| r.fleet = "x".repeat(257)),
             ("`sequence` must be", |r| r.sequence = 0),
             ("`config_version` must", |r| r.config_version = "x".repeat(257)),
+            ("`config_error` must have", |r| r.config_error = "x".repeat(1025)),
             ("1025 entries", |r| r.counts = vec![r.counts[0].clone(); 1025]),
             ("`counts.service` must", |r| r.counts[0].service.clear()),
             ("`counts.release` must", |r| r.counts[0].release = "x".repeat(257)),

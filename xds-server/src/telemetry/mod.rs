@@ -1,13 +1,13 @@
-//! Report intake: [`grpc`] receives reports, [`intake`] validates them, [`sessions`] removes duplicates, [`counts`] sums
-//! them per version, and the controller reads the sums as evidence. `report_interval` sets the interval between reports,
-//! `report_coverage` detects gaps.
+//! Report intake: [`grpc`] receives reports, [`intake`] validates them, [`sessions`] removes duplicates and refuses impossible
+//! counts, [`counts`] sums them per version, and the controller reads the sums as evidence. `report_interval` sets the
+//! interval between reports.
 //!
-//! Memory is bounded by the catalogue and by [`sessions::MAX_SESSIONS`].
+//! A sidecar reports for the services that its fleet carries; its counts of other services are refused. Memory is bounded by
+//! the catalogue and by [`sessions::MAX_SESSIONS`].
 
 pub mod counts;
 pub mod grpc;
 pub mod intake;
-mod report_coverage;
 mod report_interval;
 pub mod sessions;
 
@@ -17,20 +17,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use counts::{Counts, ServiceCounts};
 use intake::Report;
-use report_coverage::ReportCoverage;
 use report_interval::ReportInterval;
-use sessions::{Arrival, Sessions, TooManySessions};
+use sessions::{Arrival, RefusedReport, Sessions};
 use tidegate_delivery::judge::Evidence;
 use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::judge::statistics::Units;
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
 use tidegate_delivery::units::Timestamp;
+use tidegate_xds::mesh::Mesh;
+
+use crate::auth::peer::ClientKey;
 
 /// Counts of all reports since the start of the server.
 #[derive(Debug)]
@@ -38,7 +40,7 @@ pub struct Telemetry {
     services: DashMap<ServiceName, ServiceCounts>,
     sessions: Sessions,
     report_interval: Mutex<ReportInterval>,
-    report_coverage: Mutex<ReportCoverage>,
+    mesh: RwLock<Arc<Mesh>>,
     wake: Arc<Notify>,
     /// For `/metrics`.
     pub stats: IntakeStats,
@@ -51,12 +53,23 @@ pub struct IntakeStats {
     pub accepted: AtomicU64,
     /// Retransmissions of counted reports.
     pub repeated: AtomicU64,
-    /// Invalid reports, and reports beyond [`sessions::MAX_SESSIONS`].
+    /// Invalid reports, and reports that [`Sessions::record`] refused.
     pub rejected: AtomicU64,
+    /// Entries of accepted reports that name a service which the sidecar's fleet does not carry.
+    pub foreign: AtomicU64,
     /// Entries of accepted reports that name a service or version that is not in the catalogue.
     pub unknown: AtomicU64,
     /// Counts that sidecars dropped because their memory is bounded.
     pub dropped: AtomicU64,
+}
+
+/// A report that was counted, now or before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ingested {
+    /// The sequence number to acknowledge.
+    pub acknowledged: u64,
+    /// The first service in it that the sidecar's fleet does not carry. Its counts were refused.
+    pub foreign: Option<ServiceName>,
 }
 
 impl Telemetry {
@@ -67,15 +80,16 @@ impl Telemetry {
             services: DashMap::new(),
             sessions: Sessions::default(),
             report_interval: Mutex::default(),
-            report_coverage: Mutex::default(),
+            mesh: RwLock::new(Arc::new(Mesh::new(String::new(), Vec::new()))),
             wake,
             stats: IntakeStats::default(),
         }
     }
 
-    /// Sets services, versions and running releases. Counts under other names are dropped, so sidecars cannot fill the
-    /// memory.
-    pub fn update(&self, state: &State) {
+    /// Sets fleets, services, versions and running releases. Counts under other names are dropped, so sidecars cannot fill
+    /// the memory.
+    pub fn update(&self, mesh: &Arc<Mesh>, state: &State) {
+        *self.mesh.write() = Arc::clone(mesh);
         self.services.retain(|name, _| state.services.contains_key(name));
         for (name, service) in &state.services {
             let release = service.running().map(|release| release.id.clone());
@@ -85,36 +99,58 @@ impl Telemetry {
         self.report_interval.lock().set_releasing(releasing);
     }
 
-    /// Counts a report, unless it was counted before. Returns the sequence number to acknowledge.
+    /// Counts a report of a client, unless it was counted before.
     ///
     /// # Errors
-    /// If there are too many sessions. Nothing is counted then.
-    pub fn ingest(&self, report: Report, now: Timestamp) -> Result<u64, TooManySessions> {
+    /// If there are too many sessions, or the counts are impossible. Nothing is counted then.
+    pub fn ingest(
+        &self,
+        report: Report,
+        client: &ClientKey,
+        now: Timestamp,
+    ) -> Result<Ingested, RefusedReport> {
+        let requests = report.requests();
+        let Report { sender, sequence, fleet, entries, dropped, .. } = report;
         let arrival =
-            self.sessions.record(report.sender, report.sequence, now).inspect_err(|_| {
+            self.sessions.record(sender, client, sequence, requests, now).inspect_err(|_| {
                 self.stats.rejected.fetch_add(1, Ordering::Relaxed);
             })?;
-        self.report_coverage.lock().record(now);
         if let Arrival::Repeated { acknowledged } = arrival {
             self.stats.repeated.fetch_add(1, Ordering::Relaxed);
-            return Ok(acknowledged);
+            return Ok(Ingested { acknowledged, foreign: None });
         }
         self.stats.accepted.fetch_add(1, Ordering::Relaxed);
-        self.stats.dropped.fetch_add(report.dropped, Ordering::Relaxed);
-        let mut is_evidence = false;
-        for entry in report.entries {
-            match self.services.get_mut(entry.service.as_str()) {
-                Some(mut service) => match service.add(&entry) {
-                    Ok(counted_for_release) => is_evidence |= counted_for_release,
-                    Err(counts::UnknownVersion) => self.count_unknown(),
-                },
-                None => self.count_unknown(),
+        self.stats.dropped.fetch_add(dropped, Ordering::Relaxed);
+        let mesh = Arc::clone(&self.mesh.read());
+        let fleet = mesh.fleet(&fleet);
+        let (mut is_evidence, mut foreign) = (false, None);
+        for entry in entries {
+            let Some(mut service) = self.services.get_mut(entry.service.as_str()) else {
+                self.stats.unknown.fetch_add(1, Ordering::Relaxed);
+                continue;
+            };
+            if !fleet.is_some_and(|fleet| fleet.serves(service.key())) {
+                self.stats.foreign.fetch_add(1, Ordering::Relaxed);
+                foreign.get_or_insert_with(|| service.key().clone());
+                continue;
+            }
+            match service.add(&entry) {
+                Ok(counted_for_release) => is_evidence |= counted_for_release,
+                Err(counts::UnknownVersion) => {
+                    self.stats.unknown.fetch_add(1, Ordering::Relaxed);
+                }
             }
         }
         if is_evidence {
             self.wake.notify_one();
         }
-        Ok(report.sequence)
+        Ok(Ingested { acknowledged: sequence, foreign })
+    }
+
+    /// Whether a fleet carries a service.
+    #[must_use]
+    pub fn carries(&self, fleet: &str, service: &ServiceName) -> bool {
+        self.mesh.read().fleet(fleet).is_some_and(|fleet| fleet.serves(service))
     }
 
     /// Adds the CPU time of one report. If reports use too much of a core, the interval grows.
@@ -122,16 +158,16 @@ impl Telemetry {
         self.report_interval.lock().charge(now, handling);
     }
 
-    /// Time since the end of the last report gap; zero during a gap.
-    #[must_use]
-    pub fn time_since_gap(&self, now: Timestamp) -> Duration {
-        self.report_coverage.lock().time_since_gap(now)
-    }
-
     /// Milliseconds that a sidecar waits before its next report.
     #[must_use]
     pub fn interval_ms(&self) -> u32 {
         self.report_interval.lock().interval_ms()
+    }
+
+    /// Milliseconds that a sidecar of an Istio fleet waits before its next report.
+    #[must_use]
+    pub fn istio_interval_ms(&self) -> u32 {
+        self.report_interval.lock().istio_interval_ms()
     }
 
     /// Evidence of a version in a running release.
@@ -173,8 +209,82 @@ impl Telemetry {
     pub fn totals(&self, service: &ServiceName) -> BTreeMap<VersionName, Counts> {
         self.services.get(service).map_or_else(BTreeMap::new, |counts| counts.totals().clone())
     }
+}
 
-    fn count_unknown(&self) {
-        self.stats.unknown.fetch_add(1, Ordering::Relaxed);
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::intake::{Entry, Sender};
+    use super::*;
+    use tidegate_delivery::fixtures::{declared, run, start};
+    use tidegate_delivery::names::Services;
+    use tidegate_xds::mesh::{Fleet, Listener, Purpose};
+
+    /// Fleet `edge` carries `order`, fleet `other` carries `product`.
+    fn mesh() -> Arc<Mesh> {
+        let fleet = |name: &str, service: &str| {
+            let listener = Listener {
+                name: "ingress".to_owned(),
+                address: ([127, 0, 0, 1], 10_000).into(),
+                services: Services::Named([service.parse().unwrap()].into()),
+                purpose: Purpose::Traffic,
+            };
+            Fleet::new(name.parse().unwrap(), vec![listener])
+        };
+        let fleets = vec![fleet("edge", "order"), fleet("other", "product")];
+        Arc::new(Mesh::new("filter.wasm".to_owned(), fleets))
+    }
+
+    fn report(fleet: &str, sequence: u64, services: &[&str]) -> Report {
+        let entry = |service: &&str| Entry {
+            service: (*service).to_owned(),
+            version: "v1".to_owned(),
+            release: "order.1".to_owned(),
+            counts: Counts { requests: 3, ..Counts::default() },
+        };
+        Report {
+            sender: Sender { node: "envoy-1".to_owned(), instance: 1 },
+            fleet: fleet.to_owned(),
+            sequence,
+            config_version: String::new(),
+            config_requested: false,
+            config_error: String::new(),
+            filter_version: None,
+            entries: services.iter().map(entry).collect(),
+            dropped: 0,
+        }
+    }
+
+    /// A sidecar of another fleet cannot influence the evidence of a release.
+    #[test]
+    fn counts_of_services_that_the_fleet_does_not_carry_are_refused() {
+        let mut state = declared();
+        run(&mut state, Timestamp(0), &start("order", "v2")).unwrap();
+        let telemetry = Telemetry::new(Arc::default());
+        telemetry.update(&mesh(), &state);
+        let client = ClientKey::from_address(Ipv4Addr::LOCALHOST.into());
+        let mut sequence = 0;
+        let mut ingest = |fleet: &str, services: &[&str]| {
+            sequence += 1;
+            let report = report(fleet, sequence, services);
+            telemetry.ingest(report, &client, Timestamp(sequence * 1000)).unwrap()
+        };
+        let requests = || {
+            let (order, v1) = ("order".parse().unwrap(), "v1".parse().unwrap());
+            let id = "order.1".parse().unwrap();
+            telemetry.evidence(&id, &order, &v1, &Guardrails::default()).requests
+        };
+        assert_eq!(ingest("edge", &["order"]).foreign, None);
+        assert_eq!(requests(), 3);
+        for fleet in ["other", "no-such-fleet"] {
+            let ingested = ingest(fleet, &["order"]);
+            assert_eq!(ingested.foreign.unwrap().as_str(), "order");
+        }
+        assert_eq!(requests(), 3);
+        let mixed = ingest("edge", &["product", "order"]);
+        assert_eq!((mixed.acknowledged, mixed.foreign.unwrap().as_str()), (4, "product"));
+        assert_eq!(requests(), 6, "its own services are counted");
+        assert_eq!(telemetry.stats.foreign.load(Ordering::Relaxed), 3);
     }
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use tidegate_core::config::{INTERVAL_IDLE_MS, INTERVAL_RELEASING_MS};
+use tidegate_core::config::{INTERVAL_IDLE_ISTIO_MS, INTERVAL_IDLE_MS, INTERVAL_RELEASING_MS};
 
 use tidegate_delivery::units::Timestamp;
 
@@ -62,14 +62,23 @@ impl ReportInterval {
         (self.measured_since, self.cpu_time) = (now, Duration::ZERO);
     }
 
+    /// Milliseconds that a sidecar of an Istio fleet waits before its next report, which brings its configuration.
+    pub(super) fn istio_interval_ms(&self) -> u32 {
+        self.extended(self.base_ms.min(INTERVAL_IDLE_ISTIO_MS))
+    }
+
     /// Milliseconds that a sidecar waits before its next report.
     pub(super) fn interval_ms(&self) -> u32 {
+        self.extended(self.base_ms)
+    }
+
+    fn extended(&self, base_ms: u32) -> u32 {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "it is positive, and a cast of a too large float saturates"
         )]
-        let extended = (f64::from(self.base_ms) * self.factor).round() as u32;
+        let extended = (f64::from(base_ms) * self.factor).round() as u32;
         extended.min(MAX_INTERVAL_MS)
     }
 }

@@ -26,7 +26,7 @@ use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 use tracing::{error, info};
 use x509_parser::parse_x509_certificate;
 
-use crate::config::{FileError, MAX_BYTES, read_bytes};
+use crate::files::{FileError, MAX_BYTES, read_bytes};
 
 /// Interval at which [`CertificateReloader::run`] reads the files.
 pub const RELOAD_INTERVAL: Duration = Duration::from_secs(5);

@@ -10,17 +10,20 @@ use tidegate::api::backend::Backend;
 use tidegate::clock::Clock;
 use tidegate::controller::{CommandError, DeliveryView, Handle, Origin};
 use tidegate::effects::Supervisor;
+use tidegate::effects::names::UnresolvedNames;
 use tidegate::effects::notifier::stats::DeliveryStats;
 use tidegate::journal::{Record, Scrub};
-use tidegate::reload::{FileStatus, ReloadError, Reloader};
+use tidegate::reload::{DryRun, FileStatus, ReloadError, Reloader};
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::counts::Counts;
 use tidegate::transport::Acceptor;
 use tidegate::transport::tls::TlsMetrics;
+use tidegate::xds::fleet::reporters::Reporters;
 use tidegate::xds::fleet::{AckTracker, Inspection, NodeStatus};
 use tidegate::xds::metrics::XdsMetrics;
+use tidegate_delivery::model::change::Loss;
 use tidegate_delivery::model::command::{Command, Outcome};
-use tidegate_delivery::model::configuration::{ServiceVersion, Source};
+use tidegate_delivery::model::configuration::Source;
 use tidegate_delivery::names::{FleetName, ServiceName, VersionName};
 use tidegate_delivery::units::Timestamp;
 use tokio::sync::watch;
@@ -34,12 +37,14 @@ pub(super) struct Live {
     pub(super) file: watch::Receiver<FileStatus>,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) ack_tracker: Arc<AckTracker>,
+    pub(super) reporters: Arc<Reporters>,
     pub(super) xds_metrics: XdsMetrics,
     pub(super) acceptor: Arc<Acceptor>,
     /// `None`: plaintext.
     pub(super) tls_metrics: Option<TlsMetrics>,
     pub(super) delivery_stats: Arc<DeliveryStats>,
     pub(super) supervisor: Supervisor,
+    pub(super) unresolved_names: Arc<UnresolvedNames>,
     pub(super) clock: Clock,
     pub(super) scrub: Scrub,
 }
@@ -56,7 +61,7 @@ impl Backend for Live {
     fn apply(
         &self,
         text: String,
-        allow: BTreeSet<ServiceVersion>,
+        allow: BTreeSet<Loss>,
         origin: Origin,
     ) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
         self.reloader.apply(text, Source::Api, allow, origin).boxed()
@@ -65,9 +70,9 @@ impl Backend for Live {
     fn try_out(
         &self,
         text: String,
-        allow: BTreeSet<ServiceVersion>,
+        allow: BTreeSet<Loss>,
         origin: Origin,
-    ) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
+    ) -> BoxFuture<'_, Result<DryRun, ReloadError>> {
         async move { self.reloader.dry_run(text, allow, &origin).await }.boxed()
     }
 
@@ -88,7 +93,18 @@ impl Backend for Live {
     }
 
     fn nodes(&self) -> Vec<NodeStatus> {
-        self.ack_tracker.nodes()
+        let mut nodes = self.ack_tracker.nodes();
+        nodes.extend(self.reporters.nodes());
+        nodes.sort_by(|a, b| (&a.fleet, &a.node).cmp(&(&b.fleet, &b.node)));
+        nodes
+    }
+
+    fn unresolved_names(&self) -> Arc<BTreeSet<String>> {
+        self.unresolved_names.get()
+    }
+
+    fn carries(&self, fleet: &FleetName, service: &ServiceName) -> bool {
+        self.telemetry.carries(fleet.as_str(), service)
     }
 
     fn inspect<'a>(&'a self, fleet: &'a FleetName, node: &'a str) -> BoxFuture<'a, Inspection> {
@@ -111,6 +127,7 @@ impl Backend for Live {
         }
         metrics::of_configuration(&self.file.borrow(), registry);
         metrics::of_reports(&self.telemetry, registry);
+        metrics::of_reporters(&self.reporters, registry);
         metrics::of_journal(self.scrub.damage().is_some(), self.clock.skew(), registry);
         let newest = self.controller.view().borrow().seq;
         metrics::of_notifications(&self.delivery_stats, newest, registry);

@@ -11,6 +11,7 @@ use tidegate::clock::Skew;
 use tidegate::effects::notifier::stats::DeliveryStats;
 use tidegate::reload::FileStatus;
 use tidegate::telemetry::Telemetry;
+use tidegate::xds::fleet::reporters::Reporters;
 use tidegate_delivery::model::progress::AckTimes;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -32,6 +33,9 @@ pub(super) fn of_reports(telemetry: &Telemetry, registry: &mut Registry) {
     registry.register("reports", "Reports from sidecars", reports);
     let unknown = total(stats.unknown.load(Ordering::Relaxed));
     registry.register("report_entries_unknown", "Report entries for unknown versions", unknown);
+    let foreign = total(stats.foreign.load(Ordering::Relaxed));
+    let help = "Report entries refused because the fleet of the sidecar does not carry the service";
+    registry.register("report_entries_refused", help, foreign);
     let dropped = total(stats.dropped.load(Ordering::Relaxed));
     registry.register(
         "report_counts_dropped",
@@ -44,6 +48,30 @@ pub(super) fn of_reports(telemetry: &Telemetry, registry: &mut Registry) {
         "report_interval_seconds",
         "Interval between reports that sidecars are asked for",
         interval,
+    );
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfReporters {
+    fleet: String,
+    state: &'static str,
+}
+
+/// Sidecars of Istio fleets.
+pub(super) fn of_reporters(reporters: &Reporters, registry: &mut Registry) {
+    let sidecars: Family<OfReporters, Gauge> = Family::default();
+    for (fleet, counts) in reporters.counts() {
+        for (state, count) in
+            [("synced", counts.synced), ("lagging", counts.lagging), ("silent", counts.silent)]
+        {
+            let labels = OfReporters { fleet: fleet.to_string(), state };
+            sidecars.get_or_create(&labels).set(count.into());
+        }
+    }
+    registry.register(
+        "istio_sidecars",
+        "Sidecars of Istio fleets whose configuration is the newest, those with an older one, and those of which a filter instance has stopped reporting",
+        sidecars,
     );
 }
 

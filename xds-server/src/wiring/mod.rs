@@ -8,7 +8,6 @@
 
 mod live;
 mod metrics;
-mod sidecars;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,32 +19,44 @@ use tidegate::clock::Clock;
 use tidegate::config::{self, Config, Receiver, Security};
 use tidegate::controller::{self, Parts, StartError};
 use tidegate::effects::notifier::{self, Notifier};
-use tidegate::effects::{self, Backoff, Supervisor, WebhookClient, dns, health, hooks, smoke};
+use tidegate::effects::{
+    self, Backoff, Supervisor, WebhookClient, dns, health, hooks, names, smoke,
+};
+use tidegate::istio::rotation::Rotation;
+use tidegate::istio::tokens::{KeyError, KeyStore};
 use tidegate::journal::{JournalError, Scrub, Sqlite};
 use tidegate::rejections::Rejections;
 use tidegate::reload::{self, Appliers, FileWatcher, Reloader};
+use tidegate::sidecars::XdsSidecars;
 use tidegate::telemetry::Telemetry;
-use tidegate::telemetry::grpc::Reports;
+use tidegate::telemetry::grpc::{FilterConfigs, Reports};
 use tidegate::transport::tls::{CertificateReloader, RELOAD_INTERVAL, TlsError};
 use tidegate::transport::{Acceptor, Limits};
 use tidegate::xds::debug;
 use tidegate::xds::fleet::AckTracker;
+use tidegate::xds::fleet::reporters::Reporters;
 use tidegate::xds::metrics::XdsMetrics;
 use tidegate::xds::publisher::Publisher;
 use tidegate::xds::serve::{XdsServer, grpc_server};
 use tidegate_delivery::model::configuration::{Source, Version};
 use tidegate_delivery::model::state::State;
 use tidegate_proto::report::v1::report_service_server::ReportServiceServer;
+use tidegate_xds::mesh::{Mesh, PreviewKey};
+use tidegate_xds::resources::{EncodedConfig, FleetSnapshot, SnapshotSet};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
+use tokio::time::MissedTickBehavior;
 use tonic::service::Routes;
 use tracing::{error, warn};
 
 use live::Live;
-use sidecars::{Published, XdsSidecars};
 
 /// Longest time for open streams and requests of the xDS port to end when the server stops.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time between two searches for sidecars that do not report.
+const SILENCE_POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// Time between two searches for sidecars that have stopped reporting.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
 /// Shortest time between two wake-ups of the controller by ACKs.
 const ACK_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -67,6 +78,9 @@ pub(crate) enum ServeError {
     /// The key of the preview listeners cannot be read or created.
     #[error("cannot read or create the key of the preview listeners in `data_dir`: {0}")]
     PreviewKey(#[source] std::io::Error),
+    /// The keys of route tokens cannot be read or created.
+    #[error(transparent)]
+    TokenKeys(#[from] KeyError),
     /// The descriptors for gRPC reflection are invalid.
     #[error("cannot serve gRPC reflection: {0}")]
     Reflection(#[from] debug::ReflectionError),
@@ -117,21 +131,24 @@ pub(crate) async fn run(
     let wake = Arc::new(Notify::new());
     let telemetry = Arc::new(Telemetry::new(Arc::clone(&wake)));
     let ack_tracker = AckTracker::new(clock.clone());
+    let reporters = Arc::new(Reporters::new(Arc::clone(&wake)));
     let xds_metrics = XdsMetrics::default();
     // The ports are served after the controller has published the state of the journal.
-    if config.mesh.has_previews() {
-        config.mesh.preview_key =
-            config::preview_key(&config.data_dir).map_err(ServeError::PreviewKey)?;
+    config.mesh.preview_key = preview_key(&config).map_err(ServeError::PreviewKey)?;
+    if config.mesh.has_istio() {
+        let keys = KeyStore::open(&config.data_dir)?.read()?;
+        config.mesh.token_key = Some(keys.sent().clone());
     }
-    let (previews, current_previews) = watch::channel(smoke::Previews::of_mesh(&config.mesh));
     let (receivers, current_receivers) = watch::channel(config.notifications.clone());
     let publisher = Publisher::new(&config.mesh, &State::default());
     let snapshots = publisher.subscribe();
-    let sidecars = XdsSidecars {
+    let sidecars = XdsSidecars::new(
         publisher,
-        ack_tracker: Arc::clone(&ack_tracker),
-        telemetry: Arc::clone(&telemetry),
-    };
+        Arc::clone(&ack_tracker),
+        Arc::clone(&reporters),
+        Arc::clone(&telemetry),
+        clock.clone(),
+    );
     let journal = Sqlite::open(&config.data_dir)?;
     let unverified_prefix = journal.unverified_prefix();
     let newest = journal.head().seq;
@@ -141,6 +158,7 @@ pub(crate) async fn run(
     }
     let webhooks = WebhookClient::new(clock.clone())?;
     let supervisor = Supervisor::default();
+    let unresolved_names = Arc::default();
     let controller = controller::spawn(Parts {
         journal: Box::new(journal),
         sidecars: Box::new(sidecars),
@@ -153,12 +171,23 @@ pub(crate) async fn run(
         flags: config.flags.clone(),
         wake: Arc::clone(&wake),
     })?;
+    // The fleets of the journal, if the configuration is refused.
+    let fleets = Vec::clone(&controller.view().borrow().state.fleets);
+    let mesh = Mesh { fleets, ..config.mesh.clone() };
+    let (previews, current_previews) = watch::channel(smoke::Previews::of_mesh(&mesh));
     let published = Published(snapshots.clone());
+    let rotation = Rotation {
+        data_dir: config.data_dir.clone(),
+        controller: controller.clone(),
+        reporters: Arc::clone(&reporters),
+        snapshots: snapshots.clone(),
+    };
     let reports = Reports::new(
         Arc::clone(&telemetry),
         published,
         Arc::clone(&port.access),
         Arc::clone(&ack_tracker),
+        Arc::clone(&reporters),
         clock.clone(),
     );
     let xds = XdsServer::new(
@@ -192,16 +221,20 @@ pub(crate) async fn run(
         controller: controller.clone(),
         reloader,
         file: watcher.status(),
-        telemetry,
+        telemetry: Arc::clone(&telemetry),
         ack_tracker: Arc::clone(&ack_tracker),
+        reporters: Arc::clone(&reporters),
         xds_metrics,
         acceptor: Arc::clone(&port.acceptor),
         tls_metrics: port.certificates.as_ref().map(CertificateReloader::metrics),
         delivery_stats,
         supervisor: supervisor.clone(),
-        clock,
+        unresolved_names: Arc::clone(&unresolved_names),
+        clock: clock.clone(),
     };
+    let resolution = names::run(controller.clone(), unresolved_names, supervisor.clone());
     let ended = tokio::select! {
+        () = resolution => Err(ServeError::Controller),
         ended = serve(&xds, routes, live, &port.acceptor, listeners, stop) => ended,
         ended = smoke::run(
             controller.clone(),
@@ -224,10 +257,21 @@ pub(crate) async fn run(
         () = watcher.run(reload::POLL_INTERVAL, &file.reread) => Err(ServeError::Controller),
         () = effects => Err(ServeError::Controller),
         () = wake_on_change(&ack_tracker, &wake) => Err(ServeError::Controller),
+        () = find_silent_sidecars(&ack_tracker, &telemetry) => Err(ServeError::Controller),
+        () = sweep(&reporters, &clock) => Err(ServeError::Controller),
+        () = rotation.run() => Err(ServeError::Controller),
     };
     // Last: the journal must contain every command that a client saw succeed.
     controller.stop().await;
     ended
+}
+
+/// The key of the preview listeners. The fleets of the journal may have some, although those of the configuration have none.
+fn preview_key(config: &Config) -> std::io::Result<PreviewKey> {
+    if config.mesh.has_previews() {
+        return config::preview_key(&config.data_dir);
+    }
+    Ok(config::existing_preview_key(&config.data_dir)?.unwrap_or_default())
 }
 
 /// Listener and access rules of the xDS port.
@@ -319,5 +363,38 @@ async fn wake_on_change(ack_tracker: &AckTracker, wake: &Notify) {
     while changes.changed().await.is_ok() {
         wake.notify_one();
         tokio::time::sleep(ACK_POLL_INTERVAL).await;
+    }
+}
+
+/// Finds sidecars of Istio fleets that have stopped reporting.
+async fn sweep(reporters: &Reporters, clock: &Clock) {
+    let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        reporters.sweep(clock.now());
+    }
+}
+
+/// Updates the sidecars that do not report.
+async fn find_silent_sidecars(ack_tracker: &AckTracker, telemetry: &Telemetry) {
+    loop {
+        tokio::time::sleep(SILENCE_POLL_INTERVAL).await;
+        ack_tracker.update_silent(Duration::from_millis(telemetry.interval_ms().into()));
+    }
+}
+
+/// The last publication, for sidecars that request their configuration with reports.
+struct Published(watch::Receiver<Arc<SnapshotSet>>);
+
+impl FilterConfigs for Published {
+    fn of(&self, fleet: &str) -> Option<Arc<EncodedConfig>> {
+        self.0.borrow().fleet(fleet)?.encoded_config().cloned()
+    }
+
+    fn is_current(&self, fleet: &str, version: &str) -> bool {
+        let snapshots = self.0.borrow();
+        let config = snapshots.fleet(fleet).and_then(FleetSnapshot::filter_config);
+        config.is_some_and(|config| config.version == version)
     }
 }

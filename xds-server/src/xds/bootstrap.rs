@@ -8,13 +8,14 @@ use super::upstream_tls::UpstreamTls;
 use tidegate_delivery::model::catalogue::Endpoint;
 use tidegate_delivery::names::FleetName;
 use tidegate_xds::kind::Mode;
-use tidegate_xds::resources::CONTROL_PLANE_CLUSTER;
 
-/// A bootstrap in JSON, which is also YAML. Without `tls` the connection to `xds` is plaintext.
+/// A bootstrap in JSON, which is also YAML. `cluster` names the cluster of the control plane. Without `tls` the connection to
+/// `xds` is plaintext.
 #[must_use]
 pub fn bootstrap(
     fleet: &FleetName,
     id: &str,
+    cluster: &str,
     xds: &Endpoint,
     tls: Option<&UpstreamTls>,
     admin: SocketAddr,
@@ -34,7 +35,7 @@ pub fn bootstrap(
                 "set_node_on_first_message_only": true,
                 "grpc_services": [{
                     "envoy_grpc": {
-                        "cluster_name": CONTROL_PLANE_CLUSTER,
+                        "cluster_name": cluster,
                         // Reconnection after an outage of the control plane. Envoy's default maximum of 30 s would
                         // delay a rollback.
                         "retry_policy": {
@@ -46,15 +47,15 @@ pub fn bootstrap(
             "cds_config": ads,
             "lds_config": ads
         },
-        "static_resources": {"clusters": [control_plane(xds, tls)]}
+        "static_resources": {"clusters": [control_plane(cluster, xds, tls)]}
     });
     format!("{bootstrap:#}\n")
 }
 
 /// The cluster of the control plane, for xDS and for the filter's reports.
-fn control_plane(xds: &Endpoint, tls: Option<&UpstreamTls>) -> Value {
+fn control_plane(name: &str, xds: &Endpoint, tls: Option<&UpstreamTls>) -> Value {
     let mut cluster = json!({
-        "name": CONTROL_PLANE_CLUSTER,
+        "name": name,
         // Accepts addresses and names.
         "type": "STRICT_DNS",
         "dns_lookup_family": "V4_PREFERRED",
@@ -72,7 +73,7 @@ fn control_plane(xds: &Endpoint, tls: Option<&UpstreamTls>) -> Value {
             }
         },
         "load_assignment": {
-            "cluster_name": CONTROL_PLANE_CLUSTER,
+            "cluster_name": name,
             "endpoints": [{
                 "lb_endpoints": [{
                     "endpoint": {"address": address(&xds.host, xds.port)}
@@ -101,7 +102,8 @@ mod tests {
     fn parse(id: &str, host: &str, mode: Mode) -> Value {
         let fleet = "demo".parse().unwrap();
         let admin = "127.0.0.1:9901".parse().unwrap();
-        serde_json::from_str(&bootstrap(&fleet, id, &endpoint(host), None, admin, mode)).unwrap()
+        let text = bootstrap(&fleet, id, "control", &endpoint(host), None, admin, mode);
+        serde_json::from_str(&text).unwrap()
     }
 
     #[test]
@@ -110,7 +112,9 @@ mod tests {
         assert_eq!(bootstrap["node"], json!({"id": "sidecar-1", "cluster": "demo"}));
         let ads = &bootstrap["dynamic_resources"]["ads_config"];
         assert_eq!(ads["api_type"], "DELTA_GRPC");
+        assert_eq!(ads["grpc_services"][0]["envoy_grpc"]["cluster_name"], "control");
         let cluster = &bootstrap["static_resources"]["clusters"][0];
+        assert_eq!(cluster["name"], "control");
         let endpoint = &cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"];
         let socket = &endpoint["address"]["socket_address"];
         assert_eq!(socket["address"], "tidegate.internal");

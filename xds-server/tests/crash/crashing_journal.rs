@@ -4,6 +4,7 @@ use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tidegate::controller::Sidecars;
@@ -13,6 +14,7 @@ use tidegate::journal::{
 };
 use tidegate_delivery::model::progress::Convergence;
 use tidegate_delivery::model::state::State;
+use tidegate_delivery::names::ServiceName;
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::mesh::Mesh;
 
@@ -120,7 +122,11 @@ impl Sidecars for AckingSidecars {
         states.len() as u64
     }
 
-    fn convergence(&self, _: u64) -> Convergence {
+    fn convergence(&self, _: u64, _: &ServiceName) -> Convergence {
         Convergence { acked: 2, connected: 2, ..Convergence::default() }
+    }
+
+    fn time_since_gap(&self, _: &ServiceName) -> Duration {
+        Duration::MAX
     }
 }

@@ -24,7 +24,7 @@ use tidegate_delivery::model::flag::FlagChange;
 use tidegate_delivery::model::release::{Phase, Release};
 use tidegate_delivery::model::state::ServiceState;
 use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
-use tidegate_delivery::units::{Ppm, Timestamp};
+use tidegate_delivery::units::Ppm;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -266,9 +266,5 @@ impl EvidenceSource for Counted {
         let counted = self.0.lock();
         let counted = counted.get(&(service.clone(), version.clone()));
         counted.map_or_else(Units::default, |it| Units { bad: it.errors, all: it.requests })
-    }
-
-    fn time_since_gap(&self, _: Timestamp) -> Duration {
-        Duration::MAX
     }
 }

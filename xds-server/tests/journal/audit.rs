@@ -51,9 +51,9 @@ fn an_export_is_verified_by_the_documented_script() {
     assert!(verified && output.contains(hash), "{output}");
     let lines: Vec<_> = export.lines().collect();
     for (tampered, message) in [
-        (export.replacen("anne", "eve", 1), "record 3"),
-        (export.replacen("\"id\":\"6c6eb22\"", "\"id\":\"6c6eb23\"", 1), "record 3"),
-        ([&lines[..2], &lines[3..]].concat().join("\n"), "record 4"),
+        (export.replacen("anne", "eve", 1), "record 4"),
+        (export.replacen("\"id\":\"6c6eb22\"", "\"id\":\"6c6eb23\"", 1), "record 4"),
+        ([&lines[..3], &lines[4..]].concat().join("\n"), "record 5"),
     ] {
         let (verified, output) = verify_with_python(dir.path(), &tampered);
         assert!(!verified && output.contains(message), "{output}");

@@ -88,7 +88,7 @@ fn a_damaged_file_is_rejected_with_a_suggested_fix() {
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8_lossy(&output.stderr);
-    for words in ["record 3 was changed", "Restore it from a backup"] {
+    for words in ["record 4 was changed", "Restore it from a backup"] {
         assert!(stderr.contains(words), "no {words:?} in {stderr}");
     }
 }

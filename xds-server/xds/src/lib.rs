@@ -9,3 +9,4 @@ pub mod kind;
 pub mod mesh;
 pub mod protocol;
 pub mod resources;
+pub mod tokens;

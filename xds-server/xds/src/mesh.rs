@@ -1,9 +1,11 @@
-//! The declared mesh: fleets, their listeners, and the filter module.
+//! The declared mesh: fleets, what configures their sidecars, and the filter module.
 
 use std::fmt;
-use std::net::SocketAddr;
 
-use tidegate_delivery::names::{FleetName, ServiceName, Services};
+use crate::tokens::TokenKey;
+pub use tidegate_delivery::model::mesh::{
+    CONTROL_PLANE_CLUSTER, ControlPlane, Fleet, IstioMesh, Listener, Purpose,
+};
 
 /// The fleets and their common settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,68 +16,35 @@ pub struct Mesh {
     pub fleets: Vec<Fleet>,
     /// The secret in requests to preview listeners.
     pub preview_key: PreviewKey,
+    /// The key of the route tokens that filters in an Istio mesh send.
+    pub token_key: Option<TokenKey>,
 }
 
 impl Mesh {
-    /// A mesh with the empty preview key: preview listeners reject every request.
+    /// A mesh with the empty preview key, so preview listeners reject every request, and without token key.
     #[must_use]
     pub fn new(wasm: String, fleets: Vec<Fleet>) -> Self {
-        Self { wasm, fleets, preview_key: PreviewKey::default() }
+        Self { wasm, fleets, preview_key: PreviewKey::default(), token_key: None }
     }
 
-    /// Selects a service in the listeners that selected it `before`.
-    pub fn keep(&mut self, service: &ServiceName, before: &Self) {
-        for fleet in &mut self.fleets {
-            let known = before.fleets.iter().find(|it| it.name == fleet.name);
-            for listener in &mut fleet.listeners {
-                let mut known = known.into_iter().flat_map(|it| &it.listeners);
-                let known = known.find(|it| it.name == listener.name);
-                if let Services::Named(names) = &mut listener.services
-                    && known.is_some_and(|it| it.services.include(service))
-                {
-                    names.insert(service.clone());
-                }
-            }
-        }
+    /// The fleet with this name.
+    #[must_use]
+    pub fn fleet(&self, name: &str) -> Option<&Fleet> {
+        self.fleets.iter().find(|fleet| fleet.name.as_str() == name)
+    }
+
+    /// Whether any fleet is one of an Istio mesh.
+    #[must_use]
+    pub fn has_istio(&self) -> bool {
+        self.fleets.iter().any(|fleet| fleet.istio().is_some())
     }
 
     /// Whether any fleet has a preview listener.
     #[must_use]
     pub fn has_previews(&self) -> bool {
-        let mut listeners = self.fleets.iter().flat_map(|fleet| &fleet.listeners);
+        let mut listeners = self.fleets.iter().flat_map(Fleet::listeners);
         listeners.any(|listener| listener.purpose == Purpose::Preview)
     }
-}
-
-/// The sidecars that share one configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fleet {
-    /// Matches Envoy's `node.cluster`.
-    pub name: FleetName,
-    /// Empty if another control plane provides the listeners.
-    pub listeners: Vec<Listener>,
-}
-
-/// One listener of a fleet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listener {
-    /// The name of its route configuration is `FLEET/LISTENER`.
-    pub name: String,
-    /// The address on which Envoy listens.
-    pub address: SocketAddr,
-    /// The services to which it routes.
-    pub services: Services,
-    /// Which requests it receives.
-    pub purpose: Purpose,
-}
-
-/// Which requests a listener receives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// Requests of clients.
-    Traffic,
-    /// Requests of smoke tests. It routes to the version in a request header.
-    Preview,
 }
 
 /// The secret header value that the routes of preview listeners require. The empty key, the default, matches no request.

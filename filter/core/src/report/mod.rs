@@ -31,6 +31,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 const RETRY_MIN: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(4);
 const TICK_MAX: Duration = Duration::from_secs(1);
+/// Limit of [`ActiveConfig::config_error`] in a report, in bytes. Longer ones are clipped.
+pub const MAX_CONFIG_ERROR: usize = 1024;
 
 /// Identity of a filter instance. Each Envoy thread runs its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,9 +50,12 @@ pub struct ReporterId {
 pub struct ActiveConfig<'a> {
     /// [`FilterConfig::fleet`](crate::config::FilterConfig::fleet).
     pub fleet: &'a str,
-    /// [`FilterConfig::version`](crate::config::FilterConfig::version).
+    /// [`FilterConfig::version`](crate::config::FilterConfig::version), or empty without one.
     pub config_version: &'a str,
-    /// [`FilterConfig::standalone`](crate::config::FilterConfig::standalone).
+    /// Why the configuration that arrived last is not active; empty if it is.
+    pub config_error: &'a str,
+    /// Whether the configuration arrives in the responses. The report is then sent at every interval,
+    /// also without counts.
     pub config_requested: bool,
 }
 
@@ -160,7 +165,7 @@ impl Reporter {
             }
             self.on_failure(now);
         }
-        if !self.has_elapsed(self.delay(), now) {
+        if !self.has_elapsed(self.delay(active), now) {
             return None;
         }
         if self.pending.is_none() {
@@ -211,11 +216,11 @@ impl Reporter {
         self.on_failure(now);
     }
 
-    fn delay(&self) -> Duration {
+    fn delay(&self, active: ActiveConfig<'_>) -> Duration {
         if self.failures > 0 {
             let doubled = RETRY_MIN.saturating_mul(1 << (self.failures - 1).min(8));
             doubled.min(RETRY_MAX).max(self.interval)
-        } else if self.counts.is_empty() && self.dropped == 0 {
+        } else if self.counts.is_empty() && self.dropped == 0 && !active.config_requested {
             HEARTBEAT.max(self.interval)
         } else {
             self.interval
@@ -245,6 +250,7 @@ impl Reporter {
             dropped,
             filter_version: self.id.filter_version.to_owned(),
             filter_protocol: PROTOCOL,
+            config_error: clipped(active.config_error).to_owned(),
         };
         PendingReport {
             sequence: self.last_sequence,
@@ -252,6 +258,11 @@ impl Reporter {
             requests: requests.saturating_add(dropped),
         }
     }
+}
+
+/// The beginning of a text, at most [`MAX_CONFIG_ERROR`] bytes.
+fn clipped(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(MAX_CONFIG_ERROR)).unwrap_or_default()
 }
 
 #[cfg(test)]

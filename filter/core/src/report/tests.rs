@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 const ACTIVE: ActiveConfig<'_> =
-    ActiveConfig { fleet: "demo", config_version: "c1", config_requested: false };
+    ActiveConfig { fleet: "demo", config_version: "c1", config_error: "", config_requested: false };
 const ORDER_V1: VersionKey<'_> = VersionKey { service: "order", version: "v1", release: "" };
 const ORDER_V2: VersionKey<'_> = VersionKey { service: "order", version: "v2", release: "r1" };
 
@@ -127,6 +127,19 @@ fn idle_sidecars_send_heartbeats() {
     reporter.on_response(&acknowledge(1), ms(5)).unwrap();
     assert_eq!(poll(&mut reporter, ms(4_500)), None);
     assert_eq!(poll(&mut reporter, ms(5_000)).unwrap().sequence, 2);
+}
+
+#[test]
+fn a_sidecar_that_takes_its_configuration_from_responses_reports_at_every_interval() {
+    let mut reporter = reporter();
+    let error = "ä".repeat(MAX_CONFIG_ERROR);
+    let active = ActiveConfig { config_requested: true, config_error: &error, ..ACTIVE };
+    assert!(reporter.poll(ms(0), active).is_some());
+    reporter.on_response(&acknowledge(1), ms(5)).unwrap();
+    assert_eq!(reporter.poll(ms(100), active), None);
+    let bytes = reporter.poll(ms(250), active).unwrap();
+    let report = ReportRequest::decode(bytes).unwrap();
+    assert_eq!((report.config_requested, report.config_error.len()), (true, MAX_CONFIG_ERROR));
 }
 
 #[test]

@@ -3,18 +3,20 @@
 use serde_json::Value as Json;
 
 use super::{
-    Router, Service, ServiceIndex,
+    MeshRoutes, Router, Service, ServiceIndex,
     error::RouterError,
     identity::IdentityLookup,
+    istio,
     request::{Attribute, HeaderSlot},
 };
 use crate::{
     config::{
-        BusinessRule, FilterConfig, IDENTITY_COOKIE, IdentitySource, MAX_BUSINESS_RULES,
+        BusinessRule, FilterConfig, IDENTITY_COOKIE, IdentitySource, MAX_BUSINESS_RULES, Mesh,
         ServiceConfig,
     },
     flags::{Flag, FlagSet},
     report::INTERVAL_MS,
+    upstream::Upstream,
     version::PROTOCOL,
 };
 
@@ -54,7 +56,11 @@ pub(super) fn router(config: &FilterConfig) -> Result<Router, RouterError> {
     }
     let attributes =
         flags.attributes().iter().map(|path| attribute(path.as_str(), &mut headers)).collect();
-    Ok(Router { services, hosts, names, flags, attributes, headers: headers.0 })
+    let mesh = match &config.mesh {
+        Mesh::Tidegate => MeshRoutes::Tidegate { hosts, names },
+        Mesh::Istio(mesh) => MeshRoutes::Istio(istio::compile(mesh, &names)?),
+    };
+    Ok(Router { services, mesh, flags, attributes, headers: headers.0 })
 }
 
 fn validate_global(config: &FilterConfig) -> Result<(), RouterError> {
@@ -63,14 +69,13 @@ fn validate_global(config: &FilterConfig) -> Result<(), RouterError> {
     }
     validate_length("version", &config.version)?;
     validate_length("fleet", &config.fleet)?;
-    validate_length("report.cluster", &config.report.cluster)?;
     if !INTERVAL_MS.contains(&config.report.interval_ms) {
         return Err(RouterError::Interval(config.report.interval_ms));
     }
-    // Envoy parses the upstream of a gRPC call as a serialized `GrpcService` first, and treats it
-    // as a cluster name only if that fails.
-    if <() as prost::Message>::decode(config.report.cluster.as_bytes()).is_ok() {
-        return Err(RouterError::ReportCluster(config.report.cluster.clone()));
+    // In an Istio mesh the plugin configuration names the cluster.
+    if config.mesh == Mesh::Tidegate {
+        validate_length("report.cluster", &config.report.cluster)?;
+        Upstream::cluster(&config.report.cluster)?;
     }
     if config.services.len() > MAX_SERVICES {
         return Err(RouterError::TooManyServices { limit: MAX_SERVICES });

@@ -1,7 +1,7 @@
 //! Errors of compiling a filter configuration.
 use thiserror::Error;
 
-use crate::flags::FlagError;
+use crate::{flags::FlagError, upstream::UpstreamError};
 
 /// An invalid [`FilterConfig`](crate::config::FilterConfig).
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -31,11 +31,14 @@ pub enum RouterError {
     HeaderName { service: String, name: String },
     #[error("report interval of {0} ms is out of range")]
     Interval(u32),
-    #[error(
-        "report cluster `{0}` is also a valid protobuf message, which Envoy does not treat as a \
-         cluster name"
-    )]
-    ReportCluster(String),
+    #[error("report cluster: {0}")]
+    ReportCluster(#[from] UpstreamError),
+    #[error("service `{0}` of the Istio mesh is not in `services`")]
+    UnknownService(String),
+    #[error("cluster `{0}` serves two services or versions")]
+    DuplicateTarget(String),
+    #[error("the split of `{0}` does not divide all buckets between its versions")]
+    Split(String),
     #[error("flags: {0}")]
     Flags(#[from] FlagError),
 }
@@ -48,7 +51,9 @@ impl RouterError {
             Self::TooLarge { .. } => {
                 "route to fewer services in one fleet, or remove old flags and versions"
             }
-            Self::Json(_) => "the server and the filter must be of the same release",
+            Self::Json(_) | Self::UnknownService(_) | Self::Split(_) => {
+                "the server and the filter must be of the same release"
+            }
             Self::Protocol { .. } => "update the filter",
             Self::Length { .. } | Self::ServiceName(_) | Self::Version { .. } => {
                 "choose another name"
@@ -61,6 +66,7 @@ impl RouterError {
             Self::HeaderName { .. } => "use letters, digits and `-`, such as x-user-id",
             Self::Interval(_) => "use 50 to 60000",
             Self::ReportCluster(_) => "rename the cluster, for example to `tidegate`",
+            Self::DuplicateTarget(_) => "give each version another subset or host",
             Self::Flags(_) => "correct this flag, or remove it",
         }
     }
@@ -73,6 +79,8 @@ impl RouterError {
             | Self::Version { service, .. }
             | Self::TooManyRules { service, .. }
             | Self::DuplicateService(service)
+            | Self::UnknownService(service)
+            | Self::Split(service)
             | Self::HeaderName { service, .. } => Some(service),
             _ => None,
         }

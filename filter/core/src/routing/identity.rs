@@ -1,5 +1,7 @@
 //! Determines the user of a request, for bucketing and flag rules.
 
+use std::borrow::Cow;
+
 use super::request::{HeaderSlot, Headers, Request, cookie};
 use crate::config::IDENTITY_COOKIE;
 
@@ -10,8 +12,30 @@ pub(super) enum IdentityLookup {
     Cookie { header: HeaderSlot, name: Box<str> },
 }
 
+/// The user of a request.
+pub(super) struct User<'h> {
+    pub(super) identity: Cow<'h, [u8]>,
+    /// Set for a user without an identity.
+    pub(super) generated: Option<GeneratedIdentity>,
+}
+
+/// The user of a request, with a generated identity if no source has one.
+pub(super) fn user<'h, R: Request + ?Sized>(
+    sources: &[IdentityLookup],
+    headers: &'h Headers<'_, R>,
+) -> User<'h> {
+    match find(sources, headers) {
+        Some(identity) => User { identity: Cow::Borrowed(identity), generated: None },
+        None => {
+            let generated = GeneratedIdentity::new(headers.random());
+            let identity = Cow::Owned(generated.as_str().as_bytes().to_vec());
+            User { identity, generated: Some(generated) }
+        }
+    }
+}
+
 /// The identity of a request: the first source that is present and not empty.
-pub(super) fn find<'h, R: Request + ?Sized>(
+fn find<'h, R: Request + ?Sized>(
     sources: &[IdentityLookup],
     headers: &'h Headers<'_, R>,
 ) -> Option<&'h [u8]> {

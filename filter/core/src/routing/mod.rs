@@ -7,22 +7,22 @@
 mod compile;
 mod error;
 mod identity;
+mod istio;
 mod request;
 
 pub use compile::MAX_SERVICES;
 pub use error::RouterError;
 pub use identity::GeneratedIdentity;
-pub use request::Request;
-
-use std::borrow::Cow;
+pub use istio::{IstioDecision, IstioRouter, SelectedRoute};
+pub use request::{Request, is_request_attribute};
 
 use crate::{
     bucket::bucket,
     config::{BusinessRule, FilterConfig},
     flags::FlagSet,
-    host::host_of_authority,
     routing::{
-        identity::IdentityLookup,
+        identity::{IdentityLookup, User},
+        istio::IstioRoutes,
         request::{Attribute, FlagContext, Headers},
     },
 };
@@ -34,15 +34,24 @@ pub const MAX_CONFIG_BYTES: usize = 4 << 20;
 #[derive(Debug)]
 pub struct Router {
     services: Vec<Service>,
-    /// Host to service, ascending.
-    hosts: Vec<(Box<str>, ServiceIndex)>,
-    /// Service name to service, ascending.
-    names: Vec<(Box<str>, ServiceIndex)>,
+    mesh: MeshRoutes,
     flags: FlagSet,
     /// How each of `flags.attributes()` is read from a request.
     attributes: Vec<Attribute>,
     /// The request headers that decisions read; [`HeaderSlot`] is an index into them.
     headers: Vec<Box<str>>,
+}
+
+/// What identifies the service of a request and of a cluster.
+#[derive(Debug)]
+enum MeshRoutes {
+    Tidegate {
+        /// Host to service, ascending.
+        hosts: Vec<(Box<str>, ServiceIndex)>,
+        /// Service name to service, ascending.
+        names: Vec<(Box<str>, ServiceIndex)>,
+    },
+    Istio(IstioRoutes),
 }
 
 /// Index of a service within its [`Router`].
@@ -61,7 +70,17 @@ struct Service {
     business: Vec<BusinessRule>,
 }
 
-/// Routing decision for one request.
+impl Service {
+    fn user<'h, R: Request + ?Sized>(&self, headers: &'h Headers<'_, R>) -> User<'h> {
+        identity::user(&self.identity, headers)
+    }
+
+    fn bucket(&self, identity: &[u8]) -> u32 {
+        bucket(self.salt.as_bytes(), identity)
+    }
+}
+
+/// Routing decision for one request in Tidegate's own mesh.
 #[derive(Debug, PartialEq, Eq)]
 pub struct RouteDecision<'r> {
     /// The service of the request's host.
@@ -112,23 +131,24 @@ impl Router {
         self.headers.iter().map(AsRef::as_ref)
     }
 
-    /// Decides where a request goes; `None` if its host belongs to no service.
+    /// Decisions in an Istio mesh; `None` in Tidegate's own, where [`Router::decide`] decides.
+    #[must_use]
+    pub const fn istio(&self) -> Option<IstioRouter<'_>> {
+        match &self.mesh {
+            MeshRoutes::Tidegate { .. } => None,
+            MeshRoutes::Istio(routes) => Some(IstioRouter { router: self, routes }),
+        }
+    }
+
+    /// Decides where a request in Tidegate's own mesh goes; `None` if its host belongs to no service.
     pub fn decide<R: Request + ?Sized>(&self, request: &R) -> Option<RouteDecision<'_>> {
         let headers = Headers::new(request, &self.headers);
         let index = self.service_of_host(headers.host()?)?;
         let service = self.services.get(index.0)?;
-        let identity = identity::find(&service.identity, &headers);
-        let (identity, generated) = match identity {
-            Some(identity) => (Cow::Borrowed(identity), None),
-            None => {
-                let generated = GeneratedIdentity::new(request.random());
-                let bytes = generated.as_str().as_bytes().to_vec();
-                (Cow::Owned(bytes), Some(generated))
-            }
-        };
+        let User { identity, generated } = service.user(&headers);
         Some(RouteDecision {
             service: index,
-            bucket: bucket(service.salt.as_bytes(), &identity),
+            bucket: service.bucket(&identity),
             pin: self.pin(service, &identity, &headers),
             generated,
         })
@@ -156,20 +176,18 @@ impl Router {
         })
     }
 
-    /// Service and version of an Envoy cluster name, `SERVICE/VERSION` or Istio's
-    /// `outbound|PORT|SUBSET|HOST`. `None` for clusters of unknown services or without a version.
+    /// Service and version of an Envoy cluster: by its name `SERVICE/VERSION`, or in an Istio mesh by
+    /// the targets of the versions. `None` for clusters of unknown services or without a version.
     #[must_use]
-    pub fn version_of_cluster<'a>(&self, cluster: &'a str) -> Option<ClusterVersion<'a>> {
-        if let Some(istio) = cluster.strip_prefix("outbound|") {
-            let mut parts = istio.splitn(3, '|');
-            let (_port, version, host) = (parts.next()?, parts.next()?, parts.next()?);
-            let service = self.service_of_host(&host_of_authority(host))?;
-            return (!version.is_empty()).then_some(ClusterVersion { service, version });
+    pub fn version_of_cluster<'a>(&'a self, cluster: &'a str) -> Option<ClusterVersion<'a>> {
+        match &self.mesh {
+            MeshRoutes::Tidegate { names, .. } => {
+                let (name, version) = cluster.split_once('/')?;
+                let service = find(names, name)?;
+                (!version.is_empty()).then_some(ClusterVersion { service, version })
+            }
+            MeshRoutes::Istio(routes) => routes.version_of_cluster(cluster),
         }
-        let (name, version) = cluster.split_once('/')?;
-        let at = self.names.binary_search_by(|(known, _)| known.as_ref().cmp(name));
-        let (_, service) = self.names.get(at.ok()?)?;
-        (!version.is_empty()).then_some(ClusterVersion { service: *service, version })
     }
 
     /// A service's name.
@@ -190,12 +208,21 @@ impl Router {
         self.services.get(service.0).map_or(&[], |s| &s.business)
     }
 
-    /// `host` is in normal form, see [`host_of_authority`].
+    /// `host` is in normal form, see [`host_of_authority`](crate::host::host_of_authority).
     fn service_of_host(&self, host: &str) -> Option<ServiceIndex> {
-        let at = self.hosts.binary_search_by(|(known, _)| known.as_ref().cmp(host));
-        self.hosts.get(at.ok()?).map(|(_, service)| *service)
+        match &self.mesh {
+            MeshRoutes::Tidegate { hosts, .. } => find(hosts, host),
+            MeshRoutes::Istio(_) => None,
+        }
     }
 }
 
+fn find(sorted: &[(Box<str>, ServiceIndex)], key: &str) -> Option<ServiceIndex> {
+    let at = sorted.binary_search_by(|(known, _)| known.as_ref().cmp(key));
+    sorted.get(at.ok()?).map(|(_, service)| *service)
+}
+
+#[cfg(test)]
+mod istio_tests;
 #[cfg(test)]
 mod tests;

@@ -47,6 +47,10 @@ impl<'a, R: Request + ?Sized> Headers<'a, R> {
         self.values.get(slot.0)?.get_or_init(fetch).as_deref()
     }
 
+    pub(super) fn random(&self) -> [u8; 16] {
+        self.request.random()
+    }
+
     /// The host of `:authority` in normal form; `None` if it is absent or not UTF-8.
     pub(super) fn host(&self) -> Option<&str> {
         let normalise = || {
@@ -63,6 +67,14 @@ pub(super) fn cookie<'h>(header: &'h [u8], name: &str) -> Option<&'h [u8]> {
         let value = pair.trim_ascii().strip_prefix(name.as_bytes())?;
         value.strip_prefix(b"=")
     })
+}
+
+/// Whether requests have an attribute of this name. Rules see any other one as null.
+#[must_use]
+pub fn is_request_attribute(name: &str) -> bool {
+    name.starts_with("headers.")
+        || name.starts_with("cookies.")
+        || ["targetingKey", "host", "path", "method"].contains(&name)
 }
 
 /// How an attribute of the flag rules is read from a request.

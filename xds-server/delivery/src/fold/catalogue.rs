@@ -121,6 +121,7 @@ impl ServiceState {
         self.spec = ServiceSpec { versions, ..now.clone() };
         self.drop_undeclared_dns();
         update_endpoints(self, before.and_then(|it| it.environments.as_ref()));
+        update_targets(self);
         for (name, spec) in &now.versions {
             if declared_before(name) != Some(spec) {
                 // An error means that a release deployed another version there, which has precedence.
@@ -128,6 +129,24 @@ impl ServiceState {
             }
         }
         self.drop_missing_versions();
+    }
+}
+
+/// Deployed versions take over the targets of their environments in Istio. Those that the service, now in Istio, does not
+/// declare are dropped, unless they are in use; of a service that is not in Istio, none has a target.
+fn update_targets(service: &mut ServiceState) {
+    let in_use: BTreeSet<_> =
+        service.spec.versions.keys().filter(|name| service.in_use(name)).cloned().collect();
+    let ServiceSpec { versions, environments, istio, .. } = &mut service.spec;
+    for spec in versions.values_mut() {
+        match (&istio, environments.as_ref().zip(spec.environment)) {
+            (None, _) => spec.istio = None,
+            (Some(_), Some((environments, it))) => spec.istio = environments.istio(it).cloned(),
+            (Some(_), None) => {}
+        }
+    }
+    if istio.is_some() {
+        versions.retain(|name, spec| spec.istio.is_some() || in_use.contains(name));
     }
 }
 
@@ -169,7 +188,8 @@ mod tests {
     }
 
     fn apply(state: &mut State, services: &[ServiceSpec]) -> bool {
-        ask(state, &configuration(services.to_vec(), Vec::new()))
+        let command = configuration(services.to_vec(), Vec::new());
+        ask(state, &allowing(command, &["endpoints:product/v2"]))
     }
 
     /// Both services, with v2 of `product` released into green.
@@ -216,7 +236,7 @@ mod tests {
         let blue = version(9201, Some(Environment::Blue));
         edited.versions.insert(name("v9"), blue);
         let command = configuration(vec![order(), edited], Vec::new());
-        assert!(ask(&mut state, &allowing(command, &["product/v1"])));
+        assert!(ask(&mut state, &allowing(command, &["version:product/v1"])));
         let service = &state.services["product"];
         assert_eq!(service.stable, name("v2"));
         assert_eq!(service.previous, None);
@@ -239,7 +259,7 @@ mod tests {
     fn a_service_with_a_running_release_is_not_dropped_and_release_ids_are_not_reused() {
         let mut state = declared();
         ask(&mut state, &start("order", "v2"));
-        let without = allowing(configuration(vec![product()], Vec::new()), &["order/v1"]);
+        let without = allowing(configuration(vec![product()], Vec::new()), &["service:order"]);
         ask(&mut state, &without);
         assert!(state.services.contains_key("order"));
         ask(&mut state, &verb("order.1", ReleaseCommand::Abort));
@@ -279,7 +299,7 @@ mod tests {
         assert_eq!((before.quarantined.len(), calls.len()), (1, 1));
 
         let without = configuration(vec![product()], Vec::new());
-        ask(&mut state, &allowing(without, &["order/v1"]));
+        ask(&mut state, &allowing(without, &["service:order"]));
         assert!(!state.services.contains_key("order"));
         apply(&mut state, &[spec, product()]);
         let after = &state.services["order"];
@@ -302,7 +322,7 @@ mod tests {
             apply(&mut state, &[named(service)]);
             ask(&mut state, command);
             let gone = configuration(Vec::new(), Vec::new());
-            ask(&mut state, &allowing(gone, &[&format!("{service}/v1")]));
+            ask(&mut state, &allowing(gone, &[&format!("service:{service}")]));
         };
         remove("first", &say("first", SignalKind::Security, "v2"));
         for number in 0..=MAX_REMOVED {

@@ -43,6 +43,7 @@ impl State {
                 self.redeclare_catalogue(at, services)?;
                 self.drop_stale_groups();
             }
+            Event::FleetsApplied { fleets } => self.fleets = Arc::new(fleets.clone()),
             Event::ConfigurationApplied { version, withheld, .. } => {
                 let (version, withheld) = (version.clone(), withheld.clone());
                 self.configuration = Some(Applied { version, at, withheld });

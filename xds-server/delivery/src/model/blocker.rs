@@ -179,6 +179,17 @@ pub enum Blocker {
         /// How many more have not.
         more: u32,
     },
+    /// Too few sidecars report: the judge does not see the requests of the others.
+    SilentSidecars {
+        /// Sidecars that have the filter and do not report.
+        silent: u32,
+        /// Sidecars that are connected.
+        connected: u32,
+        /// The first few of the silent ones.
+        nodes: Vec<String>,
+        /// How many more are silent.
+        more: u32,
+    },
     /// A business signal against the candidate.
     Signal {
         /// Which.

@@ -3,7 +3,7 @@
 //! This is the resolved form, with every default filled in; `config` makes it from the YAML.
 
 use crate::judge::guardrails::Guardrails;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use tidegate_core::host::Host;
 
 use crate::model::dns::Dns;
 use crate::model::hook::{Hook, MAX_HOOKS};
+use crate::model::istio::{IstioEnvironments, IstioService, IstioTarget};
 use crate::model::plan::{Plan, PlanError};
 use crate::names::{ServiceName, VersionName};
 
@@ -29,6 +30,9 @@ pub struct ServiceSpec {
     pub hosts: Vec<Host>,
     /// The sources of the identity of a user; the first that is present counts.
     pub identity: Vec<IdentitySource>,
+    /// Its host in Istio's registry, if fleets of an Istio mesh call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub istio: Option<IstioService>,
     /// The versions that are deployed now. For blue/green: at most one in each environment.
     pub versions: BTreeMap<VersionName, VersionSpec>,
     /// The stable version before the first release.
@@ -47,14 +51,26 @@ pub struct ServiceSpec {
     pub dns: Option<Dns>,
 }
 
-/// The endpoints of a version.
+/// Where a version is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionSpec {
-    /// At least one.
+    /// At least one, or none if Istio has its endpoints.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<Endpoint>,
+    /// Its subset or host in Istio: present if its service has one. For blue/green that of its environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub istio: Option<IstioTarget>,
     /// Its environment, for blue/green services.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<Environment>,
+}
+
+impl VersionSpec {
+    /// The hosts of its endpoints, each once.
+    pub fn hosts(&self) -> impl Iterator<Item = &String> {
+        let hosts: BTreeSet<_> = self.endpoints.iter().map(|it| &it.host).collect();
+        hosts.into_iter()
+    }
 }
 
 /// `host:port`. An IP address is served by EDS; a DNS name is resolved by Envoy itself.
@@ -106,6 +122,9 @@ pub struct Environments {
     pub blue: Vec<Endpoint>,
     /// Green's.
     pub green: Vec<Endpoint>,
+    /// Their targets in Istio, if the service has a host there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub istio: Option<IstioEnvironments>,
 }
 
 impl Environments {
@@ -116,6 +135,15 @@ impl Environments {
             Environment::Blue => &self.blue,
             Environment::Green => &self.green,
         }
+    }
+
+    /// The target of one environment in Istio.
+    #[must_use]
+    pub fn istio(&self, environment: Environment) -> Option<&IstioTarget> {
+        self.istio.as_ref().map(|istio| match environment {
+            Environment::Blue => &istio.blue,
+            Environment::Green => &istio.green,
+        })
     }
 }
 
@@ -143,6 +171,34 @@ pub enum SpecError {
     /// No endpoints, or too many.
     #[error("version `{0}` needs 1 to {MAX_ENDPOINTS} endpoints")]
     Endpoints(VersionName),
+    /// Probes of a version whose instances are known to Istio alone.
+    #[error(
+        "version `{0}` has no endpoints, so its smoke tests and health checks cannot be sent; list them, or remove the tests"
+    )]
+    Unprobeable(VersionName),
+    /// A version of a service with a host in Istio that has no target there, or the other way round.
+    #[error(
+        "version `{0}` needs `istio: {{subset: …}}` or `istio: {{host: …}}` exactly if its service has `istio`"
+    )]
+    IstioTarget(VersionName),
+    /// Environments of a service with a host in Istio that have no targets there, or the other way round.
+    #[error("its environments need `istio` exactly if the service has it")]
+    IstioEnvironments,
+    /// Two versions with one target.
+    #[error(
+        "its versions `{first}` and `{second}` have one target in Istio: subsets differ in name and labels, hosts in name"
+    )]
+    SharedTarget {
+        /// One version.
+        first: VersionName,
+        /// The other.
+        second: VersionName,
+    },
+    /// Two environments with one target.
+    #[error(
+        "its environments have one target in Istio: subsets differ in name and labels, hosts in name"
+    )]
+    SharedEnvironmentTarget,
     /// An invalid endpoint.
     #[error(
         "`{host}:{port}` is not an endpoint: it must be an IP address or a DNS name, and a port from 1 to 65535"
@@ -188,9 +244,10 @@ impl ServiceSpec {
         if self.dns.is_some() && self.environments.is_none() {
             return Err(SpecError::StrayDns);
         }
+        self.validate_istio()?;
         let mut taken = BTreeMap::new();
         for (name, version) in &self.versions {
-            version.validate(name, self.environments.is_some())?;
+            self.validate_version(name, version)?;
             let Some(environment) = version.environment else {
                 continue;
             };
@@ -204,22 +261,71 @@ impl ServiceSpec {
         }
         Ok(self.plan.validate()?)
     }
-}
 
-impl VersionSpec {
-    /// Checks one version of a service that has environments, or has none.
+    /// Checks the targets of environments and versions in Istio against each other.
+    fn validate_istio(&self) -> Result<(), SpecError> {
+        if let Some(environments) = &self.environments {
+            match &environments.istio {
+                Some(istio) if istio.blue.overlaps(&istio.green) => {
+                    return Err(SpecError::SharedEnvironmentTarget);
+                }
+                targets if targets.is_some() != self.istio.is_some() => {
+                    return Err(SpecError::IstioEnvironments);
+                }
+                _ => {}
+            }
+        }
+        let targets: Vec<_> = self
+            .versions
+            .iter()
+            .filter_map(|(name, it)| Some((name, it.istio.as_ref()?)))
+            .collect();
+        for (number, (second, target)) in targets.iter().enumerate() {
+            let mut before = targets.iter().take(number);
+            if let Some((first, _)) = before.find(|(_, it)| it.overlaps(target)) {
+                let (first, second) = ((*first).clone(), (*second).clone());
+                return Err(SpecError::SharedTarget { first, second });
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks a version of this service.
     ///
     /// # Errors
     /// The first thing that is wrong with it.
-    pub fn validate(&self, name: &VersionName, environments: bool) -> Result<(), SpecError> {
-        if !(1..=MAX_ENDPOINTS).contains(&self.endpoints.len()) {
+    pub fn validate_version(
+        &self,
+        name: &VersionName,
+        version: &VersionSpec,
+    ) -> Result<(), SpecError> {
+        let least = usize::from(self.istio.is_none());
+        if !(least..=MAX_ENDPOINTS).contains(&version.endpoints.len()) {
             return Err(SpecError::Endpoints(name.clone()));
         }
-        match (environments, self.environment) {
+        if version.istio.is_some() != self.istio.is_some() {
+            return Err(SpecError::IstioTarget(name.clone()));
+        }
+        version.validate_probes(name, &self.plan)?;
+        match (self.environments.is_some(), version.environment) {
             (true, None) => Err(SpecError::NoEnvironment(name.clone())),
             (false, Some(_)) => Err(SpecError::StrayEnvironment(name.clone())),
-            _ => self.endpoints.iter().try_for_each(Endpoint::validate),
+            _ => version.endpoints.iter().try_for_each(Endpoint::validate),
         }
+    }
+}
+
+impl VersionSpec {
+    /// Checks that the smoke tests and health checks of a plan have instances to be sent to.
+    ///
+    /// # Errors
+    /// When it has tests and the version no endpoints.
+    pub fn validate_probes(&self, name: &VersionName, plan: &Plan) -> Result<(), SpecError> {
+        let probes = plan.health.is_some() || !plan.smoke_tests.is_empty();
+        if probes && self.endpoints.is_empty() {
+            return Err(SpecError::Unprobeable(name.clone()));
+        }
+        Ok(())
     }
 }
 

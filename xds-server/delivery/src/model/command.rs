@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::model::catalogue::{ServiceSpec, VersionSpec};
+use crate::model::change::Loss;
 use crate::model::commit::Commit;
-use crate::model::configuration::{ServiceVersion, Version};
+use crate::model::configuration::Version;
 use crate::model::dns::RecordSet;
 use crate::model::failure::SmokeTestFailure;
 use crate::model::flag::FlagChange;
@@ -14,6 +15,7 @@ use crate::model::freeze::FreezeWindow;
 use crate::model::group::Member;
 use crate::model::health::InstanceHealth;
 use crate::model::hook::Moment;
+use crate::model::mesh::Fleet;
 use crate::model::plan::Plan;
 pub use crate::model::refusal::Refusal;
 use crate::model::signals::Signal;
@@ -40,12 +42,14 @@ pub enum Command {
     ApplyConfiguration {
         /// Its hash and source.
         version: Version,
+        /// Its fleets.
+        fleets: Vec<Fleet>,
         /// Its services.
         services: Vec<ServiceSpec>,
         /// Its freeze windows.
         freeze_windows: Vec<FreezeWindow>,
-        /// Versions in use that it may drop.
-        allow: BTreeSet<ServiceVersion>,
+        /// What it may take away.
+        allow: BTreeSet<Loss>,
     },
     /// Register a deployed version.
     RegisterVersion {

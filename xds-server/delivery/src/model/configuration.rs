@@ -81,6 +81,8 @@ pub enum ReleaseInput {
     Identity,
     /// Its `dns`.
     Dns,
+    /// Its host in Istio, or the target of a compared version there.
+    Istio,
     /// Its business metrics.
     BusinessMetrics,
     /// The stable version or the candidate: it was removed, or its environment changed.
@@ -96,27 +98,6 @@ pub struct ServiceVersion {
     pub service: ServiceName,
     /// The version.
     pub version: VersionName,
-}
-
-/// A version in use that a configuration drops.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DroppedVersion {
-    /// The version.
-    pub version: ServiceVersion,
-    /// Its use.
-    pub role: DroppedRole,
-}
-
-/// The use of a dropped version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DroppedRole {
-    /// It is the stable version.
-    Stable,
-    /// The rollback window keeps it.
-    Previous {
-        /// The end of the window.
-        until: Option<Timestamp>,
-    },
 }
 
 /// Text that is not `SERVICE/VERSION`.

@@ -7,13 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::judge::{Evidence, Finding, Guardrail};
 use crate::model::catalogue::{ServiceSpec, VersionSpec};
+use crate::model::change::Loss;
 use crate::model::checks::CheckResult;
 use crate::model::commit::Commit;
-use crate::model::configuration::{ServiceVersion, Version, Withheld};
+use crate::model::configuration::{Version, Withheld};
 use crate::model::dns::RecordSet;
 use crate::model::freeze::FreezeWindow;
 use crate::model::health::InstanceHealth;
 use crate::model::hook::Moment;
+use crate::model::mesh::Fleet;
 use crate::model::plan::Plan;
 use crate::model::release::RollbackCause;
 use crate::model::requirements::Approval;
@@ -32,15 +34,20 @@ pub enum Event {
         /// Every service.
         services: Vec<ServiceSpec>,
     },
-    /// A configuration was applied. Its changes of services and freeze windows are in the records before; the rest of it is
-    /// not in the journal, and is identified by its hash.
+    /// The fleets and their listeners were declared.
+    FleetsApplied {
+        /// Every fleet.
+        fleets: Vec<Fleet>,
+    },
+    /// A configuration was applied. Its changes of services, fleets and freeze windows are in the records before; the rest
+    /// of it is not in the journal, and is identified by its hash.
     ConfigurationApplied {
         /// Its hash and source.
         #[serde(flatten)]
         version: Version,
-        /// Versions in use that it drops, as the command allowed.
+        /// What it takes away, as the command allowed.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        dropped: Vec<ServiceVersion>,
+        losses: Vec<Loss>,
         /// Its services that were not applied.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         withheld: Vec<Withheld>,

@@ -2,6 +2,7 @@
 
 pub mod blocker;
 pub mod catalogue;
+pub mod change;
 pub mod checks;
 pub mod command;
 pub mod commit;
@@ -15,6 +16,8 @@ pub mod freeze;
 pub mod group;
 pub mod health;
 pub mod hook;
+pub mod istio;
+pub mod mesh;
 pub mod phases;
 pub mod plan;
 pub mod progress;

@@ -11,8 +11,8 @@ use crate::units::{Ppm, millis};
 /// Most sidecars that are listed by name.
 pub const MAX_NAMED: usize = 5;
 
-/// How many sidecars have ACKed a configuration. Only connected sidecars count: the others receive the newest configuration
-/// when they reconnect.
+/// How many sidecars have ACKed a configuration. Only connected sidecars of the fleets that carry the service count: others
+/// receive the newest configuration when they reconnect.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Convergence {
     /// Sidecars that ACKed it and have no NACK.
@@ -25,6 +25,10 @@ pub struct Convergence {
     pub nacks: Vec<Nack>,
     /// The first sidecars without ACK or NACK, at most [`MAX_NAMED`], by node id.
     pub lagging: Vec<String>,
+    /// Connected sidecars that have the filter and do not report.
+    pub silent: u32,
+    /// The first of them, at most [`MAX_NAMED`], by node id.
+    pub silent_nodes: Vec<String>,
     /// The latencies of the ACKs, while they are kept.
     pub times: Option<AckTimes>,
 }
@@ -55,8 +59,18 @@ impl Convergence {
     /// True if at least `share` of the connected sidecars have ACKed it; also true without connected sidecars.
     #[must_use]
     pub fn has_reached(&self, share: Ppm) -> bool {
+        self.is_share(self.acked, share)
+    }
+
+    /// True if at least `share` of the connected sidecars report, or have no filter.
+    #[must_use]
+    pub fn is_reported(&self, share: Ppm) -> bool {
+        self.is_share(self.connected.saturating_sub(self.silent), share)
+    }
+
+    fn is_share(&self, sidecars: u32, share: Ppm) -> bool {
         let wanted = u64::from(self.connected) * u64::from(share.parts());
-        u64::from(self.acked) * u64::from(Ppm::ALL.parts()) >= wanted
+        u64::from(sidecars) * u64::from(Ppm::ALL.parts()) >= wanted
     }
 
     /// Sidecars without ACK or NACK.

@@ -6,10 +6,10 @@ use tidegate_core::flags::FlagError;
 
 use crate::model::blocker::Blocker;
 use crate::model::catalogue::SpecError;
+use crate::model::change::Change;
 use crate::model::checks::{MAX_CHECKS, MAX_URL};
 use crate::model::commit::NoCommit;
-use crate::model::configuration::DroppedVersion;
-use crate::model::fold_error::{FlagDocumentError, PlacementError};
+use crate::model::fold_error::{FlagDocumentError, FoldError, PlacementError};
 use crate::model::freeze::{MAX_FREEZE_WINDOWS, UnknownZone};
 use crate::model::group::MAX_MEMBERS;
 use crate::model::signals::{MAX_QUARANTINED, MAX_SIGNALS, reason_suffix};
@@ -141,13 +141,14 @@ pub enum Refusal {
         /// Why not.
         conflict: Conflict,
     },
-    /// The configuration drops versions in use, and the command does not allow it.
+    /// The configuration takes away something that serves traffic, and the command does not allow it.
     #[error(
-        "the configuration drops {dropped}. Nothing of it is applied; keep them, or name each version that may go: tidegate apply{dropped:#}"
+        "the configuration takes away something that serves traffic, so nothing of it is applied: {losses}; keep it, or \
+         allow each by name: tidegate apply -f FILE{losses:#}"
     )]
-    DropsVersions {
-        /// Each of them.
-        dropped: DroppedVersions,
+    TakesAway {
+        /// Each change that is not allowed.
+        losses: Losses,
     },
     /// The plan of the command is less strict than that of the service.
     #[error(
@@ -165,6 +166,9 @@ pub enum Refusal {
     /// A name that cannot be made.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// The decision contradicts the state, which is a bug.
+    #[error(transparent)]
+    Fold(#[from] FoldError),
 }
 
 /// What a command conflicts with in the current state of a release.
@@ -225,9 +229,9 @@ pub enum Conflict {
     },
 }
 
-/// Versions in use that a configuration drops.
+/// Changes that take away something that serves traffic.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DroppedVersions(pub Vec<DroppedVersion>);
+pub struct Losses(pub Vec<Change>);
 
 /// Everything in which a plan is weaker than that of its service.
 #[derive(Debug, Clone, PartialEq, Eq)]

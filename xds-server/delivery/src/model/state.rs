@@ -13,6 +13,7 @@ use crate::model::flag::FlagBlock;
 use crate::model::freeze::{FreezeWindow, ManualFreeze};
 use crate::model::group::Group;
 use crate::model::hook::Call;
+use crate::model::mesh::Fleet;
 use crate::model::release::Release;
 use crate::model::signals::{ActiveSignal, Signals};
 use crate::names::{GroupName, ReleaseId, ServiceName, VersionName};
@@ -32,6 +33,8 @@ pub struct State {
     /// The services as last declared. Only differences between this and the next declaration are applied, so that an
     /// unchanged part does not undo deployments and releases in between.
     pub declared: Arc<BTreeMap<ServiceName, ServiceSpec>>,
+    /// The fleets as last declared. Shared with earlier states.
+    pub fleets: Arc<Vec<Fleet>>,
     /// The number of releases of services that are no longer declared: a release id is never used twice.
     pub retired: BTreeMap<ServiceName, u64>,
     /// What outlives the removal of a service, until a service of that name is declared again.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::plan::{HealthCheck, Plan, SmokeTest, Step};
+use crate::model::plan::{HealthCheck, OnFail, Plan, SmokeTest, Step};
 use crate::model::requirements::Approvals;
 use crate::units::Ppm;
 
@@ -38,6 +38,8 @@ pub enum Weakness {
     Convergence(Ppm),
     /// A shorter rollback window.
     RollbackWindow(Duration),
+    /// A broken guardrail only pauses the release, where the service rolls back.
+    OnFail,
 }
 
 impl Plan {
@@ -89,6 +91,9 @@ impl Plan {
         }
         if self.rollback_window < service.rollback_window {
             weaker.push(Weakness::RollbackWindow(service.rollback_window));
+        }
+        if (self.on_fail, service.on_fail) == (OnFail::Pause, OnFail::Rollback) {
+            weaker.push(Weakness::OnFail);
         }
         weaker
     }
@@ -250,9 +255,12 @@ mod tests {
         stricter.smoke_tests = vec![smoke_test("/ready"), smoke_test("/healthz")];
         stricter.health = Some(HealthCheck::Http("/healthz".to_owned()));
         stricter.watch *= 2;
+        service.on_fail = OnFail::Pause;
+        stricter.on_fail = OnFail::Rollback;
         let stricter = stricter.completed_by(&service);
         assert_eq!(stricter.weaker_than(&service), []);
         assert_eq!(stricter.requirements.checks, BTreeSet::from([name("scan"), name("tests")]));
+        service.on_fail = OnFail::Rollback;
 
         let mut weaker = left_out;
         weaker.requirements.approvals = Some(Approvals { count: 1, ..approvals.clone() });
@@ -260,6 +268,7 @@ mod tests {
         weaker.watch /= 2;
         weaker.rollback_window /= 2;
         weaker.convergence = ConvergenceThreshold { share: Ppm::percent(90) };
+        weaker.on_fail = OnFail::Pause;
         service.health = Some(HealthCheck::Http("/healthz".to_owned()));
         weaker.health = Some(HealthCheck::Tcp);
         let expected = [
@@ -269,6 +278,7 @@ mod tests {
             Weakness::Health(HealthCheck::Http("/healthz".to_owned())),
             Weakness::Convergence(Ppm::ALL),
             Weakness::RollbackWindow(service.rollback_window),
+            Weakness::OnFail,
         ];
         assert_eq!(weaker.completed_by(&service).weaker_than(&service), expected);
     }

@@ -280,8 +280,9 @@ impl Exit {
     }
 }
 
-/// The sidecars that block a release: those that rejected a resource, and until convergence those that have not
-/// acknowledged the step. A sidecar that connects later blocks nothing, because its first responses contain the step.
+/// The sidecars that block a release: those that rejected a resource, those that do not report, and until convergence those
+/// that have not acknowledged the step. A sidecar that connects later blocks nothing, because its first responses contain the
+/// step.
 fn convergence_blockers(release: &Release, seen: &Convergence) -> Vec<Blocker> {
     let nacks = seen.nacks.iter().cloned();
     let mut blockers: Vec<_> = nacks.map(|nack| Blocker::Nack { nack }).collect();
@@ -300,6 +301,14 @@ fn convergence_blockers(release: &Release, seen: &Convergence) -> Vec<Blocker> {
             connected: seen.connected,
             lagging: seen.lagging.clone(),
             more: more(behind, seen.lagging.len()),
+        });
+    }
+    if !seen.is_reported(release.plan.convergence.share) {
+        blockers.push(Blocker::SilentSidecars {
+            silent: seen.silent,
+            connected: seen.connected,
+            nodes: seen.silent_nodes.clone(),
+            more: more(seen.silent, seen.silent_nodes.len()),
         });
     }
     blockers

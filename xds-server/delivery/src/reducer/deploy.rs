@@ -38,15 +38,42 @@ pub(super) fn version(
     spec: &VersionSpec,
 ) -> Result<Decision, Refusal> {
     let name = &service.spec.name;
-    spec.validate(version, service.spec.environments.is_some())
-        .map_err(|error| invalid(name, error))?;
-    if service.spec.versions.get(version) == Some(spec) {
+    let spec = completed(&service.spec, spec);
+    service.spec.validate_version(version, &spec).map_err(|error| invalid(name, error))?;
+    let waits = |release: &&Release| release.candidate == *version;
+    if let Some(release) = service.running().filter(waits) {
+        spec.validate_probes(version, &release.plan).map_err(|error| invalid(name, error))?;
+    }
+    if let Some(first) = overlapped(&service.spec, version, &spec) {
+        let (first, second) = (first.clone(), version.clone());
+        return Err(invalid(name, SpecError::SharedTarget { first, second }));
+    }
+    if service.spec.versions.get(version) == Some(&spec) {
         let message = format!("version `{version}` of `{name}` is registered there already");
         return Ok(unchanged(None, message));
     }
-    let event = place(service, version, spec.clone())?;
+    let event = place(service, version, spec)?;
     let message = format!("version `{version}` of `{name}` is registered");
     Ok(done(None, vec![event], message))
+}
+
+/// A version of a service with the target of its environment in Istio, if it has one.
+fn completed(service: &ServiceSpec, spec: &VersionSpec) -> VersionSpec {
+    let environments = service.environments.as_ref();
+    let target = environments.zip(spec.environment).and_then(|(all, it)| all.istio(it).cloned());
+    VersionSpec { istio: target.or_else(|| spec.istio.clone()), ..spec.clone() }
+}
+
+/// Another version with the same target in Istio. Versions of environments replace each other.
+fn overlapped<'a>(
+    service: &'a ServiceSpec,
+    version: &VersionName,
+    spec: &VersionSpec,
+) -> Option<&'a VersionName> {
+    let target = spec.istio.as_ref().filter(|_| spec.environment.is_none())?;
+    let mut others = service.versions.iter().filter(|(name, _)| *name != version);
+    let same = |other: &VersionSpec| other.istio.as_ref().is_some_and(|it| it.overlaps(target));
+    others.find(|(_, other)| same(other)).map(|(name, _)| name)
 }
 
 /// The event that deploys a version, if its environment is free.

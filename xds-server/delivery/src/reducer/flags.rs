@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use tidegate_core::flags::FlagSet;
+use tidegate_core::flags::{AttributePath, FlagSet};
+use tidegate_core::routing::is_request_attribute;
 
 use super::{Decision, done, unchanged};
 use crate::fold::flag_document;
@@ -50,7 +51,7 @@ fn replace(state: &State, document: &Value) -> Result<Decision, Refusal> {
         return Ok(unchanged(None, "the flags are unchanged".to_owned()));
     }
     let message = format!("{} flags replace {}", parts.flags.len(), state.flags.len());
-    let message = message + &blocked_variants(state, parts.flags);
+    let message = message + &warnings(state, parts.flags);
     let flags = document.clone();
     Ok(done(None, vec![Event::FlagsReplaced { flags }], message))
 }
@@ -67,7 +68,7 @@ fn merge(state: &State, document: &Value) -> Result<Decision, Refusal> {
     }
     let keys: Vec<_> = parts.flags.keys().map(|key| format!("`{key}`")).collect();
     let message = format!("{} of {} flags changed: {}", events.len(), keys.len(), keys.join(", "));
-    let message = message + &blocked_variants(state, parts.flags);
+    let message = message + &warnings(state, parts.flags);
     Ok(done(None, events, message))
 }
 
@@ -76,7 +77,7 @@ fn set(state: &State, key: &String, definition: &Value) -> Result<Decision, Refu
     if events.is_empty() {
         return Ok(unchanged(None, format!("flag `{key}` is unchanged")));
     }
-    let message = format!("flag `{key}` is set") + &blocked_variants(state, [(key, definition)]);
+    let message = format!("flag `{key}` is set") + &warnings(state, [(key, definition)]);
     Ok(done(None, events, message))
 }
 
@@ -169,7 +170,31 @@ fn check_routes<'a>(
     Ok(())
 }
 
-/// The end of a message: the versions of variants that no flag selects now.
+/// The end of a message: what these flags do not do now.
+fn warnings<'a>(
+    state: &State,
+    flags: impl IntoIterator<Item = (&'a String, &'a Value)> + Clone,
+) -> String {
+    blocked_variants(state, flags.clone()) + &absent_attributes(state, flags)
+}
+
+/// The attributes that routing flags read and requests do not have.
+fn absent_attributes<'a>(
+    state: &State,
+    flags: impl IntoIterator<Item = (&'a String, &'a Value)>,
+) -> String {
+    let routing = flags.into_iter().filter(|(_, flag)| flag::routed_service(flag).is_some());
+    let texts = routing.filter_map(|(key, definition)| {
+        let alone = BTreeMap::from([(key.clone(), definition.clone())]);
+        let set = FlagSet::from_json(&flag::document(&alone, &state.evaluators)).ok()?;
+        let absent = set.attributes().iter().map(AttributePath::as_str);
+        let absent: Vec<_> = absent.filter(|name| !is_request_attribute(name)).collect();
+        (!absent.is_empty()).then(|| format!("; {}", text::absent_attributes(key, &absent)))
+    });
+    texts.collect()
+}
+
+/// The versions of variants that no flag selects now.
 fn blocked_variants<'a>(
     state: &State,
     flags: impl IntoIterator<Item = (&'a String, &'a Value)>,

@@ -7,7 +7,7 @@ use crate::model::catalogue::ServiceSpec;
 use crate::model::configuration::{ReleaseInput, Withheld, WithheldCause};
 use crate::model::release::Release;
 use crate::model::state::{ServiceState, State};
-use crate::names::ServiceName;
+use crate::names::{ServiceName, VersionName};
 
 /// A catalogue without what running releases withhold.
 pub(super) struct Applicable {
@@ -79,7 +79,8 @@ fn claimed(
 /// Names that only one service can have.
 fn claims(spec: &ServiceSpec) -> impl Iterator<Item = &str> {
     let dns = spec.dns.iter().map(|dns| dns.name.as_str());
-    spec.hosts.iter().map(|host| host.as_str()).chain(dns)
+    let istio = spec.istio.iter().map(|istio| istio.host.as_str());
+    spec.hosts.iter().map(|host| host.as_str()).chain(dns).chain(istio)
 }
 
 fn edited(
@@ -99,6 +100,9 @@ fn edited(
     }
     if before.dns != now.dns {
         return Some(ReleaseInput::Dns);
+    }
+    if istio_edited(service, release, before, now) {
+        return Some(ReleaseInput::Istio);
     }
     if before.guardrails.business != now.guardrails.business {
         return Some(ReleaseInput::BusinessMetrics);
@@ -121,6 +125,24 @@ fn edited(
     edited.next().map(|(name, _)| ReleaseInput::EnvironmentOf(name.clone()))
 }
 
+/// Whether requests would reach other pods of the stable version or the candidate than those that are measured.
+fn istio_edited(
+    service: &ServiceState,
+    release: &Release,
+    before: &ServiceSpec,
+    now: &ServiceSpec,
+) -> bool {
+    let targets = |spec: &ServiceSpec| spec.environments.as_ref().and_then(|it| it.istio.clone());
+    let target =
+        |spec: &ServiceSpec, name: &VersionName| Some(spec.versions.get(name)?.istio.clone());
+    before.istio != now.istio
+        || targets(before) != targets(now)
+        || [&release.stable, &release.candidate].into_iter().any(|name| {
+            let now = target(now, name);
+            now.is_some() && now != target(before, name) && now != target(&service.spec, name)
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -137,8 +159,8 @@ mod tests {
 
     fn configuration(hash: &str, services: Vec<ServiceSpec>) -> Command {
         let version = Version { hash: hash.to_owned(), source: Source::File };
-        let (freeze_windows, allow) = (Vec::new(), BTreeSet::new());
-        Command::ApplyConfiguration { version, services, freeze_windows, allow }
+        let (fleets, freeze_windows, allow) = (vec![fleet()], Vec::new(), BTreeSet::new());
+        Command::ApplyConfiguration { version, fleets, services, freeze_windows, allow }
     }
 
     /// Both services, each with a running release.
@@ -267,9 +289,11 @@ mod tests {
         });
         let product = edit(product(), |it| {
             moved(it, "v1", 9903);
-            it.environments = Some(Environments { blue: at(9903), green: at(9904) });
+            it.environments = Some(Environments { blue: at(9903), green: at(9904), istio: None });
         });
-        run(&mut state, Timestamp(1), &configuration("new", vec![order, product])).unwrap();
+        let command = configuration("new", vec![order, product]);
+        let command = allowing(command, &["endpoints:order/v1", "endpoints:product/v1"]);
+        run(&mut state, Timestamp(1), &command).unwrap();
         assert!(state.configuration.as_ref().unwrap().withheld.is_empty());
         for (service, version, port) in [
             ("order", "v1", 9901),

@@ -6,7 +6,6 @@ mod advance;
 mod approve;
 mod configure;
 mod deploy;
-mod dropped;
 mod effects;
 mod flags;
 mod freeze;
@@ -24,6 +23,7 @@ mod model;
 mod tests;
 
 pub use advance::{ReleaseContext, close_expired_window};
+pub use configure::{Declared, changes_of};
 pub use progress::decide_progress;
 
 use crate::model::checks::CheckResult;
@@ -46,8 +46,9 @@ pub fn decide_command(
     command: &Command,
 ) -> Result<Decision, Refusal> {
     match command {
-        Command::ApplyConfiguration { version, services, freeze_windows, allow } => {
-            configure::configuration(state, version, services, freeze_windows, allow)
+        Command::ApplyConfiguration { version, fleets, services, freeze_windows, allow } => {
+            let declared = Declared { fleets, services, freeze_windows };
+            configure::configuration(state, command_context.at, version, &declared, allow)
         }
         Command::RegisterVersion { service, version, spec } => {
             deploy::version(find(state, service)?, version, spec)

@@ -67,8 +67,11 @@ pub(super) fn begin(
     let id = ReleaseId::of(name, service.releases.saturating_add(1))?;
 
     let mut events = Vec::new();
-    if !service.spec.versions.contains_key(candidate) {
-        events.push(deploy(service, candidate)?);
+    match service.spec.versions.get(candidate) {
+        Some(version) => {
+            version.validate_probes(candidate, &plan).map_err(|error| invalid(name, error))?;
+        }
+        None => events.push(deploy(service, candidate, &plan)?),
     }
     events.push(Event::ReleaseStarted {
         id: id.clone(),
@@ -92,7 +95,7 @@ pub(super) fn begin(
 }
 
 /// Deploys an undeployed candidate to the inactive environment.
-fn deploy(service: &ServiceState, candidate: &VersionName) -> Result<Event, Refusal> {
+fn deploy(service: &ServiceState, candidate: &VersionName, plan: &Plan) -> Result<Event, Refusal> {
     let spec = &service.spec;
     let Some(environments) = &spec.environments else {
         return Err(Refusal::UnknownVersion {
@@ -109,8 +112,10 @@ fn deploy(service: &ServiceState, candidate: &VersionName) -> Result<Event, Refu
     let inactive = active.other();
     let version = VersionSpec {
         endpoints: environments.endpoints(inactive).to_vec(),
+        istio: environments.istio(inactive).cloned(),
         environment: Some(inactive),
     };
-    version.validate(candidate, true).map_err(|error| invalid(&spec.name, error))?;
+    spec.validate_version(candidate, &version).map_err(|error| invalid(&spec.name, error))?;
+    version.validate_probes(candidate, plan).map_err(|error| invalid(&spec.name, error))?;
     place(service, candidate, version)
 }

@@ -16,6 +16,8 @@
 //! dns product.example.org. ttl=30s
 //! freeze-window year-end 2026-12-24T00:00:00Z 2026-12-27T00:00:00Z [SERVICE…]
 //! weekly-freeze weekend sat,sun 00:00 00:00 Europe/Berlin [SERVICE…]
+//! listener demo/ingress 127.0.0.1:10000 [SERVICE…]        without one: a fleet with listeners of another control plane
+//! host order.example.org                                  instead of order.local
 //! ```
 
 use std::collections::BTreeMap;
@@ -28,6 +30,7 @@ use tidegate_delivery::model::catalogue::{
 use tidegate_delivery::model::dns::Dns;
 use tidegate_delivery::model::freeze::{FreezeSchedule, FreezeWindow};
 use tidegate_delivery::model::hook::{Hook, Moment};
+use tidegate_delivery::model::mesh::{ControlPlane, Fleet, Listener, Purpose};
 use tidegate_delivery::model::plan::{
     ConvergenceThreshold, HealthCheck, OnFail, Plan, ROLLBACK_WINDOW, SmokeTest, Step, Strategy,
 };
@@ -40,6 +43,7 @@ use super::script::Arguments;
 /// What a configuration declares.
 #[derive(Default)]
 pub(crate) struct Configuration {
+    pub(crate) fleets: Vec<Fleet>,
     pub(crate) services: Vec<ServiceSpec>,
     pub(crate) freeze_windows: Vec<FreezeWindow>,
 }
@@ -51,6 +55,7 @@ pub(crate) fn parse(input: &[&str]) -> Configuration {
         let mut arguments = Arguments::parse(line);
         match arguments.word().as_str() {
             "service" => configuration.services.push(service(&mut arguments)),
+            "listener" => listener(&mut configuration.fleets, &mut arguments),
             "freeze-window" => {
                 let name = arguments.value();
                 let (start, end) = (time(&arguments.word()), time(&arguments.word()));
@@ -78,7 +83,25 @@ pub(crate) fn parse(input: &[&str]) -> Configuration {
         }
         arguments.end();
     }
+    if configuration.fleets.is_empty() {
+        configuration.fleets.push(Fleet::new("demo".parse().unwrap(), Vec::new()));
+    }
     configuration
+}
+
+fn listener(fleets: &mut Vec<Fleet>, arguments: &mut Arguments) {
+    let at = arguments.word();
+    let (fleet, name) = at.split_once('/').unwrap();
+    let address = arguments.value();
+    let (services, purpose) = (selection(arguments), Purpose::Traffic);
+    let listener = Listener { name: name.to_owned(), address, services, purpose };
+    match fleets.iter_mut().find(|it| it.name.as_str() == fleet) {
+        Some(Fleet { control_plane: ControlPlane::Tidegate { listeners, .. }, .. }) => {
+            listeners.push(listener);
+        }
+        Some(fleet) => panic!("{fleet:?} has no listeners"),
+        None => fleets.push(Fleet::new(fleet.parse().unwrap(), vec![listener])),
+    }
 }
 
 /// Reads the plan of one release: the lines of a service that are about its plan.
@@ -123,7 +146,7 @@ pub(crate) fn canary(arguments: &mut Arguments) -> Plan {
     }
 }
 
-/// The services of a freeze window: the named ones, or all.
+/// The services of a freeze window or a listener: the named ones, or all.
 fn selection(arguments: &mut Arguments) -> Services {
     let names = arguments.rest();
     match names.is_empty() {
@@ -139,11 +162,12 @@ pub(crate) fn endpoints(port: u16) -> Vec<Endpoint> {
 fn service(arguments: &mut Arguments) -> ServiceSpec {
     let name: ServiceName = arguments.value();
     let versions = arguments.rest();
-    let spec = |port| VersionSpec { endpoints: endpoints(port), environment: None };
+    let spec = |port| VersionSpec { endpoints: endpoints(port), istio: None, environment: None };
     ServiceSpec {
         hosts: vec![format!("{name}.local").parse().unwrap()],
         name,
         identity: Vec::new(),
+        istio: None,
         stable: versions.first().unwrap().parse().unwrap(),
         versions: versions
             .iter()
@@ -169,17 +193,18 @@ fn service_part(service: &mut ServiceSpec, part: &str, arguments: &mut Arguments
                 plan.watch = duration(&watch);
             }
             service.environments =
-                Some(Environments { blue: endpoints(9001), green: endpoints(9002) });
+                Some(Environments { blue: endpoints(9001), green: endpoints(9002), istio: None });
             let places = [(Environment::Blue, 9001), (Environment::Green, 9002)];
             let versions: BTreeMap<_, _> = service.versions.keys().cloned().zip(places).collect();
             service.versions = versions
                 .into_iter()
                 .map(|(name, (place, port))| {
                     let environment = Some(place);
-                    (name, VersionSpec { endpoints: endpoints(port), environment })
+                    (name, VersionSpec { endpoints: endpoints(port), istio: None, environment })
                 })
                 .collect();
         }
+        "host" => service.hosts = vec![arguments.value()],
         "on-fail" => plan.on_fail = serde_json::from_value(arguments.word().into()).unwrap(),
         "convergence" => plan.convergence.share = share(&arguments.word()),
         "guardrails" => {

@@ -4,7 +4,7 @@
 //!
 //! | Command | Effect |
 //! |---|---|
-//! | `configure [allow=SERVICE/VERSION,…]` | applies the configuration in the input lines, see [`super::configuration`] |
+//! | `configure [allow=KIND:NAME,…]` | applies the configuration in the input lines, see [`super::configuration`] |
 //! | `register SERVICE VERSION PORT [blue\|green]` | registers a version |
 //! | `start SERVICE VERSION [commit=ID] [committed_at=MS]` | starts a release, with the plan in the input lines if there are any |
 //! | `start-group GROUP SERVICE:VERSION…` | starts the releases of a group |
@@ -24,6 +24,7 @@
 //! | `traffic SERVICE VERSION …` | the same counts, each second from now on |
 //! | `report-gap` | the reports had a gap, which ends now |
 //! | `sidecars N [ack=auto\|manual]` | connected sidecars `edge-1`…; `auto`: each ACKs what it is sent, at once |
+//! | `silent N` | the first `N` sidecars have the filter and do not report |
 //! | `ack [RELEASE COUNT]` | without arguments: all sidecars ACK everything, also what they rejected |
 //! | `nack NODE RESOURCE MESSAGE` | one sidecar rejects a resource |
 //! | `wait DURATION` | advances the clock in ticks of one second; of ten minutes if it is more than an hour |
@@ -97,6 +98,7 @@ struct Sidecars {
     /// Without `acks_at_once`: how many have the newest configuration of a release.
     acked: BTreeMap<ReleaseId, u32>,
     nacks: Vec<Nack>,
+    silent: u32,
 }
 
 impl World {
@@ -158,6 +160,7 @@ impl World {
                 let ack = arguments.option("ack");
                 self.sidecars.acks_at_once = ack.is_none_or(|ack| ack == "auto");
             }
+            "silent" => self.sidecars.silent = arguments.value(),
             "ack" => match arguments.next_value() {
                 Some(release) => {
                     self.sidecars.acked.insert(release, arguments.value());
@@ -189,19 +192,20 @@ impl World {
     fn command(&self, verb: &str, arguments: &mut Arguments, input: &[&str]) -> Command {
         match verb {
             "configure" => {
-                let configuration::Configuration { services, freeze_windows } =
+                let configuration::Configuration { fleets, services, freeze_windows } =
                     configuration::parse(input);
                 let version = Version { hash: "0123456789ab".to_owned(), source: Source::File };
                 let allow = arguments.option("allow");
                 let allow = allow.iter().flat_map(|it| it.split(',')).map(|it| it.parse().unwrap());
                 let allow = allow.collect();
-                Command::ApplyConfiguration { version, services, freeze_windows, allow }
+                Command::ApplyConfiguration { version, fleets, services, freeze_windows, allow }
             }
             "register" => Command::RegisterVersion {
                 service: arguments.value(),
                 version: arguments.value(),
                 spec: VersionSpec {
                     endpoints: configuration::endpoints(arguments.value()),
+                    istio: None,
                     environment: arguments
                         .next_value::<String>()
                         .map(|place| serde_json::from_value(place.into()).unwrap()),
@@ -457,6 +461,11 @@ impl Sidecars {
             connected: self.connected,
             nacks: self.nacks.clone(),
             lagging: lagging.skip(acked as usize).take(MAX_NAMED).collect(),
+            silent: self.silent,
+            silent_nodes: (1..=self.silent)
+                .map(|it| format!("edge-{it}"))
+                .take(MAX_NAMED)
+                .collect(),
             times: None,
         }
     }

@@ -18,6 +18,7 @@ async fn put(server: &Server, query: &str, kind: &str, text: &str) -> Response {
 #[tokio::test]
 async fn a_configuration_is_tried_sent_and_shown() {
     let server = Server::start().await;
+    server.fake.declare_fleets();
     let text = CONFIG.replace("order.local", "orders.local");
     let hosts = async || server.get("/api/v1/services/order").await["hosts"].clone();
     let file = json!({"path": "tidegate.yaml", "error": null});
@@ -27,7 +28,20 @@ async fn a_configuration_is_tried_sent_and_shown() {
     assert_eq!(tried.status(), StatusCode::OK);
     assert_eq!(hosts().await, json!(["order.local"]));
 
-    let sent = put(&server, "?actor=anne&reason=new%20name", "text/yaml; charset=utf-8", &text);
+    let tried: serde_json::Value = tried.json().await.unwrap();
+    assert_eq!(tried["refused"], json!(["host:order.local"]));
+    let [removed, added] = [0, 1].map(|number| tried["changes"][number].clone());
+    assert_eq!(
+        (&removed["kind"], &removed["host"], &removed["loss"], &removed["place"]["line"]),
+        (&json!("host_removed"), &json!("order.local"), &json!("host:order.local"), &json!(6))
+    );
+    assert_eq!((&added["kind"], &added["loss"]), (&json!("host_added"), &json!(null)));
+    let refused = put(&server, "", "application/yaml", &text).await;
+    problem(refused, StatusCode::CONFLICT, "takes-away").await;
+    assert_eq!(hosts().await, json!(["order.local"]));
+
+    let query = "?allow=host:order.local&actor=anne&reason=new%20name";
+    let sent = put(&server, query, "text/yaml; charset=utf-8", &text);
     let sent: serde_json::Value = sent.await.json().await.unwrap();
     assert_eq!(sent["changed"], true, "{sent}");
     assert_eq!(hosts().await, json!(["orders.local"]));
@@ -61,7 +75,7 @@ async fn what_cannot_be_taken_is_a_problem_that_says_where() {
 
     let detail = put(&server, "?allow=order", "application/yaml", CONFIG).await;
     let detail = problem(detail, StatusCode::BAD_REQUEST, "bad-request").await;
-    assert!(detail.contains("SERVICE/VERSION"), "{detail}");
+    assert!(detail.contains("version:SERVICE/VERSION"), "{detail}");
 }
 
 #[tokio::test]
@@ -71,7 +85,7 @@ async fn what_a_release_withholds_is_shown_and_the_rest_is_applied() {
     server.ask(Method::POST, "/api/v1/services/order/releases", Some(start)).await;
     let text = CONFIG
         .replace(r#", {name: v2, endpoints: ["[::1]:9102"]}"#, "")
-        .replace("product.local", "shop.local");
+        .replace("\"product.local\"", "\"product.local\", \"shop.local\"");
     assert_ne!(text.len(), CONFIG.len());
     for query in ["?dry_run=true", ""] {
         let outcome = put(&server, query, "application/yaml", &text).await;
@@ -82,20 +96,23 @@ async fn what_a_release_withholds_is_shown_and_the_rest_is_applied() {
     let withheld = server.get(PATH).await["applied"]["withheld"].clone();
     assert_eq!(withheld[0]["service"], "order");
     let product = server.get("/api/v1/services/product").await;
-    assert_eq!(product["hosts"], json!(["shop.local"]));
+    assert_eq!(product["hosts"], json!(["product.local", "shop.local"]));
 }
 
 #[tokio::test]
-async fn a_version_in_use_is_dropped_by_name_only() {
+async fn a_version_in_use_is_removed_by_name_only() {
     let server = Server::start().await;
+    server.fake.declare_fleets();
     let text = CONFIG
         .replace(r#"{name: v1, endpoints: ["127.0.0.1:9101"]}, "#, "")
         .replace("stable: v1\n    versions", "stable: v2\n    versions");
-    let detail = put(&server, "?allow=product/blue", "application/yaml", &text).await;
-    let detail = problem(detail, StatusCode::CONFLICT, "drops-versions").await;
-    assert!(detail.contains("--allow order/v1"), "{detail}");
-    let allowed = put(&server, "?allow=product/blue&allow=order/v1", "application/yaml", &text);
-    assert_eq!(allowed.await.status(), StatusCode::OK);
+    let other = "allow=version:product/blue";
+    let detail = put(&server, &format!("?{other}"), "application/yaml", &text).await;
+    let detail = problem(detail, StatusCode::CONFLICT, "takes-away").await;
+    assert!(detail.contains("--allow version:order/v1"), "{detail}");
+    let both = format!("?{other}&allow=version:order/v1");
+    let allowed = put(&server, &both, "application/yaml", &text).await;
+    assert_eq!(allowed.status(), StatusCode::OK);
 }
 
 #[tokio::test]
@@ -103,8 +120,8 @@ async fn a_bad_file_is_shown_and_the_server_stays_ready() {
     let server = Server::start().await;
     let text = CONFIG.replace("[5%, 100%]", "[500%, 100%]");
     let problems = config::check(&text, std::path::Path::new("")).unwrap_err();
-    let failure =
-        ReloadFailure { since: Timestamp(7), message: "it is wrong".to_owned(), problems };
+    let message = "it is wrong".to_owned();
+    let failure = ReloadFailure { since: Timestamp(7), message, problems, losses: Vec::new() };
     server.fake.file.lock().failure = Some(failure);
     let shown = server.get(PATH).await["file"]["error"].clone();
     assert_eq!(

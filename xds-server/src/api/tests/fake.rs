@@ -22,16 +22,17 @@ use crate::api::{router, serve};
 use crate::config;
 use crate::controller::{CommandError, DeliveryView, Origin};
 use crate::journal::{Head, NewRecord, Record};
-use crate::reload::{FileStatus, ReloadError};
+use crate::reload::{DryRun, FileStatus, Probed, ReloadError};
 use crate::telemetry::counts::Counts;
-use crate::xds::fleet::{Inspection, Nack, NodeStatus, Push, StreamReport, TypeReport};
+use crate::xds::fleet::{Channel, Inspection, Nack, NodeStatus, Push, StreamReport, TypeReport};
 use tidegate_delivery::judge::{Evidence, Verdict};
+use tidegate_delivery::model::change::Loss;
 use tidegate_delivery::model::command::{Command, CommandContext, Outcome};
-use tidegate_delivery::model::configuration::{ServiceVersion, Source, Version};
+use tidegate_delivery::model::configuration::{Source, Version};
 use tidegate_delivery::model::event::Event;
 use tidegate_delivery::model::progress::{AckTimes, Convergence, Observation, Progress};
 use tidegate_delivery::names::{FleetName, ReleaseId, ServiceName, VersionName};
-use tidegate_delivery::reducer::decide_command;
+use tidegate_delivery::reducer::{Declared, changes_of, decide_command};
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::kind::{Kind, Mode};
 use tidegate_xds::protocol::{ResourceStatus, SyncState};
@@ -98,6 +99,12 @@ impl Fake {
         journal.push(Record::link(&head, new).unwrap());
     }
 
+    /// Declares the fleets, so that the services are routed to.
+    pub(super) fn declare_fleets(&self) {
+        let fleets = config::check(CONFIG, Path::new("")).unwrap().mesh.fleets;
+        self.append("config", None, Event::FleetsApplied { fleets });
+    }
+
     /// Appends records that change no state, as a journal of years has.
     pub(super) fn append_history(&self, count: u64) {
         let mut journal = self.journal.lock();
@@ -147,10 +154,11 @@ impl Fake {
     }
 }
 
-fn applied(config: config::Config, allow: BTreeSet<ServiceVersion>) -> Command {
-    let config::Config { hash, services, freeze_windows, .. } = config;
+fn applied(config: config::Config, allow: BTreeSet<Loss>) -> Command {
+    let config::Config { hash, services, freeze_windows, mesh, .. } = config;
     let version = Version { hash, source: Source::Api };
-    Command::ApplyConfiguration { version, services, freeze_windows, allow }
+    let fleets = mesh.fleets;
+    Command::ApplyConfiguration { version, fleets, services, freeze_windows, allow }
 }
 
 impl Backend for Fake {
@@ -183,7 +191,7 @@ impl Backend for Fake {
     fn apply(
         &self,
         text: String,
-        allow: BTreeSet<ServiceVersion>,
+        allow: BTreeSet<Loss>,
         origin: Origin,
     ) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
         async move {
@@ -196,19 +204,30 @@ impl Backend for Fake {
     fn try_out(
         &self,
         text: String,
-        allow: BTreeSet<ServiceVersion>,
+        mut allow: BTreeSet<Loss>,
         origin: Origin,
-    ) -> BoxFuture<'_, Result<Outcome, ReloadError>> {
+    ) -> BoxFuture<'_, Result<DryRun, ReloadError>> {
         async move {
             let config = config::check(&text, Path::new("")).map_err(ReloadError::Invalid)?;
             let state = self.view.borrow().state.clone();
+            let declared = Declared {
+                fleets: &config.mesh.fleets,
+                services: &config.services,
+                freeze_windows: &config.freeze_windows,
+            };
+            let changes = changes_of(&state, Timestamp(1), &declared)?;
+            let losses = changes.iter().filter_map(|it| it.loss.clone());
+            let refused: Vec<_> = losses.filter(|it| !allow.contains(it)).collect();
+            allow.extend(refused.iter().cloned());
             let command_context = CommandContext {
                 actor: &origin.actor,
                 reason: None,
                 at: Timestamp(1),
                 wall: Timestamp(1),
             };
-            Ok(decide_command(&state, &command_context, &applied(config, allow))?.1)
+            let outcome = decide_command(&state, &command_context, &applied(config, allow))?.1;
+            let (changes, probed) = (config::locate(&text, changes), Probed::default());
+            Ok(DryRun { outcome, refused, changes, probed })
         }
         .boxed()
     }
@@ -236,6 +255,14 @@ impl Backend for Fake {
         }
     }
 
+    fn unresolved_names(&self) -> Arc<BTreeSet<String>> {
+        Arc::new(["order-c.internal".to_owned()].into())
+    }
+
+    fn carries(&self, fleet: &FleetName, _: &ServiceName) -> bool {
+        fleet.as_str() == "demo"
+    }
+
     fn nodes(&self) -> Vec<NodeStatus> {
         let nack = Nack {
             version: "abc".to_owned(),
@@ -247,17 +274,21 @@ impl Backend for Fake {
             fleet: fleet.parse().unwrap(),
             connected,
             since: Timestamp(5),
-            mode: Mode::Delta,
+            channel: Channel::Xds(Mode::Delta),
             synced: 0,
             acked: BTreeMap::new(),
-            refused: BTreeMap::from([(Kind::Route, nack.clone())]),
-            last_refusal: Some((Kind::Route, nack.clone())),
+            nacks: BTreeMap::from([(Kind::Route, nack.clone())]),
+            last_nack: Some((Kind::Route, nack.clone())),
             filter_version: FilterVersion::parse("0.1.0", 1).ok(),
+            last_report: connected.then_some(Timestamp(9)),
+            silent: false,
         };
         vec![
             node("envoy-1", "demo", true),
             node("twin", "demo", false),
             node("twin", "other", false),
+            // Of a fleet that carries no service.
+            node("apart", "apart", true),
         ]
     }
 

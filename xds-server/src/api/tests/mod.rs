@@ -120,6 +120,14 @@ async fn invalid_requests_are_answered_with_a_problem() {
         ),
         (
             Method::PUT,
+            "/api/v1/services/order/versions/v3",
+            Some(json!({"istio": {"subsets": "v3"}, "endpoints": ["10.0.0.1:80"]})),
+            400,
+            "bad-request",
+            "`istio`: unknown key `subsets`",
+        ),
+        (
+            Method::PUT,
             "/api/v1/flags",
             Some(json!({"flags": {"x": {}}})),
             400,

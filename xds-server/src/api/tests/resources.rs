@@ -50,7 +50,7 @@ async fn a_service_has_versions_weights_and_a_release() {
     let progress = &release["progress"];
     assert_eq!(progress["verdict"]["verdict"], "healthy");
     let convergence = json!({
-        "acked": 1, "connected": 2, "nacked": 0, "nacks": [], "pending": 1,
+        "acked": 1, "connected": 2, "nacked": 0, "nacks": [], "pending": 1, "silent": 0, "silent_nodes": [],
         "pending_nodes": ["envoy-2"], "p50_ms": 40, "p99_ms": 84
     });
     assert_eq!(progress["convergence"], convergence);
@@ -92,7 +92,20 @@ async fn a_version_can_be_deployed() {
     assert_eq!(outcome["changed"], true);
     let order = server.get("/api/v1/services/order").await;
     let added = order["versions"].as_array().unwrap().iter().find(|it| it["name"] == "v3");
-    assert_eq!(added.unwrap()["endpoints"], json!(["10.0.0.1:80", "order-c.internal:80"]));
+    let added = added.unwrap();
+    assert_eq!(added["endpoints"], json!(["10.0.0.1:80", "order-c.internal:80"]));
+    assert_eq!(added["unresolved"], json!(["order-c.internal"]));
+}
+
+/// The service is not in Istio: its target would have no effect.
+#[tokio::test]
+async fn a_target_in_istio_needs_a_service_there() {
+    let server = Server::start().await;
+    let body = json!({"endpoints": ["10.0.0.1:80"], "istio": {"subset": "v3"}});
+    let path = "/api/v1/services/order/versions/v3";
+    let response = server.ask(Method::PUT, path, Some(body)).await;
+    let detail = problem(response, StatusCode::BAD_REQUEST, "invalid").await;
+    assert!(detail.contains("exactly if its service has `istio`"), "{detail}");
 }
 
 #[tokio::test]

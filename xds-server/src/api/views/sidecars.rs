@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::xds::fleet::{self, NodeStatus};
+use crate::xds::fleet::{self, Channel, NodeStatus};
 use tidegate_delivery::model::progress::Convergence;
 use tidegate_delivery::names::FleetName;
 use tidegate_delivery::units::{Timestamp, rfc3339};
@@ -26,6 +26,10 @@ pub struct ConvergenceView {
     pub pending: u32,
     /// The names of the first few of them.
     pub pending_nodes: Vec<String>,
+    /// Sidecars that have the filter and do not report.
+    pub silent: u32,
+    /// The names of the first few of them.
+    pub silent_nodes: Vec<String>,
     /// The median of the time to ACK; absent if it is not known.
     pub p50_ms: Option<u64>,
     /// Its 99th percentile.
@@ -55,7 +59,7 @@ pub struct Node {
     /// When it connected or disconnected.
     #[serde(with = "rfc3339")]
     pub since: Timestamp,
-    /// The xDS variant: `delta` or `sotw`.
+    /// The xDS variant, `delta` or `sotw`; `reports` if responses to reports carry its configuration.
     pub mode: String,
     /// True if it ACKed the newest snapshot and has no NACK.
     pub synced: bool,
@@ -69,6 +73,26 @@ pub struct Node {
     pub last_nack: Option<LastNack>,
     /// The version of its filter; absent until it has reported.
     pub filter_version: Option<String>,
+    /// When its filter reported last; absent if it has not since it connected.
+    #[serde(default, with = "rfc3339::option")]
+    pub last_report: Option<Timestamp>,
+    /// True if it has the filter and does not report: its requests are not judged.
+    pub silent: bool,
+    /// Its reports; absent with an xDS variant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reporting: Option<Reporting>,
+}
+
+/// The reports of a sidecar of an Istio mesh.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reporting {
+    /// When it reported last.
+    #[serde(with = "rfc3339")]
+    pub last_report: Timestamp,
+    /// The instances of its filter that report: one for each thread of its Envoy.
+    pub instances: u32,
+    /// The instances that have stopped reporting while others report.
+    pub silent: u32,
 }
 
 /// The newest NACK of a sidecar.
@@ -99,30 +123,37 @@ impl Node {
             (kind.label().to_owned(), Nack { version, message, at })
         };
         let synced = is_synced(&node, serial);
+        let (mode, reporting) = match node.channel {
+            Channel::Xds(Mode::Sotw) => ("sotw", None),
+            Channel::Xds(Mode::Delta) => ("delta", None),
+            Channel::Reports(fleet::Reporting { last_report, instances, silent }) => {
+                ("reports", Some(Reporting { last_report, instances, silent }))
+            }
+        };
         let acked = node.acked.into_iter();
-        let last_nack = node.last_refusal.map(labelled);
+        let last_nack = node.last_nack.map(labelled);
         Self {
             id: node.node,
             fleet: node.fleet,
             connected: node.connected,
             since: node.since,
-            mode: match node.mode {
-                Mode::Sotw => "sotw".to_owned(),
-                Mode::Delta => "delta".to_owned(),
-            },
+            mode: mode.to_owned(),
             synced,
             acked: acked.map(|(kind, version)| (kind.label().to_owned(), version)).collect(),
-            nacks: node.refused.into_iter().map(labelled).collect(),
+            nacks: node.nacks.into_iter().map(labelled).collect(),
             snapshots_behind: serial.saturating_sub(node.synced),
             last_nack: last_nack.map(|(r#type, nack)| LastNack { r#type, nack }),
             filter_version: node.filter_version.map(|version| version.to_string()),
+            last_report: node.last_report,
+            silent: node.silent,
+            reporting,
         }
     }
 }
 
 /// Whether a sidecar ACKed the snapshot `serial` and has no NACK.
 pub(in crate::api) fn is_synced(node: &NodeStatus, serial: u64) -> bool {
-    node.synced >= serial && node.refused.is_empty()
+    node.synced >= serial && node.nacks.is_empty()
 }
 
 impl From<&Convergence> for ConvergenceView {
@@ -140,6 +171,8 @@ impl From<&Convergence> for ConvergenceView {
             nacks: nacks.collect(),
             pending: seen.pending(),
             pending_nodes: seen.lagging.clone(),
+            silent: seen.silent,
+            silent_nodes: seen.silent_nodes.clone(),
             p50_ms: seen.times.map(|times| ms(times.p50)),
             p99_ms: seen.times.map(|times| ms(times.p99)),
         }

@@ -133,6 +133,10 @@ fn aliases(raw: &raw::Aliases, problems: &mut Problems) -> Option<EnvironmentRec
 
 /// Without `records` and `cname`, the IP addresses of the endpoints are the records.
 fn check_endpoints(span: Span, environments: &Environments, problems: &mut Problems) {
+    if Environment::ALL.iter().any(|it| environments.endpoints(*it).is_empty()) {
+        let what = "an environment has no endpoints, which would be the A or AAAA records";
+        problems.add(span, what, "list them, or write `records` or `cname` for blue and green");
+    }
     let mut all = Environment::ALL.iter().flat_map(|it| environments.endpoints(*it));
     if let Some(named) = all.find(|it| it.host.parse::<IpAddr>().is_err()) {
         problems.add(

@@ -6,8 +6,9 @@ use serde_json::Value;
 use tidegate_core::flags::FlagSet;
 
 use crate::config::problem::{Fault, Problems, suggest};
+use crate::config::raw;
 use crate::config::span::Spanned;
-use crate::config::{MAX_BYTES, raw, read_text};
+use crate::files::{MAX_BYTES, read_text};
 use crate::flags;
 
 /// The document, if it is valid and its routing flags name existing services.

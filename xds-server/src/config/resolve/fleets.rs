@@ -6,7 +6,7 @@ use crate::config::problem::{Fault, Problems};
 use crate::config::span::Spanned;
 use crate::config::{FleetIdentities, raw, units};
 use tidegate_delivery::names::FleetName;
-use tidegate_xds::mesh::{Fleet, Listener, Purpose};
+use tidegate_xds::mesh::{CONTROL_PLANE_CLUSTER, ControlPlane, Fleet, Listener, Purpose};
 
 /// The fleets. `tls` is true if sidecars authenticate with certificates.
 pub(super) fn resolve(
@@ -30,14 +30,49 @@ pub(super) fn resolve(
         let span = raw.name.span();
         names.check("fleet", raw.name.get(), "", span, problems);
         let identities = identities(raw, tls, problems);
-        let listeners = listeners(raw, &known, problems);
+        let control_plane = control_plane(raw, &known, problems);
         let name: Option<FleetName> = problems.record(span, name(&raw.name));
-        if let Some(name) = name {
+        if let Some((name, control_plane)) = name.zip(control_plane) {
             admitted.insert(name.clone(), identities);
-            fleets.push(Fleet { name, listeners });
+            fleets.push(Fleet { name, control_plane });
         }
     }
     (fleets, admitted)
+}
+
+fn control_plane(
+    raw: &raw::Fleet,
+    known: &[&str],
+    problems: &mut Problems,
+) -> Option<ControlPlane> {
+    let listeners = listeners(raw, known, problems);
+    let Some(istio) = &raw.istio else {
+        let cluster = cluster(raw, problems)?;
+        return Some(ControlPlane::Tidegate { listeners, cluster });
+    };
+    if let Some(cluster) = &raw.control_plane_cluster {
+        problems.add(
+            cluster.span(),
+            "`control_plane_cluster` has no effect with `istio`",
+            "remove it; `report_cluster` of `istio` names the cluster",
+        );
+    }
+    if !raw.listeners.is_empty() {
+        problems.add(
+            istio.span(),
+            format!("fleet `{}` has `istio` and `listeners`", raw.name.get()),
+            "remove `listeners`, which Istio sends, or write two fleets",
+        );
+    }
+    super::istio::fleet(istio.get(), known, problems).map(ControlPlane::Istio)
+}
+
+/// The name of the control plane's cluster in the bootstraps of the fleet.
+fn cluster(raw: &raw::Fleet, problems: &mut Problems) -> Option<String> {
+    let Some(at) = &raw.control_plane_cluster else {
+        return Some(CONTROL_PLANE_CLUSTER.to_owned());
+    };
+    problems.record(at.span(), text("the cluster's name", at))
 }
 
 /// The identities that a fleet admits. They are required with TLS and rejected without, where they

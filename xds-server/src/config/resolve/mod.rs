@@ -8,6 +8,7 @@ mod fleets;
 mod freeze;
 mod guardrails;
 mod hooks;
+mod istio;
 mod listen;
 mod notifications;
 mod plan;
@@ -22,6 +23,7 @@ use super::problem::{Fault, Problem, Problems, suggest};
 use super::span::{Span, Spanned};
 use super::{Config, raw, units};
 use tidegate_delivery::judge::guardrails::{FALSE_ROLLBACK, Guardrails};
+use tidegate_delivery::model::istio::IstioTarget;
 use tidegate_delivery::model::plan::Plan;
 use tidegate_delivery::names::{NameError, ServiceName, Services};
 use tidegate_delivery::units::Ppm;
@@ -46,7 +48,12 @@ pub(super) fn resolve(root: &raw::Root, base: &Path) -> Result<Config, Vec<Probl
     let services = services::resolve(&root.services, &guardrails, base, &mut problems);
     let notifications = notifications::resolve(&root.notifications, root, base, &mut problems);
     let tls = root.listen.as_ref().is_some_and(|listen| listen.tls.is_some());
+    let problems_before = problems.count();
     let (fleets, identities) = fleets::resolve(&root.fleets, &root.services, tls, &mut problems);
+    // An invalid fleet is not in the list.
+    if problems.count() == problems_before {
+        istio::check_effect(root.services.get(), &fleets, &mut problems);
+    }
     let known: Vec<&str> = root.services.get().iter().map(|raw| raw.name.get().as_str()).collect();
     let freeze_windows = freeze::freeze_windows(&root.freeze, &known, &mut problems);
     let flags = root
@@ -111,6 +118,16 @@ fn name<T: std::str::FromStr<Err = NameError>>(at: &Spanned<String>) -> Result<T
     at.get()
         .parse()
         .map_err(|error: NameError| Fault::new(error.to_string(), "choose another name"))
+}
+
+/// The target of a version in Istio.
+pub(super) fn istio_target(
+    version: &str,
+    target: &Spanned<raw::IstioTarget>,
+) -> Result<IstioTarget, Vec<Problem>> {
+    let mut problems = Problems::default();
+    let target = istio::target(version, target, &mut problems);
+    problems.into_result(target)
 }
 
 /// The services that a list selects; `["*"]` selects all.

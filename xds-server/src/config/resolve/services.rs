@@ -6,7 +6,7 @@ use std::path::Path;
 use tidegate_core::config::{BUCKET_HEADER, IdentitySource, VERSION_HEADER};
 use tidegate_core::host::Host;
 
-use super::{UniqueNames, dns, guardrails, hooks, name, plan, requirements};
+use super::{UniqueNames, dns, guardrails, hooks, istio, name, plan, requirements};
 use crate::config::problem::{Fault, Problems, suggest};
 use crate::config::span::{Span, Spanned};
 use crate::config::{raw, units};
@@ -14,6 +14,7 @@ use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::model::catalogue::{
     Endpoint, Environment, Environments, ServiceSpec, VersionSpec,
 };
+use tidegate_delivery::model::istio::{IstioEnvironments, IstioService, IstioTarget};
 use tidegate_delivery::model::plan::Plan;
 use tidegate_delivery::names::{ServiceName, VersionName};
 
@@ -31,13 +32,13 @@ pub(super) fn resolve(
             "add one with `name`, `hosts`, `strategy`, `stable` and `versions`",
         );
     }
-    let (mut names, mut all_hosts, mut dns_names) =
-        (UniqueNames::default(), UniqueNames::default(), UniqueNames::default());
+    let (mut names, mut all_hosts, mut dns_names, mut istio_hosts) = Default::default();
     let mut services = Vec::new();
     for raw in written.get() {
         let (span, problems_before) = (raw.name.span(), problems.count());
-        names.check("service", raw.name.get(), "", span, problems);
-        let hosts = hosts(raw, &mut all_hosts, problems);
+        UniqueNames::check(&mut names, "service", raw.name.get(), "", span, problems);
+        let in_istio = istio::service(raw, &mut istio_hosts, problems);
+        let hosts = hosts(raw, in_istio.as_ref(), &mut all_hosts, problems);
         for source in &raw.identity {
             problems.record(source.span(), identity(source.get()));
         }
@@ -58,11 +59,13 @@ pub(super) fn resolve(
             .as_ref()
             .and_then(|at| dns::resolve(at, deployment.environments.as_ref(), base, problems));
         if let (Some(at), Some(dns)) = (&raw.dns, &dns) {
-            dns_names.check("DNS name", &dns.name, name.as_str(), at.span(), problems);
+            let (dns, name) = (&dns.name, name.as_str());
+            UniqueNames::check(&mut dns_names, "DNS name", dns, name, at.span(), problems);
         }
         let spec = ServiceSpec {
             name,
             hosts,
+            istio: in_istio,
             identity: raw.identity.iter().map(|at| lower(at.get())).collect(),
             versions: deployment.versions,
             stable: deployment.stable,
@@ -91,19 +94,40 @@ struct Deployment {
     environments: Option<Environments>,
 }
 
-fn hosts(raw: &raw::Service, all: &mut UniqueNames, problems: &mut Problems) -> Vec<Host> {
-    if raw.hosts.get().is_empty() {
+fn hosts(
+    raw: &raw::Service,
+    istio: Option<&IstioService>,
+    all: &mut UniqueNames,
+    problems: &mut Problems,
+) -> Vec<Host> {
+    let service = raw.name.get();
+    let written = match (&raw.hosts, &raw.istio) {
+        (Some(at), _) => at,
+        (None, Some(at)) => {
+            let host = istio.map(|it| it.host.host().clone());
+            if let Some(host) = &host {
+                all.check("host", host.as_str(), service, at.get().host.span(), problems);
+            }
+            return host.into_iter().collect();
+        }
+        (None, None) => {
+            let fix = "add `hosts`, such as hosts: [\"order.local\"]";
+            problems.add(raw.name.span(), format!("service `{service}` has no `hosts`"), fix);
+            return Vec::new();
+        }
+    };
+    if written.get().is_empty() {
         problems.add(
-            raw.hosts.span(),
-            format!("service `{}` has no hosts", raw.name.get()),
+            written.span(),
+            format!("service `{service}` has no hosts"),
             "list at least one, such as [\"order.local\"]",
         );
     }
     let mut hosts = Vec::new();
-    for at in raw.hosts.get() {
+    for at in written.get() {
         let host = problems.record(at.span(), units::host(at.get()));
         let Some(host) = host else { continue };
-        all.check("host", host.as_str(), raw.name.get(), at.span(), problems);
+        all.check("host", host.as_str(), service, at.span(), problems);
         hosts.push(host);
     }
     hosts
@@ -159,13 +183,29 @@ fn canary(raw: &raw::Service, problems: &mut Problems) -> Option<Deployment> {
     for version in written.get() {
         let span = version.name.span();
         names.check("version", version.name.get(), "", span, problems);
-        let endpoints = endpoints(version.name.get(), &version.endpoints, problems);
+        let instances = Instances {
+            name: version.name.get(),
+            span,
+            service: raw,
+            endpoints: version.endpoints.as_ref(),
+            istio: version.istio.as_ref(),
+        };
+        let (endpoints, istio) = (instances.endpoints(problems), instances.target(problems));
         let name = problems.record(span, name::<VersionName>(&version.name));
         versions.extend(name.map(|name| {
             let environment = None;
-            (name, VersionSpec { endpoints, environment })
+            (name, VersionSpec { endpoints, istio, environment })
         }));
     }
+    let targets: Vec<_> = written
+        .get()
+        .iter()
+        .filter_map(|version| {
+            let name = version.name.get().as_str();
+            Some((name, version.istio.as_ref()?.span(), versions.get(name)?.istio.as_ref()?))
+        })
+        .collect();
+    istio::check_targets(&targets, problems);
     let Some(at) = &raw.stable else {
         problems.add(
             raw.name.span(),
@@ -215,9 +255,17 @@ fn blue_green(raw: &raw::Service, problems: &mut Problems) -> Option<Deployment>
         return None;
     };
     let written = written.get();
+    let span = raw.name.span();
+    let (blue, green) =
+        (instances("blue", &written.blue, raw), instances("green", &written.green, raw));
+    let targets = blue.target(problems).zip(green.target(problems));
+    if let (Some((blue, green)), Some(at)) = (&targets, &written.green.istio) {
+        istio::check_targets(&[("blue", span, blue), ("green", at.span(), green)], problems);
+    }
     let environments = Environments {
-        blue: endpoints("blue", &written.blue.endpoints, problems),
-        green: endpoints("green", &written.green.endpoints, problems),
+        blue: blue.endpoints(problems),
+        green: green.endpoints(problems),
+        istio: targets.map(|(blue, green)| IstioEnvironments { blue, green }),
     };
     let mut names = UniqueNames::default();
     let mut versions = BTreeMap::new();
@@ -240,6 +288,7 @@ fn blue_green(raw: &raw::Service, problems: &mut Problems) -> Option<Deployment>
         }
         let spec = VersionSpec {
             endpoints: environments.endpoints(environment).to_vec(),
+            istio: environments.istio(environment).cloned(),
             environment: Some(environment),
         };
         versions.insert(version, spec);
@@ -260,23 +309,68 @@ fn reject_key(
     }
 }
 
-fn endpoints(
-    owner: &str,
-    written: &Spanned<Vec<Spanned<String>>>,
-    problems: &mut Problems,
-) -> Vec<Endpoint> {
-    if written.get().is_empty() {
-        problems.add(
-            written.span(),
-            format!("`{owner}` has no endpoints"),
-            "list at least one host:port",
-        );
+/// Where the versions of an environment are.
+fn instances<'a>(
+    name: &'a str,
+    deployed: &'a raw::Deployed,
+    service: &'a raw::Service,
+) -> Instances<'a> {
+    Instances {
+        name,
+        span: service.name.span(),
+        service,
+        endpoints: deployed.endpoints.as_ref(),
+        istio: deployed.istio.as_ref(),
     }
-    let mut names = UniqueNames::default();
-    let mut endpoints = Vec::new();
-    for at in written.get() {
-        names.check("endpoint", at.get(), "", at.span(), problems);
-        endpoints.extend(problems.record(at.span(), units::endpoint(at.get())));
+}
+
+/// Where a version or an environment of a service is.
+struct Instances<'a> {
+    name: &'a str,
+    span: Span,
+    service: &'a raw::Service,
+    endpoints: Option<&'a Spanned<Vec<Spanned<String>>>>,
+    istio: Option<&'a Spanned<raw::IstioTarget>>,
+}
+
+impl Instances<'_> {
+    /// The endpoints. With a target in Istio they are optional: whether a fleet needs them is checked with the resources.
+    fn endpoints(&self, problems: &mut Problems) -> Vec<Endpoint> {
+        let list = self.endpoints.map_or(&[][..], |at| at.get());
+        let optional = self.istio.is_some() || self.service.istio.is_some();
+        if list.is_empty() && (self.endpoints.is_some() || !optional) {
+            let span = self.endpoints.map_or(self.span, Spanned::span);
+            let what = format!("`{}` has no endpoints", self.name);
+            problems.add(span, what, "list at least one host:port");
+        }
+        let mut names = UniqueNames::default();
+        let mut endpoints = Vec::new();
+        for at in list {
+            names.check("endpoint", at.get(), "", at.span(), problems);
+            endpoints.extend(problems.record(at.span(), units::endpoint(at.get())));
+        }
+        endpoints
     }
-    endpoints
+
+    /// The target in Istio, present exactly if the service is there.
+    fn target(&self, problems: &mut Problems) -> Option<IstioTarget> {
+        let (name, service) = (self.name, self.service.name.get());
+        match (self.istio, &self.service.istio) {
+            (Some(at), Some(_)) => return istio::target(name, at, problems),
+            (Some(at), None) => problems.add(
+                at.span(),
+                format!(
+                    "`{name}` has a target in Istio, but its service `{service}` has no `istio`"
+                ),
+                "add `istio: {host: …, port: …}` to the service",
+            ),
+            (None, Some(_)) => problems.add(
+                self.span,
+                format!("`{name}` of service `{service}` has no target in Istio"),
+                "add `istio: {subset: …}` or `istio: {host: …}`",
+            ),
+            (None, None) => {}
+        }
+        None
+    }
 }

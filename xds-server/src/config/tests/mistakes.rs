@@ -68,6 +68,12 @@ const MISTAKES: &[Mistake] = &[
     ),
     // Fleets and listeners.
     (
+        "- name: demo",
+        "- control_plane_cluster: \"\"\n    name: demo",
+        "\"\"",
+        &["the cluster's name is empty", "remove the key"],
+    ),
+    (
         "name: orders",
         "name: ingress",
         "ingress, address: \"127.0.0.1:10001\"",

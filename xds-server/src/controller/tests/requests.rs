@@ -108,7 +108,7 @@ async fn what_sidecars_would_reject_is_not_appended() {
     let world = World::default();
     let handle = world.start();
     let records = world.records().len();
-    let fleet = Fleet { name: name("demo"), listeners: Vec::new() };
+    let fleet = Fleet::new(name("demo"), Vec::new());
     let configuration = |product| Configuration {
         allow: std::collections::BTreeSet::new(),
         version: Version { hash: "second".to_owned(), source: Source::Api },

@@ -96,7 +96,7 @@ fn preview_at(port: u16) -> Previews {
         services: Services::All,
         purpose: Purpose::Preview,
     };
-    let fleet = Fleet { name: name("edge"), listeners: vec![listener] };
+    let fleet = Fleet::new(name("edge"), vec![listener]);
     let dir = tempfile::tempdir().unwrap();
     let preview_key = crate::config::preview_key(dir.path()).unwrap();
     Previews::of_mesh(&Mesh { preview_key, ..Mesh::new("filter.wasm".to_owned(), vec![fleet]) })

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use tempfile::TempDir;
-use tidegate_core::config::FilterConfig;
 use tidegate_proto::envoy::envoy::config::cluster::v3::Cluster;
 use tidegate_proto::envoy::envoy::config::core::v3::Node;
 use tidegate_proto::envoy::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
@@ -35,10 +34,12 @@ use crate::telemetry::grpc::{FilterConfigs, Reports};
 use crate::transport::tls::{CertificateReloader, TlsMetrics};
 use crate::transport::{Acceptor, Limits};
 use crate::xds::fleet::AckTracker;
+use crate::xds::fleet::reporters::Reporters;
 use crate::xds::metrics::XdsMetrics;
 use crate::xds::serve::{XdsServer, grpc_server};
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::kind::Kind;
+use tidegate_xds::resources::EncodedConfig;
 use tidegate_xds::resources::{FleetSnapshot, Resource, SnapshotSet};
 
 /// Time limit of every wait, long enough for a busy machine.
@@ -60,7 +61,7 @@ pub(super) struct World {
 struct NoConfigs;
 
 impl FilterConfigs for NoConfigs {
-    fn of(&self, _: &str) -> Option<Arc<FilterConfig>> {
+    fn of(&self, _: &str) -> Option<Arc<EncodedConfig>> {
         None
     }
 }
@@ -114,7 +115,8 @@ impl World {
             Arc::clone(&access),
         );
         let telemetry = Arc::new(Telemetry::new(Arc::new(Notify::new())));
-        let reports = Reports::new(telemetry, NoConfigs, access, ack_tracker, clock);
+        let reporters = Arc::new(Reporters::new(Arc::default()));
+        let reports = Reports::new(telemetry, NoConfigs, access, ack_tracker, reporters, clock);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let acceptor = Acceptor::new(tls_config, limits, rejections);

@@ -80,7 +80,7 @@ impl ClientStatus {
         let inspection = self.ack_tracker.inspect(&status.fleet, &status.node).await;
         let types = inspection.streams.into_iter().flat_map(|stream| stream.types);
         let configs = types.flat_map(|(kind, report)| {
-            let nack = status.refused.get(&kind);
+            let nack = status.nacks.get(&kind);
             let TypeReport { pushed, holdings } = report;
             let updated = pushed.map(|push| time(push.at));
             holdings.into_iter().map(move |it| config(kind, it, updated, nack, contents))

@@ -1,7 +1,9 @@
-//! The ACK tracker: which sidecars are connected, and which publications they have ACKed or NACKed.
+//! The ACK tracker: which sidecars are connected, which publications they have ACKed or NACKed, and whether their filters
+//! report.
 //!
-//! Each xDS stream owns a [`Connection`], through which it records the events of its session. The controller reads the
-//! [`Convergence`] of a publication.
+//! Each xDS stream owns a [`Connection`], through which it records the events of its session; the report service calls
+//! [`AckTracker::record_report`]. The controller reads the [`Convergence`] of a publication among the fleets that carry a
+//! service.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -11,13 +13,12 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use dashmap::mapref::multiple::RefMulti;
 use parking_lot::Mutex;
-use tidegate_core::version::FilterVersion;
 use tokio::sync::{mpsc, watch};
-use tracing::warn;
 
 use super::inspect::{Exchanges, INQUIRIES, Inquiry, Inspection, inspect};
 use super::node::{self, Node, NodeStatus, Stream};
-use super::tally::{Standing, Tally};
+use super::reporting::FleetState;
+use super::sync_counts::{NodeState, PublicationCounts, Sync};
 use super::times::Times;
 use crate::clock::Clock;
 use tidegate_delivery::model::progress::{AckTimes, Convergence, MAX_NAMED, Nack};
@@ -35,21 +36,23 @@ const MAX_FILTER_NACKS: usize = 10_000;
 const MAX_MESSAGE: usize = 300;
 
 /// A sidecar: Envoy's `node.cluster` and `node.id`.
-type Key = (FleetName, Arc<str>);
+pub(super) type Key = (FleetName, Arc<str>);
 
 /// The connected sidecars, with their ACKs and NACKs.
 #[derive(Debug)]
 pub struct AckTracker {
-    nodes: DashMap<Key, Node>,
+    pub(super) nodes: DashMap<Key, Node>,
     /// Locked under a node's own lock, never the other way round.
-    tally: Mutex<Tally>,
+    pub(super) fleets: Mutex<BTreeMap<FleetName, FleetState>>,
     disconnected: Mutex<VecDeque<NodeStatus>>,
     /// NACKs of the filter's configuration by sidecars without a stream. Locked under a node's own lock.
     filter_nacks: Mutex<BTreeMap<Key, node::Nack>>,
     times: Mutex<Times>,
+    /// See [`AckTracker::update_silent`].
+    pub(super) silence_limit_ms: AtomicU64,
     changes: watch::Sender<u64>,
     next_stream: AtomicU64,
-    clock: Clock,
+    pub(super) clock: Clock,
 }
 
 impl AckTracker {
@@ -58,10 +61,11 @@ impl AckTracker {
     pub fn new(clock: Clock) -> Arc<Self> {
         Arc::new(Self {
             nodes: DashMap::new(),
-            tally: Mutex::default(),
+            fleets: Mutex::default(),
             disconnected: Mutex::default(),
             filter_nacks: Mutex::default(),
             times: Mutex::default(),
+            silence_limit_ms: AtomicU64::new(u64::MAX),
             changes: watch::Sender::new(0),
             next_stream: AtomicU64::new(0),
             clock,
@@ -77,7 +81,7 @@ impl AckTracker {
         let (sender, inquiries) = mpsc::channel(INQUIRIES);
         let stream = Stream::new(id, mode, self.clock.now(), sender);
         let mut known = self.nodes.entry(key.clone()).or_default();
-        let before = known.standing();
+        let before = known.state();
         known.streams.push(stream);
         if let Some(version) = earlier.and_then(|status| status.filter_version) {
             known.filter_version.get_or_insert(version);
@@ -85,7 +89,7 @@ impl AckTracker {
         if let Some(nack) = self.filter_nacks.lock().remove(&key) {
             known.filter_nack.get_or_insert(nack);
         }
-        self.tally.lock().moved(before, known.standing());
+        self.moved(&key.0, before, known.state());
         drop(known);
         self.notify();
         let ack_tracker = Arc::clone(self);
@@ -101,57 +105,47 @@ impl AckTracker {
         disconnected.remove(index)
     }
 
-    /// Records the version of a connected sidecar's filter. One that is older than this server's is logged once.
-    pub fn record_filter_version(&self, fleet: &str, node: &str, version: &FilterVersion) {
-        let Ok(fleet) = fleet.parse() else { return };
-        let key: Key = (fleet, Arc::from(node));
-        if self.nodes.get(&key).is_none_or(|it| it.filter_version.as_ref() == Some(version)) {
-            return;
-        }
-        let current = FilterVersion::current();
-        let is_outdated = self
-            .nodes
-            .get_mut(&key)
-            .is_some_and(|mut node| node.set_filter_version(version, &current));
-        if is_outdated {
-            let (fleet, node) = (&key.0, one_line(&key.1));
-            warn!(%fleet, node, %version, server = %current, "the sidecar's filter is older than the server; update its WASM module");
-        }
-    }
-
     /// Records the time of a publication. Must be called before the publication, whose ACKs are measured from here.
     pub fn publishing(&self, serial: u64) {
         self.times.lock().begin(serial, self.clock.now());
     }
 
-    /// The convergence of a publication.
+    /// The convergence of a publication among the sidecars of the fleets for which `carries` is true.
     #[must_use]
-    pub fn convergence(&self, serial: u64) -> Convergence {
-        let tally = self.tally.lock().at(serial);
-        let mut convergence = Convergence {
-            acked: tally.acked,
-            nacked: tally.refusing,
-            connected: tally.connected,
-            times: self.times.lock().of(serial),
-            ..Convergence::default()
-        };
-        self.add_names(serial, &mut convergence);
+    pub fn convergence(&self, serial: u64, carries: impl Fn(&FleetName) -> bool) -> Convergence {
+        let mut convergence =
+            Convergence { times: self.times.lock().of(serial), ..Convergence::default() };
+        for (_, fleet) in self.fleets.lock().iter().filter(|(name, _)| carries(name)) {
+            let PublicationCounts { acked, nacked, connected } = fleet.counts.at(serial);
+            convergence.acked += acked;
+            convergence.nacked += nacked;
+            convergence.connected += connected;
+            convergence.silent += fleet.silent.count;
+            convergence.silent_nodes.extend(fleet.silent.nodes.iter().cloned());
+        }
+        convergence.silent_nodes.truncate(MAX_NAMED);
+        self.add_names(serial, carries, &mut convergence);
         convergence
     }
 
     /// Adds up to [`MAX_NAMED`] sidecars each that NACKed or lag. The search ends as soon as they are found: during a push
     /// nearly all lag, and after it none is searched.
-    fn add_names(&self, serial: u64, convergence: &mut Convergence) {
+    fn add_names(
+        &self,
+        serial: u64,
+        carries: impl Fn(&FleetName) -> bool,
+        convergence: &mut Convergence,
+    ) {
         let few = |count: u32| usize::try_from(count).map_or(MAX_NAMED, |it| it.min(MAX_NAMED));
-        let (refusing, lagging) = (few(convergence.nacked), few(convergence.pending()));
-        let mut nodes = self.nodes.iter();
-        while convergence.nacks.len() < refusing || convergence.lagging.len() < lagging {
+        let (nacked, lagging) = (few(convergence.nacked), few(convergence.pending()));
+        let mut nodes = self.nodes.iter().filter(|node| carries(&node.key().0));
+        while convergence.nacks.len() < nacked || convergence.lagging.len() < lagging {
             let Some(node) = nodes.next() else { break };
-            match node.standing() {
-                Some(Standing::Refuses) if convergence.nacks.len() < refusing => {
+            match node.state().map(|state| state.sync) {
+                Some(Sync::Nacked) if convergence.nacks.len() < nacked => {
                     convergence.nacks.extend(nack_of(&node));
                 }
-                Some(Standing::Has(has)) if has < serial && convergence.lagging.len() < lagging => {
+                Some(Sync::Acked(has)) if has < serial && convergence.lagging.len() < lagging => {
                     convergence.lagging.push(one_line(&node.key().1));
                 }
                 _ => {}
@@ -159,6 +153,15 @@ impl AckTracker {
         }
         convergence.nacks.sort_by(|a, b| a.node.cmp(&b.node));
         convergence.lagging.sort();
+    }
+
+    /// Records a change of one sidecar in the counts of its fleet.
+    pub(super) fn moved(&self, fleet: &FleetName, from: Option<NodeState>, to: Option<NodeState>) {
+        let mut fleets = self.fleets.lock();
+        match fleets.get_mut(fleet) {
+            Some(state) => state.counts.moved(from, to),
+            None => fleets.entry(fleet.clone()).or_default().counts.moved(from, to),
+        }
     }
 
     /// ACK times of the newest publication that any sidecar has ACKed.
@@ -170,9 +173,13 @@ impl AckTracker {
     /// All connected and recently disconnected sidecars, by fleet and name.
     #[must_use]
     pub fn nodes(&self) -> Vec<NodeStatus> {
-        let connected = self.nodes.iter();
-        let mut nodes: Vec<NodeStatus> =
-            connected.filter_map(|node| node.status(&node.key().0, &node.key().1)).collect();
+        let (now, limit) = (self.clock.now(), self.silence_limit());
+        let status = |node: RefMulti<'_, Key, Node>| {
+            let (fleet, id) = node.key();
+            let silent = node.is_silent(now, limit);
+            Some(NodeStatus { silent, ..node.status(fleet, id)? })
+        };
+        let mut nodes: Vec<_> = self.nodes.iter().filter_map(status).collect();
         nodes.extend(self.disconnected.lock().iter().cloned());
         nodes.sort_by(|a, b| (&a.fleet, &a.node).cmp(&(&b.fleet, &b.node)));
         nodes
@@ -193,7 +200,7 @@ impl AckTracker {
         self.changes.subscribe()
     }
 
-    fn notify(&self) {
+    pub(super) fn notify(&self) {
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
     }
 
@@ -202,9 +209,9 @@ impl AckTracker {
             return;
         };
         let last = node.get().status(&key.0, &key.1);
-        let before = node.get().standing();
+        let before = node.get().state();
         node.get_mut().end_stream(id);
-        self.tally.lock().moved(before, node.get().standing());
+        self.moved(&key.0, before, node.get().state());
         if node.get().streams.is_empty() {
             if let Some(nack) = node.get_mut().filter_nack.take() {
                 let mut filter_nacks = self.filter_nacks.lock();
@@ -267,13 +274,18 @@ impl Connection {
         let now = self.ack_tracker.clock.now();
         let mut has_changed = false;
         if let Some(mut node) = self.ack_tracker.nodes.get_mut(&self.key) {
-            let before = node.standing();
+            let before = node.state();
             let id = self.id;
             for event in events {
                 self.exchanges.note(&event, now);
                 match &event {
-                    Event::Resumed => self.resumed = true,
-                    Event::Acked { kind, version } => node.on_acked(*kind, version, self.resumed),
+                    Event::Resumed { kind } => {
+                        self.resumed = true;
+                        node.on_resumed(*kind, now);
+                    }
+                    Event::Acked { kind, version } => {
+                        node.on_acked(*kind, version, self.resumed, now);
+                    }
                     Event::Nacked { .. } | Event::Cleared { .. } => {}
                 }
                 if let Some(stream) = node.streams.iter_mut().find(|stream| stream.id == id) {
@@ -283,11 +295,11 @@ impl Connection {
             if let Some(stream) = node.streams.iter_mut().find(|stream| stream.id == id) {
                 has_changed |= stream.advance(synced);
             }
-            has_changed |= before != node.standing();
+            has_changed |= before != node.state();
             if let Some((reached, since)) = node.reached() {
                 self.ack_tracker.times.lock().record(&reached, since, now);
             }
-            self.ack_tracker.tally.lock().moved(before, node.standing());
+            self.ack_tracker.moved(&self.key.0, before, node.state());
         }
         if has_changed {
             self.ack_tracker.notify();
@@ -302,7 +314,7 @@ impl Drop for Connection {
 }
 
 fn nack_of(node: &RefMulti<'_, Key, Node>) -> Option<Nack> {
-    let (kind, nack) = node.refusal()?;
+    let (kind, nack) = node.nack()?;
     let (_, name) = node.key();
     Some(Nack {
         node: one_line(name),
@@ -312,7 +324,7 @@ fn nack_of(node: &RefMulti<'_, Key, Node>) -> Option<Nack> {
 }
 
 /// Text of a client on one line, clipped to [`MAX_MESSAGE`].
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let mut line: String = text
         .trim()
         .chars()

@@ -1,4 +1,4 @@
-//! The state of the sidecars: connections, ACKs, NACKs, and the time to ACK.
+//! The state of the sidecars: connections, ACKs, NACKs, the time to ACK, and whether they report.
 //!
 //! Every NACK counts. Envoy NACKs a filter once while it downloads the module if `nack_on_code_cache_miss` is set. Tidegate
 //! does not set it, and configures the module as a local file, so a NACK of the filter is an error.
@@ -6,9 +6,13 @@
 mod ack_tracker;
 mod inspect;
 mod node;
-mod tally;
+mod report_coverage;
+pub mod reporters;
+mod reporting;
+mod sync_counts;
 mod times;
 
 pub use ack_tracker::{AckTracker, Connection};
 pub use inspect::{Inquiry, Inspection, Push, StreamReport, TypeReport};
-pub use node::{Nack, NodeStatus};
+pub use node::{Channel, Nack, NodeStatus, Reporting};
+pub use reporting::ReceivedReport;

@@ -2,20 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use serde::Serialize;
 use tidegate_core::version::FilterVersion;
 use tokio::sync::mpsc;
 
 use super::inspect::Inquiry;
-use super::tally::Standing;
+use super::sync_counts::{NodeState, Sync};
 use tidegate_delivery::names::FleetName;
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::kind::{Kind, Mode};
 use tidegate_xds::protocol::Event;
 
 /// The status of a sidecar for operators.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeStatus {
     /// Envoy's `node.id`.
     pub node: String,
@@ -25,22 +26,46 @@ pub struct NodeStatus {
     pub connected: bool,
     /// The time when it connected or disconnected.
     pub since: Timestamp,
-    /// The xDS variant.
-    pub mode: Mode,
+    /// How it receives its configuration.
+    pub channel: Channel,
     /// The newest publication of which it has answered all responses.
     pub synced: u64,
     /// The last ACKed version, by resource type.
     pub acked: BTreeMap<Kind, String>,
     /// The NACKs of resources that are still configured, by resource type.
-    pub refused: BTreeMap<Kind, Nack>,
+    pub nacks: BTreeMap<Kind, Nack>,
     /// The last NACK, also if a later version was ACKed.
-    pub last_refusal: Option<(Kind, Nack)>,
+    pub last_nack: Option<(Kind, Nack)>,
     /// The version of its filter, from reports.
     pub filter_version: Option<FilterVersion>,
+    /// When its filter reported last, on the current connection.
+    pub last_report: Option<Timestamp>,
+    /// Whether it has the filter and does not report.
+    pub silent: bool,
+}
+
+/// How a sidecar receives its configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    /// By xDS, in this variant.
+    Xds(Mode),
+    /// In the responses to its reports, in an Istio mesh.
+    Reports(Reporting),
+}
+
+/// The reports of a sidecar of an Istio mesh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reporting {
+    /// The time of its last report.
+    pub last_report: Timestamp,
+    /// Instances of its filter that report.
+    pub instances: u32,
+    /// Instances that have stopped reporting, although their connection is open.
+    pub silent: u32,
 }
 
 /// A NACK.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nack {
     /// The version of the response.
     pub version: String,
@@ -60,8 +85,8 @@ pub(super) struct Stream {
     pub(super) inquiries: mpsc::Sender<Inquiry>,
     synced: u64,
     acked: BTreeMap<Kind, String>,
-    refused: BTreeMap<Kind, Nack>,
-    last_refusal: Option<(Kind, Nack)>,
+    nacks: BTreeMap<Kind, Nack>,
+    last_nack: Option<(Kind, Nack)>,
 }
 
 impl Stream {
@@ -78,8 +103,8 @@ impl Stream {
             inquiries,
             synced: 0,
             acked: BTreeMap::new(),
-            refused: BTreeMap::new(),
-            last_refusal: None,
+            nacks: BTreeMap::new(),
+            last_nack: None,
         }
     }
 
@@ -92,12 +117,12 @@ impl Stream {
             }
             Event::Nacked { kind, version, message } => {
                 let nack = Nack { version: version.into(), message, at };
-                self.last_refusal = Some((kind, nack.clone()));
-                self.refused.insert(kind, nack);
+                self.last_nack = Some((kind, nack.clone()));
+                self.nacks.insert(kind, nack);
                 true
             }
-            Event::Resumed => false,
-            Event::Cleared { kind } => self.refused.remove(&kind).is_some(),
+            Event::Resumed { .. } => false,
+            Event::Cleared { kind } => self.nacks.remove(&kind).is_some(),
         }
     }
 
@@ -120,6 +145,10 @@ pub(super) struct Node {
     pub(super) filter_version: Option<FilterVersion>,
     /// Whether an older version of the filter was logged.
     warned: bool,
+    /// Since when it is known to have the filter, on the current connection.
+    filter_since: Option<Timestamp>,
+    /// The time of the last report since then, in milliseconds; 0 without one. Reports set it under a shared lock.
+    last_report_ms: AtomicU64,
 }
 
 impl Node {
@@ -128,24 +157,49 @@ impl Node {
         self.streams.iter().map(|stream| stream.synced).min()
     }
 
-    /// The synchronization; `None` without a stream.
-    pub(super) fn standing(&self) -> Option<Standing> {
+    /// The state; `None` without a stream.
+    pub(super) fn state(&self) -> Option<NodeState> {
         let synced = self.synced()?;
-        Some(if self.refusal().is_some() { Standing::Refuses } else { Standing::Has(synced) })
+        let sync = if self.nack().is_some() { Sync::Nacked } else { Sync::Acked(synced) };
+        Some(NodeState { sync, has_filter: self.filter_since.is_some() })
     }
 
     /// The NACK of the first resource type with one.
-    pub(super) fn refusal(&self) -> Option<(Kind, &Nack)> {
-        let refused = self.streams.iter().flat_map(|stream| &stream.refused);
+    pub(super) fn nack(&self) -> Option<(Kind, &Nack)> {
+        let nacks = self.streams.iter().flat_map(|stream| &stream.nacks);
         let filter_nack = self.filter_nack.iter().map(|nack| (Kind::Extension, nack));
-        refused.map(|(kind, nack)| (*kind, nack)).chain(filter_nack).min_by_key(|(kind, _)| *kind)
+        nacks.map(|(kind, nack)| (*kind, nack)).chain(filter_nack).min_by_key(|(kind, _)| *kind)
+    }
+
+    /// Records a report.
+    pub(super) fn record_report(&self, now: Timestamp) {
+        self.last_report_ms.fetch_max(now.0, Ordering::Relaxed);
+    }
+
+    /// The time of the last report since the sidecar connected.
+    pub(super) fn last_report(&self) -> Option<Timestamp> {
+        let at = self.last_report_ms.load(Ordering::Relaxed);
+        (at != 0).then_some(Timestamp(at))
+    }
+
+    /// Whether it has had the filter, and not reported, for longer than `limit`.
+    pub(super) fn is_silent(&self, now: Timestamp, limit: Duration) -> bool {
+        let since = self.filter_since.max(self.last_report());
+        self.filter_since.is_some() && since.is_some_and(|since| now.since(since) > limit)
     }
 
     /// Removes a stream that has ended. A NACK of the filter's configuration stays.
     pub(super) fn end_stream(&mut self, id: u64) {
         if let Some(index) = self.streams.iter().position(|stream| stream.id == id) {
             let mut stream = self.streams.remove(index);
-            self.filter_nack = stream.refused.remove(&Kind::Extension).or(self.filter_nack.take());
+            self.filter_nack = stream.nacks.remove(&Kind::Extension).or(self.filter_nack.take());
+        }
+    }
+
+    /// Records that the client has resources of a type from before its connection.
+    pub(super) fn on_resumed(&mut self, kind: Kind, now: Timestamp) {
+        if kind == Kind::Extension {
+            self.filter_since.get_or_insert(now);
         }
     }
 
@@ -154,7 +208,10 @@ impl Node {
     /// Envoy compares a filter configuration with the last one that it received. After a reconnection it therefore ACKs
     /// content that it NACKed before, without applying it. So an ACK counts if its content is another one, or if the client
     /// is a new process, which has not `resumed` with resources from before its stream.
-    pub(super) fn on_acked(&mut self, kind: Kind, version: &str, resumed: bool) {
+    pub(super) fn on_acked(&mut self, kind: Kind, version: &str, resumed: bool, now: Timestamp) {
+        if kind == Kind::Extension {
+            self.filter_since.get_or_insert(now);
+        }
         let is_other = kind == Kind::Extension
             && self.filter_nack.as_ref().is_some_and(|nack| *nack.version != *version);
         if is_other || !resumed {
@@ -183,10 +240,10 @@ impl Node {
         let reached = self.timed.saturating_add(1)..=synced;
         self.timed = synced;
         let since = self.streams.iter().map(|stream| stream.since).min()?;
-        self.refusal().is_none().then_some((reached, since))
+        self.nack().is_none().then_some((reached, since))
     }
 
-    /// The status; `None` without a stream.
+    /// The status; `None` without a stream. [`NodeStatus::silent`] is left to the caller.
     pub(super) fn status(&self, fleet: &FleetName, node: &str) -> Option<NodeStatus> {
         let first = self.streams.first()?;
         let mut status = NodeStatus {
@@ -194,22 +251,24 @@ impl Node {
             fleet: fleet.clone(),
             connected: true,
             since: first.since,
-            mode: first.mode,
+            channel: Channel::Xds(first.mode),
             synced: self.synced().unwrap_or_default(),
             acked: BTreeMap::new(),
-            refused: BTreeMap::new(),
-            last_refusal: None,
+            nacks: BTreeMap::new(),
+            last_nack: None,
             filter_version: self.filter_version.clone(),
+            last_report: self.last_report(),
+            silent: false,
         };
         for stream in &self.streams {
             status.acked.extend(stream.acked.clone());
-            status.refused.extend(stream.refused.clone());
-            let refusals = [status.last_refusal.take(), stream.last_refusal.clone()];
-            status.last_refusal = refusals.into_iter().flatten().max_by_key(|(_, nack)| nack.at);
+            status.nacks.extend(stream.nacks.clone());
+            let nacks = [status.last_nack.take(), stream.last_nack.clone()];
+            status.last_nack = nacks.into_iter().flatten().max_by_key(|(_, nack)| nack.at);
         }
         if let Some(nack) = &self.filter_nack {
-            status.refused.entry(Kind::Extension).or_insert_with(|| nack.clone());
-            status.last_refusal.get_or_insert_with(|| (Kind::Extension, nack.clone()));
+            status.nacks.entry(Kind::Extension).or_insert_with(|| nack.clone());
+            status.last_nack.get_or_insert_with(|| (Kind::Extension, nack.clone()));
         }
         Some(status)
     }

@@ -181,7 +181,17 @@ fn identify<'a>(
             "there is no fleet `{cluster}`: node.cluster must be one of the configured fleets"
         ))
     })?;
+    if snapshot.is_foreign() {
+        return Err(is_foreign(&node.cluster));
+    }
     Ok((&node.id, Arc::clone(snapshot)))
+}
+
+/// Istio sends the resources of the fleet.
+fn is_foreign(fleet: &str) -> Status {
+    Status::failed_precondition(format!(
+        "fleet `{fleet}` is one of an Istio mesh: its sidecars receive their resources from Istio, not from Tidegate"
+    ))
 }
 
 /// A stream after its first request.
@@ -214,6 +224,9 @@ impl<W: Wire> Stream<'_, W> {
                 let snapshot = set.fleet(fleet.as_str()).ok_or_else(|| {
                     Status::not_found(format!("fleet `{fleet}` is no longer configured"))
                 })?;
+                if snapshot.is_foreign() {
+                    return Err(is_foreign(fleet.as_str()));
+                }
                 self.session.on_snapshot(Arc::clone(snapshot));
             }
             self.push().await?;
@@ -288,7 +301,7 @@ impl<W: Wire> Stream<'_, W> {
                 metrics.nacks.of(*kind).inc();
                 warn!(%kind, %version, ?message, "NACK");
             }
-            Event::Resumed => debug!("resumed"),
+            Event::Resumed { kind } => debug!(%kind, "resumed"),
             Event::Cleared { kind } => info!(%kind, "no NACKed resource is left"),
         });
         self.connection.record(events, synced);

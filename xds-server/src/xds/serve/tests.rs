@@ -177,7 +177,7 @@ async fn a_sidecar_receives_publications_and_its_answers_are_recorded() {
     let first = client.next().await.unwrap();
     assert_eq!(first.resources.len(), 1);
     client.answer(&first, None).await;
-    server.until("acked", |shared| shared.ack_tracker.convergence(1).acked == 1).await;
+    server.until("acked", |shared| shared.ack_tracker.convergence(1, |_| true).acked == 1).await;
 
     server.snapshots.send_replace(set(2, &["a", "b"]));
     let second = client.next().await.unwrap();
@@ -186,7 +186,7 @@ async fn a_sidecar_receives_publications_and_its_answers_are_recorded() {
     client.answer(&second, Some("no")).await;
     server.until("nacked", |shared| shared.metrics.nacks.of(Kind::Cluster).get() == 1).await;
     let status = server.server.shared.ack_tracker.nodes().remove(0);
-    assert_eq!(status.refused[&Kind::Cluster].message, "no");
+    assert_eq!(status.nacks[&Kind::Cluster].message, "no");
     assert_eq!(status.acked[&Kind::Cluster], first.version_info);
     let metrics = &server.server.shared.metrics;
     assert_eq!(metrics.pushes.of(Kind::Cluster).get(), 2);
@@ -199,9 +199,11 @@ async fn a_disconnected_sidecar_is_not_counted() {
     let server = Server::start(1).await;
     let mut client = server.open(clusters()).await;
     client.next().await.unwrap();
-    assert_eq!(server.server.shared.ack_tracker.convergence(1).connected, 1);
+    assert_eq!(server.server.shared.ack_tracker.convergence(1, |_| true).connected, 1);
     drop(client);
-    server.until("disconnected", |shared| shared.ack_tracker.convergence(1).connected == 0).await;
+    server
+        .until("disconnected", |shared| shared.ack_tracker.convergence(1, |_| true).connected == 0)
+        .await;
     server.until("quota", |shared| shared.stream_quota.in_use() == 0).await;
 }
 
@@ -225,6 +227,21 @@ async fn an_unknown_fleet_is_rejected() {
     let status = server.open(other_fleet).await.status().await;
     assert_eq!(status.code(), Code::NotFound);
     assert!(status.message().contains("nowhere"), "{status:?}");
+}
+
+/// Istio sends the resources of its fleets.
+#[tokio::test]
+async fn a_fleet_of_an_istio_mesh_has_no_streams() {
+    let server = Server::start(10).await;
+    let mut client = server.open(clusters()).await;
+    client.next().await.unwrap();
+    let fleet = "demo".parse().unwrap();
+    let snapshot = FleetSnapshot::new(fleet, 2, &[], None).foreign();
+    server.snapshots.send_replace(Arc::new(SnapshotSet::new(2, [snapshot])));
+    assert_eq!(client.status().await.code(), Code::FailedPrecondition, "one that was open ends");
+    let status = server.open(clusters()).await.status().await;
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert!(status.message().contains("from Istio"), "{status:?}");
 }
 
 /// Checklist line 2.

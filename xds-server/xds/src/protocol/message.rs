@@ -72,8 +72,11 @@ pub struct Response {
 /// A change in what the client holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The client reported resources from before this stream: it is a reconnection of a running process.
-    Resumed,
+    /// The client reported resources of this type from before the stream: it is a reconnection of a running process.
+    Resumed {
+        /// The resource type.
+        kind: Kind,
+    },
     /// The client ACKed a response.
     Acked {
         /// The resource type.

@@ -22,7 +22,6 @@ pub struct Session<V> {
     /// Number of responses; the last nonce.
     responses: u64,
     events: Vec<Event>,
-    is_resumed: bool,
     synced: u64,
     variant: PhantomData<V>,
 }
@@ -37,7 +36,6 @@ impl<V: Variant> Session<V> {
             types: BTreeMap::new(),
             responses: 0,
             events: Vec::new(),
-            is_resumed: false,
             synced: 0,
             variant: PhantomData,
         }
@@ -53,9 +51,8 @@ impl<V: Variant> Session<V> {
         let state = self.types.entry(kind).or_default();
         let collection = self.snapshot.collection(kind);
         let event = V::on_request(state, request, collection, is_first)?;
-        if state.is_resumed && !self.is_resumed {
-            self.is_resumed = true;
-            self.events.push(Event::Resumed);
+        if is_first && state.is_resumed {
+            self.events.push(Event::Resumed { kind });
         }
         self.events.extend(event);
         self.unblock();

@@ -11,7 +11,9 @@ use serde_json::Value;
 
 use super::service::{Changes, ServiceResources};
 use super::snapshot::Collection;
-use super::{FleetSnapshot, Resource, SnapshotSet, extension, listener, names, preview, route};
+use super::{
+    EncodedConfig, FleetSnapshot, Resource, SnapshotSet, extension, listener, names, preview, route,
+};
 use crate::kind::Kind;
 use crate::mesh::{Fleet, Mesh, Purpose};
 use tidegate_delivery::model::state::State;
@@ -122,7 +124,7 @@ impl SnapshotCache {
             {
                 self.built += 1;
             }
-            let built = ServiceResources::build(name, service, &mesh.preview_key, before);
+            let built = ServiceResources::build(name, service, mesh, before);
             let changes = before.map_or(Changes::ALL, |before| built.changes_since(before));
             if changes != Changes::default() {
                 services.insert(name.clone(), changes);
@@ -140,50 +142,60 @@ impl SnapshotCache {
         before: Option<&FleetSnapshot>,
         difference: &Difference,
     ) -> FleetSnapshot {
-        let touched = difference.services.iter().filter(|(name, _)| serves(fleet, name));
+        let touched = difference.services.iter().filter(|(name, _)| fleet.serves(name));
         let touched = touched.fold(Changes::default(), |all, (_, changes)| all.or(*changes));
+        let own = fleet.istio().is_none();
+        let before = before.filter(|before| before.is_foreign() != own);
         let (before, changes) = match before {
             Some(before) if !difference.mesh => (before.at_serial(serial), touched),
             Some(before) => (before.at_serial(serial), Changes::ALL),
             None => {
                 let empty = FleetSnapshot::new(fleet.name.clone(), serial, &[], None);
-                (empty, Changes::ALL)
+                (if own { empty } else { empty.foreign() }, Changes::ALL)
             }
         };
         let services: Vec<_> =
-            self.services.iter().filter(|(name, _)| serves(fleet, name)).collect();
+            self.services.iter().filter(|(name, _)| fleet.serves(name)).collect();
         let mut snapshot = before;
         let put = |snapshot: FleetSnapshot, kind, resources: Vec<Arc<Resource>>| {
             let next = Collection::next(Some(snapshot.collection(kind)), resources.into_iter());
             snapshot.with(kind, next)
         };
-        if changes.clusters {
+        if own && changes.clusters {
             let all = services.iter().flat_map(|(_, it)| &it.clusters).cloned().collect();
             snapshot = put(snapshot, Kind::Cluster, all);
         }
-        if changes.endpoints {
+        if own && changes.endpoints {
             let all = services.iter().flat_map(|(_, it)| &it.endpoints).cloned().collect();
             snapshot = put(snapshot, Kind::Endpoint, all);
         }
-        if changes.routes {
+        if own && changes.routes {
             snapshot = put(snapshot, Kind::Route, routes(fleet, &services));
         }
         // API listeners depend on the set of services.
-        if difference.mesh || changes == Changes::ALL {
+        if own && (difference.mesh || changes == Changes::ALL) {
             snapshot = put(snapshot, Kind::Listener, listeners(fleet, &services));
         }
-        if changes.filter || difference.flags || snapshot.filter_config().is_none() {
+        let filter = changes.filter || (!own && changes.istio);
+        if filter || difference.flags || snapshot.filter_config().is_none() {
             let known: BTreeSet<_> = services.iter().map(|(name, _)| name.as_str()).collect();
             let flags = extension::routing_flags(|service| known.contains(service), state);
             let of_services = services.iter().map(|(_, it)| it.filter.clone()).collect();
-            let mut config = extension::config(&fleet.name, of_services, flags);
+            let in_istio = services.iter().filter_map(|(_, it)| it.istio.clone()).collect();
+            let mut config = extension::config(fleet, of_services, in_istio, flags);
             let same = snapshot.filter_config().is_some_and(|known| {
                 config.version.clone_from(&known.version);
                 config == **known
             });
-            if !same || difference.mesh {
+            if own && (!same || difference.mesh) {
                 let resource = Arc::new(extension::filter(&self.mesh, &mut config));
                 snapshot = put(snapshot, Kind::Extension, vec![resource]);
+            } else if !same {
+                let json = extension::encode(&mut config);
+                let version = config.version.clone();
+                snapshot = snapshot.with_encoded_config(Arc::new(EncodedConfig { version, json }));
+            }
+            if !same {
                 snapshot = snapshot.with_filter_config(Arc::new(config));
             }
         }
@@ -195,15 +207,15 @@ type Service<'a> = (&'a ServiceName, &'a ServiceResources);
 
 /// The route configurations of the fleet's listeners and services.
 fn routes(fleet: &Fleet, services: &[Service<'_>]) -> Vec<Arc<Resource>> {
-    let mut all = Vec::with_capacity(services.len() + fleet.listeners.len());
+    let mut all = Vec::with_capacity(services.len() + fleet.listeners().len());
     for (_, service) in services {
         all.push(Arc::clone(&service.routes));
         // Only fleets without listeners have gRPC clients.
-        if fleet.listeners.is_empty() {
+        if fleet.listeners().is_empty() {
             all.push(Arc::clone(&service.grpc_routes));
         }
     }
-    for listener in &fleet.listeners {
+    for listener in fleet.listeners() {
         let included = services.iter().filter(|(name, _)| listener.services.include(name));
         let name = names::listener_routes(&fleet.name, &listener.name);
         all.push(Arc::new(match listener.purpose {
@@ -220,15 +232,9 @@ fn routes(fleet: &Fleet, services: &[Service<'_>]) -> Vec<Arc<Resource>> {
 
 /// The fleet's listeners; if it has none, an API listener for each service.
 fn listeners(fleet: &Fleet, services: &[Service<'_>]) -> Vec<Arc<Resource>> {
-    if fleet.listeners.is_empty() {
+    if fleet.listeners().is_empty() {
         return services.iter().map(|(_, service)| Arc::clone(&service.api_listener)).collect();
     }
-    let own = fleet.listeners.iter().map(|it| Arc::new(listener::listener(&fleet.name, it)));
+    let own = fleet.listeners().iter().map(|it| Arc::new(listener::listener(&fleet.name, it)));
     own.collect()
-}
-
-/// Whether a fleet routes to a service, and so receives its resources.
-pub(super) fn serves(fleet: &Fleet, service: &ServiceName) -> bool {
-    let mut listeners = fleet.listeners.iter();
-    fleet.listeners.is_empty() || listeners.any(|listener| listener.services.include(service))
 }

@@ -13,12 +13,12 @@ use tidegate_proto::envoy::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use tidegate_proto::envoy::envoy::config::listener::v3::Listener;
 use tidegate_proto::envoy::envoy::config::route::v3::RouteConfiguration;
 
-use super::cache::serves;
-use super::{FleetSnapshot, Resource, ResourceRef, SnapshotCache, extension, names};
+use super::{FleetSnapshot, Resource, ResourceRef, SnapshotCache, extension, istio, names};
 use crate::kind::Kind;
-use crate::mesh::{Fleet, Mesh};
+use crate::mesh::{ControlPlane, Fleet, Mesh};
+use tidegate_delivery::model::catalogue::VersionSpec;
 use tidegate_delivery::model::state::State;
-use tidegate_delivery::names::FleetName;
+use tidegate_delivery::names::{FleetName, ServiceName, VersionName};
 
 /// A resource that sidecars would reject, or never apply.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -62,6 +62,29 @@ pub enum InvalidResource {
         /// The service.
         service: String,
     },
+    /// A version without endpoints, whose cluster would answer no request.
+    #[error("fleet `{fleet}`: version `{version}` of service `{service}` has no endpoints")]
+    NoEndpoints {
+        /// The fleet.
+        fleet: FleetName,
+        /// The service.
+        service: ServiceName,
+        /// The version.
+        version: VersionName,
+    },
+    /// A service or a version that Istio cannot route to.
+    #[error(
+        "fleet `{fleet}` is one of an Istio mesh, and {} of service `{service}` has no `istio`",
+        version.as_ref().map_or("the declaration".to_owned(), |version| format!("version `{version}`"))
+    )]
+    NotInIstio {
+        /// The fleet.
+        fleet: FleetName,
+        /// The service.
+        service: ServiceName,
+        /// The version, if the service has a host in Istio.
+        version: Option<VersionName>,
+    },
     /// A reference to a resource that does not exist. Its owner would never be sent.
     #[error(
         "fleet `{fleet}`: {kind} `{name}` refers to {} `{}`, which does not exist",
@@ -101,6 +124,15 @@ impl InvalidResource {
             Self::DuplicateName { .. } => "rename the fleet or the listener",
             Self::DuplicateDomain { .. } => "remove the host from one of the two services",
             Self::NoDomains { .. } => "list at least one, such as [\"order.local\"]",
+            Self::NoEndpoints { .. } => {
+                "list at least one host:port: Tidegate sends the clusters of this fleet"
+            }
+            Self::NotInIstio { version: None, .. } => {
+                "add `istio: {host: …, port: …}` to the service, or list the `services` of the fleet"
+            }
+            Self::NotInIstio { version: Some(_), .. } => {
+                "register it again with `istio: {subset: …}` or `istio: {host: …}`"
+            }
             Self::DanglingReference { .. } | Self::Malformed { .. } => {
                 "this is an error of Tidegate; report it with the configuration"
             }
@@ -116,6 +148,8 @@ impl InvalidResource {
             | Self::DuplicateName { fleet, .. }
             | Self::DuplicateDomain { fleet, .. }
             | Self::NoDomains { fleet, .. }
+            | Self::NoEndpoints { fleet, .. }
+            | Self::NotInIstio { fleet, .. }
             | Self::DanglingReference { fleet, .. }
             | Self::Malformed { fleet, .. } => Some(fleet),
         }
@@ -127,6 +161,9 @@ impl InvalidResource {
         match self {
             Self::Filter { error, .. } => error.service(),
             Self::NoDomains { service, .. } => Some(service),
+            Self::NoEndpoints { service, .. } | Self::NotInIstio { service, .. } => {
+                Some(service.as_str())
+            }
             _ => None,
         }
     }
@@ -161,6 +198,7 @@ impl fmt::Display for InvalidResources {
 /// With all resources that sidecars would reject, by fleet.
 pub fn check(mesh: &Mesh, state: &State) -> Result<(), InvalidResources> {
     let mut found = invalid_filters(mesh, state);
+    add_unreachable_versions(mesh, state, &mut found);
     let cache = SnapshotCache::new(mesh, state);
     for fleet in &mesh.fleets {
         add_duplicate_names(fleet, state, &mut found);
@@ -171,13 +209,15 @@ pub fn check(mesh: &Mesh, state: &State) -> Result<(), InvalidResources> {
     result(found)
 }
 
-/// Compiles the filter's configuration of each fleet, at the largest size that it can have until services, versions or flags
+/// Checks that each version can be routed to, and compiles the filter's configuration of each fleet, at the largest size that it can have until services, versions or flags
 /// change: a release that starts must not exceed a limit.
 ///
 /// # Errors
-/// With the first error of each fleet.
+/// With the unreachable versions, and the first error of each filter.
 pub fn check_filters(mesh: &Mesh, state: &State) -> Result<(), InvalidResources> {
-    result(invalid_filters(mesh, state))
+    let mut found = invalid_filters(mesh, state);
+    add_unreachable_versions(mesh, state, &mut found);
+    result(found)
 }
 
 /// Compiles all flags of a state, also those that no sidecar receives.
@@ -195,12 +235,13 @@ fn result(found: Vec<InvalidResource>) -> Result<(), InvalidResources> {
 
 fn invalid_filters(mesh: &Mesh, state: &State) -> Vec<InvalidResource> {
     let invalid = |fleet: &Fleet| {
-        let served = state.services.iter().filter(|(name, _)| serves(fleet, name));
+        let served = || state.services.iter().filter(|(name, _)| fleet.serves(name));
         let services: Vec<_> =
-            served.map(|(name, service)| extension::largest_service(name, service)).collect();
+            served().map(|(name, service)| extension::largest_service(name, service)).collect();
+        let istio = served().filter_map(|(name, service)| istio::largest_service(name, service));
         let known: BTreeSet<_> = services.iter().map(|service| service.name.as_str()).collect();
         let flags = extension::routing_flags(|service| known.contains(service), state);
-        let mut config = extension::config(&fleet.name, services, flags);
+        let mut config = extension::config(fleet, services, istio.collect(), flags);
         let error = Router::parse(extension::encode(&mut config).as_bytes()).err()?;
         Some(InvalidResource::Filter { fleet: fleet.name.clone(), error })
     };
@@ -209,14 +250,48 @@ fn invalid_filters(mesh: &Mesh, state: &State) -> Vec<InvalidResource> {
 
 /// Finds names that two resources of a fleet share. A snapshot would contain only one of the two.
 fn add_duplicate_names(fleet: &Fleet, state: &State, found: &mut Vec<InvalidResource>) {
-    let listeners = fleet.listeners.iter().map(|it| (Kind::Listener, it.name.clone()));
-    let own = fleet.listeners.iter().map(|it| names::listener_routes(&fleet.name, &it.name));
-    let served = state.services.keys().filter(|name| serves(fleet, name));
+    if fleet.istio().is_some() {
+        return;
+    }
+    let listeners = fleet.listeners().iter().map(|it| (Kind::Listener, it.name.clone()));
+    let own = fleet.listeners().iter().map(|it| names::listener_routes(&fleet.name, &it.name));
+    let served = state.services.keys().filter(|name| fleet.serves(name));
     let routes = own.chain(served.map(names::service_routes)).map(|name| (Kind::Route, name));
     let mut seen = BTreeSet::new();
     for (kind, name) in listeners.chain(routes) {
         if !seen.insert((kind, name.clone())) {
             found.push(InvalidResource::DuplicateName { fleet: fleet.name.clone(), kind, name });
+        }
+    }
+}
+
+/// Finds versions that the control plane of a fleet cannot route to: without endpoints, or without target in Istio.
+fn add_unreachable_versions(mesh: &Mesh, state: &State, found: &mut Vec<InvalidResource>) {
+    for fleet in &mesh.fleets {
+        for (name, service) in state.services.iter().filter(|(name, _)| fleet.serves(name)) {
+            let not_in_istio = |version: Option<&VersionName>| InvalidResource::NotInIstio {
+                fleet: fleet.name.clone(),
+                service: name.clone(),
+                version: version.cloned(),
+            };
+            if fleet.istio().is_some() && service.spec.istio.is_none() {
+                found.push(not_in_istio(None));
+                continue;
+            }
+            let unreachable = |(version, spec): (&VersionName, &VersionSpec)| {
+                Some(match fleet.control_plane {
+                    ControlPlane::Tidegate { .. } if spec.endpoints.is_empty() => {
+                        InvalidResource::NoEndpoints {
+                            fleet: fleet.name.clone(),
+                            service: name.clone(),
+                            version: version.clone(),
+                        }
+                    }
+                    ControlPlane::Istio(_) if spec.istio.is_none() => not_in_istio(Some(version)),
+                    ControlPlane::Tidegate { .. } | ControlPlane::Istio(_) => return None,
+                })
+            };
+            found.extend(service.spec.versions.iter().filter_map(unreachable));
         }
     }
 }

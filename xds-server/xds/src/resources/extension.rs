@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
+use tidegate_core::config::istio::{IstioMesh, IstioService};
 use tidegate_core::config::{
-    BusinessRule, FilterConfig, INTERVAL_IDLE_MS, INTERVAL_RELEASING_MS, ReportConfig,
-    ServiceConfig,
+    self as core_config, BusinessRule, FilterConfig, INTERVAL_IDLE_MS, INTERVAL_RELEASING_MS,
+    ReportConfig, ServiceConfig,
 };
 use tidegate_proto::envoy::envoy::config::core::v3 as core;
 use tidegate_proto::envoy::envoy::extensions::filters::http::wasm::v3::Wasm;
@@ -14,10 +15,10 @@ use tidegate_proto::envoy::google::protobuf::StringValue;
 use super::resource::hex;
 use super::{Resource, names, pack};
 use crate::kind::Kind;
-use crate::mesh::Mesh;
+use crate::mesh::{ControlPlane, Fleet, Mesh};
 use tidegate_delivery::judge::guardrails::BusinessMetric;
 use tidegate_delivery::model::state::{ServiceState, State};
-use tidegate_delivery::names::{FleetName, MAX_LEN, ServiceName};
+use tidegate_delivery::names::{MAX_LEN, ServiceName};
 
 /// The filter's resource. Every snapshot contains it: a listener whose filter was removed would fail all requests. Sets the version of `config`.
 pub(super) fn filter(mesh: &Mesh, config: &mut FilterConfig) -> Resource {
@@ -50,6 +51,8 @@ pub(super) fn filter(mesh: &Mesh, config: &mut FilterConfig) -> Resource {
 
 /// The least filter protocol that supports every field that [`config`] and [`service`] set.
 const MIN_PROTOCOL: u32 = 1;
+/// The same, in an Istio mesh.
+const MIN_PROTOCOL_ISTIO: u32 = 2;
 
 /// The JSON of a configuration, serialised once. Its version is the hash of the JSON with an empty version. A report names
 /// the configuration that the filter counted under by it.
@@ -64,22 +67,34 @@ pub(super) fn encode(config: &mut FilterConfig) -> String {
     json
 }
 
-/// The filter's configuration, without its version.
+/// The filter's configuration, without its version. In an Istio mesh `istio` are the routes of the services.
 pub(super) fn config(
-    fleet: &FleetName,
-    services: Vec<ServiceConfig>,
+    fleet: &Fleet,
+    mut services: Vec<ServiceConfig>,
+    istio: Vec<IstioService>,
     flags: Value,
 ) -> FilterConfig {
     let releasing = services.iter().any(|service| !service.release.is_empty());
+    let (mesh, min_protocol, cluster) = match &fleet.control_plane {
+        ControlPlane::Tidegate { .. } => {
+            (core_config::Mesh::Tidegate, MIN_PROTOCOL, fleet.report_cluster())
+        }
+        ControlPlane::Istio(_) => {
+            services.iter_mut().for_each(|service| service.hosts.clear());
+            // The plugin configuration contains the cluster of reports.
+            let mesh = IstioMesh { services: istio };
+            (core_config::Mesh::Istio(mesh), MIN_PROTOCOL_ISTIO, "")
+        }
+    };
     FilterConfig {
         version: String::new(),
-        min_protocol: MIN_PROTOCOL,
-        fleet: fleet.to_string(),
+        min_protocol,
+        fleet: fleet.name.to_string(),
         report: ReportConfig {
-            cluster: names::CONTROL_PLANE_CLUSTER.to_owned(),
+            cluster: cluster.to_owned(),
             interval_ms: if releasing { INTERVAL_RELEASING_MS } else { INTERVAL_IDLE_MS },
         },
-        standalone: false,
+        mesh,
         services,
         flags,
     }

@@ -4,11 +4,6 @@ use tidegate_proto::envoy::envoy::config::core::v3 as core;
 
 use tidegate_delivery::names::{FleetName, ServiceName, VersionName};
 
-/// The cluster of the control plane, in bootstraps and in the filter's configuration.
-///
-/// Envoy parses the target of a gRPC callout as a `GrpcService` message, and uses it as a cluster name only if that fails.
-/// No message starts with `t` (wire type 4), so this name never parses.
-pub const CONTROL_PLANE_CLUSTER: &str = "tidegate";
 /// The filter's name in listeners, the name of its ECDS resource, and its root id.
 pub(super) const FILTER: &str = "tidegate";
 

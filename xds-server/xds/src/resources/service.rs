@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use tidegate_core::config::ServiceConfig;
+use tidegate_core::config::istio::IstioService;
 
-use super::{Part, Resource, cluster, extension, listener, preview, route};
-use crate::mesh::PreviewKey;
+use super::{Part, Resource, cluster, extension, istio, listener, preview, route};
+use crate::mesh::Mesh;
 use tidegate_delivery::model::state::ServiceState;
 use tidegate_delivery::names::ServiceName;
 
@@ -27,6 +28,8 @@ pub(super) struct ServiceResources {
     pub(super) api_listener: Arc<Resource>,
     /// The service in the filter's configuration.
     pub(super) filter: ServiceConfig,
+    /// Its routes in an Istio mesh.
+    pub(super) istio: Option<IstioService>,
 }
 
 /// The kinds of resources that differ between two builds of the same service.
@@ -36,11 +39,12 @@ pub(super) struct Changes {
     pub(super) endpoints: bool,
     pub(super) routes: bool,
     pub(super) filter: bool,
+    pub(super) istio: bool,
 }
 
 impl Changes {
     pub(super) const ALL: Self =
-        Self { clusters: true, endpoints: true, routes: true, filter: true };
+        Self { clusters: true, endpoints: true, routes: true, filter: true, istio: true };
 
     pub(super) const fn or(self, other: Self) -> Self {
         Self {
@@ -48,6 +52,7 @@ impl Changes {
             endpoints: self.endpoints || other.endpoints,
             routes: self.routes || other.routes,
             filter: self.filter || other.filter,
+            istio: self.istio || other.istio,
         }
     }
 }
@@ -57,7 +62,7 @@ impl ServiceResources {
     pub(super) fn build(
         name: &ServiceName,
         state: &Arc<ServiceState>,
-        key: &PreviewKey,
+        mesh: &Mesh,
         before: Option<&Self>,
     ) -> Self {
         let mut clusters = Vec::new();
@@ -77,11 +82,12 @@ impl ServiceResources {
             clusters,
             endpoints,
             virtual_host: route::virtual_host(name, state),
-            preview: preview::virtual_host(name, state, key),
+            preview: preview::virtual_host(name, state, &mesh.preview_key),
             routes: one(before.map(|it| &it.routes), route::of_service(name, state)),
             grpc_routes: one(before.map(|it| &it.grpc_routes), route::of_grpc(name, state)),
             api_listener: one(before.map(|it| &it.api_listener), listener::api_listener(name)),
             filter: extension::service(name, state),
+            istio: mesh.token_key.as_ref().and_then(|key| istio::service(name, state, key)),
         }
     }
 
@@ -95,6 +101,7 @@ impl ServiceResources {
                 || !Arc::ptr_eq(&self.routes, &before.routes)
                 || !Arc::ptr_eq(&self.grpc_routes, &before.grpc_routes),
             filter: self.filter != before.filter,
+            istio: self.istio != before.istio,
         }
     }
 }

@@ -68,6 +68,15 @@ impl Collection {
     }
 }
 
+/// The JSON of a filter's configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodedConfig {
+    /// [`FilterConfig::version`].
+    pub version: String,
+    /// The whole of it.
+    pub json: String,
+}
+
 /// The resources of one fleet, as of one publication.
 #[derive(Debug, Clone)]
 pub struct FleetSnapshot {
@@ -80,8 +89,10 @@ pub struct FleetSnapshot {
     routes: Arc<Collection>,
     /// For the kinds without resources.
     empty: Arc<Collection>,
-    /// The configuration in the extension, for sidecars that receive it in the response to a report.
     filter_config: Option<Arc<FilterConfig>>,
+    /// The same, for sidecars that receive it in the response to a report.
+    encoded_config: Option<Arc<EncodedConfig>>,
+    foreign: bool,
 }
 
 impl FleetSnapshot {
@@ -108,6 +119,8 @@ impl FleetSnapshot {
             routes: collect(Kind::Route),
             empty: collect(Kind::ScopedRoute),
             filter_config: None,
+            encoded_config: None,
+            foreign: false,
         }
     }
 
@@ -135,10 +148,32 @@ impl FleetSnapshot {
         Self { filter_config: Some(config), ..self }
     }
 
+    pub(super) fn with_encoded_config(self, config: Arc<EncodedConfig>) -> Self {
+        Self { encoded_config: Some(config), ..self }
+    }
+
+    /// The snapshot of a fleet whose resources another control plane sends.
+    #[must_use]
+    pub fn foreign(self) -> Self {
+        Self { foreign: true, ..self }
+    }
+
+    /// Whether another control plane sends the resources of the fleet: then only the configuration of its filters is here.
+    #[must_use]
+    pub const fn is_foreign(&self) -> bool {
+        self.foreign
+    }
+
     /// The configuration of the fleet's filters.
     #[must_use]
     pub const fn filter_config(&self) -> Option<&Arc<FilterConfig>> {
         self.filter_config.as_ref()
+    }
+
+    /// The configuration of the filters of a fleet whose resources another control plane sends.
+    #[must_use]
+    pub const fn encoded_config(&self) -> Option<&Arc<EncodedConfig>> {
+        self.encoded_config.as_ref()
     }
 
     /// The fleet.
@@ -166,10 +201,15 @@ impl FleetSnapshot {
         }
     }
 
-    /// True if all collections are shared. For two successive snapshots this means that they have the same content.
+    /// True if all collections and the configuration of the filters are shared. For two successive snapshots this means that they have the same content.
     #[must_use]
     pub fn shares_all_with(&self, other: &Self) -> bool {
-        Kind::ALL.into_iter().all(|kind| Arc::ptr_eq(self.collection(kind), other.collection(kind)))
+        let same_config = match (&self.filter_config, &other.filter_config) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        let same = |kind| Arc::ptr_eq(self.collection(kind), other.collection(kind));
+        same_config && self.foreign == other.foreign && Kind::ALL.into_iter().all(same)
     }
 }
 
@@ -195,6 +235,12 @@ impl SnapshotSet {
     #[must_use]
     pub const fn serial(&self) -> u64 {
         self.serial
+    }
+
+    /// Whether another control plane sends the resources of a fleet.
+    #[must_use]
+    pub fn has_foreign(&self) -> bool {
+        self.fleets.values().any(|fleet| fleet.is_foreign())
     }
 
     /// Number of fleets.

@@ -9,6 +9,7 @@ impl Event {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::CatalogueApplied { .. } => "catalogue_applied",
+            Self::FleetsApplied { .. } => "fleets_applied",
             Self::ConfigurationApplied { .. } => "configuration_applied",
             Self::VersionRegistered { .. } => "version_registered",
             Self::ReleaseStarted { .. } => "release_started",
@@ -107,6 +108,7 @@ impl Event {
             | Self::DnsUpdated { service, .. }
             | Self::DnsFailed { service, .. } => About::Service(service),
             Self::CatalogueApplied { .. }
+            | Self::FleetsApplied { .. }
             | Self::ConfigurationApplied { .. }
             | Self::GroupStarted { .. }
             | Self::FreezeWindowsApplied { .. }
@@ -147,7 +149,7 @@ mod tests {
         "guardrail": "error_rate", "check": "tests", "result": {"passed": true}, "signal": "orders",
         "approval": {"by": "anne", "role": "manager", "step": 0, "until": 1},
         "hook": "chat", "on": "switched", "attempts": 1, "error": "refused", "records": {"addresses": ["10.0.0.1"]},
-        "spec": {"endpoints": [{"host": "10.0.0.1", "port": 80}]}, "services": [], "freeze_windows": [],
+        "spec": {"endpoints": [{"host": "10.0.0.1", "port": 80}]}, "services": [], "fleets": [], "freeze_windows": [],
         "hash": "00", "source": "file", "members": [], "key": "beta", "flags": {}, "definition": {}
     }"#;
 
@@ -211,6 +213,7 @@ mod tests {
     fn a_global_event_names_no_service() {
         let kinds = [
             "catalogue_applied",
+            "fleets_applied",
             "configuration_applied",
             "group_started",
             "freeze_windows_applied",

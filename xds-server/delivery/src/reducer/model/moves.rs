@@ -40,16 +40,26 @@ pub(super) enum Move {
 
 pub(super) const SERVICES: [&str; 2] = ["order", "product"];
 
-/// Every version that a service can have.
-const ALL_VERSIONS: [&str; 8] = [
-    "order/v1",
-    "order/v2",
-    "order/v3",
-    "order/v4",
-    "product/v1",
-    "product/v2",
-    "product/v3",
-    "product/v4",
+/// Everything that a configuration here can take away.
+const ALL_LOSSES: [&str; 18] = [
+    "service:order",
+    "service:product",
+    "version:order/v1",
+    "endpoints:order/v1",
+    "version:order/v2",
+    "endpoints:order/v2",
+    "version:order/v3",
+    "endpoints:order/v3",
+    "version:order/v4",
+    "endpoints:order/v4",
+    "version:product/v1",
+    "endpoints:product/v1",
+    "version:product/v2",
+    "endpoints:product/v2",
+    "version:product/v3",
+    "endpoints:product/v3",
+    "version:product/v4",
+    "endpoints:product/v4",
 ];
 
 pub(super) const GROUP: &str = "checkout";
@@ -122,7 +132,7 @@ fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
         2 => (catalogue(), freeze_windows(), any::<bool>()).prop_map(|(services, freeze_windows, allow)| {
             let command = configuration(services, freeze_windows);
-            if allow { allowing(command, &ALL_VERSIONS) } else { command }
+            if allow { allowing(command, &ALL_LOSSES) } else { command }
         }),
         2 => (service(), version_name(), 9000..9003u16, environment).prop_map(
             |(service, version_name, port, environment)| Command::RegisterVersion {

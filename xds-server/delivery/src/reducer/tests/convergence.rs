@@ -136,7 +136,14 @@ fn the_first_sidecars_are_listed_and_the_others_counted() {
     let mut world = entered();
     let lagging = (0..MAX_NAMED).map(|number| format!("edge-{number}")).collect();
     let nacks = vec![nack()];
-    let seen = Convergence { acked: 1, nacked: 3, connected: 100, nacks, lagging, times: None };
+    let seen = Convergence {
+        acked: 1,
+        nacked: 3,
+        connected: 100,
+        nacks,
+        lagging,
+        ..Convergence::default()
+    };
     let blockers = world.look("order", 0, &with(seen, 0));
     let lagging = ["edge-0", "edge-1", "edge-2", "edge-3", "edge-4"];
     let expected = [nacked(), Blocker::MoreNacks { sidecars: 2 }, pending(1, 100, &lagging, 91)];
@@ -172,4 +179,21 @@ fn only_the_current_step_converges_and_only_once() {
         let all: Result<Vec<_>, _> = (0..times).map(|_| state.apply(world.now(), &event)).collect();
         assert!(all.is_err(), "{step}");
     }
+}
+
+/// The judge does not see the requests of a sidecar that routes and does not report.
+#[test]
+fn sidecars_that_do_not_report_block_a_step_and_no_rollback() {
+    let mut world = entered();
+    world.look("order", 0, &healthy(10));
+    let seen = |connected, silent| {
+        let silent_nodes = vec!["edge-2".to_owned()];
+        let all = Convergence { acked: connected, connected, ..Convergence::default() };
+        with(Convergence { silent, silent_nodes, ..all }, 10)
+    };
+    let nodes = vec!["edge-2".to_owned()];
+    let blocker = Blocker::SilentSidecars { silent: 1, connected: 2, nodes, more: 0 };
+    assert_eq!(world.look("order", 10, &seen(2, 1)), [blocker]);
+    world.ask(&verb("order.1", Rollback)).unwrap();
+    assert!(!newest(&world.0, "order").is_running());
 }

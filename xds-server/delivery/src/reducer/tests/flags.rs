@@ -225,3 +225,22 @@ fn flags_stay_away_from_a_version_after_its_quarantine_is_lifted() {
     world.ask(&Command::Unquarantine { service: name("order"), version: name("v2") }).unwrap();
     assert_eq!(pinnable(&world, "order"), ["v1"]);
 }
+
+#[test]
+fn a_routing_flag_that_reads_what_no_request_has_is_accepted_with_a_warning() {
+    let mut world = World::new();
+    let targeting = |attribute: &str, metadata: Value| {
+        let rule = json!({"if": [{"==": [{"var": attribute}, "DE"]}, "on", "off"]});
+        json!({
+            "variants": {"on": "v2", "off": ""}, "defaultVariant": "off", "targeting": rule,
+            "metadata": metadata,
+        })
+    };
+    let order = json!({"service": "order"});
+    let message = world.ask(&set("beta", targeting("country", order.clone()))).unwrap().message;
+    assert!(message.contains("flag `beta` read `country`, which no request has"), "{message}");
+    for definition in [targeting("headers.x-country", order), targeting("country", json!({}))] {
+        let message = world.ask(&set("beta", definition)).unwrap().message;
+        assert_eq!(message, "flag `beta` is set");
+    }
+}

@@ -1,10 +1,12 @@
 //! The rules of the reducer, one test each.
 
+mod configure;
 mod convergence;
 mod deploy;
 mod effects;
 mod flags;
 mod groups;
+mod istio;
 mod requirements;
 mod signals;
 mod steps;

@@ -295,14 +295,8 @@ fn invalid_freeze_windows_are_refused() {
 /// `order` at 5 %, with `on_fail: pause`.
 fn pausing() -> World {
     let plan = Plan { on_fail: OnFail::Pause, ..canary(&[5, 50, 100]) };
-    let mut world = World::new();
-    let command = Command::StartRelease {
-        service: name("order"),
-        version: name("v2"),
-        plan: Some(plan),
-        commit: None,
-    };
-    world.ask(&command).unwrap();
+    let mut world = World::with_plan(plan);
+    world.ask(&start("order", "v2")).unwrap();
     world.see("order", 0, &healthy(0));
     world.see("order", 0, &healthy(10));
     world

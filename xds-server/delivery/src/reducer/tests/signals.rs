@@ -27,15 +27,9 @@ fn security() -> RollbackCause {
 #[test]
 fn a_security_signal_rolls_back_the_candidate_and_quarantines_it() {
     let pausing = || {
-        let mut world = World::new();
-        let plan = Some(Plan { on_fail: OnFail::Pause, ..canary(&[5, 50, 100]) });
-        let command = Command::StartRelease {
-            service: name("order"),
-            version: name("v2"),
-            plan,
-            commit: None,
-        };
-        world.ask(&command).unwrap();
+        let plan = Plan { on_fail: OnFail::Pause, ..canary(&[5, 50, 100]) };
+        let mut world = World::with_plan(plan);
+        world.ask(&start("order", "v2")).unwrap();
         world
     };
     for mut world in [World::stepping(), World::watching(), pausing()] {

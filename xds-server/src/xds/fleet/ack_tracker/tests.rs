@@ -1,4 +1,6 @@
 use super::*;
+use crate::xds::fleet::ReceivedReport;
+use tidegate_core::version::FilterVersion;
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::kind::Kind;
 
@@ -15,8 +17,17 @@ fn nacked(message: &str) -> Event {
     Event::Nacked { kind: Kind::Route, version: "v".into(), message }
 }
 
+fn report(ack_tracker: &AckTracker, filter_version: Option<&FilterVersion>, is_current: bool) {
+    let (fleet, node) = ("demo", "one");
+    ack_tracker.record_report(&ReceivedReport { fleet, node, filter_version, is_current });
+}
+
+fn resumed() -> Event {
+    Event::Resumed { kind: Kind::Cluster }
+}
+
 fn acked_of(ack_tracker: &AckTracker, serial: u64) -> (u32, u32) {
-    let convergence = ack_tracker.convergence(serial);
+    let convergence = ack_tracker.convergence(serial, |_| true);
     (convergence.acked, convergence.connected)
 }
 
@@ -55,7 +66,7 @@ fn a_slow_stream_that_ends_does_not_delay_its_sidecar() {
     assert_eq!(acked_of(&ack_tracker, 2), (1, 1));
     drop(clusters);
     assert_eq!(acked_of(&ack_tracker, 2), (0, 0));
-    assert!(ack_tracker.tally.lock().is_empty(), "the tally is empty");
+    assert!(ack_tracker.fleets.lock().values().all(|fleet| fleet.counts.is_empty()));
 }
 
 #[test]
@@ -63,15 +74,15 @@ fn a_nack_is_listed_until_it_is_cleared() {
     let ack_tracker = ack_tracker();
     let mut one = connect(&ack_tracker, "one");
     one.record([nacked("bad")].into_iter(), 0);
-    let refused = ack_tracker.nodes().remove(0).refused;
-    assert_eq!(refused[&Kind::Route].message, "bad");
-    assert_eq!(refused[&Kind::Route].at, Timestamp(7));
+    let nacks = ack_tracker.nodes().remove(0).nacks;
+    assert_eq!(nacks[&Kind::Route].message, "bad");
+    assert_eq!(nacks[&Kind::Route].at, Timestamp(7));
     let acked = Event::Acked { kind: Kind::Route, version: "w".into() };
     one.record([acked, Event::Cleared { kind: Kind::Route }].into_iter(), 1);
     let status = ack_tracker.nodes().remove(0);
-    assert!(status.refused.is_empty());
+    assert!(status.nacks.is_empty());
     assert_eq!(status.acked[&Kind::Route], "w");
-    let (kind, nack) = status.last_refusal.unwrap();
+    let (kind, nack) = status.last_nack.unwrap();
     assert_eq!((kind, &*nack.message), (Kind::Route, "bad"), "the last NACK stays listed");
 }
 
@@ -84,7 +95,7 @@ fn a_sidecar_with_a_nack_does_not_count_as_acked() {
     assert!(changes.has_changed().unwrap());
     changes.mark_unchanged();
     one.record(std::iter::empty(), 9);
-    let seen = ack_tracker.convergence(9);
+    let seen = ack_tracker.convergence(9, |_| true);
     assert_eq!((seen.acked, seen.nacked, seen.connected, seen.pending()), (0, 1, 1, 0));
     let message = "not like this".to_owned();
     assert_eq!(
@@ -110,12 +121,12 @@ fn reconnected(ack_tracker: &Arc<AckTracker>) -> Connection {
     before.record([filter_acked("old"), nacked].into_iter(), 1);
     drop(before);
     let mut after = connect(ack_tracker, "one");
-    after.record([Event::Resumed].into_iter(), 0);
+    after.record([resumed()].into_iter(), 0);
     after
 }
 
-fn refusing(ack_tracker: &AckTracker, serial: u64) -> (u32, u32) {
-    let convergence = ack_tracker.convergence(serial);
+fn acked_and_nacked(ack_tracker: &AckTracker, serial: u64) -> (u32, u32) {
+    let convergence = ack_tracker.convergence(serial, |_| true);
     (convergence.acked, convergence.nacked)
 }
 
@@ -124,23 +135,39 @@ fn refusing(ack_tracker: &AckTracker, serial: u64) -> (u32, u32) {
 fn a_nacked_filter_stays_nacked_after_a_reconnection() {
     let ack_tracker = ack_tracker();
     let mut one = reconnected(&ack_tracker);
-    assert_eq!(refusing(&ack_tracker, 1), (0, 1));
+    assert_eq!(acked_and_nacked(&ack_tracker, 1), (0, 1));
     one.record([filter_acked("bad")].into_iter(), 1);
-    assert_eq!(refusing(&ack_tracker, 1), (0, 1));
+    assert_eq!(acked_and_nacked(&ack_tracker, 1), (0, 1));
     let status = ack_tracker.nodes().remove(0);
-    assert_eq!(status.refused[&Kind::Extension].message, "no such file");
-    assert_eq!(status.last_refusal.unwrap().1.version, "bad");
+    assert_eq!(status.nacks[&Kind::Extension].message, "no such file");
+    assert_eq!(status.last_nack.unwrap().1.version, "bad");
 
     // Also after more of them.
     drop(one);
     let mut one = connect(&ack_tracker, "one");
-    one.record([Event::Resumed, filter_acked("bad")].into_iter(), 1);
-    assert_eq!(refusing(&ack_tracker, 1), (0, 1));
+    one.record([resumed(), filter_acked("bad")].into_iter(), 1);
+    assert_eq!(acked_and_nacked(&ack_tracker, 1), (0, 1));
     let mut changes = ack_tracker.changes();
     changes.mark_unchanged();
     one.record([filter_acked("good")].into_iter(), 1);
-    assert_eq!(refusing(&ack_tracker, 1), (1, 0));
+    assert_eq!(acked_and_nacked(&ack_tracker, 1), (1, 0));
     assert!(changes.has_changed().unwrap());
+}
+
+/// A report proves that the filter runs the configuration that Envoy NACKed before its reconnection.
+#[test]
+fn a_report_of_the_published_configuration_ends_the_nack_of_an_earlier_stream() {
+    let ack_tracker = ack_tracker();
+    let mut one = reconnected(&ack_tracker);
+    one.record([filter_acked("bad")].into_iter(), 1);
+    report(&ack_tracker, None, false);
+    assert_eq!(acked_and_nacked(&ack_tracker, 1), (0, 1), "of an older configuration");
+    let mut changes = ack_tracker.changes();
+    changes.mark_unchanged();
+    report(&ack_tracker, None, true);
+    assert_eq!(acked_and_nacked(&ack_tracker, 1), (1, 0));
+    assert!(changes.has_changed().unwrap());
+    assert!(ack_tracker.nodes().remove(0).nacks.is_empty());
 }
 
 /// The new stream of a sidecar may open before the server detects the end of the old one.
@@ -151,12 +178,12 @@ fn a_nacked_filter_stays_nacked_if_streams_overlap() {
     let (version, message) = ("bad".into(), "no such file".to_owned());
     before.record([Event::Nacked { kind: Kind::Extension, version, message }].into_iter(), 1);
     let mut after = connect(&ack_tracker, "one");
-    after.record([Event::Resumed].into_iter(), 0);
+    after.record([resumed()].into_iter(), 0);
     drop(before);
     after.record([filter_acked("bad")].into_iter(), 1);
-    assert_eq!(refusing(&ack_tracker, 1), (0, 1));
+    assert_eq!(acked_and_nacked(&ack_tracker, 1), (0, 1));
     after.record([filter_acked("good")].into_iter(), 1);
-    assert_eq!(refusing(&ack_tracker, 1), (1, 0));
+    assert_eq!(acked_and_nacked(&ack_tracker, 1), (1, 0));
 }
 
 /// A new process has compared the content with nothing: its ACK means that the filter is in use.
@@ -165,9 +192,9 @@ fn a_restarted_sidecar_may_ack_what_it_nacked() {
     let ack_tracker = ack_tracker();
     drop(reconnected(&ack_tracker));
     let mut restarted = connect(&ack_tracker, "one");
-    assert_eq!(refusing(&ack_tracker, 1), (0, 1));
+    assert_eq!(acked_and_nacked(&ack_tracker, 1), (0, 1));
     restarted.record([filter_acked("bad")].into_iter(), 1);
-    assert_eq!(refusing(&ack_tracker, 1), (1, 0));
+    assert_eq!(acked_and_nacked(&ack_tracker, 1), (1, 0));
 }
 
 #[test]
@@ -189,7 +216,7 @@ fn names_are_sorted_and_bounded() {
     let all: Vec<_> = names.map(|name| connect(&ack_tracker, &name)).collect();
     let mut long = connect(&ack_tracker, "refuses");
     long.record([nacked(&"é".repeat(MAX_MESSAGE + 1))].into_iter(), 0);
-    let seen = ack_tracker.convergence(1);
+    let seen = ack_tracker.convergence(1, |_| true);
     assert_eq!(seen.lagging.len(), MAX_NAMED);
     assert!(seen.lagging.is_sorted_by(|a, b| a < b), "{:?}", seen.lagging);
     assert!(seen.lagging.iter().all(|name| name.starts_with("node-")), "{:?}", seen.lagging);
@@ -210,14 +237,14 @@ fn ack_times_are_measured() {
     assert_eq!(ack_tracker.newest_times(), None, "the slowest stream is measured");
     now.store(2_000, Ordering::Relaxed);
     routes.record(std::iter::empty(), 1);
-    let times = ack_tracker.convergence(1).times.unwrap();
+    let times = ack_tracker.convergence(1, |_| true).times.unwrap();
     assert!(times.p99.as_millis().abs_diff(1_000) <= 63, "{times:?}");
 
     // A stream that opens later is not measured for earlier publications.
     let mut late = connect(&ack_tracker, "one");
     now.store(90_000, Ordering::Relaxed);
     late.record(std::iter::empty(), 1);
-    assert_eq!(ack_tracker.convergence(1).times, Some(times));
+    assert_eq!(ack_tracker.convergence(1, |_| true).times, Some(times));
 }
 
 /// Checklist line 56: the state of a sidecar ends with its last stream, except for a bounded list of recently disconnected ones.
@@ -251,21 +278,6 @@ fn only_progress_is_a_change() {
     assert!(changes.has_changed().unwrap());
 }
 
-#[test]
-fn a_status_as_json() {
-    let ack_tracker = ack_tracker();
-    let mut one = connect(&ack_tracker, "one");
-    let acked = Event::Acked { kind: Kind::Route, version: "w".into() };
-    one.record([acked].into_iter(), 1);
-    let json = serde_json::to_value(ack_tracker.nodes()).unwrap();
-    let expected = serde_json::json!([{
-        "node": "one", "fleet": "demo", "connected": true, "since": 7, "mode": "delta",
-        "synced": 1, "acked": {"route": "w"}, "refused": {}, "last_refusal": null,
-        "filter_version": null
-    }]);
-    assert_eq!(json, expected);
-}
-
 /// The task of a stream whose client does not read cannot answer. The inspection ends without it.
 #[tokio::test]
 async fn a_stream_that_does_not_answer_is_counted_as_silent() {
@@ -295,18 +307,18 @@ fn filter(package: &str) -> FilterVersion {
 #[test]
 fn the_version_of_the_filter_is_kept_over_a_reconnection() {
     let ack_tracker = ack_tracker();
-    ack_tracker.record_filter_version("demo", "one", &filter("0.1.0"));
+    report(&ack_tracker, Some(&filter("0.1.0")), false);
     assert!(ack_tracker.nodes().is_empty(), "only connected sidecars are recorded");
     let version = || ack_tracker.nodes().remove(0).filter_version;
     let stream = connect(&ack_tracker, "one");
     assert_eq!(version(), None);
-    ack_tracker.record_filter_version("demo", "one", &filter("0.1.0"));
+    report(&ack_tracker, Some(&filter("0.1.0")), false);
     assert_eq!(version(), Some(filter("0.1.0")));
     drop(stream);
     assert_eq!(version(), Some(filter("0.1.0")));
     let _stream = connect(&ack_tracker, "one");
     assert_eq!(version(), Some(filter("0.1.0")));
-    ack_tracker.record_filter_version("demo", "one", &filter("0.2.0"));
+    report(&ack_tracker, Some(&filter("0.2.0")), false);
     assert_eq!(version(), Some(filter("0.2.0")));
 }
 

@@ -9,7 +9,7 @@ fn names_of(events: &[Event]) -> Vec<&'static str> {
         Event::Acked { .. } => "acked",
         Event::Nacked { .. } => "nacked",
         Event::Cleared { .. } => "cleared",
-        Event::Resumed => "resumed",
+        Event::Resumed { .. } => "resumed",
     };
     events.iter().map(name).collect()
 }

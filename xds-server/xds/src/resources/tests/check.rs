@@ -173,7 +173,7 @@ fn a_release_does_not_exceed_the_size_of_a_configuration() {
     let empty = with_padding(&idle, 0);
     let largest = extension::largest_service(&idle.spec.name, &idle);
     let flags = extension::routing_flags(|_| true, &empty);
-    let mut config = extension::config(&all.fleets[0].name, vec![largest], flags);
+    let mut config = extension::config(&all.fleets[0], vec![largest], Vec::new(), flags);
     let room = MAX_CONFIG_BYTES - extension::encode(&mut config).len();
 
     passes(&with_padding(&idle, room));
@@ -218,7 +218,7 @@ fn route_configurations_have_different_names() {
     let mut mesh = mesh(Services::All);
     mesh.fleets[0].name = "service".parse().unwrap();
     assert_eq!(check(&mesh, &state(&[order()])), Ok(()));
-    mesh.fleets[0].listeners[0].name = "order".to_owned();
+    listeners(&mut mesh)[0].name = "order".to_owned();
     let error = only(check(&mesh, &state(&[order()])));
     assert!(
         matches!(&error, InvalidResource::DuplicateName { name, .. } if name == "service/order"),
@@ -284,13 +284,13 @@ fn any_mesh() -> impl Strategy<Value = Mesh> {
     let listener = prop::sample::subsequence(NAMES.to_vec(), 1..=3);
     prop::collection::vec(listener, 0..3).prop_map(|listeners| {
         let mut mesh = mesh(Services::All);
-        let template = mesh.fleets[0].listeners[0].clone();
+        let template = mesh.fleets[0].listeners()[0].clone();
         let of = |(number, names): (usize, Vec<&str>)| Listener {
             name: format!("listener-{number}"),
             services: Services::Named(names.iter().map(|name| name.parse().unwrap()).collect()),
             ..template.clone()
         };
-        mesh.fleets[0].listeners = listeners.into_iter().enumerate().map(of).collect();
+        *self::listeners(&mut mesh) = listeners.into_iter().enumerate().map(of).collect();
         mesh
     })
 }

@@ -1,13 +1,15 @@
 //! Builders for states and meshes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 
-use crate::mesh::{Fleet, Listener, Mesh, Purpose};
+use crate::mesh::{ControlPlane, Fleet, IstioMesh, Listener, Mesh, Purpose};
 use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::model::catalogue::{Endpoint, ServiceSpec, VersionSpec};
+use tidegate_delivery::model::istio::{IstioService, IstioSubset, IstioTarget};
 use tidegate_delivery::model::plan::{ConvergenceThreshold, OnFail, Plan, Step, Strategy};
 use tidegate_delivery::model::release::{Phase, Release};
 use tidegate_delivery::model::requirements::Requirements;
@@ -20,13 +22,14 @@ use tidegate_delivery::units::{Ppm, Timestamp};
 pub(super) fn service(name: &str, versions: &[&str], stable: &str) -> ServiceState {
     let version = |(port, version): (u16, &&str)| {
         let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port };
-        let spec = VersionSpec { endpoints: vec![endpoint], environment: None };
+        let spec = VersionSpec { endpoints: vec![endpoint], istio: None, environment: None };
         (version.parse().unwrap(), spec)
     };
     ServiceState::new(ServiceSpec {
         name: name.parse().unwrap(),
         hosts: vec![format!("{name}.local").parse().unwrap()],
         identity: Vec::new(),
+        istio: None,
         versions: (9000..).zip(versions).map(version).collect(),
         stable: stable.parse().unwrap(),
         environments: None,
@@ -115,13 +118,49 @@ pub(super) fn mesh(services: Services) -> Mesh {
         services,
         purpose: Purpose::Traffic,
     };
-    let fleet = Fleet { name: "demo".parse().unwrap(), listeners: vec![listener] };
+    let fleet = Fleet::new("demo".parse().unwrap(), vec![listener]);
     Mesh::new("/filter.wasm".to_owned(), vec![fleet])
 }
 
 /// A fleet without listeners.
 pub(super) fn mesh_without_listeners() -> Mesh {
     let mut mesh = mesh(Services::All);
-    mesh.fleets[0].listeners.clear();
+    listeners(&mut mesh).clear();
     mesh
+}
+
+/// The listeners of the first fleet.
+pub(super) fn listeners(mesh: &mut Mesh) -> &mut Vec<Listener> {
+    match &mut mesh.fleets[0].control_plane {
+        ControlPlane::Tidegate { listeners, .. } => listeners,
+        ControlPlane::Istio(_) => panic!("an Istio fleet has no listeners"),
+    }
+}
+
+/// The fleet `mesh` of an Istio mesh with these services.
+pub(super) fn istio_mesh(services: Services) -> Mesh {
+    let control_plane = ControlPlane::Istio(IstioMesh {
+        report_cluster: "outbound|18000||tidegate.tidegate.svc.cluster.local".to_owned(),
+        authority: "tidegate.tidegate.svc.cluster.local".to_owned(),
+        services,
+    });
+    let fleet = Fleet { name: "mesh".parse().unwrap(), control_plane };
+    Mesh::new("/filter.wasm".to_owned(), vec![fleet])
+}
+
+/// The same service in Istio, its versions subsets without endpoints.
+pub(super) fn in_istio(mut service: ServiceState) -> ServiceState {
+    let host = format!("{}.default.svc.cluster.local", service.spec.name);
+    service.spec.istio =
+        Some(IstioService { host: host.parse().unwrap(), port: 80.try_into().unwrap() });
+    for (name, version) in &mut service.spec.versions {
+        let labels = BTreeMap::from([("version".to_owned(), name.to_string())]);
+        let subset = IstioSubset {
+            name: name.as_str().parse().unwrap(),
+            labels: labels.try_into().unwrap(),
+        };
+        version.istio = Some(IstioTarget::Subset(subset));
+        version.endpoints.clear();
+    }
+    service
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod fixtures;
+mod istio;
 mod publishing;
 mod resources;
 mod routing;

@@ -352,7 +352,7 @@ fn events_that_change_no_resources_keep_the_snapshot() {
         Event::DnsFailed { service: delivery::name("product"), error: "SERVFAIL".to_owned() },
         Event::ConfigurationApplied {
             version: Version { hash: "next".to_owned(), source: Source::File },
-            dropped: Vec::new(),
+            losses: Vec::new(),
             withheld: Vec::new(),
         },
     ];

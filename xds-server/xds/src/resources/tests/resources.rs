@@ -17,7 +17,8 @@ use tidegate_proto::envoy::google::protobuf::StringValue;
 
 use super::fixtures::*;
 use crate::kind::Kind;
-use crate::resources::{CONTROL_PLANE_CLUSTER, Resource, cluster, listener};
+use crate::mesh::CONTROL_PLANE_CLUSTER;
+use crate::resources::{Resource, cluster, listener};
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::names::Services;
 use tidegate_delivery::units::Ppm;
@@ -58,7 +59,7 @@ fn clusters_have_no_outlier_detection() {
 fn manager() -> hcm::HttpConnectionManager {
     let mesh = mesh(Services::All);
     let fleet = &mesh.fleets[0];
-    let resource = listener::listener(&fleet.name, &fleet.listeners[0]);
+    let resource = listener::listener(&fleet.name, &fleet.listeners()[0]);
     let message = lds::Listener::decode(resource.value().clone()).unwrap();
     let filter = message.filter_chains[0].filters[0].clone();
     let Some(lds::filter::ConfigType::TypedConfig(any)) = filter.config_type else {

@@ -1,26 +1,10 @@
-//! The import direction inside the crate. [`LAYERS`] is the complete list of what each module may import; ARCHITECTURE.md
-//! describes it. The test reads the `crate::…` paths of every source file, without its unit tests.
-#![expect(
-    clippy::unwrap_used,
-    reason = "helpers of tests: a panic is a failed test, with its line"
-)]
+//! Reads the imports between the top-level modules of a crate, and compares them with a table of layers.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each top-level module, and the other top-level modules that it may import.
-const LAYERS: [(&str, &[&str]); 9] = [
-    ("units", &[]),
-    ("names", &[]),
-    ("judge", &["units", "names"]),
-    ("model", &["units", "names", "judge"]),
-    ("text", &["units", "names", "judge", "model"]),
-    ("fold", &["units", "names", "judge", "model"]),
-    ("figures", &["units", "names", "judge", "model"]),
-    // Messages of commands name blockers, so the reducer imports `text`.
-    ("reducer", &["units", "names", "judge", "model", "fold", "text"]),
-    ("fixtures", &["units", "names", "judge", "model", "fold", "reducer"]),
-];
+/// Each top-level module, and the other top-level modules that it may import. A module stands below those that import it.
+pub(crate) type Layers = [(&'static str, &'static [&'static str])];
 
 /// A top-level module that imports another one.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,8 +26,9 @@ fn imports(from: &str, source: &str) -> Vec<Import> {
         if code.starts_with("//") {
             continue;
         }
-        for (at, marker) in code.match_indices("crate::") {
-            // `pub(in crate::…)` and the crate's own macros have the same form, but `$crate::` is another path.
+        let paths = code.match_indices("crate::").chain(code.match_indices("tidegate::"));
+        for (at, marker) in paths {
+            // The binary's modules import the library's as `tidegate::…`.
             let is_path = !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
             let rest = &code[at + marker.len()..];
             if is_path {
@@ -95,31 +80,24 @@ fn module(path: &Path) -> String {
     first.trim_end_matches(".rs").to_owned()
 }
 
-/// Files that are compiled for tests only.
-fn is_test(path: &Path) -> bool {
-    let tests = |part: &std::ffi::OsStr| part == "tests" || part == "tests.rs";
-    path.iter().any(tests) || path.starts_with("reducer/model") || path == "reducer/model.rs"
-}
-
-#[test]
-fn modules_import_only_the_layers_below() {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+/// Asserts that the modules in `source` import only what the table allows, and that the table has no cycle.
+pub(crate) fn check(source: &Path, layers: &Layers, is_test: fn(&Path) -> bool) {
     let mut files = Vec::new();
-    rust_files(&source, &mut files);
+    rust_files(source, &mut files);
     files.sort();
     let mut wrong = Vec::new();
     for file in files {
-        let path = file.strip_prefix(&source).unwrap();
-        if is_test(path) || path == "lib.rs" {
+        let path = file.strip_prefix(source).unwrap();
+        if is_test(path) || path == "lib.rs" || path == "main.rs" {
             continue;
         }
         let from = module(path);
-        let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == from) else {
+        let Some((_, allowed)) = layers.iter().find(|(name, _)| *name == from) else {
             wrong.push(format!("src/{}: module `{from}` is not in LAYERS", path.display()));
             continue;
         };
         for Import { to, line, .. } in imports(&from, &fs::read_to_string(&file).unwrap()) {
-            if !allowed.contains(&to.as_str()) {
+            if layers.iter().any(|(name, _)| *name == to) && !allowed.contains(&to.as_str()) {
                 wrong.push(format!(
                     "src/{}:{line}: `{from}` imports `{to}`; it may import only: {}",
                     path.display(),
@@ -127,6 +105,13 @@ fn modules_import_only_the_layers_below() {
                 ));
             }
         }
+    }
+    for (place, (name, allowed)) in layers.iter().enumerate() {
+        let below: Vec<_> = layers[..place].iter().map(|(below, _)| *below).collect();
+        let upwards = allowed.iter().filter(|it| !below.contains(it));
+        wrong.extend(
+            upwards.map(|it| format!("LAYERS: `{name}` may import `{it}`, which is not below it")),
+        );
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
@@ -142,12 +127,4 @@ fn every_form_of_an_import_is_found() {
     let found: Vec<_> = imports("model", source).into_iter().map(|it| (it.line, it.to)).collect();
     let expected = [(1, "fold"), (3, "names"), (3, "reducer"), (4, "text")];
     assert_eq!(found, expected.map(|(line, to)| (line, to.to_owned())));
-}
-
-#[test]
-fn the_layers_have_no_cycle() {
-    for (place, (name, allowed)) in LAYERS.iter().enumerate() {
-        let below: Vec<_> = LAYERS[..place].iter().map(|(below, _)| below).collect();
-        assert!(allowed.iter().all(|it| below.contains(&it)), "`{name}` imports upwards");
-    }
 }

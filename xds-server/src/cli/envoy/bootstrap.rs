@@ -1,49 +1,44 @@
-//! `tidegate envoy`: bootstraps of sidecars.
+//! `tidegate envoy bootstrap`: the bootstrap of a sidecar.
 
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Subcommand, ValueEnum};
+use clap::ValueEnum;
 use tidegate::config;
 use tidegate::xds::bootstrap::bootstrap;
 use tidegate::xds::upstream_tls::UpstreamTls;
 use tidegate_delivery::model::catalogue::Endpoint;
 use tidegate_delivery::names::FleetName;
 use tidegate_xds::kind::Mode;
+use tidegate_xds::mesh::CONTROL_PLANE_CLUSTER;
 
-use super::failure::Failure;
-use super::output;
+use crate::cli::failure::Failure;
+use crate::cli::output;
 
-/// Print the bootstrap of a sidecar.
+/// Print a bootstrap for a stock Envoy, which receives everything else from Tidegate.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
-#[derive(Debug, Subcommand)]
-enum Verb {
-    /// Print a bootstrap for a stock Envoy, which receives everything else from Tidegate
-    Bootstrap {
-        /// The fleet: `node.cluster`
-        #[arg(long, env = "TIDEGATE_FLEET")]
-        fleet: FleetName,
-        /// The node id, `node.id`; unique per sidecar
-        #[arg(long, env = "TIDEGATE_NODE_ID")]
-        id: String,
-        /// The xDS address of the control plane, HOST:PORT
-        #[arg(long, env = "TIDEGATE_XDS", default_value = "127.0.0.1:18000")]
-        xds: String,
-        /// The address of Envoy's admin interface, IP:PORT
-        #[arg(long, env = "TIDEGATE_ADMIN", default_value = "127.0.0.1:9901")]
-        admin: SocketAddr,
-        /// The xDS variant
-        #[arg(long, env = "TIDEGATE_XDS_MODE", value_enum, default_value = "delta")]
-        mode: Variant,
-        #[command(flatten)]
-        tls: Option<Tls>,
-    },
+    /// The fleet: `node.cluster`
+    #[arg(long, env = "TIDEGATE_FLEET")]
+    fleet: FleetName,
+    /// The node id, `node.id`; unique per sidecar
+    #[arg(long, env = "TIDEGATE_NODE_ID")]
+    id: String,
+    /// The xDS address of the control plane, HOST:PORT
+    #[arg(long, env = "TIDEGATE_XDS", default_value = "127.0.0.1:18000")]
+    xds: String,
+    /// The name of the control plane's cluster; the fleet's `control_plane_cluster`
+    #[arg(long, env = "TIDEGATE_CLUSTER", value_name = "NAME", default_value = CONTROL_PLANE_CLUSTER)]
+    cluster: String,
+    /// The address of Envoy's admin interface, IP:PORT
+    #[arg(long, env = "TIDEGATE_ADMIN", default_value = "127.0.0.1:9901")]
+    admin: SocketAddr,
+    /// The xDS variant
+    #[arg(long, env = "TIDEGATE_XDS_MODE", value_enum, default_value = "delta")]
+    mode: Variant,
+    #[command(flatten)]
+    tls: Option<Tls>,
 }
 
 /// Mutual TLS to the control plane. Paths are those of the Envoy host.
@@ -88,7 +83,7 @@ enum Variant {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let Verb::Bootstrap { fleet, id, xds, admin, mode, tls } = &args.verb;
+    let Args { fleet, id, xds, cluster, admin, mode, tls } = args;
     if id.is_empty() {
         return Err(Failure::Input("--id is empty; pass a unique node id".to_owned()));
     }
@@ -103,5 +98,5 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             Failure::Input(format!("--tls-secrets: cannot write {}: {error}", path.display()))
         })?;
     }
-    output::print(bootstrap(fleet, id, &xds, tls.as_ref(), *admin, mode).trim_end())
+    output::print(bootstrap(fleet, id, cluster, &xds, tls.as_ref(), *admin, mode).trim_end())
 }

@@ -25,6 +25,11 @@ impl ReportCoverage {
         self.0 = Some(Covered { since: current.map_or(now, |it| it.since), last: now });
     }
 
+    /// Whether there is no gap now.
+    pub(super) fn is_covered(&self, now: Timestamp) -> bool {
+        self.0.is_some_and(|it| now.since(it.last) <= MAX_INTERVAL)
+    }
+
     /// Time since the last gap; zero during one.
     pub(super) fn time_since_gap(&self, now: Timestamp) -> Duration {
         let current = self.0.filter(|it| now.since(it.last) <= MAX_INTERVAL);

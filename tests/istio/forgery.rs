@@ -1,0 +1,121 @@
+//! A client cannot choose a version by sending Tidegate's headers, whatever is in the place of the filter.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result, ensure};
+use axum::Router;
+use axum::http::HeaderMap;
+use reqwest::Client;
+use tidegate_tests::backends::Backends;
+use tidegate_tests::story::ProgressOutput;
+use tidegate_tests::wait::{WAIT_LIMIT, until};
+
+use super::mesh::{HOST, Mesh};
+use super::proxy::{Extension, PLUGIN};
+
+const USERS: u32 = 60;
+/// Headers that a client may know.
+const FORGERIES: [(&str, &str); 4] = [
+    ("x-tidegate-version", "v2"),
+    ("x-tidegate-version", "0b9c8f7a6d6f1c0d5a9b7e4c3f8a2d1e"),
+    ("x-tidegate-version", ""),
+    ("x-tidegate-bucket", "0"),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forged_headers_choose_nothing_in_any_state() {
+    run().await.unwrap();
+}
+
+async fn run() -> Result<()> {
+    let output = ProgressOutput::default();
+    let servers = [backend("v1").await?, backend("v2").await?];
+    let mut mesh = Mesh::start_with(Backends::start().await?, servers).await?;
+    ensure!(forge(&mesh, "weight 0", &output).await? == 0);
+    mesh.operator().run(&["release", "start", "order", "--version", "v2"]).await?;
+    mesh.operator().until("order", |release| release.weight >= 0.05).await?;
+    mesh.operator().run(&["release", "promote", "order"]).await?;
+    mesh.operator().run(&["release", "pause", "order"]).await?;
+    let on_candidate = async || (on_v2(&mesh).await.ok()? > 0).then_some(());
+    until("users on v2", WAIT_LIMIT, on_candidate).await?;
+    mesh.until_synced().await?;
+    ensure!(forge(&mesh, "canary", &output).await? > 0);
+    for (state, extension) in [
+        ("no configuration", Extension::Filter(None)),
+        ("`{}`", Extension::Filter(Some("{}"))),
+        ("broken", Extension::Filter(Some("{\"fleet\""))),
+        ("allow-all in its place", Extension::AllowAll),
+    ] {
+        for proxy in &mut mesh.proxies {
+            proxy.replace(extension)?;
+        }
+        let undecided = async || (on_v2(&mesh).await.ok()? == 0).then_some(());
+        until("every user on the default route", WAIT_LIMIT, undecided).await?;
+        ensure!(forge(&mesh, state, &output).await? == 0);
+    }
+    for proxy in &mut mesh.proxies {
+        proxy.replace(Extension::Filter(Some(PLUGIN)))?;
+    }
+    let on_candidate = async || (on_v2(&mesh).await.ok()? > 0).then_some(());
+    until("users on v2 again", WAIT_LIMIT, on_candidate).await?;
+    Ok(())
+}
+
+/// Compares the users' versions with and without each forged header. Returns the number of users on v2.
+async fn forge(mesh: &Mesh, state: &str, output: &ProgressOutput) -> Result<usize> {
+    let honest = versions(mesh, None).await?;
+    let users = honest.values().filter(|version| *version == "v2").count();
+    for (name, value) in FORGERIES {
+        let forged = versions(mesh, Some((name, value))).await?;
+        let moved =
+            honest.iter().filter(|(user, version)| forged.get(*user) != Some(version)).count();
+        output.say(format_args!(
+            "{state:<24} {name}: {value:<34} {users} users on v2, {moved} moved"
+        ));
+        ensure!(moved == 0, "{state}: {name}: {value} moved {moved} users");
+    }
+    Ok(users)
+}
+
+async fn on_v2(mesh: &Mesh) -> Result<usize> {
+    Ok(versions(mesh, None).await?.values().filter(|version| *version == "v2").count())
+}
+
+/// The version that answers each user at each proxy.
+async fn versions(
+    mesh: &Mesh,
+    forged: Option<(&str, &str)>,
+) -> Result<BTreeMap<(usize, u32), String>> {
+    let client = Client::new();
+    let mut versions = BTreeMap::new();
+    for (number, proxy) in mesh.proxies.iter().enumerate() {
+        for user in 0..USERS {
+            let mut request = client
+                .get(format!("http://{}/", proxy.ingress))
+                .header("host", HOST)
+                .header("x-user-id", format!("user-{user}"));
+            if let Some((name, value)) = forged {
+                request = request.header(name, value);
+            }
+            let answer = request.send().await?.error_for_status()?.text().await?;
+            let (version, seen) = answer.split_once(' ').context("a version")?;
+            ensure!(seen.is_empty(), "the service has received {seen}");
+            versions.insert((number, user), version.to_owned());
+        }
+    }
+    Ok(versions)
+}
+
+/// A server that answers with its version, a space, and Tidegate's headers in the request.
+async fn backend(version: &'static str) -> Result<SocketAddr> {
+    let answer = move |headers: HeaderMap| async move {
+        let ours = headers.keys().filter(|name| name.as_str().starts_with("x-tidegate"));
+        format!("{version} {}", ours.map(ToString::to_string).collect::<Vec<_>>().join(","))
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let app = Router::new().fallback(answer);
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    Ok(address)
+}

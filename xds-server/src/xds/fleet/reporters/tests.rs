@@ -1,0 +1,236 @@
+use std::net::SocketAddr;
+
+use super::*;
+use crate::auth::peer::{Credential, Peer};
+
+const INTERVAL: u64 = 250;
+
+/// Sidecars with two instances each, `1` and `2`.
+struct World {
+    reporters: Reporters,
+    now: u64,
+    peers: BTreeMap<(String, u64), Peer>,
+    /// `config_error` of the reports.
+    error: &'static str,
+}
+
+impl World {
+    fn new() -> Self {
+        let world = Self {
+            reporters: Reporters::new(Arc::default()),
+            now: 1_000_000,
+            peers: BTreeMap::new(),
+            error: "",
+        };
+        world.publish(1, "c1");
+        world
+    }
+
+    fn publish(&self, serial: u64, version: &str) {
+        let fleet = |name: &str, version: &str| PublishedFleet {
+            name: name.parse().unwrap(),
+            services: Services::Named(["order".parse().unwrap()].into()),
+            config_version: version.to_owned(),
+        };
+        self.reporters.published(serial, vec![fleet("mesh", version), fleet("other", "x")]);
+    }
+
+    fn report(&mut self, node: &str, instance: u64, config_version: &str) {
+        let address: SocketAddr = "127.0.0.1:1".parse().unwrap();
+        let key = (node.to_owned(), instance);
+        let peer = self.peers.entry(key).or_insert_with(|| Peer::new(address, Credential::None));
+        let report = Reported {
+            fleet: "mesh",
+            node,
+            instance,
+            config_version,
+            config_error: self.error,
+            filter_version: None,
+            interval: Duration::from_millis(INTERVAL),
+            connection: peer.connection(),
+        };
+        assert!(self.reporters.record(&report, Timestamp(self.now)));
+    }
+
+    /// Lets these instances report at every interval.
+    fn run(&mut self, millis: u64, instances: &[(&str, u64)], config_version: &str) {
+        let end = self.now + millis;
+        while self.now < end {
+            self.now += INTERVAL;
+            for (node, instance) in instances {
+                self.report(node, *instance, config_version);
+            }
+            self.reporters.sweep(Timestamp(self.now));
+        }
+    }
+
+    /// Acked and connected sidecars.
+    fn convergence(&self, serial: u64) -> (u32, u32) {
+        let mut convergence = Convergence::default();
+        let order = "order".parse().unwrap();
+        self.reporters.add_to(&mut convergence, serial, &order);
+        (convergence.acked, convergence.connected)
+    }
+
+    fn silent(&self) -> Vec<String> {
+        self.silent_of("order")
+    }
+
+    fn silent_of(&self, service: &str) -> Vec<String> {
+        let mut convergence = Convergence::default();
+        self.reporters.add_to(&mut convergence, 1, &service.parse().unwrap());
+        convergence.silent_nodes
+    }
+}
+
+const ALL: [(&str, u64); 4] = [("a", 1), ("a", 2), ("b", 1), ("b", 2)];
+
+#[test]
+fn a_sidecar_has_a_publication_when_all_its_instances_have_it() {
+    let mut world = World::new();
+    assert_eq!(world.convergence(1), (0, 0));
+    world.run(250, &ALL, "c1");
+    assert_eq!(world.convergence(1), (2, 2));
+    // Publications that do not change the fleet's configuration.
+    assert_eq!(world.convergence(7), (2, 2));
+    assert!(world.reporters.all_have_newest());
+    world.publish(8, "c2");
+    assert_eq!((world.convergence(7), world.convergence(8)), ((2, 2), (0, 2)));
+    world.report("a", 1, "c2");
+    assert_eq!(world.convergence(8), (0, 2));
+    world.report("a", 2, "c2");
+    assert_eq!(world.convergence(8), (1, 2));
+    assert!(!world.reporters.all_have_newest());
+    // A configuration that returns.
+    world.publish(9, "c1");
+    world.run(250, &ALL, "c1");
+    assert_eq!(world.convergence(9), (2, 2));
+    world.report("b", 1, "unknown");
+    assert_eq!(world.convergence(1), (1, 2));
+    let counts = &world.reporters.counts()["mesh"];
+    assert_eq!((counts.synced, counts.lagging, counts.silent), (1, 1, 0));
+}
+
+#[test]
+fn a_sidecar_that_rejects_a_configuration_is_a_nack() {
+    let mut world = World::new();
+    world.run(250, &ALL, "c1");
+    world.publish(2, "c2");
+    world.error = "no such operator";
+    world.report("a", 2, "c1");
+    let mut convergence = Convergence::default();
+    world.reporters.add_to(&mut convergence, 2);
+    assert_eq!((convergence.nacked, convergence.acked, convergence.connected), (1, 0, 2));
+    let [nack] = &convergence.nacks[..] else { panic!("{convergence:?}") };
+    assert_eq!((nack.node.as_str(), nack.message.as_str()), ("a", "no such operator"));
+    assert!(world.reporters.nodes()[0].refused.contains_key(&Kind::Extension));
+    world.error = "";
+    world.run(250, &ALL, "c2");
+    assert_eq!(world.convergence(2), (2, 2));
+    assert!(world.reporters.nodes()[0].refused.is_empty());
+}
+
+#[test]
+fn an_instance_that_stops_while_others_report_is_silent_within_three_intervals() {
+    for stopped in ALL {
+        let mut world = World::new();
+        world.run(1_000, &ALL, "c1");
+        let rest: Vec<_> = ALL.into_iter().filter(|it| *it != stopped).collect();
+        world.run(750, &rest, "c1");
+        assert!(world.silent().is_empty());
+        world.run(250, &rest, "c1");
+        assert_eq!(world.silent(), [stopped.0]);
+        assert!(world.silent_of("user").is_empty());
+        // Its other instance still counts.
+        assert_eq!(world.convergence(1), (2, 2));
+        let nodes = world.reporters.nodes();
+        let node = nodes.iter().find(|it| it.node == stopped.0).unwrap();
+        let Channel::Reports(reporting) = node.channel else { panic!("{node:?}") };
+        assert_eq!((reporting.instances, reporting.silent, node.connected), (1, 1, true));
+        world.run(250, &ALL, "c1");
+        assert!(world.silent().is_empty(), "it reports again");
+    }
+}
+
+#[test]
+fn a_whole_sidecar_that_stops_no_longer_counts() {
+    let mut world = World::new();
+    world.run(1_000, &ALL, "c1");
+    world.publish(2, "c2");
+    world.run(1_250, &ALL[2..], "c2");
+    assert_eq!(world.silent(), ["a"]);
+    assert_eq!(world.convergence(2), (1, 1));
+    assert!(!world.reporters.nodes()[0].connected);
+    // In the end it is forgotten.
+    world.run(FORGET_AFTER.as_millis() as u64 + 1_000, &ALL[2..], "c2");
+    assert!(world.silent().is_empty());
+    assert_eq!(world.reporters.nodes().len(), 1);
+}
+
+#[test]
+fn a_sidecar_whose_connections_are_closed_has_ended() {
+    let mut world = World::new();
+    world.run(1_000, &ALL, "c1");
+    world.peers.retain(|(node, _), _| node != "a");
+    world.run(1_250, &ALL[2..], "c1");
+    assert!(world.silent().is_empty());
+    assert_eq!(world.convergence(1), (1, 1));
+}
+
+#[test]
+fn a_new_instance_replaces_one_of_an_earlier_generation() {
+    let mut world = World::new();
+    world.run(20_000, &ALL, "c1");
+    // The module is loaded again in `a`, where the old VM still has requests in flight.
+    let both = [&ALL[..], &[("a", 3), ("a", 4)]].concat();
+    world.run(5_000, &both, "c1");
+    let new = [("a", 3), ("a", 4), ("b", 1), ("b", 2)];
+    world.run(5_000, &new, "c1");
+    assert!(world.silent().is_empty());
+    // Each replaces one: a failure of the new ones is found.
+    world.run(5_000, &new[1..], "c1");
+    assert_eq!(world.silent(), ["a"]);
+    world.run(20_000, &new[1..], "c1");
+    let reloaded = [&new[1..], &[("a", 5)]].concat();
+    world.run(1_000, &reloaded, "c1");
+    assert!(world.silent().is_empty(), "FAIL_RELOAD started the VM again");
+}
+
+#[test]
+fn an_interruption_of_all_reports_is_not_silence() {
+    let mut world = World::new();
+    world.run(1_000, &ALL, "c1");
+    world.run(60_000, &[], "c1");
+    assert!(world.silent().is_empty());
+    assert_eq!(world.convergence(1), (0, 0));
+    // The filters retry at different times.
+    world.run(4_000, &ALL[..1], "c1");
+    assert!(world.silent().is_empty());
+    world.run(1_000, &ALL, "c1");
+    assert!(world.silent().is_empty());
+    assert_eq!(world.convergence(1), (2, 2));
+    // One that does not return is found.
+    world.run(60_000, &[], "c1");
+    world.run(11_000, &ALL[1..], "c1");
+    assert_eq!(world.silent(), ["a"]);
+}
+
+#[test]
+fn a_fleet_that_is_not_published_has_no_reporters() {
+    let mut world = World::new();
+    world.run(1_000, &ALL, "c1");
+    world.reporters.published(2, Vec::new());
+    assert_eq!(world.convergence(1), (0, 0));
+    let peer = Peer::new("127.0.0.1:1".parse().unwrap(), Credential::None);
+    let report = Reported {
+        fleet: "mesh",
+        node: "a",
+        instance: 1,
+        config_version: "c1",
+        config_error: "",
+        filter_version: None,
+        interval: Duration::from_secs(1),
+        connection: peer.connection(),
+    };
+    assert!(!world.reporters.record(&report, Timestamp(world.now)));
+}
