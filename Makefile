@@ -126,6 +126,7 @@ bench: build ## the design's figures beside their baselines, and 10 000 random c
 	@TIDEGATE_ENVOY="$$(envoy/get-envoy)" && export TIDEGATE_ENVOY && $(BUILT)/release/tidegate-bench
 	$(call say,start-up after a million decisions)
 	$(CARGO) bench -p tidegate --bench start_up
+	$(CARGO) bench -p tidegate-delivery --bench judge
 	$(call say,random conversations with a model of Envoy: 10 000 each in state of the world and delta)
 	PROPTEST_CASES=10000 $(RUN_TESTS) -p tidegate-xds --lib every_conversation
 	$(call say,simulations of the control plane and its sidecars: SIMULATIONS (1 000) seeds)

@@ -17,7 +17,9 @@ async fn an_error_rate_above_its_alert_limit_blocks_the_release_until_it_falls()
 
 async fn error_rate() -> Result<()> {
     let _alone = ONE_WORLD.lock().await;
-    let (world, load) = world_under_load("{error_rate: {alert: 1%, rollback: 50%}}").await?;
+    let (world, load) =
+        world_under_load("{error_rate: {alert: 1%, rollback: 50%, worse_than_stable: hold}}")
+            .await?;
     set_faults_of_candidate(
         &world,
         FaultSettings { error_share: 0.1, ..FaultSettings::default() },

@@ -54,11 +54,11 @@ fn an_invalid_file_is_quoted_with_position_and_fix() {
     assert_eq!(output.status.code(), Some(1));
     let stderr_text = stderr(&output);
     for words in [
-        &format!("{path}:39:21"),
+        &format!("{path}:41:21"),
         "`110%` is over 100%",
         "write a share from 0% to 100%",
-        &format!("{path}:47:16"),
-        "version `v1` is already defined on line 46",
+        &format!("{path}:49:16"),
+        "version `v1` is already defined on line 48",
         "2 problems",
     ] {
         assert!(stderr_text.contains(words), "no {words:?} in {stderr_text}");

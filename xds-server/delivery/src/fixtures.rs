@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::judge::guardrails::Guardrails;
+use crate::judge::guardrails::{Guardrails, Inconclusive};
 use crate::judge::{Evidence, Finding, Guardrail, Level, Limit, Verdict};
 use crate::model::catalogue::{Endpoint, Environment, Environments, ServiceSpec, VersionSpec};
 use crate::model::change::Loss;
@@ -91,7 +91,8 @@ pub fn order() -> ServiceSpec {
         stable: name("v1"),
         environments: None,
         plan: canary(&[5, 50, 100]),
-        guardrails: Guardrails::default(),
+        // Tests have few requests.
+        guardrails: Guardrails { inconclusive: Inconclusive::Proceed, ..Guardrails::default() },
         hooks: Vec::new(),
         dns: None,
     }
@@ -262,5 +263,9 @@ pub fn finding(level: Level) -> Finding {
         bad: 60,
         requests: 1000,
         window_ms: None,
+        stable: None,
+        e_value: None,
+        ratio: None,
+        common_mode: false,
     }
 }

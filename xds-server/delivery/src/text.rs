@@ -10,7 +10,7 @@ use std::time::Duration;
 pub use self::changes::{lost, quoted};
 pub use self::configuration::{allow_options, unused, withheld};
 
-use crate::judge::{Finding, Level, Limit, Verdict};
+use crate::judge::{EValue, Finding, Level, Limit, RatioInterval, Share, Verdict};
 use crate::model::blocker::Blocker;
 use crate::model::failure::{RequestFailure, SmokeTestFailure};
 use crate::model::flag::FlagBlock;
@@ -48,6 +48,14 @@ pub fn blocker(blocker: &Blocker) -> String {
         }
         Blocker::UnclearedAlert { guardrail, level, missing } => {
             format!("{missing} more requests to clear the {level} alert of its {guardrail}")
+        }
+        Blocker::AtLimit { guardrail } => {
+            format!("the {guardrail} to fall below its alert limit; it may be above it by chance")
+        }
+        Blocker::Inconclusive { missing, remaining_ms } => {
+            let remaining = remaining_ms.map(Duration::from_millis).map(seconds);
+            let or = remaining.map_or_else(String::new, |it| format!(", or {it} s"));
+            format!("evidence: about {missing} more requests{or}")
         }
         Blocker::Approval { role, missing: 1, weight } => {
             format!("1 more approval as `{role}` to enter {weight}")
@@ -182,35 +190,68 @@ impl fmt::Display for Limit {
             Self::ResourceUse { quantile_ppm, max_ppm } => {
                 write!(f, "{} {max_ppm}", quantile(*quantile_ppm))
             }
+            Self::Stable => f.write_str("that of stable"),
+            Self::Before { max_percent } => {
+                write!(f, "{} times that of stable before", times(*max_percent))
+            }
         }
     }
 }
 
-/// `latency above p99 2s: 8 of 90 requests in 5s`.
+/// `latency above p99 2s: 8 of 90 requests in 5s, stable 1 of 800 (e-value 70)`.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { guardrail, level: _, limit, bad, requests, window_ms } = self;
-        write!(f, "{guardrail} above {limit}: {bad} of {requests} requests")?;
-        match window_ms.map(Duration::from_millis) {
-            Some(window) => write!(f, " in {}", humantime::format_duration(window)),
-            None => Ok(()),
+        let Self { guardrail, limit, bad, requests, window_ms, stable, e_value, ratio, .. } = self;
+        write!(f, "{guardrail} above {limit}")?;
+        if self.common_mode {
+            f.write_str(" on both versions")?;
         }
+        write!(f, ": {bad} of {requests} requests")?;
+        if let Some(window) = window_ms.map(Duration::from_millis) {
+            write!(f, " in {}", humantime::format_duration(window))?;
+        }
+        if let Some(Share { requests, bad }) = stable {
+            write!(f, ", stable {bad} of {requests}")?;
+        }
+        let evidence = [
+            e_value.map(|EValue(value)| format!("e-value {value}")),
+            ratio.map(|RatioInterval { low_percent, high_percent }| {
+                format!("{} to {} times stable", times(low_percent), times(high_percent))
+            }),
+        ];
+        let evidence: Vec<_> = evidence.into_iter().flatten().collect();
+        if evidence.is_empty() { Ok(()) } else { write!(f, " ({})", evidence.join(", ")) }
     }
+}
+
+/// `1.5` of 150.
+fn times(percent: u32) -> f64 {
+    f64::from(percent) / 100.0
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Healthy => f.write_str("healthy"),
-            Self::InsufficientData { missing } => write!(f, "needs {missing} more requests"),
-            Self::Alert { findings } => {
-                let alerts: Vec<String> =
-                    findings.iter().map(|it| format!("{}: {it}", it.level)).collect();
-                f.write_str(&alerts.join("; "))
+            Self::Inconclusive { missing, at_limit: None } => {
+                write!(f, "inconclusive, needs about {missing} more requests")
             }
-            Self::RollBack { finding } => write!(f, "rolls back: {finding}"),
+            Self::Inconclusive { at_limit: Some(guardrail), .. } => {
+                write!(
+                    f,
+                    "inconclusive, the {guardrail} is above its alert limit, perhaps by chance"
+                )
+            }
+            Self::Alert { findings } => write!(f, "{}", all(findings)),
+            Self::RollBack { findings } => write!(f, "rolls back: {}", all(findings)),
         }
     }
+}
+
+/// All findings, each with its level.
+fn all(findings: &[Finding]) -> String {
+    let each: Vec<String> = findings.iter().map(|it| format!("{}: {it}", it.level)).collect();
+    each.join("; ")
 }
 
 impl fmt::Display for RequestFailure {

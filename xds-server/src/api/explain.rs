@@ -196,10 +196,11 @@ fn evidence(release: &Release, progress: &Progress) -> String {
 }
 
 fn guardrails(limits: &Guardrails) -> String {
-    let Guardrails { error_rate, latency, min_requests, .. } = limits;
+    let Guardrails { error_rate, latency, false_rollback, .. } = limits;
     format!(
-        "An error rate above {} alerts and above {} breaks the guardrail; so does the {} quantile of the latency \
-         above {} or {}, and {}. A rate needs {min_requests} requests, or fewer if the sequential test is significant.",
+        "An error rate above {} alerts and above {} breaks the guardrail, as one above that of stable does; so does the {} \
+         quantile of the latency above {} or {}, and {}. The probability that a release that is no worse is rolled back is \
+         at most {false_rollback}.",
         error_rate.alert,
         error_rate.rollback,
         latency.quantile,

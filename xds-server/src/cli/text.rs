@@ -100,7 +100,7 @@ pub(super) fn line(service: &Service) -> String {
     if let Some(progress) = &release.progress {
         line += &format!(", synced {}{}", acked(progress), nacks(progress));
         match &progress.verdict {
-            Verdict::InsufficientData { .. } => line += ", needs more requests",
+            Verdict::Inconclusive { .. } => line += ", inconclusive",
             verdict => line += &format!(", {verdict}"),
         }
     }

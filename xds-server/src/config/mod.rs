@@ -39,7 +39,6 @@ use tidegate_delivery::model::hook::SecretRef;
 use tidegate_delivery::model::istio::IstioTarget;
 use tidegate_delivery::model::plan::Plan;
 use tidegate_delivery::names::{ReceiverName, Services};
-use tidegate_delivery::units::Ppm;
 use tidegate_xds::mesh::Mesh;
 
 /// Reads and checks a configuration file.
@@ -118,8 +117,6 @@ pub struct Config {
     pub services: Vec<ServiceSpec>,
     /// Calendar windows that block deployments.
     pub freeze_windows: Vec<FreezeWindow>,
-    /// Bound on the probability that a release that is no worse than stable is rolled back.
-    pub false_rollback: Ppm,
     /// Receivers of notifications.
     pub notifications: Vec<Receiver>,
     /// Initial flags: a valid document in flagd's format.

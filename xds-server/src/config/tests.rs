@@ -13,9 +13,10 @@ use self::mistakes::{Mistake, check_all};
 use super::*;
 use crate::files::FileError;
 use tidegate_core::routing::MAX_SERVICES;
-use tidegate_delivery::judge::guardrails::Guardrails;
+use tidegate_delivery::judge::guardrails::{CommonMode, Guardrails, Inconclusive, WorseThanStable};
 use tidegate_delivery::model::catalogue::Environment;
 use tidegate_delivery::model::plan::Strategy;
+use tidegate_delivery::units::Ppm;
 
 const GOOD: &str = r#"
 listen: {xds: "127.0.0.1:18000", api: "127.0.0.1:8080"}
@@ -57,8 +58,8 @@ fn good() -> Config {
 fn defaults_are_filled_in() {
     let config = good();
     assert_eq!(config.data_dir, Path::new("/etc/tidegate/data"));
-    assert_eq!(config.false_rollback.parts(), 1000);
     let [order, product] = config.services.as_slice() else { panic!("two services") };
+    assert_eq!(order.guardrails.false_rollback.parts(), 1000);
 
     assert_eq!(order.hosts, ["order.local".parse().unwrap()]);
     assert_eq!(order.stable.as_str(), "v1");
@@ -109,6 +110,30 @@ fn guardrails_are_overridden_field_by_field() {
     assert_eq!(order.latency.rollback, builtin.latency.rollback, "the built-in one");
     assert_eq!(order.min_requests, 40);
     assert_eq!(config.services[1].guardrails.min_requests, builtin.min_requests);
+}
+
+#[test]
+fn the_settings_of_the_judge_are_read() {
+    let written = "min_requests: 40, common_mode: rollback, inconclusive: extend 3, \
+        error_rate: {worse_than_stable: hold}";
+    let text = GOOD
+        .replace("min_requests: 40", written)
+        .replace("false_rollback: 0.1%", "false_rollback: 1%");
+    let config = check(&text, Path::new("")).unwrap();
+    let [order, product] = config.services.as_slice() else { panic!("two services") };
+    assert_eq!(order.guardrails.false_rollback, Ppm::percent(1));
+    assert_eq!(order.guardrails.common_mode, CommonMode::Rollback);
+    assert_eq!(order.guardrails.inconclusive, Inconclusive::Extend(3));
+    assert_eq!(order.guardrails.error_rate.worse_than_stable, WorseThanStable::Hold);
+    assert_eq!(order.guardrails.error_rate.rollback.to_string(), "6%", "the file's default");
+    let builtin = Guardrails::default();
+    assert_eq!(product.guardrails.common_mode, builtin.common_mode);
+    assert_eq!(product.guardrails.inconclusive, Inconclusive::Extend(1));
+    for (word, setting) in [("hold", Inconclusive::Hold), ("proceed", Inconclusive::Proceed)] {
+        let text = GOOD.replace("min_requests: 40", &format!("inconclusive: {word}"));
+        let config = check(&text, Path::new("")).unwrap();
+        assert_eq!(config.services[0].guardrails.inconclusive, setting);
+    }
 }
 
 const TLS: &str =

@@ -13,18 +13,19 @@ use tracing::{error, info, warn};
 use super::handle::DeliveryView;
 use super::handle::{CommandError, Origin};
 use super::publishable::{NextMesh, decide};
-use super::step_windows::{ReleaseCounts, StepWindows};
+use super::step_windows::{Context, StepWindows};
 use super::{EvidenceSource, Sidecars, decision_log};
 use crate::clock::{Clock, SkewLog, Times};
 use crate::journal::{FoldedState, Journal, NewRecord, Record};
 use tidegate_delivery::figures::Figures;
+use tidegate_delivery::judge::history::StableHistory;
 use tidegate_delivery::model::command::{Command, CommandContext, Outcome};
 use tidegate_delivery::model::event::Event;
 use tidegate_delivery::model::group::GroupedRelease;
 use tidegate_delivery::model::progress::{Observation, Progress};
 use tidegate_delivery::model::release::Release;
 use tidegate_delivery::model::state::{ServiceState, State};
-use tidegate_delivery::names::ReleaseId;
+use tidegate_delivery::names::{ReleaseId, ServiceName};
 use tidegate_delivery::reducer::{ReleaseContext, close_expired_window, decide_progress};
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::mesh::Mesh;
@@ -51,8 +52,10 @@ pub struct Engine {
     pub(super) serial: u64,
     pub(super) skew_log: SkewLog,
     pub(super) halted: Option<String>,
-    /// Evidence windows of the current step of each running release.
+    /// Evidence of each running release.
     pub(super) step_windows: BTreeMap<ReleaseId, StepWindows>,
+    /// What is known of the stable version of each service.
+    pub(super) histories: BTreeMap<ServiceName, StableHistory>,
     /// Result of the last evaluation of each running release.
     pub(super) progress: BTreeMap<ReleaseId, Progress>,
     pub(super) view: watch::Sender<Arc<DeliveryView>>,
@@ -109,6 +112,7 @@ impl Engine {
     pub fn advance(&mut self) {
         let times = self.clock.times();
         let now = times.now;
+        self.observe_stable_versions(now);
         let origin = Origin::component("controller");
         let mut progress = BTreeMap::new();
         for _ in 0..MAX_PASSES {
@@ -156,8 +160,10 @@ impl Engine {
         group: &[GroupedRelease<'_>],
         Times { now, wall }: Times,
     ) -> (Vec<Event>, Vec<(ReleaseId, Progress)>) {
-        let observations: Vec<_> =
-            group.iter().map(|(service, release)| self.observe(service, release, now)).collect();
+        let observations: Vec<_> = group
+            .iter()
+            .map(|(service, release)| self.observe(state, service, release, now))
+            .collect();
         let contexts: Vec<_> = group
             .iter()
             .zip(&observations)
@@ -177,17 +183,34 @@ impl Engine {
 
     fn observe(
         &mut self,
+        state: &State,
         service: &ServiceState,
         release: &Release,
         now: Timestamp,
     ) -> Observation {
-        let guardrails = &service.spec.guardrails;
-        let counted = ReleaseCounts::of(&*self.evidence_source, release, guardrails);
+        let no_history = StableHistory::default();
+        let history = self.histories.get(&service.spec.name).unwrap_or(&no_history);
+        let source = &*self.evidence_source;
+        let context = Context { now, source, service, release, history };
+        let serial = self.serial;
         let windows = self
             .step_windows
             .entry(release.id.clone())
-            .or_insert_with(|| StepWindows::start(self.serial, now, counted, None));
-        windows.observe(now, counted, service, &*self.sidecars)
+            .or_insert_with(|| StepWindows::start(serial, context, None));
+        windows.observe(context, state, &*self.sidecars)
+    }
+
+    /// Adds the counts of every stable version to its history.
+    fn observe_stable_versions(&mut self, now: Timestamp) {
+        let services = &self.state.services;
+        self.histories.retain(|name, _| services.contains_key(name));
+        for (name, service) in services {
+            let history = self.histories.entry(name.clone()).or_default();
+            if history.is_due(now, &service.stable) {
+                let total = self.evidence_source.total(name, &service.stable);
+                history.observe(now, &service.stable, total);
+            }
+        }
     }
 
     /// Appends, then publishes, then announces. If the append fails, nothing has changed: traffic is unchanged even where a
@@ -295,30 +318,32 @@ impl Engine {
     }
 
     pub(super) fn start_step_windows(&mut self, id: &ReleaseId) {
-        let Some(counted) = self.counts(id) else {
-            return;
-        };
         let before = self.step_windows.remove(id);
-        let windows = StepWindows::start(self.serial, self.clock.now(), counted, before);
-        self.step_windows.insert(id.clone(), windows);
+        let serial = self.serial;
+        let started = self.in_context(id, |context| StepWindows::start(serial, context, before));
+        self.step_windows.extend(started.map(|windows| (id.clone(), windows)));
     }
 
     /// Keeps the serial of the step: later publications of other releases do not matter for it.
     fn restart_step_windows(&mut self, id: &ReleaseId) {
-        let Some(counted) = self.counts(id) else {
+        let Some(mut windows) = self.step_windows.remove(id) else {
             return;
         };
-        let now = self.clock.now();
-        if let Some(windows) = self.step_windows.get_mut(id) {
-            windows.restart(now, counted);
-        }
+        let restarted = self.in_context(id, |context| {
+            windows.restart(context);
+            windows
+        });
+        self.step_windows.extend(restarted.map(|windows| (id.clone(), windows)));
     }
 
-    /// Current counts of a running release.
-    fn counts(&self, id: &ReleaseId) -> Option<ReleaseCounts> {
+    /// None unless the release is running.
+    fn in_context<T>(&self, id: &ReleaseId, then: impl FnOnce(Context<'_>) -> T) -> Option<T> {
         let service = self.state.service_of(id)?;
         let release = service.running()?;
-        Some(ReleaseCounts::of(&*self.evidence_source, release, &service.spec.guardrails))
+        let no_history = StableHistory::default();
+        let history = self.histories.get(&service.spec.name).unwrap_or(&no_history);
+        let (now, source) = (self.clock.now(), &*self.evidence_source);
+        Some(then(Context { now, source, service, release, history }))
     }
 
     fn halt(&mut self, urgent: Option<&ReleaseId>, error: &CommandError) {

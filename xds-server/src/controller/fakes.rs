@@ -9,12 +9,13 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::{DeliveryView, EvidenceSource, Handle, Origin, Parts, Sidecars, spawn};
+use super::{DeliveryView, EvidenceSource, Handle, Origin, Parts, Recount, Sidecars, spawn};
 use crate::clock::Clock;
 use crate::journal::{Head, Journal, JournalError, JournalReader, NewRecord, Record, Sqlite};
 use tidegate_delivery::fixtures::{nack, order, product};
 use tidegate_delivery::judge::Evidence;
 use tidegate_delivery::judge::guardrails::Guardrails;
+use tidegate_delivery::judge::statistics::Units;
 use tidegate_delivery::model::command::Command;
 use tidegate_delivery::model::configuration::{Source, Version};
 use tidegate_delivery::model::flag::FlagChange;
@@ -197,6 +198,22 @@ impl EvidenceSource for World {
     ) -> Evidence {
         let inner = self.inner.lock();
         inner.counts.get(version.as_str()).copied().unwrap_or_default()
+    }
+
+    fn recount(
+        &self,
+        release: &ReleaseId,
+        service: &ServiceName,
+        version: &VersionName,
+    ) -> Recount {
+        let counted = self.evidence(release, service, version, &Guardrails::default());
+        Box::new(move |_| counted)
+    }
+
+    fn total(&self, _: &ServiceName, version: &VersionName) -> Units {
+        let Evidence { requests, errors, .. } =
+            self.inner.lock().counts.get(version.as_str()).copied().unwrap_or_default();
+        Units { bad: errors, all: requests }
     }
 }
 

@@ -32,6 +32,7 @@ use crate::journal::{Journal, JournalError};
 use crate::telemetry::Telemetry;
 use tidegate_delivery::judge::Evidence;
 use tidegate_delivery::judge::guardrails::Guardrails;
+use tidegate_delivery::judge::statistics::Units;
 use tidegate_delivery::model::catalogue::ServiceSpec;
 use tidegate_delivery::model::configuration::Version;
 use tidegate_delivery::model::freeze::FreezeWindow;
@@ -67,7 +68,17 @@ pub trait EvidenceSource: Send {
         version: &VersionName,
         guardrails: &Guardrails,
     ) -> Evidence;
+
+    /// The same counts of now, by limits that are known later.
+    fn recount(&self, release: &ReleaseId, service: &ServiceName, version: &VersionName)
+    -> Recount;
+
+    /// All requests of a version and the failed ones, since this process started.
+    fn total(&self, service: &ServiceName, version: &VersionName) -> Units;
 }
+
+/// Raw counts, which are evidence once the limits are known.
+pub type Recount = Box<dyn Fn(&Guardrails) -> Evidence + Send>;
 
 impl EvidenceSource for Arc<Telemetry> {
     fn evidence(
@@ -78,6 +89,20 @@ impl EvidenceSource for Arc<Telemetry> {
         guardrails: &Guardrails,
     ) -> Evidence {
         Telemetry::evidence(self, release, service, version, guardrails)
+    }
+
+    fn recount(
+        &self,
+        release: &ReleaseId,
+        service: &ServiceName,
+        version: &VersionName,
+    ) -> Recount {
+        let counts = Telemetry::counts(self, release, service, version);
+        Box::new(move |guardrails| counts.evidence(guardrails))
+    }
+
+    fn total(&self, service: &ServiceName, version: &VersionName) -> Units {
+        Telemetry::total(self, service, version)
     }
 }
 

@@ -38,6 +38,7 @@ impl Engine {
             skew_log: SkewLog::default(),
             halted: None,
             step_windows: BTreeMap::new(),
+            histories: BTreeMap::new(),
             progress: BTreeMap::new(),
             view,
             records,

@@ -63,16 +63,18 @@ impl Counts {
         }
     }
 
-    fn evidence(&self, guardrails: &Guardrails) -> Evidence {
+    /// These counts by the limits of guardrails. More bad requests than requests cannot be, and are cut.
+    #[must_use]
+    pub fn evidence(&self, guardrails: &Guardrails) -> Evidence {
         let Latency { warning, critical, rollback, .. } = guardrails.latency;
         let rules = guardrails.business.iter();
         Evidence {
             requests: self.requests,
-            errors: self.errors,
+            errors: self.errors.min(self.requests),
             slow: SlowRequests {
-                warning: self.latency.count_above(warning),
-                critical: self.latency.count_above(critical),
-                rollback: self.latency.count_above(rollback),
+                warning: self.latency.count_above(warning).min(self.requests),
+                critical: self.latency.count_above(critical).min(self.requests),
+                rollback: self.latency.count_above(rollback).min(self.requests),
             },
             resource_use: ResourceUse {
                 cpu: above(&self.utilization.cpu, &guardrails.resources),
@@ -157,12 +159,15 @@ impl ServiceCounts {
         version: &VersionName,
         guardrails: &Guardrails,
     ) -> Evidence {
-        let counts = self
-            .release
-            .as_ref()
-            .filter(|(id, _)| id == release)
-            .and_then(|(_, counts)| counts.get(version));
+        let counts = self.of_release(release, version);
         counts.map_or_else(Evidence::default, |counts| counts.evidence(guardrails))
+    }
+
+    /// Raw counts of a version in a release; none unless that release is running.
+    #[must_use]
+    pub fn of_release(&self, release: &ReleaseId, version: &VersionName) -> Option<&Counts> {
+        let (_, counts) = self.release.as_ref().filter(|(id, _)| id == release)?;
+        counts.get(version)
     }
 }
 

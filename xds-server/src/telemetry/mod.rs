@@ -26,6 +26,7 @@ use report_interval::ReportInterval;
 use sessions::{Arrival, RefusedReport, Sessions};
 use tidegate_delivery::judge::Evidence;
 use tidegate_delivery::judge::guardrails::Guardrails;
+use tidegate_delivery::judge::statistics::Units;
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
 use tidegate_delivery::units::Timestamp;
@@ -181,6 +182,26 @@ impl Telemetry {
         self.services
             .get(service)
             .map_or_else(Evidence::default, |counts| counts.evidence(release, version, guardrails))
+    }
+
+    /// Raw counts of a version in a running release; empty unless that release is running.
+    #[must_use]
+    pub fn counts(
+        &self,
+        release: &ReleaseId,
+        service: &ServiceName,
+        version: &VersionName,
+    ) -> Counts {
+        let counts = self.services.get(service);
+        counts.and_then(|it| it.of_release(release, version).cloned()).unwrap_or_default()
+    }
+
+    /// All requests of a version and the failed ones, since the start of the server.
+    #[must_use]
+    pub fn total(&self, service: &ServiceName, version: &VersionName) -> Units {
+        let counts = self.services.get(service);
+        let total = counts.as_ref().and_then(|it| it.totals().get(version));
+        total.map_or_else(Units::default, |it| Units { bad: it.errors, all: it.requests })
     }
 
     /// Counts per version of a service since the start of the server.

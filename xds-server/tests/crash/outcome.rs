@@ -110,6 +110,9 @@ fn key_prefix(key: &str) -> &str {
     key.rsplit_once('/').map_or(key, |(prefix, _)| prefix)
 }
 
+/// What of a finding depends on its counts.
+const COUNTS: [&str; 6] = ["bad", "requests", "window_ms", "stable", "e_value", "ratio"];
+
 fn mask_times_ports_and_counts(value: &mut Value, environment: &Environment) {
     let masked = match value {
         Value::Array(values) => {
@@ -118,8 +121,7 @@ fn mask_times_ports_and_counts(value: &mut Value, environment: &Environment) {
         Value::Object(values) => {
             if let Some(finding) = values.get_mut("finding").and_then(Value::as_object_mut) {
                 // Counts depend on the time of the crash.
-                finding
-                    .retain(|part, _| !["bad", "requests", "window_ms"].contains(&part.as_str()));
+                finding.retain(|part, _| !COUNTS.contains(&part.as_str()));
             }
             // The text of the configuration contains ports, and the cause of a group rollback contains counts.
             values.retain(|part, _| part != "hash" && part != "why");

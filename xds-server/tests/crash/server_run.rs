@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tidegate::config::{self, Config};
 use tidegate::controller::{
-    self, CommandError, DeliveryView, EvidenceSource, Handle, Origin, Parts,
+    self, CommandError, DeliveryView, EvidenceSource, Handle, Origin, Parts, Recount,
 };
 use tidegate::effects::notifier::stats::DeliveryStats;
 use tidegate::effects::notifier::{self, Notifier};
@@ -17,6 +17,7 @@ use tidegate::effects::{Backoff, Supervisor, WebhookClient, dns, hooks, smoke};
 use tidegate::journal::Sqlite;
 use tidegate_delivery::judge::Evidence;
 use tidegate_delivery::judge::guardrails::Guardrails;
+use tidegate_delivery::judge::statistics::Units;
 use tidegate_delivery::model::command::Command;
 use tidegate_delivery::model::configuration::{Source, Version};
 use tidegate_delivery::model::flag::FlagChange;
@@ -249,5 +250,21 @@ impl EvidenceSource for Counted {
     ) -> Evidence {
         let counted = self.0.lock();
         counted.get(&(service.clone(), version.clone())).copied().unwrap_or_default()
+    }
+
+    fn recount(
+        &self,
+        release: &ReleaseId,
+        service: &ServiceName,
+        version: &VersionName,
+    ) -> Recount {
+        let counted = self.evidence(release, service, version, &Guardrails::default());
+        Box::new(move |_| counted)
+    }
+
+    fn total(&self, service: &ServiceName, version: &VersionName) -> Units {
+        let counted = self.0.lock();
+        let counted = counted.get(&(service.clone(), version.clone()));
+        counted.map_or_else(Units::default, |it| Units { bad: it.errors, all: it.requests })
     }
 }

@@ -1,313 +1,257 @@
-//! Evaluates the guardrails of a release: counts in, verdict out.
+//! The verdict on the evidence of a release.
+//!
+//! A rollback needs an e-value of the guardrail's share of `1 / false_rollback`. An alert needs an e-value of 20, and remains
+//! until the observed rate, over at least `min_requests`, is a tenth below the limit and the e-value below 5. A rate above
+//! the limit of an alert that may be chance is inconclusive. Resource use is evaluated by its current values.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::guardrails::{Guardrails, WorseThanStable};
+use super::limits::{Rule, rules};
+use super::release::{LimitEvidence, ReleaseJudge};
 use super::sequential_test::{is_exceeded, is_exceeded_sequentially};
-use super::windows::{EvidenceWindows, Window};
-use super::{Evidence, Finding, Guardrail, Level, Limit, ResourceSamples, ResourceUse, Verdict};
-use crate::judge::guardrails::{Guardrails, Latency, Resources};
-use crate::units::{Ppm, Timestamp};
+use super::statistics::comparison::PASSING;
+use super::statistics::likelihood::Ratio;
+use super::statistics::{Units, float};
+use super::windows::Window;
+use super::{EValue, Evidence, Finding, Guardrail, Level, Limit, RatioInterval, Share, Verdict};
 
-/// The verdict on a candidate's counts.
-#[must_use]
-pub fn assess(guardrails: &Guardrails, candidate: &EvidenceWindows, now: Timestamp) -> Verdict {
-    let limits = limits(guardrails);
-    let mut findings: Vec<Finding> = Vec::new();
-    for limit in &limits {
-        // The limits of a guardrail are sorted by level: the finding is the worst one.
-        if findings.iter().any(|finding| finding.guardrail == limit.guardrail) {
-            continue;
+/// The e-value of an alert.
+const ALERT: f64 = 20.0;
+/// The e-value below which an alert ends.
+const ALERT_ENDS: f64 = 5.0;
+/// An alert ends below this part of its limit.
+const HYSTERESIS: f64 = 0.9;
+/// The e-value of a passed step.
+const PASSED: f64 = 20.0;
+
+impl ReleaseJudge {
+    /// The verdict now. `alerts` are those that the release has.
+    #[must_use]
+    pub fn verdict(&self, guardrails: &Guardrails, alerts: &BTreeMap<Guardrail, Level>) -> Verdict {
+        let assessment = Assessment { judge: self, guardrails, alerts };
+        let mut findings = assessment.findings();
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
+        match findings.first() {
+            Some(worst) if worst.level == Level::Rollback => Verdict::RollBack { findings },
+            Some(_) => Verdict::Alert { findings },
+            None => match (assessment.missing(), assessment.at_limit()) {
+                (0, None) => Verdict::Healthy,
+                (missing, at_limit) => Verdict::Inconclusive { missing, at_limit },
+            },
         }
-        findings.extend(limit.evaluate(candidate, now, guardrails.min_requests));
-    }
-    if let Some(worst) = findings.iter().position(|finding| finding.level == Level::Rollback) {
-        return Verdict::RollBack { finding: findings.swap_remove(worst) };
-    }
-    if !findings.is_empty() {
-        return Verdict::Alert { findings };
-    }
-    match guardrails.min_requests.saturating_sub(candidate.since_start().requests) {
-        0 => Verdict::Healthy,
-        missing => Verdict::InsufficientData { missing },
     }
 }
 
-/// One limit, as a threshold of the share of what counts against it.
-struct Rule {
-    guardrail: Guardrail,
-    level: Level,
-    threshold: Ppm,
-    /// What counts against it, and out of how many.
-    count: Count,
-    configured: Limit,
+struct Assessment<'a> {
+    judge: &'a ReleaseJudge,
+    guardrails: &'a Guardrails,
+    alerts: &'a BTreeMap<Guardrail, Level>,
 }
 
-/// Selects the samples of one resource.
-type Resource = fn(&ResourceUse) -> ResourceSamples;
-
-/// Selects the counts that a limit applies to.
-enum Count {
-    Requests(fn(&Evidence) -> u64),
-    ResourceUse(Resource, fn(ResourceSamples) -> u64),
-    Business(usize),
-}
-
-impl Count {
-    fn of(&self, evidence: &Evidence) -> (u64, u64) {
-        match self {
-            Self::Requests(bad) => (bad(evidence), evidence.requests),
-            Self::ResourceUse(resource, bad) => {
-                let above = resource(&evidence.resource_use);
-                (bad(above), above.samples)
-            }
-            Self::Business(rule) => {
-                let share = evidence.business.of(*rule);
-                (share.bad, share.requests)
+impl Assessment<'_> {
+    /// One finding for each guardrail, the worst.
+    fn findings(&self) -> Vec<Finding> {
+        let rules = rules(self.guardrails);
+        let (of_requests, of_resources): (Vec<_>, Vec<_>) =
+            rules.into_iter().partition(Rule::is_of_requests);
+        let limits = of_requests.iter().zip(&self.judge.limits);
+        let all = limits
+            .filter_map(|(rule, evidence)| self.of_limit(rule, evidence))
+            .chain(self.worse_than_stable())
+            .chain(self.worse_than_before())
+            .chain(of_resources.iter().filter_map(|rule| self.of_resource(rule)));
+        let mut findings: Vec<Finding> = Vec::new();
+        for finding in all {
+            match findings.iter_mut().find(|it| it.guardrail == finding.guardrail) {
+                Some(known) if known.level >= finding.level => {}
+                Some(known) => *known = finding,
+                None => findings.push(finding),
             }
         }
+        findings
     }
-}
 
-/// All limits; those of one guardrail follow each other, worst first.
-fn limits(guardrails: &Guardrails) -> Vec<Rule> {
-    let errors = |level, threshold: Ppm| Rule {
-        guardrail: Guardrail::ErrorRate,
-        level,
-        threshold,
-        count: Count::Requests(|evidence| evidence.errors),
-        configured: Limit::Share { max_ppm: threshold },
-    };
-    let Latency { quantile, warning, critical, rollback } = guardrails.latency;
-    // The p-quantile is above a limit exactly when more than 1 − p of the requests are.
-    let slow = |level, limit: Duration, bad| Rule {
-        guardrail: Guardrail::Latency,
-        level,
-        threshold: quantile.complement(),
-        count: Count::Requests(bad),
-        configured: Limit::Latency { quantile_ppm: quantile, max: limit },
-    };
-    let mut limits = vec![
-        errors(Level::Rollback, guardrails.error_rate.rollback),
-        errors(Level::Critical, guardrails.error_rate.alert),
-        slow(Level::Rollback, rollback, |evidence| evidence.slow.rollback),
-        slow(Level::Critical, critical, |evidence| evidence.slow.critical),
-        slow(Level::Warning, warning, |evidence| evidence.slow.warning),
-    ];
-    let resources: [(_, Resource); 3] = [
-        (Guardrail::Cpu, |busy| busy.cpu),
-        (Guardrail::Memory, |busy| busy.memory),
-        (Guardrail::Disk, |busy| busy.disk),
-    ];
-    for (guardrail, of) in resources {
-        let Resources { quantile, warning, critical } = guardrails.resources;
-        let busy = |level, limit: Ppm, bad| Rule {
-            guardrail: guardrail.clone(),
-            level,
-            threshold: quantile.complement(),
-            count: Count::ResourceUse(of, bad),
-            configured: Limit::ResourceUse { quantile_ppm: quantile, max_ppm: limit },
-        };
-        limits.push(busy(Level::Critical, critical, |above| above.critical));
-        limits.push(busy(Level::Warning, warning, |above| above.warning));
-    }
-    // The record has a person decide here: an alert holds the release, and nothing more.
-    limits.extend(guardrails.business.iter().enumerate().map(|(place, metric)| Rule {
-        guardrail: Guardrail::Business(metric.name.clone()),
-        level: Level::Critical,
-        threshold: metric.at_least.complement(),
-        count: Count::Business(place),
-        configured: Limit::Share { max_ppm: metric.at_least.complement() },
-    }));
-    limits
-}
-
-impl Rule {
-    fn evaluate(
-        &self,
-        candidate: &EvidenceWindows,
-        now: Timestamp,
-        min_requests: u64,
-    ) -> Option<Finding> {
-        let step = self.count.of(&candidate.since_start());
-        let recent = candidate.recent(now).map(|Window { length, evidence }| {
-            (self.count.of(&evidence), u64::try_from(length.as_millis()).ok())
-        });
-        if let Count::ResourceUse(..) = self.count {
-            // Resource use is evaluated in the longest window. With too few samples in it the whole step is evaluated:
-            // missing samples do not clear an alert.
-            let [.., (latest, window_ms)] = recent;
-            let (samples, window_ms) =
-                if latest.1 < min_requests { (step, None) } else { (latest, window_ms) };
-            let (bad, all) = samples;
-            let exceeded = is_exceeded(bad, all, self.threshold, min_requests)
-                || is_exceeded_sequentially(bad, all, self.threshold);
-            return exceeded.then(|| self.finding(samples, window_ms));
+    fn of_limit(&self, rule: &Rule, evidence: &LimitEvidence) -> Option<Finding> {
+        let now = self.judge.now;
+        let e_value = evidence.ceiling.value();
+        let step = rule.count.of(&self.judge.candidate.since_start());
+        if rule.level == Level::Rollback {
+            if evidence.rolls_back {
+                let compared = rule.guardrail == Guardrail::ErrorRate
+                    && self.guardrails.error_rate.worse_than_stable == WorseThanStable::Rollback
+                    && self.judge.comparison.much_worse() > e_value;
+                return Some(if compared {
+                    let e_value = self.judge.comparison.much_worse();
+                    self.compared(Level::Rollback, e_value)
+                } else {
+                    self.of_rule(rule, Level::Rollback, Some(e_value))
+                });
+            }
+            return evidence.is_common(now).then(|| Finding {
+                common_mode: true,
+                ..self.of_rule(rule, Level::Critical, None)
+            });
         }
-        if is_exceeded(step.0, step.1, self.threshold, min_requests) {
-            return Some(self.finding(step, None));
-        }
-        recent.into_iter().find_map(|(counts, window_ms)| {
-            let (bad, all) = counts;
-            is_exceeded_sequentially(bad, all, self.threshold)
-                .then(|| self.finding(counts, window_ms))
+        let is_sampled = step.all >= self.guardrails.min_requests;
+        let is_above = |factor: f64| step.rate() > factor * rule.threshold.fraction();
+        let stands = self.alerts.get(&rule.guardrail).is_some_and(|level| *level >= rule.level);
+        let exceeded = e_value >= ALERT;
+        let remains = stands && ((is_sampled && is_above(HYSTERESIS)) || e_value >= ALERT_ENDS);
+        (exceeded || remains).then(|| Finding {
+            common_mode: evidence.is_common(now),
+            ..self.of_rule(rule, rule.level, Some(e_value))
         })
     }
 
-    fn finding(&self, (bad, requests): (u64, u64), window_ms: Option<u64>) -> Finding {
+    fn worse_than_stable(&self) -> Option<Finding> {
+        let e_value = self.judge.comparison.worse();
+        let holds = e_value >= self.alert_from(&Guardrail::ErrorRate);
+        holds.then(|| self.compared(Level::Warning, e_value))
+    }
+
+    fn worse_than_before(&self) -> Option<Finding> {
+        let (ceiling, limit) = self.judge.before.as_ref()?;
+        let e_value = ceiling.value();
+        (e_value >= self.alert_from(&Guardrail::ErrorRate)).then(|| {
+            let shown = self.shown(errors, |candidate, _| candidate.rate() > *limit);
+            let limit = Limit::Before { max_percent: 150 };
+            finding(Guardrail::ErrorRate, Level::Warning, limit, shown, Some(e_value))
+        })
+    }
+
+    /// The e-value of an alert of a guardrail; of one that stands, the one below which it ends.
+    fn alert_from(&self, guardrail: &Guardrail) -> f64 {
+        if self.alerts.contains_key(guardrail) { ALERT_ENDS } else { ALERT }
+    }
+
+    fn compared(&self, level: Level, e_value: f64) -> Finding {
+        let shown = self.shown(errors, |candidate, stable| candidate.rate() > stable.rate());
+        // The interval is of the whole step; that of a candidate that broke late may still be below.
+        let ratio = self.judge.comparison.interval().filter(|(low, _)| *low >= Ratio::EQUAL);
         Finding {
-            guardrail: self.guardrail.clone(),
-            level: self.level,
-            limit: self.configured,
-            bad,
-            requests,
-            window_ms,
+            ratio: ratio.map(|(low, high)| RatioInterval::between(low, high)),
+            ..finding(Guardrail::ErrorRate, level, Limit::Stable, shown, Some(e_value))
         }
+    }
+
+    fn of_rule(&self, rule: &Rule, level: Level, e_value: Option<f64>) -> Finding {
+        let threshold = rule.threshold.fraction();
+        let shown = self.shown(|it| rule.count.of(it), |candidate, _| candidate.rate() > threshold);
+        finding(rule.guardrail.clone(), level, rule.configured, shown, e_value)
+    }
+
+    /// The counts of the step; of a shorter window if the candidate is above the limit only in that.
+    fn shown(
+        &self,
+        count: impl Fn(&Evidence) -> Units,
+        is_above: impl Fn(Units, Units) -> bool,
+    ) -> Shown {
+        let now = self.judge.now;
+        let both = self.judge.candidate.all(now).into_iter().zip(self.judge.stable.all(now));
+        let mut all = both.map(|(candidate, stable)| Shown {
+            candidate: count(&candidate.evidence),
+            stable: count(&stable.evidence),
+            length: candidate.length,
+        });
+        let step = all.next().unwrap_or_default();
+        let above = |it: &Shown| it.candidate.bad > 0 && is_above(it.candidate, it.stable);
+        if above(&step) { step } else { all.find(above).unwrap_or(step) }
+    }
+
+    /// Resource use is evaluated in the longest window. With too few samples in it the whole step is evaluated: missing
+    /// samples do not clear an alert.
+    fn of_resource(&self, rule: &Rule) -> Option<Finding> {
+        let [step, window, _] = self.judge.candidate.all(self.judge.now);
+        let least = self.guardrails.min_requests;
+        let of = |it: Window| (rule.count.of(&it.evidence), it.length);
+        let (samples, length) = if of(window).0.all < least { of(step) } else { of(window) };
+        let stands = self.alerts.get(&rule.guardrail).is_some_and(|level| *level >= rule.level);
+        let exceeded = is_exceeded(samples.bad, samples.all, rule.threshold, least)
+            || is_exceeded_sequentially(samples.bad, samples.all, rule.threshold)
+            || (stands && samples.rate() > HYSTERESIS * rule.threshold.fraction());
+        let shown = Shown { candidate: samples, stable: Units::default(), length };
+        exceeded.then(|| finding(rule.guardrail.clone(), rule.level, rule.configured, shown, None))
+    }
+
+    /// The first guardrail whose observed rate in the step is above its alert limit.
+    fn at_limit(&self) -> Option<Guardrail> {
+        let step = self.judge.candidate.since_start();
+        let is_above = |rule: &Rule| {
+            let units = rule.count.of(&step);
+            rule.is_of_requests()
+                && units.all >= self.guardrails.min_requests
+                && units.rate() > rule.threshold.fraction()
+        };
+        rules(self.guardrails).into_iter().find(is_above).map(|rule| rule.guardrail)
+    }
+
+    /// About how many more requests of the candidate the step needs to pass, at the rate of stable; 0 if it has passed.
+    fn missing(&self) -> u64 {
+        let compared = self.judge.comparison.passing();
+        let below = self.judge.below_alert.value();
+        if 0.5 * compared + 0.5 * below >= PASSED {
+            return 0;
+        }
+        let target = (2.0 * PASSED).ln();
+        let alert = self.guardrails.error_rate.alert.fraction().max(1e-6);
+        // Without failures each request is worth `alert`; half of the alternatives are as good as none.
+        let by_limit = (target + std::f64::consts::LN_2 - below.max(1e-9).ln()).max(0.0) / alert;
+        let stable = errors(&self.judge.stable.since_start()).rate();
+        let share = self.judge.comparison.expected_share().clamp(1e-6, 1.0 - 1e-6);
+        let failing = PASSING.factor() * share / (PASSING.factor() * share + 1.0 - share);
+        // The Kullback–Leibler divergence for each failure of either version.
+        let nats =
+            share * (share / failing).ln() + (1.0 - share) * ((1.0 - share) / (1.0 - failing)).ln();
+        let by_stable =
+            (target - compared.max(1e-9).ln()).max(0.0) * share / (nats * stable).max(1e-12);
+        round_up(by_limit.min(by_stable))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use tidegate_core::config::{RequestMatch, ResponseMatch};
+/// The counts of a finding.
+#[derive(Clone, Copy, Default)]
+struct Shown {
+    candidate: Units,
+    stable: Units,
+    /// None: since the step began.
+    length: Option<Duration>,
+}
 
-    use super::*;
-    use crate::judge::guardrails::BusinessMetric;
-    use crate::judge::{Share, SlowRequests};
-
-    fn evidence(requests: u64, errors: u64) -> Evidence {
-        Evidence { requests, errors, ..Evidence::default() }
+fn finding(
+    guardrail: Guardrail,
+    level: Level,
+    limit: Limit,
+    Shown { candidate, stable, length }: Shown,
+    e_value: Option<f64>,
+) -> Finding {
+    let stable = (stable.all > 0).then_some(Share { requests: stable.all, bad: stable.bad });
+    Finding {
+        guardrail,
+        level,
+        limit,
+        bad: candidate.bad,
+        requests: candidate.all,
+        window_ms: length.and_then(|it| u64::try_from(it.as_millis()).ok()),
+        stable,
+        e_value: e_value.filter(|it| *it >= ALERT_ENDS).map(EValue::of),
+        ratio: None,
+        common_mode: false,
     }
+}
 
-    fn slow(requests: u64, warning: u64, critical: u64, rollback: u64) -> Evidence {
-        Evidence {
-            requests,
-            slow: SlowRequests { warning, critical, rollback },
-            ..Evidence::default()
-        }
-    }
+fn errors(evidence: &Evidence) -> Units {
+    Units { bad: evidence.errors.min(evidence.requests), all: evidence.requests }
+}
 
-    fn resource_use(samples: u64, warning: u64, critical: u64) -> Evidence {
-        let disk = ResourceSamples { samples, warning, critical };
-        Evidence {
-            resource_use: ResourceUse { disk, ..ResourceUse::default() },
-            ..evidence(10_000, 0)
-        }
-    }
-
-    /// All counts are older than the windows: only the total of the step applies.
-    fn assessed(evidence: Evidence) -> Verdict {
-        assessed_by(&Guardrails::default(), evidence)
-    }
-
-    fn assessed_by(guardrails: &Guardrails, evidence: Evidence) -> Verdict {
-        let mut windows = EvidenceWindows::begin(Timestamp(0), Evidence::default());
-        windows.observe(Timestamp(1_000), evidence);
-        windows.observe(Timestamp(100_000), evidence);
-        assess(guardrails, &windows, Timestamp(200_000))
-    }
-
-    fn level(verdict: &Verdict) -> Option<Level> {
-        match verdict {
-            Verdict::RollBack { finding } => Some(finding.level),
-            Verdict::Alert { findings } => findings.iter().map(|finding| finding.level).max(),
-            Verdict::Healthy | Verdict::InsufficientData { .. } => None,
-        }
-    }
-
-    #[test]
-    fn the_default_limits() {
-        let cases = [
-            (evidence(1_000, 10), None),
-            (evidence(1_000, 11), Some(Level::Critical)),
-            (evidence(1_000, 50), Some(Level::Critical)),
-            (evidence(1_000, 51), Some(Level::Rollback)),
-            (slow(1_000, 10, 0, 0), None),
-            (slow(1_000, 11, 0, 0), Some(Level::Warning)),
-            (slow(1_000, 900, 11, 0), Some(Level::Critical)),
-            (slow(1_000, 900, 900, 11), Some(Level::Rollback)),
-            // More than one sample in ten is above the limit.
-            (resource_use(1_000, 100, 0), None),
-            (resource_use(1_000, 101, 100), Some(Level::Warning)),
-            (resource_use(1_000, 101, 101), Some(Level::Critical)),
-        ];
-        for (candidate, expected) in cases {
-            assert_eq!(level(&assessed(candidate)), expected, "{candidate:?}");
-        }
-    }
-
-    #[test]
-    fn missing_samples_do_not_clear_a_resource_alert() {
-        let mut windows = EvidenceWindows::begin(Timestamp(0), Evidence::default());
-        windows.observe(Timestamp(1_000), resource_use(1_000, 1_000, 0));
-        let at =
-            |windows: &EvidenceWindows, now| level(&assess(&Guardrails::default(), windows, now));
-        assert_eq!(at(&windows, Timestamp(1_000)), Some(Level::Warning));
-        windows.observe(Timestamp(100_000), resource_use(1_000, 1_000, 0));
-        assert_eq!(at(&windows, Timestamp(100_000)), Some(Level::Warning), "no sample since");
-        windows.observe(Timestamp(101_000), resource_use(1_200, 1_000, 0));
-        assert_eq!(at(&windows, Timestamp(101_000)), None);
-    }
-
-    #[test]
-    fn a_bad_business_metric_is_an_alert_and_no_rollback() {
-        let order_success = BusinessMetric {
-            name: "order_success".parse().unwrap(),
-            of: RequestMatch::default(),
-            good: ResponseMatch { status: (200, 299), header: None },
-            at_least: Ppm::percent(95),
-        };
-        let guardrails = Guardrails { business: vec![order_success], ..Guardrails::default() };
-        let of = |requests, bad| {
-            let business = [Share { requests, bad }].into_iter().collect();
-            assessed_by(&guardrails, Evidence { business, ..evidence(10_000, 0) })
-        };
-        assert_eq!(of(1_000, 50), Verdict::Healthy);
-        let Verdict::Alert { findings } = of(1_000, 1_000) else { panic!("no alert") };
-        let [finding] = findings.as_slice() else { panic!("{findings:?}") };
-        assert_eq!(finding.level, Level::Critical);
-        assert_eq!(finding.guardrail.to_string(), "share of bad `order_success`");
-        let limit = Limit::Share { max_ppm: Ppm::percent(5) };
-        assert_eq!((finding.limit, finding.bad), (limit, 1_000));
-    }
-
-    #[test]
-    fn without_requests_the_data_is_insufficient() {
-        assert_eq!(
-            assessed(Evidence::default()),
-            Verdict::InsufficientData { missing: Guardrails::default().min_requests }
-        );
-    }
-
-    #[test]
-    fn one_alert_per_exceeded_guardrail() {
-        let Verdict::Alert { findings } =
-            assessed(Evidence { errors: 11, ..slow(1_000, 11, 0, 0) })
-        else {
-            panic!("no alert");
-        };
-        assert_eq!(findings.len(), 2);
-    }
-
-    #[test]
-    fn a_finding_contains_the_configured_limit() {
-        let Verdict::RollBack { finding } = assessed(slow(100, 50, 50, 50)) else {
-            panic!("no rollback");
-        };
-        let max = Duration::from_secs(10);
-        assert_eq!(finding.limit, Limit::Latency { quantile_ppm: Ppm::percent(99), max });
-        assert_eq!(finding.window_ms, None);
-    }
-
-    #[test]
-    fn a_late_failure_is_detected_in_the_shortest_window() {
-        let mut windows = EvidenceWindows::begin(Timestamp(0), Evidence::default());
-        for tenth in 1..=3_000 {
-            windows.observe(Timestamp(tenth * 100), evidence(tenth * 5, 0));
-        }
-        windows.observe(Timestamp(300_250), evidence(15_013, 13));
-        let verdict = assess(&Guardrails::default(), &windows, Timestamp(300_250));
-        let Verdict::RollBack { finding } = verdict else {
-            panic!("{verdict:?}");
-        };
-        assert_eq!((finding.bad, finding.window_ms), (13, Some(1_000)));
-    }
+/// At least 1.
+fn round_up(requests: f64) -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 1 and a billion"
+    )]
+    let rounded = requests.ceil().clamp(1.0, float(1_000_000_000)) as u64;
+    rounded
 }

@@ -20,9 +20,49 @@ pub struct Guardrails {
     /// Shares of successful requests, by business metric.
     #[serde(default)]
     pub business: Vec<BusinessMetric>,
-    /// Minimum sample size of an observed rate. With fewer requests only the sequential test decides, see
-    /// [`crate::judge::sequential_test`].
+    /// Minimum sample size of an observed rate. With fewer requests an alert needs an e-value.
     pub min_requests: u64,
+    /// The bound on the probability that a release that is no worse than stable and below its limits is rolled back: over
+    /// all guardrails, steps and evaluations, and all releases of its group.
+    pub false_rollback: Ppm,
+    /// What happens when a limit of a rollback is exceeded and stable fails as well.
+    pub common_mode: CommonMode,
+    /// What happens at the end of a step whose counts do not show yet that the candidate is good enough.
+    pub inconclusive: Inconclusive,
+}
+
+/// What a limit of a rollback does that stable exceeds as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommonMode {
+    /// The release alerts and stays where it is.
+    #[default]
+    Hold,
+    /// The release is rolled back; stable is not considered.
+    Rollback,
+}
+
+/// What a step does whose evidence is inconclusive at its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Inconclusive {
+    /// It lasts until the evidence suffices, or an operator promotes the release.
+    Hold,
+    /// It lasts longer by at most so many times its minimum time.
+    Extend(u32),
+    /// It ends.
+    Proceed,
+}
+
+/// What a candidate does that is worse than stable, below the limit of a rollback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorseThanStable {
+    /// It is rolled back, if that is shown within the bound `false_rollback`.
+    #[default]
+    Rollback,
+    /// It alerts and stays where it is.
+    Hold,
 }
 
 /// Limits on the share of failed requests.
@@ -32,6 +72,9 @@ pub struct ErrorRate {
     pub alert: Ppm,
     /// Above this: a rollback.
     pub rollback: Ppm,
+    /// The result of the comparison with stable.
+    #[serde(default)]
+    pub worse_than_stable: WorseThanStable,
 }
 
 /// Limits on one quantile of the response time.
@@ -62,6 +105,12 @@ pub struct Resources {
     pub critical: Ppm,
 }
 
+/// The built-in bound: 0.1 %.
+pub const FALSE_ROLLBACK: Ppm = match Ppm::new(1_000) {
+    Ok(bound) => bound,
+    Err(_) => Ppm::ZERO,
+};
+
 const fn p90() -> Ppm {
     Ppm::percent(90)
 }
@@ -82,7 +131,11 @@ pub struct BusinessMetric {
 impl Default for Guardrails {
     fn default() -> Self {
         Self {
-            error_rate: ErrorRate { alert: Ppm::percent(1), rollback: Ppm::percent(5) },
+            error_rate: ErrorRate {
+                alert: Ppm::percent(1),
+                rollback: Ppm::percent(5),
+                worse_than_stable: WorseThanStable::Rollback,
+            },
             latency: Latency {
                 quantile: Ppm::percent(99),
                 warning: Duration::from_secs(2),
@@ -96,6 +149,9 @@ impl Default for Guardrails {
             },
             business: Vec::new(),
             min_requests: 100,
+            false_rollback: FALSE_ROLLBACK,
+            common_mode: CommonMode::Hold,
+            inconclusive: Inconclusive::Extend(1),
         }
     }
 }

@@ -58,6 +58,19 @@ pub enum Blocker {
         /// How many requests are missing.
         missing: u64,
     },
+    /// The observed rate of a guardrail is above its alert limit, though not beyond chance.
+    AtLimit {
+        /// Which guardrail.
+        guardrail: Guardrail,
+    },
+    /// The counts of the step do not show yet that the candidate is good enough.
+    Inconclusive {
+        /// About so many requests of the candidate are missing.
+        missing: u64,
+        /// The milliseconds after which the step ends without them; absent: never.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        remaining_ms: Option<u64>,
+    },
     /// A step must be approved.
     Approval {
         /// By people of this role.

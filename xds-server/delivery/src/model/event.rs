@@ -362,4 +362,7 @@ pub struct StepEvidence {
     pub stable: Evidence,
     /// Sidecars that had acknowledged the step.
     pub sidecars: u32,
+    /// The requests that were missing for a conclusion, if the release advanced without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inconclusive: Option<u64>,
 }

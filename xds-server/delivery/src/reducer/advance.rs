@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::requirements;
+use crate::judge::guardrails::Inconclusive;
 use crate::judge::{Finding, Guardrail, Level, Verdict};
 use crate::model::blocker::Blocker;
 use crate::model::event::{Event, StepEvidence};
@@ -77,7 +78,7 @@ pub(super) fn evaluate(context: &ReleaseContext<'_>) -> Evaluation {
             progress,
         };
     }
-    let mut events = alert_changes(release, &seen.verdict);
+    let mut events = alert_changes(context);
     if let Some(event) = convergence(release, seen) {
         events.push(event);
         let progress = progress(seen, vec![Blocker::StepStarting], exit.time);
@@ -106,14 +107,18 @@ pub fn close_expired_window(service: &ServiceState, now: Timestamp) -> Option<Ev
     Some(Event::RollbackWindowClosed { service, version })
 }
 
-/// The finding of a broken guardrail, unless the release is paused for it or an operator has overridden it.
+/// The finding of a broken guardrail, unless the release is paused for one or an operator has overridden it. Each broken
+/// guardrail is considered: overriding one hides no other.
 fn broken<'a>(release: &Release, verdict: &'a Verdict) -> Option<&'a Finding> {
-    let Verdict::RollBack { finding } = verdict else {
+    let Verdict::RollBack { findings } = verdict else {
         return None;
     };
-    let handled =
-        release.paused_by_guardrail.is_some() || release.overridden.contains(&finding.guardrail);
-    (release.plan.on_fail == OnFail::Rollback || !handled).then_some(finding)
+    let handled = |finding: &Finding| {
+        release.plan.on_fail == OnFail::Pause
+            && (release.paused_by_guardrail.is_some()
+                || release.overridden.contains(&finding.guardrail))
+    };
+    findings.iter().filter(|it| it.level == Level::Rollback).find(|it| !handled(it))
 }
 
 /// The convergence of the current step, once. Without connected sidecars a step does not converge: after a restart of the
@@ -130,6 +135,7 @@ fn progress(seen: &Observation, blockers: Vec<Blocker>, time_left: Duration) -> 
 }
 
 /// The conditions under which a release leaves its phase or step.
+#[derive(Clone, Copy)]
 struct Exit {
     /// When the phase or the step began.
     since: Timestamp,
@@ -212,7 +218,8 @@ impl Exit {
         if missing > 0 {
             blockers.push(Blocker::Requests { missing });
         }
-        blockers.extend(alert_blockers(release, &seen.verdict));
+        blockers.extend(alert_blockers(context));
+        blockers.extend(self.inconclusive_blocker(context));
         blockers.extend(
             service
                 .signals
@@ -222,12 +229,46 @@ impl Exit {
         blockers
     }
 
+    /// A step whose evidence is inconclusive lasts longer, as its service has configured it.
+    fn inconclusive_blocker(&self, context: &ReleaseContext<'_>) -> Option<Blocker> {
+        let ReleaseContext { service, release, now, seen, .. } = *context;
+        let Verdict::Inconclusive { missing, at_limit } = &seen.verdict else { return None };
+        if release.step().is_none() || release.weight() == Ppm::ZERO {
+            return None;
+        }
+        if let Some(guardrail) = at_limit
+            && !release.overridden.contains(guardrail)
+        {
+            return Some(Blocker::AtLimit { guardrail: guardrail.clone() });
+        }
+        let missing = *missing;
+        if missing == 0 {
+            return None;
+        }
+        match service.spec.guardrails.inconclusive {
+            Inconclusive::Proceed => None,
+            Inconclusive::Hold => Some(Blocker::Inconclusive { missing, remaining_ms: None }),
+            Inconclusive::Extend(times) => {
+                let time = self.time.saturating_mul(times.saturating_add(1));
+                let remaining = Self { time, ..*self }.time_left(release, now);
+                let remaining_ms = u64::try_from(remaining.as_millis()).ok();
+                (!remaining.is_zero()).then_some(Blocker::Inconclusive { missing, remaining_ms })
+            }
+        }
+    }
+
     fn transition_event(&self, release: &Release, seen: &Observation) -> Event {
         let id = release.id.clone();
         let evidence = Some(StepEvidence {
             candidate: seen.candidate,
             stable: seen.stable,
             sidecars: seen.convergence.acked,
+            inconclusive: match seen.verdict {
+                Verdict::Inconclusive { missing, .. } if release.weight() > Ppm::ZERO => {
+                    Some(missing)
+                }
+                _ => None,
+            },
         });
         let next = self.next.and_then(|next| Some((next, release.plan.steps.get(next)?)));
         match next {
@@ -284,45 +325,58 @@ fn min_requests(step: &Step) -> u64 {
     if step.weight == Ppm::ZERO { step.min_requests } else { step.min_requests.max(1) }
 }
 
-/// The alerts that changed. Insufficient data neither raises nor clears an alert.
-fn alert_changes(release: &Release, verdict: &Verdict) -> Vec<Event> {
-    let findings: &[Finding] = match verdict {
-        Verdict::Healthy => &[],
-        Verdict::Alert { findings } => findings,
-        Verdict::InsufficientData { .. } | Verdict::RollBack { .. } => return Vec::new(),
-    };
+/// The requests of the candidate that are missing until its alerts can be cleared.
+fn missing_to_clear(context: &ReleaseContext<'_>) -> u64 {
+    let least = context.service.spec.guardrails.min_requests;
+    match context.seen.verdict {
+        Verdict::Healthy => 0,
+        _ => least.saturating_sub(context.seen.candidate.requests),
+    }
+}
+
+/// The alerts that changed. Too few requests do not clear an alert, and a guardrail that breaks has an event of its own.
+fn alert_changes(context: &ReleaseContext<'_>) -> Vec<Event> {
+    let ReleaseContext { release, seen, .. } = context;
+    let findings = seen.verdict.findings();
     let raised = findings
         .iter()
+        .filter(|it| it.level < Level::Rollback)
         .filter(|it| release.alerts.get(&it.guardrail) != Some(&it.level))
         .map(|finding| Event::AlertRaised { id: release.id.clone(), finding: finding.clone() });
-    let cleared = release
-        .alerts
-        .keys()
-        .filter(|guardrail| findings.iter().all(|it| it.guardrail != **guardrail))
-        .map(|guardrail| Event::AlertCleared {
+    let cleared = uncleared(release, findings).filter(|_| missing_to_clear(context) == 0).map(
+        |(guardrail, _)| Event::AlertCleared {
             id: release.id.clone(),
             guardrail: guardrail.clone(),
-        });
+        },
+    );
     raised.chain(cleared).collect()
 }
 
-/// The alerts that block a release: those of now, or, where too few requests came since, those of before.
-fn alert_blockers(release: &Release, verdict: &Verdict) -> Vec<Blocker> {
+/// The alerts of a release that are not found any more.
+fn uncleared<'a>(
+    release: &'a Release,
+    findings: &'a [Finding],
+) -> impl Iterator<Item = (&'a Guardrail, &'a Level)> {
+    let is_found = |guardrail: &Guardrail| findings.iter().any(|it| it.guardrail == *guardrail);
+    release.alerts.iter().filter(move |(guardrail, _)| !is_found(guardrail))
+}
+
+/// The alerts that block a release: those of now and, where too few requests came since, those of before.
+fn alert_blockers(context: &ReleaseContext<'_>) -> Vec<Blocker> {
+    let ReleaseContext { release, seen, .. } = context;
+    let findings = seen.verdict.findings();
     let overridden = |guardrail: &Guardrail| release.overridden.contains(guardrail);
-    match verdict {
-        Verdict::Alert { findings } => {
-            let standing = findings.iter().filter(|it| !overridden(&it.guardrail));
-            standing.map(|it| Blocker::Alert { finding: it.clone() }).collect()
-        }
-        Verdict::InsufficientData { missing } => {
-            let standing = release.alerts.iter().filter(|(guardrail, _)| !overridden(guardrail));
-            let blocker = |(guardrail, level): (&Guardrail, &Level)| Blocker::UnclearedAlert {
-                guardrail: guardrail.clone(),
-                level: *level,
-                missing: *missing,
-            };
-            standing.map(blocker).collect()
-        }
-        Verdict::Healthy | Verdict::RollBack { .. } => Vec::new(),
-    }
+    let standing = findings
+        .iter()
+        .filter(|it| it.level < Level::Rollback && !overridden(&it.guardrail))
+        .map(|it| Blocker::Alert { finding: it.clone() });
+    let missing = missing_to_clear(context);
+    let uncleared = uncleared(release, findings)
+        .filter(|(guardrail, _)| missing > 0 && !overridden(guardrail))
+        .map(|(guardrail, level)| Blocker::UnclearedAlert {
+            guardrail: guardrail.clone(),
+            level: *level,
+            missing,
+        });
+    standing.chain(uncleared).collect()
 }

@@ -6,7 +6,7 @@
 //! blue-green watch=1m                                     or this: v1 is in blue, v2 in green
 //! on-fail pause
 //! convergence 90%
-//! guardrails min_requests=100
+//! guardrails min_requests=100 inconclusive=extend-1       `proceed` if absent: most scenarios have few requests
 //! checks tests scan
 //! approvals 2 manager expire=1h                           before the first step
 //! step-approval 50% 1 manager expire=1h                   before the step of that weight
@@ -23,7 +23,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tidegate_delivery::judge::guardrails::Guardrails;
+use tidegate_delivery::judge::guardrails::{Guardrails, Inconclusive};
 use tidegate_delivery::model::catalogue::{
     Endpoint, Environment, Environments, ServiceSpec, VersionSpec,
 };
@@ -176,7 +176,7 @@ fn service(arguments: &mut Arguments) -> ServiceSpec {
             .collect(),
         environments: None,
         plan: canary(&mut Arguments::parse("5% 50% 100%")),
-        guardrails: Guardrails::default(),
+        guardrails: Guardrails { inconclusive: Inconclusive::Proceed, ..Guardrails::default() },
         hooks: Vec::new(),
         dns: None,
     }
@@ -208,8 +208,16 @@ fn service_part(service: &mut ServiceSpec, part: &str, arguments: &mut Arguments
         "on-fail" => plan.on_fail = serde_json::from_value(arguments.word().into()).unwrap(),
         "convergence" => plan.convergence.share = share(&arguments.word()),
         "guardrails" => {
-            let requests = arguments.option("min_requests").unwrap();
-            service.guardrails.min_requests = requests.parse().unwrap();
+            if let Some(requests) = arguments.option("min_requests") {
+                service.guardrails.min_requests = requests.parse().unwrap();
+            }
+            service.guardrails.inconclusive = match arguments.option("inconclusive").as_deref() {
+                None | Some("proceed") => Inconclusive::Proceed,
+                Some("hold") => Inconclusive::Hold,
+                Some(other) => {
+                    Inconclusive::Extend(other.strip_prefix("extend-").unwrap().parse().unwrap())
+                }
+            };
         }
         "checks" => {
             let names = arguments.rest();

@@ -35,9 +35,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use tidegate_delivery::judge::assess::assess;
-use tidegate_delivery::judge::windows::EvidenceWindows;
-use tidegate_delivery::judge::{Evidence, Verdict};
+use tidegate_delivery::judge::history::StableHistory;
+use tidegate_delivery::judge::statistics::Units;
+use tidegate_delivery::judge::{Counted, Evidence, ReleaseJudge};
 use tidegate_delivery::model::catalogue::VersionSpec;
 use tidegate_delivery::model::command::{Command, CommandContext, ReleaseCommand};
 use tidegate_delivery::model::commit::Commit;
@@ -84,17 +84,11 @@ pub(crate) struct World {
     counts: BTreeMap<(ServiceName, VersionName), Evidence>,
     traffic: BTreeMap<(ServiceName, VersionName), Evidence>,
     reports_since: Timestamp,
-    steps: BTreeMap<ReleaseId, StepWindows>,
+    judges: BTreeMap<ReleaseId, ReleaseJudge>,
+    histories: BTreeMap<ServiceName, StableHistory>,
     progress: BTreeMap<ReleaseId, Progress>,
     sidecars: Sidecars,
     output: String,
-}
-
-/// The counts of a release's step, and of the release so far.
-struct StepWindows {
-    candidate: EvidenceWindows,
-    stable: EvidenceWindows,
-    release: EvidenceWindows,
 }
 
 #[derive(Default)]
@@ -116,7 +110,8 @@ impl World {
             counts: BTreeMap::new(),
             traffic: BTreeMap::new(),
             reports_since: Timestamp(0),
-            steps: BTreeMap::new(),
+            judges: BTreeMap::new(),
+            histories: BTreeMap::new(),
             progress: BTreeMap::new(),
             sidecars: Sidecars { connected: 2, acks_at_once: true, ..Sidecars::default() },
             output: String::new(),
@@ -387,11 +382,11 @@ impl World {
             match &recorded.event {
                 Event::ReleaseStarted { id, .. } | Event::StepEntered { id, .. } => {
                     self.sidecars.acked.remove(id);
-                    self.begin_step(id);
+                    self.enter_step(id);
                 }
-                Event::StepConverged { id, .. } => self.begin_step(id),
+                Event::StepConverged { id, .. } => self.begin_evidence(id),
                 Event::RolledBack { id, .. } | Event::Completed { id, .. } => {
-                    self.steps.remove(id);
+                    self.judges.remove(id);
                 }
                 _ => {}
             }
@@ -399,37 +394,53 @@ impl World {
         }
     }
 
-    fn counted(&self, release: &Release, version: &VersionName) -> Evidence {
-        let version = (release.service.clone(), version.clone());
-        self.counts.get(&version).copied().unwrap_or_default()
+    fn counted(&self, release: &Release) -> Counted {
+        let of = |version: &VersionName| {
+            let version = (release.service.clone(), version.clone());
+            self.counts.get(&version).copied().unwrap_or_default()
+        };
+        Counted { candidate: of(&release.candidate), stable: of(&release.stable) }
     }
 
-    fn begin_step(&mut self, id: &ReleaseId) {
+    fn enter_step(&mut self, id: &ReleaseId) {
         // A later event of the same commit may have ended the release.
         let Some(release) = self.state.release(id).filter(|it| it.is_running()) else { return };
-        let candidate = EvidenceWindows::begin(self.now, self.counted(release, &release.candidate));
-        let stable = EvidenceWindows::begin(self.now, self.counted(release, &release.stable));
-        let before = self.steps.remove(id);
-        let release = before.map_or_else(|| candidate.clone(), |before| before.release);
-        self.steps.insert(id.clone(), StepWindows { candidate, stable, release });
+        let (now, weight, counted) = (self.now, release.weight(), self.counted(release));
+        let service = self.state.service_of(id).unwrap();
+        let history = self.histories.entry(release.service.clone()).or_default();
+        match self.judges.get_mut(id) {
+            Some(judge) => judge.enter_step(now, weight, counted, history),
+            None => {
+                let guardrails = &service.spec.guardrails;
+                let judge = ReleaseJudge::begin(now, weight, 1.0, counted, guardrails, history);
+                self.judges.insert(id.clone(), judge);
+            }
+        }
+    }
+
+    fn begin_evidence(&mut self, id: &ReleaseId) {
+        let Some(release) = self.state.release(id) else { return };
+        let (now, counted) = (self.now, self.counted(release));
+        let history = self.histories.entry(release.service.clone()).or_default();
+        if let Some(judge) = self.judges.get_mut(id) {
+            judge.begin_evidence(now, counted, history);
+        }
     }
 
     fn observe(&mut self, service: &ServiceState, release: &Release) -> Observation {
-        let candidate = self.counted(release, &release.candidate);
-        let stable = self.counted(release, &release.stable);
-        let (now, guardrails) = (self.now, &service.spec.guardrails);
-        let step = self.steps.get_mut(&release.id).unwrap();
-        step.candidate.observe(now, candidate);
-        step.stable.observe(now, stable);
-        step.release.observe(now, candidate);
-        let verdict = match assess(guardrails, &step.release, now) {
-            rollback @ Verdict::RollBack { .. } => rollback,
-            _ => assess(guardrails, &step.candidate, now),
-        };
+        let (now, guardrails, counted) =
+            (self.now, &service.spec.guardrails, self.counted(release));
+        let Evidence { requests, errors, .. } = counted.stable;
+        let history = self.histories.entry(release.service.clone()).or_default();
+        history.observe(now, &release.stable, Units { bad: errors, all: requests });
+        let group = self.state.group_of(&release.id).map_or(1, |(_, it)| it.members.len());
+        let judge = self.judges.get_mut(&release.id).unwrap();
+        judge.observe(now, counted, guardrails, history, group);
+        let Counted { candidate, stable } = judge.since_step();
         Observation {
-            verdict,
-            candidate: step.candidate.since_start(),
-            stable: step.stable.since_start(),
+            verdict: judge.verdict(guardrails, &release.alerts),
+            candidate,
+            stable,
             convergence: self.sidecars.convergence(&release.id),
             coverage_remaining: COVERAGE.saturating_sub(now.since(self.reports_since)),
         }

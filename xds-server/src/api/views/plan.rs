@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tidegate_core::config::{RequestMatch, ResponseMatch};
 
-use tidegate_delivery::judge::guardrails::{BusinessMetric, Guardrails};
+use tidegate_delivery::judge::guardrails::{
+    BusinessMetric, CommonMode, Guardrails, Inconclusive, WorseThanStable,
+};
 use tidegate_delivery::model::plan::{HealthCheck, OnFail, Plan, SmokeTest, Step, Strategy};
 use tidegate_delivery::model::requirements::Approvals;
 use tidegate_delivery::names::{CheckName, MetricName, RoleName};
@@ -66,6 +68,13 @@ pub struct GuardrailsView {
     pub resources: ResourcesView,
     pub business: Vec<BusinessView>,
     pub min_requests: u64,
+    /// The bound on the probability that a release that is no worse is rolled back.
+    #[serde(rename = "false_rollback_percent", with = "percent")]
+    pub false_rollback: Ppm,
+    /// What a limit of a rollback does that stable exceeds as well.
+    pub common_mode: CommonMode,
+    /// What a step does whose evidence is inconclusive at its end.
+    pub inconclusive: Inconclusive,
 }
 
 /// The limits of the error rate.
@@ -75,6 +84,8 @@ pub struct ErrorRateView {
     pub alert: Ppm,
     #[serde(rename = "rollback_percent", with = "percent")]
     pub rollback: Ppm,
+    /// What a candidate does that is worse than stable.
+    pub worse_than_stable: WorseThanStable,
 }
 
 /// The limits of one percentile of the latency.
@@ -149,9 +160,13 @@ impl From<Approvals> for ApprovalsView {
 
 impl From<&Guardrails> for GuardrailsView {
     fn from(limits: &Guardrails) -> Self {
-        let Guardrails { error_rate, latency, resources, business, min_requests } = limits;
+        let Guardrails { error_rate, latency, resources, business, .. } = limits;
         Self {
-            error_rate: ErrorRateView { alert: error_rate.alert, rollback: error_rate.rollback },
+            error_rate: ErrorRateView {
+                alert: error_rate.alert,
+                rollback: error_rate.rollback,
+                worse_than_stable: error_rate.worse_than_stable,
+            },
             latency: LatencyView {
                 percentile: latency.quantile,
                 warning: latency.warning,
@@ -164,7 +179,10 @@ impl From<&Guardrails> for GuardrailsView {
                 critical: resources.critical,
             },
             business: business.iter().map(BusinessView::from).collect(),
-            min_requests: *min_requests,
+            min_requests: limits.min_requests,
+            false_rollback: limits.false_rollback,
+            common_mode: limits.common_mode,
+            inconclusive: limits.inconclusive,
         }
     }
 }

@@ -19,6 +19,15 @@ pub(in crate::config) struct Guardrails {
     pub(in crate::config) business: Option<Spanned<Vec<BusinessMetric>>>,
     /// Minimum sample size of a rate, in requests. Default: 100.
     pub(in crate::config) min_requests: Option<Spanned<u64>>,
+    /// When a limit of a rollback is exceeded and stable fails as well: `hold` alerts and blocks the
+    /// release, `rollback` rolls it back. Default: `hold`.
+    #[schemars(regex(pattern = r"^(hold|rollback)$"))]
+    pub(in crate::config) common_mode: Option<Spanned<String>>,
+    /// When a step ends whose requests do not show yet that the candidate is good enough: `hold`
+    /// waits for more, `extend N` waits up to N times the time of the step, `proceed` does not wait.
+    /// Default: `extend 1`.
+    #[schemars(regex(pattern = r"^(hold|proceed|extend [1-9]\d{0,2})$"))]
+    pub(in crate::config) inconclusive: Option<Spanned<String>>,
 }
 
 /// Limits of the share of failed requests.
@@ -31,6 +40,10 @@ pub(in crate::config) struct ErrorRate {
     /// Rollback above this share. Default: `5%`.
     #[schemars(regex(pattern = r"^\d+(\.\d{1,4})? ?%$"))]
     pub(in crate::config) rollback: Option<Spanned<String>>,
+    /// When the candidate is shown to fail more often than stable: `rollback`, or `hold`, which
+    /// alerts and blocks the release. Default: `rollback`.
+    #[schemars(regex(pattern = r"^(hold|rollback)$"))]
+    pub(in crate::config) worse_than_stable: Option<Spanned<String>>,
 }
 
 /// Limits of one quantile of the response time.

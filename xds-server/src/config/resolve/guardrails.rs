@@ -7,8 +7,13 @@ use super::business;
 use crate::config::problem::{Fault, Problems};
 use crate::config::span::{Span, Spanned};
 use crate::config::{raw, units};
-use tidegate_delivery::judge::guardrails::{ErrorRate, Guardrails, Latency, Resources};
+use tidegate_delivery::judge::guardrails::{
+    CommonMode, ErrorRate, Guardrails, Inconclusive, Latency, Resources, WorseThanStable,
+};
 use tidegate_delivery::units::Ppm;
+
+/// Most times that an inconclusive step is extended by its own time.
+const MAX_EXTENSIONS: u32 = 999;
 
 /// `base`, overridden field by field.
 pub(super) fn resolve(
@@ -38,7 +43,49 @@ pub(super) fn resolve(
         }
         resolved.min_requests = *at.get();
     }
+    if let Some(at) = &written.common_mode {
+        let choices = [("hold", CommonMode::Hold), ("rollback", CommonMode::Rollback)];
+        resolved.common_mode = choice("common_mode", at, choices, base.common_mode, problems);
+    }
+    if let Some(at) = &written.inconclusive {
+        let read = problems.record(at.span(), inconclusive(at.get()));
+        resolved.inconclusive = read.unwrap_or(base.inconclusive);
+    }
     resolved
+}
+
+/// One of two words.
+fn choice<T: Copy>(
+    key: &str,
+    at: &Spanned<String>,
+    choices: [(&str, T); 2],
+    base: T,
+    problems: &mut Problems,
+) -> T {
+    if let Some((_, chosen)) = choices.iter().find(|(word, _)| word == at.get()) {
+        return *chosen;
+    }
+    let [(first, _), (second, _)] = choices;
+    problems.add(
+        at.span(),
+        format!("`{}` is not a value of `{key}`", at.get()),
+        format!("write `{first}` or `{second}`"),
+    );
+    base
+}
+
+/// `hold`, `proceed` or `extend N`.
+fn inconclusive(written: &str) -> Result<Inconclusive, Fault> {
+    let times = written.strip_prefix("extend ").and_then(|it| it.trim().parse().ok());
+    match (written, times) {
+        ("hold", _) => Ok(Inconclusive::Hold),
+        ("proceed", _) => Ok(Inconclusive::Proceed),
+        (_, Some(times @ 1..=MAX_EXTENSIONS)) => Ok(Inconclusive::Extend(times)),
+        _ => Err(Fault::new(
+            format!("`{written}` is not a value of `inconclusive`"),
+            format!("write `hold`, `proceed`, or `extend N` with N from 1 to {MAX_EXTENSIONS}"),
+        )),
+    }
 }
 
 fn error_rate(base: ErrorRate, raw: &raw::ErrorRate, problems: &mut Problems) -> ErrorRate {
@@ -46,9 +93,16 @@ fn error_rate(base: ErrorRate, raw: &raw::ErrorRate, problems: &mut Problems) ->
     let resolved = ErrorRate {
         alert: limits.read("alert", raw.alert.as_ref(), base.alert),
         rollback: limits.read("rollback", raw.rollback.as_ref(), base.rollback),
+        worse_than_stable: base.worse_than_stable,
     };
     limits.check_ascending();
-    resolved
+    let Some(at) = &raw.worse_than_stable else { return resolved };
+    let choices = [("rollback", WorseThanStable::Rollback), ("hold", WorseThanStable::Hold)];
+    let base = base.worse_than_stable;
+    ErrorRate {
+        worse_than_stable: choice("worse_than_stable", at, choices, base, problems),
+        ..resolved
+    }
 }
 
 fn latency(base: Latency, raw: &raw::Latency, problems: &mut Problems) -> Latency {

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use super::problem::{Fault, Problem, Problems, suggest};
 use super::span::{Span, Spanned};
 use super::{Config, raw, units};
-use tidegate_delivery::judge::guardrails::Guardrails;
+use tidegate_delivery::judge::guardrails::{FALSE_ROLLBACK, Guardrails};
 use tidegate_delivery::model::istio::IstioTarget;
 use tidegate_delivery::model::plan::Plan;
 use tidegate_delivery::names::{NameError, ServiceName, Services};
@@ -31,8 +31,6 @@ use tidegate_xds::mesh::Mesh;
 
 /// Default of `data_dir`.
 const DATA_DIR: &str = "data";
-/// Default of `false_rollback`.
-const FALSE_ROLLBACK: &str = "0.1%";
 
 /// Resolves a file. Paths in it are relative to `base`.
 pub(super) fn resolve(root: &raw::Root, base: &Path) -> Result<Config, Vec<Problem>> {
@@ -41,12 +39,12 @@ pub(super) fn resolve(root: &raw::Root, base: &Path) -> Result<Config, Vec<Probl
     let wasm = text("the path of the filter", &root.filter.wasm);
     let wasm = problems.record(root.filter.wasm.span(), wasm);
     let defaults = root.defaults.as_ref();
+    let false_rollback = false_rollback(defaults, &mut problems);
     let guardrails = guardrails::resolve(
-        &Guardrails::default(),
+        &Guardrails { false_rollback, ..Guardrails::default() },
         defaults.and_then(|defaults| defaults.guardrails.as_ref()),
         &mut problems,
     );
-    let false_rollback = false_rollback(defaults, &mut problems);
     let services = services::resolve(&root.services, &guardrails, base, &mut problems);
     let notifications = notifications::resolve(&root.notifications, root, base, &mut problems);
     let tls = root.listen.as_ref().is_some_and(|listen| listen.tls.is_some());
@@ -70,7 +68,6 @@ pub(super) fn resolve(root: &raw::Root, base: &Path) -> Result<Config, Vec<Probl
         identities,
         services,
         freeze_windows,
-        false_rollback,
         notifications,
         flags,
     });
@@ -91,7 +88,7 @@ pub(super) fn plan(strategy: &raw::Strategy) -> Result<Plan, Vec<Problem>> {
 }
 
 fn false_rollback(defaults: Option<&raw::Defaults>, problems: &mut Problems) -> Ppm {
-    let default = units::percent(FALSE_ROLLBACK).unwrap_or_default();
+    let default = FALSE_ROLLBACK;
     let Some(at) = defaults.and_then(|defaults| defaults.false_rollback.as_ref()) else {
         return default;
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::fixtures::*;
-use crate::judge::{Level, Verdict};
+use crate::judge::{Guardrail, Level, Verdict};
 use crate::model::catalogue::{Environment, ServiceSpec};
 use crate::model::command::{Command, ReleaseCommand};
 use crate::model::failure::SmokeTestFailure;
@@ -226,10 +226,11 @@ fn verb_of() -> impl Strategy<Value = ReleaseCommand> {
 fn observation() -> impl Strategy<Value = Observation> {
     let verdict = prop_oneof![
         20 => Just(Verdict::Healthy),
-        2 => Just(Verdict::InsufficientData { missing: 5 }),
+        2 => Just(Verdict::Inconclusive { missing: 5, at_limit: None }),
+        1 => Just(Verdict::Inconclusive { missing: 0, at_limit: Some(Guardrail::Latency) }),
         2 => Just(Verdict::Alert { findings: vec![finding(Level::Warning)] }),
         1 => Just(Verdict::Alert { findings: vec![finding(Level::Critical)] }),
-        1 => Just(Verdict::RollBack { finding: finding(Level::Rollback) }),
+        1 => Just(Verdict::RollBack { findings: vec![finding(Level::Rollback)] }),
     ];
     let candidate = prop_oneof![1 => 0..10u64, 4 => Just(10)];
     let coverage_remaining =

@@ -107,7 +107,7 @@ fn the_blockers_of_one_member_block_the_others() {
 fn a_broken_guardrail_rolls_back_all_members() {
     let mut world = stepping();
     let broken = Observation {
-        verdict: Verdict::RollBack { finding: finding(Level::Rollback) },
+        verdict: Verdict::RollBack { findings: vec![finding(Level::Rollback)] },
         ..healthy(10)
     };
     look(&mut world, 0, [&healthy(10), &broken]);

@@ -227,7 +227,7 @@ fn a_freeze_window_blocks_steps_and_completion_and_never_a_rollback() {
 fn a_broken_guardrail_rolls_back_during_a_freeze() {
     let mut world = World::stepping();
     world.ask(&Command::FreezeDeployments(None)).unwrap();
-    let verdict = Verdict::RollBack { finding: finding(Level::Rollback) };
+    let verdict = Verdict::RollBack { findings: vec![finding(Level::Rollback)] };
     world.see("order", 0, &Observation { verdict, ..healthy(100) });
     assert!(matches!(newest(&world.0, "order").phase, Phase::RolledBack { .. }));
 }
@@ -303,7 +303,7 @@ fn pausing() -> World {
 }
 
 fn broken() -> Observation {
-    let verdict = Verdict::RollBack { finding: finding(Level::Rollback) };
+    let verdict = Verdict::RollBack { findings: vec![finding(Level::Rollback)] };
     Observation { verdict, ..healthy(100) }
 }
 

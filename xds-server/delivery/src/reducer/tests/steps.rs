@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use super::super::*;
 use super::{World, requests, time};
-use crate::fixtures::{canary, finding, healthy, name, newest, progress, start, verb};
-use crate::judge::{Evidence, Guardrail, Level, Verdict};
+use crate::fixtures::{
+    canary, configuration, finding, healthy, name, newest, order, product, progress, start, verb,
+};
+use crate::judge::guardrails::Inconclusive;
+use crate::judge::{Evidence, Finding, Guardrail, Level, Verdict};
 use crate::model::blocker::Blocker;
 use crate::model::command::ReleaseCommand::{Pause, Resume};
+use crate::model::plan::OnFail;
 use crate::model::progress::{Convergence, Observation};
 use crate::model::release::{Phase, RollbackCause};
 use crate::units::Ppm;
@@ -21,7 +25,7 @@ fn alert() -> Verdict {
 }
 
 fn bad() -> Verdict {
-    Verdict::RollBack { finding: finding(Level::Rollback) }
+    Verdict::RollBack { findings: vec![finding(Level::Rollback)] }
 }
 
 #[test]
@@ -68,12 +72,70 @@ fn a_step_without_requests_never_ends() {
     assert_eq!(world.see("order", 1_000_000, &healthy(0)), [requests(1)]);
 }
 
+fn inconclusive(missing: u64) -> Verdict {
+    Verdict::Inconclusive { missing, at_limit: None }
+}
+
+/// In its first step of 10 seconds, of a service with this setting.
+fn stepping(setting: Inconclusive) -> World {
+    let mut spec = order();
+    spec.guardrails.inconclusive = setting;
+    let mut world = World::new();
+    world.ask(&configuration(vec![spec, product()], Vec::new())).unwrap();
+    world.ask(&start("order", "v2")).unwrap();
+    world.see("order", 0, &healthy(0));
+    world.see("order", 0, &healthy(0));
+    world
+}
+
 #[test]
-fn insufficient_data_does_not_block_a_step_with_enough_requests() {
-    let mut world = World::stepping();
-    let seen = verdict(Verdict::InsufficientData { missing: 90 }, 10);
-    assert!(world.see("order", 10, &seen).is_empty());
-    assert_eq!(world.weight("order"), Ppm::percent(50));
+fn an_inconclusive_step_lasts_as_long_as_its_service_says() {
+    let seen = verdict(inconclusive(90), 20);
+    let blocker = |remaining_ms| Blocker::Inconclusive { missing: 90, remaining_ms };
+    let mut proceeding = stepping(Inconclusive::Proceed);
+    assert!(proceeding.see("order", 10, &seen).is_empty());
+    assert_eq!(proceeding.weight("order"), Ppm::percent(50));
+
+    let mut extended = stepping(Inconclusive::Extend(2));
+    assert_eq!(extended.see("order", 10, &seen), [blocker(Some(20_000))]);
+    assert_eq!(extended.see("order", 19, &seen), [blocker(Some(1_000))]);
+    assert!(extended.see("order", 1, &seen).is_empty());
+    assert_eq!(extended.weight("order"), Ppm::percent(50));
+
+    let mut held = stepping(Inconclusive::Hold);
+    assert_eq!(held.see("order", 1_000_000, &seen), [blocker(None)]);
+    assert!(held.see("order", 0, &healthy(20)).is_empty());
+    assert_eq!(held.weight("order"), Ppm::percent(50));
+}
+
+#[test]
+fn a_rate_above_its_alert_limit_holds_a_step_although_it_may_be_chance() {
+    let guardrail = Guardrail::ErrorRate;
+    let at_limit = Verdict::Inconclusive { missing: 0, at_limit: Some(guardrail.clone()) };
+    for setting in [Inconclusive::Proceed, Inconclusive::Extend(1)] {
+        let mut world = stepping(setting);
+        let seen = verdict(at_limit.clone(), 200);
+        let blocker = Blocker::AtLimit { guardrail: guardrail.clone() };
+        assert_eq!(world.see("order", 1_000_000, &seen), [blocker]);
+        assert!(newest(&world.0, "order").alerts.is_empty(), "no alert");
+        assert!(world.see("order", 0, &healthy(200)).is_empty());
+    }
+}
+
+#[test]
+fn an_overridden_guardrail_hides_no_other() {
+    let mut plan = canary(&[5, 100]);
+    plan.on_fail = OnFail::Pause;
+    let mut world = World::with_plan(plan);
+    world.ask(&start("order", "v2")).unwrap();
+    world.see("order", 0, &healthy(0));
+    let errors = finding(Level::Rollback);
+    let latency = Finding { guardrail: Guardrail::Latency, ..errors.clone() };
+    let both = Verdict::RollBack { findings: vec![errors.clone(), latency.clone()] };
+    let paused = |finding: &Finding| Blocker::PausedByGuardrail { finding: finding.clone() };
+    assert_eq!(world.see("order", 0, &verdict(both.clone(), 1_000)), [paused(&errors)]);
+    world.ask(&verb("order.1", Resume)).unwrap();
+    assert_eq!(world.see("order", 0, &verdict(both, 1_000)), [paused(&latency)]);
 }
 
 #[test]
@@ -95,7 +157,7 @@ fn counts_from_before_a_report_gap_do_not_end_a_step_or_the_watch_period() {
         let blockers = world.see("order", 1000, &gap);
         assert_eq!(blockers, [Blocker::ReportCoverage { remaining }]);
         assert_eq!(world.weight("order"), weight);
-        let broken = Verdict::RollBack { finding: finding(Level::Rollback) };
+        let broken = Verdict::RollBack { findings: vec![finding(Level::Rollback)] };
         let mut back = World(world.0.clone(), 2000);
         back.see("order", 0, &Observation { verdict: broken, ..gap });
         assert_eq!(back.weight("order"), Ppm::ZERO);
@@ -111,9 +173,9 @@ fn alerts_are_raised_once_and_cleared_only_by_evidence() {
     assert_eq!(count(&world, &verdict(alert(), 10)), 1);
     world.see("order", 1, &verdict(alert(), 10));
     assert_eq!(count(&world, &verdict(alert(), 20)), 0);
-    let too_little = verdict(Verdict::InsufficientData { missing: 5 }, 20);
+    let too_little = verdict(inconclusive(5), 20);
     let (guardrail, level) = (Guardrail::ErrorRate, Level::Warning);
-    let uncleared = Blocker::UnclearedAlert { guardrail, level, missing: 5 };
+    let uncleared = Blocker::UnclearedAlert { guardrail, level, missing: 80 };
     assert_eq!(world.see("order", 100, &too_little), [uncleared]);
     assert!(!newest(&world.0, "order").alerts.is_empty());
     world.see("order", 0, &healthy(20));

@@ -1,0 +1,117 @@
+//! `make bench`: how often the judge rolls back a release that is no worse than stable, and how soon it rolls back one that
+//! is, on simulated traffic. Other rules see the same counts. Each release has a random generator of its own, so the figures
+//! depend on the seed alone.
+#![expect(clippy::print_stdout, reason = "it prints its figures")]
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "small numbers of a simulation"
+)]
+
+mod rules;
+mod run;
+mod table;
+mod world;
+
+use clap::Parser;
+
+use run::{Plan, cost, detection, false_rollbacks};
+use world::{Kind, World};
+
+/// Simulates releases, and prints how often and how soon each rule rolls them back.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Simulated releases in each cell of the table of false rollbacks.
+    #[arg(long, default_value_t = 1_000)]
+    releases: u64,
+    /// Simulated releases in each cell of the table of detection times.
+    #[arg(long, default_value_t = 200)]
+    detections: u64,
+    /// The seed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Only worlds whose name contains this.
+    #[arg(long)]
+    world: Option<String>,
+    /// Only these requests per second.
+    #[arg(long)]
+    rps: Option<u32>,
+    /// Only this error rate, in percent.
+    #[arg(long)]
+    base: Option<f64>,
+    /// Leave the table of detection times out.
+    #[arg(long)]
+    no_detection: bool,
+    /// Cargo passes it to every bench.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() {
+    let options = Options::parse();
+    println!(
+        "False rollbacks of equal versions: {} releases a cell, seed {}.",
+        options.releases, options.seed
+    );
+    println!(
+        "5, 10, 25, 50 % for 5 min each, 100 % for 30 min. In brackets: the exact 95 % interval.\n"
+    );
+    println!("{}", table::HEAD);
+    for kind in Kind::ALL {
+        if options.world.as_ref().is_some_and(|it| !kind.name().contains(it.as_str())) {
+            continue;
+        }
+        for rps in [100, 1_000] {
+            for base in [0.1, 0.5, 1.0, 3.0, 4.9] {
+                let skipped = options.rps.is_some_and(|it| it != rps)
+                    || options.base.is_some_and(|it| (it - base).abs() > 1e-9);
+                if !skipped {
+                    let world = World {
+                        kind,
+                        rps: f64::from(rps),
+                        base: base / 100.0,
+                        candidate: base / 100.0,
+                        breaks_at: 0,
+                    };
+                    let counts =
+                        false_rollbacks(&world, Plan::Canary, options.releases, options.seed);
+                    println!("{}", table::row(kind.name(), rps, base, &counts));
+                }
+            }
+        }
+    }
+    let world =
+        World { kind: Kind::Steady, rps: 1_000.0, base: 0.005, candidate: 0.005, breaks_at: 0 };
+    println!("\nOne evaluation of one release: {:.1} µs.", cost(world, options.seed));
+    if options.no_detection {
+        return;
+    }
+    println!(
+        "\nDetection: median / 95th percentile in seconds from the break, 5 % weight, base 0.5 %, {} releases a cell.\n",
+        options.detections
+    );
+    for (title, breaks_at) in
+        [("broken from the first request", 0), ("after 300 s of good behaviour", 300)]
+    {
+        println!("{title}:");
+        for rps in [100.0, 1_000.0, 10_000.0] {
+            let cells: Vec<String> = [1.0, 2.0, 5.1, 10.0, 20.0, 100.0]
+                .into_iter()
+                .map(|percent| {
+                    let world = World {
+                        kind: Kind::Steady,
+                        rps,
+                        base: 0.005,
+                        candidate: percent / 100.0,
+                        breaks_at,
+                    };
+                    format!("→{percent}%: {}", detection(&world, options.detections, options.seed))
+                })
+                .collect();
+            println!("  {rps} rps  {}", cells.join("   "));
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The limits of the guardrails as shares of what counts against them.
+
+use std::time::Duration;
+
+use super::guardrails::{Guardrails, Latency, Resources};
+use super::statistics::Units;
+use super::{Evidence, Guardrail, Level, Limit, ResourceSamples, ResourceUse};
+use crate::units::Ppm;
+
+/// One limit.
+pub(super) struct Rule {
+    pub(super) guardrail: Guardrail,
+    pub(super) level: Level,
+    /// The greatest share of bad ones.
+    pub(super) threshold: Ppm,
+    pub(super) count: Count,
+    pub(super) configured: Limit,
+}
+
+/// Selects the samples of one resource.
+type Resource = fn(&ResourceUse) -> ResourceSamples;
+
+/// What counts against a limit, and out of how many.
+#[derive(Clone, Copy)]
+pub(super) enum Count {
+    Requests(fn(&Evidence) -> u64),
+    ResourceUse(Resource, fn(ResourceSamples) -> u64),
+    Business(usize),
+}
+
+impl Count {
+    pub(super) fn of(self, evidence: &Evidence) -> Units {
+        let (bad, all) = match self {
+            Self::Requests(bad) => (bad(evidence), evidence.requests),
+            Self::ResourceUse(resource, bad) => {
+                let above = resource(&evidence.resource_use);
+                (bad(above), above.samples)
+            }
+            Self::Business(rule) => {
+                let share = evidence.business.of(rule);
+                (share.bad, share.requests)
+            }
+        };
+        Units { bad: bad.min(all), all }
+    }
+}
+
+impl Rule {
+    /// Resource use has current values only; all others have evidence since the release started.
+    pub(super) const fn is_of_requests(&self) -> bool {
+        !matches!(self.count, Count::ResourceUse(..))
+    }
+}
+
+/// All limits; those of one guardrail follow each other, worst first. Their order depends on the number of business metrics
+/// alone.
+pub(super) fn rules(guardrails: &Guardrails) -> Vec<Rule> {
+    let errors = |level, threshold: Ppm| Rule {
+        guardrail: Guardrail::ErrorRate,
+        level,
+        threshold,
+        count: Count::Requests(|evidence| evidence.errors),
+        configured: Limit::Share { max_ppm: threshold },
+    };
+    let Latency { quantile, warning, critical, rollback } = guardrails.latency;
+    // The p-quantile is above a limit exactly when more than 1 − p of the requests are.
+    let slow = |level, limit: Duration, bad| Rule {
+        guardrail: Guardrail::Latency,
+        level,
+        threshold: quantile.complement(),
+        count: Count::Requests(bad),
+        configured: Limit::Latency { quantile_ppm: quantile, max: limit },
+    };
+    let mut limits = vec![
+        errors(Level::Rollback, guardrails.error_rate.rollback),
+        errors(Level::Critical, guardrails.error_rate.alert),
+        slow(Level::Rollback, rollback, |evidence| evidence.slow.rollback),
+        slow(Level::Critical, critical, |evidence| evidence.slow.critical),
+        slow(Level::Warning, warning, |evidence| evidence.slow.warning),
+    ];
+    // The record has a person decide about business metrics and resources: an alert holds the release, and nothing more.
+    limits.extend(guardrails.business.iter().enumerate().map(|(place, metric)| Rule {
+        guardrail: Guardrail::Business(metric.name.clone()),
+        level: Level::Critical,
+        threshold: metric.at_least.complement(),
+        count: Count::Business(place),
+        configured: Limit::Share { max_ppm: metric.at_least.complement() },
+    }));
+    let resources: [(_, Resource); 3] = [
+        (Guardrail::Cpu, |busy| busy.cpu),
+        (Guardrail::Memory, |busy| busy.memory),
+        (Guardrail::Disk, |busy| busy.disk),
+    ];
+    for (guardrail, of) in resources {
+        let Resources { quantile, warning, critical } = guardrails.resources;
+        let busy = |level, limit: Ppm, bad| Rule {
+            guardrail: guardrail.clone(),
+            level,
+            threshold: quantile.complement(),
+            count: Count::ResourceUse(of, bad),
+            configured: Limit::ResourceUse { quantile_ppm: quantile, max_ppm: limit },
+        };
+        limits.push(busy(Level::Critical, critical, |above| above.critical));
+        limits.push(busy(Level::Warning, warning, |above| above.warning));
+    }
+    limits
+}

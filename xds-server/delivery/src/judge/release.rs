@@ -1,0 +1,349 @@
+//! The evidence of one release: a fold over the cumulative counts of both versions.
+//!
+//! The caller creates it when the release starts, calls [`ReleaseJudge::enter_step`] with each new weight and
+//! [`ReleaseJudge::begin_evidence`] when the sidecars have the step, and [`ReleaseJudge::observe`] at every evaluation, at
+//! least every few seconds. Changed guardrails are passed to [`ReleaseJudge::rejudge`] first, with the counts by the new
+//! limits.
+//!
+//! The counts of the step decide about alerts and passing. The e-processes of rollbacks run since the release started, or
+//! since this process started; those of alerts begin with each step. Memory: about 40 kB for each release.
+
+use std::time::Duration;
+
+use super::guardrails::{CommonMode, Guardrails, WorseThanStable};
+use super::history::StableHistory;
+use super::limits::{Rule, rules};
+use super::statistics::ceiling::{Ceiling, Confirmation, RecentStable, is_above};
+use super::statistics::comparison::Comparison;
+use super::statistics::{Pair, Units};
+use super::windows::EvidenceWindows;
+use super::{Evidence, Guardrail, Level};
+use crate::units::{Ppm, Timestamp};
+
+/// The share of `false_rollback` of the error rate; the rest is that of the latency.
+const ERRORS_SHARE: f64 = 0.75;
+/// The share of the comparison in the evidence of the error rate; the rest is that of the limit.
+const COMPARISON_SHARE: f64 = 2.0 / 3.0;
+/// Evidence of an alert above this is given up, so that better counts clear the alert soon.
+const MOST_OF_ALERT: f64 = 200.0;
+/// Evidence of a rollback is given up only where it would not be finite.
+const MOST_OF_ROLLBACK: f64 = 1e100;
+/// How long a cause stays common to both versions after it was seen.
+const COMMON_FOR: Duration = Duration::from_secs(10);
+/// Stable serves if it had requests in this time.
+const SERVES: Duration = Duration::from_secs(5);
+/// How much worse than before a release at 100 % must be: 1.5 times.
+const WORSE_THAN_BEFORE: f64 = 1.5;
+
+/// Cumulative counts of both versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counted {
+    /// Of the candidate.
+    pub candidate: Evidence,
+    /// Of stable.
+    pub stable: Evidence,
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct ReleaseJudge {
+    pub(super) now: Timestamp,
+    pub(super) candidate: EvidenceWindows,
+    pub(super) stable: EvidenceWindows,
+    /// The comparison of the error rates.
+    pub(super) comparison: Comparison,
+    /// One for each limit on requests, in the order of [`rules`].
+    pub(super) limits: Vec<LimitEvidence>,
+    /// Against "the error rate is at least the alert limit", since the step began.
+    pub(super) below_alert: Ceiling,
+    /// Against "the error rate is at most 1.5 times that of stable before", at 100 %.
+    pub(super) before: Option<(Ceiling, f64)>,
+    weight: Ppm,
+    /// How much more the rate of the candidate varies because it has fewer instances.
+    spread: f64,
+}
+
+/// The evidence of one limit.
+#[derive(Debug, Clone)]
+pub(super) struct LimitEvidence {
+    of: Guardrail,
+    is_of_rollback: bool,
+    pub(super) ceiling: Ceiling,
+    stable: RecentStable,
+    /// When stable was last seen above the limit together with the candidate.
+    common: Option<Timestamp>,
+    /// The evidence suffices for a rollback, and stable does not share it.
+    pub(super) rolls_back: bool,
+}
+
+/// How the bound is divided.
+#[derive(Debug, Clone, Copy)]
+struct Bound {
+    errors: f64,
+    latency: f64,
+}
+
+impl Bound {
+    /// E-values that suffice for a rollback. Each release of a group has the same share of the bound.
+    fn of(guardrails: &Guardrails, group: usize) -> Self {
+        let members = f64::from(u32::try_from(group.max(1)).unwrap_or(u32::MAX));
+        let all = members / guardrails.false_rollback.fraction().max(1e-6);
+        Self { errors: all / ERRORS_SHARE, latency: all / (1.0 - ERRORS_SHARE) }
+    }
+}
+
+impl ReleaseJudge {
+    /// Begins with the current counts. `spread` is the number of instances of stable for each one of the candidate.
+    #[must_use]
+    pub fn begin(
+        now: Timestamp,
+        weight: Ppm,
+        spread: f64,
+        counted: Counted,
+        guardrails: &Guardrails,
+        history: &StableHistory,
+    ) -> Self {
+        let spread = if spread.is_finite() { spread.max(1.0) } else { 1.0 };
+        let jitter = |length| spread * history.jitter(length);
+        let kappa = jitter(super::history::BLOCK);
+        Self {
+            now,
+            candidate: EvidenceWindows::begin(now, counted.candidate),
+            stable: EvidenceWindows::begin(now, counted.stable),
+            comparison: Comparison::begin(now, weight, jitter),
+            limits: limits(now, guardrails, kappa),
+            below_alert: Ceiling::begin_below(now, kappa),
+            before: None,
+            weight,
+            spread,
+        }
+    }
+
+    /// A step with another weight begins.
+    pub fn enter_step(
+        &mut self,
+        now: Timestamp,
+        weight: Ppm,
+        counted: Counted,
+        history: &StableHistory,
+    ) {
+        self.weight = weight;
+        let kappa = self.kappa(history);
+        let spread = self.spread;
+        self.comparison.enter_step(now, weight, |length| spread * history.jitter(length));
+        for limit in &mut self.limits {
+            limit.ceiling.enter_step(now, kappa);
+        }
+        self.begin_overridden_anew(now, kappa, history);
+        if weight == Ppm::ALL {
+            let before = history.rate_bound().map(|rate| (WORSE_THAN_BEFORE * rate).min(1.0));
+            self.before = before.map(|limit| (Ceiling::begin(now, kappa, MOST_OF_ALERT), limit));
+        }
+        self.begin_evidence(now, counted, history);
+    }
+
+    /// A step that begins although the evidence suffices for a rollback was allowed by an operator: the evidence of that
+    /// guardrail begins anew.
+    fn begin_overridden_anew(&mut self, now: Timestamp, kappa: f64, history: &StableHistory) {
+        let spread = self.spread;
+        for limit in self.limits.iter_mut().filter(|it| it.rolls_back) {
+            limit.ceiling = Ceiling::begin(now, kappa, MOST_OF_ROLLBACK);
+            limit.rolls_back = false;
+            if limit.of == Guardrail::ErrorRate {
+                let jitter = |length| spread * history.jitter(length);
+                self.comparison = Comparison::begin(now, self.weight, jitter);
+            }
+        }
+    }
+
+    /// The evidence of the step begins: what was counted before says nothing about it. The evidence of the release
+    /// continues.
+    pub fn begin_evidence(&mut self, now: Timestamp, counted: Counted, history: &StableHistory) {
+        self.candidate = EvidenceWindows::begin(now, counted.candidate);
+        self.stable = EvidenceWindows::begin(now, counted.stable);
+        let spread = self.spread;
+        self.comparison.begin_passing(now, |length| spread * history.jitter(length));
+        let kappa = self.kappa(history);
+        self.below_alert = Ceiling::begin_below(now, kappa);
+        for limit in self.limits.iter_mut().filter(|it| !it.is_of_rollback) {
+            limit.ceiling = Ceiling::begin(now, kappa, MOST_OF_ALERT);
+        }
+    }
+
+    /// Continues with the counts by other limits. Evidence of the limits begins anew, that of the comparison with stable
+    /// continues: no limit is in it.
+    pub fn rejudge(
+        &mut self,
+        now: Timestamp,
+        baseline: Counted,
+        counted: Counted,
+        guardrails: &Guardrails,
+        history: &StableHistory,
+    ) {
+        self.candidate.rejudge(now, baseline.candidate, counted.candidate);
+        self.stable.rejudge(now, baseline.stable, counted.stable);
+        let kappa = self.kappa(history);
+        self.limits = limits(now, guardrails, kappa);
+        self.below_alert = Ceiling::begin_below(now, kappa);
+    }
+
+    /// Adds the current counts. `group` is the number of releases that roll back together.
+    pub fn observe(
+        &mut self,
+        now: Timestamp,
+        counted: Counted,
+        guardrails: &Guardrails,
+        history: &StableHistory,
+        group: usize,
+    ) {
+        self.now = now;
+        let candidate = counted.candidate.since(self.candidate.latest());
+        let stable = counted.stable.since(self.stable.latest());
+        self.candidate.observe(now, counted.candidate);
+        self.stable.observe(now, counted.stable);
+        let errors = |it: &Evidence| Units { bad: it.errors.min(it.requests), all: it.requests };
+        let pair = Pair { candidate: errors(&candidate), stable: errors(&stable) };
+        let spread = self.spread;
+        self.comparison.observe(now, pair, |length| spread * history.jitter(length));
+        let kappa = || spread * history.jitter(super::history::BLOCK);
+        let alert = guardrails.error_rate.alert.fraction();
+        observe_block(&mut self.below_alert, now, pair.candidate, alert, kappa);
+        if let Some((ceiling, limit)) = &mut self.before {
+            observe_block(ceiling, now, pair.candidate, *limit, kappa);
+        }
+        let bound = Bound::of(guardrails, group);
+        let worse = guardrails.error_rate.worse_than_stable;
+        let compared = match worse {
+            WorseThanStable::Rollback => COMPARISON_SHARE * self.comparison.much_worse(),
+            WorseThanStable::Hold => 0.0,
+        };
+        let [.., of_candidate] = self.candidate.all(now);
+        let [.., of_stable] = self.stable.all(now);
+        for (rule, limit) in rules(guardrails).iter().zip(&mut self.limits) {
+            let needed = match (rule.level, &rule.guardrail, worse) {
+                (Level::Rollback, Guardrail::ErrorRate, WorseThanStable::Hold) => {
+                    Needed { in_all: bound.errors, others: 0.0, share: 1.0 }
+                }
+                (Level::Rollback, Guardrail::ErrorRate, WorseThanStable::Rollback) => {
+                    Needed { in_all: bound.errors, others: compared, share: 1.0 - COMPARISON_SHARE }
+                }
+                (Level::Rollback, ..) => Needed { in_all: bound.latency, others: 0.0, share: 1.0 },
+                (Level::Warning | Level::Critical, ..) => {
+                    Needed { in_all: f64::INFINITY, others: 0.0, share: 1.0 }
+                }
+            };
+            let pair = |candidate, stable| Pair {
+                candidate: rule.count.of(candidate),
+                stable: rule.count.of(stable),
+            };
+            let block = Block {
+                now,
+                threshold: rule.threshold.fraction(),
+                counts: pair(&candidate, &stable),
+                recent: pair(&of_candidate.evidence, &of_stable.evidence),
+                common_mode: guardrails.common_mode,
+            };
+            limit.observe(block, needed, kappa);
+        }
+    }
+
+    /// The evidence of both versions since the step began.
+    #[must_use]
+    pub fn since_step(&self) -> Counted {
+        Counted { candidate: self.candidate.since_start(), stable: self.stable.since_start() }
+    }
+
+    fn kappa(&self, history: &StableHistory) -> f64 {
+        self.spread * history.jitter(super::history::BLOCK)
+    }
+}
+
+fn limits(now: Timestamp, guardrails: &Guardrails, kappa: f64) -> Vec<LimitEvidence> {
+    let of_requests = rules(guardrails).into_iter().filter(Rule::is_of_requests);
+    let evidence = |rule: Rule| {
+        let is_of_rollback = rule.level == Level::Rollback;
+        let most = if is_of_rollback { MOST_OF_ROLLBACK } else { MOST_OF_ALERT };
+        LimitEvidence {
+            of: rule.guardrail,
+            is_of_rollback,
+            ceiling: Ceiling::begin(now, kappa, most),
+            stable: RecentStable::default(),
+            common: None,
+            rolls_back: false,
+        }
+    };
+    of_requests.map(evidence).collect()
+}
+
+fn observe_block(
+    ceiling: &mut Ceiling,
+    now: Timestamp,
+    candidate: Units,
+    limit: f64,
+    kappa: impl Fn() -> f64,
+) {
+    ceiling.observe(candidate, limit);
+    if ceiling.is_over(now) {
+        ceiling.next_block(now, kappa());
+    }
+}
+
+/// The counts that one limit observes.
+#[derive(Debug, Clone, Copy)]
+struct Block {
+    now: Timestamp,
+    threshold: f64,
+    /// Since the last call.
+    counts: Pair,
+    /// In the last 5 seconds.
+    recent: Pair,
+    common_mode: CommonMode,
+}
+
+/// The evidence for a rollback.
+#[derive(Debug, Clone, Copy)]
+struct Needed {
+    in_all: f64,
+    /// What the other e-processes of the guardrail contribute.
+    others: f64,
+    /// The share of the limit's own e-value.
+    share: f64,
+}
+
+impl LimitEvidence {
+    fn observe(&mut self, block: Block, needed: Needed, kappa: impl Fn() -> f64) {
+        let Block { now, threshold, counts, recent, common_mode } = block;
+        self.stable.observe(now, counts.stable);
+        // An alert is about the candidate alone: it holds the release also if stable fails as well.
+        let limit = if self.is_of_rollback && common_mode == CommonMode::Hold {
+            self.stable.raised(now, threshold)
+        } else {
+            threshold
+        };
+        observe_block(&mut self.ceiling, now, counts.candidate, limit, kappa);
+        let shared = limit > threshold || is_above(recent.stable, threshold);
+        if common_mode == CommonMode::Hold && shared && recent.candidate.rate() > threshold {
+            self.common = Some(now);
+        }
+        let suffices = needed.others + needed.share * self.ceiling.value() >= needed.in_all;
+        let alone = needed.others >= needed.in_all;
+        self.rolls_back = alone || (suffices && common_mode == CommonMode::Rollback);
+        if suffices && !self.rolls_back {
+            let serving = self.stable.within(now, SERVES);
+            let new = (serving.all > 0).then_some(counts.stable);
+            let second = self.stable.within(now, Duration::from_secs(1));
+            match self.ceiling.confirmation(now, threshold, new, second) {
+                Confirmation::Pending => {}
+                Confirmation::Confirmed => self.rolls_back = true,
+                Confirmation::Common => self.common = Some(now),
+            }
+        } else if !suffices {
+            self.ceiling.end_confirmation();
+        }
+    }
+
+    /// Whether both versions have been above the limit in the last seconds.
+    pub(super) fn is_common(&self, now: Timestamp) -> bool {
+        self.common.is_some_and(|at| now.since(at) < COMMON_FOR)
+    }
+}
