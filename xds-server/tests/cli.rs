@@ -213,7 +213,7 @@ fn diff_exits_with_2_if_traffic_is_taken_away() {
     let more = server.save("more.yaml", &more);
     let output = server.run(&["diff", &more]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    let added = format!("{more}:35:28: host `orders.local` of `order` is added");
+    let added = format!("{more}:37:28: host `orders.local` of `order` is added");
     assert!(stdout(&output).contains(&added), "no {added} in {}", stdout(&output));
 
     let mistyped = text.replacen("order.local", "ordr.local", 1);
@@ -225,7 +225,7 @@ fn diff_exits_with_2_if_traffic_is_taken_away() {
         let stdout_text = stdout(&output);
         for words in [
             "host `order.local` of `order` is removed: requests for `order.local` get 404",
-            "mistyped.yaml:35:12",
+            "mistyped.yaml:37:12",
             "--allow host:order.local",
         ] {
             assert!(stdout_text.contains(words), "no {words:?} in {stdout_text}");
