@@ -11,6 +11,7 @@ use tidegate::xds::fleet::AckTracker;
 use tidegate::xds::metrics::XdsMetrics;
 use tidegate::xds::publisher::Publisher;
 use tidegate::xds::serve::{XdsServer, grpc_server};
+use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::names::Services;
 use tidegate_delivery::units::Timestamp;
@@ -160,12 +161,7 @@ pub(crate) fn order(
             "converged": false, "alerts": {}, "overridden": [], "approvals": [], "calls": []
         })
     });
-    let limits = json!({
-        "error_rate": {"alert": 10_000, "rollback": 50_000},
-        "latency": {"quantile": 990_000, "warning": 2000, "critical": 5000, "rollback": 10_000},
-        "resources": {"warning": 800_000, "critical": 950_000},
-        "min_requests": 100
-    });
+    let limits = Guardrails::default();
     serde_json::from_value(json!({
         "services": {"order": {
             "spec": {

@@ -1,6 +1,7 @@
 //! The commands for an Istio mesh, from the keys that the server creates to a registry.
 #![expect(
     clippy::unwrap_used,
+    clippy::print_stdout,
     reason = "helpers of tests: a panic is a failed test, with its line"
 )]
 

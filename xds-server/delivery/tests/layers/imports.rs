@@ -107,7 +107,7 @@ pub(crate) fn check(source: &Path, layers: &Layers, is_test: fn(&Path) -> bool) 
         }
     }
     for (place, (name, allowed)) in layers.iter().enumerate() {
-        let below: Vec<_> = layers[..place].iter().map(|(below, _)| *below).collect();
+        let below: Vec<_> = layers.iter().take(place).map(|(below, _)| *below).collect();
         let upwards = allowed.iter().filter(|it| !below.contains(it));
         wrong.extend(
             upwards.map(|it| format!("LAYERS: `{name}` may import `{it}`, which is not below it")),

@@ -162,7 +162,8 @@ fn a_whole_sidecar_that_stops_no_longer_counts() {
     assert_eq!(world.convergence(2), (1, 1));
     assert!(!world.reporters.nodes()[0].connected);
     // In the end it is forgotten.
-    world.run(FORGET_AFTER.as_millis() as u64 + 1_000, &ALL[2..], "c2");
+    let forget_after = u64::try_from(FORGET_AFTER.as_millis()).unwrap();
+    world.run(forget_after + 1_000, &ALL[2..], "c2");
     assert!(world.silent().is_empty());
     assert_eq!(world.reporters.nodes().len(), 1);
 }
