@@ -1,7 +1,7 @@
 //! The filter as an OCI image: one layer, a `tar+gzip` archive of `plugin.wasm`, as istio-agent accepts it.
 //!
-//! The same module gives the same bytes: archives contain neither times nor owners. So whoever builds a module again can
-//! compare its digest with the one that proxies run.
+//! The same module gives the same bytes: archives contain neither times nor owners. The digest of a module that is
+//! built again can therefore be compared with the one that proxies run.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

@@ -23,6 +23,7 @@ use tidegate_core::version::FilterVersion;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
+use self::coverage::Coverage;
 use self::instance::{Generation, Instance, Rejection};
 use super::ack_tracker::one_line;
 use super::node::{Channel, NodeStatus, Reporting};
@@ -32,6 +33,7 @@ use tidegate_delivery::names::{FleetName, ServiceName, Services};
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::kind::Kind;
 
+mod coverage;
 mod instance;
 
 /// Intervals without a report after which an instance no longer counts.
@@ -39,8 +41,6 @@ pub const MISSED_INTERVALS: u32 = 3;
 /// Time after which a silent instance is no longer an alert, and a sidecar without instances no longer listed. Behind a
 /// proxy of the mesh a pod that has ended looks like a failed VM, because the proxy keeps its connection open.
 pub const FORGET_AFTER: Duration = Duration::from_secs(600);
-/// Time in which filters report again after an interruption of all reports: their longest delay between attempts, twice.
-const RECONNECTION: Duration = Duration::from_secs(10);
 /// Number of configurations of a fleet whose publications are known.
 const MAX_CONFIGURATIONS: usize = 64;
 
@@ -116,16 +116,6 @@ struct Node {
     last_report: Timestamp,
     filter_version: Option<FilterVersion>,
     instances: BTreeMap<u64, Instance>,
-}
-
-/// When reports of a fleet arrived.
-#[derive(Debug, Clone, Copy, Default)]
-struct Coverage {
-    /// The end of the last time without any report.
-    since: Timestamp,
-    last: Timestamp,
-    /// When a next report of any instance is overdue.
-    due: Timestamp,
 }
 
 impl Reporters {
@@ -407,26 +397,6 @@ impl Node {
             on_silence();
         }
         is_new || !was_overdue
-    }
-}
-
-impl Coverage {
-    fn record(&mut self, now: Timestamp, due: Timestamp) {
-        if self.due < now {
-            self.since = now;
-        }
-        self.last = now;
-        self.due = self.due.max(due);
-    }
-
-    fn time_since_gap(&self, now: Timestamp) -> Duration {
-        if self.due < now { Duration::ZERO } else { now.since(self.since) }
-    }
-
-    /// Whether other instances have reported since this one was due, without an interruption, or long enough after it.
-    fn went_on(&self, instance: &Instance, now: Timestamp) -> bool {
-        let interrupted = self.since > instance.last;
-        self.last >= instance.due && (!interrupted || now.since(self.since) >= RECONNECTION)
     }
 }
 

@@ -5,7 +5,7 @@
 //! of e-processes and the lesser of two are e-processes again, and giving evidence up is always valid; a maximum is not.
 //!
 //! Evidence comes in blocks of time. Inside a block the counts are compared as a whole, so that what varies from block to
-//! block ([`jitter`]) can be told from a difference between versions.
+//! block ([`jitter`]) can be distinguished from a difference between versions.
 
 pub mod ceiling;
 pub mod comparison;
