@@ -55,9 +55,9 @@ macro_rules! scenarios {
 }
 
 scenarios!(envoy_1_40_delta: "1.40.0", Delta, #[cfg(test)]);
-scenarios!(oldest_envoy: "1.38.3", Sotw, #[cfg(test)] bad_canary_is_rolled_back);
+scenarios!(oldest_envoy: "1.36.4", Sotw, #[cfg(test)] bad_canary_is_rolled_back);
 scenarios!(envoy_1_40_sotw: "1.40.0", Sotw, #[ignore = "make test-matrix"]);
 scenarios!(envoy_1_39_delta: "1.39.3", Delta, #[ignore = "make test-matrix"]);
 scenarios!(envoy_1_39_sotw: "1.39.3", Sotw, #[ignore = "make test-matrix"]);
-scenarios!(envoy_1_38_delta: "1.38.3", Delta, #[ignore = "make test-matrix"]);
-scenarios!(envoy_1_38_sotw: "1.38.3", Sotw, #[ignore = "make test-matrix"]);
+scenarios!(envoy_1_36_delta: "1.36.4", Delta, #[ignore = "make test-matrix"]);
+scenarios!(envoy_1_36_sotw: "1.36.4", Sotw, #[ignore = "make test-matrix"]);

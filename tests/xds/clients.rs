@@ -31,10 +31,10 @@ clients! {
     envoy_1_39_sotw_streams: "1.39.3", Sotw, Separate, #[ignore = "make test-matrix"];
     envoy_1_39_delta_ads: "1.39.3", Delta, Aggregated, #[ignore = "make test-matrix"];
     envoy_1_39_delta_streams: "1.39.3", Delta, Separate, #[ignore = "make test-matrix"];
-    envoy_1_38_sotw_ads: "1.38.3", Sotw, Aggregated, #[cfg(test)];
-    envoy_1_38_sotw_streams: "1.38.3", Sotw, Separate, #[cfg(test)];
-    envoy_1_38_delta_ads: "1.38.3", Delta, Aggregated, #[cfg(test)];
-    envoy_1_38_delta_streams: "1.38.3", Delta, Separate, #[cfg(test)];
+    envoy_1_36_sotw_ads: "1.36.4", Sotw, Aggregated, #[cfg(test)];
+    envoy_1_36_sotw_streams: "1.36.4", Sotw, Separate, #[cfg(test)];
+    envoy_1_36_delta_ads: "1.36.4", Delta, Aggregated, #[cfg(test)];
+    envoy_1_36_delta_streams: "1.36.4", Delta, Separate, #[cfg(test)];
 }
 
 async fn runs_what_is_published(version: &'static str, mode: Mode, streams: Streams) {

@@ -43,5 +43,5 @@ macro_rules! scenarios {
     };
 }
 
-scenarios!(envoy_1_38: "1.38.3", #[cfg(test)]);
+scenarios!(envoy_1_36: "1.36.4", #[cfg(test)]);
 scenarios!(envoy_1_39: "1.39.3", #[ignore = "make test-matrix"]);
