@@ -30,11 +30,11 @@ pub(crate) struct Rules {
     served: BTreeMap<(String, String), u64>,
     /// Requests of the candidate that were reported to this run of the control plane.
     reported: BTreeMap<String, u64>,
-    /// Rollbacks and restorations, by service.
-    rollbacks: BTreeMap<String, u64>,
+    /// Releases that ended, and restorations, by service.
+    ends: BTreeMap<String, u64>,
     /// When each release's step converged.
     converged: BTreeMap<ReleaseId, u64>,
-    /// By candidate's cluster and weight: the rollbacks of the service when a release last had that weight.
+    /// By candidate's cluster and weight: the ends of the service when a release last had that weight.
     entered: BTreeMap<(String, u32), u64>,
     /// By sidecar, route and service: the candidate's cluster and weight.
     splits: BTreeMap<(String, String, String), (String, u32)>,
@@ -100,20 +100,20 @@ impl Rules {
                 let quarantined = &self.state.services[service].quarantined;
                 assert!(!quarantined.contains_key(candidate), "{candidate} is quarantined");
             }
-            Event::RolledBack { id, .. } => {
-                *self.rollbacks.entry(id.service().to_owned()).or_default() += 1;
-            }
             Event::StableRestored { service, .. } => {
-                *self.rollbacks.entry(service.to_string()).or_default() += 1;
+                *self.ends.entry(service.to_string()).or_default() += 1;
             }
             _ => {}
+        }
+        if let Event::RolledBack { id, .. } | Event::Completed { id, .. } = event {
+            *self.ends.entry(id.service().to_owned()).or_default() += 1;
         }
         self.state.apply(record.at, event).unwrap();
         for release in self.state.running() {
             let service = release.service.as_str();
-            let rollbacks = self.rollbacks.get(service).copied().unwrap_or_default();
+            let ends = self.ends.get(service).copied().unwrap_or_default();
             let cluster = format!("{service}/{}", release.candidate);
-            self.entered.insert((cluster, release.weight().parts()), rollbacks);
+            self.entered.insert((cluster, release.weight().parts()), ends);
         }
     }
 
@@ -158,21 +158,18 @@ impl Rules {
         assert!(reported < ENOUGH, "{id} is bad, but runs after {reported} reported requests");
     }
 
-    /// A sidecar applied a split: without a rollback since the release had the old weight, users move towards the candidate
-    /// only.
+    /// A sidecar applied a split: unless the release with the old weight has ended, users move towards the candidate only. A
+    /// sidecar that was away may miss whole releases.
     pub(crate) fn moved(&mut self, sidecar: &str, moved: &Moved) {
         let Moved { route, service, host } = moved;
         let key = (sidecar.to_owned(), route.clone(), service.clone());
-        let rollbacks = self.rollbacks.get(service).copied().unwrap_or_default();
+        let ends = self.ends.get(service).copied().unwrap_or_default();
         let before = self.splits.remove(&key);
         if let Some((cluster, weight)) = host.candidate() {
             if let Some(old) = before.filter(|(old, _)| old == cluster) {
                 let falls = *weight < old.1;
-                let rolled_back = self.entered.get(&old).is_none_or(|then| *then < rollbacks);
-                assert!(
-                    !falls || rolled_back,
-                    "{sidecar}: {service} falls from {old:?} to {weight}"
-                );
+                let has_ended = self.entered.get(&old).is_none_or(|then| *then < ends);
+                assert!(!falls || has_ended, "{sidecar}: {service} falls from {old:?} to {weight}");
             }
             self.splits.insert(key, (cluster.clone(), *weight));
         }
