@@ -27,7 +27,8 @@ use failure::Failure;
 
 /// The exit codes of all commands.
 const EXIT_CODES: &str = "Exit codes: 0 success; 1 error, with a message on standard error, also of the command line itself; \
-                          2 the configuration takes away something that serves traffic";
+                          2 the configuration takes away something that serves traffic; of `release wait`: 3 rolled back, \
+                          4 an operator must act, 5 not there in time; 6 the server cannot be reached";
 
 /// Progressive delivery for Envoy: canary and blue/green releases with automatic rollback.
 #[derive(Debug, Parser)]
