@@ -1,7 +1,8 @@
 //! The host functions that the filter imports, with the statuses that Envoy returns.
 
+use anyhow::{Context as _, Result};
 use prost::Message as _;
-use wasmtime::{Caller, Extern, Linker, Memory, Result, format_err};
+use wasmi::{Caller, Error, Extern, Linker, Memory, Module, Val, errors::LinkerError};
 
 use super::{
     Call, HostState, Phase, Status,
@@ -38,12 +39,14 @@ pub(super) fn link(linker: &mut Linker<HostState>) -> Result<()> {
             linker.func_wrap(
                 $module,
                 stringify!($name),
-                |mut host: Host<'_>, $($argument: u32),*| -> Result<u32> {
+                |mut host: Host<'_>, $($argument: u32),*| -> Result<u32, Error> {
                     let name = stringify!($name);
                     *host.data_mut().counts.entry(name).or_default() += 1;
                     match host.data().fault {
                         Some(Fault { function, status }) if function == name => Ok(status as u32),
-                        _ => $name(&mut host, $($argument),*).map(|status| status as u32),
+                        _ => $name(&mut host, $($argument),*)
+                            .map(|status| status as u32)
+                            .map_err(|error| Error::new(format!("{error:#}"))),
                     }
                 },
             )?;
@@ -64,6 +67,23 @@ pub(super) fn link(linker: &mut Linker<HostState>) -> Result<()> {
             metadata, metadata_size, message, message_size, timeout, token
         );
         "wasi_snapshot_preview1" random_get(buffer, size);
+    }
+    Ok(())
+}
+
+/// Defines the imports of a module that [`link`] does not define as functions that trap.
+pub(super) fn link_as_traps(linker: &mut Linker<HostState>, module: &Module) -> Result<()> {
+    for import in module.imports() {
+        let (from, name) = (import.module(), import.name());
+        let Some(function) = import.ty().func() else { continue };
+        let missing = format!("the host has no {from}.{name}");
+        let is_defined = linker.func_new(from, name, function.clone(), move |_, _, _: &mut [Val]| {
+            Err(Error::new(missing.clone()))
+        });
+        match is_defined {
+            Ok(_) | Err(LinkerError::DuplicateDefinition { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(())
 }
@@ -241,12 +261,12 @@ fn change_map(
 fn memory(host: &mut Host<'_>) -> Result<Memory> {
     host.get_export("memory")
         .and_then(Extern::into_memory)
-        .ok_or_else(|| format_err!("the module exports no memory"))
+        .context("the module exports no memory")
 }
 
 fn read(host: &mut Host<'_>, at: u32, size: u32) -> Result<Vec<u8>> {
     let mut bytes = vec![0; size as usize];
-    memory(host)?.read(host, at as usize, &mut bytes)?;
+    memory(host)?.read(&*host, at as usize, &mut bytes)?;
     Ok(bytes)
 }
 
@@ -255,7 +275,7 @@ fn text(host: &mut Host<'_>, at: u32, size: u32) -> Result<String> {
 }
 
 fn write(host: &mut Host<'_>, at: u32, bytes: &[u8]) -> Result<Status> {
-    memory(host)?.write(host, at as usize, bytes)?;
+    memory(host)?.write(&mut *host, at as usize, bytes)?;
     Ok(Status::Ok)
 }
 
@@ -268,8 +288,8 @@ fn return_bytes(host: &mut Host<'_>, bytes: &[u8], data: u32, size: u32) -> Resu
         let allocate = host
             .get_export("malloc")
             .and_then(Extern::into_func)
-            .ok_or_else(|| format_err!("the module exports no allocator"))?;
-        let allocate = allocate.typed::<u32, u32>(&mut *host)?;
+            .context("the module exports no allocator")?;
+        let allocate = allocate.typed::<u32, u32>(&*host)?;
         allocate.call(&mut *host, length)?
     };
     write(host, at, bytes)?;
