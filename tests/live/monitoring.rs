@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use tidegate_demo_app::faults::Faults;
@@ -56,20 +57,30 @@ async fn queries() -> Result<()> {
     traffic.end(Some("v2")).await?;
     let missing: Vec<_> = queried.difference(&exported).collect();
     ensure!(missing.is_empty(), "not exported: {missing:?}");
-    check_with_promtool(files.first().context("the rules")?)
+    let rules = files.first().context("the rules")?;
+    check_with_promtool("rules", Some(rules), "")?;
+    let text = scrape(&world.control.api().to_string()).await?;
+    check_with_promtool("metrics", None, &text)
 }
 
 async fn scrape(api: &str) -> Result<String> {
     Ok(reqwest::get(format!("http://{api}/metrics")).await?.text().await?)
 }
 
-/// Skipped without promtool (Debian: `apt-get install prometheus`).
+/// Runs `promtool check`, with an argument and an input. Skipped without promtool (Debian: `apt-get install prometheus`).
 #[expect(clippy::print_stdout, reason = "the output of a test")]
-fn check_with_promtool(rules: &Path) -> Result<()> {
-    let Ok(output) = Command::new("promtool").args(["check", "rules"]).arg(rules).output() else {
-        println!("promtool is not installed: the syntax of {} is not checked", rules.display());
+fn check_with_promtool(what: &str, file: Option<&Path>, input: &str) -> Result<()> {
+    let mut command = Command::new("promtool");
+    command.args(["check", what]).args(file);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let Ok(mut promtool) = command.spawn() else {
+        println!("promtool is not installed: the {what} are not checked");
         return Ok(());
     };
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // It reads all of its input before it writes.
+    promtool.stdin.take().context("its input")?.write_all(input.as_bytes())?;
+    let output = promtool.wait_with_output()?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success() && errors.is_empty(), "check {what}: {errors}");
     Ok(())
 }

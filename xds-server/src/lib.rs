@@ -14,6 +14,7 @@ pub mod files;
 pub mod flags;
 pub mod istio;
 pub mod journal;
+pub mod metrics;
 pub mod notifications;
 pub mod rejections;
 pub mod reload;

@@ -11,11 +11,12 @@ mod imports;
 use std::path::Path;
 
 /// Each module, and the modules below that it may import. `cli` and `wiring` belong to the binary.
-const LAYERS: [(&str, &[&str]); 19] = [
+const LAYERS: [(&str, &[&str]); 20] = [
     ("clock", &[]),
     ("files", &[]),
     ("flags", &[]),
     ("journal", &[]),
+    ("metrics", &[]),
     ("rejections", &[]),
     ("auth", &["rejections"]),
     ("notifications", &["journal"]),
@@ -28,12 +29,13 @@ const LAYERS: [(&str, &[&str]); 19] = [
     ("effects", &["clock", "files", "notifications", "config", "controller"]),
     ("sidecars", &["clock", "xds", "telemetry", "controller"]),
     ("reload", &["clock", "files", "auth", "istio", "config", "controller", "effects"]),
-    ("api", &["flags", "journal", "config", "xds", "telemetry", "controller", "reload"]),
+    ("api", &["flags", "journal", "metrics", "config", "xds", "telemetry", "controller", "reload"]),
     (
         "wiring",
         &[
             "clock",
             "journal",
+            "metrics",
             "istio",
             "rejections",
             "auth",

@@ -91,6 +91,36 @@ impl Histogram {
     }
 }
 
+impl Histogram {
+    /// The sum of the durations in seconds, each taken as the middle of its bucket.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a sum of approximate durations")]
+    pub fn sum_seconds(&self) -> f64 {
+        let counts = self.counts.iter().enumerate();
+        counts.map(|(bucket, &count)| middle(bucket).as_secs_f64() * count as f64).sum()
+    }
+
+    /// The requests of each octave with the duration below which they are: 1.024 ms (also all faster ones), 2.048 ms, …,
+    /// 16.8 s, and `None` for all slower ones.
+    pub fn octaves(&self) -> impl Iterator<Item = (Option<Duration>, u64)> + '_ {
+        const FIRST: u32 = 10; // 2^10 µs = 1.024 ms
+        const LAST: u32 = 24; // 2^24 µs = 16.8 s
+        let bound = |octave| Duration::from_micros(1 << octave);
+        let bounds = (FIRST..=LAST).map(bound);
+        let mut from = Duration::ZERO;
+        bounds.map(Some).chain([None]).map(move |below| {
+            let buckets = self.counts.iter().enumerate();
+            let within = buckets.filter(|&(bucket, _)| {
+                let lower = lower_bound(bucket);
+                lower >= from && below.is_none_or(|below| lower < below)
+            });
+            let count = within.fold(0_u64, |sum, (_, count)| sum.saturating_add(*count));
+            from = below.unwrap_or(from);
+            (below, count)
+        })
+    }
+}
+
 impl From<&Histogram> for Message {
     fn from(histogram: &Histogram) -> Self {
         sparse::encode(histogram.counts.as_slice())
@@ -222,6 +252,22 @@ mod tests {
         fn encoding_round_trips(values in prop::collection::vec(0..1_u64 << 30, 0..50)) {
             let histogram = of(&values);
             prop_assert_eq!(Histogram::try_from(&Message::from(&histogram)).unwrap(), histogram);
+        }
+
+        #[test]
+        fn octaves_and_sum_are_those_of_the_values(
+            values in prop::collection::vec(64..1_u64 << 27, 1..50),
+        ) {
+            let histogram = of(&values);
+            let mut from = 0;
+            for (below, count) in histogram.octaves() {
+                let below = below.map_or(u64::MAX, |it| u64::try_from(it.as_micros()).unwrap());
+                let exact = values.iter().filter(|&&it| (from..below).contains(&it)).count() as u64;
+                prop_assert_eq!(count, exact, "from {} to {}", from, below);
+                from = below;
+            }
+            let sum = values.iter().sum::<u64>() as f64 / 1e6;
+            prop_assert!((histogram.sum_seconds() / sum - 1.0).abs() <= 0.0626);
         }
 
         #[test]

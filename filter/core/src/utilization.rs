@@ -48,6 +48,24 @@ impl UtilizationHistogram {
             .fold(0, |sum, (_, count)| sum.saturating_add(*count))
     }
 
+    /// The samples of each tenth, with the percentage below which they are: 10, 20, …, 100, and `None` for all others.
+    pub fn tenths(&self) -> impl Iterator<Item = (Option<u32>, u64)> + '_ {
+        let bounds = (1..=10).map(|tenth| Some(tenth * 10)).chain([None]);
+        let sums = self
+            .counts()
+            .chunks(10)
+            .map(|tenth| tenth.iter().fold(0, |sum: u64, it| sum.saturating_add(*it)));
+        bounds.zip(sums.chain(std::iter::repeat(0)))
+    }
+
+    /// The sum of the samples, each taken as the middle of its bucket; `1.0` is the full capacity.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a sum of approximate samples")]
+    pub fn sum(&self) -> f64 {
+        let counts = (0_u32..).zip(self.counts());
+        counts.map(|(percent, &count)| (f64::from(percent) + 0.5) / 100.0 * count as f64).sum()
+    }
+
     fn counts(&self) -> &[u64] {
         self.counts.as_ref().map_or(&[], |counts| counts.as_slice())
     }

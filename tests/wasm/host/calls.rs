@@ -77,9 +77,10 @@ pub(super) fn link_as_traps(linker: &mut Linker<HostState>, module: &Module) -> 
         let (from, name) = (import.module(), import.name());
         let Some(function) = import.ty().func() else { continue };
         let missing = format!("the host has no {from}.{name}");
-        let is_defined = linker.func_new(from, name, function.clone(), move |_, _, _: &mut [Val]| {
-            Err(Error::new(missing.clone()))
-        });
+        let is_defined =
+            linker.func_new(from, name, function.clone(), move |_, _, _: &mut [Val]| {
+                Err(Error::new(missing.clone()))
+            });
         match is_defined {
             Ok(_) | Err(LinkerError::DuplicateDefinition { .. }) => {}
             Err(error) => return Err(error.into()),
@@ -259,9 +260,7 @@ fn change_map(
 }
 
 fn memory(host: &mut Host<'_>) -> Result<Memory> {
-    host.get_export("memory")
-        .and_then(Extern::into_memory)
-        .context("the module exports no memory")
+    host.get_export("memory").and_then(Extern::into_memory).context("the module exports no memory")
 }
 
 fn read(host: &mut Host<'_>, at: u32, size: u32) -> Result<Vec<u8>> {

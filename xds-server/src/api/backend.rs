@@ -73,6 +73,6 @@ pub trait Backend: Send + Sync + 'static {
     /// Wall time: for freeze windows, `$flagd.timestamp`, and the last day of a report.
     fn now(&self) -> Timestamp;
 
-    /// Adds the counters of the other parts to `/metrics`.
+    /// Registers the metrics of the other components. Called once.
     fn register(&self, registry: &mut Registry);
 }

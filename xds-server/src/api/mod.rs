@@ -34,6 +34,7 @@ use axum::routing::get;
 use tokio::sync::{Semaphore, watch};
 
 use crate::controller::DeliveryView;
+use crate::metrics::Exposition;
 use backend::Backend;
 use problem::Problem;
 
@@ -50,6 +51,7 @@ struct Api {
     backend: Arc<dyn Backend>,
     streams: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
+    metrics: Arc<Exposition>,
 }
 
 impl Api {
@@ -60,7 +62,8 @@ impl Api {
 
 /// The routes of the API. Event streams end when `stop` becomes true.
 pub fn router(backend: Arc<dyn Backend>, stop: watch::Receiver<bool>) -> Router {
-    let api = Api { backend, streams: Arc::new(Semaphore::new(MAX_STREAMS)), stop };
+    let metrics = Arc::new(metrics::exposition(&backend));
+    let api = Api { backend, streams: Arc::new(Semaphore::new(MAX_STREAMS)), stop, metrics };
     let v1 = Router::new()
         .merge(configuration::routes())
         .merge(services::routes())

@@ -19,7 +19,7 @@ pub use self::fold::{FoldedState, Replayed, digest, replay, resume};
 pub use self::record::{NewRecord, Record, RecordedEvent};
 pub use self::scrub::{Damage, Scrub, UnverifiedPrefix};
 pub use self::snapshot::Snapshot;
-pub use self::sqlite::{Reader, Sqlite};
+pub use self::sqlite::{AppendTimes, Reader, Sqlite};
 use tidegate_delivery::model::fold_error::FoldError;
 use tidegate_delivery::units::Timestamp;
 

@@ -8,7 +8,10 @@ mod snapshots;
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 pub use self::reader::Reader;
@@ -32,7 +35,25 @@ pub struct Sqlite {
     /// Start of the replay, until [`Journal::take_snapshot`].
     snapshot: Option<Snapshot>,
     directory: PathBuf,
+    append_times: AppendTimes,
     _lock: File,
+}
+
+/// How long appends took, with the wait for the disk. Clones share the values.
+#[derive(Debug, Clone)]
+pub struct AppendTimes(Histogram);
+
+impl AppendTimes {
+    fn new() -> Self {
+        // From 100 µs to 6.6 s.
+        Self(Histogram::new(exponential_buckets(1e-4, 4.0, 9)))
+    }
+
+    /// Adds the metric to a registry.
+    pub fn register(&self, registry: &mut Registry) {
+        let help = "Time to append the events of a decision to the journal";
+        registry.register("journal_append_seconds", help, self.0.clone());
+    }
 }
 
 impl Sqlite {
@@ -49,13 +70,21 @@ impl Sqlite {
         let snapshot = snapshots::newest(&connection)?;
         let from = snapshot.as_ref().map_or_else(Head::genesis, |snapshot| snapshot.head);
         let head = row::verify(&connection, from)?;
-        Ok(Self { connection, head, snapshot, directory: data_dir.to_owned(), _lock: lock })
+        let directory = data_dir.to_owned();
+        let append_times = AppendTimes::new();
+        Ok(Self { connection, head, snapshot, directory, append_times, _lock: lock })
     }
 
     /// Number and hash of the newest record.
     #[must_use]
     pub const fn head(&self) -> Head {
         self.head
+    }
+
+    /// How long appends take.
+    #[must_use]
+    pub fn append_times(&self) -> AppendTimes {
+        self.append_times.clone()
     }
 
     /// The records before the snapshot, for [`Scrub`](super::Scrub). `None` after [`Journal::take_snapshot`].
@@ -74,6 +103,7 @@ impl Sqlite {
 
 impl Journal for Sqlite {
     fn append(&mut self, records: &[NewRecord]) -> Result<Vec<Record>, JournalError> {
+        let started = Instant::now();
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut head = self.head;
@@ -102,6 +132,7 @@ impl Journal for Sqlite {
             }
         }
         transaction.commit()?;
+        self.append_times.0.observe(started.elapsed().as_secs_f64());
         self.head = head;
         Ok(written)
     }

@@ -12,7 +12,9 @@ use tidegate::controller::{CommandError, DeliveryView, Handle, Origin};
 use tidegate::effects::Supervisor;
 use tidegate::effects::names::UnresolvedNames;
 use tidegate::effects::notifier::stats::DeliveryStats;
-use tidegate::journal::{Record, Scrub};
+use tidegate::journal::{AppendTimes, Record, Scrub};
+use tidegate::metrics::Computed;
+use tidegate::metrics::families::Families;
 use tidegate::reload::{DryRun, FileStatus, ReloadError, Reloader};
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::counts::Counts;
@@ -28,7 +30,7 @@ use tidegate_delivery::names::{FleetName, ServiceName, VersionName};
 use tidegate_delivery::units::Timestamp;
 use tokio::sync::watch;
 
-use super::metrics;
+use super::metrics::Components;
 
 /// The components that the API reads.
 pub(super) struct Live {
@@ -47,6 +49,7 @@ pub(super) struct Live {
     pub(super) unresolved_names: Arc<UnresolvedNames>,
     pub(super) clock: Clock,
     pub(super) scrub: Scrub,
+    pub(super) append_times: AppendTimes,
 }
 
 impl Backend for Live {
@@ -125,13 +128,10 @@ impl Backend for Live {
         if let Some(tls) = &self.tls_metrics {
             tls.register(registry);
         }
-        metrics::of_configuration(&self.file.borrow(), registry);
-        metrics::of_reports(&self.telemetry, registry);
-        metrics::of_reporters(&self.reporters, registry);
-        metrics::of_journal(self.scrub.damage().is_some(), self.clock.skew(), registry);
-        let newest = self.controller.view().borrow().seq;
-        metrics::of_notifications(&self.delivery_stats, newest, registry);
         self.supervisor.register(registry);
-        metrics::of_convergence(self.ack_tracker.newest_times(), registry);
+        self.append_times.register(registry);
+        let components = Components::of(self);
+        let encode = move |metrics: &mut Families<'_>| components.encode(metrics);
+        registry.register_collector(Box::new(Computed(encode)));
     }
 }

@@ -1,160 +1,120 @@
-//! Metrics that are read from the components at each scrape. Components with metrics of their own register those themselves.
+//! Metrics that are computed from the components at each scrape.
 
+use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
-use tidegate::clock::Skew;
+use tidegate::clock::Clock;
+use tidegate::controller::DeliveryView;
 use tidegate::effects::notifier::stats::DeliveryStats;
+use tidegate::journal::Scrub;
+use tidegate::metrics::families::Families;
 use tidegate::reload::FileStatus;
 use tidegate::telemetry::Telemetry;
+use tidegate::xds::fleet::AckTracker;
 use tidegate::xds::fleet::reporters::Reporters;
-use tidegate_delivery::model::progress::AckTimes;
+use tokio::sync::watch;
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfResult {
-    result: &'static str,
+use super::live::Live;
+
+/// The components whose state is exported.
+pub(super) struct Components {
+    file: watch::Receiver<FileStatus>,
+    view: watch::Receiver<Arc<DeliveryView>>,
+    telemetry: Arc<Telemetry>,
+    ack_tracker: Arc<AckTracker>,
+    reporters: Arc<Reporters>,
+    delivery_stats: Arc<DeliveryStats>,
+    clock: Clock,
+    scrub: Scrub,
 }
 
-/// Reports from sidecars.
-pub(super) fn of_reports(telemetry: &Telemetry, registry: &mut Registry) {
-    let stats = &telemetry.stats;
-    let reports: Family<OfResult, Counter> = Family::default();
-    for (result, count) in [
-        ("accepted", &stats.accepted),
-        ("repeated", &stats.repeated),
-        ("rejected", &stats.rejected),
-    ] {
-        reports.get_or_create(&OfResult { result }).inc_by(count.load(Ordering::Relaxed));
-    }
-    registry.register("reports", "Reports from sidecars", reports);
-    let unknown = total(stats.unknown.load(Ordering::Relaxed));
-    registry.register("report_entries_unknown", "Report entries for unknown versions", unknown);
-    let foreign = total(stats.foreign.load(Ordering::Relaxed));
-    let help = "Report entries refused because the fleet of the sidecar does not carry the service";
-    registry.register("report_entries_refused", help, foreign);
-    let dropped = total(stats.dropped.load(Ordering::Relaxed));
-    registry.register(
-        "report_counts_dropped",
-        "Requests that sidecars did not count for lack of memory",
-        dropped,
-    );
-    let interval: Gauge<f64, AtomicU64> = Gauge::default();
-    interval.set(f64::from(telemetry.interval_ms()) / 1e3);
-    registry.register(
-        "report_interval_seconds",
-        "Interval between reports that sidecars are asked for",
-        interval,
-    );
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfReporters {
-    fleet: String,
-    state: &'static str,
-}
-
-/// Sidecars of Istio fleets.
-pub(super) fn of_reporters(reporters: &Reporters, registry: &mut Registry) {
-    let sidecars: Family<OfReporters, Gauge> = Family::default();
-    for (fleet, counts) in reporters.counts() {
-        for (state, count) in
-            [("synced", counts.synced), ("lagging", counts.lagging), ("silent", counts.silent)]
-        {
-            let labels = OfReporters { fleet: fleet.to_string(), state };
-            sidecars.get_or_create(&labels).set(count.into());
+impl Components {
+    pub(super) fn of(live: &Live) -> Self {
+        Self {
+            file: live.file.clone(),
+            view: live.controller.view(),
+            telemetry: Arc::clone(&live.telemetry),
+            ack_tracker: Arc::clone(&live.ack_tracker),
+            reporters: Arc::clone(&live.reporters),
+            delivery_stats: Arc::clone(&live.delivery_stats),
+            clock: live.clock.clone(),
+            scrub: live.scrub.clone(),
         }
     }
-    registry.register(
-        "istio_sidecars",
-        "Sidecars of Istio fleets whose configuration is the newest, those with an older one, and those of which a filter instance has stopped reporting",
-        sidecars,
-    );
-}
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfQuantile {
-    quantile: &'static str,
-}
-
-/// Time from publication to ACK.
-pub(super) fn of_convergence(times: Option<AckTimes>, registry: &mut Registry) {
-    let family: Family<OfQuantile, Gauge<f64, AtomicU64>> = Family::default();
-    let quantiles = times.map(|times| [("0.5", times.p50), ("0.99", times.p99)]);
-    for (quantile, time) in quantiles.into_iter().flatten() {
-        family.get_or_create(&OfQuantile { quantile }).set(time.as_secs_f64());
+    pub(super) fn encode(&self, metrics: &mut Families<'_>) -> fmt::Result {
+        let help =
+            "0 while the configuration file is invalid, so that the server runs an older one";
+        let is_valid = self.file.borrow().failure.is_none();
+        metrics.gauge("config_last_reload_successful", help, u32::from(is_valid))?;
+        let help = "1 if the verification of the journal found damage";
+        metrics.gauge("journal_damaged", help, u32::from(self.scrub.damage().is_some()))?;
+        let help = "Difference between the clock of the journal and the system clock";
+        metrics.gauge("clock_ahead_seconds", help, self.clock.skew().seconds())?;
+        self.reports(metrics)?;
+        self.reporters(metrics)?;
+        self.notifications(metrics)?;
+        let help = "Time from a publication until a sidecar ACKed it";
+        let times = ([("channel", "xds")], self.ack_tracker.ack_times());
+        metrics.histograms("convergence_seconds", help, [times])
     }
-    registry.register(
-        "convergence_seconds",
-        "Time from the newest ACKed publication until sidecars ACKed it",
-        family,
-    );
-}
 
-/// The configuration file.
-pub(super) fn of_configuration(file: &FileStatus, registry: &mut Registry) {
-    let good: Gauge = Gauge::default();
-    good.set(file.failure.is_none().into());
-    let help = "0 while the configuration file is invalid, so that the server runs an older one";
-    registry.register("config_last_reload_successful", help, good);
-}
-
-/// The journal and its clock.
-pub(super) fn of_journal(damaged: bool, skew: Skew, registry: &mut Registry) {
-    let found: Gauge = Gauge::default();
-    found.set(damaged.into());
-    registry.register(
-        "journal_damaged",
-        "1 if the verification of the journal found damage",
-        found,
-    );
-    let ahead: Gauge<f64, AtomicU64> = Gauge::default();
-    ahead.set(skew.seconds());
-    let help = "Difference between the clock of the journal and the system clock";
-    registry.register("clock_ahead_seconds", help, ahead);
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfReceiver {
-    receiver: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfDelivery {
-    receiver: String,
-    result: &'static str,
-}
-
-/// Delivery of notifications. The receivers are those of the configuration.
-pub(super) fn of_notifications(stats: &DeliveryStats, newest: u64, registry: &mut Registry) {
-    let deliveries: Family<OfDelivery, Counter> = Family::default();
-    let lag: Family<OfReceiver, Gauge> = Family::default();
-    for (name, counts) in stats.all() {
-        for (result, count) in [
-            ("sent", &counts.sent),
-            ("failed", &counts.failed),
-            ("dropped", &counts.dropped),
-            ("suppressed", &counts.suppressed),
-        ] {
-            let labels = OfDelivery { receiver: name.to_string(), result };
-            deliveries.get_or_create(&labels).inc_by(count.load(Ordering::Relaxed));
-        }
-        let labels = OfReceiver { receiver: name.to_string() };
-        let records = newest.saturating_sub(counts.position.load(Ordering::Relaxed));
-        let records = i64::try_from(records).unwrap_or(i64::MAX);
-        lag.get_or_create(&labels).set(records);
+    fn reports(&self, metrics: &mut Families<'_>) -> fmt::Result {
+        let stats = &self.telemetry.stats;
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let results = [
+            ("accepted", &stats.accepted),
+            ("repeated", &stats.repeated),
+            ("rejected", &stats.rejected),
+        ];
+        let results = results.map(|(result, it)| ([("result", result)], count(it)));
+        metrics.counters("reports", "Reports from sidecars", results)?;
+        let help = "Report entries for unknown versions";
+        metrics.counter("report_entries_unknown", help, count(&stats.unknown))?;
+        let help =
+            "Report entries refused because the fleet of the sidecar does not carry the service";
+        metrics.counter("report_entries_refused", help, count(&stats.foreign))?;
+        let help = "Requests that sidecars did not count for lack of memory";
+        metrics.counter("report_counts_dropped", help, count(&stats.dropped))?;
+        let help = "Interval between reports that sidecars are asked for";
+        let interval = f64::from(self.telemetry.interval_ms()) / 1e3;
+        metrics.gauge("report_interval_seconds", help, interval)
     }
-    let help = "Notifications by result: sent, dropped, suppressed; failed counts attempts";
-    registry.register("notifications", help, deliveries);
-    let help = "Journal records that a receiver has not processed";
-    registry.register("notification_lag_records", help, lag);
-}
 
-fn total(count: u64) -> Counter {
-    let counter = Counter::default();
-    counter.inc_by(count);
-    counter
+    fn reporters(&self, metrics: &mut Families<'_>) -> fmt::Result {
+        let counts = self.reporters.counts();
+        let samples = counts.iter().flat_map(|(fleet, it)| {
+            let states = [("synced", it.synced), ("lagging", it.lagging), ("silent", it.silent)];
+            states.map(|(state, count)| ([("fleet", fleet.as_str()), ("state", state)], count))
+        });
+        let help = "Sidecars of Istio fleets whose configuration is the newest, those with an older one, and those of which \
+                    a filter instance has stopped reporting";
+        metrics.gauges("istio_sidecars", help, samples)
+    }
+
+    fn notifications(&self, metrics: &mut Families<'_>) -> fmt::Result {
+        let newest = self.view.borrow().seq;
+        let receivers = self.delivery_stats.all();
+        let results = receivers.iter().flat_map(|(name, counts)| {
+            let results = [
+                ("sent", &counts.sent),
+                ("failed", &counts.failed),
+                ("dropped", &counts.dropped),
+                ("suppressed", &counts.suppressed),
+            ];
+            results.map(|(result, count)| {
+                let labels = [("receiver", name.as_str()), ("result", result)];
+                (labels, count.load(Ordering::Relaxed))
+            })
+        });
+        let help = "Notifications by result: sent, dropped, suppressed; failed counts attempts";
+        metrics.counters("notifications", help, results)?;
+        let lag = receivers.iter().map(|(name, counts)| {
+            let lag = newest.saturating_sub(counts.position.load(Ordering::Relaxed));
+            ([("receiver", name.as_str())], lag)
+        });
+        let help = "Journal records that a receiver has not processed";
+        metrics.gauges("notification_lag_records", help, lag)
+    }
 }

@@ -151,6 +151,7 @@ pub(crate) async fn run(
     );
     let journal = Sqlite::open(&config.data_dir)?;
     let unverified_prefix = journal.unverified_prefix();
+    let append_times = journal.append_times();
     let newest = journal.head().seq;
     if let Err(error) = notifier::initialize(&config.data_dir, &config.notifications, newest) {
         // Not fatal: delivery starts after the newest record.
@@ -218,6 +219,7 @@ pub(crate) async fn run(
     let watcher = FileWatcher::new(Arc::clone(&reloader), file.path, hash);
     let live = Live {
         scrub,
+        append_times,
         controller: controller.clone(),
         reloader,
         file: watcher.status(),

@@ -1,57 +1,41 @@
 //! The delivery figures of the last 30 days.
 
-use prometheus_client::metrics::family::Family;
-use prometheus_client::registry::Registry;
+use std::fmt;
 
 use super::super::backend::Backend;
 use super::super::report::DAYS;
-use super::{OfService, Ratio};
 use crate::controller::DeliveryView;
+use crate::metrics::families::Families;
 use tidegate_delivery::figures::{Bucket, ReportPeriod};
 
-pub(super) fn figures(backend: &dyn Backend, view: &DeliveryView, registry: &mut Registry) {
-    let frequency: Family<OfService, Ratio> = Family::default();
-    let lead_time: Family<OfService, Ratio> = Family::default();
-    let recovery_time: Family<OfService, Ratio> = Family::default();
-    let failure_rate: Family<OfService, Ratio> = Family::default();
+pub(super) fn encode(
+    backend: &dyn Backend,
+    view: &DeliveryView,
+    metrics: &mut Families<'_>,
+) -> fmt::Result {
     let window = ReportPeriod::days_before(DAYS, backend.now());
     let report = view.figures.report(window, Bucket::Week, None);
     // The report includes services that are no longer declared.
     let declared = |name| view.state.services.contains_key(name);
-    for service in report.services.iter().filter(|it| declared(&it.service)) {
-        let label = OfService { service: service.service.to_string() };
-        let all = &service.all;
-        frequency.get_or_create(&label).set(all.per_day);
-        if let Some(times) = all.lead_time {
-            lead_time.get_or_create(&label).set(seconds(times.median_ms));
-        }
-        if let Some(times) = all.recovery_time {
-            recovery_time.get_or_create(&label).set(seconds(times.mean_ms));
-        }
-        if let Some(rate) = all.change_failure_rate {
-            failure_rate.get_or_create(&label).set(rate.fraction());
-        }
-    }
-    for (name, help, family) in [
-        (
-            "deployments_per_day",
-            "Releases whose candidate received traffic, mean over 30 days",
-            frequency,
-        ),
-        ("lead_time_seconds", "Time from commit to 100 %, median over 30 days", lead_time),
-        (
-            "recovery_time_seconds",
-            "Time from failure to rollback, mean over 30 days",
-            recovery_time,
-        ),
-        (
-            "change_failure_ratio",
-            "Share of deployments that were rolled back, over 30 days",
-            failure_rate,
-        ),
-    ] {
-        registry.register(name, help, family);
-    }
+    let services = report.services.iter().filter(|it| declared(&it.service));
+    let services = services.map(|it| ([("service", it.service.as_str())], &it.all));
+    let frequency = services.clone().map(|(labels, all)| (labels, all.per_day));
+    let help = "Releases whose candidate received traffic, mean over 30 days";
+    metrics.gauges("deployments_per_day", help, frequency)?;
+    let lead_time = services
+        .clone()
+        .filter_map(|(labels, all)| Some((labels, seconds(all.lead_time?.median_ms))));
+    let help = "Time from commit to 100 %, median over 30 days";
+    metrics.gauges("lead_time_seconds", help, lead_time)?;
+    let recovery_time = services
+        .clone()
+        .filter_map(|(labels, all)| Some((labels, seconds(all.recovery_time?.mean_ms))));
+    let help = "Time from failure to rollback, mean over 30 days";
+    metrics.gauges("recovery_time_seconds", help, recovery_time)?;
+    let failure_rate =
+        services.filter_map(|(labels, all)| Some((labels, all.change_failure_rate?.fraction())));
+    let help = "Share of deployments that were rolled back, over 30 days";
+    metrics.gauges("change_failure_ratio", help, failure_rate)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a figure for people")]

@@ -358,12 +358,15 @@ async fn metrics_are_those_of_the_state() {
         r#"tidegate_sidecars_connected{fleet="demo"} 1"#,
         r#"tidegate_sidecars_synced{fleet="demo"} 0"#,
         r#"tidegate_sidecars_nacked{fleet="demo"} 1"#,
+        r#"tidegate_response_seconds_count{service="order",version="v1"} 0"#,
+        r#"tidegate_verdict{service="order",verdict="inconclusive"} 1"#,
         "tidegate_journal_seq 3",
         "tidegate_halted 0",
     ] {
         assert!(text.lines().any(|it| it == line), "no {line} in {text}");
     }
-    assert!(text.ends_with("# EOF\n"));
+    let help = "# HELP tidegate_requests_total Finished requests, including failed ones.";
+    assert!(text.lines().any(|it| it == help), "{text}");
 
     server.post("/api/v1/releases/order.1/rollback", json!({})).await;
     for _ in 0..2 {
@@ -371,6 +374,30 @@ async fn metrics_are_those_of_the_state() {
         let line = r#"tidegate_rollbacks_total{service="order",cause="operator"} 1"#;
         assert!(text.lines().any(|it| it == line), "counted once: {text}");
     }
+}
+
+#[tokio::test]
+async fn a_client_gets_the_format_that_it_accepts() {
+    let server = Server::start().await;
+    let scrape = async |accept: &str| {
+        let url = format!("{}/metrics", server.base);
+        let response = server.http.get(url).header("accept", accept).send().await.unwrap();
+        let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
+        (kind, response.text().await.unwrap())
+    };
+    let (kind, text) =
+        scrape("application/openmetrics-text; version=1.0.0, text/plain; q=0.5").await;
+    assert!(kind.starts_with("application/openmetrics-text; version=1.0.0"), "{kind}");
+    assert!(
+        text.ends_with("# EOF\n") && text.contains("# TYPE tidegate_requests counter"),
+        "{text}"
+    );
+    let (kind, text) = scrape("*/*").await;
+    assert!(kind.starts_with("text/plain; version=0.0.4"), "{kind}");
+    assert!(
+        !text.contains("# EOF") && text.contains("# TYPE tidegate_requests_total counter"),
+        "{text}"
+    );
 }
 
 /// The first scrape after a start is complete, however long the journal: otherwise a counter would seem to be reset

@@ -21,7 +21,7 @@ use super::reporting::FleetState;
 use super::sync_counts::{NodeState, PublicationCounts, Sync};
 use super::times::Times;
 use crate::clock::Clock;
-use tidegate_delivery::model::progress::{AckTimes, Convergence, MAX_NAMED, Nack};
+use tidegate_delivery::model::progress::{Convergence, MAX_NAMED, Nack};
 use tidegate_delivery::names::FleetName;
 use tidegate_xds::kind::{Kind, Mode};
 use tidegate_xds::protocol::{Event, ResourceStatus};
@@ -164,10 +164,10 @@ impl AckTracker {
         }
     }
 
-    /// ACK times of the newest publication that any sidecar has ACKed.
+    /// ACK times of all publications since the server started.
     #[must_use]
-    pub fn newest_times(&self) -> Option<AckTimes> {
-        self.times.lock().newest()
+    pub fn ack_times(&self) -> Histogram {
+        self.times.lock().all()
     }
 
     /// All connected and recently disconnected sidecars, by fleet and name.

@@ -8,12 +8,16 @@ use tidegate_core::histogram::Histogram;
 use tidegate_delivery::model::progress::AckTimes;
 use tidegate_delivery::units::Timestamp;
 
-/// Number of publications with times. Releases need that of their step, and operators the newest.
+/// Number of publications with times of their own. Releases need those of their step.
 const MAX_PUBLICATIONS: usize = 64;
 
 /// Time from publication to ACK of each sidecar, for the newest publications.
 #[derive(Debug, Default)]
-pub(super) struct Times(VecDeque<Publication>);
+pub(super) struct Times {
+    publications: VecDeque<Publication>,
+    /// The times of all publications since the server started.
+    all: Histogram,
+}
 
 #[derive(Debug)]
 struct Publication {
@@ -25,11 +29,11 @@ struct Publication {
 impl Times {
     /// Records the start of a publication. A repeated serial replaces the earlier one, which published nothing.
     pub(super) fn begin(&mut self, serial: u64, at: Timestamp) {
-        self.0.retain(|it| it.serial < serial);
-        if self.0.len() >= MAX_PUBLICATIONS {
-            self.0.pop_front();
+        self.publications.retain(|it| it.serial < serial);
+        if self.publications.len() >= MAX_PUBLICATIONS {
+            self.publications.pop_front();
         }
-        self.0.push_back(Publication { serial, at, ack_times: Histogram::default() });
+        self.publications.push_back(Publication { serial, at, ack_times: Histogram::default() });
     }
 
     /// Records that a sidecar, connected at `since`, has ACKed publications. Those from before it connected are ignored:
@@ -40,21 +44,22 @@ impl Times {
         since: Timestamp,
         now: Timestamp,
     ) {
-        for publication in self.0.iter_mut().filter(|it| serials.contains(&it.serial)) {
-            if since <= publication.at {
-                publication.ack_times.record(now.since(publication.at));
-            }
+        let acked = self.publications.iter_mut().filter(|it| serials.contains(&it.serial));
+        for publication in acked.filter(|it| since <= it.at) {
+            let time = now.since(publication.at);
+            publication.ack_times.record(time);
+            self.all.record(time);
         }
     }
 
     /// The times of one publication; `None` if no sidecar ACKed it, or it is too old.
     pub(super) fn of(&self, serial: u64) -> Option<AckTimes> {
-        self.0.iter().find(|it| it.serial == serial)?.times()
+        self.publications.iter().find(|it| it.serial == serial)?.times()
     }
 
-    /// The times of the newest publication that a sidecar has ACKed.
-    pub(super) fn newest(&self) -> Option<AckTimes> {
-        self.0.iter().rev().find_map(Publication::times)
+    /// The times of all publications since the server started.
+    pub(super) fn all(&self) -> Histogram {
+        self.all.clone()
     }
 }
 
@@ -74,12 +79,12 @@ mod tests {
         let mut times = Times::default();
         times.begin(1, Timestamp(1_000));
         times.begin(2, Timestamp(1_500));
-        assert_eq!(times.newest(), None);
+        assert_eq!(times.all().total(), 0);
         times.record(&(1..=2), Timestamp(0), Timestamp(2_000));
         let p50 = |serial| times.of(serial).unwrap().p50.as_millis();
         assert!(p50(1).abs_diff(1_000) <= 63, "{}", p50(1));
         assert!(p50(2).abs_diff(500) <= 32, "{}", p50(2));
-        assert_eq!(times.newest(), times.of(2));
+        assert_eq!(times.all().total(), 2);
     }
 
     #[test]
@@ -105,6 +110,6 @@ mod tests {
         for serial in 0..1_000 {
             times.begin(serial, Timestamp(serial));
         }
-        assert_eq!(times.0.len(), MAX_PUBLICATIONS);
+        assert_eq!(times.publications.len(), MAX_PUBLICATIONS);
     }
 }

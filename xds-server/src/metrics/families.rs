@@ -1,0 +1,122 @@
+//! Writes the families of a [`prometheus_client::collector::Collector`].
+
+use std::fmt;
+use std::time::Duration;
+
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabelSet, MetricEncoder,
+    NoLabelSet,
+};
+use prometheus_client::metrics::MetricType;
+use tidegate_core::histogram::Histogram;
+use tidegate_core::utilization::UtilizationHistogram;
+
+/// Receives the families of one collector. The names have no prefix, and counters no `_total`.
+#[derive(Debug)]
+pub struct Families<'a>(DescriptorEncoder<'a>);
+
+impl<'a> Families<'a> {
+    pub(super) const fn new(encoder: DescriptorEncoder<'a>) -> Self {
+        Self(encoder)
+    }
+
+    /// A gauge without labels.
+    pub fn gauge(&mut self, name: &str, help: &str, value: impl EncodeGaugeValue) -> fmt::Result {
+        self.family(name, help, MetricType::Gauge)?.encode_gauge(&value)
+    }
+
+    /// A gauge for each label set.
+    pub fn gauges<L: EncodeLabelSet, V: EncodeGaugeValue>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (L, V)>,
+    ) -> fmt::Result {
+        let mut family = self.family(name, help, MetricType::Gauge)?;
+        for (labels, value) in samples {
+            family.encode_family(&labels)?.encode_gauge(&value)?;
+        }
+        Ok(())
+    }
+
+    /// A counter without labels.
+    pub fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        encode_counter(self.family(name, help, MetricType::Counter)?, value)
+    }
+
+    /// A counter of time in seconds, without labels.
+    pub fn time_counter(&mut self, name: &str, help: &str, seconds: f64) -> fmt::Result {
+        encode_counter(self.family(name, help, MetricType::Counter)?, seconds)
+    }
+
+    /// A counter for each label set.
+    pub fn counters<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (L, u64)>,
+    ) -> fmt::Result {
+        let mut family = self.family(name, help, MetricType::Counter)?;
+        for (labels, value) in samples {
+            encode_counter(family.encode_family(&labels)?, value)?;
+        }
+        Ok(())
+    }
+
+    /// A histogram of durations, in seconds, for each label set.
+    pub fn histograms<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (L, Histogram)>,
+    ) -> fmt::Result {
+        let mut family = self.family(name, help, MetricType::Histogram)?;
+        for (labels, histogram) in samples {
+            let buckets: Vec<(f64, u64)> = histogram
+                .octaves()
+                .map(|(below, count)| {
+                    (below.as_ref().map_or(f64::MAX, Duration::as_secs_f64), count)
+                })
+                .collect();
+            let (sum, count) = (histogram.sum_seconds(), histogram.total());
+            family
+                .encode_family(&labels)?
+                .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+        }
+        Ok(())
+    }
+
+    /// A histogram of shares, 1 for all, for each label set.
+    pub fn ratio_histograms<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (L, UtilizationHistogram)>,
+    ) -> fmt::Result {
+        let mut family = self.family(name, help, MetricType::Histogram)?;
+        for (labels, histogram) in samples {
+            let ratio = |percent| f64::from(percent) / 100.0;
+            let tenths = histogram.tenths();
+            let buckets: Vec<(f64, u64)> =
+                tenths.map(|(below, count)| (below.map_or(f64::MAX, ratio), count)).collect();
+            let (sum, count) = (histogram.sum(), histogram.total());
+            family
+                .encode_family(&labels)?
+                .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+        }
+        Ok(())
+    }
+
+    fn family(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+    ) -> Result<MetricEncoder<'_>, fmt::Error> {
+        self.0.encode_descriptor(name, help, None, kind)
+    }
+}
+
+fn encode_counter<V: EncodeCounterValue>(mut encoder: MetricEncoder<'_>, value: V) -> fmt::Result {
+    encoder.encode_counter::<NoLabelSet, V, u64>(&value, None)
+}
