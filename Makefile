@@ -19,7 +19,7 @@ target = @test -d "$$(rustc --print sysroot)/lib/rustlib/$(1)" || rustup target 
 
 .DEFAULT_GOAL := help
 .PHONY: help build filter target-filter demo check test test-native test-wasm test-e2e test-matrix test-envoys \
-  test-dates test-compose conformance lint format clippy clippy-filter deny bench fleet fuzz fuzz-keep clean FORCE
+  test-dates test-compose test-dist dist conformance lint format clippy clippy-filter deny bench fleet fuzz fuzz-keep clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,13 @@ filter: target-filter ## release build of the filter: dist/tidegate_filter.wasm
 
 target-filter:
 	$(call target,$(WASM_TARGET))
+
+dist: filter ## release packages in dist/release: static binaries, Debian package, SBOM, checksums; needs musl-gcc
+	$(call target,$(shell uname -m)-unknown-linux-musl)
+	xds-server/packaging/build
+
+test-dist: ## installs, verifies and removes the Debian package of `make dist` in a Debian root; needs root and debootstrap
+	@tests/package
 
 demo: build ## the main use cases on real Envoys, about three minutes; KEEP=1 leaves everything running
 	@TIDEGATE_ENVOY="$$(envoy/get-envoy)" && export TIDEGATE_ENVOY && \

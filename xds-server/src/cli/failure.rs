@@ -87,6 +87,9 @@ pub(super) enum Failure {
         dir: PathBuf,
         problems: Vec<AppliedProblem>,
     },
+    /// The man pages cannot be written.
+    #[error("cannot write to {}: {source}; the directory must exist", path.display())]
+    ManPages { path: PathBuf, source: io::Error },
     /// Invalid input, with a suggested fix.
     #[error("{0}")]
     Input(String),

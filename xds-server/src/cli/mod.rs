@@ -2,6 +2,7 @@
 
 mod audit;
 mod client;
+mod completions;
 mod configuration;
 mod diff;
 mod envoy;
@@ -68,6 +69,11 @@ enum Command {
     Report(report::Args),
     /// Print the bootstrap of a sidecar, or the objects and the image for an Istio mesh
     Envoy(envoy::Args),
+    /// Print the completions of a shell
+    Completions(completions::CompletionsArgs),
+    /// Write the man pages into a directory
+    #[command(hide = true)]
+    Man(completions::ManArgs),
 }
 
 /// Parses the command line, runs the command and prints its error.
@@ -96,6 +102,8 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Validate(args) => configuration::validate(&args),
         Command::Schema => configuration::schema(),
         Command::Envoy(args) => envoy::run(&args),
+        Command::Completions(args) => completions::print(&args),
+        Command::Man(args) => completions::man(&args),
         Command::Diff(args) => call(diff::run(args)),
         Command::Apply(args) => call(configuration::apply(args)),
         Command::Status(args) => call(status::run(args)),

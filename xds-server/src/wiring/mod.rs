@@ -316,6 +316,13 @@ async fn reload_certificates(certificates: Option<CertificateReloader>) -> tokio
     }
 }
 
+/// Sends a state to systemd, if it started the server with `Type=notify`.
+fn notify_service_manager(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        warn!(%error, "cannot notify the service manager");
+    }
+}
+
 /// Serves both ports until `stop` turns true, then waits a limited time for open streams and requests.
 async fn serve(
     xds: &XdsServer,
@@ -328,11 +335,13 @@ async fn serve(
     let router = api::router(Arc::new(live), stop.clone());
     let rest = api::serve::serve(listeners.api, router, stop.clone());
     let incoming = acceptor.incoming(listeners.xds);
+    notify_service_manager(NotifyState::Ready);
     let (mut stopped, mut overdue) = (stop.clone(), stop);
     let grpc =
         grpc_server().add_routes(routes).serve_with_incoming_shutdown(incoming, async move {
             // A dropped sender also stops the server.
             stopped.wait_for(|stop| *stop).await.ok();
+            notify_service_manager(NotifyState::Stopping);
             xds.drain().await;
         });
     let grpc = async {

@@ -9,4 +9,5 @@ mod audit;
 mod commands;
 mod faults;
 mod golden;
+mod operation;
 mod support;

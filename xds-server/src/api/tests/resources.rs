@@ -359,7 +359,7 @@ async fn metrics_are_those_of_the_state() {
         r#"tidegate_sidecars_synced{fleet="demo"} 0"#,
         r#"tidegate_sidecars_nacked{fleet="demo"} 1"#,
         r#"tidegate_response_seconds_count{service="order",version="v1"} 0"#,
-        r#"tidegate_verdict{service="order",verdict="inconclusive"} 1"#,
+        r#"tidegate_verdict{service="order",verdict="healthy"} 1"#,
         "tidegate_journal_seq 3",
         "tidegate_halted 0",
     ] {
