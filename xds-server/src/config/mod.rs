@@ -31,7 +31,7 @@ pub use units::endpoint;
 use self::span::Spanned;
 use crate::auth::access::FleetIdentities;
 use crate::files::{MAX_BYTES, read_text};
-use crate::notifications::NotificationLevel;
+use crate::notifications::{NotificationLevel, PayloadFormat};
 use crate::transport::tls::TlsFiles;
 use tidegate_delivery::model::catalogue::ServiceSpec;
 use tidegate_delivery::model::freeze::FreezeWindow;
@@ -166,11 +166,13 @@ pub struct Receiver {
     /// Unique name.
     pub name: ReceiverName,
     /// Format of the messages.
-    pub kind: ReceiverKind,
+    pub format: PayloadFormat,
     /// Destination.
     pub url: ReceiverUrl,
     /// Signing key of the messages.
     pub secret: Option<SecretRef>,
+    /// Bearer token; PagerDuty's routing key.
+    pub token: Option<SecretRef>,
     /// Least level that is sent.
     pub level: NotificationLevel,
     /// Services whose notifications are sent.
@@ -179,15 +181,6 @@ pub struct Receiver {
     pub template: Option<String>,
     /// Interval in which a repeated alert is not sent again.
     pub quiet: Duration,
-}
-
-/// Format of the messages to a receiver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReceiverKind {
-    /// JSON with all fields.
-    Webhook,
-    /// Slack's incoming webhooks, and services compatible with them.
-    Slack,
 }
 
 /// Destination of notifications. The URL of an incoming webhook may itself be a secret.

@@ -118,6 +118,7 @@ impl HookCaller {
         let hook = &call.hook;
         let key = call.key();
         let request = WebhookRequest {
+            bearer: None,
             url: &hook.url,
             body,
             idempotency_key: &key,

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, USER_AGENT};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use hyper::http::HeaderValue;
 use hyper::{Request, StatusCode};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -51,6 +52,8 @@ pub(super) struct WebhookRequest<'a> {
     pub(super) idempotency_key: &'a str,
     /// Key of the signature; none: unsigned.
     pub(super) secret: Option<&'a SecretRef>,
+    /// Token of the `Authorization` header.
+    pub(super) bearer: Option<&'a str>,
     pub(super) timeout: Duration,
 }
 
@@ -122,6 +125,12 @@ impl WebhookClient {
             let secret = secret::read(secret)?;
             let signature = signature::sign(&secret, self.clock.wall(), &post.body);
             request = request.header(signature::HEADER, signature);
+        }
+        if let Some(token) = post.bearer {
+            let value = HeaderValue::from_str(&format!("Bearer {token}"));
+            let mut value = value.map_err(hyper::http::Error::from)?;
+            value.set_sensitive(true);
+            request = request.header(AUTHORIZATION, value);
         }
         let request = request.body(Full::new(post.body.clone()))?;
         let response = timeout(post.timeout, self.client.request(request)).await;

@@ -1,6 +1,7 @@
 //! Notifications: which events are notified, with which level and text. No I/O; [`crate::effects::notifier`] delivers
 //! them.
 
+mod payload;
 mod render;
 pub mod template;
 #[cfg(test)]
@@ -8,6 +9,8 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::payload::PayloadFormat;
+pub(crate) use self::payload::payload;
 pub(crate) use self::render::{of_nacks, of_record};
 use tidegate_delivery::names::{ReleaseId, ServiceName};
 use tidegate_delivery::units::Timestamp;

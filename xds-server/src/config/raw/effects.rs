@@ -130,6 +130,11 @@ pub(in crate::config) struct Notification {
     /// File with the signing key, relative to this one.
     #[schemars(with = "Option<String>")]
     pub(in crate::config) secret_file: Option<Spanned<PathBuf>>,
+    /// Environment variable with the bearer token, or with PagerDuty's routing key.
+    pub(in crate::config) token_env: Option<Spanned<String>>,
+    /// File with it, relative to this one.
+    #[schemars(with = "Option<String>")]
+    pub(in crate::config) token_file: Option<Spanned<PathBuf>>,
     /// Least level that is sent. Default: `warning`.
     pub(in crate::config) level: Option<NotificationLevel>,
     /// Names of services, or `["*"]` for all. Default: all.
@@ -148,6 +153,14 @@ pub(in crate::config) enum NotificationKind {
     Webhook,
     /// Slack's incoming webhooks.
     Slack,
+    /// Webhooks of Microsoft Teams (Workflows).
+    Teams,
+    /// PagerDuty's Events API v2; the token is the routing key, the URL `https://events.pagerduty.com/v2/enqueue`.
+    PagerDuty,
+    /// Alertmanager's API; the URL ends with `/api/v2/alerts`.
+    Alertmanager,
+    /// Grafana's annotations; the URL ends with `/api/annotations`, the token is that of a service account.
+    Grafana,
 }
 
 /// Severity of a notification.

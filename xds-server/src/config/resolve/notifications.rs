@@ -7,8 +7,8 @@ use super::hooks::{self, secret};
 use super::{UniqueNames, name, selected_services};
 use crate::config::problem::{Fault, Problems};
 use crate::config::span::Spanned;
-use crate::config::{Receiver, ReceiverKind, ReceiverUrl, raw, units};
-use crate::notifications::{NotificationLevel, template};
+use crate::config::{Receiver, ReceiverUrl, raw, units};
+use crate::notifications::{NotificationLevel, PayloadFormat, template};
 use tidegate_delivery::names::Services;
 
 /// Limit of receivers: each reads the journal.
@@ -35,16 +35,16 @@ pub(super) fn resolve(
     for raw in written {
         let span = raw.name.span();
         names.check("notification", raw.name.get(), "", span, problems);
-        let kind = match raw.kind {
-            raw::NotificationKind::Webhook => ReceiverKind::Webhook,
-            raw::NotificationKind::Slack => ReceiverKind::Slack,
-        };
+        let format = format(raw.kind);
         let secret =
             secret("secret", raw.secret_env.as_ref(), raw.secret_file.as_ref(), base, problems);
-        if kind == ReceiverKind::Slack && secret.is_some() {
-            let what = "Slack does not verify signatures";
+        if format != PayloadFormat::Webhook && secret.is_some() {
+            let what = "only receivers of kind `webhook` verify signatures";
             problems.add(span, what, "remove the secret, and write the URL in url_env or url_file");
         }
+        let token =
+            hooks::secret("token", raw.token_env.as_ref(), raw.token_file.as_ref(), base, problems);
+        check_token(format, raw, problems);
         let name = problems.record(span, name(&raw.name));
         let url = url(raw, base, problems);
         let services = match &raw.services {
@@ -63,10 +63,49 @@ pub(super) fn resolve(
         let quiet = raw.quiet.as_ref().map_or(QUIET, |at| quiet(at, problems));
         if let Some((name, url)) = name.zip(url) {
             let level = level(raw.level);
-            receivers.push(Receiver { name, kind, url, secret, level, services, template, quiet });
+            receivers.push(Receiver {
+                name,
+                format,
+                url,
+                secret,
+                token,
+                level,
+                services,
+                template,
+                quiet,
+            });
         }
     }
     receivers
+}
+
+const fn format(kind: raw::NotificationKind) -> PayloadFormat {
+    match kind {
+        raw::NotificationKind::Webhook => PayloadFormat::Webhook,
+        raw::NotificationKind::Slack => PayloadFormat::Slack,
+        raw::NotificationKind::Teams => PayloadFormat::Teams,
+        raw::NotificationKind::PagerDuty => PayloadFormat::PagerDuty,
+        raw::NotificationKind::Alertmanager => PayloadFormat::Alertmanager,
+        raw::NotificationKind::Grafana => PayloadFormat::Grafana,
+    }
+}
+
+fn check_token(format: PayloadFormat, raw: &raw::Notification, problems: &mut Problems) {
+    let has_token = raw.token_env.is_some() || raw.token_file.is_some();
+    let span = raw.name.span();
+    match format {
+        PayloadFormat::PagerDuty if !has_token => problems.add(
+            span,
+            "PagerDuty needs the routing key of an integration",
+            "write it in token_env or token_file",
+        ),
+        PayloadFormat::Slack | PayloadFormat::Teams if has_token => problems.add(
+            span,
+            "Slack and Teams have no token: the URL is the secret",
+            "remove the token, and write the URL in url_env or url_file",
+        ),
+        _ => {}
+    }
 }
 
 const fn level(written: Option<raw::NotificationLevel>) -> NotificationLevel {

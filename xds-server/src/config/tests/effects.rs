@@ -1,8 +1,8 @@
 //! Hooks, DNS records and notification receivers: defaults and errors.
 
 use super::*;
-use crate::config::{ReceiverKind, ReceiverUrl};
-use crate::notifications::NotificationLevel;
+use crate::config::ReceiverUrl;
+use crate::notifications::{NotificationLevel, PayloadFormat};
 use tidegate_delivery::model::hook::SecretRef;
 
 const HOOKS: &str = r#"    hooks:
@@ -26,6 +26,10 @@ fn good() -> String {
 }
 
 const MISTAKES: &[Mistake] = &[
+    // Notifications.
+    ("kind: slack", "kind: pagerduty", "team, kind", &["routing key", "token_env or token_file"]),
+    ("kind: slack", "kind: teams, token_env: T", "team, kind", &["the URL is the secret"]),
+    ("kind: slack", "kind: grafana, secret_env: S", "team, kind", &["verify signatures"]),
     // Hooks.
     ("name: cache", "name: queues", "queues, on: switched", &["hook `queues` is already defined"]),
     ("http://10.0.0.9/cache", "ftp://10.0.0.9", "\"ftp://", &["not an http or https URL"]),
@@ -96,7 +100,7 @@ fn effects_are_read_and_paths_are_relative_to_the_file() {
 
     let [team, log] = config.notifications.as_slice() else { panic!("two receivers") };
     assert_eq!(team.url, ReceiverUrl::Secret(SecretRef::Env("SLACK_URL".to_owned())));
-    assert_eq!((team.level, team.kind), (NotificationLevel::Warning, ReceiverKind::Slack));
+    assert_eq!((team.level, team.format), (NotificationLevel::Warning, PayloadFormat::Slack));
     assert!(!team.services.include(&"product".parse().unwrap()));
     assert_eq!((log.level, log.quiet), (NotificationLevel::Info, Duration::from_secs(60)));
 }

@@ -6,20 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
-use serde_json::json;
 use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
 use super::Notifier;
 use super::delivery_state::{DeliveryState, DeliveryStateFile};
 use super::stats::{ReceiverStats, increment};
-use crate::config::{Receiver, ReceiverKind, ReceiverUrl};
+use crate::config::{Receiver, ReceiverUrl};
 use crate::controller::{CommandError, DeliveryView};
 use crate::effects::secret;
 use crate::effects::webhook::{WebhookError, WebhookRequest};
-use crate::notifications::template::{self, Message};
-use crate::notifications::{self, Notification};
+use crate::notifications::{self, Notification, PayloadFormat, payload};
 use tidegate_delivery::model::event::Event;
 use tidegate_delivery::names::ReleaseId;
 
@@ -209,36 +206,20 @@ impl DeliveryTask {
             ReceiverUrl::Secret(place) => secret::read(place).map_err(WebhookError::from)?,
         };
         let key = format!("{}/{}/{}", self.receiver.name, notification.event, notification.seq);
+        let token = self.receiver.token.as_ref().map(secret::read);
+        let token = token.transpose().map_err(WebhookError::from)?;
+        let Receiver { format, template, .. } = &self.receiver;
+        let body = payload(*format, notification, template.as_deref(), token.as_deref())?;
         let request = WebhookRequest {
             url: &url,
-            body: self.body(notification)?,
+            body: serde_json::to_vec(&body)?.into(),
             idempotency_key: &key,
             secret: self.receiver.secret.as_ref(),
+            // PagerDuty's is part of the body.
+            bearer: token.as_deref().filter(|_| *format != PayloadFormat::PagerDuty),
             timeout: REQUEST_TIMEOUT,
         };
         Ok(self.notifier.webhooks.post(&request).await?)
-    }
-
-    fn body(&self, notification: &Notification) -> Result<Bytes, serde_json::Error> {
-        let slack = self.receiver.kind == ReceiverKind::Slack;
-        let message = Message::of(notification, if slack { escape_slack } else { str::to_owned });
-        let rendered = self.receiver.template.as_deref().and_then(|template| {
-            let name = &self.receiver.name;
-            // The template was checked with the configuration, so it fails for this message only.
-            template::render(template, &message)
-                .inspect_err(|error| warn!(receiver = %name, %error, "template failed; sending the default text"))
-                .ok()
-        });
-        let body = match (self.receiver.kind, rendered) {
-            (ReceiverKind::Slack, text) => {
-                json!({"text": text.unwrap_or_else(|| template::default_text(&message))})
-            }
-            (ReceiverKind::Webhook, Some(text)) => {
-                serde_json::to_value(Message { text, ..message })?
-            }
-            (ReceiverKind::Webhook, None) => serde_json::to_value(message)?,
-        };
-        Ok(serde_json::to_vec(&body)?.into())
     }
 
     /// If the state cannot be saved, notifications are repeated after a restart.
@@ -259,11 +240,6 @@ enum SendError {
     Webhook(#[from] WebhookError),
     #[error("cannot encode the message: {0}")]
     Encode(#[from] serde_json::Error),
-}
-
-/// Escapes Slack's control characters, so that no value becomes a link or a mention.
-fn escape_slack(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 async fn blocking<T: Send + 'static>(

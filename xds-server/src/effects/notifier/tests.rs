@@ -5,24 +5,26 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::config::{ReceiverKind, ReceiverUrl};
+use crate::config::ReceiverUrl;
 use crate::controller::fakes::{World, anne, until};
 use crate::effects::fakes::{
     Behavior, FAST, FakeReceiver, ReceivedRequest, clock_that_panics_once, webhooks,
 };
-use crate::notifications::NotificationLevel;
+use crate::notifications::{NotificationLevel, PayloadFormat};
 use tidegate_delivery::fixtures::*;
 use tidegate_delivery::model::command::{Command, ReleaseCommand};
 use tidegate_delivery::model::group::Member;
+use tidegate_delivery::model::hook::SecretRef;
 use tidegate_delivery::names::Services;
 use tidegate_delivery::units::Timestamp;
 
 fn receiver(called: &str, fake: &FakeReceiver) -> Receiver {
     Receiver {
         name: name(called),
-        kind: ReceiverKind::Webhook,
+        format: PayloadFormat::Webhook,
         url: ReceiverUrl::Plain(fake.url.clone()),
         secret: None,
+        token: None,
         level: NotificationLevel::Info,
         services: Services::All,
         template: None,
@@ -90,7 +92,7 @@ async fn each_receiver_gets_its_notifications_and_a_failing_one_delays_no_other(
         receiver("all", &all),
         Receiver {
             level: NotificationLevel::Warning,
-            kind: ReceiverKind::Slack,
+            format: PayloadFormat::Slack,
             template: Some("<!> {{ title }} by {{ actor }}".to_owned()),
             ..receiver("some", &some)
         },
@@ -122,6 +124,38 @@ async fn each_receiver_gets_its_notifications_and_a_failing_one_delays_no_other(
     assert_eq!(counts.sent.load(std::sync::atomic::Ordering::Relaxed), 0);
     let keys: Vec<_> = dead.received().iter().map(|it| it.key().to_owned()).collect();
     assert!(keys.iter().all(|key| key.starts_with("dead/release_started/")), "{keys:?}");
+}
+
+/// PagerDuty's routing key is part of the body, and both are read for each delivery.
+#[tokio::test]
+async fn a_receiver_gets_the_token_of_its_format() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("token");
+    std::fs::write(&path, "t0ken\n").unwrap();
+    let fakes = (
+        FakeReceiver::start(&[Behavior::Respond(202)]).await,
+        FakeReceiver::start(&[Behavior::Respond(200)]).await,
+    );
+    let with_token = |called, fake, format| Receiver {
+        format,
+        token: Some(SecretRef::File(path.clone())),
+        ..receiver(called, fake)
+    };
+    let receivers = [
+        with_token("on-call", &fakes.0, PayloadFormat::PagerDuty),
+        with_token("annotations", &fakes.1, PayloadFormat::Grafana),
+    ];
+    let handle = lagging().start();
+    let (_, _task) = run(&handle, dir.path(), &receivers);
+    for receiver in &receivers {
+        started(dir.path(), receiver.name.as_str()).await;
+    }
+    start_and_abort(&handle, 1).await;
+    let got = &fakes.0.requests(1).await[0];
+    assert_eq!((&got.body["routing_key"], got.header("authorization")), (&"t0ken".into(), ""));
+    let got = &fakes.1.requests(1).await[0];
+    assert_eq!(got.header("authorization"), "Bearer t0ken");
+    assert_eq!(got.body["tags"][1], "release_started");
 }
 
 #[tokio::test]

@@ -41,6 +41,7 @@ async fn server() -> (String, RootCertStore) {
 
 fn request(url: &str) -> WebhookRequest<'_> {
     WebhookRequest {
+        bearer: None,
         url,
         body: Bytes::from_static(b"{}"),
         idempotency_key: "k",
@@ -57,6 +58,18 @@ async fn a_certificate_that_is_not_trusted_fails_the_request() {
     let untrusting = WebhookClient::with_roots(RootCertStore::empty(), Clock::system()).unwrap();
     let error = untrusting.post(&request(&url)).await.unwrap_err();
     assert!(error.to_string().contains("UnknownIssuer"), "{error}");
+}
+
+#[tokio::test]
+async fn a_token_is_sent_and_one_that_is_no_header_value_is_an_error() {
+    let fake = FakeReceiver::start(&[Behavior::Respond(200)]).await;
+    let webhooks = crate::effects::fakes::webhooks();
+    let with = |bearer| WebhookRequest { bearer: Some(bearer), ..request(&fake.url) };
+    webhooks.post(&with("t0ken")).await.unwrap();
+    assert_eq!(fake.received()[0].header("authorization"), "Bearer t0ken");
+    let error = webhooks.post(&with("t0\nken")).await.unwrap_err();
+    assert!(matches!(error, WebhookError::Request(_)), "{error}");
+    assert!(!error.to_string().contains("t0"), "{error}");
 }
 
 #[tokio::test]
