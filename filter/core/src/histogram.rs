@@ -105,7 +105,7 @@ impl Histogram {
     pub fn octaves(&self) -> impl Iterator<Item = (Option<Duration>, u64)> + '_ {
         const FIRST: u32 = 10; // 2^10 µs = 1.024 ms
         const LAST: u32 = 24; // 2^24 µs = 16.8 s
-        let bound = |octave| Duration::from_micros(1 << octave);
+        let bound = |octave| Duration::from_micros(1_u64 << octave);
         let bounds = (FIRST..=LAST).map(bound);
         let mut from = Duration::ZERO;
         bounds.map(Some).chain([None]).map(move |below| {

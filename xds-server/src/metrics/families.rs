@@ -107,12 +107,12 @@ impl<'a> Families<'a> {
         Ok(())
     }
 
-    fn family(
-        &mut self,
-        name: &str,
+    fn family<'s>(
+        &'s mut self,
+        name: &'s str,
         help: &str,
         kind: MetricType,
-    ) -> Result<MetricEncoder<'_>, fmt::Error> {
+    ) -> Result<MetricEncoder<'s>, fmt::Error> {
         self.0.encode_descriptor(name, help, None, kind)
     }
 }

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sd_notify::NotifyState;
 use tidegate::api;
 use tidegate::auth::access::Access;
 use tidegate::clock::Clock;

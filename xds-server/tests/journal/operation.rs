@@ -22,10 +22,10 @@ fn the_service_manager_is_notified_when_both_ports_are_served() {
     let server = Server::start_by(command, dir.path());
     let mut state = [0; 64];
     let length = notifications.recv(&mut state).unwrap();
-    assert_eq!(&state[..length], b"READY=1");
+    assert_eq!(&state[..length], b"READY=1\n");
     kill(Pid::from_raw(server.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
     let length = notifications.recv(&mut state).unwrap();
-    assert_eq!(&state[..length], b"STOPPING=1");
+    assert_eq!(&state[..length], b"STOPPING=1\n");
 }
 
 /// The way of docs/operations.md: a copy by SQLite while the server runs, which then takes the place of the journal.

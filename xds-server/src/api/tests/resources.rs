@@ -365,7 +365,7 @@ async fn metrics_are_those_of_the_state() {
     ] {
         assert!(text.lines().any(|it| it == line), "no {line} in {text}");
     }
-    let help = "# HELP tidegate_requests_total Finished requests, including failed ones.";
+    let help = "# HELP tidegate_requests_total Finished requests, including failed ones";
     assert!(text.lines().any(|it| it == help), "{text}");
 
     server.post("/api/v1/releases/order.1/rollback", json!({})).await;

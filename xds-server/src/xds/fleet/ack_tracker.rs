@@ -13,6 +13,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use dashmap::mapref::multiple::RefMulti;
 use parking_lot::Mutex;
+use tidegate_core::histogram::Histogram;
 use tokio::sync::{mpsc, watch};
 
 use super::inspect::{Exchanges, INQUIRIES, Inquiry, Inspection, inspect};
