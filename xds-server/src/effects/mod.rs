@@ -1,4 +1,4 @@
-//! I/O beside xDS: smoke tests, health checks, hooks, DNS updates and notifications.
+//! I/O beside xDS: smoke tests, health checks, hooks, DNS updates, notifications and traces.
 //!
 //! Effects observe the controller's view and submit commands to it; the controller never waits for an effect. All are
 //! level-triggered: the pending work is derived from the state, so a restart continues it. Results are submitted as
@@ -18,6 +18,7 @@ mod signature;
 pub mod smoke;
 mod submit;
 mod supervisor;
+pub mod traces;
 mod webhook;
 
 pub use self::backoff::Backoff;

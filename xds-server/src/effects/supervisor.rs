@@ -33,16 +33,19 @@ pub enum Task {
     Notifications,
     /// Resolution of the names of endpoints.
     Names,
+    /// Export of traces.
+    Traces,
 }
 
 impl Task {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::SmokeTests,
         Self::HealthChecks,
         Self::Hooks,
         Self::Dns,
         Self::Notifications,
         Self::Names,
+        Self::Traces,
     ];
 
     const fn labels(self) -> TaskLabels {
@@ -54,6 +57,7 @@ impl Task {
                 Self::Dns => "dns",
                 Self::Notifications => "notifications",
                 Self::Names => "names",
+                Self::Traces => "traces",
             },
         }
     }

@@ -93,26 +93,16 @@ impl WebhookClient {
     /// # Errors
     /// If the TLS configuration is invalid.
     pub fn new(clock: Clock) -> Result<Self, TlsError> {
-        let mut roots = RootCertStore::empty();
-        let found = rustls_native_certs::load_native_certs();
-        for error in &found.errors {
-            warn!(%error, "cannot read a root certificate; https receivers that need it will fail");
-        }
-        roots.add_parsable_certificates(found.certs);
-        Self::with_roots(roots, clock)
+        Ok(Self::with_connector(https_connector()?, clock))
     }
 
+    #[cfg(test)]
     fn with_roots(roots: RootCertStore, clock: Clock) -> Result<Self, TlsError> {
-        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .build();
-        Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector), clock })
+        Ok(Self::with_connector(connector_with(roots)?, clock))
+    }
+
+    fn with_connector(connector: HttpsConnector<HttpConnector>, clock: Clock) -> Self {
+        Self { client: Client::builder(TokioExecutor::new()).build(connector), clock }
     }
 
     /// Sends one request. Any 2xx status is a success.
@@ -138,6 +128,29 @@ impl WebhookClient {
         let status = response.map_err(|error| WebhookError::Failed(root_cause(&error)))?.status();
         if status.is_success() { Ok(()) } else { Err(WebhookError::Status(status)) }
     }
+}
+
+/// Connects by HTTP or HTTPS, and trusts the system's root certificates.
+///
+/// # Errors
+/// If the TLS configuration is invalid.
+pub(super) fn https_connector() -> Result<HttpsConnector<HttpConnector>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        warn!(%error, "cannot read a root certificate; https receivers that need it will fail");
+    }
+    roots.add_parsable_certificates(found.certs);
+    connector_with(roots)
+}
+
+fn connector_with(roots: RootCertStore) -> Result<HttpsConnector<HttpConnector>, TlsError> {
+    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+    Ok(connector.enable_http1().build())
 }
 
 /// The innermost error: "connection refused" rather than "client error".

@@ -20,6 +20,7 @@ use tidegate::clock::Clock;
 use tidegate::config::{self, Config, Receiver, Security};
 use tidegate::controller::{self, Parts, StartError};
 use tidegate::effects::notifier::{self, Notifier};
+use tidegate::effects::traces::{self, TracesError};
 use tidegate::effects::{
     self, Backoff, Supervisor, WebhookClient, dns, health, hooks, names, smoke,
 };
@@ -97,6 +98,9 @@ pub(crate) enum ServeError {
     /// Hooks and notifications cannot be sent.
     #[error(transparent)]
     Webhooks(#[from] effects::TlsError),
+    /// The variables of OpenTelemetry are invalid.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// The controller has stopped.
     #[error(
         "the controller stopped unexpectedly: restart the server; the journal contains all decisions"
@@ -159,6 +163,7 @@ pub(crate) async fn run(
         error!(%error, "cannot initialize the delivery state of notifications");
     }
     let webhooks = WebhookClient::new(clock.clone())?;
+    let exporter = traces::exporter()?;
     let supervisor = Supervisor::default();
     let unresolved_names = Arc::default();
     let controller = controller::spawn(Parts {
@@ -239,6 +244,7 @@ pub(crate) async fn run(
     let ended = tokio::select! {
         () = resolution => Err(ServeError::Controller),
         ended = serve(&xds, routes, live, &port.acceptor, listeners, stop) => ended,
+        () = traces::run(controller.clone(), exporter, supervisor.clone()) => Err(ServeError::Controller),
         ended = smoke::run(
             controller.clone(),
             current_previews,
