@@ -26,7 +26,7 @@ const LAYERS: [(&str, &[&str]); 20] = [
     ("telemetry", &["clock", "rejections", "auth", "xds"]),
     ("controller", &["clock", "journal", "telemetry"]),
     ("istio", &["files", "config", "xds", "controller"]),
-    ("effects", &["clock", "files", "notifications", "config", "controller"]),
+    ("effects", &["clock", "files", "journal", "notifications", "config", "controller"]),
     ("sidecars", &["clock", "xds", "telemetry", "controller"]),
     ("reload", &["clock", "files", "auth", "istio", "config", "controller", "effects"]),
     ("api", &["flags", "journal", "metrics", "config", "xds", "telemetry", "controller", "reload"]),

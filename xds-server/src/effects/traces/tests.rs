@@ -49,7 +49,10 @@ fn attribute(span: &Span, key: &str) -> String {
 #[tokio::test]
 async fn a_release_that_is_rolled_back_is_a_trace_with_its_steps() {
     let (exporter, mut requests) = collector().await;
-    let handle = World::default().start();
+    // A sidecar does not ACK, so that the release stays where it is.
+    let world = World::default();
+    world.lag(true);
+    let handle = world.start();
     let _task = tokio::spawn(run(handle.clone(), Some(exporter), Supervisor::new(FAST)));
     // The task follows the journal from its present end.
     tokio::task::yield_now().await;
