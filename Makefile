@@ -18,7 +18,7 @@ target = @test -d "$$(rustc --print sysroot)/lib/rustlib/$(1)" || rustup target 
   exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help build filter target-filter demo check test test-native test-wasm test-e2e test-matrix test-envoys \
+.PHONY: help build filter target-filter demo check test test-native test-wasm test-e2e test-containers test-matrix test-envoys \
   test-dates test-compose test-dist dist conformance lint format clippy clippy-filter deny bench fleet fuzz fuzz-keep clean FORCE
 
 help: ## list the targets
@@ -59,7 +59,7 @@ check: ## the development loop: formatting, clippy, unit, property and model tes
 	@+MAKE='$(MAKE)' tests/tiers format clippy test-native
 
 test: ## everything that must pass before a merge; ends with the time of each tier
-	@+MAKE='$(MAKE)' tests/tiers lint test-native test-wasm test-e2e
+	@+MAKE='$(MAKE)' tests/tiers lint test-native test-wasm test-e2e test-containers
 
 test-native: ## unit, property and model tests
 	$(call say,native tests)
@@ -83,6 +83,12 @@ endif
 	@TIDEGATE_BIN="$(abspath $(BUILT))/debug/tidegate" && export TIDEGATE_BIN && \
 	  TIDEGATE_ENVOY="$$(envoy/get-envoy $(if $(ENVOY),--version $(ENVOY)))" && export TIDEGATE_ENVOY && \
 	  $(RUN_TESTS) $(if $(NEXTEST),--workspace -E '$(END_TO_END)',-p tidegate-tests --test '*')
+
+# With the features of the test build, which has compiled the dependencies and the server.
+test-containers: filter ## the demo in containers, on images of the development builds; skipped without a Docker engine
+	$(call say,the demo in containers)
+	@$(CARGO) build --workspace --tests --bin tidegate-demo-app
+	@tests/compose --binaries --short
 
 test-matrix: ## not part of `make test`: every supported Envoy in both xDS variants, and dates that freeze deployments
 	@+MAKE='$(MAKE)' tests/tiers test-envoys test-native test-dates
