@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tidegate::clock::Clock;
-use tidegate::controller::{CommandError, DeliveryView, Engine, Origin, Parts, Sidecars};
+use tidegate::controller::{
+    CommandError, DeliveryView, Engine, Origin, Parts, RollbackTimes, Sidecars,
+};
 use tidegate::sidecars::XdsSidecars;
 use tidegate::telemetry::Telemetry;
 use tidegate::xds::fleet::AckTracker;
@@ -65,6 +67,7 @@ impl ControlPlane {
             freeze_windows: Vec::new(),
             flags: None,
             wake: Arc::default(),
+            rollback_times: RollbackTimes::default(),
         };
         let (shown, view) = watch::channel(Arc::default());
         let (records, _) = broadcast::channel(16);

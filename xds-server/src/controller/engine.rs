@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 use super::handle::DeliveryView;
 use super::handle::{CommandError, Origin};
 use super::publishable::{NextMesh, decide};
+use super::rollback_times::PendingRollbacks;
 use super::step_windows::{Context, StepWindows};
 use super::{EvidenceSource, Sidecars, decision_log};
 use crate::clock::{Clock, SkewLog, Times};
@@ -56,6 +57,7 @@ pub struct Engine {
     pub(super) step_windows: BTreeMap<ReleaseId, StepWindows>,
     /// What is known of the stable version of each service.
     pub(super) histories: BTreeMap<ServiceName, StableHistory>,
+    pub(super) rollbacks: PendingRollbacks,
     /// Result of the last evaluation of each running release.
     pub(super) progress: BTreeMap<ReleaseId, Progress>,
     pub(super) view: watch::Sender<Arc<DeliveryView>>,
@@ -113,6 +115,7 @@ impl Engine {
         let times = self.clock.times();
         let now = times.now;
         self.observe_stable_versions(now);
+        self.rollbacks.update(&*self.sidecars, now);
         let origin = Origin::component("controller");
         let mut progress = BTreeMap::new();
         for _ in 0..MAX_PASSES {
@@ -295,6 +298,11 @@ impl Engine {
                 self.step_windows.remove(id);
             }
             _ => {}
+        }
+        if let Event::RolledBack { .. } | Event::StableRestored { .. } = record.event.event()
+            && let Some(service) = record.event.event().service().and_then(|it| it.parse().ok())
+        {
+            self.rollbacks.begin(service, self.serial, record.at);
         }
         // Fails without subscribers.
         self.records.send(record).ok();

@@ -9,7 +9,9 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::{DeliveryView, EvidenceSource, Handle, Origin, Parts, Recount, Sidecars, spawn};
+use super::{
+    DeliveryView, EvidenceSource, Handle, Origin, Parts, Recount, RollbackTimes, Sidecars, spawn,
+};
 use crate::clock::Clock;
 use crate::journal::{Head, Journal, JournalError, JournalReader, NewRecord, Record, Sqlite};
 use tidegate_delivery::fixtures::{nack, order, product};
@@ -93,6 +95,7 @@ impl World {
             freeze_windows: Vec::new(),
             flags: None,
             wake: Arc::clone(&self.wake),
+            rollback_times: RollbackTimes::default(),
         }
     }
 

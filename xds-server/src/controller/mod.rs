@@ -8,6 +8,7 @@ mod engine;
 mod handle;
 mod publishable;
 mod reads;
+mod rollback_times;
 mod start;
 mod step_windows;
 mod writer;
@@ -27,6 +28,7 @@ pub use self::engine::Engine;
 pub use self::handle::{CommandError, Configuration, DeliveryView, Handle, MAX_PAGE, Origin};
 pub(crate) use self::publishable::{Decided, NextMesh, decide};
 use self::reads::Reads;
+pub use self::rollback_times::RollbackTimes;
 use crate::clock::Clock;
 use crate::journal::{Journal, JournalError};
 use crate::telemetry::Telemetry;
@@ -128,6 +130,8 @@ pub struct Parts {
     pub flags: Option<serde_json::Value>,
     /// Notified of new evidence, and of changes of acknowledgements.
     pub wake: Arc<Notify>,
+    /// Receives the times of rollbacks.
+    pub rollback_times: RollbackTimes,
 }
 
 /// The controller cannot start.

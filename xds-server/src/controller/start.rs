@@ -7,6 +7,7 @@ use tokio::sync::{broadcast, watch};
 use tracing::{error, info, warn};
 
 use super::engine::Engine;
+use super::rollback_times::PendingRollbacks;
 use crate::clock::SkewLog;
 use crate::controller::{CommandError, Configuration, DeliveryView, Origin, Parts, StartError};
 use crate::journal::{self, Record, Replayed};
@@ -39,6 +40,7 @@ impl Engine {
             halted: None,
             step_windows: BTreeMap::new(),
             histories: BTreeMap::new(),
+            rollbacks: PendingRollbacks::new(parts.rollback_times),
             progress: BTreeMap::new(),
             view,
             records,

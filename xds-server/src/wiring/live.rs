@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use prometheus_client::registry::Registry;
 use tidegate::api::backend::Backend;
 use tidegate::clock::Clock;
-use tidegate::controller::{CommandError, DeliveryView, Handle, Origin};
+use tidegate::controller::{CommandError, DeliveryView, Handle, Origin, RollbackTimes};
 use tidegate::effects::Supervisor;
 use tidegate::effects::names::UnresolvedNames;
 use tidegate::effects::notifier::stats::DeliveryStats;
@@ -50,6 +50,7 @@ pub(super) struct Live {
     pub(super) clock: Clock,
     pub(super) scrub: Scrub,
     pub(super) append_times: AppendTimes,
+    pub(super) rollback_times: RollbackTimes,
 }
 
 impl Backend for Live {
@@ -130,6 +131,7 @@ impl Backend for Live {
         }
         self.supervisor.register(registry);
         self.append_times.register(registry);
+        self.rollback_times.register(registry);
         let components = Components::of(self);
         let encode = move |metrics: &mut Families<'_>| components.encode(metrics);
         registry.register_collector(Box::new(Computed(encode)));

@@ -18,7 +18,7 @@ use tidegate::api;
 use tidegate::auth::access::Access;
 use tidegate::clock::Clock;
 use tidegate::config::{self, Config, Receiver, Security};
-use tidegate::controller::{self, Parts, StartError};
+use tidegate::controller::{self, Parts, RollbackTimes, StartError};
 use tidegate::effects::notifier::{self, Notifier};
 use tidegate::effects::traces::{self, TracesError};
 use tidegate::effects::{
@@ -166,6 +166,7 @@ pub(crate) async fn run(
     let exporter = traces::exporter()?;
     let supervisor = Supervisor::default();
     let unresolved_names = Arc::default();
+    let rollback_times = RollbackTimes::default();
     let controller = controller::spawn(Parts {
         journal: Box::new(journal),
         sidecars: Box::new(sidecars),
@@ -177,6 +178,7 @@ pub(crate) async fn run(
         freeze_windows: config.freeze_windows.clone(),
         flags: config.flags.clone(),
         wake: Arc::clone(&wake),
+        rollback_times: rollback_times.clone(),
     })?;
     // The fleets of the journal, if the configuration is refused.
     let fleets = Vec::clone(&controller.view().borrow().state.fleets);
@@ -226,6 +228,7 @@ pub(crate) async fn run(
     let live = Live {
         scrub,
         append_times,
+        rollback_times,
         controller: controller.clone(),
         reloader,
         file: watcher.status(),

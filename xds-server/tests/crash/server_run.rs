@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tidegate::config::{self, Config};
 use tidegate::controller::{
-    self, CommandError, DeliveryView, EvidenceSource, Handle, Origin, Parts, Recount,
+    self, CommandError, DeliveryView, EvidenceSource, Handle, Origin, Parts, Recount, RollbackTimes,
 };
 use tidegate::effects::notifier::stats::DeliveryStats;
 use tidegate::effects::notifier::{self, Notifier};
@@ -95,6 +95,7 @@ pub(crate) async fn run_server(
         flags,
         version: Version { hash, source: Source::File },
         wake: Arc::default(),
+        rollback_times: RollbackTimes::default(),
     };
     // The start appends as well, so it may crash.
     let controller = match tokio::task::spawn_blocking(|| controller::spawn(parts)).await {
