@@ -293,6 +293,12 @@ impl Engine {
             Event::ReleaseStarted { id, .. } | Event::StepEntered { id, .. } => {
                 self.start_step_windows(&id.clone());
             }
+            Event::Resumed { id } => {
+                let overruled = self.state.release(id).is_some_and(|it| !it.overridden.is_empty());
+                if let Some(windows) = self.step_windows.get_mut(id).filter(|_| overruled) {
+                    windows.overrule();
+                }
+            }
             Event::StepConverged { id, .. } => self.restart_step_windows(&id.clone()),
             Event::RolledBack { id, .. } | Event::Completed { id, .. } => {
                 self.step_windows.remove(id);

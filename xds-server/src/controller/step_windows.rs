@@ -76,28 +76,36 @@ pub(super) struct StepWindows {
     baseline: Baseline,
     /// The limits by which the judge has counted.
     guardrails: Guardrails,
+    /// An operator has overruled a guardrail in this step.
+    is_overruled: bool,
 }
 
 impl StepWindows {
     /// Starts the evidence of a release at the current counts, or that of its next step. `serial` is the publication that
-    /// sidecars must acknowledge.
+    /// sidecars must acknowledge. The evidence of the release does not continue after a step in which an operator has overruled
+    /// a guardrail: it would break that guardrail again at once.
     pub(super) fn start(serial: u64, context: Context<'_>, previous: Option<Self>) -> Self {
         let Context { now, release, history, .. } = context;
         let (counted, weight) = (context.counted(), release.weight());
         let guardrails = context.guardrails().clone();
         let baseline = Baseline::of(context);
         let judge = match previous {
-            Some(mut previous) => {
+            Some(mut previous) if !previous.is_overruled => {
                 previous.rejudge_if_changed(context);
                 previous.judge.enter_step(now, weight, counted, history);
                 previous.judge
             }
-            None => {
+            _ => {
                 let spread = context.spread();
                 ReleaseJudge::begin(now, weight, spread, counted, &guardrails, history)
             }
         };
-        Self { serial, judge, baseline, guardrails }
+        Self { serial, judge, baseline, guardrails, is_overruled: false }
+    }
+
+    /// Records that an operator has overruled a guardrail.
+    pub(super) const fn overrule(&mut self) {
+        self.is_overruled = true;
     }
 
     /// Starts the step's evidence again once the sidecars have the step: earlier counts are no evidence of it. The evidence

@@ -1,6 +1,7 @@
 //! The controller with its thread, in a simulated environment, with the SQLite journal where it matters.
 
 mod clocks;
+mod overruled;
 mod requests;
 
 use std::time::Duration;
