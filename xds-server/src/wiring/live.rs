@@ -132,6 +132,6 @@ impl Backend for Live {
         let newest = self.controller.view().borrow().seq;
         metrics::of_notifications(&self.delivery_stats, newest, registry);
         self.supervisor.register(registry);
-        metrics::of_convergence(self.ack_tracker.newest_times(), registry);
+        metrics::of_convergence(self.ack_tracker.times().newest(), registry);
     }
 }

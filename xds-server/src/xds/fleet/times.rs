@@ -1,8 +1,9 @@
-//! Time from publication to ACK.
+//! Time from publication to ACK: by stream, or by the report that names the configuration.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
+use parking_lot::Mutex;
 use tidegate_core::histogram::Histogram;
 
 use tidegate_delivery::model::progress::AckTimes;
@@ -13,7 +14,7 @@ const MAX_PUBLICATIONS: usize = 64;
 
 /// Time from publication to ACK of each sidecar, for the newest publications.
 #[derive(Debug, Default)]
-pub(super) struct Times(VecDeque<Publication>);
+pub struct PublicationTimes(Mutex<VecDeque<Publication>>);
 
 #[derive(Debug)]
 struct Publication {
@@ -22,25 +23,21 @@ struct Publication {
     ack_times: Histogram,
 }
 
-impl Times {
+impl PublicationTimes {
     /// Records the start of a publication. A repeated serial replaces the earlier one, which published nothing.
-    pub(super) fn begin(&mut self, serial: u64, at: Timestamp) {
-        self.0.retain(|it| it.serial < serial);
-        if self.0.len() >= MAX_PUBLICATIONS {
-            self.0.pop_front();
+    pub(super) fn begin(&self, serial: u64, at: Timestamp) {
+        let mut publications = self.0.lock();
+        publications.retain(|it| it.serial < serial);
+        if publications.len() >= MAX_PUBLICATIONS {
+            publications.pop_front();
         }
-        self.0.push_back(Publication { serial, at, ack_times: Histogram::default() });
+        publications.push_back(Publication { serial, at, ack_times: Histogram::default() });
     }
 
     /// Records that a sidecar, connected at `since`, has ACKed publications. Those from before it connected are ignored:
     /// their time would include the time without a connection.
-    pub(super) fn record(
-        &mut self,
-        serials: &RangeInclusive<u64>,
-        since: Timestamp,
-        now: Timestamp,
-    ) {
-        for publication in self.0.iter_mut().filter(|it| serials.contains(&it.serial)) {
+    pub(super) fn record(&self, serials: &RangeInclusive<u64>, since: Timestamp, now: Timestamp) {
+        for publication in self.0.lock().iter_mut().filter(|it| serials.contains(&it.serial)) {
             if since <= publication.at {
                 publication.ack_times.record(now.since(publication.at));
             }
@@ -49,12 +46,13 @@ impl Times {
 
     /// The times of one publication; `None` if no sidecar ACKed it, or it is too old.
     pub(super) fn of(&self, serial: u64) -> Option<AckTimes> {
-        self.0.iter().find(|it| it.serial == serial)?.times()
+        self.0.lock().iter().find(|it| it.serial == serial)?.times()
     }
 
     /// The times of the newest publication that a sidecar has ACKed.
-    pub(super) fn newest(&self) -> Option<AckTimes> {
-        self.0.iter().rev().find_map(Publication::times)
+    #[must_use]
+    pub fn newest(&self) -> Option<AckTimes> {
+        self.0.lock().iter().rev().find_map(Publication::times)
     }
 }
 
@@ -71,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_sidecar_that_skips_publications_is_timed_for_each() {
-        let mut times = Times::default();
+        let times = PublicationTimes::default();
         times.begin(1, Timestamp(1_000));
         times.begin(2, Timestamp(1_500));
         assert_eq!(times.newest(), None);
@@ -84,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_sidecar_that_connected_later_is_not_timed() {
-        let mut times = Times::default();
+        let times = PublicationTimes::default();
         times.begin(1, Timestamp(1_000));
         times.record(&(1..=1), Timestamp(1_001), Timestamp(90_000));
         assert_eq!(times.of(1), None);
@@ -92,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_repeated_serial_starts_again() {
-        let mut times = Times::default();
+        let times = PublicationTimes::default();
         times.begin(1, Timestamp(0));
         times.begin(1, Timestamp(60_000));
         times.record(&(1..=1), Timestamp(0), Timestamp(60_100));
@@ -101,10 +99,10 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let mut times = Times::default();
+        let times = PublicationTimes::default();
         for serial in 0..1_000 {
             times.begin(serial, Timestamp(serial));
         }
-        assert_eq!(times.0.len(), MAX_PUBLICATIONS);
+        assert_eq!(times.0.lock().len(), MAX_PUBLICATIONS);
     }
 }
