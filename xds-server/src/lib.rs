@@ -17,6 +17,7 @@ pub mod journal;
 pub mod notifications;
 pub mod rejections;
 pub mod reload;
+pub mod root_cause;
 pub mod sidecars;
 pub mod telemetry;
 pub mod transport;

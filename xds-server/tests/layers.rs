@@ -11,12 +11,13 @@ mod imports;
 use std::path::Path;
 
 /// Each module, and the modules below that it may import. `cli` and `wiring` belong to the binary.
-const LAYERS: [(&str, &[&str]); 19] = [
+const LAYERS: [(&str, &[&str]); 20] = [
     ("clock", &[]),
     ("files", &[]),
     ("flags", &[]),
     ("journal", &[]),
     ("rejections", &[]),
+    ("root_cause", &[]),
     ("auth", &["rejections"]),
     ("notifications", &["journal"]),
     ("transport", &["files", "rejections", "auth"]),
@@ -24,8 +25,8 @@ const LAYERS: [(&str, &[&str]); 19] = [
     ("xds", &["clock", "rejections", "auth", "transport"]),
     ("telemetry", &["clock", "rejections", "auth", "xds"]),
     ("controller", &["clock", "journal", "telemetry"]),
-    ("istio", &["files", "config", "xds", "controller"]),
-    ("effects", &["clock", "files", "notifications", "config", "controller"]),
+    ("istio", &["files", "root_cause", "config", "xds", "controller"]),
+    ("effects", &["clock", "files", "root_cause", "notifications", "config", "controller"]),
     ("sidecars", &["clock", "xds", "telemetry", "controller"]),
     ("reload", &["clock", "files", "auth", "istio", "config", "controller", "effects"]),
     ("api", &["flags", "journal", "config", "xds", "telemetry", "controller", "reload"]),
@@ -48,7 +49,10 @@ const LAYERS: [(&str, &[&str]); 19] = [
             "api",
         ],
     ),
-    ("cli", &["clock", "files", "journal", "istio", "config", "xds", "api", "wiring"]),
+    (
+        "cli",
+        &["clock", "files", "root_cause", "journal", "istio", "config", "xds", "api", "wiring"],
+    ),
 ];
 
 /// Files that are compiled for tests only.
