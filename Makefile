@@ -19,7 +19,8 @@ target = @test -d "$$(rustc --print sysroot)/lib/rustlib/$(1)" || rustup target 
 
 .DEFAULT_GOAL := help
 .PHONY: help build filter target-filter demo check test test-native test-wasm test-e2e test-containers test-matrix test-envoys \
-  test-dates test-compose test-dist dist conformance lint format clippy clippy-filter deny bench fleet fuzz fuzz-keep clean FORCE
+  test-dates test-istio test-compose test-dist dist conformance lint format clippy clippy-filter deny bench fleet fuzz fuzz-keep \
+  clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,6 +90,16 @@ test-containers: filter ## the demo in containers, on images of the development 
 	$(call say,the demo in containers)
 	@$(CARGO) build --workspace --tests --bin tidegate-demo-app
 	@tests/compose --binaries --short
+
+test-istio: filter ## the stories in an Istio mesh, with the seconds of their steps and the table of forged headers
+	$(call say,stories in an Istio mesh)
+ifndef NEXTEST
+	$(CARGO) build -p tidegate
+endif
+	@TIDEGATE_BIN="$(abspath $(BUILT))/debug/tidegate" && export TIDEGATE_BIN && \
+	  TIDEGATE_ENVOY="$$(envoy/get-envoy $(if $(ENVOY),--version $(ENVOY)))" && export TIDEGATE_ENVOY && \
+	  $(RUN_TESTS) $(if $(NEXTEST),--workspace --no-capture -E '$(END_TO_END) and binary(istio)',\
+	    -p tidegate-tests --test istio -- --nocapture --test-threads 1)
 
 test-matrix: ## not part of `make test`: every supported Envoy in both xDS variants, and dates that freeze deployments
 	@+MAKE='$(MAKE)' tests/tiers test-envoys test-native test-dates

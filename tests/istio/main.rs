@@ -8,8 +8,10 @@
 )]
 
 mod forgery;
+mod inbound;
 mod mesh;
 mod proxy;
 mod releases;
 mod silence;
 mod steady;
+mod trap;

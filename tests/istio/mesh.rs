@@ -1,10 +1,10 @@
-//! A control plane, a service with two versions, a sidecar and a gateway.
+//! A control plane, a service with two versions, and the proxies before it: a sidecar, a gateway and a waypoint.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 use tidegate_demo_app::load::LoadConfig;
@@ -16,12 +16,12 @@ use tidegate_tests::{binaries, ports};
 use tidegate_xds::tokens::TokenKey;
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::proxy::{Destinations, Extension, PLUGIN, Proxy, Role};
+use super::proxy::{Destinations, Proxy, Role};
 
 /// Meshes share the machine's cores, so one runs at a time.
 static ONE_MESH: Mutex<()> = Mutex::const_new(());
 
-/// A host of the service that sidecar and gateway route.
+/// A host of the service that all proxies route.
 pub(crate) const HOST: &str = "order.example.com";
 
 /// Dropping it ends its processes, clients before servers.
@@ -33,34 +33,63 @@ pub(crate) struct Mesh {
     _alone: MutexGuard<'static, ()>,
 }
 
-impl Mesh {
-    /// Starts everything with the versions of the demo, and waits until both proxies have their configuration.
-    pub(crate) async fn start() -> Result<Self> {
-        let backends = Backends::start().await?;
-        let addresses =
-            [backends.get("order", "v1")?.address(), backends.get("order", "v2")?.address()];
-        Self::start_with(backends, addresses).await
-    }
+/// What differs from the usual mesh.
+#[derive(Debug, Default)]
+pub(crate) struct Setup {
+    /// The servers of v1 and v2, instead of those of the demo.
+    pub(crate) versions: Option<[SocketAddr; 2]>,
+    /// The module of the sidecar, instead of the release build.
+    pub(crate) module: Option<PathBuf>,
+    /// Whether the pod of v1 has a sidecar of its own, with the filter.
+    pub(crate) has_inbound: bool,
+}
 
-    /// The same, with other servers behind the two versions.
-    pub(crate) async fn start_with(backends: Backends, [v1, v2]: [SocketAddr; 2]) -> Result<Self> {
+impl Mesh {
+    /// Starts everything, and waits until all proxies have their configuration.
+    pub(crate) async fn start(setup: Setup) -> Result<Self> {
+        let backends = Backends::start().await?;
+        let demo = [backends.get("order", "v1")?.address(), backends.get("order", "v2")?.address()];
+        let [v1, v2] = setup.versions.unwrap_or(demo);
         let alone = ONE_MESH.lock().await;
         let dir = tempfile::Builder::new().prefix("tidegate-").tempdir()?;
         let (xds, api) = (ports::free_address()?, ports::free_address()?);
         let config = config(xds, api, dir.path())?;
         let control =
             ControlPlane::start(&binaries::tidegate()?, &config, xds, api, dir.path()).await?;
-        let to = Destinations { control_plane: xds, v1, v2, tokens: tokens(dir.path())? };
+        let mut to = Destinations { control_plane: xds, v1, v2, tokens: tokens(dir.path())? };
         let mut mesh = Self { proxies: Vec::new(), control, backends, dir, _alone: alone };
-        for (name, role) in [("app-1", Role::Sidecar), ("edge-1", Role::Gateway)] {
-            let extension = Extension::Filter(Some(PLUGIN));
-            mesh.proxies.push(Proxy::start(mesh.dir.path(), name, role, &to, extension)?);
+        let filter = binaries::filter()?;
+        let start = |mesh: &mut Self, name, role, to: &Destinations, module: PathBuf| {
+            mesh.proxies.push(Proxy::start(mesh.dir.path(), name, role, to, module)?);
+            anyhow::Ok(())
+        };
+        start(&mut mesh, "gateway", Role::Gateway, &to, filter.clone())?;
+        start(&mut mesh, "waypoint", Role::Waypoint, &to, filter.clone())?;
+        if setup.has_inbound {
+            start(&mut mesh, "order-v1", Role::Inbound, &to, filter.clone())?;
+            to.v1 = mesh.proxy(Role::Inbound).ingress;
         }
+        start(&mut mesh, "app", Role::Sidecar, &to, setup.module.unwrap_or(filter))?;
         for proxy in &mut mesh.proxies {
             proxy.envoy.ready().await?;
         }
         mesh.until_synced().await?;
         Ok(mesh)
+    }
+
+    /// The proxy with a role.
+    pub(crate) fn proxy(&self, role: Role) -> &Proxy {
+        self.proxies.iter().find(|proxy| proxy.role == role).unwrap()
+    }
+
+    /// The same, to change it.
+    pub(crate) fn proxy_mut(&mut self, role: Role) -> &mut Proxy {
+        self.proxies.iter_mut().find(|proxy| proxy.role == role).unwrap()
+    }
+
+    /// The proxies that choose versions.
+    pub(crate) fn routing(&self) -> impl Iterator<Item = &Proxy> {
+        self.proxies.iter().filter(|proxy| proxy.role != Role::Inbound)
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -89,9 +118,67 @@ impl Mesh {
         until("all sidecars to have the newest configuration", WAIT_LIMIT, synced).await
     }
 
-    /// A load of these users on both proxies.
+    /// Waits until all instances of the filter of a proxy are silent, as the server sees it.
+    pub(crate) async fn until_silent(&self, node: &str) -> Result<()> {
+        let silent = async || {
+            let nodes = self.nodes().await.ok()?;
+            let is_silent = |it: &Value| it["id"] == node && it["reporting"]["silent"] == 3;
+            nodes.iter().any(is_silent).then_some(())
+        };
+        until("the sidecar to be silent", WAIT_LIMIT, silent).await?;
+        let metrics = self.metrics().await?;
+        let counted = "tidegate_istio_sidecars{fleet=\"mesh\",state=\"silent\"} 1";
+        ensure!(metrics.contains(counted), "{metrics}");
+        Ok(())
+    }
+
+    /// Waits until the release waits for silent sidecars alone, and `work` between two looks. Returns the blocker.
+    pub(crate) async fn until_blocked_by_silence(
+        &self,
+        work: impl AsyncFn() -> Result<()>,
+    ) -> Result<String> {
+        let alone = async || {
+            work().await.ok()?;
+            let service: Value = self.control.get("services/order").await.ok()?;
+            let blockers = service["release"]["progress"]["blockers"].as_array()?.clone();
+            let [only] = &blockers[..] else { return None };
+            (only["kind"] == "silent_sidecars").then(|| only["detail"].to_string())
+        };
+        until("the release to wait for silent sidecars alone", WAIT_LIMIT, alone).await
+    }
+
+    /// Waits until every instance of the filter has reported again: in equal intervals, twice as many reports as instances.
+    pub(crate) async fn until_reported_again(&self) -> Result<()> {
+        const ACCEPTED: &str = "tidegate_reports_total{result=\"accepted\"}";
+        let instances = 3 * self.proxies.len() as u64;
+        let enough = self.metric(ACCEPTED).await? + 2 * instances;
+        let reported = async || (self.metric(ACCEPTED).await.ok()? >= enough).then_some(());
+        until("reports of all instances", WAIT_LIMIT, reported).await
+    }
+
+    /// The value of a counter; 0 if it does not exist.
+    pub(crate) async fn metric(&self, series: &str) -> Result<u64> {
+        let metrics = self.metrics().await?;
+        let value = metrics.lines().find_map(|line| line.strip_prefix(series));
+        value.map_or(Ok(0), |value| value.trim().parse().context("a whole number"))
+    }
+
+    /// Median and 99th percentile of the time from the start of a step until proxies had it, in milliseconds.
+    pub(crate) async fn step_times(&self) -> Result<[u64; 2]> {
+        let service: Value = self.control.get("services/order").await?;
+        let convergence = &service["release"]["progress"]["convergence"];
+        let of = |key: &str| convergence[key].as_u64().with_context(|| format!("{convergence}"));
+        Ok([of("p50_ms")?, of("p99_ms")?])
+    }
+
+    pub(crate) async fn metrics(&self) -> Result<String> {
+        let url = format!("http://{}/metrics", self.control.api());
+        Ok(reqwest::get(url).await?.text().await?)
+    }
+
+    /// A load of these users on all proxies that choose versions.
     pub(crate) fn load(&self, rate: f64, users: u64) -> LoadConfig {
-        let targets = self.proxies.iter().map(|proxy| proxy.ingress).collect();
+        let targets = self.routing().map(|proxy| proxy.ingress).collect();
         LoadConfig {
             rate,
             users,

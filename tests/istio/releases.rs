@@ -10,7 +10,7 @@ use tidegate_demo_app::load::LoadConfig;
 use tidegate_tests::stats::plausible;
 use tidegate_tests::story::{Phase, ProgressOutput, Traffic, answers_of_all_users, users_on};
 
-use super::mesh::Mesh;
+use super::mesh::{Mesh, Setup};
 
 const USERS: u64 = 300;
 /// A response of the bad version is the last one if none follows for this long.
@@ -23,14 +23,17 @@ async fn a_good_canary_completes_with_sticky_users() {
 
 async fn good_canary() -> Result<()> {
     let output = ProgressOutput::default();
-    let mesh = Mesh::start().await?;
+    let mesh = Mesh::start(Setup::default()).await?;
     let operator = mesh.operator();
-    output.say("sidecar and gateway have their configuration");
+    output.say("sidecar, gateway and waypoint have their configuration");
     let traffic = mesh.traffic(300.0, USERS).await?;
+    let began = Instant::now();
     operator.run(&["release", "start", "order", "--version", "v2"]).await?;
     let mut on_candidate: HashSet<u64> = HashSet::new();
     for weight in [0.05, 0.25, 1.0] {
         operator.until("order", |release| release.weight >= weight && release.converged).await?;
+        let reached = began.elapsed();
+        let [p50, p99] = mesh.step_times().await?;
         let users = answers_of_all_users(&traffic, USERS).await?;
         let still = operator.release("order").await?;
         ensure!((still.weight - weight).abs() < 1e-9, "the step ended before it was measured");
@@ -38,13 +41,20 @@ async fn good_canary() -> Result<()> {
         let (k, n) = (candidate.len() as u64, users.len() as u64);
         ensure!(plausible(k, n, weight), "{k} of {n} users at a weight of {weight}");
         ensure!(on_candidate.is_subset(&candidate), "users returned to v1 at {weight}");
-        output.say(format_args!("{:>3.0} %: {k} of {n} users on v2", weight * 100.0));
+        output.say(format_args!(
+            "{:>3.0} %: {:.1} s after the command; every proxy had it after p50 {p50} ms, p99 {p99} ms; {k} of {n} users on v2",
+            weight * 100.0,
+            reached.as_secs_f64()
+        ));
         on_candidate = candidate;
     }
     operator.until("order", |release| release.phase == Phase::Completed).await?;
     // The default route still leads to v1.
     traffic.until_only("v2", 2 * USERS).await?;
-    output.say("completed: every user on v2, and the default route leads to v1");
+    output.say(format_args!(
+        "completed {:.1} s after the command: every user on v2, and the default route leads to v1",
+        began.elapsed().as_secs_f64()
+    ));
     traffic.end(None).await?;
     Ok(())
 }
@@ -56,7 +66,7 @@ async fn a_bad_version_is_rolled_back() {
 
 async fn bad_version() -> Result<()> {
     let output = ProgressOutput::default();
-    let mesh = Mesh::start().await?;
+    let mesh = Mesh::start(Setup::default()).await?;
     let operator = mesh.operator();
     let traffic = mesh.traffic(500.0, 1_000).await?;
     operator.run(&["release", "start", "order", "--version", "v2"]).await?;
@@ -73,6 +83,9 @@ async fn bad_version() -> Result<()> {
         .await?;
     let took = last.checked_duration_since(first).context("the last response came first")?;
     output.say(format_args!("first bad response to last by v2: {} ms", took.as_millis()));
+    for line in mesh.metrics().await?.lines().filter(|it| it.starts_with("tidegate_convergence")) {
+        output.say(format_args!("the rollback at the proxies: {line}"));
+    }
     let why = ended.cause.unwrap_or_default();
     ensure!(why.contains("error rate"), "rolled back for another reason: {why}");
     traffic.end(Some("v2")).await?;
@@ -86,7 +99,7 @@ async fn a_flag_pins_a_version() {
 
 async fn flag() -> Result<()> {
     let output = ProgressOutput::default();
-    let mesh = Mesh::start().await?;
+    let mesh = Mesh::start(Setup::default()).await?;
     let operator = mesh.operator();
     let plain = mesh.load(100.0, 100);
     let beta = LoadConfig { headers: vec![("x-beta".into(), "yes".into())], ..plain.clone() };

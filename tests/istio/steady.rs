@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use tidegate_tests::story::ProgressOutput;
 
-use super::mesh::Mesh;
+use super::mesh::{Mesh, Setup};
 use super::proxy::{Extension, PLUGIN};
 
 /// Edits of the plugin configuration.
@@ -16,7 +16,7 @@ async fn an_edited_plugin_configuration_and_a_killed_control_plane_lose_no_decis
 
 async fn run() -> Result<()> {
     let output = ProgressOutput::default();
-    let mut mesh = Mesh::start().await?;
+    let mut mesh = Mesh::start(Setup::default()).await?;
     // Every user is on v2, and the default route leads to v1: a request without a decision is answered by v1.
     mesh.operator().run(&["release", "start", "order", "--version", "v2"]).await?;
     let traffic = mesh.traffic(300.0, 300).await?;

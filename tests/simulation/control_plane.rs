@@ -51,7 +51,7 @@ impl ControlPlane {
         let sidecars = XdsSidecars::new(
             publisher,
             Arc::clone(&ack_tracker),
-            Arc::new(Reporters::new(Arc::default())),
+            Arc::new(Reporters::new(Arc::default(), ack_tracker.times())),
             Arc::clone(&telemetry),
             clock.clone(),
         );

@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod notifications;
 pub mod rejections;
 pub mod reload;
+pub mod root_cause;
 pub mod sidecars;
 pub mod telemetry;
 pub mod transport;

@@ -74,6 +74,17 @@ fn stderr(output: &Output) -> String {
 }
 
 #[test]
+fn a_cluster_to_which_the_filter_cannot_report_is_not_printed() {
+    let world = World::new();
+    let host = format!("{}.example.com", ["a".repeat(60), "b".repeat(60)].join("."));
+    let istio = format!("istio: {{report_cluster: \"outbound|18000||{host}\"}}");
+    let config = CONFIG.replacen("istio: {}", &istio, 1);
+    fs::write(world.path("tidegate.yaml"), config).unwrap();
+    let error = world.fail(&["envoy", "istio", "--image", IMAGE]);
+    assert!(error.contains("`cluster` must have 1 to 125 bytes"), "{error}");
+}
+
+#[test]
 fn the_printed_objects_are_valid_until_the_key_is_rotated() {
     let world = World::new();
     let applied = world.path("applied");

@@ -11,13 +11,14 @@ mod imports;
 use std::path::Path;
 
 /// Each module, and the modules below that it may import. `cli` and `wiring` belong to the binary.
-const LAYERS: [(&str, &[&str]); 20] = [
+const LAYERS: [(&str, &[&str]); 21] = [
     ("clock", &[]),
     ("files", &[]),
     ("flags", &[]),
     ("journal", &[]),
     ("metrics", &[]),
     ("rejections", &[]),
+    ("root_cause", &[]),
     ("auth", &["rejections"]),
     ("notifications", &["journal"]),
     ("transport", &["files", "rejections", "auth"]),
@@ -25,8 +26,11 @@ const LAYERS: [(&str, &[&str]); 20] = [
     ("xds", &["clock", "rejections", "auth", "transport"]),
     ("telemetry", &["clock", "rejections", "auth", "xds"]),
     ("controller", &["clock", "journal", "telemetry"]),
-    ("istio", &["files", "config", "xds", "controller"]),
-    ("effects", &["clock", "files", "journal", "notifications", "config", "controller"]),
+    ("istio", &["files", "root_cause", "config", "xds", "controller"]),
+    (
+        "effects",
+        &["clock", "files", "journal", "root_cause", "notifications", "config", "controller"],
+    ),
     ("sidecars", &["clock", "xds", "telemetry", "controller"]),
     ("reload", &["clock", "files", "auth", "istio", "config", "controller", "effects"]),
     ("api", &["flags", "journal", "metrics", "config", "xds", "telemetry", "controller", "reload"]),
@@ -50,7 +54,10 @@ const LAYERS: [(&str, &[&str]); 20] = [
             "api",
         ],
     ),
-    ("cli", &["clock", "files", "journal", "istio", "config", "xds", "api", "wiring"]),
+    (
+        "cli",
+        &["clock", "files", "root_cause", "journal", "istio", "config", "xds", "api", "wiring"],
+    ),
 ];
 
 /// Files that are compiled for tests only.

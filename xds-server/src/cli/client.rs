@@ -8,6 +8,7 @@ use reqwest::{Method, RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tidegate::api::problem::Details;
+use tidegate::root_cause::root_cause;
 
 use super::failure::Failure;
 use super::output::Format;
@@ -204,19 +205,11 @@ impl Client {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
-        Failure::Unreachable { server: self.server.to_string(), why: root_cause(error) }
+        let why = root_cause(error).to_string();
+        Failure::Unreachable { server: self.server.to_string(), why }
     }
 
     fn unexpected(&self, why: &str) -> Failure {
         Failure::UnexpectedResponse { server: self.server.to_string(), why: why.to_owned() }
     }
-}
-
-/// The root cause: "connection refused", not "error sending request".
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

@@ -106,15 +106,14 @@ fn summary(detail: &NodeDetail) -> String {
 
 /// The reports of a sidecar of an Istio mesh.
 fn reporting(reporting: &Reporting) -> String {
-    let Reporting { last_report, instances, silent } = reporting;
-    let last = time(*last_report);
+    let Reporting { instances, silent } = reporting;
     let silent = match silent {
         0 => String::new(),
         silent => format!(
             "; {silent} have stopped reporting, so their VMs may have failed: restart the pod"
         ),
     };
-    format!("reports: last {last}, from {instances} instances of the filter{silent}")
+    format!("reports: from {instances} instances of the filter{silent}")
 }
 
 /// A row for each resource of a type.

@@ -10,6 +10,7 @@ mod problem;
 mod raw;
 mod resolve;
 mod span;
+pub(crate) mod tree;
 mod units;
 mod unknown_keys;
 

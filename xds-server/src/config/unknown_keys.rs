@@ -2,93 +2,24 @@
 //! the keys of an invalid document with the JSON Schema of its type.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use schemars::JsonSchema;
-use serde::de::{MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_saphyr::Options;
 
 use super::problem::{Fault, Problem};
 use super::span::Span;
+use super::tree::{Node, Tree};
 
 /// The unknown keys of a document whose type is `T`; none if the text is not YAML.
 pub(super) fn find<T: JsonSchema>(text: &str, options: Options) -> Vec<Problem> {
-    let Ok(document) = serde_saphyr::from_str_with_options::<Node>(text, options) else {
+    let Ok(document) = serde_saphyr::from_str_with_options::<Tree>(text, options) else {
         return Vec::new();
     };
     let schema = schemars::schema_for!(T);
     let mut search = Search { root: schema.as_value(), seen: BTreeSet::new(), found: Vec::new() };
     search.visit(&document, &search.alternatives(schema.as_value()));
     search.found
-}
-
-/// The keys of a document and their spans.
-enum Node {
-    Map(Vec<(serde_saphyr::Spanned<String>, Node)>),
-    Seq(Vec<Node>),
-    Scalar,
-}
-
-impl<'de> Deserialize<'de> for Node {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NodeVisitor)
-    }
-}
-
-struct NodeVisitor;
-
-impl<'de> Visitor<'de> for NodeVisitor {
-    type Value = Node;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a YAML value")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Node, E> {
-        Ok(Node::Scalar)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Node, E> {
-        Ok(Node::Scalar)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Node, E> {
-        Ok(Node::Scalar)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Node, E> {
-        Ok(Node::Scalar)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Node, E> {
-        Ok(Node::Scalar)
-    }
-
-    fn visit_unit<E>(self) -> Result<Node, E> {
-        Ok(Node::Scalar)
-    }
-
-    fn visit_none<E>(self) -> Result<Node, E> {
-        Ok(Node::Scalar)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
-        let mut nodes = Vec::new();
-        while let Some(node) = items.next_element()? {
-            nodes.push(node);
-        }
-        Ok(Node::Seq(nodes))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
-        let mut nodes = Vec::new();
-        while let Some(entry) = entries.next_entry()? {
-            nodes.push(entry);
-        }
-        Ok(Node::Map(nodes))
-    }
 }
 
 struct Search<'s> {
@@ -99,9 +30,9 @@ struct Search<'s> {
 }
 
 impl<'s> Search<'s> {
-    fn visit(&mut self, node: &Node, schemas: &[&'s Value]) {
-        match node {
-            Node::Scalar => {}
+    fn visit(&mut self, tree: &Tree, schemas: &[&'s Value]) {
+        match &tree.node {
+            Node::Scalar(_) => {}
             Node::Seq(items) => {
                 let of_items = self.below(schemas, |schema| schema.get("items"));
                 items.iter().for_each(|item| self.visit(item, &of_items));

@@ -37,6 +37,8 @@ struct Inner {
     lagging_at: Option<u64>,
     /// Whether one of them NACKs its routes.
     nacks: bool,
+    /// Whether one of them has the filter and does not report.
+    silent: bool,
     /// Stable version of `order` and weight of its candidate, per publication.
     published: Vec<(String, Option<Ppm>)>,
     counts: BTreeMap<String, Evidence>,
@@ -53,6 +55,7 @@ impl Default for Inner {
             wall: 0,
             lagging_at: None,
             nacks: false,
+            silent: false,
             published: Vec::new(),
             counts: BTreeMap::new(),
             disk_full: false,
@@ -136,6 +139,11 @@ impl World {
         self.wake.notify_one();
     }
 
+    pub(crate) fn silence(&self, silent: bool) {
+        self.inner.lock().silent = silent;
+        self.wake.notify_one();
+    }
+
     pub(crate) fn fill_disk(&self, full: bool) {
         self.inner.lock().disk_full = full;
     }
@@ -176,7 +184,10 @@ impl Sidecars for World {
 
     fn convergence(&self, serial: u64, _: &ServiceName) -> Convergence {
         let inner = self.inner.lock();
-        let all = Convergence { acked: 2, connected: 2, ..Convergence::default() };
+        let silent_nodes = if inner.silent { vec!["edge-1".to_owned()] } else { Vec::new() };
+        let silent = u32::from(inner.silent);
+        let all =
+            Convergence { acked: 2, connected: 2, silent, silent_nodes, ..Convergence::default() };
         if inner.nacks {
             return Convergence { acked: 1, nacked: 1, nacks: vec![nack()], ..all };
         }

@@ -6,7 +6,6 @@
 #[cfg(test)]
 mod tests;
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +15,8 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use hyper::http::HeaderValue;
 use hyper::{Request, StatusCode};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::TokioExecutor;
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
@@ -27,6 +26,7 @@ use tracing::warn;
 use super::secret::{self, SecretError};
 use super::signature;
 use crate::clock::Clock;
+use crate::root_cause::root_cause;
 use tidegate_delivery::model::hook::SecretRef;
 
 /// Header with the key that all attempts of one message share. Receivers ignore a key that they have processed.
@@ -125,7 +125,8 @@ impl WebhookClient {
         let request = request.body(Full::new(post.body.clone()))?;
         let response = timeout(post.timeout, self.client.request(request)).await;
         let response = response.map_err(|_| WebhookError::Timeout(post.timeout))?;
-        let status = response.map_err(|error| WebhookError::Failed(root_cause(&error)))?.status();
+        let failed = |error: legacy::Error| WebhookError::Failed(root_cause(&error).to_string());
+        let status = response.map_err(failed)?.status();
         if status.is_success() { Ok(()) } else { Err(WebhookError::Status(status)) }
     }
 }
@@ -151,13 +152,4 @@ fn connector_with(roots: RootCertStore) -> Result<HttpsConnector<HttpConnector>,
         .with_no_client_auth();
     let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
     Ok(connector.enable_http1().build())
-}
-
-/// The innermost error: "connection refused" rather than "client error".
-fn root_cause(error: &dyn Error) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }

@@ -7,7 +7,6 @@ mod reference;
 #[cfg(test)]
 mod tests;
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +28,7 @@ use tokio::time::timeout;
 use self::challenge::Challenge;
 pub use self::reference::{Reference, ReferenceError};
 use super::image::{Blob, Image};
+use crate::root_cause::root_cause;
 
 /// Limit of a request with its response.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -268,7 +268,7 @@ impl<'a> Registry<'a> {
         let request = request.body(Full::new(bytes)).map_err(|it| error(it.to_string()))?;
         match timeout(TIMEOUT, self.client.request(request)).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(failure)) => Err(error(root_cause(&failure))),
+            Ok(Err(failure)) => Err(error(root_cause(&failure).to_string())),
             Err(_) => Err(error(format!("no response within {} s", TIMEOUT.as_secs()))),
         }
     }
@@ -299,13 +299,4 @@ async fn body_of(
 /// The query of an upload may contain a secret.
 fn without_query(url: &str) -> String {
     url.split('?').next().unwrap_or_default().to_owned()
-}
-
-/// The innermost error: "connection refused" rather than "client error".
-fn root_cause(error: &dyn Error) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }

@@ -1,6 +1,7 @@
 //! The server's half of a rotation of route tokens, whose steps [`super::tokens`] describes: filters receive the tokens of the
 //! key that the command line activates, and the key before is retired once no sidecar uses it.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,31 +53,37 @@ impl Rotation {
         let mut progress = Progress::default();
         loop {
             ticks.tick().await;
-            if !self.snapshots.borrow().has_foreign() {
-                continue;
-            }
-            let data_dir = self.data_dir.clone();
-            let read = move || {
-                let store = KeyStore::open(&data_dir)?;
-                let keys = store.read()?;
-                Ok::<_, KeyError>((store, keys))
-            };
-            match spawn_blocking(read).await {
-                Ok(Ok((store, keys))) => {
-                    progress.failure = None;
-                    if let Err(CommandError::Stopped) =
-                        self.follow(&mut progress, store, &keys).await
-                    {
-                        return;
-                    }
-                }
-                Ok(Err(error)) => progress.warn(&error),
-                Err(error) => {
-                    error!(%error, "the task that reads the keys of route tokens has failed");
-                    return;
-                }
+            if self.proceed(&mut progress).await.is_break() {
+                return;
             }
         }
+    }
+
+    /// Reads the file once and follows it. Breaks if nothing can follow any more.
+    async fn proceed(&self, progress: &mut Progress) -> ControlFlow<()> {
+        if !self.snapshots.borrow().has_foreign() {
+            return ControlFlow::Continue(());
+        }
+        let data_dir = self.data_dir.clone();
+        let read = move || {
+            let store = KeyStore::open(&data_dir)?;
+            let keys = store.read()?;
+            Ok::<_, KeyError>((store, keys))
+        };
+        match spawn_blocking(read).await {
+            Ok(Ok((store, keys))) => {
+                progress.failure = None;
+                if let Err(CommandError::Stopped) = self.follow(progress, store, &keys).await {
+                    return ControlFlow::Break(());
+                }
+            }
+            Ok(Err(error)) => progress.warn(&error),
+            Err(error) => {
+                error!(%error, "the task that reads the keys of route tokens has failed");
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
     }
 
     async fn follow(
@@ -124,3 +131,6 @@ impl Progress {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

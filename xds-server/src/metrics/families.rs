@@ -63,6 +63,11 @@ impl<'a> Families<'a> {
         Ok(())
     }
 
+    /// A histogram of durations, in seconds, without labels.
+    pub fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) -> fmt::Result {
+        encode_durations(self.family(name, help, MetricType::Histogram)?, histogram)
+    }
+
     /// A histogram of durations, in seconds, for each label set.
     pub fn histograms<L: EncodeLabelSet>(
         &mut self,
@@ -72,16 +77,7 @@ impl<'a> Families<'a> {
     ) -> fmt::Result {
         let mut family = self.family(name, help, MetricType::Histogram)?;
         for (labels, histogram) in samples {
-            let buckets: Vec<(f64, u64)> = histogram
-                .octaves()
-                .map(|(below, count)| {
-                    (below.as_ref().map_or(f64::MAX, Duration::as_secs_f64), count)
-                })
-                .collect();
-            let (sum, count) = (histogram.sum_seconds(), histogram.total());
-            family
-                .encode_family(&labels)?
-                .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+            encode_durations(family.encode_family(&labels)?, &histogram)?;
         }
         Ok(())
     }
@@ -119,4 +115,12 @@ impl<'a> Families<'a> {
 
 fn encode_counter<V: EncodeCounterValue>(mut encoder: MetricEncoder<'_>, value: V) -> fmt::Result {
     encoder.encode_counter::<NoLabelSet, V, u64>(&value, None)
+}
+
+fn encode_durations(mut encoder: MetricEncoder<'_>, histogram: &Histogram) -> fmt::Result {
+    let seconds = |below: Option<Duration>| below.as_ref().map_or(f64::MAX, Duration::as_secs_f64);
+    let buckets: Vec<(f64, u64)> =
+        histogram.octaves().map(|(below, count)| (seconds(below), count)).collect();
+    let (sum, count) = (histogram.sum_seconds(), histogram.total());
+    encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
 }

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::payload::PayloadFormat;
 pub(crate) use self::payload::payload;
-pub(crate) use self::render::{of_nacks, of_record};
+pub(crate) use self::render::{of_record, of_sidecars};
+use tidegate_delivery::model::progress::Convergence;
 use tidegate_delivery::names::{ReleaseId, ServiceName};
 use tidegate_delivery::units::Timestamp;
 
@@ -31,7 +32,7 @@ pub enum NotificationLevel {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Notification {
     pub(crate) level: NotificationLevel,
-    /// The event's name in the journal, or `nack`.
+    /// The event's name in the journal, `nack` or `silent_sidecars`.
     pub(crate) event: String,
     /// One line.
     pub(crate) title: String,
@@ -78,4 +79,24 @@ pub(crate) enum ConditionStatus {
     Ok,
     Warning,
     Critical,
+}
+
+/// A condition of the sidecars of a running release. The journal does not contain it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum SidecarCondition {
+    /// Some reject the configuration.
+    Nack,
+    /// Some have the filter and do not report.
+    Silence,
+}
+
+impl SidecarCondition {
+    pub(crate) const ALL: [Self; 2] = [Self::Nack, Self::Silence];
+
+    pub(crate) const fn holds(self, convergence: &Convergence) -> bool {
+        match self {
+            Self::Nack => convergence.nacked > 0,
+            Self::Silence => convergence.silent > 0,
+        }
+    }
 }

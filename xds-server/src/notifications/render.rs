@@ -1,6 +1,8 @@
-//! Notifications of journal records and of NACKs, as English text.
+//! Notifications of journal records and of conditions of the sidecars, as English text.
 
-use super::{Condition, ConditionId, ConditionStatus, Notification, NotificationLevel};
+use super::{
+    Condition, ConditionId, ConditionStatus, Notification, NotificationLevel, SidecarCondition,
+};
 use crate::journal::Record;
 use tidegate_delivery::judge::{Finding, Level};
 use tidegate_delivery::model::event::Event;
@@ -50,44 +52,75 @@ pub(crate) fn of_record(record: &Record) -> Option<Notification> {
     })
 }
 
-/// The notification that sidecars reject the configuration of a release, or that none does any more.
-pub(crate) fn of_nacks(
-    service: &ServiceName,
-    release: &ReleaseId,
+/// The notification that a condition of the sidecars of a release has begun, or that it has ended.
+pub(crate) fn of_sidecars(
+    condition: SidecarCondition,
+    (service, release): (&ServiceName, &ReleaseId),
     convergence: &Convergence,
     seq: u64,
     at: Timestamp,
 ) -> Notification {
-    let rejecting = convergence.nacked;
-    let (level, title, text, status) = if rejecting == 0 {
-        let text = format!("no sidecar rejects the configuration of release {release}");
-        (NotificationLevel::Info, "sidecars accept the configuration", text, ConditionStatus::Ok)
+    let holds = condition.holds(convergence);
+    let (title, text) = match condition {
+        SidecarCondition::Nack => nack_text(release, convergence),
+        SidecarCondition::Silence => silence_text(release, convergence),
+    };
+    let (level, status) = if holds {
+        (NotificationLevel::Warning, ConditionStatus::Warning)
     } else {
-        let first = convergence.nacks.first().map(|Nack { node, resource, message }| {
-            format!(": `{node}` rejected the {resource} configuration: {message}")
-        });
-        let text = format!(
-            "release {release} is blocked; {rejecting} of {} sidecars sent a NACK{}",
-            convergence.connected,
-            first.unwrap_or_default()
-        );
-        let title = "sidecars reject the configuration (NACK)";
-        (NotificationLevel::Warning, title, text, ConditionStatus::Warning)
+        (NotificationLevel::Info, ConditionStatus::Ok)
+    };
+    let (event, id) = match condition {
+        SidecarCondition::Nack => ("nack", format!("{release} NACK")),
+        SidecarCondition::Silence => ("silent_sidecars", format!("{release} silent sidecars")),
     };
     Notification {
         level,
-        event: "nack".to_owned(),
+        event: event.to_owned(),
         title: format!("{service}: {title}"),
         text,
         service: Some(service.clone()),
         release: Some(release.clone()),
-        recovered: status == ConditionStatus::Ok,
+        recovered: !holds,
         seq,
         at,
         actor: "sidecars".to_owned(),
         reason: None,
-        condition: Some(Condition { id: ConditionId(format!("{release} NACK")), status }),
+        condition: Some(Condition { id: ConditionId(id), status }),
     }
+}
+
+fn nack_text(release: &ReleaseId, convergence: &Convergence) -> (&'static str, String) {
+    let rejecting = convergence.nacked;
+    if rejecting == 0 {
+        let text = format!("no sidecar rejects the configuration of release {release}");
+        return ("sidecars accept the configuration", text);
+    }
+    let first = convergence.nacks.first().map(|Nack { node, resource, message }| {
+        format!(": `{node}` rejected the {resource} configuration: {message}")
+    });
+    let text = format!(
+        "release {release} is blocked; {rejecting} of {} sidecars sent a NACK{}",
+        convergence.connected,
+        first.unwrap_or_default()
+    );
+    ("sidecars reject the configuration (NACK)", text)
+}
+
+fn silence_text(release: &ReleaseId, convergence: &Convergence) -> (&'static str, String) {
+    let silent = convergence.silent;
+    if silent == 0 {
+        let text = format!("every sidecar of release {release} with the filter reports");
+        return ("sidecars report again", text);
+    }
+    let nodes: Vec<_> = convergence.silent_nodes.iter().map(|node| format!("`{node}`")).collect();
+    let is_complete = usize::try_from(silent).is_ok_and(|silent| silent == nodes.len());
+    let more = if is_complete { "" } else { ", …" };
+    let text = format!(
+        "{silent} sidecars of release {release} have the filter and do not report, so their requests are not judged: {}{more}",
+        nodes.join(", ")
+    );
+    ("sidecars do not report", text)
 }
 
 fn content(event: &Event) -> Option<Content> {

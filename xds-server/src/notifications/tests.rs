@@ -21,9 +21,19 @@ fn line(notification: &Notification) -> String {
     format!("{} | {title} | {text}", level.trim_matches('"'))
 }
 
-fn convergence(nacked: u32) -> Convergence {
-    let nacks = (nacked > 0).then(nack).into_iter().collect();
-    Convergence { connected: 120, nacked, nacks, ..Convergence::default() }
+/// The condition concerns so many of 120 sidecars.
+fn convergence(condition: SidecarCondition, count: u32) -> Convergence {
+    let all = Convergence { connected: 120, ..Convergence::default() };
+    match condition {
+        SidecarCondition::Nack => {
+            let nacks = (count > 0).then(nack).into_iter().collect();
+            Convergence { nacked: count, nacks, ..all }
+        }
+        SidecarCondition::Silence => {
+            let silent_nodes = (1..=count).take(2).map(|number| format!("edge-{number}")).collect();
+            Convergence { silent: count, silent_nodes, ..all }
+        }
+    }
 }
 
 fn events() -> Vec<Event> {
@@ -75,14 +85,17 @@ fn texts() {
     let mut lines: Vec<_> =
         events().into_iter().map(|event| line(&notification(event).unwrap())).collect();
     let (service, release) = (name("order"), name("order.1"));
-    for nacked in [2, 0] {
-        let nacks = of_nacks(&service, &release, &convergence(nacked), 1, Timestamp(1000));
-        lines.push(line(&nacks));
+    for (condition, count) in
+        SidecarCondition::ALL.into_iter().flat_map(|condition| [(condition, 6), (condition, 0)])
+    {
+        let convergence = convergence(condition, count);
+        let of = (&service, &release);
+        lines.push(line(&of_sidecars(condition, of, &convergence, 1, Timestamp(1000))));
     }
     assert_eq!(lines, TEXTS, "{lines:#?}");
 }
 
-const TEXTS: [&str; 22] = [
+const TEXTS: [&str; 24] = [
     "info | release group checkout was started | members: order.1, payment.1",
     "info | order: release order.1 is at 5% | step 1",
     "info | order: release order.1 is at 100% | the candidate receives all traffic and is watched",
@@ -103,8 +116,10 @@ const TEXTS: [&str; 22] = [
     "warning | order: deployments are frozen | by anne: CVE-1",
     "info | deployments of all services are no longer frozen | by an operator",
     "warning | order: DNS update failed | timeout",
-    "warning | order: sidecars reject the configuration (NACK) | release order.1 is blocked; 2 of 120 sidecars sent a NACK: `edge-2` rejected the route configuration: no such cluster",
+    "warning | order: sidecars reject the configuration (NACK) | release order.1 is blocked; 6 of 120 sidecars sent a NACK: `edge-2` rejected the route configuration: no such cluster",
     "info | order: sidecars accept the configuration | no sidecar rejects the configuration of release order.1",
+    "warning | order: sidecars do not report | 6 sidecars of release order.1 have the filter and do not report, so their requests are not judged: `edge-1`, `edge-2`, …",
+    "info | order: sidecars report again | every sidecar of release order.1 with the filter reports",
 ];
 
 #[test]

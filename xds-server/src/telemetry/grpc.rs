@@ -179,11 +179,11 @@ mod tests {
 
     fn reports(telemetry: Arc<Telemetry>, clock: Clock) -> Reports<One> {
         let access = Arc::new(Access::unrestricted(Arc::default()));
-        let reporters = Arc::new(Reporters::new(Arc::default()));
+        let ack_tracker = AckTracker::new(clock.clone());
+        let reporters = Arc::new(Reporters::new(Arc::default(), ack_tracker.times()));
         let (name, config_version) = ("mesh".parse().unwrap(), "new".to_owned());
         reporters
             .published(1, vec![PublishedFleet { name, services: Services::All, config_version }]);
-        let ack_tracker = AckTracker::new(clock.clone());
         Reports::new(telemetry, One, access, ack_tracker, reporters, clock)
     }
 

@@ -55,9 +55,9 @@ impl Components {
         self.reports(metrics)?;
         self.reporters(metrics)?;
         self.notifications(metrics)?;
-        let help = "Time from a publication until a sidecar ACKed it";
-        let times = ([("channel", "xds")], self.ack_tracker.ack_times());
-        metrics.histograms("convergence_seconds", help, [times])
+        let help =
+            "Time from a publication until a sidecar ACKed it, or reported with its configuration";
+        metrics.histogram("convergence_seconds", help, &self.ack_tracker.times().all())
     }
 
     fn reports(&self, metrics: &mut Families<'_>) -> fmt::Result {

@@ -136,7 +136,7 @@ pub(crate) async fn run(
     let wake = Arc::new(Notify::new());
     let telemetry = Arc::new(Telemetry::new(Arc::clone(&wake)));
     let ack_tracker = AckTracker::new(clock.clone());
-    let reporters = Arc::new(Reporters::new(Arc::clone(&wake)));
+    let reporters = Arc::new(Reporters::new(Arc::clone(&wake), ack_tracker.times()));
     let xds_metrics = XdsMetrics::default();
     // The ports are served after the controller has published the state of the journal.
     config.mesh.preview_key = preview_key(&config).map_err(ServeError::PreviewKey)?;

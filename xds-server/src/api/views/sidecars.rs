@@ -86,9 +86,6 @@ pub struct Node {
 /// The reports of a sidecar of an Istio mesh.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reporting {
-    /// When it reported last.
-    #[serde(with = "rfc3339")]
-    pub last_report: Timestamp,
     /// The instances of its filter that report: one for each thread of its Envoy.
     pub instances: u32,
     /// The instances that have stopped reporting while others report.
@@ -126,8 +123,8 @@ impl Node {
         let (mode, reporting) = match node.channel {
             Channel::Xds(Mode::Sotw) => ("sotw", None),
             Channel::Xds(Mode::Delta) => ("delta", None),
-            Channel::Reports(fleet::Reporting { last_report, instances, silent }) => {
-                ("reports", Some(Reporting { last_report, instances, silent }))
+            Channel::Reports(fleet::Reporting { instances, silent }) => {
+                ("reports", Some(Reporting { instances, silent }))
             }
         };
         let acked = node.acked.into_iter();

@@ -7,6 +7,7 @@ use super::{UniqueNames, selected_services};
 use crate::config::problem::{Fault, Problems};
 use crate::config::span::{Span, Spanned};
 use crate::config::{raw, units};
+use tidegate_core::upstream::Upstream;
 use tidegate_delivery::model::istio::{
     IstioError, IstioHost, IstioService, IstioSubset, IstioTarget, PodLabels,
 };
@@ -144,21 +145,30 @@ fn report_cluster(text: &str) -> Result<(String, IstioHost), Fault> {
         ["outbound", port, "", host] if port.parse::<NonZeroU16>().is_ok() => host.parse().ok(),
         _ => None,
     };
-    host.map(|host: IstioHost| (text.to_owned(), host)).ok_or_else(|| {
+    let host = host.ok_or_else(|| {
         Fault::new(
             format!("`{text}` is not a cluster of Istio without subset"),
             format!("write outbound|PORT||HOST, such as {REPORT_CLUSTER}"),
         )
-    })
+    })?;
+    Upstream::envoy_grpc(text, None).map_err(|error| {
+        Fault::new(
+            format!("the filter cannot send reports to the cluster: {error}"),
+            "give the control plane a shorter host, such as that of a ServiceEntry",
+        )
+    })?;
+    Ok((text.to_owned(), host))
 }
 
 /// A host, with or without port. HTTP/2 servers reject other values.
 fn authority(text: &str) -> Result<String, Fault> {
-    if units::host(text).is_ok() || units::endpoint(text).is_ok() {
-        return Ok(text.to_owned());
+    const FIX: &str =
+        "write a host, such as tidegate.tidegate.svc.cluster.local, or remove the key";
+    if units::host(text).is_err() && units::endpoint(text).is_err() {
+        return Err(Fault::new(format!("`{text}` is not an authority"), FIX));
     }
-    Err(Fault::new(
-        format!("`{text}` is not an authority"),
-        "write a host, such as tidegate.tidegate.svc.cluster.local, or remove the key",
-    ))
+    Upstream::envoy_grpc(REPORT_CLUSTER, Some(text)).map_err(|error| {
+        Fault::new(format!("the filter cannot send reports with the authority: {error}"), FIX)
+    })?;
+    Ok(text.to_owned())
 }

@@ -70,6 +70,18 @@ const MISTAKES: &[Mistake] = &[
         &["without subset"],
     ),
     ("istio: {}", "istio: {authority: \"a|b\"}", "\"a|b", &["`a|b` is not an authority"]),
+    (
+        "istio: {}",
+        "istio: {report_cluster: \"outbound|18000||aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb.example.com\"}",
+        "\"outbound|18000",
+        &["`cluster` must have 1 to 125 bytes", "a shorter host"],
+    ),
+    (
+        "istio: {}",
+        "istio: {authority: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb.example.com}",
+        "aaaaaaaa",
+        &["`authority` must have 1 to 125 bytes", "remove the key"],
+    ),
     ("istio: {}", "istio: {services: [ordr]}", "ordr", &["no service `ordr`", "`order`"]),
     (
         "istio: {}",

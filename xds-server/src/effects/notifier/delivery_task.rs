@@ -16,7 +16,7 @@ use crate::config::{Receiver, ReceiverUrl};
 use crate::controller::{CommandError, DeliveryView};
 use crate::effects::secret;
 use crate::effects::webhook::{WebhookError, WebhookRequest};
-use crate::notifications::{self, Notification, PayloadFormat, payload};
+use crate::notifications::{self, Notification, PayloadFormat, SidecarCondition, payload};
 use tidegate_delivery::model::event::Event;
 use tidegate_delivery::names::ReleaseId;
 
@@ -39,8 +39,8 @@ pub(super) struct DeliveryTask {
     file: DeliveryStateFile,
     state: DeliveryState,
     stats: Arc<ReceiverStats>,
-    /// Releases whose configuration some sidecar rejects.
-    rejected: BTreeSet<ReleaseId>,
+    /// The conditions that hold, by release.
+    conditions: BTreeSet<(ReleaseId, SidecarCondition)>,
 }
 
 impl DeliveryTask {
@@ -49,7 +49,7 @@ impl DeliveryTask {
             file: DeliveryStateFile::new(&notifier.directory(), &receiver.name),
             state: DeliveryState::default(),
             stats: notifier.stats.of(&receiver.name),
-            rejected: BTreeSet::new(),
+            conditions: BTreeSet::new(),
             notifier: notifier.clone(),
             receiver,
         }
@@ -65,7 +65,7 @@ impl DeliveryTask {
             if self.deliver_records(current.seq).await.is_err() {
                 return;
             }
-            self.deliver_nacks(&current).await;
+            self.deliver_conditions(&current).await;
             while let Some(delayed) = {
                 let now = self.notifier.clock.now();
                 self.state.suppression.take_due(now, self.receiver.quiet)
@@ -135,22 +135,26 @@ impl DeliveryTask {
         Ok(())
     }
 
-    /// NACKs are not in the journal: they are read from the view.
-    async fn deliver_nacks(&mut self, view: &DeliveryView) {
-        self.rejected.retain(|release| view.progress.contains_key(release));
+    /// Conditions of the sidecars are not in the journal: they are read from the view.
+    async fn deliver_conditions(&mut self, view: &DeliveryView) {
+        self.conditions.retain(|(release, _)| view.progress.contains_key(release));
         for release in view.state.running() {
             let Some(progress) = view.progress.get(&release.id) else { continue };
             let convergence = &progress.observation.convergence;
-            let changed = if convergence.nacked > 0 {
-                self.rejected.insert(release.id.clone())
-            } else {
-                self.rejected.remove(&release.id)
-            };
-            if changed {
-                let now = self.notifier.clock.now();
-                let (service, id) = (&release.service, &release.id);
-                let nacks = notifications::of_nacks(service, id, convergence, view.seq, now);
-                self.deliver(&nacks).await;
+            for condition in SidecarCondition::ALL {
+                let key = (release.id.clone(), condition);
+                let changed = if condition.holds(convergence) {
+                    self.conditions.insert(key)
+                } else {
+                    self.conditions.remove(&key)
+                };
+                if changed {
+                    let now = self.notifier.clock.now();
+                    let of = (&release.service, &release.id);
+                    let changed =
+                        notifications::of_sidecars(condition, of, convergence, view.seq, now);
+                    self.deliver(&changed).await;
+                }
             }
         }
     }
@@ -205,7 +209,9 @@ impl DeliveryTask {
             ReceiverUrl::Plain(url) => url.clone(),
             ReceiverUrl::Secret(place) => secret::read(place).map_err(WebhookError::from)?,
         };
-        let key = format!("{}/{}/{}", self.receiver.name, notification.event, notification.seq);
+        let Notification { event, seq, at, .. } = notification;
+        // A condition may begin and end without a record in between.
+        let key = format!("{}/{event}/{seq}/{}", self.receiver.name, at.0);
         let token = self.receiver.token.as_ref().map(secret::read);
         let token = token.transpose().map_err(WebhookError::from)?;
         let Receiver { format, template, .. } = &self.receiver;

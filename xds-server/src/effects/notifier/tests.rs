@@ -1,5 +1,6 @@
 //! Delivery over local sockets: failing receivers, restarts, and failures of the task.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -224,6 +225,36 @@ async fn nacks_and_their_recovery_are_notified() {
         .await;
     let got = fake.requests(2).await;
     assert_eq!(got[1].body["recovered"], true);
+}
+
+#[tokio::test]
+async fn silent_sidecars_and_their_recovery_are_notified() {
+    let dir = tempfile::tempdir().unwrap();
+    let fake = FakeReceiver::start(&[Behavior::Respond(200)]).await;
+    let receivers = [Receiver { level: NotificationLevel::Warning, ..receiver("team", &fake) }];
+    let world = World::default();
+    let handle = world.start();
+    let ticks = AtomicU64::new(0);
+    let clock = Clock::new(move || Timestamp(ticks.fetch_add(1, Ordering::Relaxed)));
+    let notifier = Notifier { clock, ..notifier(&handle, dir.path()) };
+    let _task = tokio::spawn(notifier.run(watch::channel(receivers.to_vec()).1));
+    started(dir.path(), "team").await;
+    handle.submit(start("order", "v2"), anne()).await.unwrap();
+    world.silence(true);
+    let got = fake.requests(1).await;
+    assert_eq!(got[0].body["event"], "silent_sidecars");
+    assert_eq!(
+        (&got[0].body["level"], &got[0].body["recovered"]),
+        (&"warning".into(), &false.into())
+    );
+    assert!(got[0].body["text"].as_str().unwrap().contains("edge-1"), "{got:?}");
+    world.silence(false);
+    let got = fake.requests(2).await;
+    assert_eq!(
+        (&got[1].body["event"], &got[1].body["recovered"]),
+        (&got[0].body["event"], &true.into())
+    );
+    assert_ne!(got[0].key(), got[1].key());
 }
 
 #[tokio::test]

@@ -1,6 +1,5 @@
 //! One request of a smoke test, and the response that it expects.
 
-use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use tidegate_core::config::VERSION_HEADER;
 use tokio::time::sleep;
 use tracing::warn;
 
+use crate::root_cause::root_cause;
 use tidegate_delivery::model::catalogue::Endpoint;
 use tidegate_delivery::model::failure::{RequestFailure, SmokeTestFailure};
 use tidegate_delivery::model::plan::SmokeTest;
@@ -141,7 +141,7 @@ impl Probe {
         }
         // The response body is not read.
         let response = request.send().await.map_err(|error| {
-            let failure = root_cause(&error);
+            let failure = failure(&error);
             if self.preview.is_some() && error.is_connect() {
                 AttemptError::PreviewNotReady(failure.to_string())
             } else {
@@ -163,14 +163,9 @@ impl Probe {
     }
 }
 
-/// The innermost error: "connection refused" rather than "error sending request".
-fn root_cause(error: &reqwest::Error) -> RequestFailure {
+fn failure(error: &reqwest::Error) -> RequestFailure {
     if error.is_timeout() {
         return RequestFailure::Timeout;
     }
-    let mut cause: &dyn Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    RequestFailure::transport(&cause.to_string())
+    RequestFailure::transport(&root_cause(error).to_string())
 }

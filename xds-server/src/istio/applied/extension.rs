@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Findings;
 use super::files::Document;
-use super::tree::Tree;
+use crate::config::tree::Tree;
 use crate::istio::manifests::{NAME, ROOT_NAMESPACE, report_upstream, service_namespace};
 use tidegate_xds::mesh::{Fleet, IstioMesh};
 
@@ -119,7 +119,19 @@ fn check_extension(extension: &Extension<'_>, mesh: &IstioMesh, findings: &mut F
         );
     }
     match extension.text(&["pluginConfig", "report", "cluster"]) {
-        Some(cluster) if cluster == mesh.report_cluster => {}
+        Some(cluster) if cluster == mesh.report_cluster => {
+            let (host, _) = report_upstream(mesh);
+            let authority = extension.text(&["pluginConfig", "report", "authority"]);
+            let authority = authority.unwrap_or(&host);
+            if authority != mesh.authority {
+                extension.add(
+                    &["pluginConfig", "report", "authority"],
+                    format!("the filter sends reports with the authority `{authority}`"),
+                    format!("write {}, or set `authority` of the fleet", mesh.authority),
+                    findings,
+                );
+            }
+        }
         Some(cluster) => extension.add(
             &["pluginConfig", "report", "cluster"],
             format!("the filter sends reports to `{cluster}`"),

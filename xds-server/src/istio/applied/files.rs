@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde_saphyr::options::DuplicateKeyPolicy;
 
 use super::Findings;
-use super::tree::Tree;
 use crate::config::Span;
+use crate::config::tree::{Node, Tree};
 use crate::files::{FileError, MAX_BYTES, read_text};
 
 /// Most files that are read.
@@ -83,10 +83,8 @@ pub(super) fn read(dir: &Path, findings: &mut Findings) -> Result<Vec<Document>,
             Err(error) => {
                 let error = error.without_snippet();
                 let span = error.location().map_or(Span::START, Span::from);
-                let document = Document {
-                    path,
-                    tree: Tree { span, node: super::tree::Node::Seq(Vec::new()) },
-                };
+                let tree = Tree { span, node: Node::Seq(Vec::new()) };
+                let document = Document { path, tree };
                 let fix =
                     "render templates first, such as with `helm template` or `kubectl kustomize`";
                 findings.add((&document, span), format!("not YAML: {error}"), fix);

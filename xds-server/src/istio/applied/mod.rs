@@ -8,7 +8,6 @@ mod files;
 mod routes;
 #[cfg(test)]
 mod tests;
-mod tree;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 
 use super::Findings;
 use super::files::Document;
-use super::tree::Tree;
+use crate::config::tree::Tree;
 use crate::istio::manifests::{Route, ServiceRoutes, service_routes};
 use crate::istio::tokens::Keys;
 use tidegate_core::config::VERSION_HEADER;

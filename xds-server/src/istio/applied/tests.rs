@@ -87,6 +87,12 @@ fn wrong_values_are_found_at_their_place() {
         ("FAIL_OPEN", "FAIL_CLOSE", "FAIL_CLOSE", "fails closed"),
         ("@sha256:", ":v1-", "url:", "not pinned by a digest"),
         ("outbound|18000|", "outbound|18001|", "outbound|18001", "sends reports to"),
+        (
+            "    report:\n",
+            "    report:\n      authority: other.example.com\n",
+            "authority: other",
+            "with the authority `other.example.com`",
+        ),
         ("mode: CLIENT", "mode: SERVER", "mode: SERVER", "requests that pods receive too"),
         ("fleet: mesh", "other: mesh", "", "has no `pluginConfig.fleet`"),
         ("appProtocol: grpc", "appProtocol: tcp", "name: grpc-xds", "is not HTTP/2"),

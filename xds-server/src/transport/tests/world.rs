@@ -119,7 +119,7 @@ impl World {
             Arc::clone(&access),
         );
         let telemetry = Arc::new(Telemetry::new(Arc::new(Notify::new())));
-        let reporters = Arc::new(Reporters::new(Arc::default()));
+        let reporters = Arc::new(Reporters::new(Arc::default(), ack_tracker.times()));
         let reports = Reports::new(telemetry, NoConfigs, access, ack_tracker, reporters, clock);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -13,14 +13,13 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use dashmap::mapref::multiple::RefMulti;
 use parking_lot::Mutex;
-use tidegate_core::histogram::Histogram;
 use tokio::sync::{mpsc, watch};
 
 use super::inspect::{Exchanges, INQUIRIES, Inquiry, Inspection, inspect};
 use super::node::{self, Node, NodeStatus, Stream};
 use super::reporting::FleetState;
 use super::sync_counts::{NodeState, PublicationCounts, Sync};
-use super::times::Times;
+use super::times::PublicationTimes;
 use crate::clock::Clock;
 use tidegate_delivery::model::progress::{Convergence, MAX_NAMED, Nack};
 use tidegate_delivery::names::FleetName;
@@ -48,7 +47,7 @@ pub struct AckTracker {
     disconnected: Mutex<VecDeque<NodeStatus>>,
     /// NACKs of the filter's configuration by sidecars without a stream. Locked under a node's own lock.
     filter_nacks: Mutex<BTreeMap<Key, node::Nack>>,
-    times: Mutex<Times>,
+    times: Arc<PublicationTimes>,
     /// See [`AckTracker::update_silent`].
     pub(super) silence_limit_ms: AtomicU64,
     changes: watch::Sender<u64>,
@@ -65,7 +64,7 @@ impl AckTracker {
             fleets: Mutex::default(),
             disconnected: Mutex::default(),
             filter_nacks: Mutex::default(),
-            times: Mutex::default(),
+            times: Arc::default(),
             silence_limit_ms: AtomicU64::new(u64::MAX),
             changes: watch::Sender::new(0),
             next_stream: AtomicU64::new(0),
@@ -108,23 +107,27 @@ impl AckTracker {
 
     /// Records the time of a publication. Must be called before the publication, whose ACKs are measured from here.
     pub fn publishing(&self, serial: u64) {
-        self.times.lock().begin(serial, self.clock.now());
+        self.times.begin(serial, self.clock.now());
+    }
+
+    /// The time from each publication until sidecars ACKed it. Whoever learns of others that have it records them there.
+    #[must_use]
+    pub fn times(&self) -> Arc<PublicationTimes> {
+        Arc::clone(&self.times)
     }
 
     /// The convergence of a publication among the sidecars of the fleets for which `carries` is true.
     #[must_use]
     pub fn convergence(&self, serial: u64, carries: impl Fn(&FleetName) -> bool) -> Convergence {
         let mut convergence =
-            Convergence { times: self.times.lock().of(serial), ..Convergence::default() };
+            Convergence { times: self.times.of(serial), ..Convergence::default() };
         for (_, fleet) in self.fleets.lock().iter().filter(|(name, _)| carries(name)) {
             let PublicationCounts { acked, nacked, connected } = fleet.counts.at(serial);
             convergence.acked += acked;
             convergence.nacked += nacked;
             convergence.connected += connected;
-            convergence.silent += fleet.silent.count;
-            convergence.silent_nodes.extend(fleet.silent.nodes.iter().cloned());
+            fleet.silent.add_to(&mut convergence);
         }
-        convergence.silent_nodes.truncate(MAX_NAMED);
         self.add_names(serial, carries, &mut convergence);
         convergence
     }
@@ -163,12 +166,6 @@ impl AckTracker {
             Some(state) => state.counts.moved(from, to),
             None => fleets.entry(fleet.clone()).or_default().counts.moved(from, to),
         }
-    }
-
-    /// ACK times of all publications since the server started.
-    #[must_use]
-    pub fn ack_times(&self) -> Histogram {
-        self.times.lock().all()
     }
 
     /// All connected and recently disconnected sidecars, by fleet and name.
@@ -298,7 +295,7 @@ impl Connection {
             }
             has_changed |= before != node.state();
             if let Some((reached, since)) = node.reached() {
-                self.ack_tracker.times.lock().record(&reached, since, now);
+                self.ack_tracker.times.record(&reached, since, now);
             }
             self.ack_tracker.moved(&self.key.0, before, node.state());
         }

@@ -9,6 +9,7 @@ mod node;
 mod report_coverage;
 pub mod reporters;
 mod reporting;
+mod silence;
 mod sync_counts;
 mod times;
 
@@ -16,3 +17,5 @@ pub use ack_tracker::{AckTracker, Connection};
 pub use inspect::{Inquiry, Inspection, Push, StreamReport, TypeReport};
 pub use node::{Channel, Nack, NodeStatus, Reporting};
 pub use reporting::ReceivedReport;
+pub use silence::MISSED_INTERVALS;
+pub use times::PublicationTimes;

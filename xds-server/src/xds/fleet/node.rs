@@ -56,8 +56,6 @@ pub enum Channel {
 /// The reports of a sidecar of an Istio mesh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reporting {
-    /// The time of its last report.
-    pub last_report: Timestamp,
     /// Instances of its filter that report.
     pub instances: u32,
     /// Instances that have stopped reporting, although their connection is open.

@@ -15,12 +15,12 @@ use tracing::{info, warn};
 
 use super::ack_tracker::{AckTracker, Key, one_line};
 use super::report_coverage::ReportCoverage;
+use super::silence::{MISSED_INTERVALS, SilentSidecars};
 use super::sync_counts::SyncCounts;
-use tidegate_delivery::model::progress::MAX_NAMED;
 use tidegate_delivery::names::FleetName;
 
-/// Intervals without a report after which a sidecar is silent.
-const SILENT_INTERVALS: u32 = 3;
+/// Longest time between two reports without a gap. A filter without requests reports every 5 s.
+const MAX_INTERVAL: Duration = Duration::from_secs(6);
 
 /// The sidecars of one fleet.
 #[derive(Debug, Default)]
@@ -28,14 +28,6 @@ pub(super) struct FleetState {
     pub(super) counts: SyncCounts,
     pub(super) silent: SilentSidecars,
     report_coverage: ReportCoverage,
-}
-
-/// The sidecars of one fleet that have the filter and do not report.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct SilentSidecars {
-    pub(super) count: u32,
-    /// The first ones, at most [`MAX_NAMED`].
-    pub(super) nodes: Vec<String>,
 }
 
 /// A report of a sidecar's filter.
@@ -64,7 +56,7 @@ impl AckTracker {
             || (report.is_current && node.filter_nack.is_some());
         drop(node);
         if let Some(fleet) = self.fleets.lock().get_mut(&key.0) {
-            fleet.report_coverage.record(now);
+            fleet.report_coverage.record(now, now.after(MAX_INTERVAL));
         }
         if is_changed {
             self.update_filter(&key, report);
@@ -110,7 +102,7 @@ impl AckTracker {
     /// Finds the silent sidecars. The caller does so about every second, with the interval that sidecars are asked to report in.
     pub fn update_silent(&self, interval: Duration) {
         let idle = Duration::from_millis(INTERVAL_IDLE_MS.into());
-        let limit = interval.max(idle) * SILENT_INTERVALS;
+        let limit = interval.max(idle) * MISSED_INTERVALS;
         let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         self.silence_limit_ms.store(limit_ms, Ordering::Relaxed);
         let now = self.clock.now();
@@ -122,7 +114,8 @@ impl AckTracker {
         let mut has_changed = false;
         let mut fleets = self.fleets.lock();
         fleets.retain(|name, fleet| {
-            let silent = silent_of(name, &found);
+            let silent: SilentSidecars =
+                found.iter().filter(|(of, _)| of == name).map(|(_, node)| &**node).collect();
             if silent != fleet.silent {
                 has_changed = true;
                 log(name, &fleet.silent, &silent);
@@ -139,15 +132,6 @@ impl AckTracker {
     /// The time without a report after which a sidecar is silent; unlimited before the first [`Self::update_silent`].
     pub(super) fn silence_limit(&self) -> Duration {
         Duration::from_millis(self.silence_limit_ms.load(Ordering::Relaxed))
-    }
-}
-
-/// The silent sidecars of one fleet, from those of all.
-fn silent_of(fleet: &FleetName, all: &[Key]) -> SilentSidecars {
-    let nodes: Vec<_> = all.iter().filter(|(of, _)| of == fleet).map(|(_, node)| node).collect();
-    SilentSidecars {
-        count: u32::try_from(nodes.len()).unwrap_or(u32::MAX),
-        nodes: nodes.into_iter().take(MAX_NAMED).map(|node| one_line(node)).collect(),
     }
 }
 

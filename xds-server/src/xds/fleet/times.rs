@@ -1,8 +1,9 @@
-//! Time from publication to ACK.
+//! Time from publication to ACK: by stream, or by the report that names the configuration.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
+use parking_lot::Mutex;
 use tidegate_core::histogram::Histogram;
 
 use tidegate_delivery::model::progress::AckTimes;
@@ -13,9 +14,12 @@ const MAX_PUBLICATIONS: usize = 64;
 
 /// Time from publication to ACK of each sidecar, for the newest publications.
 #[derive(Debug, Default)]
-pub(super) struct Times {
+pub struct PublicationTimes(Mutex<Times>);
+
+#[derive(Debug, Default)]
+struct Times {
     publications: VecDeque<Publication>,
-    /// The times of all publications since the server started.
+    /// Of all publications since the server started.
     all: Histogram,
 }
 
@@ -26,40 +30,38 @@ struct Publication {
     ack_times: Histogram,
 }
 
-impl Times {
+impl PublicationTimes {
     /// Records the start of a publication. A repeated serial replaces the earlier one, which published nothing.
-    pub(super) fn begin(&mut self, serial: u64, at: Timestamp) {
-        self.publications.retain(|it| it.serial < serial);
-        if self.publications.len() >= MAX_PUBLICATIONS {
-            self.publications.pop_front();
+    pub(super) fn begin(&self, serial: u64, at: Timestamp) {
+        let publications = &mut self.0.lock().publications;
+        publications.retain(|it| it.serial < serial);
+        if publications.len() >= MAX_PUBLICATIONS {
+            publications.pop_front();
         }
-        self.publications.push_back(Publication { serial, at, ack_times: Histogram::default() });
+        publications.push_back(Publication { serial, at, ack_times: Histogram::default() });
     }
 
     /// Records that a sidecar, connected at `since`, has ACKed publications. Those from before it connected are ignored:
     /// their time would include the time without a connection.
-    pub(super) fn record(
-        &mut self,
-        serials: &RangeInclusive<u64>,
-        since: Timestamp,
-        now: Timestamp,
-    ) {
-        let acked = self.publications.iter_mut().filter(|it| serials.contains(&it.serial));
+    pub(super) fn record(&self, serials: &RangeInclusive<u64>, since: Timestamp, now: Timestamp) {
+        let Times { publications, all } = &mut *self.0.lock();
+        let acked = publications.iter_mut().filter(|it| serials.contains(&it.serial));
         for publication in acked.filter(|it| since <= it.at) {
             let time = now.since(publication.at);
             publication.ack_times.record(time);
-            self.all.record(time);
+            all.record(time);
         }
     }
 
     /// The times of one publication; `None` if no sidecar ACKed it, or it is too old.
     pub(super) fn of(&self, serial: u64) -> Option<AckTimes> {
-        self.publications.iter().find(|it| it.serial == serial)?.times()
+        self.0.lock().publications.iter().find(|it| it.serial == serial)?.times()
     }
 
     /// The times of all publications since the server started.
-    pub(super) fn all(&self) -> Histogram {
-        self.all.clone()
+    #[must_use]
+    pub fn all(&self) -> Histogram {
+        self.0.lock().all.clone()
     }
 }
 
@@ -76,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_sidecar_that_skips_publications_is_timed_for_each() {
-        let mut times = Times::default();
+        let times = PublicationTimes::default();
         times.begin(1, Timestamp(1_000));
         times.begin(2, Timestamp(1_500));
         assert_eq!(times.all().total(), 0);
@@ -89,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_sidecar_that_connected_later_is_not_timed() {
-        let mut times = Times::default();
+        let times = PublicationTimes::default();
         times.begin(1, Timestamp(1_000));
         times.record(&(1..=1), Timestamp(1_001), Timestamp(90_000));
         assert_eq!(times.of(1), None);
@@ -97,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_repeated_serial_starts_again() {
-        let mut times = Times::default();
+        let times = PublicationTimes::default();
         times.begin(1, Timestamp(0));
         times.begin(1, Timestamp(60_000));
         times.record(&(1..=1), Timestamp(0), Timestamp(60_100));
@@ -106,10 +108,10 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let mut times = Times::default();
+        let times = PublicationTimes::default();
         for serial in 0..1_000 {
             times.begin(serial, Timestamp(serial));
         }
-        assert_eq!(times.publications.len(), MAX_PUBLICATIONS);
+        assert_eq!(times.0.lock().publications.len(), MAX_PUBLICATIONS);
     }
 }

@@ -2,12 +2,15 @@ use std::net::SocketAddr;
 
 use super::*;
 use crate::auth::peer::{Credential, Peer};
+use crate::xds::fleet::{Channel, MISSED_INTERVALS};
+use tidegate_xds::kind::Kind;
 
 const INTERVAL: u64 = 250;
 
 /// Sidecars with two instances each, `1` and `2`.
 struct World {
     reporters: Reporters,
+    times: Arc<PublicationTimes>,
     now: u64,
     peers: BTreeMap<(String, u64), Peer>,
     /// `config_error` of the reports.
@@ -16,8 +19,10 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        let times = Arc::default();
         let world = Self {
-            reporters: Reporters::new(Arc::default()),
+            reporters: Reporters::new(Arc::default(), Arc::clone(&times)),
+            times,
             now: 1_000_000,
             peers: BTreeMap::new(),
             error: "",
@@ -32,6 +37,7 @@ impl World {
             services: Services::Named(["order".parse().unwrap()].into()),
             config_version: version.to_owned(),
         };
+        self.times.begin(serial, Timestamp(self.now));
         self.reporters.published(serial, vec![fleet("mesh", version), fleet("other", "x")]);
     }
 
@@ -70,6 +76,11 @@ impl World {
         let order = "order".parse().unwrap();
         self.reporters.add_to(&mut convergence, serial, &order);
         (convergence.acked, convergence.connected)
+    }
+
+    /// Median and 99th percentile of the times until sidecars had a publication, in ms.
+    fn times(&self, serial: u64) -> Option<(u128, u128)> {
+        self.times.of(serial).map(|times| (times.p50.as_millis(), times.p99.as_millis()))
     }
 
     fn silent(&self) -> Vec<String> {
@@ -111,6 +122,60 @@ fn a_sidecar_has_a_publication_when_all_its_instances_have_it() {
     assert_eq!((counts.synced, counts.lagging, counts.silent), (1, 1, 0));
 }
 
+/// As precise as a histogram is.
+fn is_about(millis: u128, expected: u128) -> bool {
+    millis.abs_diff(expected) * 16 <= expected
+}
+
+#[test]
+fn a_sidecar_is_timed_when_all_its_instances_have_a_publication() {
+    let mut world = World::new();
+    world.run(250, &ALL, "c1");
+    assert_eq!(world.times(1), None, "a sidecar that reports later than the publication");
+    world.publish(8, "c2");
+    world.now += 300;
+    world.report("a", 1, "c2");
+    assert_eq!(world.times(8), None);
+    world.now += 100;
+    world.report("a", 2, "c2");
+    assert!(is_about(world.times(8).unwrap().1, 400), "{:?}", world.times(8));
+    world.now += 600;
+    world.report("b", 1, "c2");
+    world.report("b", 2, "c2");
+    let (p50, p99) = world.times(8).unwrap();
+    assert!(is_about(p50, 400) && is_about(p99, 1_000), "{p50}, {p99}");
+    assert_eq!(world.times.all().total(), 2);
+
+    // One that is skipped, one that changes nothing, and one that brings a known configuration back.
+    world.publish(9, "c3");
+    world.now += 200;
+    world.publish(10, "c4");
+    world.publish(11, "c4");
+    world.run(250, &ALL, "c4");
+    assert!(is_about(world.times(9).unwrap().0, 450) && is_about(world.times(10).unwrap().0, 250));
+    world.publish(12, "c5");
+    world.publish(13, "c4");
+    world.run(60_000, &ALL, "c4");
+    assert_eq!([11, 12, 13].map(|serial| world.times(serial)), [None; 3]);
+}
+
+#[test]
+fn a_time_without_reports_or_a_module_that_is_loaded_again_is_not_timed() {
+    let mut world = World::new();
+    world.run(20_000, &ALL, "c1");
+    world.publish(2, "c2");
+    world.run(250, &ALL[2..], "c2");
+    let times = world.times(2);
+    assert!(is_about(times.unwrap().1, 250), "{times:?}");
+    // `a` was away, and a new instance of `b` begins without a configuration.
+    world.run(30_000, &ALL[2..], "c2");
+    world.report("a", 1, "c2");
+    world.report("a", 2, "c2");
+    world.report("b", 3, "");
+    world.run(10_000, &[("b", 3)], "c2");
+    assert_eq!(world.times(2), times);
+}
+
 #[test]
 fn a_sidecar_that_rejects_a_configuration_is_a_nack() {
     let mut world = World::new();
@@ -136,7 +201,7 @@ fn an_instance_that_stops_while_others_report_is_silent_within_three_intervals()
         let mut world = World::new();
         world.run(1_000, &ALL, "c1");
         let rest: Vec<_> = ALL.into_iter().filter(|it| *it != stopped).collect();
-        world.run(750, &rest, "c1");
+        world.run(INTERVAL * u64::from(MISSED_INTERVALS), &rest, "c1");
         assert!(world.silent().is_empty());
         world.run(250, &rest, "c1");
         assert_eq!(world.silent(), [stopped.0]);

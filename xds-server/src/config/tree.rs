@@ -1,4 +1,4 @@
-//! YAML documents with the position of every value: objects of any kind, of which only parts are read.
+//! YAML documents of any type, with the position of every key and value.
 
 use std::fmt;
 
@@ -6,17 +6,18 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::Spanned;
 
-use crate::config::Span;
+use super::span::Span;
 
 /// A value and its position.
 #[derive(Debug, Clone)]
-pub(super) struct Tree {
-    pub(super) span: Span,
-    pub(super) node: Node,
+pub(crate) struct Tree {
+    pub(crate) span: Span,
+    pub(crate) node: Node,
 }
 
+/// A value.
 #[derive(Debug, Clone)]
-pub(super) enum Node {
+pub(crate) enum Node {
     Map(Vec<(Spanned<String>, Tree)>),
     Seq(Vec<Tree>),
     /// As text: `0`, `true`, `v1`. Empty: null.
@@ -25,7 +26,7 @@ pub(super) enum Node {
 
 impl Tree {
     /// The value at a path of keys.
-    pub(super) fn at(&self, path: &[&str]) -> Option<&Self> {
+    pub(crate) fn at(&self, path: &[&str]) -> Option<&Self> {
         path.iter().try_fold(self, |tree, key| match &tree.node {
             Node::Map(entries) => {
                 entries.iter().find(|(known, _)| known.value == *key).map(|(_, tree)| tree)
@@ -35,7 +36,7 @@ impl Tree {
     }
 
     /// The text at a path of keys.
-    pub(super) fn text(&self, path: &[&str]) -> Option<&str> {
+    pub(crate) fn text(&self, path: &[&str]) -> Option<&str> {
         match &self.at(path)?.node {
             Node::Scalar(text) => Some(text),
             Node::Map(_) | Node::Seq(_) => None,
@@ -43,7 +44,7 @@ impl Tree {
     }
 
     /// The items at a path of keys; none if there is no list.
-    pub(super) fn items(&self, path: &[&str]) -> &[Self] {
+    pub(crate) fn items(&self, path: &[&str]) -> &[Self] {
         match self.at(path).map(|it| &it.node) {
             Some(Node::Seq(items)) => items,
             _ => &[],
@@ -51,7 +52,7 @@ impl Tree {
     }
 
     /// The keys and values at a path of keys; none if there is no map.
-    pub(super) fn entries(&self, path: &[&str]) -> impl Iterator<Item = (&str, &Self)> {
+    pub(crate) fn entries(&self, path: &[&str]) -> impl Iterator<Item = (&str, &Self)> {
         let entries = match self.at(path).map(|it| &it.node) {
             Some(Node::Map(entries)) => entries.as_slice(),
             _ => &[],
@@ -60,7 +61,7 @@ impl Tree {
     }
 
     /// Every value with this key, at any depth.
-    pub(super) fn find_all<'a>(&'a self, key: &str, found: &mut Vec<&'a Self>) {
+    pub(crate) fn find_all<'a>(&'a self, key: &str, found: &mut Vec<&'a Self>) {
         match &self.node {
             Node::Map(entries) => {
                 for (known, tree) in entries {
