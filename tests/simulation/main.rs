@@ -145,15 +145,17 @@ fn release(world: &mut World, service: &str, bad: bool) {
         world.bad.insert(key);
     }
     let version = name(candidate);
-    world.command(&Command::Unquarantine { service: name(service), version });
+    let unquarantine = Command::Unquarantine { service: name(service), version };
     // The first append may meet a crash that was armed before the faults stopped.
     for _ in 0..3 {
+        world.command(&unquarantine);
         world.command(&start(service, candidate));
         world.step();
         if world.running(service).is_some() {
             break;
         }
     }
+    assert!(world.running(service).is_some(), "{candidate} of {service} cannot be released");
     for _ in 0..RELEASE {
         world.step();
         let state = world.state();
