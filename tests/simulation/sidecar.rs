@@ -178,6 +178,12 @@ impl Sidecar {
                     self.warming.remove(&name);
                     self.warm.insert(name);
                 }
+                // A cluster whose endpoints are removed is warm without endpoints.
+                for name in response.removed.iter().map(ToString::to_string) {
+                    if self.warming.remove(&name) {
+                        self.warm.insert(name);
+                    }
+                }
             }
             Kind::Extension => {
                 self.filter =

@@ -93,6 +93,15 @@ impl VariantRules for Delta {
                     Staleness::RetryAlone => retries.removed.push(Arc::clone(name)),
                     Staleness::Current => {}
                 },
+                // A client without the endpoints of a removed cluster that it keeps until its routes are replaced: the cluster is
+                // warming, and Envoy answers no clusters while one is. The removal ends the warming.
+                Target::Unchanged
+                    if view.kind == Kind::Endpoint
+                        && state.must_send.contains(name)
+                        && !state.entries.contains_key(name) =>
+                {
+                    body.removed.push(Arc::clone(name));
+                }
                 Target::Unchanged => {}
             }
         }

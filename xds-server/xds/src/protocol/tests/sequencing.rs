@@ -231,6 +231,25 @@ fn a_returning_client_gets_empty_endpoints_of_removed_clusters_sotw() {
     client.expect_none();
 }
 
+/// Line 33: a cluster that was warming when the stream ended, and that has been removed since, is kept until the client's routes
+/// are replaced. Without an answer for its endpoints it would warm, and the client would answer no clusters.
+#[test]
+fn a_returning_client_gets_the_removal_of_missing_endpoints_of_removed_clusters_delta() {
+    let all = mesh(1, &["a"]);
+    let mut client = Client::<Delta>::aggregated(snapshot(1, &all));
+    let a = cluster("a", 1);
+    client.resume(Kind::Cluster, &["*"], &[("a", a.version()), ("gone", "any")]);
+    let clusters = client.expect(Kind::Cluster, &[]);
+    assert!(removed(&clusters).is_empty(), "the client may have routes to it");
+    let endpoints = endpoint("a", 1);
+    client.resume(Kind::Endpoint, &["a", "gone"], &[("a", endpoints.version())]);
+    let response = client.expect(Kind::Endpoint, &["a"]);
+    assert_eq!(removed(&response), owned(&["gone"]));
+    client.ack(&response);
+    client.ack(&clusters);
+    client.expect_none();
+}
+
 both! {
     /// Line 35: a removed cluster is kept until the client has ACKed routes without it.
     fn a_cluster_is_removed_after_its_routes<C: ClientOps>() {
