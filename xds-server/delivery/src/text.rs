@@ -1,14 +1,16 @@
-//! The text of blockers, findings, verdicts, rollback causes and refusals, for people: CLI, REST `detail`, notifications and
-//! the messages of commands. No decision depends on it; the journal and the JSON carry the values.
+//! The text of outcomes, blockers, findings, verdicts, rollback causes and refusals, for people: CLI, REST `message` and
+//! `detail`, notifications. No decision depends on it; the journal and the JSON carry the values.
 
 mod changes;
 mod configuration;
+mod outcomes;
 
 use std::fmt;
 use std::time::Duration;
 
 pub use self::changes::{lost, quoted};
-pub use self::configuration::{allow_options, unused, withheld};
+use self::configuration::unused;
+pub use self::configuration::{allow_options, withheld};
 
 use crate::judge::{EValue, Finding, Level, Limit, RatioInterval, Share, Verdict};
 use crate::model::blocker::Blocker;
@@ -149,8 +151,7 @@ pub fn flag_block(service: &ServiceName, version: &VersionName, block: &FlagBloc
 }
 
 /// A routing flag reads attributes that requests do not have.
-#[must_use]
-pub fn absent_attributes(flag: &str, attributes: &[&str]) -> String {
+fn absent_attributes(flag: &str, attributes: &[String]) -> String {
     let names: Vec<_> = attributes.iter().map(|name| format!("`{name}`")).collect();
     format!(
         "the rules of flag `{flag}` read {}, which no request has: use targetingKey, headers.NAME, cookies.NAME, host, path or method",

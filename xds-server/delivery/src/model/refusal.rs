@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::Serialize;
 use tidegate_core::flags::FlagError;
 
 use crate::model::blocker::Blocker;
@@ -172,7 +173,8 @@ pub enum Refusal {
 }
 
 /// What a command conflicts with in the current state of a release.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Conflict {
     /// The release has ended.
     Ended,
