@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{absent_attributes, blockers, flag_block, unused, withheld};
+use super::blockers::blockers;
+use super::configuration::{unused, withheld};
+use super::flags::{absent_attributes, flag_block};
 use crate::model::outcome::{EarlierRelease, Effect, FlagWarning, Outcome, SecurityRollback};
 use crate::model::refusal::{Invalid, Known};
 use crate::names::{ReleaseId, ServiceName};

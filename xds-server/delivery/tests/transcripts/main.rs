@@ -2,7 +2,8 @@
 //!
 //! Each `*.txt` file beside this one is a scenario. A block has a command, optional input lines, `----`, and the output of
 //! the command: the events with their time since the start of the scenario, then for each running release its phase,
-//! weight, verdict, counts and blockers. [`world`] documents the commands, [`configuration`] the input of `configure`.
+//! weight, verdict, counts and blockers. [`command`] and [`world`] document the commands,
+//! [`configuration`] the input of `configure`.
 //!
 //! `TIDEGATE_REWRITE=1 cargo test -p tidegate-delivery --test transcripts` rewrites the outputs. The difference to the
 //! committed files is then the change in behaviour, and belongs into the review.
@@ -12,14 +13,18 @@
     reason = "helpers of tests: a panic is a failed test, with its line"
 )]
 
+mod command;
 mod configuration;
 mod render;
 mod script;
+mod sidecars;
 mod world;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use tidegate_delivery::model::event::Event;
 
 use self::world::World;
 
@@ -73,9 +78,16 @@ fn scenarios_have_the_recorded_output() {
     );
 }
 
+/// The kinds of events, from serde's message about an unknown one: it names all that exist.
+fn event_kinds() -> BTreeSet<String> {
+    let error = serde_json::from_str::<Event>(r#"{"event":"?"}"#).unwrap_err().to_string();
+    let (_, expected) = error.split_once("expected one of ").unwrap();
+    expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
 #[test]
 fn every_kind_of_event_occurs_in_a_scenario() {
-    let mut missing = world::event_kinds();
+    let mut missing = event_kinds();
     for path in scenarios() {
         let (_, world) = run(&fs::read_to_string(path).unwrap());
         for recorded in world.log() {
