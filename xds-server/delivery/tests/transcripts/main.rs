@@ -24,8 +24,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tidegate_delivery::model::event::Event;
-
 use self::world::World;
 
 /// Runs a scenario in a new world. Returns the scenario with its current outputs, and the world at its end.
@@ -78,16 +76,9 @@ fn scenarios_have_the_recorded_output() {
     );
 }
 
-/// The kinds of events, from serde's message about an unknown one: it names all that exist.
-fn event_kinds() -> BTreeSet<String> {
-    let error = serde_json::from_str::<Event>(r#"{"event":"?"}"#).unwrap_err().to_string();
-    let (_, expected) = error.split_once("expected one of ").unwrap();
-    expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
-}
-
 #[test]
 fn every_kind_of_event_occurs_in_a_scenario() {
-    let mut missing = event_kinds();
+    let mut missing = world::event_kinds();
     for path in scenarios() {
         let (_, world) = run(&fs::read_to_string(path).unwrap());
         for recorded in world.log() {

@@ -15,7 +15,7 @@
 //! | `wait DURATION` | advances the clock in ticks of one second; of ten minutes if it is more than an hour |
 //! | `service SERVICE` | prints the service's versions |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tidegate_delivery::judge::history::StableHistory;
@@ -319,4 +319,11 @@ fn add(sum: &mut Evidence, more: &Evidence) {
     sum.slow.warning += more.slow.warning;
     sum.slow.critical += more.slow.critical;
     sum.slow.rollback += more.slow.rollback;
+}
+
+/// The kinds of events, from serde's message about an unknown one: it names all that exist.
+pub(crate) fn event_kinds() -> BTreeSet<String> {
+    let error = serde_json::from_str::<Event>(r#"{"event":"?"}"#).unwrap_err().to_string();
+    let (_, expected) = error.split_once("expected one of ").unwrap();
+    expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
