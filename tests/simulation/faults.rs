@@ -68,7 +68,7 @@ fn reload(world: &mut World) {
     let mut result = String::new();
     world.act(|control_plane, file| {
         result = match control_plane.reconfigure(file) {
-            Ok(outcome) => outcome.message,
+            Ok(outcome) => outcome.to_string(),
             Err(error) => format!("rejected: {error}"),
         };
     });

@@ -150,7 +150,7 @@ impl World {
         let mut result = String::new();
         self.act(|control_plane, _| {
             result = match control_plane.command(command) {
-                Ok(outcome) => outcome.message,
+                Ok(outcome) => outcome.to_string(),
                 Err(error) => format!("rejected: {error}"),
             };
         });

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::Api;
 use super::problem::Problem;
 use super::request::{self, Change, Text};
-use super::views::{ChangeView, DryRunView};
+use super::views::{ChangeView, DryRunView, OutcomeView};
 use crate::config;
 use crate::reload::{FileStatus, ReloadError};
 use tidegate_delivery::model::change::Loss;
@@ -175,7 +175,8 @@ async fn apply(
         let tried = api.backend.try_out(text, allow, origin).await?;
         return Ok(Json(DryRunView::from(tried)).into_response());
     }
-    Ok(Json(api.backend.apply(text, allow, origin).await?).into_response())
+    let outcome = api.backend.apply(text, allow, origin).await?;
+    Ok(Json(OutcomeView::from(outcome)).into_response())
 }
 
 impl From<ReloadError> for Problem {

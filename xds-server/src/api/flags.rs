@@ -10,11 +10,11 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Api;
 use super::problem::Problem;
 use super::request::{Body, Change};
+use super::{Answer, Api};
 use crate::flags;
-use tidegate_delivery::model::command::{Command, Outcome, Refusal};
+use tidegate_delivery::model::command::{Command, Refusal};
 use tidegate_delivery::model::flag::FlagChange;
 use tidegate_delivery::model::state;
 
@@ -64,7 +64,7 @@ async fn replace(
     change: ChangeQuery,
     condition: IfMatch,
     Body(document): Body<Value>,
-) -> Result<Json<Outcome>, Problem> {
+) -> Answer {
     submit(&api, FlagChange::Replace(document), condition, change).await
 }
 
@@ -74,7 +74,7 @@ async fn merge(
     change: ChangeQuery,
     condition: IfMatch,
     Body(document): Body<Value>,
-) -> Result<Json<Outcome>, Problem> {
+) -> Answer {
     submit(&api, FlagChange::Merge(document), condition, change).await
 }
 
@@ -90,7 +90,7 @@ async fn set(
     change: ChangeQuery,
     condition: IfMatch,
     Body(definition): Body<Value>,
-) -> Result<Json<Outcome>, Problem> {
+) -> Answer {
     submit(&api, FlagChange::Set { key, definition }, condition, change).await
 }
 
@@ -99,7 +99,7 @@ async fn enable(
     Path(key): Path<String>,
     change: ChangeQuery,
     condition: IfMatch,
-) -> Result<Json<Outcome>, Problem> {
+) -> Answer {
     submit(&api, FlagChange::Switch { key, enabled: true }, condition, change).await
 }
 
@@ -108,7 +108,7 @@ async fn disable(
     Path(key): Path<String>,
     change: ChangeQuery,
     condition: IfMatch,
-) -> Result<Json<Outcome>, Problem> {
+) -> Answer {
     submit(&api, FlagChange::Switch { key, enabled: false }, condition, change).await
 }
 
@@ -117,7 +117,7 @@ async fn remove(
     Path(key): Path<String>,
     change: ChangeQuery,
     condition: IfMatch,
-) -> Result<Json<Outcome>, Problem> {
+) -> Answer {
     submit(&api, FlagChange::Delete { key }, condition, change).await
 }
 
@@ -146,11 +146,10 @@ async fn submit(
     flags: FlagChange,
     IfMatch(if_revision): IfMatch,
     change: ChangeQuery,
-) -> Result<Json<Outcome>, Problem> {
+) -> Answer {
     let Query(change) = change.map_err(|error| Problem::bad_request(error.body_text()))?;
     let command = Command::ChangeFlags { change: flags, if_revision };
-    let outcome = api.backend.submit(command, change.origin()?).await?;
-    Ok(Json(outcome))
+    api.answer(command, change).await
 }
 
 fn revised(state: &state::State, document: Value) -> Revised {

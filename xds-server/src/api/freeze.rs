@@ -7,12 +7,11 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
-use super::Api;
-use super::problem::Problem;
 use super::request::{Change, OptionalBody};
 use super::services::find;
 use super::views::{BlockerView, FreezeView};
-use tidegate_delivery::model::command::{Command, Outcome};
+use super::{Answer, Api};
+use tidegate_delivery::model::command::Command;
 use tidegate_delivery::model::freeze::FreezeWindow;
 use tidegate_delivery::names::ServiceName;
 
@@ -62,29 +61,17 @@ struct Scope {
     reason: Option<String>,
 }
 
-async fn freeze(
-    State(api): State<Api>,
-    OptionalBody(scope): OptionalBody<Scope>,
-) -> Result<Json<Outcome>, Problem> {
+async fn freeze(State(api): State<Api>, OptionalBody(scope): OptionalBody<Scope>) -> Answer {
     submit(api, scope, Command::FreezeDeployments).await
 }
 
-async fn unfreeze(
-    State(api): State<Api>,
-    OptionalBody(scope): OptionalBody<Scope>,
-) -> Result<Json<Outcome>, Problem> {
+async fn unfreeze(State(api): State<Api>, OptionalBody(scope): OptionalBody<Scope>) -> Answer {
     submit(api, scope, Command::UnfreezeDeployments).await
 }
 
-async fn submit(
-    api: Api,
-    scope: Scope,
-    command: fn(Option<ServiceName>) -> Command,
-) -> Result<Json<Outcome>, Problem> {
+async fn submit(api: Api, scope: Scope, command: fn(Option<ServiceName>) -> Command) -> Answer {
     let Scope { service, actor, reason } = scope;
     let view = api.view();
     let service = service.map(|name| find(&view, &name).map(|it| it.spec.name.clone()));
-    let origin = Change { actor, reason }.origin()?;
-    let outcome = api.backend.submit(command(service.transpose()?), origin).await?;
-    Ok(Json(outcome))
+    api.answer(command(service.transpose()?), Change { actor, reason }).await
 }

@@ -7,14 +7,14 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
-use super::Api;
 use super::problem::Problem;
 use super::releases::VerbBody;
 use super::request::{Body, Change, OptionalBody};
 use super::services::{self, commit, name, plan};
-use super::views::ReleaseView;
+use super::views::{OutcomeView, ReleaseView};
+use super::{Answer, Api};
 use crate::controller::DeliveryView;
-use tidegate_delivery::model::command::{Command, Outcome, Refusal};
+use tidegate_delivery::model::command::{Command, Refusal};
 use tidegate_delivery::model::group::{Group, MAX_MEMBERS, Member};
 use tidegate_delivery::names::{GroupName, NameError};
 use tidegate_delivery::units::{Timestamp, rfc3339};
@@ -100,20 +100,19 @@ async fn start(State(api): State<Api>, Body(body): Body<NewGroup>) -> Result<Res
     let plan = plan(body.plan.as_ref())?;
     let change = Change { actor: body.actor, reason: body.reason };
     let command = Command::StartGroup { group: id.clone(), members, plan };
-    let outcome = api.backend.submit(command, change.origin()?).await?;
+    let outcome = api.submit(command, change).await?;
     let headers = [(header::LOCATION, format!("/api/v1/groups/{id}"))];
-    Ok((services::created(&outcome), headers, Json(outcome)).into_response())
+    let status = services::created(&outcome);
+    Ok((status, headers, Json(OutcomeView::from(outcome))).into_response())
 }
 
 async fn submit(
     State(api): State<Api>,
     Path((id, verb)): Path<(String, String)>,
     OptionalBody(body): OptionalBody<VerbBody>,
-) -> Result<Json<Outcome>, Problem> {
+) -> Answer {
     let (command, change) = body.command(&verb)?;
-    let command = Command::Group(group(&id)?, command);
-    let outcome = api.backend.submit(command, change.origin()?).await?;
-    Ok(Json(outcome))
+    api.answer(Command::Group(group(&id)?, command), change).await
 }
 
 fn group(name: &str) -> Result<GroupName, Problem> {

@@ -26,17 +26,20 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::middleware::from_fn;
 use axum::routing::get;
+use axum::{Json, Router};
 use tokio::sync::{Semaphore, watch};
 
 use crate::controller::DeliveryView;
 use crate::metrics::Exposition;
 use backend::Backend;
 use problem::Problem;
+use request::Change;
+use tidegate_delivery::model::command::{Command, Outcome};
+use views::OutcomeView;
 
 /// Largest request body in bytes: all flags at once.
 const MAX_BODY: usize = 1024 * 1024;
@@ -54,9 +57,21 @@ struct Api {
     metrics: Arc<Exposition>,
 }
 
+/// The answer to a command.
+type Answer = Result<Json<OutcomeView>, Problem>;
+
 impl Api {
     fn view(&self) -> Arc<DeliveryView> {
         self.backend.view().borrow().clone()
+    }
+
+    async fn submit(&self, command: Command, change: Change) -> Result<Outcome, Problem> {
+        Ok(self.backend.submit(command, change.origin()?).await?)
+    }
+
+    /// Submits a command, and answers with its outcome.
+    async fn answer(&self, command: Command, change: Change) -> Answer {
+        Ok(Json(self.submit(command, change).await?.into()))
     }
 }
 

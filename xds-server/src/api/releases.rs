@@ -6,13 +6,13 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 
-use super::Api;
 use super::explain::{self, Explanation};
 use super::problem::Problem;
 use super::request::{Change, OptionalBody};
 use super::views::ReleaseView;
+use super::{Answer, Api};
 use crate::controller::DeliveryView;
-use tidegate_delivery::model::command::{Command, Outcome, Refusal, ReleaseCommand};
+use tidegate_delivery::model::command::{Command, Refusal, ReleaseCommand};
 use tidegate_delivery::model::release::Release;
 use tidegate_delivery::model::state::ServiceState;
 use tidegate_delivery::names::ReleaseId;
@@ -84,13 +84,11 @@ async fn submit(
     State(api): State<Api>,
     Path((id, verb)): Path<(String, String)>,
     OptionalBody(body): OptionalBody<VerbBody>,
-) -> Result<Json<Outcome>, Problem> {
+) -> Answer {
     let (command, change) = body.command(&verb)?;
     // An id that does not parse belongs to no release.
     let id: ReleaseId = id.parse().map_err(|_| Refusal::UnknownRelease(id))?;
-    let command = Command::Release(id, command);
-    let outcome = api.backend.submit(command, change.origin()?).await?;
-    Ok(Json(outcome))
+    api.answer(Command::Release(id, command), change).await
 }
 
 impl VerbBody {

@@ -7,10 +7,10 @@ use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde::Deserialize;
 
-use super::Api;
 use super::problem::Problem;
 use super::request::{Body, Change, OptionalBody};
-use super::views::Service;
+use super::views::{OutcomeView, Service};
+use super::{Answer, Api};
 use crate::config;
 use crate::controller::DeliveryView;
 use tidegate_delivery::model::catalogue::{Environment, VersionSpec};
@@ -64,7 +64,7 @@ async fn register(
     State(api): State<Api>,
     Path((service, version)): Path<(String, String)>,
     Body(body): Body<Deployment>,
-) -> Result<Json<Outcome>, Problem> {
+) -> Answer {
     let service_spec = find(&api.view(), &service)?.spec.clone();
     let (service, version) = (service_spec.name, name(&version)?);
     let in_istio = service_spec.istio.is_some();
@@ -81,9 +81,7 @@ async fn register(
     let istio = body.istio.map(|target| config::istio_target(version.as_str(), &target));
     let istio = istio.transpose().map_err(|problems| faults("`istio`", &problems))?;
     let spec = VersionSpec { endpoints, istio, environment: body.environment };
-    let command = Command::RegisterVersion { service, version, spec };
-    let outcome = api.backend.submit(command, change.origin()?).await?;
-    Ok(Json(outcome))
+    api.answer(Command::RegisterVersion { service, version, spec }, change).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -112,13 +110,13 @@ async fn start(
     let commit = commit(body.commit, body.committed_at);
     let change = Change { actor: body.actor, reason: body.reason };
     let command = Command::StartRelease { service, version, plan, commit };
-    let outcome = api.backend.submit(command, change.origin()?).await?;
+    let outcome = api.submit(command, change).await?;
     let location = match &outcome.release {
         Some(id) => format!("/api/v1/releases/{id}"),
         None => "/api/v1/services".to_owned(),
     };
     let headers = [(header::LOCATION, location)];
-    Ok((created(&outcome), headers, Json(outcome)).into_response())
+    Ok((created(&outcome), headers, Json(OutcomeView::from(outcome))).into_response())
 }
 
 /// The rollback of a service.
@@ -135,7 +133,7 @@ async fn rollback(
     State(api): State<Api>,
     Path(service): Path<String>,
     OptionalBody(body): OptionalBody<Rollback>,
-) -> Result<Json<Outcome>, Problem> {
+) -> Answer {
     let view = api.view();
     let service = find(&view, &service)?;
     let name = &service.spec.name;
@@ -153,9 +151,7 @@ async fn rollback(
         return Err(Problem::bad_request(detail));
     }
     let change = Change { actor: body.actor, reason: body.reason };
-    let command = Command::Release(id, ReleaseCommand::Rollback);
-    let outcome = api.backend.submit(command, change.origin()?).await?;
-    Ok(Json(outcome))
+    api.answer(Command::Release(id, ReleaseCommand::Rollback), change).await
 }
 
 /// 201 if something was started, 200 if it was running already.

@@ -1,16 +1,16 @@
 //! `/services/{s}/versions/{v}/…` and `/services/{s}/signals`: check results, signals and quarantine of versions,
 //! and whether flags may select them.
 
+use axum::Router;
 use axum::extract::{Path, State};
 use axum::routing::{delete, post};
-use axum::{Json, Router};
 use serde::Deserialize;
 
-use super::Api;
 use super::problem::Problem;
 use super::request::{Body, Change, OptionalBody};
 use super::services::{find, name};
-use tidegate_delivery::model::command::{Command, Outcome, Refusal};
+use super::{Answer, Api};
+use tidegate_delivery::model::command::{Command, Refusal};
 use tidegate_delivery::model::signals::{Signal, SignalKind, SignalStatus};
 use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
 
@@ -37,11 +37,11 @@ struct Check {
 
 async fn check_version(
     State(api): State<Api>,
-    Path((service, version)): Path<(String, String)>,
+    Path(path): Path<(String, String)>,
     Body(check): Body<Check>,
-) -> Result<Json<Outcome>, Problem> {
-    let service = find(&api.view(), &service)?.spec.name.clone();
-    report(api, service, name(&version)?, check).await
+) -> Answer {
+    let (service, version) = of_path(&api, path)?;
+    report(&api, service, version, check).await
 }
 
 /// Reports for the candidate of a running release.
@@ -49,27 +49,20 @@ async fn check_release(
     State(api): State<Api>,
     Path(id): Path<String>,
     Body(check): Body<Check>,
-) -> Result<Json<Outcome>, Problem> {
+) -> Answer {
     let known = id.parse::<ReleaseId>().ok();
     let view = api.view();
     let release = known.and_then(|id| view.state.release(&id));
     let release = release.filter(|release| release.is_running());
     let release = release.ok_or(Refusal::UnknownRelease(id))?;
-    report(api, release.service.clone(), release.candidate.clone(), check).await
+    report(&api, release.service.clone(), release.candidate.clone(), check).await
 }
 
-async fn report(
-    api: Api,
-    service: ServiceName,
-    version: VersionName,
-    check: Check,
-) -> Result<Json<Outcome>, Problem> {
+async fn report(api: &Api, service: ServiceName, version: VersionName, check: Check) -> Answer {
     let Check { name, passed, url, actor, reason } = check;
     let check = name.parse().map_err(Refusal::Name)?;
-    let origin = Change { actor, reason }.origin()?;
     let command = Command::ReportCheck { service, version, check, passed, url };
-    let outcome = api.backend.submit(command, origin).await?;
-    Ok(Json(outcome))
+    api.answer(command, Change { actor, reason }).await
 }
 
 /// A signal for a version.
@@ -88,36 +81,37 @@ async fn signal(
     State(api): State<Api>,
     Path(service): Path<String>,
     Body(body): Body<NewSignal>,
-) -> Result<Json<Outcome>, Problem> {
+) -> Answer {
     let service = find(&api.view(), &service)?.spec.name.clone();
     let NewSignal { kind, version, name, status, actor, reason } = body;
     let version = self::name(&version)?;
     let signal = Signal { kind, version, name: name.parse().map_err(Refusal::Name)?, status };
-    let origin = Change { actor, reason }.origin()?;
-    let outcome = api.backend.submit(Command::Signal { service, signal }, origin).await?;
-    Ok(Json(outcome))
+    api.answer(Command::Signal { service, signal }, Change { actor, reason }).await
 }
 
 async fn unquarantine(
     State(api): State<Api>,
-    Path((service, version)): Path<(String, String)>,
+    Path(path): Path<(String, String)>,
     OptionalBody(change): OptionalBody<Change>,
-) -> Result<Json<Outcome>, Problem> {
-    let service = find(&api.view(), &service)?.spec.name.clone();
-    let version = name(&version)?;
-    let command = Command::Unquarantine { service, version };
-    let outcome = api.backend.submit(command, change.origin()?).await?;
-    Ok(Json(outcome))
+) -> Answer {
+    let (service, version) = of_path(&api, path)?;
+    api.answer(Command::Unquarantine { service, version }, change).await
 }
 
 async fn allow_flags(
     State(api): State<Api>,
-    Path((service, version)): Path<(String, String)>,
+    Path(path): Path<(String, String)>,
     OptionalBody(change): OptionalBody<Change>,
-) -> Result<Json<Outcome>, Problem> {
+) -> Answer {
+    let (service, version) = of_path(&api, path)?;
+    api.answer(Command::AllowFlags { service, version }, change).await
+}
+
+/// A known service and the name of a version, which the service need not have.
+fn of_path(
+    api: &Api,
+    (service, version): (String, String),
+) -> Result<(ServiceName, VersionName), Problem> {
     let service = find(&api.view(), &service)?.spec.name.clone();
-    let version = name(&version)?;
-    let command = Command::AllowFlags { service, version };
-    let outcome = api.backend.submit(command, change.origin()?).await?;
-    Ok(Json(outcome))
+    Ok((service, name(&version)?))
 }

@@ -26,6 +26,7 @@ use tidegate_delivery::model::blocker::Blocker;
 use tidegate_delivery::model::catalogue::{Environment, VersionSpec};
 use tidegate_delivery::model::checks::CheckResult;
 use tidegate_delivery::model::istio::IstioTarget;
+use tidegate_delivery::model::outcome::Outcome;
 pub use tidegate_delivery::model::phases::PhaseKind;
 use tidegate_delivery::model::plan::Strategy;
 use tidegate_delivery::model::progress::Progress;
@@ -314,6 +315,20 @@ impl BlockerView {
             detail: tidegate_delivery::text::blocker(blocker),
         };
         blockers.iter().map(view).collect()
+    }
+}
+
+/// The outcome of a command: the kind and values of its effect, and a text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OutcomeView {
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    pub message: String,
+}
+
+impl From<Outcome> for OutcomeView {
+    fn from(outcome: Outcome) -> Self {
+        Self { message: outcome.to_string(), outcome }
     }
 }
 

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use super::{EvidenceSource, Recount, Sidecars};
+use super::{EvidenceSource, Sidecars};
+use crate::telemetry::counts::Counts;
 use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::judge::history::StableHistory;
 use tidegate_delivery::judge::{Counted, ReleaseJudge};
@@ -52,19 +53,20 @@ impl Context<'_> {
 
 /// The counts of both versions at the start of a step, by any limits.
 struct Baseline {
-    candidate: Recount,
-    stable: Recount,
+    candidate: Counts,
+    stable: Counts,
 }
 
 impl Baseline {
     fn of(context: Context<'_>) -> Self {
         let Release { id, service, candidate, stable, .. } = context.release;
-        let recount = |version| context.source.recount(id, service, version);
-        Self { candidate: recount(candidate), stable: recount(stable) }
+        let counts = |version| context.source.counts(id, service, version);
+        Self { candidate: counts(candidate), stable: counts(stable) }
     }
 
     fn by(&self, guardrails: &Guardrails) -> Counted {
-        Counted { candidate: (self.candidate)(guardrails), stable: (self.stable)(guardrails) }
+        let [candidate, stable] = [&self.candidate, &self.stable].map(|it| it.evidence(guardrails));
+        Counted { candidate, stable }
     }
 }
 

@@ -12,14 +12,13 @@ use tidegate_delivery::changes::new_endpoints;
 use tidegate_delivery::model::change::Loss;
 use tidegate_delivery::model::command::{CommandContext, Outcome};
 use tidegate_delivery::model::configuration::Source;
-use tidegate_delivery::model::refusal::{Losses, Refusal};
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::reducer::{Declared, changes_of};
 
 /// The result of a dry run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DryRun {
-    /// The outcome of applying it.
+    /// The outcome of applying it, with its losses allowed.
     pub outcome: Outcome,
     /// Its losses that are not allowed, for which it would be refused.
     pub refused: Vec<Loss>,
@@ -55,26 +54,15 @@ impl Reloader {
             freeze_windows: &config.freeze_windows,
         };
         let changes = changes_of(&state, at, &declared)?;
-        let refused: Vec<_> = changes
-            .iter()
-            .filter(|it| it.loss.as_ref().is_some_and(|loss| !allow.contains(loss)))
-            .cloned()
-            .collect();
-        let losses: Vec<_> = refused.iter().filter_map(|it| it.loss.clone()).collect();
-        allow.extend(losses.iter().cloned());
+        let losses = changes.iter().filter_map(|it| it.loss.clone());
+        let refused: Vec<_> = losses.filter(|it| !allow.contains(it)).collect();
+        allow.extend(refused.iter().cloned());
         let (command, mesh) = configuration(&config, Source::Api, allow).split();
         let decided = decide(&state, &command_context, &command, NextMesh::Declared(mesh))?;
         let Decided { events, outcome, .. } = decided;
         let mut next = State::clone(&state);
         events.iter().try_for_each(|event| next.apply(at, event)).map_err(CommandError::from)?;
         let probed = probe(new_endpoints(&state, &next), MAX_TIME).await;
-        let message = if refused.is_empty() {
-            format!("if applied: {}", outcome.message)
-        } else {
-            Refusal::TakesAway { losses: Losses(refused) }.to_string()
-        };
-        let message = format!("dry run, nothing is changed; {message}");
-        let outcome = Outcome { message, ..outcome };
-        Ok(DryRun { outcome, refused: losses, changes: locate(&text, changes), probed })
+        Ok(DryRun { outcome, refused, changes: locate(&text, changes), probed })
     }
 }

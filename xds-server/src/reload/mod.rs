@@ -113,7 +113,7 @@ impl Reloader {
             if outcome.changed {
                 let fleets = Arc::clone(&this.controller.view().borrow().state.fleets);
                 this.appliers.apply(&config, &fleets);
-                info!(hash = config.hash, ?source, "{}", outcome.message);
+                info!(hash = config.hash, ?source, "{outcome}");
             }
             *current = config;
             Ok(outcome)

@@ -4,12 +4,16 @@
 //! state that it folds to. `TIDEGATE_REWRITE=1 cargo test -p tidegate --test journal golden` records both again, from the
 //! scenario `every-event` of the delivery crate. Only a new journal format justifies a new `journal.jsonl`.
 
+#[path = "../../delivery/tests/transcripts/command.rs"]
+mod command;
 #[path = "../../delivery/tests/transcripts/configuration.rs"]
 mod configuration;
 #[path = "../../delivery/tests/transcripts/render.rs"]
 mod render;
 #[path = "../../delivery/tests/transcripts/script.rs"]
 mod script;
+#[path = "../../delivery/tests/transcripts/sidecars.rs"]
+mod sidecars;
 #[path = "../../delivery/tests/transcripts/world.rs"]
 mod world;
 

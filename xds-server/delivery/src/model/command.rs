@@ -1,4 +1,4 @@
-//! Commands of operators, CI and the effects, and their outcome.
+//! Commands of operators, CI and the effects.
 
 use std::collections::BTreeSet;
 
@@ -16,6 +16,7 @@ use crate::model::group::Member;
 use crate::model::health::InstanceHealth;
 use crate::model::hook::Moment;
 use crate::model::mesh::Fleet;
+pub use crate::model::outcome::Outcome;
 use crate::model::plan::Plan;
 pub use crate::model::refusal::Refusal;
 use crate::model::signals::Signal;
@@ -193,15 +194,4 @@ pub enum ReleaseCommand {
     Abort,
     /// Rolls back to stable; after completion, to the previous version.
     Rollback,
-}
-
-/// The outcome of a command.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Outcome {
-    /// Its release.
-    pub release: Option<ReleaseId>,
-    /// False if the command had no effect, because the state was as requested.
-    pub changed: bool,
-    /// The outcome as text for the operator.
-    pub message: String,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::model::command::Command;
@@ -46,7 +47,8 @@ impl From<FlagChange> for Command {
 }
 
 /// Why no flag selects a deployed version.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "cause", rename_all = "snake_case")]
 pub enum FlagBlock {
     /// The version is quarantined.
     Quarantined {

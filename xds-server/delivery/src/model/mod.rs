@@ -18,6 +18,7 @@ pub mod health;
 pub mod hook;
 pub mod istio;
 pub mod mesh;
+pub mod outcome;
 pub mod phases;
 pub mod plan;
 pub mod progress;

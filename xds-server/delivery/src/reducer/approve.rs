@@ -1,9 +1,10 @@
 //! Approvals: one person's consent to the next step of a release.
 
 use super::verbs::wrong_phase;
-use super::{Decision, done, requirements, unchanged};
+use super::{Decision, decision, requirements, unchanged};
 use crate::model::command::{CommandContext, Refusal};
 use crate::model::event::Event;
+use crate::model::outcome::Effect;
 use crate::model::refusal::Conflict;
 use crate::model::release::Release;
 use crate::model::requirements::Approval;
@@ -34,26 +35,27 @@ pub(super) fn approve(
     }
     let valid =
         |it: &&Approval| it.by == actor && it.role == *role && it.step == *step && it.until > at;
-    if let Some(given) = release.approvals.iter().find(valid) {
-        let until = given.until;
-        let message = format!("release `{id}` has the approval of {actor} until {until}");
-        return Ok(unchanged(Some(id), message));
-    }
     let missing = |given: &[Approval]| -> u32 {
         let each = of_role().map(|(step, approvals)| approvals.missing(given, *step, at));
         each.max().unwrap_or_default()
     };
-    if missing(&release.approvals) == 0 {
-        let message = format!("release `{id}` has all approvals as `{role}` for its next step");
-        return Ok(unchanged(Some(id), message));
+    let effect = |until, missing| Effect::Approved {
+        role: role.clone(),
+        by: actor.to_owned(),
+        until,
+        missing,
+    };
+    let missing_before = missing(&release.approvals);
+    if let Some(given) = release.approvals.iter().find(valid) {
+        return Ok(unchanged(Some(id), effect(given.until, missing_before)));
+    }
+    if missing_before == 0 {
+        return Ok(unchanged(Some(id), Effect::ApprovalsComplete { role: role.clone() }));
     }
     let expire = of_role().map(|(_, approvals)| approvals.expire).max().unwrap_or_default();
     let approval =
         Approval { by: actor.to_owned(), role: role.clone(), step: *step, until: at.after(expire) };
     let given = [release.approvals.clone(), vec![approval.clone()]].concat();
-    let message = match missing(&given) {
-        0 => format!("release `{id}` has all approvals as `{role}` for its next step"),
-        left => format!("release `{id}` is approved by {actor}; {left} more are required"),
-    };
-    Ok(done(Some(id), vec![Event::Approved { id: id.clone(), approval }], message))
+    let effect = effect(approval.until, missing(&given));
+    Ok(decision(Some(id), vec![Event::Approved { id: id.clone(), approval }], effect))
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::mid_release::{Applicable, applicable};
-use super::{Decision, deploy, done, freeze, unchanged};
+use super::{Decision, decision, deploy, freeze, unchanged};
 use crate::changes::compare;
 use crate::model::catalogue::ServiceSpec;
 use crate::model::change::{Change, Loss};
@@ -13,9 +13,9 @@ use crate::model::configuration::{Version, Withheld};
 use crate::model::event::Event;
 use crate::model::freeze::FreezeWindow;
 use crate::model::mesh::{Fleet, keep};
+use crate::model::outcome::Effect;
 use crate::model::refusal::Losses;
 use crate::model::state::State;
-use crate::text;
 use crate::units::Timestamp;
 
 /// What a configuration declares.
@@ -52,17 +52,18 @@ struct Draft {
 fn draft(state: &State, at: Timestamp, declared: &Declared<'_>) -> Result<Draft, Refusal> {
     deploy::validate(declared.services)?;
     let Applicable { services, withheld } = applicable(state, declared.services);
-    let (mut events, _) = deploy::catalogue(state, &services);
+    let count = services.len();
+    let mut events: Vec<_> = deploy::catalogue(state, services).into_iter().collect();
     let mut fleets = declared.fleets.to_vec();
     // A withheld service still serves.
     withheld.iter().for_each(|it| keep(&mut fleets, &it.service, &state.fleets));
     if fleets != *state.fleets {
         events.push(Event::FleetsApplied { fleets });
     }
-    events.extend(freeze::freeze_windows(state, declared.freeze_windows)?.0);
+    events.extend(freeze::freeze_windows(state, declared.freeze_windows)?);
     let mut next = state.clone();
     events.iter().try_for_each(|event| next.apply(at, event))?;
-    Ok(Draft { changes: compare(state, &next), events, withheld, services: services.len() })
+    Ok(Draft { changes: compare(state, &next), events, withheld, services: count })
 }
 
 pub(super) fn configuration(
@@ -79,17 +80,18 @@ pub(super) fn configuration(
     if !refused.is_empty() {
         return Err(Refusal::TakesAway { losses: Losses(refused) });
     }
-    let mut rest = text::unused(allow.iter().filter(|it| !losses.contains(it)));
-    if !withheld.is_empty() {
-        rest = format!("{rest}; {}", text::withheld(&withheld));
-    }
+    let effect = Effect::ConfigurationApplied {
+        version: version.clone(),
+        services,
+        withheld: withheld.clone(),
+        unused: allow.iter().filter(|it| !losses.contains(it)).cloned().collect(),
+    };
     let known = state.configuration.as_ref();
     if events.is_empty()
         && known.is_some_and(|it| it.version.hash == version.hash && it.withheld == withheld)
     {
-        return Ok(unchanged(None, format!("configuration {version} is applied already{rest}")));
+        return Ok(unchanged(None, effect));
     }
-    let message = format!("configuration {version} is applied, with {services} services{rest}");
     events.push(Event::ConfigurationApplied { version: version.clone(), losses, withheld });
-    Ok(done(None, events, message))
+    Ok(decision(None, events, effect))
 }

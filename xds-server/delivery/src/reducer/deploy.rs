@@ -1,11 +1,12 @@
 //! Deployments: services that the catalogue declares, and versions that CI registers.
 
-use super::{Decision, done, unchanged};
+use super::{Decision, decision, unchanged};
 use crate::fold::catalogue::by_name;
 use crate::model::catalogue::{MAX_VERSIONS, ServiceSpec, SpecError, VersionSpec};
 use crate::model::command::Refusal;
 use crate::model::event::Event;
 use crate::model::fold_error::PlacementError;
+use crate::model::outcome::Effect;
 use crate::model::refusal::Invalid;
 use crate::model::release::Release;
 use crate::model::state::{ServiceState, State};
@@ -22,14 +23,10 @@ pub(super) fn validate(services: &[ServiceSpec]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Declares valid services.
-pub(super) fn catalogue(state: &State, services: &[ServiceSpec]) -> Decision {
-    if by_name(services) == *state.declared {
-        return unchanged(None, "the catalogue is unchanged".to_owned());
-    }
-    let message = format!("the catalogue has {} services now", services.len());
-    let services = services.to_vec();
-    done(None, vec![Event::CatalogueApplied { services }], message)
+/// The event that declares valid services, if they differ.
+pub(super) fn catalogue(state: &State, services: Vec<ServiceSpec>) -> Option<Event> {
+    let differs = by_name(&services) != *state.declared;
+    differs.then_some(Event::CatalogueApplied { services })
 }
 
 pub(super) fn version(
@@ -48,13 +45,11 @@ pub(super) fn version(
         let (first, second) = (first.clone(), version.clone());
         return Err(invalid(name, SpecError::SharedTarget { first, second }));
     }
+    let effect = Effect::VersionRegistered { service: name.clone(), version: version.clone() };
     if service.spec.versions.get(version) == Some(&spec) {
-        let message = format!("version `{version}` of `{name}` is registered there already");
-        return Ok(unchanged(None, message));
+        return Ok(unchanged(None, effect));
     }
-    let event = place(service, version, spec)?;
-    let message = format!("version `{version}` of `{name}` is registered");
-    Ok(done(None, vec![event], message))
+    Ok(decision(None, vec![place(service, version, spec)?], effect))
 }
 
 /// A version of a service with the target of its environment in Istio, if it has one.

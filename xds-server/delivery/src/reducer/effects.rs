@@ -1,11 +1,12 @@
 //! Results of effects outside the sidecars: health checks, hook calls, DNS updates. None of them changes the weight.
 
-use super::{Decision, done, unchanged};
+use super::{Decision, decision, unchanged};
 use crate::model::command::Refusal;
 use crate::model::dns::RecordSet;
 use crate::model::event::Event;
 use crate::model::health::InstanceHealth;
 use crate::model::hook::{MAX_FAILURE, Moment};
+use crate::model::outcome::Effect;
 use crate::model::state::{ServiceState, State};
 use crate::names::{HookName, ReleaseId};
 
@@ -19,22 +20,18 @@ pub(super) fn hook_ended(
 ) -> Result<Decision, Refusal> {
     let service = state.services.get(id.service());
     let service = service.ok_or_else(|| Refusal::UnknownRelease(id.to_string()))?;
+    let error = result.as_ref().err().map(|error| clip(error));
+    let effect = Effect::HookEnded { hook: hook.clone(), error: error.clone() };
     if service.due_call(id, hook, on).is_none() {
-        return Ok(unchanged(Some(id), format!("release `{id}` has no due call of hook `{hook}`")));
+        return Ok(unchanged(Some(id), effect));
     }
-    let (id, hook) = (id.clone(), hook.clone());
-    let (event, message) = match result {
-        Ok(()) => {
-            let message = format!("hook `{hook}` of release `{id}` was called");
-            (Event::HookSucceeded { id: id.clone(), hook, on, attempts }, message)
-        }
-        Err(error) => {
-            let error = clip(error);
-            let message = format!("hook `{hook}` of release `{id}` failed: {error}");
-            (Event::HookFailed { id: id.clone(), hook, on, attempts, error }, message)
+    let event = match error {
+        None => Event::HookSucceeded { id: id.clone(), hook: hook.clone(), on, attempts },
+        Some(error) => {
+            Event::HookFailed { id: id.clone(), hook: hook.clone(), on, attempts, error }
         }
     };
-    Ok(done(Some(&id), vec![event], message))
+    Ok(decision(Some(id), vec![event], effect))
 }
 
 pub(super) fn health(
@@ -43,18 +40,12 @@ pub(super) fn health(
     health: &InstanceHealth,
 ) -> Result<Decision, Refusal> {
     let release = state.release(id).ok_or_else(|| Refusal::UnknownRelease(id.to_string()))?;
+    let effect = Effect::HealthChecked { health: health.clone() };
     if release.health_check().is_none() || release.health.as_ref() == Some(health) {
-        return Ok(unchanged(
-            Some(id),
-            format!("release `{id}`: the health of its instances is unchanged"),
-        ));
+        return Ok(unchanged(Some(id), effect));
     }
-    let message = match health.is_healthy() {
-        true => format!("release `{id}`: its instances are healthy"),
-        false => format!("release `{id}`: instances are unhealthy: {health}"),
-    };
     let event = Event::HealthChanged { id: id.clone(), health: health.clone() };
-    Ok(done(Some(id), vec![event], message))
+    Ok(decision(Some(id), vec![event], effect))
 }
 
 pub(super) fn dns_checked(
@@ -62,23 +53,22 @@ pub(super) fn dns_checked(
     result: &Result<RecordSet, String>,
 ) -> Result<Decision, Refusal> {
     let name = service.spec.name.clone();
-    let wanted = service.desired_records();
     Ok(match result {
-        Ok(records) if wanted.as_ref() != Some(records) => {
-            unchanged(None, format!("the records of `{name}` are no longer the desired ones"))
-        }
         Ok(records) => {
-            let message = format!("the records of `{name}` are {records}");
+            let effect = Effect::DnsUpdated { service: name.clone(), records: records.clone() };
+            if service.desired_records().as_ref() != Some(records) {
+                return Ok(unchanged(None, effect));
+            }
             let event = Event::DnsUpdated { service: name, records: records.clone() };
-            done(None, vec![event], message)
+            decision(None, vec![event], effect)
         }
         Err(error) => {
             let error = clip(error);
+            let effect = Effect::DnsFailed { service: name.clone(), error: error.clone() };
             if service.spec.dns.is_none() || service.dns.error.as_ref() == Some(&error) {
-                return Ok(unchanged(None, format!("the records of `{name}`: {error}")));
+                return Ok(unchanged(None, effect));
             }
-            let message = format!("the records of `{name}` could not be updated: {error}");
-            done(None, vec![Event::DnsFailed { service: name, error }], message)
+            decision(None, vec![Event::DnsFailed { service: name, error }], effect)
         }
     })
 }

@@ -7,14 +7,14 @@ use serde_json::Value;
 use tidegate_core::flags::{AttributePath, FlagSet};
 use tidegate_core::routing::is_request_attribute;
 
-use super::{Decision, done, unchanged};
+use super::{Decision, decision, unchanged};
 use crate::fold::flag_document;
 use crate::model::command::Refusal;
 use crate::model::event::Event;
 use crate::model::flag::{self, FlagChange};
+use crate::model::outcome::{Effect, FlagWarning};
 use crate::model::refusal::{Invalid, Known, MAX_FLAG_KEY};
 use crate::model::state::State;
-use crate::text;
 
 pub(super) fn change(
     state: &State,
@@ -47,13 +47,16 @@ fn replace(state: &State, document: &Value) -> Result<Decision, Refusal> {
         Some(evaluators) => *evaluators == *state.evaluators,
         None => state.evaluators.is_empty(),
     };
+    let effect = Effect::FlagsReplaced {
+        flags: parts.flags.len(),
+        before: state.flags.len(),
+        warnings: warnings(state, parts.flags),
+    };
     if same_flags && same_evaluators {
-        return Ok(unchanged(None, "the flags are unchanged".to_owned()));
+        return Ok(unchanged(None, effect));
     }
-    let message = format!("{} flags replace {}", parts.flags.len(), state.flags.len());
-    let message = message + &warnings(state, parts.flags);
     let flags = document.clone();
-    Ok(done(None, vec![Event::FlagsReplaced { flags }], message))
+    Ok(decision(None, vec![Event::FlagsReplaced { flags }], effect))
 }
 
 /// Sets every flag of a document, or none.
@@ -63,37 +66,34 @@ fn merge(state: &State, document: &Value) -> Result<Decision, Refusal> {
         return Err(Invalid::SharedEvaluators.into());
     }
     let events = assign(state, parts.flags)?;
-    if events.is_empty() {
-        return Ok(unchanged(None, "the flags are unchanged".to_owned()));
-    }
-    let keys: Vec<_> = parts.flags.keys().map(|key| format!("`{key}`")).collect();
-    let message = format!("{} of {} flags changed: {}", events.len(), keys.len(), keys.join(", "));
-    let message = message + &warnings(state, parts.flags);
-    Ok(done(None, events, message))
+    let effect = Effect::FlagsMerged {
+        keys: parts.flags.keys().cloned().collect(),
+        different: events.len(),
+        warnings: warnings(state, parts.flags),
+    };
+    Ok(decision(None, events, effect))
 }
 
 fn set(state: &State, key: &String, definition: &Value) -> Result<Decision, Refusal> {
     let events = assign(state, [(key, definition)])?;
-    if events.is_empty() {
-        return Ok(unchanged(None, format!("flag `{key}` is unchanged")));
-    }
-    let message = format!("flag `{key}` is set") + &warnings(state, [(key, definition)]);
-    Ok(done(None, events, message))
+    let warnings = warnings(state, [(key, definition)]);
+    Ok(decision(None, events, Effect::FlagSet { key: key.clone(), warnings }))
 }
 
 /// Neither compiled nor checked: a flag whose version was removed can still be disabled.
 fn switch(state: &State, key: &str, enabled: bool) -> Result<Decision, Refusal> {
     let mut definition =
         state.flags.get(key).cloned().ok_or_else(|| Refusal::UnknownFlag(key.to_owned()))?;
-    let (value, shown) = if enabled { ("ENABLED", "enabled") } else { ("DISABLED", "disabled") };
+    let value = if enabled { "ENABLED" } else { "DISABLED" };
     if let Some(members) = definition.as_object_mut() {
         members.insert("state".to_owned(), value.into());
     }
+    let effect = Effect::FlagSwitched { key: key.to_owned(), enabled };
     if state.flags.get(key) == Some(&definition) {
-        return Ok(unchanged(None, format!("flag `{key}` is {shown} already")));
+        return Ok(unchanged(None, effect));
     }
     let event = Event::FlagSet { key: key.to_owned(), definition };
-    Ok(done(None, vec![event], format!("flag `{key}` is {shown}")))
+    Ok(decision(None, vec![event], effect))
 }
 
 fn delete(state: &State, key: &str) -> Result<Decision, Refusal> {
@@ -101,7 +101,7 @@ fn delete(state: &State, key: &str) -> Result<Decision, Refusal> {
         return Err(Refusal::UnknownFlag(key.to_owned()));
     }
     let event = Event::FlagDeleted { key: key.to_owned() };
-    Ok(done(None, vec![event], format!("flag `{key}` is deleted")))
+    Ok(decision(None, vec![event], Effect::FlagDeleted { key: key.to_owned() }))
 }
 
 /// An event for each of these flags that differs. The flags are compiled with all others.
@@ -170,49 +170,54 @@ fn check_routes<'a>(
     Ok(())
 }
 
-/// The end of a message: what these flags do not do now.
+/// What these flags do not do now.
 fn warnings<'a>(
     state: &State,
     flags: impl IntoIterator<Item = (&'a String, &'a Value)> + Clone,
-) -> String {
-    blocked_variants(state, flags.clone()) + &absent_attributes(state, flags)
+) -> Vec<FlagWarning> {
+    let mut warnings = blocked_variants(state, flags.clone());
+    warnings.extend(absent_attributes(state, flags));
+    warnings
 }
 
 /// The attributes that routing flags read and requests do not have.
 fn absent_attributes<'a>(
     state: &State,
     flags: impl IntoIterator<Item = (&'a String, &'a Value)>,
-) -> String {
+) -> Vec<FlagWarning> {
     let routing = flags.into_iter().filter(|(_, flag)| flag::routed_service(flag).is_some());
-    let texts = routing.filter_map(|(key, definition)| {
+    let warnings = routing.filter_map(|(key, definition)| {
         let alone = BTreeMap::from([(key.clone(), definition.clone())]);
         let set = FlagSet::from_json(&flag::document(&alone, &state.evaluators)).ok()?;
-        let absent = set.attributes().iter().map(AttributePath::as_str);
-        let absent: Vec<_> = absent.filter(|name| !is_request_attribute(name)).collect();
-        (!absent.is_empty()).then(|| format!("; {}", text::absent_attributes(key, &absent)))
+        let read = set.attributes().iter().map(AttributePath::as_str);
+        let attributes: Vec<_> =
+            read.filter(|name| !is_request_attribute(name)).map(str::to_owned).collect();
+        let flag = key.clone();
+        (!attributes.is_empty()).then_some(FlagWarning::AbsentAttributes { flag, attributes })
     });
-    texts.collect()
+    warnings.collect()
 }
 
 /// The versions of variants that no flag selects now.
 fn blocked_variants<'a>(
     state: &State,
     flags: impl IntoIterator<Item = (&'a String, &'a Value)>,
-) -> String {
-    let mut texts: Vec<_> = flags
-        .into_iter()
-        .filter_map(|(_, flag)| Some((flag, state.services.get(flag::routed_service(flag)?)?)))
-        .flat_map(|(flag, service)| {
-            let names = flag::variants(flag).filter_map(|(_, value)| value.as_str());
-            let versions =
-                names.filter_map(|name| Some(service.spec.versions.get_key_value(name)?.0));
-            versions.filter_map(|version| {
-                let block = service.flag_block(version)?;
-                Some(format!("; {}", text::flag_block(&service.spec.name, version, &block)))
-            })
-        })
-        .collect();
-    texts.sort();
-    texts.dedup();
-    texts.concat()
+) -> Vec<FlagWarning> {
+    let mut blocked = BTreeMap::new();
+    for (_, flag) in flags {
+        let Some(service) = flag::routed_service(flag).and_then(|it| state.services.get(it)) else {
+            continue;
+        };
+        for name in flag::variants(flag).filter_map(|(_, value)| value.as_str()) {
+            let version = service.spec.versions.get_key_value(name).map(|(version, _)| version);
+            if let Some((version, block)) =
+                version.and_then(|it| Some((it, service.flag_block(it)?)))
+            {
+                blocked.insert((service.spec.name.clone(), version.clone()), block);
+            }
+        }
+    }
+    let warning =
+        |((service, version), block)| FlagWarning::NotSelected { service, version, block };
+    blocked.into_iter().map(warning).collect()
 }

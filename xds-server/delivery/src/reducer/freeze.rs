@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{Decision, done, find, reason, unchanged};
+use super::{Decision, decision, find, reason, unchanged};
 use crate::model::command::{CommandContext, Refusal};
 use crate::model::event::Event;
 use crate::model::freeze::{
     FreezeSchedule, FreezeWindow, MAX_FREEZE_WINDOWS, ManualFreeze, time_zone,
 };
+use crate::model::outcome::Effect;
 use crate::model::refusal::Invalid;
 use crate::model::state::State;
 use crate::names::ServiceName;
@@ -17,26 +18,24 @@ pub(super) fn freeze(
     command_context: &CommandContext<'_>,
     service: Option<&ServiceName>,
 ) -> Result<Decision, Refusal> {
-    let deployments = deployments(service);
     if let Some(freeze) = current(state, service)? {
-        return Ok(unchanged(None, format!("{deployments} are frozen already, by {}", freeze.by)));
+        let effect = Effect::Frozen { service: service.cloned(), by: freeze.by.clone() };
+        return Ok(unchanged(None, effect));
     }
-    let event = Event::DeploymentsFrozen {
-        service: service.cloned(),
-        by: command_context.actor.to_owned(),
-        reason: reason(command_context),
-    };
-    let message = format!("{deployments} are frozen: no release advances; rollbacks are possible");
-    Ok(done(None, vec![event], message))
+    let by = command_context.actor.to_owned();
+    let effect = Effect::Frozen { service: service.cloned(), by: by.clone() };
+    let reason = reason(command_context);
+    let event = Event::DeploymentsFrozen { service: service.cloned(), by, reason };
+    Ok(decision(None, vec![event], effect))
 }
 
 pub(super) fn unfreeze(state: &State, service: Option<&ServiceName>) -> Result<Decision, Refusal> {
-    let deployments = deployments(service);
+    let effect = Effect::Unfrozen { service: service.cloned() };
     if current(state, service)?.is_none() {
-        return Ok(unchanged(None, format!("{deployments} are not frozen by hand")));
+        return Ok(unchanged(None, effect));
     }
     let event = Event::DeploymentsUnfrozen { service: service.cloned() };
-    Ok(done(None, vec![event], format!("the freeze of {deployments} has ended")))
+    Ok(decision(None, vec![event], effect))
 }
 
 fn current<'a>(
@@ -49,17 +48,13 @@ fn current<'a>(
     })
 }
 
-fn deployments(service: Option<&ServiceName>) -> String {
-    let of = service.map_or_else(|| "all services".to_owned(), |name| format!("`{name}`"));
-    format!("deployments of {of}")
-}
-
+/// The event that declares freeze windows, if they differ.
 pub(super) fn freeze_windows(
     state: &State,
     freeze_windows: &[FreezeWindow],
-) -> Result<Decision, Refusal> {
+) -> Result<Option<Event>, Refusal> {
     if freeze_windows == state.freeze_windows {
-        return Ok(unchanged(None, "the freeze windows are unchanged".to_owned()));
+        return Ok(None);
     }
     if freeze_windows.len() > MAX_FREEZE_WINDOWS {
         return Err(Invalid::TooManyFreezeWindows(freeze_windows.len()).into());
@@ -71,12 +66,7 @@ pub(super) fn freeze_windows(
         }
         check(freeze)?;
     }
-    let message = format!("{} freeze windows are declared", freeze_windows.len());
-    Ok(done(
-        None,
-        vec![Event::FreezeWindowsApplied { freeze_windows: freeze_windows.to_vec() }],
-        message,
-    ))
+    Ok(Some(Event::FreezeWindowsApplied { freeze_windows: freeze_windows.to_vec() }))
 }
 
 fn check(FreezeWindow { name, when, .. }: &FreezeWindow) -> Result<(), Invalid> {

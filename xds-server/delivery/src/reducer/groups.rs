@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 
 use super::deploy::running;
 use super::verbs::{rolled_back, verb_name, wrong_phase};
-use super::{Decision, done, find, start, unchanged, verbs};
-use crate::model::command::{CommandContext, Refusal, ReleaseCommand};
+use super::{Decision, decision, find, start, unchanged, verbs};
+use crate::model::command::{CommandContext, Outcome, Refusal, ReleaseCommand};
 use crate::model::event::Event;
 use crate::model::group::{Group, MAX_MEMBERS, Member};
+use crate::model::outcome::Effect;
 use crate::model::plan::Plan;
 use crate::model::refusal::{Conflict, Invalid, Known};
 use crate::model::release::{Phase, Release, RollbackCause};
@@ -27,7 +28,7 @@ pub(super) fn start(
         return start_again(state, name, known, members);
     }
     check(state, name, members, plan)?;
-    let (mut events, mut ids, mut messages) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut events, mut outcomes) = (Vec::new(), Vec::new());
     for Member { service, version, commit } in members {
         let service = find(state, service)?;
         if let Some(release) = service.running() {
@@ -36,11 +37,11 @@ pub(super) fn start(
         let (begun, outcome) =
             start::begin(state, service, command_context, version, plan, commit.as_ref())?;
         events.extend(begun);
-        ids.extend(outcome.release);
-        messages.push(outcome.message);
+        outcomes.push(outcome);
     }
+    let ids = outcomes.iter().filter_map(|it| it.release.clone()).collect();
     events.push(Event::GroupStarted { id: name.clone(), members: ids });
-    Ok(done(None, events, format!("release group `{name}`: {}", messages.join("; "))))
+    Ok(decision(None, events, Effect::Group { group: name.clone(), members: outcomes }))
 }
 
 fn is_running(state: &State, group: &Group) -> bool {
@@ -56,11 +57,11 @@ fn start_again(
 ) -> Result<Decision, Refusal> {
     let requested: BTreeSet<_> = requested.iter().map(|it| (&it.service, &it.version)).collect();
     let known = state.members(group).map(|(_, it)| (&it.service, &it.candidate));
-    let members = Known::of(group.members.iter());
     if requested == known.collect() {
-        let message = format!("release group `{name}` is running, with {members}");
-        return Ok(unchanged(None, message));
+        let (group, members) = (name.clone(), group.members.clone());
+        return Ok(unchanged(None, Effect::GroupRunning { group, members }));
     }
+    let members = Known::of(group.members.iter());
     Err(Refusal::GroupRunning { group: name.clone(), members })
 }
 
@@ -104,27 +105,30 @@ pub(super) fn decide(
         group: name.clone(),
         known: Known::of(state.groups.keys()),
     })?;
-    let mut decisions = Vec::new();
-    let mut refused = None;
+    let (mut events, mut members, mut refused) = (Vec::new(), Vec::new(), Vec::new());
     for (service, release) in state.members(group) {
         match verbs::decide_one(state, command_context, service, release, command) {
-            Ok(decision) => decisions.push(decision),
-            Err(refusal) if applies_to_each(command) => {
-                refused.get_or_insert(refusal);
+            Ok((decided, outcome)) => {
+                events.extend(decided);
+                members.push(outcome);
+            }
+            Err(Refusal::WrongPhase { verb, release, conflict }) if applies_to_each(command) => {
+                refused.push((verb, release, conflict));
             }
             Err(refusal) => return Err(refusal),
         }
     }
-    let exception = match refused {
-        Some(refusal) if decisions.is_empty() => return Err(refusal),
-        Some(refusal) if *command == ReleaseCommand::Rollback => format!("; but {refusal}"),
-        Some(_) | None => String::new(),
-    };
-    let (events, messages): (Vec<_>, Vec<_>) =
-        decisions.into_iter().map(|(events, outcome)| (events, outcome.message)).unzip();
-    let events: Vec<_> = events.into_iter().flatten().collect();
-    let message = format!("release group `{name}`: {}{exception}", messages.join("; "));
-    Ok(if events.is_empty() { unchanged(None, message) } else { done(None, events, message) })
+    if members.is_empty()
+        && let Some((verb, release, conflict)) = refused.first().cloned()
+    {
+        return Err(Refusal::WrongPhase { verb, release, conflict });
+    }
+    members.extend(refused.into_iter().map(|(verb, release, conflict)| Outcome {
+        release: Some(release),
+        changed: false,
+        effect: Effect::Refused { verb, conflict },
+    }));
+    Ok(decision(None, events, Effect::Group { group: name.clone(), members }))
 }
 
 /// True if a member that refuses the command does not prevent it for the others.

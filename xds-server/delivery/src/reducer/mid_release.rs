@@ -146,6 +146,7 @@ fn istio_edited(
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::slice::from_ref;
 
     use super::*;
     use crate::fixtures::*;
@@ -153,6 +154,7 @@ mod tests {
     use crate::model::command::{Command, ReleaseCommand};
     use crate::model::configuration::{Source, Version};
     use crate::model::event::Event;
+    use crate::model::outcome::Effect;
     use crate::names::ReleaseId;
     use crate::reducer::decide_command;
     use crate::units::{Ppm, Timestamp};
@@ -234,7 +236,8 @@ mod tests {
             let outcome = run(&mut state, Timestamp(1), &command).unwrap();
             let release: ReleaseId = name(release);
             let expected = withheld(release.service(), release.as_str(), input);
-            assert!(outcome.message.contains(&expected.to_string()), "{}", outcome.message);
+            let Effect::ConfigurationApplied { withheld, .. } = outcome.effect else { panic!() };
+            assert_eq!(withheld, from_ref(&expected));
             assert!(state.services.contains_key("search"));
             for service in ["order", "product"] {
                 assert_eq!(state.services[service], before.services[service]);

@@ -29,6 +29,7 @@ pub use progress::decide_progress;
 use crate::model::checks::CheckResult;
 use crate::model::command::{Command, CommandContext, Outcome, Refusal};
 use crate::model::event::Event;
+use crate::model::outcome::Effect;
 use crate::model::refusal::Known;
 use crate::model::state::{ServiceState, State};
 use crate::names::{ReleaseId, ServiceName};
@@ -108,12 +109,12 @@ fn reason(command_context: &CommandContext<'_>) -> Option<String> {
     command_context.reason.map(|reason| reason.chars().take(MAX_REASON).collect())
 }
 
-fn done(release: Option<&ReleaseId>, events: Vec<Event>, message: String) -> Decision {
-    let outcome = Outcome { release: release.cloned(), changed: true, message };
+/// The outcome is unchanged if there is no event.
+fn decision(release: Option<&ReleaseId>, events: Vec<Event>, effect: Effect) -> Decision {
+    let outcome = Outcome { release: release.cloned(), changed: !events.is_empty(), effect };
     (events, outcome)
 }
 
-fn unchanged(release: Option<&ReleaseId>, message: String) -> Decision {
-    let outcome = Outcome { release: release.cloned(), changed: false, message };
-    (Vec::new(), outcome)
+fn unchanged(release: Option<&ReleaseId>, effect: Effect) -> Decision {
+    decision(release, Vec::new(), effect)
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::verbs::rolled_back;
-use super::{Decision, done, groups, reason, unchanged};
+use super::{Decision, decision, groups, reason, unchanged};
 use crate::model::checks::{CheckResult, MAX_CHECKS, MAX_URL};
 use crate::model::command::{CommandContext, Refusal};
 use crate::model::event::Event;
+use crate::model::outcome::{Effect, SecurityRollback};
 use crate::model::refusal::{Invalid, Known};
 use crate::model::release::{Release, RollbackCause};
 use crate::model::signals::{MAX_QUARANTINED, MAX_SIGNALS, Signal, SignalKind, SignalStatus};
@@ -55,10 +56,13 @@ pub(super) fn checked(
     }
     let release = service.running().filter(|release| release.candidate == *version);
     let release = release.map(|release| &release.id);
-    let verdict = if result.passed { "passed" } else { "failed" };
-    let message = format!("check `{check}` of `{version}` {verdict}");
+    let effect = Effect::CheckReported {
+        version: version.clone(),
+        check: check.clone(),
+        passed: result.passed,
+    };
     if before == Some(&result) {
-        return Ok(unchanged(release, message + ", as reported before"));
+        return Ok(unchanged(release, effect));
     }
     let event = Event::CheckReported {
         service: service.spec.name.clone(),
@@ -66,7 +70,7 @@ pub(super) fn checked(
         check: check.clone(),
         result,
     };
-    Ok(done(release, vec![event], message))
+    Ok(decision(release, vec![event], effect))
 }
 
 pub(super) fn signal(
@@ -80,12 +84,11 @@ pub(super) fn signal(
             quarantine(state, service, command_context, signal)
         }
         (SignalKind::Security, SignalStatus::Ok) => {
-            let (name, version) = (&service.spec.name, &signal.version);
-            if service.quarantined.contains_key(version) {
-                let (service, version) = (name.clone(), version.clone());
-                return Err(Invalid::QuarantineBySignal { service, version }.into());
+            let (name, version) = (service.spec.name.clone(), signal.version.clone());
+            if service.quarantined.contains_key(&version) {
+                return Err(Invalid::QuarantineBySignal { service: name, version }.into());
             }
-            Ok(unchanged(None, format!("version `{version}` of `{name}` is not quarantined")))
+            Ok(unchanged(None, Effect::Unquarantined { service: name, version }))
         }
         (SignalKind::Business, SignalStatus::Bad) => raise(service, command_context, signal),
         (SignalKind::Business, SignalStatus::Ok) => Ok(clear(service, signal)),
@@ -113,24 +116,19 @@ fn quarantine(
     }
     let cause =
         RollbackCause::Security { signal: signal.name.clone(), reason: reason(command_context) };
-    let (rollback, release, message) = roll_back(service, command_context, version, &cause);
-    let message = if is_known || !is_full {
-        format!("version `{version}` of `{name}` is quarantined; {message}")
-    } else {
-        let full = Invalid::TooManyQuarantined { service: name.clone(), version: version.clone() };
-        if rollback.is_empty() {
-            return Err(full.into());
-        }
-        // The limit of the list does not prevent the rollback.
-        format!("{message}; {full}")
-    };
-    events.extend(rollback);
-    let release = release.map(|it| &it.id);
-    Ok(if events.is_empty() {
-        unchanged(release, message)
-    } else {
-        done(release, groups::with_rollback_of_group(state, events), message)
-    })
+    let (events_of_rollback, release, rollback) =
+        roll_back(service, command_context, version, &cause);
+    let listed = is_known || !is_full;
+    // The limit of the list does not prevent the rollback.
+    if !listed && events_of_rollback.is_empty() {
+        let (service, version) = (name.clone(), version.clone());
+        return Err(Invalid::TooManyQuarantined { service, version }.into());
+    }
+    events.extend(events_of_rollback);
+    let events = groups::with_rollback_of_group(state, events);
+    let (service, version) = (name.clone(), version.clone());
+    let effect = Effect::Quarantined { service, version, listed, rollback };
+    Ok(decision(release.map(|it| &it.id), events, effect))
 }
 
 fn roll_back<'a>(
@@ -138,48 +136,40 @@ fn roll_back<'a>(
     command_context: &CommandContext<'_>,
     version: &VersionName,
     cause: &RollbackCause,
-) -> (Vec<Event>, Option<&'a Release>, String) {
-    if let Some(release) = service.running().filter(|it| it.candidate == *version) {
+) -> (Vec<Event>, Option<&'a Release>, SecurityRollback) {
+    let running = service.running();
+    if let Some(release) = running.filter(|it| it.candidate == *version) {
         let event = rolled_back(&release.id, cause.clone());
-        let message = format!("release `{}` is rolled back to `{}`", release.id, release.stable);
-        return (vec![event], Some(release), message);
+        let stable = release.stable.clone();
+        return (vec![event], Some(release), SecurityRollback::RolledBack { stable });
     }
     if service.stable != *version {
-        return (Vec::new(), None, "it receives no traffic".to_owned());
+        return (Vec::new(), None, SecurityRollback::NoTraffic);
     }
     let in_time = service.previous_until.is_some_and(|until| command_context.at < until);
     let safe = |it: &&VersionName| !service.quarantined.contains_key(*it);
     match service.previous.as_ref().filter(|_| in_time).filter(safe) {
         Some(previous) => {
-            let mut events = Vec::new();
-            let mut message = String::new();
-            // The rollback of the running release would restore the unsafe version.
-            if let Some(release) = service.running() {
-                events.push(rolled_back(&release.id, cause.clone()));
-                message = format!("release `{}` is rolled back, and ", release.id);
-            }
-            events.push(Event::StableRestored {
+            // The rollback of the running release alone would restore the unsafe version.
+            let ended = running.map(|release| rolled_back(&release.id, cause.clone()));
+            let restored = Event::StableRestored {
                 service: service.spec.name.clone(),
                 version: previous.clone(),
                 cause: cause.clone(),
-            });
-            message += &format!("`{previous}` is stable again");
-            (events, service.release.as_ref(), message)
+            };
+            let (stable, with_release) = (previous.clone(), running.is_some());
+            let rollback = SecurityRollback::StableRestored { stable, with_release };
+            (ended.into_iter().chain([restored]).collect(), service.release.as_ref(), rollback)
         }
-        None => match service.running() {
-            Some(release) => {
-                let message = format!(
-                    "it is stable, no safe previous version exists, and release `{}` to `{}` is running: promote that release if its candidate is safe",
-                    release.id, release.candidate
-                );
-                (Vec::new(), Some(release), message)
-            }
-            None => {
-                let message =
-                    "it stays stable, because no safe previous version exists: release a safe one";
-                (Vec::new(), None, message.to_owned())
-            }
-        },
+        None => {
+            let rollback = match running {
+                Some(release) => {
+                    SecurityRollback::ReleaseRunning { candidate: release.candidate.clone() }
+                }
+                None => SecurityRollback::NoSafeVersion,
+            };
+            (Vec::new(), running, rollback)
+        }
     }
 }
 
@@ -196,9 +186,16 @@ fn raise(
             known: Known::of(service.spec.versions.keys()),
         });
     }
+    let release = service.running().filter(|it| it.candidate == *version);
+    let id = release.map(|it| &it.id);
+    let effect = Effect::SignalRaised {
+        service: name.clone(),
+        version: version.clone(),
+        signal: signal.name.clone(),
+        blocked_at: release.map(Release::weight),
+    };
     if service.signals.is_active(version, &signal.name) {
-        let message = format!("the signal `{}` is active for `{version}` already", signal.name);
-        return Ok(unchanged(None, message));
+        return Ok(unchanged(id, effect));
     }
     if service.signals.against(version).count() >= MAX_SIGNALS {
         return Err(Invalid::TooManySignals(version.clone()).into());
@@ -209,65 +206,49 @@ fn raise(
         signal: signal.name.clone(),
         reason: reason(command_context),
     };
-    let release = service.running().filter(|it| it.candidate == *version);
-    let message = match release {
-        Some(release) => format!(
-            "the signal `{}` blocks release `{}` at {} until it clears; to roll back: tidegate release rollback {name}",
-            signal.name,
-            release.id,
-            release.weight()
-        ),
-        None => format!("the signal `{}` is active for `{version}`", signal.name),
-    };
-    Ok(done(release.map(|it| &it.id), vec![event], message))
+    Ok(decision(id, vec![event], effect))
 }
 
 fn clear(service: &ServiceState, signal: &Signal) -> Decision {
     let version = &signal.version;
+    let effect = Effect::SignalCleared { version: version.clone(), signal: signal.name.clone() };
+    let release = service.running().filter(|it| it.candidate == *version);
+    let release = release.map(|it| &it.id);
     if !service.signals.is_active(version, &signal.name) {
-        let message = format!("the signal `{}` is not active for `{version}`", signal.name);
-        return unchanged(None, message);
+        return unchanged(release, effect);
     }
     let event = Event::SignalCleared {
         service: service.spec.name.clone(),
         version: version.clone(),
         signal: signal.name.clone(),
     };
-    let release = service.running().filter(|it| it.candidate == *version);
-    let message = format!("the signal `{}` for `{version}` is cleared", signal.name);
-    done(release.map(|it| &it.id), vec![event], message)
+    decision(release, vec![event], effect)
 }
 
 pub(super) fn unquarantine(
     service: &ServiceState,
     version: &VersionName,
 ) -> Result<Decision, Refusal> {
-    let name = &service.spec.name;
-    if !service.quarantined.contains_key(version) {
-        let message = format!("version `{version}` of `{name}` is not quarantined");
-        return Ok(unchanged(None, message));
+    let (name, version) = (service.spec.name.clone(), version.clone());
+    let effect = Effect::Unquarantined { service: name.clone(), version: version.clone() };
+    if !service.quarantined.contains_key(&version) {
+        return Ok(unchanged(None, effect));
     }
-    let event = Event::QuarantineLifted { service: name.clone(), version: version.clone() };
-    let message = format!("version `{version}` of `{name}` may be released again");
-    Ok(done(None, vec![event], message))
+    Ok(decision(None, vec![Event::QuarantineLifted { service: name, version }], effect))
 }
 
 pub(super) fn allow_flags(
     service: &ServiceState,
     version: &VersionName,
 ) -> Result<Decision, Refusal> {
-    let name = &service.spec.name;
-    if !service.rolled_back.contains_key(version) {
-        let message = format!("version `{version}` of `{name}` was not rolled back");
-        return Ok(unchanged(None, message));
-    }
-    let event = Event::FlagsAllowed { service: name.clone(), version: version.clone() };
-    let once = match service.quarantined.get(version) {
-        Some(signal) => {
-            format!(" once its quarantine by the security signal `{}` is lifted", signal.signal)
-        }
-        None => String::new(),
+    let (name, version) = (service.spec.name.clone(), version.clone());
+    let effect = Effect::FlagsAllowed {
+        service: name.clone(),
+        version: version.clone(),
+        quarantined_by: service.quarantined.get(&version).map(|it| it.signal.clone()),
     };
-    let message = format!("flags may select version `{version}` of `{name}` again{once}");
-    Ok(done(None, vec![event], message))
+    if !service.rolled_back.contains_key(&version) {
+        return Ok(unchanged(None, effect));
+    }
+    Ok(decision(None, vec![Event::FlagsAllowed { service: name, version }], effect))
 }

@@ -1,16 +1,16 @@
 //! The start of a release.
 
 use super::deploy::{invalid, place, running};
-use super::{Decision, done, unchanged};
+use super::{Decision, decision, unchanged};
 use crate::model::catalogue::VersionSpec;
 use crate::model::command::{CommandContext, Refusal};
 use crate::model::commit::Commit;
 use crate::model::event::Event;
+use crate::model::outcome::Effect;
 use crate::model::plan::Plan;
 use crate::model::refusal::{Invalid, Known, Weaknesses};
 use crate::model::state::{ServiceState, State};
 use crate::names::{ReleaseId, VersionName};
-use crate::text::blockers as all;
 
 /// A freeze does not prevent the start: at 0 % the candidate receives no traffic, and checks and approvals can be given.
 pub(super) fn release(
@@ -23,9 +23,9 @@ pub(super) fn release(
 ) -> Result<Decision, Refusal> {
     match service.running() {
         Some(release) if release.candidate == *candidate => {
-            let (id, weight) = (&release.id, release.weight());
-            let message = format!("release `{id}` to `{candidate}` is running, at {weight}");
-            Ok(unchanged(Some(id), message))
+            let weight = release.weight();
+            let effect = Effect::Running { candidate: candidate.clone(), weight };
+            Ok(unchanged(Some(&release.id), effect))
         }
         Some(release) => Err(running(release)),
         None => begin(state, service, command_context, candidate, plan, commit),
@@ -82,16 +82,13 @@ pub(super) fn begin(
         by: command_context.actor.to_owned(),
         commit: commit.cloned(),
     });
-    let freezes = state.active_freezes(service, command_context.wall);
-    let frozen = if freezes.is_empty() {
-        String::new()
-    } else {
-        format!(" and stays at 0% while deployments are frozen: it waits for {}", all(&freezes))
+    let effect = Effect::Started {
+        service: name.clone(),
+        stable: service.stable.clone(),
+        candidate: candidate.clone(),
+        freezes: state.active_freezes(service, command_context.wall),
     };
-    let stable = &service.stable;
-    let message =
-        format!("release `{id}` of `{name}` from `{stable}` to `{candidate}` starts{frozen}");
-    Ok(done(Some(&id), events, message))
+    Ok(decision(Some(&id), events, effect))
 }
 
 /// Deploys an undeployed candidate to the inactive environment.

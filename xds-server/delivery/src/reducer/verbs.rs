@@ -1,10 +1,11 @@
 //! Commands of operators on one release. A rollback is possible in every phase that has a version to return to;
 //! no blocker applies to it.
 
-use super::{Decision, approve, done, groups, requirements, unchanged};
+use super::{Decision, approve, decision, groups, requirements, unchanged};
 use crate::model::command::{CommandContext, Refusal, ReleaseCommand};
 use crate::model::event::Event;
 use crate::model::failure::SmokeTestFailure;
+use crate::model::outcome::{EarlierRelease, Effect};
 use crate::model::refusal::Conflict;
 use crate::model::release::{Phase, Release, RollbackCause};
 use crate::model::state::{ServiceState, State};
@@ -67,23 +68,18 @@ pub(super) fn smoke_tested(
     result: &Result<(), SmokeTestFailure>,
 ) -> Result<Decision, Refusal> {
     let (_, release) = find(state, id)?;
+    let effect = Effect::SmokeTested { failure: result.as_ref().err().cloned() };
     if !matches!(release.phase, Phase::Preparing { tested: false, .. }) {
-        let message = format!("release `{id}` waits for no smoke tests");
-        return Ok(unchanged(Some(id), message));
+        return Ok(unchanged(Some(id), effect));
     }
-    Ok(match result {
-        Ok(()) => {
-            let event = Event::SmokeTestsPassed { id: id.clone() };
-            let message = format!("release `{id}`: the smoke tests passed");
-            done(Some(id), vec![event], message)
-        }
+    let events = match result {
+        Ok(()) => vec![Event::SmokeTestsPassed { id: id.clone() }],
         Err(failure) => {
-            let message = format!("release `{id}` is rolled back: a smoke test failed: {failure}");
             let cause = RollbackCause::SmokeTest { failure: failure.clone() };
-            let events = groups::with_rollback_of_group(state, vec![rolled_back(id, cause)]);
-            done(Some(id), events, message)
+            groups::with_rollback_of_group(state, vec![rolled_back(id, cause)])
         }
-    })
+    };
+    Ok(decision(Some(id), events, effect))
 }
 
 fn find<'a>(state: &'a State, id: &ReleaseId) -> Result<(&'a ServiceState, &'a Release), Refusal> {
@@ -107,33 +103,27 @@ fn promote(
     let last = release.plan.steps.len().saturating_sub(1);
     let to = if all { Some(last) } else { release.next_step() };
     let blockers = requirements::missing(state, service, release, command_context.wall, to);
+    let completed = Effect::Completed { stable: release.candidate.clone() };
     match &release.phase {
-        Phase::Completed { .. } => {
-            return Ok(unchanged(Some(id), format!("release `{id}` is complete")));
-        }
+        Phase::Completed { .. } => return Ok(unchanged(Some(id), completed)),
         Phase::RolledBack { .. } => return refuse(Conflict::RolledBack),
         Phase::Preparing { tested: false, .. } => return refuse(Conflict::SmokeTests),
-        Phase::Watching { .. } if all => {
-            let message = format!(
-                "release `{id}` is at 100% and watched; promote it without `all` to complete it now"
-            );
-            return Ok(unchanged(Some(id), message));
-        }
+        Phase::Watching { .. } if all => return Ok(unchanged(Some(id), Effect::Watching)),
         _ if !blockers.is_empty() => return refuse(Conflict::Blocked { blockers }),
         Phase::Watching { .. } => {
             let event = Event::Completed { id: id.clone(), evidence: None };
-            let message = format!("release `{id}` is complete: `{}` is stable", release.candidate);
-            return Ok(done(Some(id), vec![event], message));
+            return Ok(decision(Some(id), vec![event], completed));
         }
         Phase::Preparing { .. } | Phase::Stepping { .. } => {}
     }
     let Some((step, planned)) = to.and_then(|to| Some((to, release.plan.steps.get(to)?))) else {
         return refuse(Conflict::NoFurtherStep);
     };
-    let paused = if release.paused_at.is_some() { "; it is still paused" } else { "" };
-    let message = format!("release `{id}` is promoted to {}{paused}", planned.weight);
-    let event = Event::StepEntered { id: id.clone(), step, weight: planned.weight, evidence: None };
-    Ok(done(Some(id), vec![event], message))
+    let weight = planned.weight;
+    let paused = release.paused_at.is_some();
+    let effect = Effect::Promoted { step: step.saturating_add(1), weight, paused };
+    let event = Event::StepEntered { id: id.clone(), step, weight, evidence: None };
+    Ok(decision(Some(id), vec![event], effect))
 }
 
 /// Promotes a release that is still on `from`; one that has left it is not changed.
@@ -149,9 +139,7 @@ fn promote_from(
         return promote(state, service, release, command_context, false);
     }
     if current > from {
-        let id = &release.id;
-        let message = format!("release `{id}` has left step {from}: it is on step {current}");
-        return Ok(unchanged(Some(id), message));
+        return Ok(unchanged(Some(&release.id), Effect::LeftStep { from, step: current }));
     }
     Err(wrong_phase(release, "promote", Conflict::OtherStep { current, from }))
 }
@@ -161,12 +149,11 @@ fn pause(release: &Release) -> Result<Decision, Refusal> {
     if !release.is_running() {
         return Err(wrong_phase(release, "pause", Conflict::Ended));
     }
+    let effect = Effect::Paused { weight: release.weight() };
     if release.paused_at.is_some() {
-        return Ok(unchanged(Some(id), format!("release `{id}` is paused already")));
+        return Ok(unchanged(Some(id), effect));
     }
-    let event = Event::Paused { id: id.clone() };
-    let message = format!("release `{id}` is paused at {}", release.weight());
-    Ok(done(Some(id), vec![event], message))
+    Ok(decision(Some(id), vec![Event::Paused { id: id.clone() }], effect))
 }
 
 fn resume(release: &Release) -> Result<Decision, Refusal> {
@@ -174,14 +161,12 @@ fn resume(release: &Release) -> Result<Decision, Refusal> {
     if !release.is_running() {
         return Err(wrong_phase(release, "resume", Conflict::Ended));
     }
+    let overridden = release.paused_by_guardrail.as_ref().map(|it| it.guardrail.clone());
+    let effect = Effect::Resumed { overridden };
     if release.paused_at.is_none() {
-        return Ok(unchanged(Some(id), format!("release `{id}` is not paused")));
+        return Ok(unchanged(Some(id), effect));
     }
-    let event = Event::Resumed { id: id.clone() };
-    let overridden = release.paused_by_guardrail.as_ref().map_or_else(String::new, |finding| {
-        format!(", and its broken {} is overridden until its next step", finding.guardrail)
-    });
-    Ok(done(Some(id), vec![event], format!("release `{id}` is resumed{overridden}")))
+    Ok(decision(Some(id), vec![Event::Resumed { id: id.clone() }], effect))
 }
 
 fn abort(service: &ServiceState, release: &Release) -> Result<Decision, Refusal> {
@@ -215,7 +200,8 @@ fn rollback_of_earlier(state: &State, id: &ReleaseId) -> Option<Result<Decision,
     let newest = service.release.as_ref().filter(|it| it.id != *id)?;
     let completed = service.last_completed.as_ref().filter(|it| it.id == *id)?;
     if completed.rolled_back {
-        return Some(Ok(already_rolled_back(id, &service.stable)));
+        let effect = Effect::RolledBack { stable: service.stable.clone(), earlier: None };
+        return Some(Ok(unchanged(Some(id), effect)));
     }
     let refuse =
         |conflict| Err(Refusal::WrongPhase { verb: "roll back", release: id.clone(), conflict });
@@ -228,44 +214,33 @@ fn rollback_of_earlier(state: &State, id: &ReleaseId) -> Option<Result<Decision,
     })
 }
 
-fn already_rolled_back(id: &ReleaseId, stable: &VersionName) -> Decision {
-    unchanged(Some(id), format!("release `{id}` is rolled back already; `{stable}` is stable"))
-}
-
 fn restored(service: &ServiceState, id: &ReleaseId, previous: &VersionName) -> Decision {
     let event = Event::StableRestored {
         service: service.spec.name.clone(),
         version: previous.clone(),
         cause: RollbackCause::Operator,
     };
-    let quarantined = service.quarantined.get(previous).map_or_else(String::new, |it| {
-        format!(", although it is quarantined by the security signal `{}`", it.signal)
-    });
-    let message =
-        format!("release `{id}` is rolled back: `{previous}` is stable again{quarantined}");
-    done(Some(id), vec![event], message)
+    let quarantined_by = service.quarantined.get(previous).map(|it| it.signal.clone());
+    let effect = Effect::StableRestored { stable: previous.clone(), quarantined_by };
+    decision(Some(id), vec![event], effect)
 }
 
-/// Rolls back a release that is not complete. If it is rolled back already, the answer names the command for the release
-/// before it.
+/// Rolls back a release that is not complete. If it is rolled back already, the outcome names the release before it.
 fn roll_back(service: &ServiceState, release: &Release) -> Decision {
     let id = &release.id;
     if !release.is_running() {
-        let (events, mut outcome) = already_rolled_back(id, &service.stable);
         let completed =
             service.last_completed.as_ref().filter(|it| it.id != *id && !it.rolled_back);
-        if let Some((before, previous)) = completed.zip(service.previous.as_ref()) {
-            let (name, before) = (&service.spec.name, &before.id);
-            outcome.message += &format!(
-                ". To restore `{previous}`: tidegate release rollback {name} --release {before}"
-            );
-        }
-        return (events, outcome);
+        let earlier = completed.zip(service.previous.as_ref()).map(|(it, previous)| {
+            let (service, release) = (service.spec.name.clone(), it.id.clone());
+            EarlierRelease { service, release, restores: previous.clone() }
+        });
+        let stable = service.stable.clone();
+        return unchanged(Some(id), Effect::RolledBack { stable, earlier });
     }
     let event = rolled_back(id, RollbackCause::Operator);
-    let stable = &release.stable;
-    let message = format!("release `{id}` is rolled back: `{stable}` receives all traffic");
-    done(Some(id), vec![event], message)
+    let effect = Effect::RolledBack { stable: release.stable.clone(), earlier: None };
+    decision(Some(id), vec![event], effect)
 }
 
 pub(super) fn rolled_back(id: &ReleaseId, cause: RollbackCause) -> Event {

@@ -73,8 +73,7 @@ pub fn allow_options(changes: &[Change]) -> String {
 }
 
 /// The end of a message about allowed losses that are none; empty if there is none.
-#[must_use]
-pub fn unused<'a>(losses: impl Iterator<Item = &'a Loss>) -> String {
+pub(super) fn unused<'a>(losses: impl Iterator<Item = &'a Loss>) -> String {
     match options(losses) {
         none if none.is_empty() => none,
         options => format!("; without effect, because nothing of it is lost:{options}"),

@@ -19,8 +19,7 @@ const LAYERS: [(&str, &[&str]); 10] = [
     ("fold", &["units", "names", "judge", "model"]),
     ("figures", &["units", "names", "judge", "model"]),
     ("changes", &["units", "names", "model"]),
-    // Messages of commands name blockers, so the reducer imports `text`.
-    ("reducer", &["units", "names", "judge", "model", "fold", "text", "changes"]),
+    ("reducer", &["units", "names", "judge", "model", "fold", "changes"]),
     ("fixtures", &["units", "names", "judge", "model", "fold", "reducer"]),
 ];
 

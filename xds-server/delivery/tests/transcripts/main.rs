@@ -2,7 +2,8 @@
 //!
 //! Each `*.txt` file beside this one is a scenario. A block has a command, optional input lines, `----`, and the output of
 //! the command: the events with their time since the start of the scenario, then for each running release its phase,
-//! weight, verdict, counts and blockers. [`world`] documents the commands, [`configuration`] the input of `configure`.
+//! weight, verdict, counts and blockers. [`command`] and [`world`] document the commands,
+//! [`configuration`] the input of `configure`.
 //!
 //! `TIDEGATE_REWRITE=1 cargo test -p tidegate-delivery --test transcripts` rewrites the outputs. The difference to the
 //! committed files is then the change in behaviour, and belongs into the review.
@@ -12,9 +13,11 @@
     reason = "helpers of tests: a panic is a failed test, with its line"
 )]
 
+mod command;
 mod configuration;
 mod render;
 mod script;
+mod sidecars;
 mod world;
 
 use std::collections::BTreeSet;

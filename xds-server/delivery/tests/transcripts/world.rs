@@ -1,25 +1,10 @@
 //! One control plane without I/O: the state, the counts, the sidecars and the clock of a scenario.
 //!
-//! Every command is followed by the evaluation of all running releases, as in the controller. The commands:
+//! Every command is followed by the evaluation of all running releases, as in the controller. [`super::command`] has the
+//! commands of operators, of CI and of the effects. The others are about what the control plane observes:
 //!
 //! | Command | Effect |
 //! |---|---|
-//! | `configure [allow=KIND:NAME,…]` | applies the configuration in the input lines, see [`super::configuration`] |
-//! | `register SERVICE VERSION PORT [blue\|green]` | registers a version |
-//! | `start SERVICE VERSION [commit=ID] [committed_at=MS]` | starts a release, with the plan in the input lines if there are any |
-//! | `start-group GROUP SERVICE:VERSION…` | starts the releases of a group |
-//! | `promote\|promote-all\|pause\|resume\|abort\|rollback RELEASE` | the command of an operator; `group:NAME` for a group |
-//! | `approve RELEASE ROLE` | approves the next step |
-//! | `check SERVICE VERSION NAME passed\|failed [url=…]` | the result of a check |
-//! | `signal SERVICE VERSION security\|business NAME bad\|ok` | a signal |
-//! | `unquarantine SERVICE VERSION` | lifts a quarantine |
-//! | `allow-flags SERVICE VERSION` | flags may select a version that was rolled back |
-//! | `freeze [SERVICE]`, `unfreeze [SERVICE]` | freezes deployments |
-//! | `health RELEASE [ENDPOINT=WHY…]` | the result of a health check: the unhealthy instances |
-//! | `smoke-test RELEASE passed\|failed [TEXT]` | the result of the smoke tests; TEXT: `timeout`, `status 503`, or an error |
-//! | `hook RELEASE NAME answered\|failed [TEXT]` | the end of a call of a hook |
-//! | `dns SERVICE updated\|failed [TEXT]` | the result of a DNS update |
-//! | `flags JSON`, `set-flag KEY [if=REVISION] JSON`, `switch-flag KEY on\|off`, `delete-flag KEY` | changes flags |
 //! | `report SERVICE VERSION requests=N errors=N over_warning=N over_critical=N over_rollback=N` | counts, once |
 //! | `traffic SERVICE VERSION …` | the same counts, each second from now on |
 //! | `report-gap` | the reports had a gap, which ends now |
@@ -29,8 +14,6 @@
 //! | `nack NODE RESOURCE MESSAGE` | one sidecar rejects a resource |
 //! | `wait DURATION` | advances the clock in ticks of one second; of ten minutes if it is more than an hour |
 //! | `service SERVICE` | prints the service's versions |
-//!
-//! Commands of operators and of CI take `as=ACTOR` (`anne` if absent) and `reason=TEXT`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -38,27 +21,20 @@ use std::time::Duration;
 use tidegate_delivery::judge::history::StableHistory;
 use tidegate_delivery::judge::statistics::Units;
 use tidegate_delivery::judge::{Counted, Evidence, ReleaseJudge};
-use tidegate_delivery::model::catalogue::VersionSpec;
-use tidegate_delivery::model::command::{Command, CommandContext, ReleaseCommand};
-use tidegate_delivery::model::commit::Commit;
-use tidegate_delivery::model::configuration::{Source, Version};
+use tidegate_delivery::model::command::{Command, CommandContext};
 use tidegate_delivery::model::event::Event;
-use tidegate_delivery::model::failure::{RequestFailure, SmokeTestFailure};
-use tidegate_delivery::model::flag::FlagChange;
-use tidegate_delivery::model::group::Member;
-use tidegate_delivery::model::health::{InstanceHealth, UnhealthyInstance};
-use tidegate_delivery::model::progress::{Convergence, MAX_NAMED, Nack, Observation, Progress};
+use tidegate_delivery::model::progress::{Nack, Observation, Progress};
 use tidegate_delivery::model::release::Release;
-use tidegate_delivery::model::signals::Signal;
 use tidegate_delivery::model::state::{ServiceState, State};
-use tidegate_delivery::names::{HookName, ReleaseId, ServiceName, VersionName};
+use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
 use tidegate_delivery::reducer::{
     ReleaseContext, close_expired_window, decide_command, decide_progress,
 };
 use tidegate_delivery::units::Timestamp;
 
 use super::script::Arguments;
-use super::{configuration, render};
+use super::sidecars::Sidecars;
+use super::{command, configuration, render};
 
 /// Monday, 2026-11-23T09:00:00Z.
 const START: Timestamp = Timestamp(1_795_424_400_000);
@@ -91,16 +67,6 @@ pub(crate) struct World {
     output: String,
 }
 
-#[derive(Default)]
-struct Sidecars {
-    connected: u32,
-    acks_at_once: bool,
-    /// Without `acks_at_once`: how many have the newest configuration of a release.
-    acked: BTreeMap<ReleaseId, u32>,
-    nacks: Vec<Nack>,
-    silent: u32,
-}
-
 impl World {
     pub(crate) fn new() -> Self {
         Self {
@@ -130,7 +96,7 @@ impl World {
         if !self.environment(&verb, &mut arguments) {
             let actor = arguments.option("as").unwrap_or_else(|| "anne".to_owned());
             let reason = arguments.option("reason");
-            let command = self.command(&verb, &mut arguments, input);
+            let command = command::parse(&self.state, &verb, &mut arguments, input);
             self.decide(&actor, reason.as_deref(), &command);
         }
         arguments.end();
@@ -187,122 +153,6 @@ impl World {
             _ => return false,
         }
         true
-    }
-
-    fn command(&self, verb: &str, arguments: &mut Arguments, input: &[&str]) -> Command {
-        match verb {
-            "configure" => {
-                let configuration::Configuration { fleets, services, freeze_windows } =
-                    configuration::parse(input);
-                let version = Version { hash: "0123456789ab".to_owned(), source: Source::File };
-                let allow = arguments.option("allow");
-                let allow = allow.iter().flat_map(|it| it.split(',')).map(|it| it.parse().unwrap());
-                let allow = allow.collect();
-                Command::ApplyConfiguration { version, fleets, services, freeze_windows, allow }
-            }
-            "register" => Command::RegisterVersion {
-                service: arguments.value(),
-                version: arguments.value(),
-                spec: VersionSpec {
-                    endpoints: configuration::endpoints(arguments.value()),
-                    istio: None,
-                    environment: arguments
-                        .next_value::<String>()
-                        .map(|place| serde_json::from_value(place.into()).unwrap()),
-                },
-            },
-            "start" => {
-                let (service, version) = (arguments.value(), arguments.value());
-                let at = arguments.option("committed_at").map(|at| Timestamp(at.parse().unwrap()));
-                let commit = arguments.option("commit").map(|id| Commit { id: Some(id), at });
-                let plan = (!input.is_empty()).then(|| configuration::plan(input));
-                Command::StartRelease { service, version, plan, commit }
-            }
-            "start-group" => Command::StartGroup {
-                group: arguments.value(),
-                members: arguments.rest().iter().map(|it| member(it)).collect(),
-                plan: None,
-            },
-            "promote" => operator(arguments, ReleaseCommand::Promote { all: false }),
-            "promote-all" => operator(arguments, ReleaseCommand::Promote { all: true }),
-            "pause" => operator(arguments, ReleaseCommand::Pause),
-            "resume" => operator(arguments, ReleaseCommand::Resume),
-            "abort" => operator(arguments, ReleaseCommand::Abort),
-            "rollback" => operator(arguments, ReleaseCommand::Rollback),
-            "approve" => {
-                let release = arguments.value();
-                Command::Release(release, ReleaseCommand::Approve { role: arguments.value() })
-            }
-            "check" => Command::ReportCheck {
-                service: arguments.value(),
-                version: arguments.value(),
-                check: arguments.value(),
-                passed: result(arguments, "passed").is_ok(),
-                url: arguments.option("url"),
-            },
-            "signal" => {
-                let (service, version) = (arguments.value(), arguments.value());
-                let kind = serde_json::from_value(arguments.word().into()).unwrap();
-                let name = arguments.value();
-                let status = serde_json::from_value(arguments.word().into()).unwrap();
-                Command::Signal { service, signal: Signal { kind, version, name, status } }
-            }
-            "unquarantine" => {
-                Command::Unquarantine { service: arguments.value(), version: arguments.value() }
-            }
-            "allow-flags" => {
-                Command::AllowFlags { service: arguments.value(), version: arguments.value() }
-            }
-            "freeze" => Command::FreezeDeployments(arguments.next_value()),
-            "unfreeze" => Command::UnfreezeDeployments(arguments.next_value()),
-            "health" => {
-                let release = arguments.value();
-                let unhealthy = arguments.options().into_iter();
-                let unhealthy = unhealthy.map(|(endpoint, error)| UnhealthyInstance {
-                    endpoint,
-                    failure: failure(&error),
-                });
-                Command::HealthChecked { release, health: InstanceHealth::of(unhealthy.collect()) }
-            }
-            "smoke-test" => {
-                let release = arguments.value();
-                let url = "http://127.0.0.1:9002/healthz".to_owned();
-                let result = result(arguments, "passed")
-                    .map_err(|error| SmokeTestFailure { url, failure: failure(&error) });
-                Command::SmokeTested { release, result }
-            }
-            "hook" => {
-                let (release, hook): (ReleaseId, HookName) = (arguments.value(), arguments.value());
-                let result = result(arguments, "answered");
-                let service = self.state.service_of(&release).unwrap();
-                let on = service.spec.hooks.iter().find(|it| it.name == hook).unwrap().on;
-                Command::HookEnded { release, hook, on, attempts: 1, result }
-            }
-            "dns" => {
-                let service: ServiceName = arguments.value();
-                let records = self.state.services.get(&service).unwrap().desired_records().unwrap();
-                let result = result(arguments, "updated").map(|()| records);
-                Command::DnsChecked { service, result }
-            }
-            "flags" => {
-                let document = serde_json::from_str(input.first().unwrap()).unwrap();
-                FlagChange::Replace(document).into()
-            }
-            "set-flag" => Command::ChangeFlags {
-                change: FlagChange::Set {
-                    key: arguments.word(),
-                    definition: serde_json::from_str(input.first().unwrap()).unwrap(),
-                },
-                if_revision: arguments.option("if").map(|it| it.parse().unwrap()),
-            },
-            "switch-flag" => {
-                let key = arguments.word();
-                let enabled = arguments.word() == "on";
-                FlagChange::Switch { key, enabled }.into()
-            }
-            "delete-flag" => FlagChange::Delete { key: arguments.word() }.into(),
-            other => panic!("`{other}` is no command"),
-        }
     }
 
     fn decide(&mut self, actor: &str, reason: Option<&str>, command: &Command) {
@@ -444,65 +294,6 @@ impl World {
             convergence: self.sidecars.convergence(&release.id),
             coverage_remaining: COVERAGE.saturating_sub(now.since(self.reports_since)),
         }
-    }
-}
-
-impl Sidecars {
-    fn convergence(&self, id: &ReleaseId) -> Convergence {
-        let nacked = u32::try_from(self.nacks.len()).unwrap();
-        let able = self.connected.saturating_sub(nacked);
-        let acked = if self.acks_at_once { able } else { self.acked.get(id).copied().unwrap_or(0) };
-        let acked = acked.min(able);
-        let nodes = (1..=self.connected).map(|number| format!("edge-{number}"));
-        let lagging = nodes.filter(|node| self.nacks.iter().all(|nack| nack.node != *node));
-        Convergence {
-            acked,
-            nacked,
-            connected: self.connected,
-            nacks: self.nacks.clone(),
-            lagging: lagging.skip(acked as usize).take(MAX_NAMED).collect(),
-            silent: self.silent,
-            silent_nodes: (1..=self.silent)
-                .map(|it| format!("edge-{it}"))
-                .take(MAX_NAMED)
-                .collect(),
-            times: None,
-        }
-    }
-}
-
-/// `SERVICE:VERSION`.
-fn member(text: &str) -> Member {
-    let (service, version) = text.split_once(':').unwrap();
-    Member { service: service.parse().unwrap(), version: version.parse().unwrap(), commit: None }
-}
-
-/// A command of an operator, for a release or for `group:NAME`.
-fn operator(arguments: &mut Arguments, command: ReleaseCommand) -> Command {
-    let subject = arguments.word();
-    match subject.strip_prefix("group:") {
-        Some(group) => Command::Group(group.parse().unwrap(), command),
-        None => Command::Release(subject.parse().unwrap(), command),
-    }
-}
-
-/// `Ok` for the given word, and the text after `failed` as the error.
-fn result(arguments: &mut Arguments, success: &str) -> Result<(), String> {
-    match arguments.word() {
-        word if word == success => Ok(()),
-        word if word == "failed" => Err(arguments.rest().join(" ")),
-        other => panic!("`{other}` is neither `{success}` nor `failed`"),
-    }
-}
-
-/// `timeout`, `status 503` (expected 200), or the text of a transport error.
-fn failure(text: &str) -> RequestFailure {
-    match text.strip_prefix("status ") {
-        Some(status) => {
-            RequestFailure::UnexpectedStatus { status: status.parse().unwrap(), expected: 200 }
-        }
-        None if text == "timeout" => RequestFailure::Timeout,
-        None => RequestFailure::transport(text),
     }
 }
 

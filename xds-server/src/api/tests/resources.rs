@@ -89,7 +89,11 @@ async fn a_version_can_be_deployed() {
     let server = Server::start().await;
     let body = json!({"endpoints": ["10.0.0.1:80", "order-c.internal:80"], "actor": "ci"});
     let outcome = server.json(Method::PUT, "/api/v1/services/order/versions/v3", Some(body)).await;
-    assert_eq!(outcome["changed"], true);
+    let expected = json!({
+        "release": null, "changed": true, "effect": "version_registered", "service": "order", "version": "v3",
+        "message": "version `v3` of `order` is registered",
+    });
+    assert_eq!(outcome, expected);
     let order = server.get("/api/v1/services/order").await;
     let added = order["versions"].as_array().unwrap().iter().find(|it| it["name"] == "v3");
     let added = added.unwrap();

@@ -7,6 +7,7 @@ use super::{GuardrailsView, PlanView};
 use crate::config::Located;
 use crate::reload::{DryRun, Probed, Unreachable};
 use tidegate_delivery::model::change::{ChangeKind, Loss};
+use tidegate_delivery::model::refusal::{Losses, Refusal};
 use tidegate_delivery::text::lost;
 
 /// What a configuration would change.
@@ -64,9 +65,19 @@ pub struct UnreachableView {
 impl From<DryRun> for DryRunView {
     fn from(DryRun { outcome, refused, changes, probed }: DryRun) -> Self {
         let Probed { unreachable, skipped } = probed;
+        let is_refused =
+            |it: &&Located| it.change.loss.as_ref().is_some_and(|it| refused.contains(it));
+        let losses: Vec<_> =
+            changes.iter().filter(is_refused).map(|it| it.change.clone()).collect();
+        let message = if losses.is_empty() {
+            format!("dry run, nothing is changed; if applied: {outcome}")
+        } else {
+            let refusal = Refusal::TakesAway { losses: Losses(losses) };
+            format!("dry run, nothing is changed; {refusal}")
+        };
         Self {
             changed: outcome.changed,
-            message: outcome.message,
+            message,
             refused,
             changes: changes.into_iter().map(ChangeView::from).collect(),
             unreachable: unreachable.into_iter().map(UnreachableView::from).collect(),

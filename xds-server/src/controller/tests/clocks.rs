@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use super::*;
 use tidegate_delivery::model::blocker::Blocker;
+use tidegate_delivery::model::freeze::{FreezeSchedule, FreezeWindow};
+use tidegate_delivery::names::Services;
+use tidegate_delivery::units::Timestamp;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -83,4 +86,18 @@ async fn an_approval_expires_by_the_system_clock() {
     until(&handle, |view| !is_approved(view)).await;
     world.set_wall(SECOND);
     until(&handle, is_approved).await;
+}
+
+#[tokio::test]
+async fn a_restart_with_an_earlier_clock_continues_journal_time() {
+    let world = World::default();
+    world.pass(100 * SECOND);
+    let handle = world.start();
+    stepping(&handle).await;
+    handle.stop().await;
+    let earlier = Clock::new(|| Timestamp(0));
+    let handle = spawn(Parts { clock: earlier, ..world.parts(Box::new(world.clone())) }).unwrap();
+    let pause = verb("order.1", ReleaseCommand::Pause);
+    handle.submit(pause, anne()).await.unwrap();
+    assert_eq!(world.records().last().unwrap().at, Timestamp(100_000));
 }

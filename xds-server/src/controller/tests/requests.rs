@@ -5,7 +5,8 @@ use futures_util::stream::FuturesUnordered;
 
 use super::*;
 use crate::controller::spawn;
-use crate::journal::{Journal, JournalError, JournalReader, NewRecord, Record, Sqlite};
+use crate::journal::{Head, Journal, JournalError, JournalReader, NewRecord, Record, Sqlite};
+use tidegate_delivery::model::command::Refusal;
 use tidegate_delivery::model::configuration::Source;
 use tidegate_xds::mesh::Fleet;
 

@@ -6,6 +6,7 @@ use crate::judge::{Level, Verdict};
 use crate::model::command::ReleaseCommand::{self, Pause, Rollback};
 use crate::model::event::Event;
 use crate::model::group::Member;
+use crate::model::outcome::{Effect, Outcome};
 use crate::model::plan::Plan;
 use crate::model::refusal::{Conflict, Invalid, Known};
 use crate::model::release::{Phase, RollbackCause};
@@ -189,6 +190,41 @@ fn a_complete_group_is_rolled_back_as_a_whole_while_all_members_can_be() {
         assert_eq!(world.0.services["order"].stable, name("v1"));
         assert_eq!(world.0.services["product"].stable, name("v2"));
     }
+}
+
+#[test]
+fn a_group_has_the_outcome_of_each_member() {
+    let mut world = World::with_plan(canary(&[5, 100]));
+    let outcome = |changed, effect| Outcome { release: None, changed, effect };
+    let group = |members| Effect::Group { group: name("checkout"), members };
+    let started = |service: &str| Outcome {
+        release: Some(name(&format!("{service}.1"))),
+        changed: true,
+        effect: Effect::Started {
+            service: name(service),
+            stable: name("v1"),
+            candidate: name("v2"),
+            freezes: Vec::new(),
+        },
+    };
+    let both_started = vec![started("order"), started("product")];
+    assert_eq!(world.ask(&both()).unwrap(), outcome(true, group(both_started)));
+    let members = vec![name("order.1"), name("product.1")];
+    let running = Effect::GroupRunning { group: name("checkout"), members };
+    assert_eq!(world.ask(&both()).unwrap(), outcome(false, running));
+
+    // The previous version of one member is not kept any more.
+    let mut world = complete();
+    let closed = Event::RollbackWindowClosed { service: name("product"), version: name("v1") };
+    let now = world.now();
+    world.0.apply(now, &closed).unwrap();
+    let of =
+        |release: &str, changed, effect| Outcome { release: Some(name(release)), changed, effect };
+    let conflict = Conflict::PreviousVersionGone { version: Some(name("v1")) };
+    let refused = of("product.1", false, Effect::Refused { verb: "roll back", conflict });
+    let restored = Effect::StableRestored { stable: name("v1"), quarantined_by: None };
+    let members = vec![of("order.1", true, restored), refused];
+    assert_eq!(world.ask(&all(Rollback)).unwrap(), outcome(true, group(members)));
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod effects;
 mod flags;
 mod groups;
 mod istio;
+mod outcomes;
 mod requirements;
 mod signals;
 mod steps;

@@ -5,6 +5,7 @@ use super::{World, time};
 use crate::fixtures::{canary, healthy, name, newest, start, verb, version};
 use crate::model::catalogue::SpecError;
 use crate::model::command::ReleaseCommand::{self, Abort, Pause, Promote, Resume, Rollback};
+use crate::model::outcome::EarlierRelease;
 use crate::model::plan::PlanError;
 use crate::model::refusal::{Conflict, Invalid, Known};
 use crate::model::release::{Phase, RollbackCause};
@@ -102,8 +103,10 @@ fn the_release_before_an_aborted_one_can_be_rolled_back_by_its_id() {
     let mut world = aborted_after_completion();
     let before = world.0.clone();
     let repeated = world.ask(&verb("order.2", Rollback)).unwrap();
-    assert!(!repeated.changed);
-    assert!(repeated.message.contains("--release order.1"), "{repeated:?}");
+    let (service, release, restores) = (name("order"), name("order.1"), name("v1"));
+    let earlier = Some(EarlierRelease { service, release, restores });
+    let effect = Effect::RolledBack { stable: name("v2"), earlier };
+    assert_eq!((repeated.changed, repeated.effect), (false, effect));
     assert_eq!(world.0, before);
 
     let outcome = world.ask(&verb("order.1", Rollback)).unwrap();

@@ -4,56 +4,21 @@
 //! nothing is held back forever, and in the end the client holds exactly the newest snapshot.
 
 mod exchanges;
+mod request;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+use self::request::{ModelVariant, PendingRequest};
 use super::support::*;
 use crate::kind::Kind;
-use crate::protocol::{
-    Delta, DeltaNames, Event, Request, Response, Scope, Session, Sotw, SotwNames, Variant,
-};
+use crate::protocol::{Event, Request, Response, Scope, Session};
 use crate::resources::{FleetSnapshot, Resource};
 
 /// Content that the client NACKs.
 const BAD: u32 = 0;
 
 type View = BTreeMap<Kind, BTreeMap<String, Arc<Resource>>>;
-
-/// A request of the client that the server has not received, with the fields of both variants.
-#[derive(Debug, Default, Clone)]
-pub(super) struct PendingRequest {
-    pub(super) nonce: String,
-    pub(super) error: bool,
-    pub(super) all: Vec<String>,
-    pub(super) subscribe: Vec<String>,
-    pub(super) unsubscribe: Vec<String>,
-    pub(super) held: HashMap<String, String>,
-}
-
-/// A variant, with the conversion of a request.
-pub(super) trait ModelVariant: Variant {
-    const DELTA: bool;
-    fn names(request: PendingRequest) -> Self::Names;
-}
-
-impl ModelVariant for Sotw {
-    const DELTA: bool = false;
-    fn names(request: PendingRequest) -> SotwNames {
-        SotwNames { names: request.all, has_version_info: !request.held.is_empty() }
-    }
-}
-
-impl ModelVariant for Delta {
-    const DELTA: bool = true;
-    fn names(request: PendingRequest) -> DeltaNames {
-        DeltaNames {
-            subscribe: request.subscribe,
-            unsubscribe: request.unsubscribe,
-            initial_resource_versions: request.held,
-        }
-    }
-}
 
 /// The client, its stream, and the messages in flight.
 struct World<D: ModelVariant> {
