@@ -9,11 +9,14 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::{DeliveryView, EvidenceSource, Handle, Origin, Parts, RollbackTimes, Sidecars, spawn};
+use super::{
+    DeliveryView, EvidenceSource, Handle, Origin, Parts, Recount, RollbackTimes, Sidecars, spawn,
+};
 use crate::clock::Clock;
 use crate::journal::{Head, Journal, JournalError, JournalReader, NewRecord, Record, Sqlite};
-use crate::telemetry::counts::Counts;
 use tidegate_delivery::fixtures::{nack, order, product};
+use tidegate_delivery::judge::Evidence;
+use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::judge::statistics::Units;
 use tidegate_delivery::model::command::Command;
 use tidegate_delivery::model::configuration::{Source, Version};
@@ -38,7 +41,7 @@ struct Inner {
     silent: bool,
     /// Stable version of `order` and weight of its candidate, per publication.
     published: Vec<(String, Option<Ppm>)>,
-    counts: BTreeMap<String, Counts>,
+    counts: BTreeMap<String, Evidence>,
     disk_full: bool,
     disk_hangs: bool,
     records: Vec<Record>,
@@ -200,14 +203,31 @@ impl Sidecars for World {
 }
 
 impl EvidenceSource for World {
-    fn counts(&self, _: &ReleaseId, _: &ServiceName, version: &VersionName) -> Counts {
-        self.inner.lock().counts.get(version.as_str()).cloned().unwrap_or_default()
+    fn evidence(
+        &self,
+        _: &ReleaseId,
+        _: &ServiceName,
+        version: &VersionName,
+        _: &Guardrails,
+    ) -> Evidence {
+        let inner = self.inner.lock();
+        inner.counts.get(version.as_str()).copied().unwrap_or_default()
+    }
+
+    fn recount(
+        &self,
+        release: &ReleaseId,
+        service: &ServiceName,
+        version: &VersionName,
+    ) -> Recount {
+        let counted = self.evidence(release, service, version, &Guardrails::default());
+        Box::new(move |_| counted)
     }
 
     fn total(&self, _: &ServiceName, version: &VersionName) -> Units {
-        let inner = self.inner.lock();
-        let counts = inner.counts.get(version.as_str());
-        counts.map_or_else(Units::default, |it| Units { bad: it.errors, all: it.requests })
+        let Evidence { requests, errors, .. } =
+            self.inner.lock().counts.get(version.as_str()).copied().unwrap_or_default();
+        Units { bad: errors, all: requests }
     }
 }
 

@@ -32,7 +32,6 @@ pub use self::rollback_times::RollbackTimes;
 use crate::clock::Clock;
 use crate::journal::{Journal, JournalError};
 use crate::telemetry::Telemetry;
-use crate::telemetry::counts::Counts;
 use tidegate_delivery::judge::Evidence;
 use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::judge::statistics::Units;
@@ -64,29 +63,26 @@ pub trait Sidecars: Send {
 /// Evidence for the judge.
 pub trait EvidenceSource: Send {
     /// Counts of a version since the release started, or since this process started.
-    fn counts(&self, release: &ReleaseId, service: &ServiceName, version: &VersionName) -> Counts;
-
-    /// The same counts by the limits of the guardrails.
     fn evidence(
         &self,
         release: &ReleaseId,
         service: &ServiceName,
         version: &VersionName,
         guardrails: &Guardrails,
-    ) -> Evidence {
-        self.counts(release, service, version).evidence(guardrails)
-    }
+    ) -> Evidence;
+
+    /// The same counts of now, by limits that are known later.
+    fn recount(&self, release: &ReleaseId, service: &ServiceName, version: &VersionName)
+    -> Recount;
 
     /// All requests of a version and the failed ones, since this process started.
     fn total(&self, service: &ServiceName, version: &VersionName) -> Units;
 }
 
-impl EvidenceSource for Arc<Telemetry> {
-    fn counts(&self, release: &ReleaseId, service: &ServiceName, version: &VersionName) -> Counts {
-        Telemetry::counts(self, release, service, version)
-    }
+/// Raw counts, which are evidence once the limits are known.
+pub type Recount = Box<dyn Fn(&Guardrails) -> Evidence + Send>;
 
-    /// Without a copy of the counts.
+impl EvidenceSource for Arc<Telemetry> {
     fn evidence(
         &self,
         release: &ReleaseId,
@@ -95,6 +91,16 @@ impl EvidenceSource for Arc<Telemetry> {
         guardrails: &Guardrails,
     ) -> Evidence {
         Telemetry::evidence(self, release, service, version, guardrails)
+    }
+
+    fn recount(
+        &self,
+        release: &ReleaseId,
+        service: &ServiceName,
+        version: &VersionName,
+    ) -> Recount {
+        let counts = Telemetry::counts(self, release, service, version);
+        Box::new(move |guardrails| counts.evidence(guardrails))
     }
 
     fn total(&self, service: &ServiceName, version: &VersionName) -> Units {

@@ -5,8 +5,7 @@
 
 use std::time::Duration;
 
-use super::{EvidenceSource, Sidecars};
-use crate::telemetry::counts::Counts;
+use super::{EvidenceSource, Recount, Sidecars};
 use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::judge::history::StableHistory;
 use tidegate_delivery::judge::{Counted, ReleaseJudge};
@@ -53,20 +52,19 @@ impl Context<'_> {
 
 /// The counts of both versions at the start of a step, by any limits.
 struct Baseline {
-    candidate: Counts,
-    stable: Counts,
+    candidate: Recount,
+    stable: Recount,
 }
 
 impl Baseline {
     fn of(context: Context<'_>) -> Self {
         let Release { id, service, candidate, stable, .. } = context.release;
-        let counts = |version| context.source.counts(id, service, version);
-        Self { candidate: counts(candidate), stable: counts(stable) }
+        let recount = |version| context.source.recount(id, service, version);
+        Self { candidate: recount(candidate), stable: recount(stable) }
     }
 
     fn by(&self, guardrails: &Guardrails) -> Counted {
-        let [candidate, stable] = [&self.candidate, &self.stable].map(|it| it.evidence(guardrails));
-        Counted { candidate, stable }
+        Counted { candidate: (self.candidate)(guardrails), stable: (self.stable)(guardrails) }
     }
 }
 

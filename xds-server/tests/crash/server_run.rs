@@ -9,13 +9,14 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tidegate::config::{self, Config};
 use tidegate::controller::{
-    self, CommandError, DeliveryView, EvidenceSource, Handle, Origin, Parts, RollbackTimes,
+    self, CommandError, DeliveryView, EvidenceSource, Handle, Origin, Parts, Recount, RollbackTimes,
 };
 use tidegate::effects::notifier::stats::DeliveryStats;
 use tidegate::effects::notifier::{self, Notifier};
 use tidegate::effects::{Backoff, Supervisor, WebhookClient, dns, hooks, smoke};
 use tidegate::journal::Sqlite;
-use tidegate::telemetry::counts::Counts;
+use tidegate_delivery::judge::Evidence;
+use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::judge::statistics::Units;
 use tidegate_delivery::model::command::Command;
 use tidegate_delivery::model::configuration::{Source, Version};
@@ -220,7 +221,7 @@ fn is_settled(service: &ServiceState) -> bool {
 
 /// The counts of this run. The next run starts at zero, as after a restart.
 #[derive(Debug, Clone, Default)]
-struct Counted(Arc<Mutex<BTreeMap<(ServiceName, VersionName), Counts>>>);
+struct Counted(Arc<Mutex<BTreeMap<(ServiceName, VersionName), Evidence>>>);
 
 impl Counted {
     fn serve(&self, view: &DeliveryView, fails: fn(&Release) -> bool) {
@@ -228,9 +229,9 @@ impl Counted {
         for release in view.state.running() {
             let mut serve = |version: &VersionName, errors: u64| {
                 let key = (release.service.clone(), version.clone());
-                let counts = counted.entry(key).or_default();
-                counts.requests += REQUESTS;
-                counts.errors += errors;
+                let evidence = counted.entry(key).or_default();
+                evidence.requests += REQUESTS;
+                evidence.errors += errors;
             };
             serve(&release.stable, 0);
             if release.weight() > Ppm::ZERO {
@@ -241,9 +242,25 @@ impl Counted {
 }
 
 impl EvidenceSource for Counted {
-    fn counts(&self, _: &ReleaseId, service: &ServiceName, version: &VersionName) -> Counts {
+    fn evidence(
+        &self,
+        _: &ReleaseId,
+        service: &ServiceName,
+        version: &VersionName,
+        _: &Guardrails,
+    ) -> Evidence {
         let counted = self.0.lock();
-        counted.get(&(service.clone(), version.clone())).cloned().unwrap_or_default()
+        counted.get(&(service.clone(), version.clone())).copied().unwrap_or_default()
+    }
+
+    fn recount(
+        &self,
+        release: &ReleaseId,
+        service: &ServiceName,
+        version: &VersionName,
+    ) -> Recount {
+        let counted = self.evidence(release, service, version, &Guardrails::default());
+        Box::new(move |_| counted)
     }
 
     fn total(&self, service: &ServiceName, version: &VersionName) -> Units {
