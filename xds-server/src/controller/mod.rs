@@ -97,8 +97,11 @@ impl EvidenceSource for Arc<Telemetry> {
         service: &ServiceName,
         version: &VersionName,
     ) -> Recount {
-        let counts = Telemetry::counts(self, release, service, version);
-        Box::new(move |guardrails| counts.evidence(guardrails))
+        let counted = Telemetry::counts(self, release, service, version);
+        Box::new(move |guardrails| match &counted {
+            Some((counts, usual)) => counts.evidence(guardrails, usual),
+            None => Evidence::default(),
+        })
     }
 
     fn total(&self, service: &ServiceName, version: &VersionName) -> Units {

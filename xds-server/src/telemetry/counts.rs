@@ -1,15 +1,19 @@
 //! Sums of reported counts per version of one service.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 use tidegate_core::histogram::Histogram;
 use tidegate_core::utilization::UtilizationHistogram;
 
 use super::intake::Entry;
+use super::usual::{Quantiles, UNANSWERED, Usual, usual_answer};
 use tidegate_delivery::judge::guardrails::{Guardrails, Latency, Resources};
+use tidegate_delivery::judge::statistics::Units;
 use tidegate_delivery::judge::{Evidence, ResourceSamples, ResourceUse, Share, SlowRequests};
 use tidegate_delivery::model::catalogue::ServiceSpec;
+use tidegate_delivery::model::release::Release;
 use tidegate_delivery::names::{MetricName, ReleaseId, VersionName};
 
 /// Requests of one version.
@@ -23,9 +27,15 @@ pub struct Counts {
     pub client_errors: u64,
     /// Requests cancelled by the client; not part of `requests`.
     pub cancelled: u64,
-    /// Durations.
+    /// How long the clients waited for the responses.
     #[serde(skip)]
     pub latency: Histogram,
+    /// How long the clients of cancelled requests had waited.
+    #[serde(skip)]
+    pub abandoned: Histogram,
+    /// How long the clients of requests in flight have waited until now.
+    #[serde(skip)]
+    pub waiting: Histogram,
     /// Utilization that the instances reported in ORCA headers.
     #[serde(skip)]
     pub utilization: Utilization,
@@ -44,13 +54,14 @@ pub struct Utilization {
 }
 
 impl Counts {
-    /// Adds counts, and of business metrics only the declared ones.
+    /// Adds counts of finished requests, and of business metrics only the declared ones.
     fn add(&mut self, other: &Self, rules: &[MetricName]) {
         self.requests = self.requests.saturating_add(other.requests);
         self.errors = self.errors.saturating_add(other.errors);
         self.client_errors = self.client_errors.saturating_add(other.client_errors);
         self.cancelled = self.cancelled.saturating_add(other.cancelled);
         self.latency.merge(&other.latency);
+        self.abandoned.merge(&other.abandoned);
         self.utilization.cpu.merge(&other.utilization.cpu);
         self.utilization.memory.merge(&other.utilization.memory);
         self.utilization.disk.merge(&other.utilization.disk);
@@ -63,19 +74,44 @@ impl Counts {
         }
     }
 
-    /// These counts by the limits of guardrails. More bad requests than requests cannot be, and are cut.
+    /// Failed requests, those included that a client gave up after `limit`.
     #[must_use]
-    pub fn evidence(&self, guardrails: &Guardrails) -> Evidence {
+    pub fn failures(&self, limit: Duration) -> Units {
+        let unanswered = self.abandoned.count_above(limit);
+        let all = self.requests.saturating_add(unanswered);
+        Units { bad: self.errors.saturating_add(unanswered).min(all), all }
+    }
+
+    /// The wait of every request: of those without a response, until now or until the client left. A request never becomes
+    /// faster in it.
+    #[must_use]
+    pub fn waits(&self) -> Histogram {
+        let mut waits = self.latency.clone();
+        waits.merge(&self.abandoned);
+        waits.merge(&self.waiting);
+        waits
+    }
+
+    /// These counts by the limits of guardrails and by what is usual. More bad requests than requests cannot be, and are cut.
+    #[must_use]
+    pub fn evidence(&self, guardrails: &Guardrails, usual: &Usual) -> Evidence {
         let Latency { warning, critical, rollback, .. } = guardrails.latency;
         let rules = guardrails.business.iter();
+        let waits = self.waits();
+        let all = waits.total();
+        let errors = self.errors.min(self.requests);
         Evidence {
             requests: self.requests,
-            errors: self.errors.min(self.requests),
+            errors,
+            client_errors: self.client_errors.min(self.requests.saturating_sub(errors)),
+            unanswered: self.abandoned.count_above(usual.answer),
             slow: SlowRequests {
-                warning: self.latency.count_above(warning).min(self.requests),
-                critical: self.latency.count_above(critical).min(self.requests),
-                rollback: self.latency.count_above(rollback).min(self.requests),
+                warning: waits.count_above(warning),
+                critical: waits.count_above(critical),
+                rollback: waits.count_above(rollback),
+                unfinished: all.saturating_sub(self.requests),
             },
+            slower: usual.slower(&waits),
             resource_use: ResourceUse {
                 cpu: above(&self.utilization.cpu, &guardrails.resources),
                 memory: above(&self.utilization.memory, &guardrails.resources),
@@ -105,13 +141,60 @@ pub struct UnknownVersion;
 pub struct ServiceCounts {
     totals: BTreeMap<VersionName, Counts>,
     rules: Vec<MetricName>,
-    release: Option<(ReleaseId, BTreeMap<VersionName, Counts>)>,
+    release: Option<ReleaseCounts>,
+}
+
+/// Counts of the running release.
+#[derive(Debug)]
+struct ReleaseCounts {
+    id: ReleaseId,
+    stable: VersionName,
+    counts: BTreeMap<VersionName, Counts>,
+    /// What a client waits for an answer, fixed when the release starts.
+    answer: Duration,
+    /// Fixed as soon as enough requests of stable are known. Nothing before that is compared.
+    quantiles: Option<Quantiles>,
+    /// The waits of each version when the quantiles were fixed.
+    before: BTreeMap<VersionName, Histogram>,
+}
+
+impl ReleaseCounts {
+    fn begin(release: &Release, totals: &BTreeMap<VersionName, Counts>) -> Self {
+        let stable = totals.get(&release.stable).map(|counts| &counts.latency);
+        Self {
+            id: release.id.clone(),
+            stable: release.stable.clone(),
+            counts: BTreeMap::new(),
+            answer: stable.map_or(UNANSWERED, usual_answer),
+            quantiles: stable.and_then(Quantiles::of),
+            before: BTreeMap::new(),
+        }
+    }
+
+    /// Compares the waits from now on, if enough requests of stable are known.
+    fn fix_quantiles(&mut self) {
+        let stable = self.counts.get(&self.stable);
+        self.quantiles = stable.and_then(|counts| Quantiles::of(&counts.latency));
+        if self.quantiles.is_some() {
+            let waits = |(version, counts): (&VersionName, &Counts)| (version.clone(), counts.waits());
+            self.before = self.counts.iter().map(waits).collect();
+        }
+    }
+
+    fn usual(&self, version: &VersionName) -> Usual {
+        Usual {
+            answer: self.answer,
+            quantiles: self.quantiles,
+            is_stable: *version == self.stable,
+            before: self.before.get(version).cloned(),
+        }
+    }
 }
 
 impl ServiceCounts {
     /// Sets versions, business metrics and the running release. Counts of removed versions and of another release are
     /// dropped.
-    pub fn update(&mut self, spec: &ServiceSpec, release: Option<ReleaseId>) {
+    pub fn update(&mut self, spec: &ServiceSpec, release: Option<&Release>) {
         let mut before = std::mem::take(&mut self.totals);
         self.rules = spec.guardrails.business.iter().map(|rule| rule.name.clone()).collect();
         self.totals = spec
@@ -119,8 +202,8 @@ impl ServiceCounts {
             .keys()
             .map(|version| (version.clone(), before.remove(version).unwrap_or_default()))
             .collect();
-        if self.release.as_ref().map(|(id, _)| id) != release.as_ref() {
-            self.release = release.map(|id| (id, BTreeMap::new()));
+        if self.release.as_ref().map(|it| &it.id) != release.map(|it| &it.id) {
+            self.release = release.map(|release| ReleaseCounts::begin(release, &self.totals));
         }
     }
 
@@ -136,12 +219,30 @@ impl ServiceCounts {
             .ok_or(UnknownVersion)?;
         total.add(&entry.counts, &self.rules);
         match &mut self.release {
-            Some((id, counts)) if id.as_str() == entry.release => {
-                let counts = counts.entry(version.clone()).or_default();
+            Some(release) if release.id.as_str() == entry.release => {
+                let counts = release.counts.entry(version.clone()).or_default();
                 counts.add(&entry.counts, &self.rules);
+                if release.quantiles.is_none() && *version == release.stable {
+                    release.fix_quantiles();
+                }
                 Ok(true)
             }
             _ => Ok(false),
+        }
+    }
+
+    /// Adds the requests in flight that one filter instance reports, or takes those away that it reported before.
+    pub(super) fn change_waiting(
+        &mut self,
+        release: &str,
+        version: &str,
+        change: impl FnOnce(&mut Histogram),
+    ) {
+        let release = self.release.as_mut().filter(|it| it.id.as_str() == release);
+        let Some(release) = release else { return };
+        let counted = release.counts.iter_mut().find(|(name, _)| name.as_str() == version);
+        if let Some((_, counts)) = counted {
+            change(&mut counts.waiting);
         }
     }
 
@@ -159,15 +260,19 @@ impl ServiceCounts {
         version: &VersionName,
         guardrails: &Guardrails,
     ) -> Evidence {
-        let counts = self.of_release(release, version);
-        counts.map_or_else(Evidence::default, |counts| counts.evidence(guardrails))
+        let counted = self.of_release(release, version);
+        counted.map_or_else(Evidence::default, |(counts, usual)| counts.evidence(guardrails, &usual))
     }
 
-    /// Raw counts of a version in a release; none unless that release is running.
+    /// Raw counts of a version in a release, and what is usual there; none unless that release is running.
     #[must_use]
-    pub fn of_release(&self, release: &ReleaseId, version: &VersionName) -> Option<&Counts> {
-        let (_, counts) = self.release.as_ref().filter(|(id, _)| id == release)?;
-        counts.get(version)
+    pub fn of_release(
+        &self,
+        release: &ReleaseId,
+        version: &VersionName,
+    ) -> Option<(&Counts, Usual)> {
+        let running = self.release.as_ref().filter(|it| it.id == *release)?;
+        Some((running.counts.get(version)?, running.usual(version)))
     }
 }
 
@@ -176,7 +281,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use tidegate_delivery::fixtures::order;
+    use tidegate_delivery::fixtures::{declared, order, run, start};
+    use tidegate_delivery::units::Timestamp;
 
     fn entry(version: &str, release: &str, requests: u64, slow: bool) -> Entry {
         let mut counts = Counts { requests, errors: 1, ..Counts::default() };
@@ -186,9 +292,17 @@ mod tests {
         Entry { service: "order".into(), version: version.into(), release: release.into(), counts }
     }
 
-    fn counts_of(release: &str) -> ServiceCounts {
+    /// A running release with this id.
+    fn release(id: &str) -> Release {
+        let mut state = declared();
+        run(&mut state, Timestamp(0), &start("order", "v2")).unwrap();
+        let release = state.services["order"].running().unwrap().clone();
+        Release { id: id.parse().unwrap(), ..release }
+    }
+
+    fn counts_of(id: &str) -> ServiceCounts {
         let mut counts = ServiceCounts::default();
-        counts.update(&order(), Some(release.parse().unwrap()));
+        counts.update(&order(), Some(&release(id)));
         counts
     }
 
@@ -212,7 +326,7 @@ mod tests {
         counts.add(&entry("v2", "order.1", 5, false)).unwrap();
         let mut spec = order();
         spec.versions.retain(|name, _| name.as_str() == "v2");
-        counts.update(&spec, Some("order.2".parse().unwrap()));
+        counts.update(&spec, Some(&release("order.2")));
         let v2 = "v2".parse().unwrap();
         let seen = counts.evidence(&"order.2".parse().unwrap(), &v2, &Guardrails::default());
         assert_eq!(seen, Evidence::default());
@@ -229,6 +343,71 @@ mod tests {
             &"v2".parse().unwrap(),
             &Guardrails::default(),
         );
-        assert_eq!(seen.slow, SlowRequests { warning: 3, critical: 3, rollback: 3 });
+        assert_eq!(
+            seen.slow,
+            SlowRequests { warning: 3, critical: 3, rollback: 3, unfinished: 0 }
+        );
+    }
+
+    fn waited(version: &str, seconds: &[u64], gave_up: &[u64]) -> Entry {
+        let of = |seconds: &[u64]| {
+            let mut waits = Histogram::default();
+            seconds.iter().for_each(|it| waits.record(Duration::from_secs(*it)));
+            waits
+        };
+        let counts = Counts {
+            requests: seconds.len() as u64,
+            latency: of(seconds),
+            cancelled: gave_up.len() as u64,
+            abandoned: of(gave_up),
+            ..Counts::default()
+        };
+        let (service, release) = ("order".into(), "order.1".into());
+        Entry { service, version: version.into(), release, counts }
+    }
+
+    fn evidence(counts: &ServiceCounts, version: &str) -> Evidence {
+        let version = version.parse().unwrap();
+        counts.evidence(&"order.1".parse().unwrap(), &version, &Guardrails::default())
+    }
+
+    #[test]
+    fn a_request_that_was_given_up_late_is_unanswered_and_slow() {
+        let mut counts = counts_of("order.1");
+        counts.add(&waited("v2", &[0], &[0, 3, 20])).unwrap();
+        let seen = evidence(&counts, "v2");
+        assert_eq!((seen.requests, seen.unanswered), (1, 2));
+        assert_eq!(seen.failures(), Units { bad: 2, all: 3 });
+        let slow = SlowRequests { warning: 2, critical: 1, rollback: 1, unfinished: 3 };
+        assert_eq!(seen.slow, slow);
+        let v2 = counts.totals().get("v2").unwrap();
+        assert_eq!(v2.failures(UNANSWERED), Units { bad: 2, all: 3 });
+    }
+
+    #[test]
+    fn requests_in_flight_are_slow_until_they_are_not_in_flight() {
+        let mut counts = counts_of("order.1");
+        counts.add(&waited("v2", &[], &[])).unwrap();
+        let mut ages = Histogram::default();
+        [3, 20].iter().for_each(|it| ages.record(Duration::from_secs(*it)));
+        counts.change_waiting("order.1", "v2", |sum| sum.merge(&ages));
+        counts.change_waiting("order.0", "v2", |sum| sum.merge(&ages));
+        let slow = SlowRequests { warning: 2, critical: 1, rollback: 1, unfinished: 2 };
+        assert_eq!(evidence(&counts, "v2").slow, slow);
+        counts.change_waiting("order.1", "v2", |sum| sum.remove(&ages));
+        assert_eq!(evidence(&counts, "v2").slow, SlowRequests::default());
+    }
+
+    #[test]
+    fn waits_are_compared_from_when_those_of_stable_are_known() {
+        let mut counts = counts_of("order.1");
+        counts.add(&waited("v2", &[9; 10], &[])).unwrap();
+        assert_eq!(evidence(&counts, "v2").slower.all, 0);
+        counts.add(&waited("v1", &[1; 1_000], &[])).unwrap();
+        counts.add(&waited("v2", &[0, 3], &[3])).unwrap();
+        counts.add(&waited("v1", &[1, 3], &[])).unwrap();
+        let (candidate, stable) = (evidence(&counts, "v2").slower, evidence(&counts, "v1").slower);
+        assert_eq!((candidate.all, candidate.above[0]), (3, 2));
+        assert_eq!((stable.all, stable.above[0]), (2, 1));
     }
 }

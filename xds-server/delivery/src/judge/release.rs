@@ -6,22 +6,25 @@
 //! limits.
 //!
 //! The counts of the step decide about alerts and passing. The e-processes of rollbacks run since the release started, or
-//! since this process started; those of alerts begin with each step. Memory: about 40 kB for each release.
+//! since this process started; those of alerts begin with each step. Memory: about 100 kB for each release.
 
 use std::time::Duration;
 
 use super::guardrails::{CommonMode, Guardrails, WorseThanStable};
-use super::history::StableHistory;
+use super::history::{Blocks, StableHistory};
 use super::limits::{Rule, rules};
 use super::statistics::ceiling::{Ceiling, Confirmation, RecentStable, is_above};
 use super::statistics::comparison::Comparison;
+use super::statistics::latency::LatencyComparison;
 use super::statistics::{Pair, Units};
 use super::windows::EvidenceWindows;
 use super::{Evidence, Guardrail, Level};
 use crate::units::{Ppm, Timestamp};
 
-/// The share of `false_rollback` of the error rate; the rest is that of the latency.
-const ERRORS_SHARE: f64 = 0.75;
+/// The shares of `false_rollback` of the guardrails.
+const ERRORS_SHARE: f64 = 0.7;
+const CLIENT_ERRORS_SHARE: f64 = 0.1;
+const LATENCY_SHARE: f64 = 0.2;
 /// The share of the comparison in the evidence of the error rate; the rest is that of the limit.
 const COMPARISON_SHARE: f64 = 2.0 / 3.0;
 /// Evidence of an alert above this is given up, so that better counts clear the alert soon.
@@ -32,6 +35,9 @@ const MOST_OF_ROLLBACK: f64 = 1e100;
 const COMMON_FOR: Duration = Duration::from_secs(10);
 /// Stable serves if it had requests in this time.
 const SERVES: Duration = Duration::from_secs(5);
+/// Client errors roll a release back only if they are so much more frequent than those of stable: a few clients that always
+/// fail, such as crawlers, are never spread evenly.
+const GROSS: f64 = 0.2;
 /// How much worse than before a release at 100 % must be: 1.5 times.
 const WORSE_THAN_BEFORE: f64 = 1.5;
 
@@ -52,6 +58,10 @@ pub struct ReleaseJudge {
     pub(super) stable: EvidenceWindows,
     /// The comparison of the error rates.
     pub(super) comparison: Comparison,
+    /// The comparison of the client errors.
+    pub(super) client_errors: ClientErrorEvidence,
+    /// The comparison of the latency.
+    pub(super) latency: LatencyEvidence,
     /// One for each limit on requests, in the order of [`rules`].
     pub(super) limits: Vec<LimitEvidence>,
     /// Against "the error rate is at least the alert limit", since the step began.
@@ -61,6 +71,24 @@ pub struct ReleaseJudge {
     weight: Ppm,
     /// How much more the rate of the candidate varies because it has fewer instances.
     spread: f64,
+}
+
+/// The evidence about client errors.
+#[derive(Debug, Clone)]
+pub(super) struct ClientErrorEvidence {
+    pub(super) comparison: Comparison,
+    /// Of stable, for its jitter.
+    history: Blocks,
+    /// The evidence suffices for a rollback.
+    pub(super) rolls_back: bool,
+}
+
+/// The evidence about the latency.
+#[derive(Debug, Clone)]
+pub(super) struct LatencyEvidence {
+    pub(super) comparison: LatencyComparison,
+    /// The evidence suffices for a rollback.
+    pub(super) rolls_back: bool,
 }
 
 /// The evidence of one limit.
@@ -76,19 +104,40 @@ pub(super) struct LimitEvidence {
     pub(super) rolls_back: bool,
 }
 
-/// How the bound is divided.
+/// How the bound is divided: e-values that suffice for a rollback.
 #[derive(Debug, Clone, Copy)]
 struct Bound {
     errors: f64,
-    latency: f64,
+    /// Of the comparison, and of the limit.
+    client_errors: f64,
+    latency_compared: f64,
+    latency_limit: f64,
 }
 
 impl Bound {
-    /// E-values that suffice for a rollback. Each release of a group has the same share of the bound.
+    /// Each release of a group has the same share of the bound.
     fn of(guardrails: &Guardrails, group: usize) -> Self {
         let members = f64::from(u32::try_from(group.max(1)).unwrap_or(u32::MAX));
         let all = members / guardrails.false_rollback.fraction().max(1e-6);
-        Self { errors: all / ERRORS_SHARE, latency: all / (1.0 - ERRORS_SHARE) }
+        // Each process that can roll back has the same part; one that only holds has none.
+        let part = |share: f64, compared: WorseThanStable, has_limit: bool| {
+            let compared = compared == WorseThanStable::Rollback;
+            let parts = f64::from(u8::from(compared)) + f64::from(u8::from(has_limit));
+            let needed = all * parts.max(1.0) / share;
+            (if compared { needed } else { f64::INFINITY }, needed)
+        };
+        let Guardrails { client_errors, latency, .. } = guardrails;
+        let has_limit = client_errors.rollback.is_some();
+        let (_, of_client_errors) =
+            part(CLIENT_ERRORS_SHARE, client_errors.worse_than_stable, has_limit);
+        let (latency_compared, latency_limit) =
+            part(LATENCY_SHARE, latency.worse_than_stable, true);
+        Self {
+            errors: all / ERRORS_SHARE,
+            client_errors: of_client_errors,
+            latency_compared,
+            latency_limit,
+        }
     }
 }
 
@@ -111,6 +160,8 @@ impl ReleaseJudge {
             candidate: EvidenceWindows::begin(now, counted.candidate),
             stable: EvidenceWindows::begin(now, counted.stable),
             comparison: Comparison::begin(now, weight, jitter),
+            client_errors: ClientErrorEvidence::begin(now, weight, spread),
+            latency: LatencyEvidence::begin(now, spread),
             limits: limits(now, guardrails, kappa),
             below_alert: Ceiling::begin_below(now, kappa),
             before: None,
@@ -131,6 +182,8 @@ impl ReleaseJudge {
         let kappa = self.kappa(history);
         let spread = self.spread;
         self.comparison.enter_step(now, weight, |length| spread * history.jitter(length));
+        self.client_errors.enter_step(now, weight, spread);
+        self.latency.comparison.enter_step(now);
         for limit in &mut self.limits {
             limit.ceiling.enter_step(now, kappa);
         }
@@ -146,6 +199,12 @@ impl ReleaseJudge {
     /// guardrail begins anew.
     fn begin_overridden_anew(&mut self, now: Timestamp, kappa: f64, history: &StableHistory) {
         let spread = self.spread;
+        if self.client_errors.rolls_back {
+            self.client_errors = ClientErrorEvidence::begin(now, self.weight, spread);
+        }
+        if self.latency.rolls_back {
+            self.latency = LatencyEvidence::begin(now, spread);
+        }
         for limit in self.limits.iter_mut().filter(|it| it.rolls_back) {
             limit.ceiling = Ceiling::begin(now, kappa, MOST_OF_ROLLBACK);
             limit.rolls_back = false;
@@ -201,8 +260,7 @@ impl ReleaseJudge {
         let stable = counted.stable.since(self.stable.latest());
         self.candidate.observe(now, counted.candidate);
         self.stable.observe(now, counted.stable);
-        let errors = |it: &Evidence| Units { bad: it.errors.min(it.requests), all: it.requests };
-        let pair = Pair { candidate: errors(&candidate), stable: errors(&stable) };
+        let pair = Pair { candidate: candidate.failures(), stable: stable.failures() };
         let spread = self.spread;
         self.comparison.observe(now, pair, |length| spread * history.jitter(length));
         let kappa = || spread * history.jitter(super::history::BLOCK);
@@ -217,6 +275,17 @@ impl ReleaseJudge {
             WorseThanStable::Rollback => COMPARISON_SHARE * self.comparison.much_worse(),
             WorseThanStable::Hold => 0.0,
         };
+        let of_clients = Pair {
+            candidate: candidate.client_failures(),
+            stable: stable.client_failures(),
+        };
+        self.client_errors.observe(now, of_clients, spread);
+        self.client_errors.rolls_back = guardrails.client_errors.worse_than_stable
+            == WorseThanStable::Rollback
+            && self.client_errors.comparison.much_worse() >= bound.client_errors
+            && self.is_gross();
+        self.latency.comparison.observe(now, &candidate.slower, &stable.slower);
+        self.latency.rolls_back = self.latency.comparison.much_slower() >= bound.latency_compared;
         let [.., of_candidate] = self.candidate.all(now);
         let [.., of_stable] = self.stable.all(now);
         for (rule, limit) in rules(guardrails).iter().zip(&mut self.limits) {
@@ -227,7 +296,12 @@ impl ReleaseJudge {
                 (Level::Rollback, Guardrail::ErrorRate, WorseThanStable::Rollback) => {
                     Needed { in_all: bound.errors, others: compared, share: 1.0 - COMPARISON_SHARE }
                 }
-                (Level::Rollback, ..) => Needed { in_all: bound.latency, others: 0.0, share: 1.0 },
+                (Level::Rollback, Guardrail::ClientErrors, _) => {
+                    Needed { in_all: bound.client_errors, others: 0.0, share: 1.0 }
+                }
+                (Level::Rollback, ..) => {
+                    Needed { in_all: bound.latency_limit, others: 0.0, share: 1.0 }
+                }
                 (Level::Warning | Level::Critical, ..) => {
                     Needed { in_all: f64::INFINITY, others: 0.0, share: 1.0 }
                 }
@@ -253,8 +327,43 @@ impl ReleaseJudge {
         Counted { candidate: self.candidate.since_start(), stable: self.stable.since_start() }
     }
 
+    /// Whether client errors are much more frequent than those of stable, in the step or in the last seconds. A further
+    /// condition for a rollback, so it leaves the bound as it is.
+    fn is_gross(&self) -> bool {
+        let both = self.candidate.all(self.now).into_iter().zip(self.stable.all(self.now));
+        let rate = |it: &Evidence| it.client_failures().rate();
+        both.into_iter().any(|(candidate, stable)| {
+            rate(&candidate.evidence) - rate(&stable.evidence) >= GROSS
+        })
+    }
+
     fn kappa(&self, history: &StableHistory) -> f64 {
         self.spread * history.jitter(super::history::BLOCK)
+    }
+}
+
+impl ClientErrorEvidence {
+    fn begin(now: Timestamp, weight: Ppm, spread: f64) -> Self {
+        let history = Blocks::default();
+        let comparison = Comparison::begin(now, weight, |length| spread * history.jitter(length));
+        Self { comparison, history, rolls_back: false }
+    }
+
+    fn enter_step(&mut self, now: Timestamp, weight: Ppm, spread: f64) {
+        let Self { comparison, history, .. } = self;
+        comparison.enter_step(now, weight, |length| spread * history.jitter(length));
+    }
+
+    fn observe(&mut self, now: Timestamp, counts: Pair, spread: f64) {
+        let Self { comparison, history, .. } = self;
+        history.observe(now, counts.stable);
+        comparison.observe(now, counts, |length| spread * history.jitter(length));
+    }
+}
+
+impl LatencyEvidence {
+    fn begin(now: Timestamp, spread: f64) -> Self {
+        Self { comparison: LatencyComparison::begin(now, spread), rolls_back: false }
     }
 }
 

@@ -8,6 +8,7 @@ use tidegate_core::config::{RequestMatch, ResponseMatch};
 use super::guardrails::{BusinessMetric, CommonMode, Guardrails, WorseThanStable};
 use super::history::StableHistory;
 use super::statistics::Units;
+use super::statistics::latency::{QUANTILES, SlowerRequests};
 use super::{
     Counted, Evidence, Finding, Guardrail, Level, Limit, ReleaseJudge, ResourceSamples,
     ResourceUse, Share, SlowRequests, Verdict,
@@ -33,6 +34,13 @@ fn add(sum: &mut Evidence, more: Evidence) {
     assert_eq!(more.business, zero.business, "added by the test itself");
     sum.requests += more.requests;
     sum.errors += more.errors;
+    sum.client_errors += more.client_errors;
+    sum.unanswered += more.unanswered;
+    sum.slower.all += more.slower.all;
+    for (sum, more) in sum.slower.above.iter_mut().zip(more.slower.above) {
+        *sum += more;
+    }
+    sum.slow.unfinished += more.slow.unfinished;
     sum.slow.warning += more.slow.warning;
     sum.slow.critical += more.slow.critical;
     sum.slow.rollback += more.slow.rollback;
@@ -115,7 +123,7 @@ fn few_slow_requests_are_no_rollback() {
         ..Guardrails::default().latency
     };
     let mut run = Run::new(5, Guardrails { latency, ..Guardrails::default() });
-    let slow = SlowRequests { warning: 1, critical: 1, rollback: 1 };
+    let slow = SlowRequests { warning: 1, critical: 1, rollback: 1, unfinished: 0 };
     let verdict = run.report(Evidence { slow, ..evidence(58, 0) }, evidence(1_000, 0));
     assert!(matches!(verdict, Verdict::Inconclusive { .. }), "{verdict:?}");
 }
@@ -123,7 +131,7 @@ fn few_slow_requests_are_no_rollback() {
 #[test]
 fn slow_requests_warn_then_alert_then_roll_back() {
     let slow = |warning, critical, rollback| Evidence {
-        slow: SlowRequests { warning, critical, rollback },
+        slow: SlowRequests { warning, critical, rollback, unfinished: 0 },
         ..evidence(50, 0)
     };
     let mut run = Run::new(50, Guardrails::default());
@@ -173,6 +181,100 @@ fn a_worse_candidate_below_the_limit_is_rolled_back_or_held_as_configured() {
     let mut held = Run::new(5, guardrails);
     assert_eq!(held.until_rollback(400, candidate, stable), None);
     assert!(held.alerts.contains_key(&Guardrail::ErrorRate));
+}
+
+fn with_client_errors(requests: u64, client_errors: u64) -> Evidence {
+    Evidence { client_errors, ..evidence(requests, 0) }
+}
+
+#[test]
+fn a_candidate_that_answers_only_404_is_rolled_back_or_held_as_configured() {
+    let (candidate, stable) = (with_client_errors(12, 12), with_client_errors(238, 20));
+    let mut run = Run::new(5, Guardrails::default());
+    let (reports, finding) = run.until_rollback(8, candidate, stable).unwrap();
+    assert!(reports <= 4, "{reports}");
+    assert_eq!((finding.guardrail, finding.limit), (Guardrail::ClientErrors, Limit::Stable));
+    assert_eq!(finding.bad, finding.requests);
+    let mut guardrails = Guardrails::default();
+    guardrails.client_errors.worse_than_stable = WorseThanStable::Hold;
+    let mut held = Run::new(5, guardrails);
+    assert_eq!(held.until_rollback(400, candidate, stable), None);
+    assert!(held.alerts.contains_key(&Guardrail::ClientErrors));
+}
+
+#[test]
+fn an_equal_share_of_client_errors_is_nothing_and_a_few_more_hold() {
+    let mut run = Run::new(50, Guardrails::default());
+    let equal = with_client_errors(50, 20);
+    assert_eq!(run.until_rollback(400, equal, equal), None);
+    assert!(run.alerts.is_empty(), "{:?}", run.alerts);
+    // One client in ten has 404 on the candidate.
+    let more = with_client_errors(50, 25);
+    assert_eq!(run.until_rollback(400, more, equal), None);
+    assert_eq!(run.alerts.get(&Guardrail::ClientErrors), Some(&Level::Warning));
+}
+
+#[test]
+fn client_errors_have_limits_only_if_configured() {
+    let mut guardrails = Guardrails::default();
+    guardrails.client_errors.rollback = Some(Ppm::percent(20));
+    guardrails.client_errors.alert = Some(Ppm::percent(10));
+    let bad = with_client_errors(100, 60);
+    // At 100 % there is no stable to compare with.
+    let mut run = Run::new(100, guardrails);
+    let (_, finding) = run.until_rollback(20, bad, evidence(0, 0)).unwrap();
+    assert_eq!(finding.limit, Limit::Share { max_ppm: Ppm::percent(20) });
+    let mut without = Run::new(100, Guardrails::default());
+    assert_eq!(without.until_rollback(100, bad, evidence(0, 0)), None);
+}
+
+#[test]
+fn a_candidate_that_gives_no_answer_is_rolled_back_at_any_weight() {
+    // Its clients give up, so that no request finishes.
+    let hangs = Evidence { unanswered: 12, ..Evidence::default() };
+    for (weight, stable) in [(5, evidence(238, 1)), (100, evidence(0, 0))] {
+        let mut run = Run::new(weight, Guardrails::default());
+        let (_, finding) = run.until_rollback(8, hangs, stable).unwrap();
+        assert_eq!(finding.guardrail, Guardrail::ErrorRate, "{weight}");
+        assert_eq!(finding.bad, finding.requests);
+    }
+    // Impatient clients of both versions are common to them.
+    let mut run = Run::new(50, Guardrails::default());
+    let impatient = Evidence { unanswered: 8, ..evidence(92, 0) };
+    assert_eq!(run.until_rollback(400, impatient, impatient), None);
+}
+
+fn waits(all: u64, slower: u64) -> Evidence {
+    let slower = SlowerRequests { all, above: [slower; QUANTILES] };
+    Evidence { slower, ..evidence(all, 0) }
+}
+
+#[test]
+fn a_slower_candidate_is_rolled_back_or_held_as_configured() {
+    let (candidate, stable) = (waits(12, 8), waits(238, 12));
+    let mut run = Run::new(5, Guardrails::default());
+    let (_, finding) = run.until_rollback(40, candidate, stable).unwrap();
+    assert_eq!((finding.guardrail, finding.limit), (Guardrail::Latency, Limit::Stable));
+    assert!(finding.bad > 0 && finding.stable.unwrap().bad > 0, "{finding:?}");
+    let mut guardrails = Guardrails::default();
+    guardrails.latency.worse_than_stable = WorseThanStable::Hold;
+    let mut held = Run::new(5, guardrails);
+    assert_eq!(held.until_rollback(400, candidate, stable), None);
+    assert_eq!(held.alerts.get(&Guardrail::Latency), Some(&Level::Warning));
+    // It recovers.
+    assert_eq!(held.until_rollback(400, waits(12, 0), stable), None);
+    assert!(held.alerts.is_empty(), "{:?}", held.alerts);
+}
+
+#[test]
+fn requests_in_flight_are_slow_when_they_are_older_than_a_limit() {
+    // At 100 %, without a single answer; most wait for longer than 10 seconds.
+    let mut run = Run::new(100, Guardrails::default());
+    let slow = SlowRequests { warning: 20, critical: 20, rollback: 18, unfinished: 20 };
+    let hangs = Evidence { slow, ..Evidence::default() };
+    let (_, finding) = run.until_rollback(8, hangs, evidence(0, 0)).unwrap();
+    assert_eq!(finding.guardrail, Guardrail::Latency);
+    assert!(finding.bad <= finding.requests);
 }
 
 #[test]
@@ -272,7 +374,7 @@ fn changed_limits_judge_the_step_again_and_mix_no_counts() {
     run.judge.begin_evidence(run.now, run.counted, &run.history);
     run.report(evidence(40, 0), evidence(760, 0));
     // By the tightened limit all requests were slow, also those of before the step.
-    let slow = SlowRequests { warning: 100, critical: 0, rollback: 0 };
+    let slow = SlowRequests { warning: 100, ..SlowRequests::default() };
     let by_new = |mut counted: Counted, all| {
         counted.candidate.slow = SlowRequests { warning: all, ..slow };
         counted
@@ -349,7 +451,7 @@ fn an_alert_does_not_depend_on_stable() {
 
 #[test]
 fn all_broken_guardrails_are_found() {
-    let slow = SlowRequests { warning: 50, critical: 50, rollback: 50 };
+    let slow = SlowRequests { warning: 50, critical: 50, rollback: 50, unfinished: 0 };
     let bad = Evidence { slow, ..evidence(50, 50) };
     let mut run = Run::new(50, Guardrails::default());
     run.until_rollback(4, bad, evidence(50, 0)).unwrap();

@@ -11,6 +11,7 @@ pub mod ceiling;
 pub mod comparison;
 pub mod interval;
 pub mod jitter;
+pub mod latency;
 pub mod likelihood;
 pub mod mixture;
 
