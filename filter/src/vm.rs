@@ -165,7 +165,8 @@ impl Vm {
     }
 
     fn update_waiting(&mut self, root: u32, now: Duration) -> Result<(), HostError> {
-        let unknown = self.in_flight.waiting(now).filter(|it| matches!(it.2.served, Served::Unknown));
+        let unknown =
+            self.in_flight.waiting(now).filter(|it| matches!(it.2.served, Served::Unknown));
         let mut looked_up = false;
         for (stream, _, waiting) in unknown.take(MAX_LOOKUPS) {
             waiting.served = served(stream, &waiting.router);

@@ -55,8 +55,7 @@ async fn slow_uploads_roll_nothing_back() {
 }
 
 async fn slow_uploads() -> Result<()> {
-    const LIMITS: &str =
-        "{latency: {quantile: p90, warning: 300ms, critical: 600ms, rollback: 1500ms}, min_requests: 20}";
+    const LIMITS: &str = "{latency: {quantile: p90, warning: 300ms, critical: 600ms, rollback: 1500ms}, min_requests: 20}";
     let _alone = ONE_WORLD.lock().await;
     let outcomes = Outcomes::start(LIMITS, &[]).await?;
     // Few other requests, so that 12 uploads would be more than a tenth of all.

@@ -9,7 +9,7 @@ mod latency;
 use anyhow::{Context, Result};
 use serde_json::Value;
 use tidegate_demo_app::load::LoadConfig;
-use tidegate_tests::status::{at, release, until_release};
+use tidegate_tests::status::{at, until_release};
 use tidegate_tests::story::{Operator, Traffic};
 use tidegate_tests::world_config::Knobs;
 use tidegate_tests::{World, WorldOptions};
@@ -75,8 +75,7 @@ impl Outcomes {
 
     /// Waits until a guardrail rolls the release back. Returns the finding.
     async fn until_rolled_back(&self, guardrail: &str) -> Result<Value> {
-        let done = |it: &Value| ["rolled_back", "completed"].map(Value::from).contains(at(it, "/phase"));
-        let back = until_release(&self.world, "payment", done).await?;
+        let back = until_release(&self.world, "payment", has_ended).await?;
         assert_eq!(at(&back, "/phase"), "rolled_back", "{back:#}");
         assert_eq!(at(&back, "/cause/finding/guardrail"), guardrail, "{back:#}");
         Ok(at(&back, "/cause/finding").clone())
@@ -84,24 +83,23 @@ impl Outcomes {
 
     /// Waits until the release completes. It must have had no alert.
     async fn until_completed(&self) -> Result<()> {
-        let mut alerts = None;
-        let watched = std::sync::Mutex::new(&mut alerts);
+        let alerts = std::sync::Mutex::new(None);
         let done = |it: &Value| {
             let now = at(it, "/alerts");
             if now.as_object().is_some_and(|all| !all.is_empty())
-                && let Ok(mut seen) = watched.lock()
+                && let Ok(mut seen) = alerts.lock()
             {
-                **seen = Some(now.clone());
+                *seen = Some(now.clone());
             }
-            ["rolled_back", "completed"].map(Value::from).contains(at(it, "/phase"))
+            has_ended(it)
         };
         let ended = until_release(&self.world, "payment", done).await?;
         assert_eq!(at(&ended, "/phase"), "completed", "{ended:#}");
-        assert_eq!(alerts, None, "{ended:#}");
+        assert_eq!(alerts.into_inner().ok(), Some(None), "{ended:#}");
         Ok(())
     }
+}
 
-    async fn phase(&self) -> Result<Value> {
-        Ok(at(&release(&self.world, "payment").await?, "/phase").clone())
-    }
+fn has_ended(release: &Value) -> bool {
+    ["rolled_back", "completed"].contains(&at(release, "/phase").as_str().unwrap_or_default())
 }

@@ -227,11 +227,7 @@ mod tests {
     }
 
     const fn grpc(content_type: &'static str, status: Option<&'static str>) -> Response {
-        Response {
-            content_type: Some(content_type),
-            status_in_trailer: status,
-            ..http(200, 0)
-        }
+        Response { content_type: Some(content_type), status_in_trailer: status, ..http(200, 0) }
     }
 
     const UC: u64 = 1 << 6;
@@ -244,7 +240,8 @@ mod tests {
     #[test]
     fn an_outcome_is_what_the_user_got() {
         use Outcome::{Cancelled, ClientError, Error, Success};
-        let by_envoy = |code, flags, details| Response { details: Some(details), ..http(code, flags) };
+        let by_envoy =
+            |code, flags, details| Response { details: Some(details), ..http(code, flags) };
         let table = [
             ("200", http(200, 0), Some(Success)),
             ("304", http(304, 0), Some(Success)),
@@ -300,7 +297,10 @@ mod tests {
             ("a status behind JSON", grpc("application/json", Some("14")), Some(Success)),
             (
                 "gRPC 7 by a filter of Envoy",
-                Response { details: Some("rbac_access_denied"), ..grpc("application/grpc", Some("7")) },
+                Response {
+                    details: Some("rbac_access_denied"),
+                    ..grpc("application/grpc", Some("7"))
+                },
                 None,
             ),
             (
@@ -312,7 +312,11 @@ mod tests {
                 },
                 Some(Error),
             ),
-            ("404 of a gRPC service", Response { code: 404, ..grpc("application/grpc", None) }, Some(ClientError)),
+            (
+                "404 of a gRPC service",
+                Response { code: 404, ..grpc("application/grpc", None) },
+                Some(ClientError),
+            ),
         ];
         for (name, response, outcome) in table {
             assert_eq!(classify(&response), outcome, "{name}");

@@ -119,10 +119,8 @@ fn requests_that_are_no_evidence_are_read() {
     );
     assert!(config.services[1].excluded.is_empty());
     let many = vec!["{path: /a}"; 17].join(", ");
-    let text = GOOD.replace(
-        "    stable: v1",
-        &format!("    evidence: {{exclude: [{many}]}}\n    stable: v1"),
-    );
+    let text = GOOD
+        .replace("    stable: v1", &format!("    evidence: {{exclude: [{many}]}}\n    stable: v1"));
     let error = format!("{:?}", check(&text, Path::new("")).unwrap_err());
     assert!(error.contains("17 exclusions exceed the limit"), "{error}");
 }

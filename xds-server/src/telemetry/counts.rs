@@ -176,7 +176,8 @@ impl ReleaseCounts {
         let stable = self.counts.get(&self.stable);
         self.quantiles = stable.and_then(|counts| Quantiles::of(&counts.latency));
         if self.quantiles.is_some() {
-            let waits = |(version, counts): (&VersionName, &Counts)| (version.clone(), counts.waits());
+            let waits =
+                |(version, counts): (&VersionName, &Counts)| (version.clone(), counts.waits());
             self.before = self.counts.iter().map(waits).collect();
         }
     }
@@ -261,7 +262,8 @@ impl ServiceCounts {
         guardrails: &Guardrails,
     ) -> Evidence {
         let counted = self.of_release(release, version);
-        counted.map_or_else(Evidence::default, |(counts, usual)| counts.evidence(guardrails, &usual))
+        counted
+            .map_or_else(Evidence::default, |(counts, usual)| counts.evidence(guardrails, &usual))
     }
 
     /// Raw counts of a version in a release, and what is usual there; none unless that release is running.
@@ -343,10 +345,7 @@ mod tests {
             &"v2".parse().unwrap(),
             &Guardrails::default(),
         );
-        assert_eq!(
-            seen.slow,
-            SlowRequests { warning: 3, critical: 3, rollback: 3, unfinished: 0 }
-        );
+        assert_eq!(seen.slow, SlowRequests { warning: 3, critical: 3, rollback: 3, unfinished: 0 });
     }
 
     fn waited(version: &str, seconds: &[u64], gave_up: &[u64]) -> Entry {

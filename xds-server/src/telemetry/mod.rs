@@ -27,8 +27,6 @@ use counts::{Counts, ServiceCounts};
 use intake::Report;
 use report_interval::ReportInterval;
 use sessions::{Arrival, RefusedReport, Sessions};
-use usual::{UNANSWERED, Usual};
-use waiting::{WaitingEntry, WaitingRequests};
 use tidegate_delivery::judge::Evidence;
 use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::judge::statistics::Units;
@@ -36,6 +34,8 @@ use tidegate_delivery::model::state::State;
 use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::mesh::Mesh;
+use usual::{UNANSWERED, Usual};
+use waiting::{WaitingEntry, WaitingRequests};
 
 use crate::auth::peer::ClientKey;
 
@@ -118,8 +118,10 @@ impl Telemetry {
     ) -> Result<Ingested, RefusedReport> {
         let requests = report.requests();
         let Report { sender, sequence, fleet, entries, dropped, .. } = report;
-        let arrival =
-            self.sessions.record(sender.clone(), client, sequence, requests, now).inspect_err(|_| {
+        let arrival = self
+            .sessions
+            .record(sender.clone(), client, sequence, requests, now)
+            .inspect_err(|_| {
                 self.stats.rejected.fetch_add(1, Ordering::Relaxed);
             })?;
         if let Arrival::Repeated { acknowledged } = arrival {

@@ -99,7 +99,8 @@ mod tests {
     fn a_report_replaces_the_one_before_of_its_instance() {
         let waiting = WaitingRequests::default();
         let at = |seconds: u64| Timestamp(seconds * 1_000);
-        let replace = |instance, seconds, entries| waiting.replace(sender(instance), at(seconds), entries);
+        let replace =
+            |instance, seconds, entries| waiting.replace(sender(instance), at(seconds), entries);
         assert_eq!(replace(1, 1, vec![entry(3)]), (vec![], vec![entry(3)]));
         assert_eq!(replace(2, 2, vec![entry(5)]), (vec![], vec![entry(5)]));
         assert_eq!(replace(1, 3, vec![entry(2)]), (vec![entry(3)], vec![entry(2)]));

@@ -34,7 +34,9 @@ pub enum Guardrail {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GuardrailError {
     /// Not a known name.
-    #[error("unknown guardrail `{0}`; use error_rate, client_errors, latency, cpu, memory, disk or business/NAME")]
+    #[error(
+        "unknown guardrail `{0}`; use error_rate, client_errors, latency, cpu, memory, disk or business/NAME"
+    )]
     Unknown(String),
     /// An invalid name of a business metric.
     #[error(transparent)]

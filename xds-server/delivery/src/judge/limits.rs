@@ -85,7 +85,8 @@ pub(super) fn rules(guardrails: &Guardrails) -> Vec<Rule> {
         slow(Level::Warning, warning, |slow| slow.warning),
     ];
     let ClientErrors { alert, rollback, .. } = guardrails.client_errors;
-    let optional = [rollback.map(|it| (Level::Rollback, it)), alert.map(|it| (Level::Critical, it))];
+    let optional =
+        [rollback.map(|it| (Level::Rollback, it)), alert.map(|it| (Level::Critical, it))];
     limits.extend(optional.into_iter().flatten().map(client_errors));
     // The record has a person decide about business metrics and resources: an alert holds the release, and nothing more.
     limits.extend(guardrails.business.iter().enumerate().map(|(place, metric)| Rule {

@@ -275,10 +275,8 @@ impl ReleaseJudge {
             WorseThanStable::Rollback => COMPARISON_SHARE * self.comparison.much_worse(),
             WorseThanStable::Hold => 0.0,
         };
-        let of_clients = Pair {
-            candidate: candidate.client_failures(),
-            stable: stable.client_failures(),
-        };
+        let of_clients =
+            Pair { candidate: candidate.client_failures(), stable: stable.client_failures() };
         self.client_errors.observe(now, of_clients, spread);
         self.client_errors.rolls_back = guardrails.client_errors.worse_than_stable
             == WorseThanStable::Rollback
@@ -332,9 +330,8 @@ impl ReleaseJudge {
     fn is_gross(&self) -> bool {
         let both = self.candidate.all(self.now).into_iter().zip(self.stable.all(self.now));
         let rate = |it: &Evidence| it.client_failures().rate();
-        both.into_iter().any(|(candidate, stable)| {
-            rate(&candidate.evidence) - rate(&stable.evidence) >= GROSS
-        })
+        both.into_iter()
+            .any(|(candidate, stable)| rate(&candidate.evidence) - rate(&stable.evidence) >= GROSS)
     }
 
     fn kappa(&self, history: &StableHistory) -> f64 {

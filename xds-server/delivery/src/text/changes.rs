@@ -326,7 +326,8 @@ mod tests {
 
     #[test]
     fn exclusions_are_shown() {
-        let to = vec![Exclusion::Path("/healthz".into()), Exclusion::UserAgent("kube-probe/".into())];
+        let to =
+            vec![Exclusion::Path("/healthz".into()), Exclusion::UserAgent("kube-probe/".into())];
         assert_eq!(
             text(ChangeKind::ExclusionsChanged { service: name("order"), from: Vec::new(), to }),
             "requests of `order` that are no evidence: path /healthz, user agent kube-probe/ instead of none"

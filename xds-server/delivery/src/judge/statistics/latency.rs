@@ -201,7 +201,8 @@ impl Series {
             if exact {
                 let kappa = self.kappa.get(quantile).copied().unwrap_or_default();
                 let density = JitterDensity::new(kappa);
-                let jittered = LikelihoodTable::of(&density, Ratio::EQUAL, MOST, |it| plain(it.ln()));
+                let jittered =
+                    LikelihoodTable::of(&density, Ratio::EQUAL, MOST, |it| plain(it.ln()));
                 for (cell, odds) in cells.iter_mut().zip(ODDS) {
                     *cell = jittered.gain(odds, Ratio::EQUAL);
                 }
@@ -347,7 +348,8 @@ mod tests {
                         let it = table((bad, n), (slow - bad, m));
                         let ln = |ratio: Ratio| ratio.ln() * it.bad - it.ln_normaliser(ratio.ln());
                         let likelihoods = LikelihoodTable::of(&density, Ratio::EQUAL, MOST, ln);
-                        let ways = ln_choose(float(n), it.bad) + ln_choose(float(m), float(slow) - it.bad);
+                        let ways =
+                            ln_choose(float(n), it.bad) + ln_choose(float(m), float(slow) - it.bad);
                         let value = likelihoods.gain(odds, Ratio::EQUAL);
                         plain_mean += (ways + likelihoods.plain(Ratio::EQUAL) + value).exp();
                         jittered_mean += (ways + likelihoods.jittered(Ratio::EQUAL) + value).exp();
