@@ -254,7 +254,7 @@ fn a_slower_candidate_is_rolled_back_or_held_as_configured() {
     let (candidate, stable) = (waits(12, 8), waits(238, 12));
     let mut run = Run::new(5, Guardrails::default());
     let (_, finding) = run.until_rollback(40, candidate, stable).unwrap();
-    assert_eq!((finding.guardrail, finding.limit), (Guardrail::Latency, Limit::Stable));
+    assert_eq!((&finding.guardrail, finding.limit), (&Guardrail::Latency, Limit::Stable));
     assert!(finding.bad > 0 && finding.stable.unwrap().bad > 0, "{finding:?}");
     let mut guardrails = Guardrails::default();
     guardrails.latency.worse_than_stable = WorseThanStable::Hold;
