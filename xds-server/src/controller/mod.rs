@@ -32,7 +32,7 @@ use crate::journal::{Journal, JournalError};
 use crate::telemetry::Telemetry;
 use tidegate_delivery::judge::Evidence;
 use tidegate_delivery::judge::guardrails::Guardrails;
-use tidegate_delivery::judge::statistics::Units;
+use tidegate_delivery::judge::history::StableCounts;
 use tidegate_delivery::model::catalogue::ServiceSpec;
 use tidegate_delivery::model::configuration::Version;
 use tidegate_delivery::model::freeze::FreezeWindow;
@@ -73,8 +73,8 @@ pub trait EvidenceSource: Send {
     fn recount(&self, release: &ReleaseId, service: &ServiceName, version: &VersionName)
     -> Recount;
 
-    /// All requests of a version and the failed ones, since this process started.
-    fn total(&self, service: &ServiceName, version: &VersionName) -> Units;
+    /// Counts of a service's stable version since this process started.
+    fn of_stable(&self, service: &ServiceName, stable: &VersionName) -> StableCounts;
 }
 
 /// Raw counts, which are evidence once the limits are known.
@@ -104,8 +104,8 @@ impl EvidenceSource for Arc<Telemetry> {
         })
     }
 
-    fn total(&self, service: &ServiceName, version: &VersionName) -> Units {
-        Telemetry::total(self, service, version)
+    fn of_stable(&self, service: &ServiceName, stable: &VersionName) -> StableCounts {
+        Telemetry::of_stable(self, service, stable)
     }
 }
 

@@ -10,6 +10,7 @@ use tidegate_core::utilization::UtilizationHistogram;
 use super::intake::Entry;
 use super::usual::{Quantiles, UNANSWERED, Usual, usual_answer};
 use tidegate_delivery::judge::guardrails::{Guardrails, Latency, Resources};
+use tidegate_delivery::judge::history::StableCounts;
 use tidegate_delivery::judge::statistics::Units;
 use tidegate_delivery::judge::{Evidence, ResourceSamples, ResourceUse, Share, SlowRequests};
 use tidegate_delivery::model::catalogue::ServiceSpec;
@@ -141,7 +142,17 @@ pub struct UnknownVersion;
 pub struct ServiceCounts {
     totals: BTreeMap<VersionName, Counts>,
     rules: Vec<MetricName>,
+    /// The stable version and its quantiles, which change only while no release runs.
+    stable: Option<StableVersion>,
     release: Option<ReleaseCounts>,
+}
+
+/// What is known of the stable version.
+#[derive(Debug)]
+struct StableVersion {
+    name: VersionName,
+    quantiles: Option<Quantiles>,
+    epoch: u32,
 }
 
 /// Counts of the running release.
@@ -159,14 +170,19 @@ struct ReleaseCounts {
 }
 
 impl ReleaseCounts {
-    fn begin(release: &Release, totals: &BTreeMap<VersionName, Counts>) -> Self {
+    fn begin(
+        release: &Release,
+        totals: &BTreeMap<VersionName, Counts>,
+        known: Option<&StableVersion>,
+    ) -> Self {
         let stable = totals.get(&release.stable).map(|counts| &counts.latency);
+        let known = known.filter(|it| it.name == release.stable);
         Self {
             id: release.id.clone(),
             stable: release.stable.clone(),
             counts: BTreeMap::new(),
             answer: stable.map_or(UNANSWERED, usual_answer),
-            quantiles: stable.and_then(Quantiles::of),
+            quantiles: known.and_then(|it| it.quantiles),
             before: BTreeMap::new(),
         }
     }
@@ -195,7 +211,7 @@ impl ReleaseCounts {
 impl ServiceCounts {
     /// Sets versions, business metrics and the running release. Counts of removed versions and of another release are
     /// dropped.
-    pub fn update(&mut self, spec: &ServiceSpec, release: Option<&Release>) {
+    pub fn update(&mut self, spec: &ServiceSpec, stable: &VersionName, release: Option<&Release>) {
         let mut before = std::mem::take(&mut self.totals);
         self.rules = spec.guardrails.business.iter().map(|rule| rule.name.clone()).collect();
         self.totals = spec
@@ -203,8 +219,34 @@ impl ServiceCounts {
             .keys()
             .map(|version| (version.clone(), before.remove(version).unwrap_or_default()))
             .collect();
+        if self.stable.as_ref().is_none_or(|it| it.name != *stable) {
+            self.stable = Some(StableVersion { name: stable.clone(), quantiles: None, epoch: 0 });
+        }
         if self.release.as_ref().map(|it| &it.id) != release.map(|it| &it.id) {
-            self.release = release.map(|release| ReleaseCounts::begin(release, &self.totals));
+            let known = self.stable.as_ref();
+            self.release = release.map(|it| ReleaseCounts::begin(it, &self.totals, known));
+        }
+    }
+
+    /// The counts of the stable version since the start of the server.
+    #[must_use]
+    pub fn of_stable(&self, stable: &VersionName) -> StableCounts {
+        let known = self.stable.as_ref().filter(|it| it.name == *stable);
+        let Some((stable, counts)) = known.zip(self.totals.get(stable)) else {
+            return StableCounts::default();
+        };
+        let usual = Usual {
+            answer: UNANSWERED,
+            quantiles: stable.quantiles,
+            is_stable: true,
+            before: None,
+        };
+        let errors = counts.errors.min(counts.requests);
+        let client_errors = counts.client_errors.min(counts.requests.saturating_sub(errors));
+        StableCounts {
+            failures: counts.failures(UNANSWERED),
+            client_failures: Units { bad: client_errors, all: counts.requests },
+            slower: usual.slower(&counts.latency),
         }
     }
 
@@ -219,6 +261,13 @@ impl ServiceCounts {
             .find(|(name, _)| name.as_str() == entry.version)
             .ok_or(UnknownVersion)?;
         total.add(&entry.counts, &self.rules);
+        let stable = self.stable.as_mut().filter(|it| it.name == *version);
+        if let Some(stable) = stable.filter(|it| self.release.is_none() || it.quantiles.is_none()) {
+            let epoch = Quantiles::epoch(total.requests);
+            if epoch > stable.epoch {
+                (stable.epoch, stable.quantiles) = (epoch, Quantiles::of(&total.latency));
+            }
+        }
         match &mut self.release {
             Some(release) if release.id.as_str() == entry.release => {
                 let counts = release.counts.entry(version.clone()).or_default();
@@ -304,7 +353,7 @@ mod tests {
 
     fn counts_of(id: &str) -> ServiceCounts {
         let mut counts = ServiceCounts::default();
-        counts.update(&order(), Some(&release(id)));
+        counts.update(&order(), &"v1".parse().unwrap(), Some(&release(id)));
         counts
     }
 
@@ -328,7 +377,7 @@ mod tests {
         counts.add(&entry("v2", "order.1", 5, false)).unwrap();
         let mut spec = order();
         spec.versions.retain(|name, _| name.as_str() == "v2");
-        counts.update(&spec, Some(&release("order.2")));
+        counts.update(&spec, &"v2".parse().unwrap(), Some(&release("order.2")));
         let v2 = "v2".parse().unwrap();
         let seen = counts.evidence(&"order.2".parse().unwrap(), &v2, &Guardrails::default());
         assert_eq!(seen, Evidence::default());
@@ -406,7 +455,25 @@ mod tests {
         counts.add(&waited("v2", &[0, 3], &[3])).unwrap();
         counts.add(&waited("v1", &[1, 3], &[])).unwrap();
         let (candidate, stable) = (evidence(&counts, "v2").slower, evidence(&counts, "v1").slower);
-        assert_eq!((candidate.all, candidate.above[0]), (3, 2));
-        assert_eq!((stable.all, stable.above[0]), (2, 1));
+        assert_eq!((candidate.all, candidate.bad[0]), (3, 2));
+        assert_eq!((stable.all, stable.bad[0]), (2, 1));
+    }
+
+    #[test]
+    fn the_quantiles_of_stable_are_known_before_a_release() {
+        let stable = "v1".parse().unwrap();
+        let mut counts = ServiceCounts::default();
+        counts.update(&order(), &stable, None);
+        let unreleased = |entry: Entry| Entry { release: String::new(), ..entry };
+        counts.add(&unreleased(waited("v1", &[1; 1_000], &[]))).unwrap();
+        assert_eq!(counts.of_stable(&stable).slower.all, 1_000);
+        counts.add(&unreleased(waited("v1", &[3; 10], &[]))).unwrap();
+        assert_eq!(counts.of_stable(&stable).slower.bad[0], 10);
+        counts.update(&order(), &stable, Some(&release("order.1")));
+        counts.add(&waited("v2", &[0, 3], &[])).unwrap();
+        assert_eq!(
+            (evidence(&counts, "v2").slower.all, evidence(&counts, "v2").slower.bad[0]),
+            (2, 1)
+        );
     }
 }

@@ -29,12 +29,12 @@ use report_interval::ReportInterval;
 use sessions::{Arrival, RefusedReport, Sessions};
 use tidegate_delivery::judge::Evidence;
 use tidegate_delivery::judge::guardrails::Guardrails;
-use tidegate_delivery::judge::statistics::Units;
+use tidegate_delivery::judge::history::StableCounts;
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::mesh::Mesh;
-use usual::{UNANSWERED, Usual};
+use usual::Usual;
 use waiting::{WaitingEntry, WaitingRequests};
 
 use crate::auth::peer::ClientKey;
@@ -100,7 +100,8 @@ impl Telemetry {
         self.services.retain(|name, _| state.services.contains_key(name));
         for (name, service) in &state.services {
             let running = service.running();
-            self.services.entry(name.clone()).or_default().update(&service.spec, running);
+            let mut counts = self.services.entry(name.clone()).or_default();
+            counts.update(&service.spec, &service.stable, running);
         }
         let releasing = state.services.values().any(|service| service.running().is_some());
         self.report_interval.lock().set_releasing(releasing);
@@ -226,12 +227,10 @@ impl Telemetry {
         service.of_release(release, version).map(|(counts, usual)| (counts.clone(), usual))
     }
 
-    /// All requests of a version and the failed ones, since the start of the server.
+    /// Counts of a service's stable version since the start of the server.
     #[must_use]
-    pub fn total(&self, service: &ServiceName, version: &VersionName) -> Units {
-        let counts = self.services.get(service);
-        let total = counts.as_ref().and_then(|it| it.totals().get(version));
-        total.map_or_else(Units::default, |it| it.failures(UNANSWERED))
+    pub fn of_stable(&self, service: &ServiceName, stable: &VersionName) -> StableCounts {
+        self.services.get(service).map_or_else(StableCounts::default, |it| it.of_stable(stable))
     }
 
     /// Counts per version of a service since the start of the server.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tidegate_core::histogram::{Histogram, first_bucket_above, lower_bound};
-use tidegate_delivery::judge::statistics::latency::{QUANTILES, SlowerRequests};
+use tidegate_delivery::judge::statistics::two_by_two::{QUANTILES, SlowerRequests};
 
 /// A client that gives up sooner may be impatient.
 pub const UNANSWERED: Duration = Duration::from_secs(1);
@@ -12,7 +12,7 @@ pub const UNANSWERED: Duration = Duration::from_secs(1);
 const UNUSUAL: u32 = 2;
 /// Longest time after which a request that was given up counts as unanswered.
 const MOST: Duration = Duration::from_secs(60);
-/// Fewest requests of stable that tell its quantiles.
+/// Fewest requests of stable that tell its quantiles. They are told again with ten and with a hundred times as many.
 const ENOUGH: u64 = 1_000;
 /// The compared quantiles of stable.
 const SHARES: [f64; QUANTILES] = [0.5, 0.75, 0.9, 0.95, 0.99, 0.999];
@@ -37,6 +37,12 @@ pub struct Usual {
 pub(super) struct Quantiles([usize; QUANTILES]);
 
 impl Quantiles {
+    /// How often so many requests have told the quantiles; 0 with too few.
+    pub(super) fn epoch(requests: u64) -> u32 {
+        let times = |factor: u64| u32::from(requests >= ENOUGH * factor);
+        times(1) + times(10) + times(100)
+    }
+
     /// `None` with too few requests.
     pub(super) fn of(stable: &Histogram) -> Option<Self> {
         if stable.total() < ENOUGH {
@@ -67,8 +73,8 @@ impl Usual {
             let least = first_bucket_above(lower_bound(bucket).saturating_add(MARGIN));
             bucket.saturating_add(MARGIN_BUCKETS).max(least)
         };
-        let above = buckets.map(|bucket| since(Histogram::count_from, from(bucket)).min(all));
-        SlowerRequests { all, above }
+        let bad = buckets.map(|bucket| since(Histogram::count_from, from(bucket)).min(all));
+        SlowerRequests { all, bad }
     }
 }
 
@@ -104,17 +110,18 @@ mod tests {
         assert!((7_500..8_500).contains(&slow.as_millis()), "{slow:?}");
         assert_eq!(usual_answer(&of(1_000, 100_000)), MOST);
         assert_eq!(Quantiles::of(&of(999, 20)), None);
+        assert_eq!([999, 1_000, 9_999, 10_000, 1 << 40].map(Quantiles::epoch), [0, 1, 1, 2, 3]);
     }
 
     #[test]
     fn the_candidate_has_a_margin() {
-        let above = |is_stable, millis| usual(is_stable, None).slower(&of(1, millis)).above[0];
+        let above = |is_stable, millis| usual(is_stable, None).slower(&of(1, millis)).bad[0];
         assert_eq!((above(true, 20), above(true, 24)), (0, 1));
         assert_eq!((above(false, 24), above(false, 30)), (0, 1));
         // At a millisecond a quarter more is nothing.
         let quantiles = Quantiles::of(&of(1_000, 1));
         let fast = Usual { quantiles, ..usual(false, None) };
-        assert_eq!((fast.slower(&of(1, 5)).above[0], fast.slower(&of(1, 7)).above[0]), (0, 1));
+        assert_eq!((fast.slower(&of(1, 5)).bad[0], fast.slower(&of(1, 7)).bad[0]), (0, 1));
     }
 
     #[test]
@@ -122,7 +129,7 @@ mod tests {
         let mut waits = of(5, 500);
         waits.merge(&of(2, 10));
         let slower = usual(false, Some(of(3, 500))).slower(&waits);
-        assert_eq!(slower, SlowerRequests { all: 4, above: [2; QUANTILES] });
+        assert_eq!(slower, SlowerRequests { all: 4, bad: [2; QUANTILES] });
         let unknown = Usual { quantiles: None, ..usual(false, None) };
         assert_eq!(unknown.slower(&waits), SlowerRequests::default());
     }

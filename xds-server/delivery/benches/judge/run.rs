@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use tidegate_delivery::judge::guardrails::Guardrails;
-use tidegate_delivery::judge::history::StableHistory;
+use tidegate_delivery::judge::history::{StableCounts, StableHistory};
 use tidegate_delivery::judge::statistics::{Pair, Units};
 use tidegate_delivery::judge::{Counted, Evidence, ReleaseJudge, Verdict};
 use tidegate_delivery::names::VersionName;
@@ -208,6 +208,7 @@ impl History {
 
     fn observe(&mut self, second: f64, units: Units) {
         self.cumulative = self.cumulative.plus(units);
-        self.stable.observe(time(second), &self.version, self.cumulative);
+        let cumulative = StableCounts::of_failures(self.cumulative);
+        self.stable.observe(time(second), &self.version, cumulative);
     }
 }

@@ -126,20 +126,16 @@ impl Assessment<'_> {
         }
         let is_above = |candidate: Units, stable: Units| candidate.rate() > stable.rate();
         let shown = self.shown(Evidence::client_failures, is_above);
-        let ratio = of_clients.comparison.interval().filter(|(low, _)| *low >= Ratio::EQUAL);
-        Some(Finding {
-            ratio: ratio.map(|(low, high)| RatioInterval::between(low, high)),
-            ..finding(guardrail, level, Limit::Stable, shown, Some(e_value))
-        })
+        Some(finding(guardrail, level, Limit::Stable, shown, Some(e_value)))
     }
 
     /// The counts are those at the quantile of stable with the most evidence.
     fn slower_than_stable(&self) -> Option<Finding> {
         let latency = &self.judge.latency;
         let (level, e_value) = if latency.rolls_back {
-            (Level::Rollback, latency.comparison.much_slower())
+            (Level::Rollback, latency.comparison.much_worse())
         } else {
-            (Level::Warning, latency.comparison.slower())
+            (Level::Warning, latency.comparison.worse())
         };
         if level == Level::Warning && e_value < self.alert_from(&Guardrail::Latency) {
             return None;

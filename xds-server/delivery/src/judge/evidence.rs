@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tidegate_core::config::MAX_BUSINESS_RULES;
 
 use super::statistics::Units;
-use super::statistics::latency::SlowerRequests;
+use super::statistics::two_by_two::SlowerRequests;
 
 /// Cumulative counts of one version, or their difference between two times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -6,16 +6,16 @@
 //! limits.
 //!
 //! The counts of the step decide about alerts and passing. The e-processes of rollbacks run since the release started, or
-//! since this process started; those of alerts begin with each step. Memory: about 100 kB for each release.
+//! since this process started; those of alerts begin with each step. Memory: about 50 kB for each release.
 
 use std::time::Duration;
 
 use super::guardrails::{CommonMode, Guardrails, WorseThanStable};
-use super::history::{Blocks, StableHistory};
+use super::history::StableHistory;
 use super::limits::{Rule, rules};
 use super::statistics::ceiling::{Ceiling, Confirmation, RecentStable, is_above};
 use super::statistics::comparison::Comparison;
-use super::statistics::latency::LatencyComparison;
+use super::statistics::two_by_two::{QUANTILES, TableComparison, Tables};
 use super::statistics::{Pair, Units};
 use super::windows::EvidenceWindows;
 use super::{Evidence, Guardrail, Level};
@@ -59,9 +59,9 @@ pub struct ReleaseJudge {
     /// The comparison of the error rates.
     pub(super) comparison: Comparison,
     /// The comparison of the client errors.
-    pub(super) client_errors: ClientErrorEvidence,
+    pub(super) client_errors: Compared<1>,
     /// The comparison of the latency.
-    pub(super) latency: LatencyEvidence,
+    pub(super) latency: Compared<QUANTILES>,
     /// One for each limit on requests, in the order of [`rules`].
     pub(super) limits: Vec<LimitEvidence>,
     /// Against "the error rate is at least the alert limit", since the step began.
@@ -73,20 +73,10 @@ pub struct ReleaseJudge {
     spread: f64,
 }
 
-/// The evidence about client errors.
+/// The evidence that candidate and stable differ.
 #[derive(Debug, Clone)]
-pub(super) struct ClientErrorEvidence {
-    pub(super) comparison: Comparison,
-    /// Of stable, for its jitter.
-    history: Blocks,
-    /// The evidence suffices for a rollback.
-    pub(super) rolls_back: bool,
-}
-
-/// The evidence about the latency.
-#[derive(Debug, Clone)]
-pub(super) struct LatencyEvidence {
-    pub(super) comparison: LatencyComparison,
+pub(super) struct Compared<const N: usize> {
+    pub(super) comparison: TableComparison<N>,
     /// The evidence suffices for a rollback.
     pub(super) rolls_back: bool,
 }
@@ -160,8 +150,8 @@ impl ReleaseJudge {
             candidate: EvidenceWindows::begin(now, counted.candidate),
             stable: EvidenceWindows::begin(now, counted.stable),
             comparison: Comparison::begin(now, weight, jitter),
-            client_errors: ClientErrorEvidence::begin(now, weight, spread),
-            latency: LatencyEvidence::begin(now, spread),
+            client_errors: Compared::begin(now, jitter_of_client_errors(history, spread)),
+            latency: Compared::begin(now, jitter_of_slower(history, spread)),
             limits: limits(now, guardrails, kappa),
             below_alert: Ceiling::begin_below(now, kappa),
             before: None,
@@ -182,8 +172,9 @@ impl ReleaseJudge {
         let kappa = self.kappa(history);
         let spread = self.spread;
         self.comparison.enter_step(now, weight, |length| spread * history.jitter(length));
-        self.client_errors.enter_step(now, weight, spread);
-        self.latency.comparison.enter_step(now);
+        let jitter = jitter_of_client_errors(history, spread);
+        self.client_errors.comparison.enter_step(now, jitter);
+        self.latency.comparison.enter_step(now, jitter_of_slower(history, spread));
         for limit in &mut self.limits {
             limit.ceiling.enter_step(now, kappa);
         }
@@ -200,10 +191,11 @@ impl ReleaseJudge {
     fn begin_overridden_anew(&mut self, now: Timestamp, kappa: f64, history: &StableHistory) {
         let spread = self.spread;
         if self.client_errors.rolls_back {
-            self.client_errors = ClientErrorEvidence::begin(now, self.weight, spread);
+            let jitter = jitter_of_client_errors(history, spread);
+            self.client_errors = Compared::begin(now, jitter);
         }
         if self.latency.rolls_back {
-            self.latency = LatencyEvidence::begin(now, spread);
+            self.latency = Compared::begin(now, jitter_of_slower(history, spread));
         }
         for limit in self.limits.iter_mut().filter(|it| it.rolls_back) {
             limit.ceiling = Ceiling::begin(now, kappa, MOST_OF_ROLLBACK);
@@ -275,15 +267,17 @@ impl ReleaseJudge {
             WorseThanStable::Rollback => COMPARISON_SHARE * self.comparison.much_worse(),
             WorseThanStable::Hold => 0.0,
         };
-        let of_clients =
-            Pair { candidate: candidate.client_failures(), stable: stable.client_failures() };
-        self.client_errors.observe(now, of_clients, spread);
+        let [of_candidate, of_stable] =
+            [&candidate, &stable].map(|it| Tables::from(it.client_failures()));
+        let jitter = jitter_of_client_errors(history, spread);
+        self.client_errors.comparison.observe(now, &of_candidate, &of_stable, jitter);
         self.client_errors.rolls_back = guardrails.client_errors.worse_than_stable
             == WorseThanStable::Rollback
             && self.client_errors.comparison.much_worse() >= bound.client_errors
             && self.is_gross();
-        self.latency.comparison.observe(now, &candidate.slower, &stable.slower);
-        self.latency.rolls_back = self.latency.comparison.much_slower() >= bound.latency_compared;
+        let jitter = jitter_of_slower(history, spread);
+        self.latency.comparison.observe(now, &candidate.slower, &stable.slower, jitter);
+        self.latency.rolls_back = self.latency.comparison.much_worse() >= bound.latency_compared;
         let [.., of_candidate] = self.candidate.all(now);
         let [.., of_stable] = self.stable.all(now);
         for (rule, limit) in rules(guardrails).iter().zip(&mut self.limits) {
@@ -339,29 +333,21 @@ impl ReleaseJudge {
     }
 }
 
-impl ClientErrorEvidence {
-    fn begin(now: Timestamp, weight: Ppm, spread: f64) -> Self {
-        let history = Blocks::default();
-        let comparison = Comparison::begin(now, weight, |length| spread * history.jitter(length));
-        Self { comparison, history, rolls_back: false }
-    }
-
-    fn enter_step(&mut self, now: Timestamp, weight: Ppm, spread: f64) {
-        let Self { comparison, history, .. } = self;
-        comparison.enter_step(now, weight, |length| spread * history.jitter(length));
-    }
-
-    fn observe(&mut self, now: Timestamp, counts: Pair, spread: f64) {
-        let Self { comparison, history, .. } = self;
-        history.observe(now, counts.stable);
-        comparison.observe(now, counts, |length| spread * history.jitter(length));
+impl<const N: usize> Compared<N> {
+    fn begin(now: Timestamp, jitter: impl Fn(usize, Duration) -> f64) -> Self {
+        Self { comparison: TableComparison::begin(now, jitter), rolls_back: false }
     }
 }
 
-impl LatencyEvidence {
-    fn begin(now: Timestamp, spread: f64) -> Self {
-        Self { comparison: LatencyComparison::begin(now, spread), rolls_back: false }
-    }
+fn jitter_of_client_errors(
+    history: &StableHistory,
+    spread: f64,
+) -> impl Fn(usize, Duration) -> f64 {
+    move |_, length| spread * history.jitter_of_client_errors(length)
+}
+
+fn jitter_of_slower(history: &StableHistory, spread: f64) -> impl Fn(usize, Duration) -> f64 {
+    move |quantile, length| spread * history.jitter_of_slower(quantile, length)
 }
 
 fn limits(now: Timestamp, guardrails: &Guardrails, kappa: f64) -> Vec<LimitEvidence> {

@@ -6,9 +6,8 @@ use std::time::Duration;
 use tidegate_core::config::{RequestMatch, ResponseMatch};
 
 use super::guardrails::{BusinessMetric, CommonMode, Guardrails, WorseThanStable};
-use super::history::StableHistory;
-use super::statistics::Units;
-use super::statistics::latency::{QUANTILES, SlowerRequests};
+use super::history::{StableCounts, StableHistory};
+use super::statistics::two_by_two::{QUANTILES, SlowerRequests};
 use super::{
     Counted, Evidence, Finding, Guardrail, Level, Limit, ReleaseJudge, ResourceSamples,
     ResourceUse, Share, SlowRequests, Verdict,
@@ -37,7 +36,7 @@ fn add(sum: &mut Evidence, more: Evidence) {
     sum.client_errors += more.client_errors;
     sum.unanswered += more.unanswered;
     sum.slower.all += more.slower.all;
-    for (sum, more) in sum.slower.above.iter_mut().zip(more.slower.above) {
+    for (sum, more) in sum.slower.bad.iter_mut().zip(more.slower.bad) {
         *sum += more;
     }
     sum.slow.unfinished += more.slow.unfinished;
@@ -66,8 +65,12 @@ impl Run {
     }
 
     fn look(&mut self, group: usize) -> Verdict {
-        let Evidence { requests, errors, .. } = self.counted.stable;
-        let total = Units { bad: errors, all: requests };
+        let stable = &self.counted.stable;
+        let total = StableCounts {
+            failures: stable.failures(),
+            client_failures: stable.client_failures(),
+            slower: stable.slower,
+        };
         self.history.observe(self.now, &"v1".parse().unwrap(), total);
         let Self { now, counted, guardrails, history, .. } = self;
         self.judge.observe(*now, *counted, guardrails, history, group);
@@ -222,7 +225,7 @@ fn client_errors_have_limits_only_if_configured() {
     let bad = with_client_errors(100, 60);
     // At 100 % there is no stable to compare with.
     let mut run = Run::new(100, guardrails);
-    let (_, finding) = run.until_rollback(20, bad, evidence(0, 0)).unwrap();
+    let (_, finding) = run.until_rollback(100, bad, evidence(0, 0)).unwrap();
     assert_eq!(finding.limit, Limit::Share { max_ppm: Ppm::percent(20) });
     let mut without = Run::new(100, Guardrails::default());
     assert_eq!(without.until_rollback(100, bad, evidence(0, 0)), None);
@@ -245,7 +248,7 @@ fn a_candidate_that_gives_no_answer_is_rolled_back_at_any_weight() {
 }
 
 fn waits(all: u64, slower: u64) -> Evidence {
-    let slower = SlowerRequests { all, above: [slower; QUANTILES] };
+    let slower = SlowerRequests { all, bad: [slower; QUANTILES] };
     Evidence { slower, ..evidence(all, 0) }
 }
 
@@ -253,7 +256,10 @@ fn waits(all: u64, slower: u64) -> Evidence {
 fn a_slower_candidate_is_rolled_back_or_held_as_configured() {
     let (candidate, stable) = (waits(12, 8), waits(238, 12));
     let mut run = Run::new(5, Guardrails::default());
-    let (_, finding) = run.until_rollback(40, candidate, stable).unwrap();
+    // The jitter of stable is learnt.
+    assert_eq!(run.until_rollback(800, waits(12, 0), stable), None);
+    let (reports, finding) = run.until_rollback(20, candidate, stable).unwrap();
+    assert!(reports <= 12, "{reports}");
     assert_eq!((&finding.guardrail, finding.limit), (&Guardrail::Latency, Limit::Stable));
     assert!(finding.bad > 0 && finding.stable.unwrap().bad > 0, "{finding:?}");
     let mut guardrails = Guardrails::default();

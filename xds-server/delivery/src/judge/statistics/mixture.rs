@@ -89,16 +89,6 @@ impl<const N: usize> Mixture<N> {
         each.sum::<f64>() / alternatives::<N>() + self.rest
     }
 
-    /// The evidence for each alternative, with a block.
-    #[must_use]
-    pub fn each(&self, gains: &[f64; N]) -> [f64; N] {
-        let mut each = self.evidence;
-        for (it, gain) in each.iter_mut().zip(gains) {
-            *it = self.limited(*it * gain.exp());
-        }
-        each
-    }
-
     /// Ends the block.
     pub fn end(&mut self, gains: &[f64; N]) {
         let most = self.most;

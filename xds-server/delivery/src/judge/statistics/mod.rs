@@ -11,9 +11,9 @@ pub mod ceiling;
 pub mod comparison;
 pub mod interval;
 pub mod jitter;
-pub mod latency;
 pub mod likelihood;
 pub mod mixture;
+pub mod two_by_two;
 
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,11 @@
-//! The comparison of waits with stable: whether the candidate is slower, at six quantiles of stable.
+//! The comparison of whole tables with stable: requests that are bad or good by each of some criteria, such as slower than a
+//! quantile of stable.
 //!
-//! At a quantile each request of a block is slower than stable's quantile or not: a table of two by two. Given its margins the
-//! slow requests of the candidate are hypergeometric if it is no slower than stable, and `ψ^k / E[ψ^X]` is an e-value for each
-//! odds ratio `ψ` above 1. As in [`super::likelihood`] the jitter of the odds from block to block is integrated out as well,
-//! and the lesser of both counts. The evidence is the mean over quantiles and odds ratios, the lesser of blocks of 5 and of 30
-//! seconds.
-//!
-//! The caller counts a request of the candidate only if it is slower than the quantile by a margin.
+//! By one criterion the requests of a block are a table of two by two. Given its margins the bad requests of the candidate are
+//! hypergeometric if it is no worse than stable, and `ψ^k / E[ψ^X]` is an e-value for each odds ratio `ψ` above 1. Unlike the
+//! comparison of failures alone ([`super::comparison`]) it is exact where bad requests are frequent. As in
+//! [`super::likelihood`] the jitter of the odds from block to block is integrated out as well, and the lesser of both counts.
+//! The evidence is the mean over criteria and odds ratios, the lesser of blocks of 5 and of 30 seconds.
 
 use std::time::Duration;
 
@@ -14,210 +13,227 @@ use super::comparison::{BLOCKS, MOST_WORSE, WORSE_HALVES};
 use super::likelihood::{JitterDensity, LikelihoodTable, Ratio};
 use super::mixture::{Mixture, Moments};
 use super::{Units, float};
-use crate::judge::history::Blocks;
 use crate::units::Timestamp;
 
-/// The number of compared quantiles.
-pub const QUANTILES: usize = 6;
-/// The alternatives: odds ratios of about 1.15, 1.3, 1.5, 2.6, 5.3 and 16.
-const ODDS: [Ratio; 6] = [Ratio(1), Ratio(2), Ratio(3), Ratio(7), Ratio(12), Ratio(20)];
-const CELLS: usize = QUANTILES * ODDS.len();
+/// The alternatives: odds ratios of about 1.15, 1.5, 2.6, 5.3, 16 and 190.
+const ODDS: [Ratio; 6] = [Ratio(1), Ratio(3), Ratio(7), Ratio(12), Ratio(20), MOST];
+/// The greatest alternative.
+const MOST: Ratio = Ratio(38);
+/// Recent evidence for one alternative above this is given up. The e-value is the mean over six.
+const MOST_RECENT: f64 = 6.0 * MOST_WORSE;
 /// E-values below this are reported as an upper bound, which is cheaper.
 const EXACT_FROM: f64 = 5.0;
 
-/// Requests, and those slower than each quantile of stable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct SlowerRequests {
+/// Requests, and the bad ones by each criterion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tables<const N: usize> {
     /// All requests.
     pub all: u64,
-    /// Those slower than each quantile, ascending; at most all.
-    pub above: [u64; QUANTILES],
+    /// The bad ones; at most all.
+    pub bad: [u64; N],
 }
 
-impl SlowerRequests {
+/// The number of compared quantiles of stable.
+pub const QUANTILES: usize = 6;
+/// Requests, and those slower than each quantile of stable, ascending.
+pub type SlowerRequests = Tables<QUANTILES>;
+
+impl<const N: usize> Default for Tables<N> {
+    fn default() -> Self {
+        Self { all: 0, bad: [0; N] }
+    }
+}
+
+impl<const N: usize> Tables<N> {
     /// The difference to `earlier`. A count that is lower than before yields 0.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let mut rest = *self;
         rest.all = rest.all.saturating_sub(earlier.all);
-        for (it, earlier) in rest.above.iter_mut().zip(earlier.above) {
+        for (it, earlier) in rest.bad.iter_mut().zip(earlier.bad) {
             *it = it.saturating_sub(earlier);
         }
         rest
     }
 
-    /// Those slower than one quantile. More of them than requests cannot be, and are cut.
+    /// The requests by one criterion. More bad ones than requests cannot be, and are cut.
     #[must_use]
-    pub fn units(&self, quantile: usize) -> Units {
-        let bad = self.above.get(quantile).copied().unwrap_or_default();
+    pub fn units(&self, criterion: usize) -> Units {
+        let bad = self.bad.get(criterion).copied().unwrap_or_default();
         Units { bad: bad.min(self.all), all: self.all }
     }
 
     fn plus(&self, other: &Self) -> Self {
         let mut sum = *self;
         sum.all = sum.all.saturating_add(other.all);
-        for (it, other) in sum.above.iter_mut().zip(other.above) {
+        for (it, other) in sum.bad.iter_mut().zip(other.bad) {
             *it = it.saturating_add(other);
         }
         sum
     }
 }
 
+impl From<Units> for Tables<1> {
+    fn from(units: Units) -> Self {
+        Self { all: units.all, bad: [units.bad] }
+    }
+}
+
 /// See the module.
 #[derive(Debug, Clone)]
-pub struct LatencyComparison {
-    series: [Series; 2],
-    /// The recent blocks of stable at each quantile, for its jitter.
-    history: [Blocks; QUANTILES],
-    spread: f64,
+pub struct TableComparison<const N: usize> {
+    series: [Series<N>; 2],
 }
 
 /// The evidence of blocks of one length.
 #[derive(Debug, Clone)]
-struct Series {
+struct Series<const N: usize> {
     length: Duration,
     began: Timestamp,
-    candidate: SlowerRequests,
-    stable: SlowerRequests,
-    kappa: [f64; QUANTILES],
+    candidate: Tables<N>,
+    stable: Tables<N>,
+    kappa: [f64; N],
     moments: Moments,
-    evidence: Mixture<CELLS>,
+    evidence: [Mixture<6>; N],
     /// Is given up soon, so that a recovered candidate is not held for long.
-    recent: Mixture<CELLS>,
+    recent: [Mixture<6>; N],
 }
 
-impl LatencyComparison {
-    /// Begins with a release. `spread` multiplies the jitter of stable.
+impl<const N: usize> TableComparison<N> {
+    /// Begins with a release. `jitter` returns `κ` of a criterion for a length of blocks.
     #[must_use]
-    pub fn begin(now: Timestamp, spread: f64) -> Self {
-        let history: [Blocks; QUANTILES] = std::array::from_fn(|_| Blocks::default());
-        let series = BLOCKS.map(|length| {
-            let kappa = jitter(&history, spread, length);
-            Series::begin(now, length, kappa)
-        });
-        Self { series, history, spread }
+    pub fn begin(now: Timestamp, jitter: impl Fn(usize, Duration) -> f64) -> Self {
+        Self { series: BLOCKS.map(|length| Series::begin(now, length, &jitter)) }
     }
 
     /// A step with another weight begins.
-    pub fn enter_step(&mut self, now: Timestamp) {
-        for series in &mut self.series {
-            let kappa = jitter(&self.history, self.spread, series.length);
-            series.next_block(now, kappa, true);
-        }
+    pub fn enter_step(&mut self, now: Timestamp, jitter: impl Fn(usize, Duration) -> f64) {
+        self.series.iter_mut().for_each(|series| series.next_block(now, true, &jitter));
     }
 
     /// Adds the requests since the last call.
-    pub fn observe(&mut self, now: Timestamp, candidate: &SlowerRequests, stable: &SlowerRequests) {
-        for (quantile, blocks) in self.history.iter_mut().enumerate() {
-            blocks.observe(now, stable.units(quantile));
-        }
+    pub fn observe(
+        &mut self,
+        now: Timestamp,
+        candidate: &Tables<N>,
+        stable: &Tables<N>,
+        jitter: impl Fn(usize, Duration) -> f64,
+    ) {
         for series in &mut self.series {
             series.candidate = series.candidate.plus(candidate);
             series.stable = series.stable.plus(stable);
             if now.since(series.began) >= series.length {
-                let kappa = jitter(&self.history, self.spread, series.length);
-                series.next_block(now, kappa, false);
+                series.next_block(now, false, &jitter);
             }
         }
     }
 
-    /// The e-value against "no slower than stable". Below 5 it is an upper bound.
+    /// The e-value against "not worse than stable". Below 5 it is an upper bound.
     #[must_use]
-    pub fn slower(&self) -> f64 {
+    pub fn worse(&self) -> f64 {
         self.lesser(|series| &series.recent)
     }
 
-    /// The e-value against "no slower than stable", for rollbacks. Below 5 it is an upper bound.
+    /// The e-value against "not worse than stable", for rollbacks. Below 5 it is an upper bound.
     #[must_use]
-    pub fn much_slower(&self) -> f64 {
+    pub fn much_worse(&self) -> f64 {
         self.lesser(|series| &series.evidence)
     }
 
-    fn lesser(&self, of: fn(&Series) -> &Mixture<CELLS>) -> f64 {
+    fn lesser(&self, of: fn(&Series<N>) -> &[Mixture<6>; N]) -> f64 {
         let [short, long] = &self.series;
-        let value = |series: &Series| series.value(of(series));
+        let value = |series: &Series<N>| series.value(of(series));
         let short = value(short);
         if short < EXACT_FROM { short } else { short.min(value(long)) }
     }
 
-    /// The quantile with the most evidence.
+    /// The criterion with the most evidence.
     #[must_use]
     pub fn strongest(&self) -> usize {
         let [short, _] = &self.series;
-        let cells = short.evidence.each(&short.gains(true));
-        let of = |quantile: usize| -> f64 {
-            cells.iter().skip(quantile * ODDS.len()).take(ODDS.len()).sum()
-        };
-        (0..QUANTILES).max_by(|a, b| of(*a).total_cmp(&of(*b))).unwrap_or_default()
+        let gains = short.gains(true);
+        let each = short.evidence.iter().zip(&gains).map(|(it, gains)| it.with(gains));
+        let strongest = each.enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
+        strongest.map_or(0, |(criterion, _)| criterion)
     }
 }
 
-fn jitter(history: &[Blocks; QUANTILES], spread: f64, length: Duration) -> [f64; QUANTILES] {
-    std::array::from_fn(|it| spread * history.get(it).map_or(0.0, |blocks| blocks.jitter(length)))
-}
-
-impl Series {
-    fn begin(now: Timestamp, length: Duration, kappa: [f64; QUANTILES]) -> Self {
-        let (candidate, stable) = (SlowerRequests::default(), SlowerRequests::default());
-        let (mut moments, mut evidence) = (Moments::default(), Mixture::default());
-        let mut recent = Mixture::capped(MOST_WORSE);
+impl<const N: usize> Series<N> {
+    fn begin(now: Timestamp, length: Duration, jitter: &impl Fn(usize, Duration) -> f64) -> Self {
+        let mut moments = Moments::default();
         let mass = moments.next(length, false);
-        evidence.begin(mass);
-        recent.begin(mass);
-        Self { length, began: now, candidate, stable, kappa, moments, evidence, recent }
-    }
-
-    fn next_block(&mut self, now: Timestamp, kappa: [f64; QUANTILES], weight_changed: bool) {
-        let lasted = now.since(self.began);
-        self.recent.keep((-lasted.div_duration_f64(WORSE_HALVES)).exp2());
-        if self.candidate.all > 0 && self.stable.all > 0 {
-            let gains = self.gains(true);
-            self.evidence.end(&gains);
-            self.recent.end(&gains);
+        let begun = |most: Option<f64>| {
+            std::array::from_fn(|_| {
+                let mut mixture = most.map_or_else(Mixture::default, Mixture::capped);
+                mixture.begin(mass);
+                mixture
+            })
+        };
+        Self {
+            length,
+            began: now,
+            candidate: Tables::default(),
+            stable: Tables::default(),
+            kappa: std::array::from_fn(|criterion| jitter(criterion, length)),
+            evidence: begun(None),
+            recent: begun(Some(MOST_RECENT)),
+            moments,
         }
+    }
+
+    fn next_block(
+        &mut self,
+        now: Timestamp,
+        weight_changed: bool,
+        jitter: &impl Fn(usize, Duration) -> f64,
+    ) {
+        let gains = self.gains(true);
+        let kept = (-now.since(self.began).div_duration_f64(WORSE_HALVES)).exp2();
         let mass = self.moments.next(self.length, weight_changed);
-        self.evidence.begin(mass);
-        self.recent.begin(mass);
-        (self.began, self.kappa) = (now, kappa);
-        (self.candidate, self.stable) = (SlowerRequests::default(), SlowerRequests::default());
+        for (mixture, gains) in self.evidence.iter_mut().zip(&gains) {
+            mixture.end(gains);
+            mixture.begin(mass);
+        }
+        for (mixture, gains) in self.recent.iter_mut().zip(&gains) {
+            mixture.keep(kept);
+            mixture.end(gains);
+            mixture.begin(mass);
+        }
+        self.began = now;
+        self.kappa = std::array::from_fn(|criterion| jitter(criterion, self.length));
+        (self.candidate, self.stable) = (Tables::default(), Tables::default());
     }
 
-    fn value(&self, evidence: &Mixture<CELLS>) -> f64 {
-        let bound = evidence.with(&self.gains(false));
-        if bound < EXACT_FROM { bound } else { evidence.with(&self.gains(true)) }
+    fn value(&self, evidence: &[Mixture<6>; N]) -> f64 {
+        let mean = |gains: [[f64; 6]; N]| {
+            let each = evidence.iter().zip(&gains).map(|(mixture, gains)| mixture.with(gains));
+            each.sum::<f64>() / float(u64::try_from(N).unwrap_or(u64::MAX))
+        };
+        let bound = mean(self.gains(false));
+        if bound < EXACT_FROM { bound } else { mean(self.gains(true)) }
     }
 
-    /// The logarithms of the e-values of the block. Not exact: upper bounds.
-    fn gains(&self, exact: bool) -> [f64; CELLS] {
-        let mut gains = [0.0; CELLS];
-        for (quantile, cells) in gains.chunks_exact_mut(ODDS.len()).enumerate() {
-            let table = TwoByTwo::new(self.candidate.units(quantile), self.stable.units(quantile));
+    /// The logarithms of the e-values of the block, by criterion and odds ratio. Not exact: upper bounds.
+    fn gains(&self, exact: bool) -> [[f64; 6]; N] {
+        std::array::from_fn(|criterion| {
+            let table =
+                TwoByTwo::new(self.candidate.units(criterion), self.stable.units(criterion));
             // By Jensen's inequality no alternative has evidence then.
             if table.is_decided() || (!exact && !table.is_above_mean()) {
-                continue;
+                return [0.0; 6];
             }
-            let none = table.ln_normaliser(0.0);
-            let plain = |odds: f64| odds * table.bad - table.ln_normaliser(odds);
-            if exact {
-                let kappa = self.kappa.get(quantile).copied().unwrap_or_default();
-                let density = JitterDensity::new(kappa);
-                let jittered =
-                    LikelihoodTable::of(&density, Ratio::EQUAL, MOST, |it| plain(it.ln()));
-                for (cell, odds) in cells.iter_mut().zip(ODDS) {
-                    *cell = jittered.gain(odds, Ratio::EQUAL);
-                }
-            } else {
-                for (cell, odds) in cells.iter_mut().zip(ODDS) {
-                    *cell = plain(odds.ln()) + none;
-                }
+            let ln = |odds: f64| odds * table.bad - table.ln_normaliser(odds);
+            if !exact {
+                let equal = ln(0.0);
+                return ODDS.map(|odds| ln(odds.ln()) - equal);
             }
-        }
-        gains
+            let kappa = self.kappa.get(criterion).copied().unwrap_or_default();
+            let density = JitterDensity::new(kappa);
+            let likelihoods = LikelihoodTable::of(&density, Ratio::EQUAL, MOST, |it| ln(it.ln()));
+            ODDS.map(|odds| likelihoods.gain(odds, Ratio::EQUAL))
+        })
     }
 }
-
-/// The greatest alternative.
-const MOST: Ratio = Ratio(20);
 
 /// Slow requests of both versions, given the margins.
 #[derive(Debug, Clone, Copy)]
@@ -361,16 +377,19 @@ mod tests {
         }
     }
 
+    /// Little jitter, learnt before the release.
+    const KNOWN: fn(usize, Duration) -> f64 = |_, _| 0.01;
+
     fn slower(all: u64, above: u64) -> SlowerRequests {
-        SlowerRequests { all, above: [above; QUANTILES] }
+        SlowerRequests { all, bad: [above; QUANTILES] }
     }
 
     fn value_after(reports: u64, candidate: SlowerRequests, stable: SlowerRequests) -> f64 {
-        let mut comparison = LatencyComparison::begin(Timestamp(0), 1.0);
+        let mut comparison = TableComparison::<QUANTILES>::begin(Timestamp(0), KNOWN);
         for report in 1..=reports {
-            comparison.observe(Timestamp(report * 250), &candidate, &stable);
+            comparison.observe(Timestamp(report * 250), &candidate, &stable, KNOWN);
         }
-        comparison.much_slower()
+        comparison.much_worse()
     }
 
     #[test]
@@ -389,25 +408,25 @@ mod tests {
 
     #[test]
     fn a_recovered_candidate_is_not_held_for_long() {
-        let mut comparison = LatencyComparison::begin(Timestamp(0), 1.0);
+        let mut comparison = TableComparison::<QUANTILES>::begin(Timestamp(0), KNOWN);
         let stable = slower(240, 20);
         for report in 1..=40 {
-            comparison.observe(Timestamp(report * 250), &slower(12, 6), &stable);
+            comparison.observe(Timestamp(report * 250), &slower(12, 6), &stable, KNOWN);
         }
-        assert!(comparison.slower() > 20.0);
+        assert!(comparison.worse() > 20.0);
         for report in 41..=400 {
-            comparison.observe(Timestamp(report * 250), &slower(12, 1), &stable);
+            comparison.observe(Timestamp(report * 250), &slower(12, 1), &stable, KNOWN);
         }
-        assert!(comparison.slower() < 5.0, "{}", comparison.slower());
+        assert!(comparison.worse() < 5.0, "{}", comparison.worse());
     }
 
     #[test]
     fn the_quantile_with_the_most_evidence_is_named() {
-        let mut comparison = LatencyComparison::begin(Timestamp(0), 1.0);
-        let candidate = SlowerRequests { all: 12, above: [6, 3, 1, 1, 6, 0] };
-        let stable = SlowerRequests { all: 240, above: [120, 60, 24, 12, 2, 0] };
+        let mut comparison = TableComparison::<QUANTILES>::begin(Timestamp(0), KNOWN);
+        let candidate = SlowerRequests { all: 12, bad: [6, 3, 1, 1, 6, 0] };
+        let stable = SlowerRequests { all: 240, bad: [120, 60, 24, 12, 2, 0] };
         for report in 1..=10 {
-            comparison.observe(Timestamp(report * 250), &candidate, &stable);
+            comparison.observe(Timestamp(report * 250), &candidate, &stable, KNOWN);
         }
         assert_eq!(comparison.strongest(), 4);
     }
