@@ -10,6 +10,7 @@
 
 use std::time::Duration;
 
+use super::bound::Bound;
 use super::guardrails::{CommonMode, Guardrails, WorseThanStable};
 use super::history::StableHistory;
 use super::limits::{Rule, rules};
@@ -21,10 +22,6 @@ use super::windows::EvidenceWindows;
 use super::{Evidence, Guardrail, Level};
 use crate::units::{Ppm, Timestamp};
 
-/// The shares of `false_rollback` of the guardrails.
-const ERRORS_SHARE: f64 = 0.7;
-const CLIENT_ERRORS_SHARE: f64 = 0.1;
-const LATENCY_SHARE: f64 = 0.2;
 /// The share of the comparison in the evidence of the error rate; the rest is that of the limit.
 const COMPARISON_SHARE: f64 = 2.0 / 3.0;
 /// Evidence of an alert above this is given up, so that better counts clear the alert soon.
@@ -92,43 +89,6 @@ pub(super) struct LimitEvidence {
     common: Option<Timestamp>,
     /// The evidence suffices for a rollback, and stable does not share it.
     pub(super) rolls_back: bool,
-}
-
-/// How the bound is divided: e-values that suffice for a rollback.
-#[derive(Debug, Clone, Copy)]
-struct Bound {
-    errors: f64,
-    /// Of the comparison, and of the limit.
-    client_errors: f64,
-    latency_compared: f64,
-    latency_limit: f64,
-}
-
-impl Bound {
-    /// Each release of a group has the same share of the bound.
-    fn of(guardrails: &Guardrails, group: usize) -> Self {
-        let members = f64::from(u32::try_from(group.max(1)).unwrap_or(u32::MAX));
-        let all = members / guardrails.false_rollback.fraction().max(1e-6);
-        // Each process that can roll back has the same part; one that only holds has none.
-        let part = |share: f64, compared: WorseThanStable, has_limit: bool| {
-            let compared = compared == WorseThanStable::Rollback;
-            let parts = f64::from(u8::from(compared)) + f64::from(u8::from(has_limit));
-            let needed = all * parts.max(1.0) / share;
-            (if compared { needed } else { f64::INFINITY }, needed)
-        };
-        let Guardrails { client_errors, latency, .. } = guardrails;
-        let has_limit = client_errors.rollback.is_some();
-        let (_, of_client_errors) =
-            part(CLIENT_ERRORS_SHARE, client_errors.worse_than_stable, has_limit);
-        let (latency_compared, latency_limit) =
-            part(LATENCY_SHARE, latency.worse_than_stable, true);
-        Self {
-            errors: all / ERRORS_SHARE,
-            client_errors: of_client_errors,
-            latency_compared,
-            latency_limit,
-        }
-    }
 }
 
 impl ReleaseJudge {

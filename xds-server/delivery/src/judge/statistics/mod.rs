@@ -9,6 +9,7 @@
 
 pub mod ceiling;
 pub mod comparison;
+mod hypergeometric;
 pub mod interval;
 pub mod jitter;
 pub mod likelihood;
