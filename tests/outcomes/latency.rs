@@ -15,6 +15,8 @@ async fn slower() -> Result<()> {
     let _alone = ONE_WORLD.lock().await;
     let outcomes = Outcomes::start("{}", &[]).await?;
     let load = outcomes.traffic().await?;
+    // The quantiles of stable are known from 1000 reported requests on.
+    load.more(3_000).await?;
     outcomes.candidate.behave(Behaviour::Slow(Duration::from_millis(200)));
     outcomes.start_release().await?;
     let finding = outcomes.until_rolled_back("latency").await?;

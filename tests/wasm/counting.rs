@@ -168,7 +168,7 @@ fn a_request_without_a_response_is_reported_while_it_waits() {
     let sending = vm.open(root, exchange_with(status(200)).headers).unwrap();
     vm.set_route(sending, "order/v2");
     vm.on_headers_before_body(sending).unwrap();
-    let mut waiting = |vm: &mut Vm, seconds| {
+    let waiting = |vm: &mut Vm, seconds| {
         vm.tick_after(root, 1_000).unwrap();
         let calls = vm.host().take_calls();
         let Some(call) = calls.first() else { return Vec::new() };
@@ -220,19 +220,6 @@ fn excluded_requests_are_routed_and_not_counted() {
     assert_eq!((counts.requests, counts.waiting), (1, None));
     vm.close(waiting, &exchange(&[]).completion).unwrap();
     assert_eq!(totals(&mut vm, root, "v1").requests, 1);
-}
-
-#[test]
-fn host_calls_of_a_request_are_few() {
-    let (mut vm, root) = configured(1);
-    vm.exchange(root, exchange(&[])).unwrap();
-    let calls = |vm: &mut Vm| vm.host().counts.values().sum::<u64>();
-    let before = calls(&mut vm);
-    let with_identity = exchange(&[("x-user-id", b"u1")]);
-    vm.exchange(root, with_identity).unwrap();
-    let made = calls(&mut vm) - before;
-    // Routing, the wait, the outcome, the load, and one business metric whose method does not match.
-    assert_eq!(made, 17, "{:?}", vm.host().counts);
 }
 
 /// The counts of order/v1 in the next report.

@@ -7,7 +7,7 @@ use tidegate_core::histogram::{Histogram, first_bucket_above, lower_bound};
 use tidegate_delivery::judge::statistics::two_by_two::{QUANTILES, SlowerRequests};
 
 /// A client that gives up sooner may be impatient.
-pub const UNANSWERED: Duration = Duration::from_secs(1);
+pub(super) const UNANSWERED: Duration = Duration::from_secs(1);
 /// A client that waited so many times the 99th percentile of stable had no answer in the usual time.
 const UNUSUAL: u32 = 2;
 /// Longest time after which a request that was given up counts as unanswered.
