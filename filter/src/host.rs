@@ -46,10 +46,9 @@ pub(crate) mod property {
     pub(crate) const NODE: &str = "xds\0node";
     /// In the request headers callback: the cluster of the route that Envoy selected before.
     pub(crate) const CLUSTER: &str = "xds\0cluster_name";
-    pub(crate) const DURATION: &str = "request\0duration";
     pub(crate) const CODE: &str = "response\0code";
+    pub(crate) const CODE_DETAILS: &str = "response\0code_details";
     pub(crate) const FLAGS: &str = "response\0flags";
-    pub(crate) const GRPC_STATUS: &str = "response\0grpc_status";
 }
 
 #[link(wasm_import_module = "env")]
@@ -87,10 +86,19 @@ unsafe extern "C" {
     ) -> u32;
 }
 
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    fn proxy_set_effective_context(context: u32) -> u32;
+}
+
 #[link(wasm_import_module = "wasi_snapshot_preview1")]
 unsafe extern "C" {
     fn random_get(buffer: *mut u8, size: usize) -> u32;
+    fn clock_time_get(clock: u32, precision: u64, time: *mut u64) -> u32;
 }
+
+/// WASI's monotonic clock.
+const MONOTONIC: u32 = 1;
 
 const OK: u32 = 0;
 const NOT_FOUND: u32 = 1;
@@ -129,6 +137,21 @@ pub(crate) fn now() -> Result<Duration, HostError> {
     // SAFETY: the host writes one u64 to a live u64.
     check(unsafe { proxy_get_current_time_nanoseconds(&raw mut nanos) })?;
     Ok(Duration::from_nanos(nanos))
+}
+
+/// Time since a fixed moment, from WASI's `clock_time_get`, which proxies offer to modules of any
+/// target. It does not follow changes of the system's clock.
+pub(crate) fn monotonic() -> Result<Duration, HostError> {
+    let mut nanos = 0;
+    // SAFETY: the host writes one u64 to a live u64.
+    check(unsafe { clock_time_get(MONOTONIC, 1, &raw mut nanos) })?;
+    Ok(Duration::from_nanos(nanos))
+}
+
+/// Makes another context the current one, until the end of the callback.
+pub(crate) fn set_context(context: u32) -> Result<(), HostError> {
+    // SAFETY: only a number is passed.
+    check(unsafe { proxy_set_effective_context(context) })
 }
 
 /// Sets the tick period of the current root context.

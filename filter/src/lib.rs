@@ -5,7 +5,8 @@
 //! a root, so they survive configuration changes.
 //!
 //! The module is built for `wasm32-unknown-unknown`, on which the core's golden vectors run too. It
-//! is smaller than a WASI module and imports one WASI function, see [`host::random`].
+//! is smaller than a WASI module and imports two WASI functions, see [`host::random`] and
+//! [`host::monotonic`].
 
 #![expect(missing_docs, reason = "the SDK's macro exports an undocumented function")]
 

@@ -96,11 +96,11 @@ impl RootContext for Root {
         }
     }
 
-    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
         // The SDK panics on `None`. Without a configuration the stream only removes Tidegate's
         // headers from the request.
         let router = self.config.as_ref().and_then(RootConfig::router);
-        Some(Box::new(Stream::new(router)))
+        Some(Box::new(Stream::new(id, router)))
     }
 
     fn get_type(&self) -> Option<ContextType> {

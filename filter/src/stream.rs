@@ -1,7 +1,10 @@
-//! HTTP context: routes one request by headers, adds the identity cookie to its response, and
-//! counts its outcome.
+//! HTTP context: routes one request by headers, adds the identity cookie to its response, measures
+//! how long the client waits for the version, and counts the outcome.
+//!
+//! The wait is measured here, because Envoy's attributes contain the client's part: `request.duration`
+//! and `response.backend_latency` include a slow upload, and both are known only at the end.
 
-use std::{rc::Rc, time::Duration};
+use std::{cell::OnceCell, rc::Rc, time::Duration};
 
 use proxy_wasm::{
     traits::{Context, HttpContext},
@@ -10,10 +13,11 @@ use proxy_wasm::{
 use tidegate_core::{
     business::{self, FinishedRequest},
     config::{BUCKET_HEADER, VERSION_HEADER},
+    exclusion::is_excluded,
     orca::{self, OrcaLoad},
-    outcome::{self, classify},
+    outcome::{FinishedResponse, Outcome, classify},
     report::{RequestRecord, VersionKey},
-    routing::{GeneratedIdentity, IstioRouter, Request, Router, SelectedRoute},
+    routing::{GeneratedIdentity, IstioRouter, Request, Router, SelectedRoute, ServiceIndex},
 };
 
 use crate::{
@@ -21,12 +25,30 @@ use crate::{
     log, node, vm,
 };
 
+const CONTENT_TYPE: &str = "content-type";
+
 pub(crate) struct Stream {
+    id: u32,
     /// The configuration at the start of the request. It is used until the request ends.
     router: Option<Rc<Router>>,
     /// False if an earlier filter responded, so that no version served the request.
     reached: bool,
+    /// The request is no evidence, and is not counted.
+    excluded: bool,
     generated: Option<GeneratedIdentity>,
+    progress: Progress,
+}
+
+/// How far the request is, with the time of its last part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Unknown,
+    /// The client sends it.
+    Sending(Duration),
+    /// It was sent completely, and waits for the response.
+    Waiting(Duration),
+    /// The response began after this time.
+    Answered(Duration),
 }
 
 /// The current request, in the request headers callback.
@@ -47,8 +69,15 @@ impl Request for HostRequest {
 }
 
 impl Stream {
-    pub(crate) const fn new(router: Option<Rc<Router>>) -> Self {
-        Self { router, reached: false, generated: None }
+    pub(crate) const fn new(id: u32, router: Option<Rc<Router>>) -> Self {
+        Self {
+            id,
+            router,
+            reached: false,
+            excluded: false,
+            generated: None,
+            progress: Progress::Unknown,
+        }
     }
 
     /// Removes Tidegate's headers from the request, and sets them by the routing decision.
@@ -69,6 +98,7 @@ impl Stream {
         let Some(decision) = router.decide(&HostRequest) else {
             return Ok(());
         };
+        self.excluded = is_excluded_request(router, decision.service);
         host::add_request_header(BUCKET_HEADER, &decision.bucket.to_string())?;
         if let Some(version) = decision.pin {
             host::add_request_header(VERSION_HEADER, version)?;
@@ -91,6 +121,8 @@ impl Stream {
         let Some(decision) = istio.decide(route, &HostRequest) else {
             return Ok(());
         };
+        let router = self.router.as_ref();
+        self.excluded = router.is_some_and(|router| is_excluded_request(router, decision.service));
         if let Some(token) = decision.token {
             host::add_request_header(VERSION_HEADER, token.as_str())?;
         }
@@ -98,9 +130,56 @@ impl Stream {
         Ok(())
     }
 
+    /// A part of the request was passed on.
+    fn on_sent(&mut self, is_last: bool) {
+        let Some(router) = self.router.as_ref().filter(|_| !self.excluded) else {
+            return;
+        };
+        if matches!(self.progress, Progress::Answered(_)) {
+            return;
+        }
+        let Some(now) = log_error(host::monotonic()) else {
+            return;
+        };
+        if is_last {
+            self.progress = Progress::Waiting(now);
+            vm::with(|vm| vm.on_sent(self.id, now, Rc::clone(router)));
+        } else {
+            self.progress = Progress::Sending(now);
+        }
+    }
+
+    /// The response begins.
+    fn on_answered(&mut self) {
+        let since = match self.progress {
+            Progress::Sending(since) => since,
+            Progress::Waiting(since) => {
+                vm::with(|vm| vm.on_answered(self.id));
+                since
+            }
+            Progress::Unknown | Progress::Answered(_) => return,
+        };
+        if let Some(now) = log_error(host::monotonic()) {
+            self.progress = Progress::Answered(now.saturating_sub(since));
+        }
+    }
+
+    /// The time that the client waited for the version. If it left, it may have been in the middle of
+    /// its request: then the version is not to blame.
+    fn wait(&self, outcome: Outcome) -> Option<Duration> {
+        match (self.progress, outcome) {
+            (Progress::Answered(wait), _) => Some(wait),
+            (Progress::Waiting(since), _) | (Progress::Sending(since), Outcome::Error) => {
+                log_error(host::monotonic()).map(|now| now.saturating_sub(since))
+            }
+            (Progress::Sending(_) | Progress::Unknown, _) => None,
+        }
+    }
+
     /// Counts the request for the version of its upstream cluster.
     fn count(&self) -> Result<(), HostError> {
-        let Some(router) = self.router.as_ref().filter(|_| self.reached) else {
+        let counts = self.reached && !self.excluded;
+        let Some(router) = self.router.as_ref().filter(|_| counts) else {
             return Ok(());
         };
         let cluster = host::property(property::CLUSTER)?.unwrap_or_default();
@@ -110,27 +189,23 @@ impl Stream {
         else {
             return Ok(());
         };
-        let code = integer(property::CODE)?.unwrap_or_default();
-        let is_grpc = is_grpc(code)?;
-        let response = outcome::ResponseInfo {
-            code,
+        let finished = FinishedStream {
+            code: integer(property::CODE)?.unwrap_or_default(),
             flags: integer(property::FLAGS)?.unwrap_or_default(),
-            grpc_status: if is_grpc { integer(property::GRPC_STATUS)? } else { None },
+            content_type: OnceCell::new(),
         };
-        let Some(outcome) = classify(response) else {
+        let Some(outcome) = classify(&finished) else {
             return Ok(());
         };
-        let duration = integer(property::DURATION)?.unwrap_or_default();
         let key = VersionKey {
             service: router.service_name(served.service),
             version: served.version,
             release: router.release(served.service),
         };
-        let finished = FinishedStream { status: code, is_grpc };
         let rules = router.business(served.service).iter();
         let record = RequestRecord {
             outcome,
-            duration: Duration::from_nanos(duration),
+            wait: self.wait(outcome),
             // The judge evaluates load only during a release.
             load: if key.release.is_empty() { OrcaLoad::default() } else { finished.load() },
             business: rules
@@ -145,13 +220,25 @@ impl Stream {
 impl Context for Stream {}
 
 impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+    fn on_http_request_headers(&mut self, _: usize, is_last: bool) -> Action {
         self.reached = true;
         log_error(self.route());
+        self.on_sent(is_last);
+        Action::Continue
+    }
+
+    fn on_http_request_body(&mut self, _: usize, is_last: bool) -> Action {
+        self.on_sent(is_last);
+        Action::Continue
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        self.on_sent(true);
         Action::Continue
     }
 
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        self.on_answered();
         if let Some(identity) = self.generated.take() {
             log_error(host::add_response_header("set-cookie", &identity.set_cookie()));
         }
@@ -160,27 +247,43 @@ impl HttpContext for Stream {
 
     fn on_log(&mut self) {
         log_error(self.count());
+        if matches!(self.progress, Progress::Waiting(_)) {
+            vm::with(|vm| vm.on_answered(self.id));
+        }
     }
 }
 
 /// The current request, in the log callback, where all headers can be read.
 struct FinishedStream {
-    status: u64,
-    is_grpc: bool,
+    /// 0 without a response.
+    code: u64,
+    flags: u64,
+    content_type: OnceCell<Option<Vec<u8>>>,
 }
 
 impl FinishedStream {
-    /// The load report of the response. Without a response, reading its headers would be an error.
+    /// The load report of the response: in its headers, or in the trailers of a gRPC response.
     fn load(&self) -> OrcaLoad {
-        if self.status == 0 {
-            return OrcaLoad::default();
-        }
-        if let Some(report) = log_error(host::response_header(orca::HEADER)).flatten() {
+        if let Some(report) = self.header(orca::HEADER) {
             return OrcaLoad::from_header(&report);
         }
-        let read = if self.is_grpc { host::response_trailer } else { host::response_header };
-        let binary = log_error(read(orca::BINARY_HEADER)).flatten();
+        let is_grpc = self.content_type().is_some_and(|it| it.starts_with(b"application/grpc"));
+        let binary = if is_grpc {
+            self.response_trailer(orca::BINARY_HEADER)
+        } else {
+            self.header(orca::BINARY_HEADER)
+        };
         binary.map(|report| OrcaLoad::from_binary_header(&report)).unwrap_or_default()
+    }
+
+    /// Read once: the outcome and the load report need it.
+    fn content_type(&self) -> Option<&[u8]> {
+        self.content_type.get_or_init(|| self.header(CONTENT_TYPE)).as_deref()
+    }
+
+    /// Without a response, reading its headers would be an error.
+    fn header(&self, name: &str) -> Option<Vec<u8>> {
+        (self.code != 0).then(|| log_error(host::response_header(name)).flatten()).flatten()
     }
 }
 
@@ -190,12 +293,42 @@ impl FinishedRequest for FinishedStream {
     }
 
     fn response_header(&self, name: &str) -> Option<Vec<u8>> {
-        (self.status != 0).then(|| log_error(host::response_header(name)).flatten()).flatten()
+        self.header(name)
     }
 
     fn status(&self) -> u64 {
-        self.status
+        self.code
     }
+}
+
+impl FinishedResponse for FinishedStream {
+    fn code(&self) -> u64 {
+        self.code
+    }
+
+    fn flags(&self) -> u64 {
+        self.flags
+    }
+
+    fn code_details(&self) -> Option<Vec<u8>> {
+        log_error(host::property(property::CODE_DETAILS)).flatten()
+    }
+
+    fn response_header(&self, name: &str) -> Option<Vec<u8>> {
+        if name == CONTENT_TYPE {
+            return self.content_type().map(<[u8]>::to_vec);
+        }
+        self.header(name)
+    }
+
+    fn response_trailer(&self, name: &str) -> Option<Vec<u8>> {
+        log_error(host::response_trailer(name)).flatten()
+    }
+}
+
+/// Whether a request of a service is no evidence. Valid only in the request headers callback.
+fn is_excluded_request(router: &Router, service: ServiceIndex) -> bool {
+    is_excluded(router.excluded(service), |name| log_error(host::request_header(name)).flatten())
 }
 
 /// Removes Tidegate's headers if the request has them. Returns whether it had the version header.
@@ -211,16 +344,6 @@ fn remove_if_present(name: &str) -> Result<bool, HostError> {
         host::remove_request_header(name)?;
     }
     Ok(is_present)
-}
-
-/// Whether the request is gRPC with HTTP status 200. Envoy derives `response.grpc_status` for every
-/// request, so the content type decides.
-fn is_grpc(code: u64) -> Result<bool, HostError> {
-    if code != 200 {
-        return Ok(false);
-    }
-    let content_type = host::request_header("content-type")?.unwrap_or_default();
-    Ok(content_type.starts_with(b"application/grpc"))
 }
 
 /// A numeric attribute: eight bytes, little endian.

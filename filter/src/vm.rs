@@ -9,15 +9,20 @@
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use tidegate_core::{
+    in_flight::InFlight,
     report::{ActiveConfig, Reporter, RequestRecord, VersionKey},
+    routing::{Router, ServiceIndex},
     upstream::Upstream,
 };
 
 use crate::{
     config::{Received, Unusable},
-    host::{self, HostError},
+    host::{self, HostError, property},
     log, node,
 };
+
+/// Limit of the requests whose version is looked up in one tick, two host calls each.
+const MAX_LOOKUPS: usize = 256;
 
 /// Deadline of the report RPC.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -30,6 +35,7 @@ thread_local! {
 
 pub(crate) struct Vm {
     reporter: Reporter,
+    in_flight: InFlight<Waiting>,
     /// Existing roots, the newest last.
     roots: Vec<u32>,
     call: Option<Call>,
@@ -38,6 +44,33 @@ pub(crate) struct Vm {
     rejection: Option<String>,
     /// Whether the last report was delivered, to log recovery once.
     healthy: bool,
+}
+
+/// A request without a response.
+struct Waiting {
+    router: Rc<Router>,
+    served: Served,
+}
+
+/// The version that serves a request. Envoy selects its cluster after the filter has seen it, so it is
+/// looked up when the request waits.
+enum Served {
+    Unknown,
+    NoVersion,
+    By(ServiceIndex, Box<str>),
+}
+
+impl Waiting {
+    fn key(&self) -> Option<VersionKey<'_>> {
+        let Served::By(service, version) = &self.served else {
+            return None;
+        };
+        Some(VersionKey {
+            service: self.router.service_name(*service),
+            version,
+            release: self.router.release(*service),
+        })
+    }
 }
 
 /// The report in flight.
@@ -59,6 +92,7 @@ impl Vm {
     fn new() -> Self {
         Self {
             reporter: Reporter::new(node::reporter_id()),
+            in_flight: InFlight::default(),
             roots: Vec::new(),
             call: None,
             received: None,
@@ -120,6 +154,31 @@ impl Vm {
         self.reporter.record(key, seen);
     }
 
+    /// A request was sent completely.
+    pub(crate) fn on_sent(&mut self, stream: u32, at: Duration, router: Rc<Router>) {
+        self.in_flight.begin(stream, at, Waiting { router, served: Served::Unknown });
+    }
+
+    /// The response to a request begins, or the request ends without one.
+    pub(crate) fn on_answered(&mut self, stream: u32) {
+        self.in_flight.end(stream);
+    }
+
+    fn update_waiting(&mut self, root: u32, now: Duration) -> Result<(), HostError> {
+        let unknown =
+            self.in_flight.waiting(now).filter(|it| matches!(it.2.served, Served::Unknown));
+        let mut looked_up = false;
+        for (stream, _, waiting) in unknown.take(MAX_LOOKUPS) {
+            waiting.served = served(stream, &waiting.router);
+            looked_up = true;
+        }
+        let waiting = self.in_flight.waiting(now);
+        let waiting = waiting.filter_map(|(_, age, waiting)| Some((waiting.key()?, age)));
+        self.reporter.set_waiting(waiting);
+        // The call of the report must belong to the root.
+        if looked_up { host::set_context(root) } else { Ok(()) }
+    }
+
     /// Sends a report if one is due.
     pub(crate) fn send_due_report(
         &mut self,
@@ -128,6 +187,10 @@ impl Vm {
         active_config: ActiveConfig<'_>,
     ) {
         let now = now();
+        if let Err(error) = self.update_waiting(root, now) {
+            log::warn(format_args!("cannot return to the root context: {error}"));
+            return;
+        }
         let Some(message) = self.reporter.poll(now, active_config) else {
             return;
         };
@@ -189,7 +252,20 @@ impl Vm {
     }
 }
 
+/// The version that a request in flight is routed to.
+fn served(stream: u32, router: &Router) -> Served {
+    let cluster = host::set_context(stream).and_then(|()| host::property(property::CLUSTER));
+    let Ok(Some(cluster)) = cluster else {
+        return Served::NoVersion;
+    };
+    let cluster = std::str::from_utf8(&cluster).unwrap_or_default();
+    match router.version_of_cluster(cluster) {
+        Some(served) => Served::By(served.service, served.version.into()),
+        None => Served::NoVersion,
+    }
+}
+
 /// The host's clock; zero if it fails.
 fn now() -> Duration {
-    host::now().unwrap_or_default()
+    host::monotonic().unwrap_or_default()
 }

@@ -207,7 +207,7 @@ fn config(xds: SocketAddr, api: SocketAddr, dir: &Path) -> Result<String> {
          data_dir: {data:?}\n\
          filter: {{wasm: {filter:?}}}\n\
          fleets: [{{name: mesh, istio: {{}}}}]\n\
-         defaults: {{guardrails: {{latency: {{quantile: p99, warning: 20s, critical: 30s, rollback: 40s}}}}}}\n\
+         defaults: {{guardrails: {{latency: {{quantile: p99, warning: 20s, critical: 30s, rollback: 40s, worse_than_stable: hold}}}}}}\n\
          services:\n\
          \x20 - name: order\n\
          \x20   istio: {{host: order.default.svc.cluster.local, port: 80}}\n\

@@ -31,7 +31,7 @@ async fn error_rate() -> Result<()> {
     Ok(())
 }
 
-const LIMITS: &str = "{latency: {quantile: p99, warning: 200ms, critical: 600ms, rollback: 1500ms}, min_requests: 50}";
+const LIMITS: &str = "{latency: {quantile: p99, warning: 200ms, critical: 600ms, rollback: 1500ms, worse_than_stable: hold}, min_requests: 50}";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rising_latency_warns_then_alerts_then_rolls_back() {

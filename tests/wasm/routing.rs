@@ -109,12 +109,15 @@ fn a_request_costs_few_host_calls() {
     let idle = vm.root(&idle.to_string()).unwrap().unwrap();
     let mut cost = |root| {
         vm.host().counts.clear();
-        vm.exchange(root, exchange(&[("x-user-id", b"u1")])).unwrap();
+        let mut exchange = exchange(&[("x-user-id", b"u1")]);
+        let content_type = ("content-type".to_owned(), b"application/json".to_vec());
+        exchange.completion.response_headers.push(content_type);
+        vm.exchange(root, exchange).unwrap();
         vm.host().counts.values().sum::<u64>()
     };
-    // Two removals, three reads (host, user, the flag's header), one write; then four attributes
-    // and the content type.
-    assert_eq!(cost(idle), 11);
+    // Two removals, four reads (host, user, the flag's header, the user agent), one write, and the
+    // clock twice; then three attributes and the content type.
+    assert_eq!(cost(idle), 13);
     // Also the two load report headers, and the method of the business metric.
-    assert_eq!(cost(releasing), 14);
+    assert_eq!(cost(releasing), 16);
 }

@@ -26,6 +26,9 @@ pub const IDENTITY_COOKIE: &str = "tidegate-id";
 /// per million.
 pub const BUCKETS: u32 = 1_000_000;
 
+/// Limit of [`Exclusion`]s per service: each request of the service evaluates all of them.
+pub const MAX_EXCLUSIONS: usize = 16;
+
 /// Limit of business metrics per service: each request of the service evaluates all of them.
 pub const MAX_BUSINESS_RULES: usize = 4;
 
@@ -112,6 +115,23 @@ pub struct ServiceConfig {
     /// Business metrics, at most [`MAX_BUSINESS_RULES`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub business: Vec<BusinessRule>,
+    /// Requests that are not counted, at most [`MAX_EXCLUSIONS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excluded: Vec<Exclusion>,
+}
+
+/// Requests that are no user's, such as those of monitoring. They are routed, and not counted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exclusion {
+    /// The complete path without query.
+    Path(String),
+    /// The beginning of the path.
+    Prefix(String),
+    /// A request header with this value.
+    Header(HeaderMatch),
+    /// The beginning of the `user-agent` header.
+    UserAgent(String),
 }
 
 /// A business metric: the share of good requests among those that match.
@@ -144,7 +164,7 @@ pub struct ResponseMatch {
 }
 
 /// A header with an exact value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HeaderMatch {
     /// Name in lower case.
     pub name: String,

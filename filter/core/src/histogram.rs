@@ -65,10 +65,29 @@ impl Histogram {
             .fold(0, |sum, (_, count)| sum.saturating_add(*count))
     }
 
+    /// Takes another histogram's counts away; below zero there are none.
+    pub fn remove(&mut self, other: &Self) {
+        for (mine, theirs) in self.counts.iter_mut().zip(other.counts.iter()) {
+            *mine = mine.saturating_sub(*theirs);
+        }
+    }
+
+    /// Requests in this bucket and all slower ones.
+    #[must_use]
+    pub fn count_from(&self, bucket: usize) -> u64 {
+        self.counts.iter().skip(bucket).fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
     /// The quantile `q` (`0.0..=1.0`), as the middle of its bucket, or the lower bound of the last
     /// bucket. `None` without requests.
     #[must_use]
     pub fn quantile(&self, q: f64) -> Option<Duration> {
+        self.bucket_of_quantile(q).map(middle)
+    }
+
+    /// The bucket of the quantile `q` (`0.0..=1.0`). `None` without requests.
+    #[must_use]
+    pub fn bucket_of_quantile(&self, q: f64) -> Option<usize> {
         let total = self.total();
         if total == 0 {
             return None;
@@ -84,7 +103,7 @@ impl Histogram {
         for (bucket, count) in self.counts.iter().enumerate() {
             cumulative = cumulative.saturating_add(*count);
             if cumulative >= rank {
-                return Some(middle(bucket));
+                return Some(bucket);
             }
         }
         None
@@ -149,8 +168,15 @@ fn index(micros: u64) -> usize {
     1 + (octave - FIRST_OCTAVE) as usize * PER_OCTAVE + usize::try_from(part).unwrap_or_default()
 }
 
+/// The first bucket without a duration below `limit`, or the last one.
+#[must_use]
+pub fn first_bucket_above(limit: Duration) -> usize {
+    (0..LEN).find(|bucket| lower_bound(*bucket) >= limit).unwrap_or(LEN - 1)
+}
+
 /// The shortest duration of a bucket.
-fn lower_bound(bucket: usize) -> Duration {
+#[must_use]
+pub fn lower_bound(bucket: usize) -> Duration {
     let Some(above) = bucket.checked_sub(1) else {
         return Duration::ZERO;
     };
@@ -207,6 +233,20 @@ mod tests {
         close(1.0, 8_000_000.0);
         assert_eq!(Histogram::default().quantile(0.5), None);
         assert!(histogram.quantile(f64::NAN).is_some());
+    }
+
+    #[test]
+    fn buckets_are_counted_from_and_taken_away() {
+        let mut histogram = of(&[100, 5_000, 5_000, 90_000]);
+        let limit = Duration::from_millis(5);
+        assert_eq!(histogram.count_from(first_bucket_above(limit)), 1, "5 ms is within a bucket");
+        assert_eq!(histogram.count_from(index(5_000)), 3);
+        assert_eq!(histogram.bucket_of_quantile(0.5), Some(index(5_000)));
+        assert_eq!(first_bucket_above(Duration::ZERO), 0);
+        assert_eq!(first_bucket_above(Duration::MAX), LEN - 1);
+        // A second was not counted.
+        histogram.remove(&of(&[5_000, 1_000_000]));
+        assert_eq!(histogram, of(&[100, 5_000, 90_000]));
     }
 
     #[test]

@@ -9,9 +9,11 @@
 pub mod bucket;
 pub mod business;
 pub mod config;
+pub mod exclusion;
 pub mod flags;
 pub mod histogram;
 pub mod host;
+pub mod in_flight;
 pub mod orca;
 pub mod outcome;
 pub mod report;

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 /// Protocol of this filter. It is raised with every field of
 /// [`FilterConfig`](crate::config::FilterConfig) that a filter must not ignore.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 /// Limit of a version in a report, in bytes.
 pub const MAX_VERSION: usize = 32;
 

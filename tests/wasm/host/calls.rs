@@ -68,6 +68,20 @@ pub(super) fn link(linker: &mut Linker<HostState>) -> Result<()> {
         );
         "wasi_snapshot_preview1" random_get(buffer, size);
     }
+    // Its second argument has 64 bits.
+    linker.func_wrap(
+        "wasi_snapshot_preview1",
+        "clock_time_get",
+        |mut host: Host<'_>, clock: u32, _precision: u64, time: u32| -> Result<u32> {
+            let name = "clock_time_get";
+            *host.data_mut().counts.entry(name).or_default() += 1;
+            match host.data().fault {
+                Some(Fault { function, status }) if function == name => Ok(status as u32),
+                _ if clock > 1 => Ok(UNSUPPORTED),
+                _ => proxy_get_current_time_nanoseconds(&mut host, time).map(|it| it as u32),
+            }
+        },
+    )?;
     Ok(())
 }
 
@@ -88,6 +102,8 @@ pub(super) fn link_as_traps(linker: &mut Linker<HostState>, module: &Module) -> 
     }
     Ok(())
 }
+/// WASI's `ENOTSUP`.
+const UNSUPPORTED: u32 = 58;
 
 fn proxy_log(host: &mut Host<'_>, level: u32, text: u32, size: u32) -> Result<Status> {
     let text = String::from_utf8_lossy(&read(host, text, size)?).into_owned();
@@ -191,8 +207,8 @@ fn proxy_get_property(
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "one shape for all host functions")]
-const fn proxy_set_effective_context(_: &mut Host<'_>, _: u32) -> Result<Status> {
-    Ok(Status::Ok)
+fn proxy_set_effective_context(host: &mut Host<'_>, context: u32) -> Result<Status> {
+    Ok(host.data_mut().set_effective_context(context))
 }
 
 #[expect(clippy::too_many_arguments, reason = "the ABI's")]
@@ -211,6 +227,10 @@ fn proxy_grpc_call(
     timeout: u32,
     token: u32,
 ) -> Result<Status> {
+    // The result would be delivered to the request.
+    if host.data().is_in_request() {
+        return Ok(Status::BadArgument);
+    }
     let upstream = text(host, upstream, upstream_size)?;
     // Envoy parses the upstream as a serialized message before it treats it as a cluster name.
     let (cluster, authority) = match GrpcService::decode(upstream.as_bytes()) {

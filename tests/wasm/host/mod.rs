@@ -50,9 +50,9 @@ pub(crate) struct Completion {
     pub(crate) code: u64,
     /// `response.flags`.
     pub(crate) flags: u64,
-    /// `response.grpc_status`.
-    pub(crate) grpc_status: Option<u64>,
-    /// `request.duration`, in milliseconds.
+    /// `response.code_details`; without them the upstream responded.
+    pub(crate) details: Option<&'static str>,
+    /// The time between the request and the response, in milliseconds.
     pub(crate) millis: u64,
     /// Response headers except the status.
     pub(crate) response_headers: Vec<(String, Vec<u8>)>,
@@ -124,6 +124,7 @@ impl Vm {
     /// Deletes a context.
     pub(crate) fn delete(&mut self, context: u32) -> Result<()> {
         self.call::<u32, u32>("proxy_on_done", context)?;
+        self.host().contexts.remove(&context);
         self.call("proxy_on_delete", context)
     }
 
@@ -133,12 +134,13 @@ impl Vm {
         self.call("proxy_on_tick", root)
     }
 
-    /// Runs a request through all phases.
+    /// Runs a request without a body through all phases.
     pub(crate) fn exchange(&mut self, root: u32, exchange: Exchange) -> Result<ExchangeResult> {
         let context = self.open(root, exchange.headers)?;
         if exchange.reaches_filter {
             self.on_request_headers(context)?;
         }
+        self.host().advance(exchange.completion.millis);
         let request = self.host().request_headers.clone();
         if exchange.completion.code != 0 {
             self.on_response_headers(context)?;
@@ -154,6 +156,27 @@ impl Vm {
         state.request_headers = headers;
         state.response_headers = vec![(":status".to_owned(), b"200".to_vec())];
         self.new_context(root)
+    }
+
+    /// The cluster of a request's route, from now on.
+    pub(crate) fn set_route(&mut self, context: u32, cluster: &str) {
+        self.host().contexts.insert(context, Some(cluster.to_owned()));
+    }
+
+    /// Passes the headers of a request that has a body.
+    pub(crate) fn on_headers_before_body(&mut self, context: u32) -> Result<()> {
+        self.host().phase = Phase::RequestHeaders;
+        let arguments = (context, 1, 0);
+        let action = self.call::<(u32, u32, u32), u32>("proxy_on_request_headers", arguments)?;
+        self.host().phase = Phase::None;
+        if action == 0 { Ok(()) } else { Err(format_err!("the request was paused")) }
+    }
+
+    /// Passes a part of the request's body.
+    pub(crate) fn on_request_body(&mut self, context: u32, is_last: bool) -> Result<()> {
+        let arguments = (context, 10, u32::from(is_last));
+        let action = self.call::<(u32, u32, u32), u32>("proxy_on_request_body", arguments)?;
+        if action == 0 { Ok(()) } else { Err(format_err!("the body was paused")) }
     }
 
     /// Runs the request headers callback; an error if it pauses the request.
@@ -200,6 +223,7 @@ impl Vm {
     fn new_context(&mut self, parent: u32) -> Result<u32> {
         let context = self.next_context;
         self.next_context += 1;
+        self.host().contexts.insert(context, None);
         self.call::<(u32, u32), ()>("proxy_on_context_create", (context, parent))?;
         Ok(context)
     }
@@ -209,6 +233,7 @@ impl Vm {
         name: &str,
         arguments: P,
     ) -> Result<R> {
+        self.host().effective_context = None;
         let function = self.instance.get_typed_func::<P, R>(&self.store, name)?;
         function
             .call(&mut self.store, arguments)

@@ -73,6 +73,10 @@ pub(crate) struct HostState {
     pub(crate) response_trailers: Vec<(String, Vec<u8>)>,
     /// Attributes, by paths joined with dots.
     pub(crate) properties: BTreeMap<String, Vec<u8>>,
+    /// The existing contexts; of a request, the cluster of its route.
+    pub(super) contexts: BTreeMap<u32, Option<String>>,
+    /// The context that host calls refer to, if it is not that of the callback.
+    pub(super) effective_context: Option<u32>,
     /// Clusters that gRPC calls can reach.
     pub(crate) clusters: BTreeSet<String>,
     /// gRPC calls that the test has not taken yet.
@@ -99,6 +103,8 @@ impl HostState {
             response_headers: Vec::new(),
             response_trailers: Vec::new(),
             properties: BTreeMap::new(),
+            contexts: BTreeMap::new(),
+            effective_context: None,
             clusters: BTreeSet::from(["tidegate".to_owned()]),
             calls: Vec::new(),
             grpc_message: Vec::new(),
@@ -110,6 +116,21 @@ impl HostState {
             random: seed,
             next_token: 1,
         }
+    }
+
+    /// As in Envoy, a context that does not exist is refused.
+    pub(super) fn set_effective_context(&mut self, context: u32) -> Status {
+        if !self.contexts.contains_key(&context) {
+            return Status::BadArgument;
+        }
+        self.effective_context = Some(context);
+        Status::Ok
+    }
+
+    /// Whether host calls refer to a request.
+    pub(super) fn is_in_request(&self) -> bool {
+        let cluster = |context| self.contexts.get(&context).is_some_and(Option::is_some);
+        self.effective_context.is_some_and(cluster)
     }
 
     /// Advances the clock.
@@ -157,8 +178,8 @@ impl HostState {
         let code = (completion.code != 0).then_some(completion.code);
         set("response.code", code.and_then(number));
         set("response.flags", number(completion.flags));
-        set("response.grpc_status", completion.grpc_status.and_then(number));
-        set("request.duration", number(completion.millis * 1_000_000));
+        let details = completion.details.unwrap_or("via_upstream");
+        set("response.code_details", code.map(|_| details.as_bytes().to_vec()));
         let cluster = completion.cluster.as_ref().map(|name| name.clone().into_bytes());
         set("xds.cluster_name", cluster);
     }
@@ -166,7 +187,12 @@ impl HostState {
     /// An attribute, if it is available in the current phase.
     pub(super) fn property(&self, path: &[u8]) -> Option<&[u8]> {
         let path = String::from_utf8_lossy(path).replace('\0', ".");
-        let final_only = path.starts_with("response.") || path == "request.duration";
+        if path == "xds.cluster_name"
+            && let Some(context) = self.effective_context
+        {
+            return self.contexts.get(&context)?.as_deref().map(str::as_bytes);
+        }
+        let final_only = path.starts_with("response.");
         if final_only && self.phase != Phase::Log {
             return None;
         }

@@ -93,6 +93,7 @@ pub fn order() -> ServiceSpec {
         plan: canary(&[5, 50, 100]),
         // Tests have few requests.
         guardrails: Guardrails { inconclusive: Inconclusive::Proceed, ..Guardrails::default() },
+        excluded: Vec::new(),
         hooks: Vec::new(),
         dns: None,
     }

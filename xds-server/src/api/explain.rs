@@ -11,6 +11,7 @@ use crate::journal::Record;
 use crate::xds::fleet::NodeStatus;
 use tidegate_delivery::judge::Evidence;
 use tidegate_delivery::judge::guardrails::Guardrails;
+use tidegate_delivery::judge::statistics::Units;
 use tidegate_delivery::model::event::Event;
 use tidegate_delivery::model::progress::Progress;
 use tidegate_delivery::model::release::{Phase, Release};
@@ -183,8 +184,8 @@ fn flags(service: &ServiceState, release: &Release) -> Option<String> {
 
 fn evidence(release: &Release, progress: &Progress) -> String {
     let failures = |name, counted: &Evidence| {
-        let Evidence { requests, errors, .. } = counted;
-        format!("{name} failed {errors} of {requests} requests")
+        let Units { bad, all } = counted.failures();
+        format!("{name} failed {bad} of {all} requests")
     };
     let seen = &progress.observation;
     format!(

@@ -64,6 +64,10 @@ impl<'a> Places<'a> {
                 let active = raw.active.as_ref().map(Spanned::span);
                 raw.stable.as_ref().map(Spanned::span).or(active)
             }
+            ChangeKind::ExclusionsChanged { service, .. } => {
+                let raw = self.service(service)?;
+                Some(raw.evidence.as_ref().map_or(raw.name.span(), |it| it.exclude.span()))
+            }
             ChangeKind::PlanChanged { service, .. } => Some(self.service(service)?.strategy.span()),
             ChangeKind::DnsChanged { service } => {
                 let raw = self.service(service)?;

@@ -2,6 +2,7 @@
 //! documentation. Values stay text here: `resolve` parses them and reports all errors at once.
 
 mod effects;
+mod evidence;
 mod guardrails;
 mod istio;
 mod shorthand;
@@ -16,8 +17,9 @@ pub(super) use self::effects::{
     Aliases, Dns, Hook, Moment, Notification, NotificationKind, NotificationLevel, Records, Tsig,
     TsigAlgorithm,
 };
+pub(super) use self::evidence::{Evidence, Exclusion};
 pub(super) use self::guardrails::{
-    BusinessHeader, BusinessMetric, ErrorRate, Guardrails, Latency, Resources,
+    BusinessHeader, BusinessMetric, ClientErrors, ErrorRate, Guardrails, Latency, Resources,
 };
 pub(super) use self::istio::{IstioFleet, IstioService, IstioTarget};
 pub(super) use self::shorthand::Shorthand;
@@ -161,6 +163,8 @@ pub(super) struct Service {
     pub(super) active: Option<Spanned<Environment>>,
     /// Limits for releases, where they differ from the defaults.
     pub(super) guardrails: Option<Guardrails>,
+    /// Which requests are evidence.
+    pub(super) evidence: Option<Evidence>,
     /// Checks and approvals before a release gets traffic, also with a plan of its own.
     pub(super) requirements: Option<Requirements>,
     /// HTTP callbacks of its releases.

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use self::mistakes::{Mistake, check_all};
 use super::*;
 use crate::files::FileError;
+use tidegate_core::config::{Exclusion, HeaderMatch};
 use tidegate_core::routing::MAX_SERVICES;
 use tidegate_delivery::judge::guardrails::{CommonMode, Guardrails, Inconclusive, WorseThanStable};
 use tidegate_delivery::model::catalogue::Environment;
@@ -101,6 +102,30 @@ fn a_business_metric_matches_requests_and_good_responses() {
 }
 
 #[test]
+fn requests_that_are_no_evidence_are_read() {
+    let written = "    evidence: {exclude: [{path: /healthz}, {prefix: /internal/}, \
+        {header: {name: X-Probe, value: \"yes\"}}, {user_agent: kube-probe/}]}\n    stable: v1";
+    let text = GOOD.replace("    stable: v1", written);
+    let config = check(&text, Path::new("")).unwrap();
+    let header = HeaderMatch { name: "x-probe".to_owned(), value: "yes".to_owned() };
+    assert_eq!(
+        config.services[0].excluded,
+        [
+            Exclusion::Path("/healthz".to_owned()),
+            Exclusion::Prefix("/internal/".to_owned()),
+            Exclusion::Header(header),
+            Exclusion::UserAgent("kube-probe/".to_owned()),
+        ]
+    );
+    assert!(config.services[1].excluded.is_empty());
+    let many = vec!["{path: /a}"; 17].join(", ");
+    let text = GOOD
+        .replace("    stable: v1", &format!("    evidence: {{exclude: [{many}]}}\n    stable: v1"));
+    let error = format!("{:?}", check(&text, Path::new("")).unwrap_err());
+    assert!(error.contains("17 exclusions exceed the limit"), "{error}");
+}
+
+#[test]
 fn guardrails_are_overridden_field_by_field() {
     let config = good();
     let builtin = Guardrails::default();
@@ -115,7 +140,7 @@ fn guardrails_are_overridden_field_by_field() {
 #[test]
 fn the_settings_of_the_judge_are_read() {
     let written = "min_requests: 40, common_mode: rollback, inconclusive: extend 3, \
-        error_rate: {worse_than_stable: hold}";
+        error_rate: {worse_than_stable: hold}, client_errors: {rollback: 30%}";
     let text = GOOD
         .replace("min_requests: 40", written)
         .replace("false_rollback: 0.1%", "false_rollback: 1%");
@@ -126,6 +151,9 @@ fn the_settings_of_the_judge_are_read() {
     assert_eq!(order.guardrails.inconclusive, Inconclusive::Extend(3));
     assert_eq!(order.guardrails.error_rate.worse_than_stable, WorseThanStable::Hold);
     assert_eq!(order.guardrails.error_rate.rollback.to_string(), "6%", "the file's default");
+    assert_eq!(order.guardrails.client_errors.rollback, Some(Ppm::percent(30)));
+    assert_eq!(order.guardrails.client_errors.alert, None);
+    assert_eq!(order.guardrails.latency.worse_than_stable, WorseThanStable::Rollback);
     let builtin = Guardrails::default();
     assert_eq!(product.guardrails.common_mode, builtin.common_mode);
     assert_eq!(product.guardrails.inconclusive, Inconclusive::Extend(1));

@@ -210,7 +210,7 @@ impl Engine {
         for (name, service) in services {
             let history = self.histories.entry(name.clone()).or_default();
             if history.is_due(now, &service.stable) {
-                let total = self.evidence_source.total(name, &service.stable);
+                let total = self.evidence_source.of_stable(name, &service.stable);
                 history.observe(now, &service.stable, total);
             }
         }

@@ -17,7 +17,7 @@ use crate::journal::{Head, Journal, JournalError, JournalReader, NewRecord, Reco
 use tidegate_delivery::fixtures::{nack, order, product};
 use tidegate_delivery::judge::Evidence;
 use tidegate_delivery::judge::guardrails::Guardrails;
-use tidegate_delivery::judge::statistics::Units;
+use tidegate_delivery::judge::history::StableCounts;
 use tidegate_delivery::model::command::Command;
 use tidegate_delivery::model::configuration::{Source, Version};
 use tidegate_delivery::model::flag::FlagChange;
@@ -224,10 +224,9 @@ impl EvidenceSource for World {
         Box::new(move |_| counted)
     }
 
-    fn total(&self, _: &ServiceName, version: &VersionName) -> Units {
-        let Evidence { requests, errors, .. } =
-            self.inner.lock().counts.get(version.as_str()).copied().unwrap_or_default();
-        Units { bad: errors, all: requests }
+    fn of_stable(&self, _: &ServiceName, stable: &VersionName) -> StableCounts {
+        let counted = self.inner.lock().counts.get(stable.as_str()).copied().unwrap_or_default();
+        StableCounts::of_failures(counted.failures())
     }
 }
 

@@ -34,7 +34,7 @@ use crate::journal::{Journal, JournalError};
 use crate::telemetry::Telemetry;
 use tidegate_delivery::judge::Evidence;
 use tidegate_delivery::judge::guardrails::Guardrails;
-use tidegate_delivery::judge::statistics::Units;
+use tidegate_delivery::judge::history::StableCounts;
 use tidegate_delivery::model::catalogue::ServiceSpec;
 use tidegate_delivery::model::configuration::Version;
 use tidegate_delivery::model::freeze::FreezeWindow;
@@ -75,8 +75,8 @@ pub trait EvidenceSource: Send {
     fn recount(&self, release: &ReleaseId, service: &ServiceName, version: &VersionName)
     -> Recount;
 
-    /// All requests of a version and the failed ones, since this process started.
-    fn total(&self, service: &ServiceName, version: &VersionName) -> Units;
+    /// Counts of a service's stable version since this process started.
+    fn of_stable(&self, service: &ServiceName, stable: &VersionName) -> StableCounts;
 }
 
 /// Raw counts, which are evidence once the limits are known.
@@ -99,12 +99,15 @@ impl EvidenceSource for Arc<Telemetry> {
         service: &ServiceName,
         version: &VersionName,
     ) -> Recount {
-        let counts = Telemetry::counts(self, release, service, version);
-        Box::new(move |guardrails| counts.evidence(guardrails))
+        let counted = Telemetry::counts(self, release, service, version);
+        Box::new(move |guardrails| match &counted {
+            Some((counts, usual)) => counts.evidence(guardrails, usual),
+            None => Evidence::default(),
+        })
     }
 
-    fn total(&self, service: &ServiceName, version: &VersionName) -> Units {
-        Telemetry::total(self, service, version)
+    fn of_stable(&self, service: &ServiceName, stable: &VersionName) -> StableCounts {
+        Telemetry::of_stable(self, service, stable)
     }
 }
 

@@ -1,15 +1,20 @@
 //! Sums of reported counts per version of one service.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 use tidegate_core::histogram::Histogram;
 use tidegate_core::utilization::UtilizationHistogram;
 
 use super::intake::Entry;
+use super::usual::{Quantiles, UNANSWERED, Usual, usual_answer};
 use tidegate_delivery::judge::guardrails::{Guardrails, Latency, Resources};
+use tidegate_delivery::judge::history::StableCounts;
+use tidegate_delivery::judge::statistics::Units;
 use tidegate_delivery::judge::{Evidence, ResourceSamples, ResourceUse, Share, SlowRequests};
 use tidegate_delivery::model::catalogue::ServiceSpec;
+use tidegate_delivery::model::release::Release;
 use tidegate_delivery::names::{MetricName, ReleaseId, VersionName};
 
 /// Requests of one version.
@@ -23,9 +28,15 @@ pub struct Counts {
     pub client_errors: u64,
     /// Requests cancelled by the client; not part of `requests`.
     pub cancelled: u64,
-    /// Durations.
+    /// How long the clients waited for the responses.
     #[serde(skip)]
     pub latency: Histogram,
+    /// How long the clients of cancelled requests had waited.
+    #[serde(skip)]
+    pub abandoned: Histogram,
+    /// How long the clients of requests in flight have waited until now.
+    #[serde(skip)]
+    pub waiting: Histogram,
     /// Utilization that the instances reported in ORCA headers.
     #[serde(skip)]
     pub utilization: Utilization,
@@ -44,13 +55,14 @@ pub struct Utilization {
 }
 
 impl Counts {
-    /// Adds counts, and of business metrics only the declared ones.
+    /// Adds counts of finished requests, and of business metrics only the declared ones.
     fn add(&mut self, other: &Self, rules: &[MetricName]) {
         self.requests = self.requests.saturating_add(other.requests);
         self.errors = self.errors.saturating_add(other.errors);
         self.client_errors = self.client_errors.saturating_add(other.client_errors);
         self.cancelled = self.cancelled.saturating_add(other.cancelled);
         self.latency.merge(&other.latency);
+        self.abandoned.merge(&other.abandoned);
         self.utilization.cpu.merge(&other.utilization.cpu);
         self.utilization.memory.merge(&other.utilization.memory);
         self.utilization.disk.merge(&other.utilization.disk);
@@ -63,19 +75,44 @@ impl Counts {
         }
     }
 
-    /// These counts by the limits of guardrails. More bad requests than requests cannot be, and are cut.
+    /// Failed requests, those included that a client gave up after `limit`.
     #[must_use]
-    pub fn evidence(&self, guardrails: &Guardrails) -> Evidence {
+    pub fn failures(&self, limit: Duration) -> Units {
+        let unanswered = self.abandoned.count_above(limit);
+        let all = self.requests.saturating_add(unanswered);
+        Units { bad: self.errors.saturating_add(unanswered).min(all), all }
+    }
+
+    /// The wait of every request: of those without a response, until now or until the client left. A request never becomes
+    /// faster in it.
+    #[must_use]
+    pub fn waits(&self) -> Histogram {
+        let mut waits = self.latency.clone();
+        waits.merge(&self.abandoned);
+        waits.merge(&self.waiting);
+        waits
+    }
+
+    /// These counts by the limits of guardrails and by what is usual. More bad requests than requests cannot be, and are cut.
+    #[must_use]
+    pub fn evidence(&self, guardrails: &Guardrails, usual: &Usual) -> Evidence {
         let Latency { warning, critical, rollback, .. } = guardrails.latency;
         let rules = guardrails.business.iter();
+        let waits = self.waits();
+        let all = waits.total();
+        let errors = self.errors.min(self.requests);
         Evidence {
             requests: self.requests,
-            errors: self.errors.min(self.requests),
+            errors,
+            client_errors: self.client_errors.min(self.requests.saturating_sub(errors)),
+            unanswered: self.abandoned.count_above(usual.answer),
             slow: SlowRequests {
-                warning: self.latency.count_above(warning).min(self.requests),
-                critical: self.latency.count_above(critical).min(self.requests),
-                rollback: self.latency.count_above(rollback).min(self.requests),
+                warning: waits.count_above(warning),
+                critical: waits.count_above(critical),
+                rollback: waits.count_above(rollback),
+                unfinished: all.saturating_sub(self.requests),
             },
+            slower: usual.slower(&waits),
             resource_use: ResourceUse {
                 cpu: above(&self.utilization.cpu, &guardrails.resources),
                 memory: above(&self.utilization.memory, &guardrails.resources),
@@ -105,13 +142,72 @@ pub struct UnknownVersion;
 pub struct ServiceCounts {
     totals: BTreeMap<VersionName, Counts>,
     rules: Vec<MetricName>,
-    release: Option<(ReleaseId, BTreeMap<VersionName, Counts>)>,
+    /// The stable version and its quantiles, which change only while no release runs.
+    stable: Option<StableVersion>,
+    release: Option<ReleaseCounts>,
+}
+
+/// What is known of the stable version.
+#[derive(Debug)]
+struct StableVersion {
+    name: VersionName,
+    quantiles: Option<Quantiles>,
+    epoch: u32,
+}
+
+/// Counts of the running release.
+#[derive(Debug)]
+struct ReleaseCounts {
+    id: ReleaseId,
+    stable: VersionName,
+    counts: BTreeMap<VersionName, Counts>,
+    /// What a client waits for an answer, fixed when the release starts.
+    answer: Duration,
+    /// Fixed as soon as enough requests of stable are known. Nothing before that is compared.
+    quantiles: Option<Quantiles>,
+    /// The waits of each version when the quantiles were fixed.
+    before: BTreeMap<VersionName, Histogram>,
+}
+
+impl ReleaseCounts {
+    fn begin(
+        release: &Release,
+        totals: &BTreeMap<VersionName, Counts>,
+        known: Option<&StableVersion>,
+    ) -> Self {
+        let stable = totals.get(&release.stable).map(|counts| &counts.latency);
+        let known = known.filter(|it| it.name == release.stable);
+        Self {
+            id: release.id.clone(),
+            stable: release.stable.clone(),
+            counts: BTreeMap::new(),
+            answer: stable.map_or(UNANSWERED, usual_answer),
+            quantiles: known.and_then(|it| it.quantiles),
+            before: BTreeMap::new(),
+        }
+    }
+
+    /// Compares the waits from now on.
+    fn fix_quantiles(&mut self, quantiles: Quantiles) {
+        let waits = |(version, counts): (&VersionName, &Counts)| (version.clone(), counts.waits());
+        self.before = self.counts.iter().map(waits).collect();
+        self.quantiles = Some(quantiles);
+    }
+
+    fn usual(&self, version: &VersionName) -> Usual {
+        Usual {
+            answer: self.answer,
+            quantiles: self.quantiles,
+            is_stable: *version == self.stable,
+            before: self.before.get(version).cloned(),
+        }
+    }
 }
 
 impl ServiceCounts {
     /// Sets versions, business metrics and the running release. Counts of removed versions and of another release are
     /// dropped.
-    pub fn update(&mut self, spec: &ServiceSpec, release: Option<ReleaseId>) {
+    pub fn update(&mut self, spec: &ServiceSpec, stable: &VersionName, release: Option<&Release>) {
         let mut before = std::mem::take(&mut self.totals);
         self.rules = spec.guardrails.business.iter().map(|rule| rule.name.clone()).collect();
         self.totals = spec
@@ -119,8 +215,34 @@ impl ServiceCounts {
             .keys()
             .map(|version| (version.clone(), before.remove(version).unwrap_or_default()))
             .collect();
-        if self.release.as_ref().map(|(id, _)| id) != release.as_ref() {
-            self.release = release.map(|id| (id, BTreeMap::new()));
+        if self.stable.as_ref().is_none_or(|it| it.name != *stable) {
+            self.stable = Some(StableVersion { name: stable.clone(), quantiles: None, epoch: 0 });
+        }
+        if self.release.as_ref().map(|it| &it.id) != release.map(|it| &it.id) {
+            let known = self.stable.as_ref();
+            self.release = release.map(|it| ReleaseCounts::begin(it, &self.totals, known));
+        }
+    }
+
+    /// The counts of the stable version since the start of the server.
+    #[must_use]
+    pub fn of_stable(&self, stable: &VersionName) -> StableCounts {
+        let known = self.stable.as_ref().filter(|it| it.name == *stable);
+        let Some((stable, counts)) = known.zip(self.totals.get(stable)) else {
+            return StableCounts::default();
+        };
+        let usual = Usual {
+            answer: UNANSWERED,
+            quantiles: stable.quantiles,
+            is_stable: true,
+            before: None,
+        };
+        let errors = counts.errors.min(counts.requests);
+        let client_errors = counts.client_errors.min(counts.requests.saturating_sub(errors));
+        StableCounts {
+            failures: counts.failures(UNANSWERED),
+            client_failures: Units { bad: client_errors, all: counts.requests },
+            slower: usual.slower(&counts.latency),
         }
     }
 
@@ -135,13 +257,39 @@ impl ServiceCounts {
             .find(|(name, _)| name.as_str() == entry.version)
             .ok_or(UnknownVersion)?;
         total.add(&entry.counts, &self.rules);
-        match &mut self.release {
-            Some((id, counts)) if id.as_str() == entry.release => {
-                let counts = counts.entry(version.clone()).or_default();
-                counts.add(&entry.counts, &self.rules);
-                Ok(true)
+        let stable = self.stable.as_mut().filter(|it| it.name == *version);
+        if let Some(stable) = stable.filter(|it| self.release.is_none() || it.quantiles.is_none()) {
+            let epoch = Quantiles::epoch(total.requests);
+            if epoch > stable.epoch {
+                (stable.epoch, stable.quantiles) = (epoch, Quantiles::of(&total.latency));
             }
-            _ => Ok(false),
+        }
+        let running = self.release.as_mut();
+        let Some(release) = running.filter(|it| it.id.as_str() == entry.release) else {
+            return Ok(false);
+        };
+        release.counts.entry(version.clone()).or_default().add(&entry.counts, &self.rules);
+        let stable = self.stable.as_ref().filter(|it| it.name == release.stable);
+        if release.quantiles.is_none()
+            && let Some(quantiles) = stable.and_then(|it| it.quantiles)
+        {
+            release.fix_quantiles(quantiles);
+        }
+        Ok(true)
+    }
+
+    /// Adds the requests in flight that one filter instance reports, or takes those away that it reported before.
+    pub(super) fn change_waiting(
+        &mut self,
+        release: &str,
+        version: &str,
+        change: impl FnOnce(&mut Histogram),
+    ) {
+        let release = self.release.as_mut().filter(|it| it.id.as_str() == release);
+        let Some(release) = release else { return };
+        let counted = release.counts.iter_mut().find(|(name, _)| name.as_str() == version);
+        if let Some((_, counts)) = counted {
+            change(&mut counts.waiting);
         }
     }
 
@@ -159,76 +307,22 @@ impl ServiceCounts {
         version: &VersionName,
         guardrails: &Guardrails,
     ) -> Evidence {
-        let counts = self.of_release(release, version);
-        counts.map_or_else(Evidence::default, |counts| counts.evidence(guardrails))
+        let counted = self.of_release(release, version);
+        counted
+            .map_or_else(Evidence::default, |(counts, usual)| counts.evidence(guardrails, &usual))
     }
 
-    /// Raw counts of a version in a release; none unless that release is running.
+    /// Raw counts of a version in a release, and what is usual there; none unless that release is running.
     #[must_use]
-    pub fn of_release(&self, release: &ReleaseId, version: &VersionName) -> Option<&Counts> {
-        let (_, counts) = self.release.as_ref().filter(|(id, _)| id == release)?;
-        counts.get(version)
+    pub fn of_release(
+        &self,
+        release: &ReleaseId,
+        version: &VersionName,
+    ) -> Option<(&Counts, Usual)> {
+        let running = self.release.as_ref().filter(|it| it.id == *release)?;
+        Some((running.counts.get(version)?, running.usual(version)))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use tidegate_delivery::fixtures::order;
-
-    fn entry(version: &str, release: &str, requests: u64, slow: bool) -> Entry {
-        let mut counts = Counts { requests, errors: 1, ..Counts::default() };
-        for _ in 0..requests {
-            counts.latency.record(Duration::from_secs(if slow { 20 } else { 0 }));
-        }
-        Entry { service: "order".into(), version: version.into(), release: release.into(), counts }
-    }
-
-    fn counts_of(release: &str) -> ServiceCounts {
-        let mut counts = ServiceCounts::default();
-        counts.update(&order(), Some(release.parse().unwrap()));
-        counts
-    }
-
-    #[test]
-    fn only_entries_of_the_running_release_are_evidence() {
-        let mut counts = counts_of("order.2");
-        assert_eq!(counts.add(&entry("v2", "order.2", 5, false)), Ok(true));
-        assert_eq!(counts.add(&entry("v2", "order.1", 7, false)), Ok(false));
-        assert_eq!(counts.add(&entry("v2", "", 9, false)), Ok(false));
-        let (v2, guardrails) = ("v2".parse().unwrap(), Guardrails::default());
-        let seen = counts.evidence(&"order.2".parse().unwrap(), &v2, &guardrails);
-        assert_eq!((seen.requests, seen.errors), (5, 1));
-        let other = counts.evidence(&"order.1".parse().unwrap(), &v2, &guardrails);
-        assert_eq!(other, Evidence::default());
-        assert_eq!(counts.totals().get(&v2).unwrap().requests, 21);
-    }
-
-    #[test]
-    fn a_new_release_starts_without_evidence() {
-        let mut counts = counts_of("order.1");
-        counts.add(&entry("v2", "order.1", 5, false)).unwrap();
-        let mut spec = order();
-        spec.versions.retain(|name, _| name.as_str() == "v2");
-        counts.update(&spec, Some("order.2".parse().unwrap()));
-        let v2 = "v2".parse().unwrap();
-        let seen = counts.evidence(&"order.2".parse().unwrap(), &v2, &Guardrails::default());
-        assert_eq!(seen, Evidence::default());
-        assert_eq!(counts.totals().get("v2").unwrap().requests, 5, "totals continue");
-        assert_eq!(counts.add(&entry("v1", "", 1, false)), Err(UnknownVersion), "v1 was removed");
-    }
-
-    #[test]
-    fn a_slow_request_counts_for_each_limit_it_exceeds() {
-        let mut counts = counts_of("order.1");
-        counts.add(&entry("v2", "order.1", 3, true)).unwrap();
-        let seen = counts.evidence(
-            &"order.1".parse().unwrap(),
-            &"v2".parse().unwrap(),
-            &Guardrails::default(),
-        );
-        assert_eq!(seen.slow, SlowRequests { warning: 3, critical: 3, rollback: 3 });
-    }
-}
+mod tests;

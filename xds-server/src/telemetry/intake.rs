@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use tidegate_core::histogram::{Histogram, HistogramError};
+use tidegate_core::in_flight::MAX_IN_FLIGHT;
 use tidegate_core::report::MAX_CONFIG_ERROR;
 use tidegate_core::utilization::UtilizationHistogram;
 use tidegate_core::version::{FilterVersion, InvalidFilterVersion};
@@ -226,6 +227,10 @@ fn entry((index, counts): (usize, VersionCounts)) -> Result<Entry, InvalidReport
         disk: samples.of("disk", counts.disk.as_ref(), UtilizationHistogram::total)?,
     };
     let business = samples.business(&counts.business)?;
+    let given_up = Samples { index, requests: counts.cancelled };
+    let abandoned = given_up.of("abandoned", counts.abandoned.as_ref(), Histogram::total)?;
+    let in_flight = Samples { index, requests: MAX_IN_FLIGHT as u64 };
+    let waiting = in_flight.of("waiting", counts.waiting.as_ref(), Histogram::total)?;
     Ok(Entry {
         service: counts.service,
         version: counts.version,
@@ -236,6 +241,8 @@ fn entry((index, counts): (usize, VersionCounts)) -> Result<Entry, InvalidReport
             client_errors: counts.client_errors,
             cancelled: counts.cancelled,
             latency,
+            abandoned,
+            waiting,
             utilization,
             business,
         },
@@ -346,7 +353,7 @@ mod tests {
     #[test]
     fn each_invalid_field_is_named() {
         type Change = fn(&mut ReportRequest);
-        let cases: [(&str, Change); 17] = [
+        let cases: [(&str, Change); 20] = [
             ("`node_id` must have", |r| r.node_id.clear()),
             ("`fleet` must have", |r| r.fleet = "x".repeat(257)),
             ("`sequence` must be", |r| r.sequence = 0),
@@ -367,6 +374,16 @@ mod tests {
             }),
             ("`counts[0].disk` holds 4 samples of 3", |r| {
                 r.counts[0].disk = Some(Sparse { index: vec![9], count: vec![4] });
+            }),
+            ("`counts[0].abandoned` holds 2 samples of 1", |r| {
+                r.counts[0].cancelled = 1;
+                r.counts[0].abandoned = Some(Sparse { index: vec![9], count: vec![2] });
+            }),
+            ("`counts[0].waiting` holds 4097 samples of 4096", |r| {
+                r.counts[0].waiting = Some(Sparse { index: vec![9, 90], count: vec![4096, 1] });
+            }),
+            ("`counts[0].waiting`: bucket index 170", |r| {
+                r.counts[0].waiting = Some(Sparse { index: vec![170], count: vec![1] });
             }),
             ("17 business metrics", |r| r.counts[0].business = vec![orders(1, 0); 17]),
             ("`order_success` has 2 bad of 1 matching requests, in 3", |r| {

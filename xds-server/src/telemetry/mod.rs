@@ -1,6 +1,6 @@
 //! Report intake: [`grpc`] receives reports, [`intake`] validates them, [`sessions`] removes duplicates and refuses impossible
-//! counts, [`counts`] sums them per version, and the controller reads the sums as evidence. `report_interval` sets the
-//! interval between reports.
+//! counts, [`counts`] sums them per version, and the controller reads the sums as evidence. `usual` is how long clients of
+//! the stable version wait, `waiting` what is in flight now. `report_interval` sets the interval between reports.
 //!
 //! A sidecar reports for the services that its fleet carries; its counts of other services are refused. Memory is bounded by
 //! the catalogue and by [`sessions::MAX_SESSIONS`].
@@ -10,6 +10,8 @@ pub mod grpc;
 pub mod intake;
 mod report_interval;
 pub mod sessions;
+mod usual;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock};
+use tidegate_core::histogram::Histogram;
 use tokio::sync::Notify;
 
 use counts::{Counts, ServiceCounts};
@@ -26,11 +29,13 @@ use report_interval::ReportInterval;
 use sessions::{Arrival, RefusedReport, Sessions};
 use tidegate_delivery::judge::Evidence;
 use tidegate_delivery::judge::guardrails::Guardrails;
-use tidegate_delivery::judge::statistics::Units;
+use tidegate_delivery::judge::history::StableCounts;
 use tidegate_delivery::model::state::State;
 use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::mesh::Mesh;
+use usual::Usual;
+use waiting::{WaitingEntry, WaitingRequests};
 
 use crate::auth::peer::ClientKey;
 
@@ -39,6 +44,7 @@ use crate::auth::peer::ClientKey;
 pub struct Telemetry {
     services: DashMap<ServiceName, ServiceCounts>,
     sessions: Sessions,
+    waiting: WaitingRequests,
     report_interval: Mutex<ReportInterval>,
     mesh: RwLock<Arc<Mesh>>,
     wake: Arc<Notify>,
@@ -79,6 +85,7 @@ impl Telemetry {
         Self {
             services: DashMap::new(),
             sessions: Sessions::default(),
+            waiting: WaitingRequests::default(),
             report_interval: Mutex::default(),
             mesh: RwLock::new(Arc::new(Mesh::new(String::new(), Vec::new()))),
             wake,
@@ -92,8 +99,9 @@ impl Telemetry {
         *self.mesh.write() = Arc::clone(mesh);
         self.services.retain(|name, _| state.services.contains_key(name));
         for (name, service) in &state.services {
-            let release = service.running().map(|release| release.id.clone());
-            self.services.entry(name.clone()).or_default().update(&service.spec, release);
+            let running = service.running();
+            let mut counts = self.services.entry(name.clone()).or_default();
+            counts.update(&service.spec, &service.stable, running);
         }
         let releasing = state.services.values().any(|service| service.running().is_some());
         self.report_interval.lock().set_releasing(releasing);
@@ -111,8 +119,10 @@ impl Telemetry {
     ) -> Result<Ingested, RefusedReport> {
         let requests = report.requests();
         let Report { sender, sequence, fleet, entries, dropped, .. } = report;
-        let arrival =
-            self.sessions.record(sender, client, sequence, requests, now).inspect_err(|_| {
+        let arrival = self
+            .sessions
+            .record(sender.clone(), client, sequence, requests, now)
+            .inspect_err(|_| {
                 self.stats.rejected.fetch_add(1, Ordering::Relaxed);
             })?;
         if let Arrival::Repeated { acknowledged } = arrival {
@@ -124,6 +134,7 @@ impl Telemetry {
         let mesh = Arc::clone(&self.mesh.read());
         let fleet = mesh.fleet(&fleet);
         let (mut is_evidence, mut foreign) = (false, None);
+        let mut waiting = Vec::new();
         for entry in entries {
             let Some(mut service) = self.services.get_mut(entry.service.as_str()) else {
                 self.stats.unknown.fetch_add(1, Ordering::Relaxed);
@@ -135,16 +146,36 @@ impl Telemetry {
                 continue;
             }
             match service.add(&entry) {
-                Ok(counted_for_release) => is_evidence |= counted_for_release,
+                Ok(true) => {
+                    is_evidence = true;
+                    if entry.counts.waiting.total() > 0 {
+                        waiting.push(WaitingEntry {
+                            service: service.key().clone(),
+                            version: entry.version,
+                            release: entry.release,
+                            ages: entry.counts.waiting,
+                        });
+                    }
+                }
+                Ok(false) => {}
                 Err(counts::UnknownVersion) => {
                     self.stats.unknown.fetch_add(1, Ordering::Relaxed);
                 }
             }
         }
+        let (gone, new) = self.waiting.replace(sender, now, waiting);
+        gone.iter().for_each(|it| self.change_waiting(it, |sum| sum.remove(&it.ages)));
+        new.iter().for_each(|it| self.change_waiting(it, |sum| sum.merge(&it.ages)));
         if is_evidence {
             self.wake.notify_one();
         }
         Ok(Ingested { acknowledged: sequence, foreign })
+    }
+
+    fn change_waiting(&self, of: &WaitingEntry, change: impl FnOnce(&mut Histogram)) {
+        if let Some(mut service) = self.services.get_mut(&of.service) {
+            service.change_waiting(&of.release, &of.version, change);
+        }
     }
 
     /// Whether a fleet carries a service.
@@ -184,24 +215,22 @@ impl Telemetry {
             .map_or_else(Evidence::default, |counts| counts.evidence(release, version, guardrails))
     }
 
-    /// Raw counts of a version in a running release; empty unless that release is running.
+    /// Raw counts of a version in a running release, and what is usual there; none unless that release is running.
     #[must_use]
     pub fn counts(
         &self,
         release: &ReleaseId,
         service: &ServiceName,
         version: &VersionName,
-    ) -> Counts {
-        let counts = self.services.get(service);
-        counts.and_then(|it| it.of_release(release, version).cloned()).unwrap_or_default()
+    ) -> Option<(Counts, Usual)> {
+        let service = self.services.get(service)?;
+        service.of_release(release, version).map(|(counts, usual)| (counts.clone(), usual))
     }
 
-    /// All requests of a version and the failed ones, since the start of the server.
+    /// Counts of a service's stable version since the start of the server.
     #[must_use]
-    pub fn total(&self, service: &ServiceName, version: &VersionName) -> Units {
-        let counts = self.services.get(service);
-        let total = counts.as_ref().and_then(|it| it.totals().get(version));
-        total.map_or_else(Units::default, |it| Units { bad: it.errors, all: it.requests })
+    pub fn of_stable(&self, service: &ServiceName, stable: &VersionName) -> StableCounts {
+        self.services.get(service).map_or_else(StableCounts::default, |it| it.of_stable(stable))
     }
 
     /// Counts per version of a service since the start of the server.

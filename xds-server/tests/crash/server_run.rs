@@ -17,7 +17,7 @@ use tidegate::effects::{Backoff, Supervisor, WebhookClient, dns, hooks, smoke};
 use tidegate::journal::Sqlite;
 use tidegate_delivery::judge::Evidence;
 use tidegate_delivery::judge::guardrails::Guardrails;
-use tidegate_delivery::judge::statistics::Units;
+use tidegate_delivery::judge::history::StableCounts;
 use tidegate_delivery::model::command::Command;
 use tidegate_delivery::model::configuration::{Source, Version};
 use tidegate_delivery::model::flag::FlagChange;
@@ -263,9 +263,8 @@ impl EvidenceSource for Counted {
         Box::new(move |_| counted)
     }
 
-    fn total(&self, service: &ServiceName, version: &VersionName) -> Units {
-        let counted = self.0.lock();
-        let counted = counted.get(&(service.clone(), version.clone()));
-        counted.map_or_else(Units::default, |it| Units { bad: it.errors, all: it.requests })
+    fn of_stable(&self, service: &ServiceName, stable: &VersionName) -> StableCounts {
+        let counted = self.0.lock().get(&(service.clone(), stable.clone())).copied();
+        StableCounts::of_failures(counted.unwrap_or_default().failures())
     }
 }

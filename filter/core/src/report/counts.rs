@@ -1,6 +1,8 @@
 //! Counts since the last report was built.
 
-use tidegate_proto::report::v1::{BusinessCounts, VersionCounts};
+use std::time::Duration;
+
+use tidegate_proto::report::v1::{BusinessCounts, Histogram as Message, VersionCounts};
 
 use super::{RequestRecord, VersionKey};
 use crate::{
@@ -23,10 +25,13 @@ struct Entry {
     service: Box<str>,
     version: Box<str>,
     release: Box<str>,
+    requests: u64,
     errors: u64,
     client_errors: u64,
     cancelled: u64,
     latency: Histogram,
+    abandoned: Histogram,
+    waiting: Histogram,
     cpu: UtilizationHistogram,
     memory: UtilizationHistogram,
     disk: UtilizationHistogram,
@@ -39,10 +44,13 @@ impl Entry {
             service: key.service.into(),
             version: key.version.into(),
             release: key.release.into(),
+            requests: 0,
             errors: 0,
             client_errors: 0,
             cancelled: 0,
             latency: Histogram::default(),
+            abandoned: Histogram::default(),
+            waiting: Histogram::default(),
             cpu: UtilizationHistogram::default(),
             memory: UtilizationHistogram::default(),
             disk: UtilizationHistogram::default(),
@@ -59,13 +67,17 @@ impl Entry {
             // The time until the client disconnects is not a latency of the version.
             Outcome::Cancelled => {
                 self.cancelled += 1;
+                if let Some(age) = request.wait {
+                    self.abandoned.record(age);
+                }
                 return;
             }
             Outcome::Error => self.errors += 1,
             Outcome::ClientError => self.client_errors += 1,
             Outcome::Success => {}
         }
-        self.latency.record(request.duration);
+        self.requests += 1;
+        self.latency.record(request.wait.unwrap_or_default());
         let OrcaLoad { cpu, memory, disk } = request.load;
         for (samples, sample) in
             [(&mut self.cpu, cpu), (&mut self.memory, memory), (&mut self.disk, disk)]
@@ -94,18 +106,40 @@ impl Entry {
 impl CountsByVersion {
     /// Counts a request; false if its version is new and the limit of versions is reached.
     pub(super) fn record(&mut self, key: VersionKey<'_>, request: &RequestRecord<'_>) -> bool {
+        self.entry(key).map(|entry| entry.add(request)).is_some()
+    }
+
+    /// Counts a request without a response yet. It is no count of finished requests.
+    pub(super) fn record_waiting(&mut self, key: VersionKey<'_>, age: Duration) {
+        if let Some(entry) = self.entry(key) {
+            entry.waiting.record(age);
+        }
+    }
+
+    /// Adds what waits by other counts.
+    pub(super) fn add_waiting(&mut self, other: &Self) {
+        for it in &other.0 {
+            if let Some(entry) = self.entry(it.key()) {
+                entry.waiting.merge(&it.waiting);
+            }
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// `None` if the version is new and the limit of versions is reached.
+    fn entry(&mut self, key: VersionKey<'_>) -> Option<&mut Entry> {
         let at = match self.0.binary_search_by(|entry| entry.key().cmp(&key)) {
             Ok(at) => at,
-            Err(_) if self.0.len() >= MAX_VERSIONS => return false,
+            Err(_) if self.0.len() >= MAX_VERSIONS => return None,
             Err(at) => {
                 self.0.insert(at, Entry::new(key));
                 at
             }
         };
-        if let Some(entry) = self.0.get_mut(at) {
-            entry.add(request);
-        }
-        true
+        self.0.get_mut(at)
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -116,14 +150,15 @@ impl CountsByVersion {
     pub(super) fn take(&mut self) -> (Vec<VersionCounts>, u64) {
         let mut total = 0_u64;
         let counts = self.0.drain(..).map(|entry| {
-            let requests = entry.latency.total();
-            total = total.saturating_add(requests);
+            total = total.saturating_add(entry.requests);
             VersionCounts {
-                requests,
+                requests: entry.requests,
                 errors: entry.errors,
                 client_errors: entry.client_errors,
                 cancelled: entry.cancelled,
                 latency: Some((&entry.latency).into()),
+                abandoned: sparse(&entry.abandoned),
+                waiting: sparse(&entry.waiting),
                 cpu: (&entry.cpu).into(),
                 memory: (&entry.memory).into(),
                 disk: (&entry.disk).into(),
@@ -135,4 +170,10 @@ impl CountsByVersion {
         });
         (counts.collect(), total)
     }
+}
+
+/// `None` without counts.
+fn sparse(histogram: &Histogram) -> Option<Message> {
+    let message = Message::from(histogram);
+    (!message.index.is_empty()).then_some(message)
 }

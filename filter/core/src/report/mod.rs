@@ -75,8 +75,9 @@ pub struct VersionKey<'a> {
 pub struct RequestRecord<'a> {
     /// Outcome, attributed to the version.
     pub outcome: Outcome,
-    /// Total duration of the request.
-    pub duration: Duration,
+    /// How long the client waited for the version: from the end of the request to the beginning of
+    /// the response, or until the client left. `None` if the request was not sent completely before.
+    pub wait: Option<Duration>,
     /// Load report of the instance that responded.
     pub load: OrcaLoad,
     /// The business rules that match the request, and whether it is good by each.
@@ -86,8 +87,8 @@ pub struct RequestRecord<'a> {
 impl RequestRecord<'_> {
     /// A record without load report and business rules.
     #[must_use]
-    pub fn new(outcome: Outcome, duration: Duration) -> Self {
-        Self { outcome, duration, load: OrcaLoad::default(), business: Vec::new() }
+    pub fn new(outcome: Outcome, wait: Duration) -> Self {
+        Self { outcome, wait: Some(wait), load: OrcaLoad::default(), business: Vec::new() }
     }
 }
 
@@ -100,6 +101,8 @@ pub struct Reporter {
     id: ReporterId,
     /// Counts for the next report.
     counts: CountsByVersion,
+    /// Requests without a response, at the last call of [`Reporter::set_waiting`].
+    waiting: CountsByVersion,
     /// Requests dropped since the last report was built.
     dropped: u64,
     pending: Option<PendingReport>,
@@ -128,6 +131,7 @@ impl Reporter {
         Self {
             id,
             counts: CountsByVersion::default(),
+            waiting: CountsByVersion::default(),
             dropped: 0,
             pending: None,
             last_sequence: 0,
@@ -142,6 +146,18 @@ impl Reporter {
     pub fn record(&mut self, key: VersionKey<'_>, request: &RequestRecord<'_>) {
         if !self.counts.record(key, request) {
             self.dropped = self.dropped.saturating_add(1);
+        }
+    }
+
+    /// Sets the requests that have no response yet, each with its age. The next report has those of
+    /// the last call.
+    pub fn set_waiting<'k>(
+        &mut self,
+        requests: impl IntoIterator<Item = (VersionKey<'k>, Duration)>,
+    ) {
+        self.waiting.clear();
+        for (key, age) in requests {
+            self.waiting.record_waiting(key, age);
         }
     }
 
@@ -220,7 +236,11 @@ impl Reporter {
         if self.failures > 0 {
             let doubled = RETRY_MIN.saturating_mul(1 << (self.failures - 1).min(8));
             doubled.min(RETRY_MAX).max(self.interval)
-        } else if self.counts.is_empty() && self.dropped == 0 && !active.config_requested {
+        } else if self.counts.is_empty()
+            && self.waiting.is_empty()
+            && self.dropped == 0
+            && !active.config_requested
+        {
             HEARTBEAT.max(self.interval)
         } else {
             self.interval
@@ -238,6 +258,7 @@ impl Reporter {
     fn build_report(&mut self, active: ActiveConfig<'_>) -> PendingReport {
         self.last_sequence += 1;
         let dropped = std::mem::take(&mut self.dropped);
+        self.counts.add_waiting(&self.waiting);
         let (counts, requests) = self.counts.take();
         let request = ReportRequest {
             node_id: self.id.node_id.clone(),

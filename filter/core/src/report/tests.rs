@@ -54,6 +54,40 @@ fn requests_are_counted_by_version_and_outcome() {
 }
 
 #[test]
+fn a_request_that_the_client_gave_up_is_counted_with_its_age() {
+    let mut reporter = reporter();
+    let gave_up = RequestRecord::new(Outcome::Cancelled, ms(2_000));
+    reporter.record(ORDER_V2, &gave_up);
+    // The client left in the middle of its request.
+    reporter.record(ORDER_V2, &RequestRecord { wait: None, ..gave_up });
+    let report = poll(&mut reporter, ms(0)).unwrap();
+    let [v2] = report.counts.as_slice() else { panic!("{report:?}") };
+    assert_eq!((v2.requests, v2.cancelled), (0, 2));
+    assert_eq!(v2.abandoned.as_ref().unwrap().count, [1]);
+    assert!(v2.latency.as_ref().unwrap().count.is_empty());
+}
+
+#[test]
+fn what_waits_is_reported_as_it_is_and_without_the_delay_of_a_heartbeat() {
+    let mut reporter = reporter();
+    poll(&mut reporter, ms(0)).unwrap();
+    reporter.on_response(&acknowledge(1), ms(5)).unwrap();
+    reporter.set_waiting([(ORDER_V2, ms(300)), (ORDER_V2, ms(900)), (ORDER_V1, ms(300))]);
+    reporter.set_waiting([(ORDER_V2, ms(550)), (ORDER_V2, ms(1_150))]);
+    let report = poll(&mut reporter, ms(250)).unwrap();
+    let [v2] = report.counts.as_slice() else { panic!("{report:?}") };
+    assert_eq!(v2.version, "v2");
+    assert_eq!((v2.requests, v2.waiting.as_ref().unwrap().count.as_slice()), (0, &[1, 1][..]));
+    // No request waits twice.
+    reporter.on_response(&acknowledge(2), ms(255)).unwrap();
+    reporter.set_waiting([]);
+    assert_eq!(poll(&mut reporter, ms(500)), None);
+    success(&mut reporter, ORDER_V2);
+    let report = poll(&mut reporter, ms(750)).unwrap();
+    assert_eq!((report.counts[0].requests, &report.counts[0].waiting), (1, &None));
+}
+
+#[test]
 fn load_and_business_metrics_are_counted_per_version() {
     let mut reporter = reporter();
     let request = RequestRecord {

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     config::{
-        BusinessRule, FilterConfig, IDENTITY_COOKIE, IdentitySource, MAX_BUSINESS_RULES, Mesh,
-        ServiceConfig,
+        BusinessRule, Exclusion, FilterConfig, IDENTITY_COOKIE, IdentitySource, MAX_BUSINESS_RULES,
+        MAX_EXCLUSIONS, Mesh, ServiceConfig,
     },
     flags::{Flag, FlagSet},
     report::INTERVAL_MS,
@@ -44,6 +44,7 @@ pub(super) fn router(config: &FilterConfig) -> Result<Router, RouterError> {
             identity: identity_lookups(service, &mut headers)?,
             flags: routing_flags(&flags, &service.name),
             business: service.business.clone(),
+            excluded: service.excluded.clone(),
         });
     }
     names.sort();
@@ -109,7 +110,25 @@ fn validate_service(service: &ServiceConfig) -> Result<(), RouterError> {
             limit: MAX_BUSINESS_RULES,
         });
     }
+    if service.excluded.len() > MAX_EXCLUSIONS {
+        return Err(RouterError::TooManyExclusions {
+            service: service.name.clone(),
+            limit: MAX_EXCLUSIONS,
+        });
+    }
+    service.excluded.iter().try_for_each(|it| validate_exclusion(&service.name, it))?;
     service.business.iter().try_for_each(|rule| validate_rule(&service.name, rule))
+}
+
+fn validate_exclusion(service: &str, exclusion: &Exclusion) -> Result<(), RouterError> {
+    let text = match exclusion {
+        Exclusion::Path(text) | Exclusion::Prefix(text) | Exclusion::UserAgent(text) => text,
+        Exclusion::Header(header) if !is_token(&header.name) => {
+            return Err(header_name(service, &header.name));
+        }
+        Exclusion::Header(header) => &header.value,
+    };
+    validate_length(&format!("exclusion of `{service}`"), text)
 }
 
 fn validate_rule(service: &str, rule: &BusinessRule) -> Result<(), RouterError> {

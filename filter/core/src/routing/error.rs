@@ -23,6 +23,8 @@ pub enum RouterError {
     TooManyServices { limit: usize },
     #[error("service `{service}` has more than {limit} business rules")]
     TooManyRules { service: String, limit: usize },
+    #[error("service `{service}` excludes more than {limit} kinds of requests")]
+    TooManyExclusions { service: String, limit: usize },
     #[error("service `{0}` is listed twice")]
     DuplicateService(String),
     #[error("host `{0}` is listed twice")]
@@ -62,6 +64,7 @@ impl RouterError {
                 "list fewer services in the fleet's listeners, or divide the fleet"
             }
             Self::TooManyRules { .. } => "remove some of its business metrics",
+            Self::TooManyExclusions { .. } => "remove some of its exclusions",
             Self::DuplicateService(_) | Self::DuplicateHost(_) => "remove or rename one of the two",
             Self::HeaderName { .. } => "use letters, digits and `-`, such as x-user-id",
             Self::Interval(_) => "use 50 to 60000",
@@ -78,6 +81,7 @@ impl RouterError {
             Self::ServiceName(service)
             | Self::Version { service, .. }
             | Self::TooManyRules { service, .. }
+            | Self::TooManyExclusions { service, .. }
             | Self::DuplicateService(service)
             | Self::UnknownService(service)
             | Self::Split(service)

@@ -18,7 +18,7 @@ pub use request::{Request, is_request_attribute};
 
 use crate::{
     bucket::bucket,
-    config::{BusinessRule, FilterConfig},
+    config::{BusinessRule, Exclusion, FilterConfig},
     flags::FlagSet,
     routing::{
         identity::{IdentityLookup, User},
@@ -68,6 +68,7 @@ struct Service {
     /// Keys of the flags that may pin a version of this service, ascending.
     flags: Vec<Box<str>>,
     business: Vec<BusinessRule>,
+    excluded: Vec<Exclusion>,
 }
 
 impl Service {
@@ -206,6 +207,12 @@ impl Router {
     #[must_use]
     pub fn business(&self, service: ServiceIndex) -> &[BusinessRule] {
         self.services.get(service.0).map_or(&[], |s| &s.business)
+    }
+
+    /// A service's requests that are not counted.
+    #[must_use]
+    pub fn excluded(&self, service: ServiceIndex) -> &[Exclusion] {
+        self.services.get(service.0).map_or(&[], |s| &s.excluded)
     }
 
     /// `host` is in normal form, see [`host_of_authority`](crate::host::host_of_authority).

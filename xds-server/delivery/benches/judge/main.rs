@@ -11,6 +11,7 @@
     reason = "small numbers of a simulation"
 )]
 
+mod latency;
 mod rules;
 mod run;
 mod table;
@@ -18,6 +19,7 @@ mod world;
 
 use clap::Parser;
 
+use latency::Slower;
 use run::{Plan, cost, detection, false_rollbacks};
 use world::{Kind, World};
 
@@ -45,9 +47,30 @@ struct Options {
     /// Leave the table of detection times out.
     #[arg(long)]
     no_detection: bool,
+    /// Leave the table of false rollbacks out.
+    #[arg(long)]
+    no_false_rollbacks: bool,
     /// Cargo passes it to every bench.
     #[arg(long, hide = true)]
     bench: bool,
+}
+
+/// The comparison of the latency.
+fn latencies(options: &Options) {
+    println!(
+        "\nLatency, 5 % weight, rolled back within 10 min; median / 95th percentile in seconds:"
+    );
+    for rps in [100.0, 1_000.0] {
+        for slower in Slower::EQUAL.into_iter().chain(Slower::WORSE) {
+            let is_equal = Slower::EQUAL.contains(&slower);
+            let releases = if is_equal { options.releases } else { options.detections };
+            let (rolled_back, median, late) =
+                latency::rollbacks(slower, rps, releases, options.seed);
+            let times =
+                if is_equal { String::new() } else { format!(", {median:.1} / {late:.1} s") };
+            println!("  {rps} rps  {}: {rolled_back} of {releases}{times}", slower.name());
+        }
+    }
 }
 
 fn main() {
@@ -61,7 +84,9 @@ fn main() {
     );
     println!("{}", table::HEAD);
     for kind in Kind::ALL {
-        if options.world.as_ref().is_some_and(|it| !kind.name().contains(it.as_str())) {
+        if options.no_false_rollbacks
+            || options.world.as_ref().is_some_and(|it| !kind.name().contains(it.as_str()))
+        {
             continue;
         }
         for rps in [100, 1_000] {
@@ -89,6 +114,7 @@ fn main() {
     if options.no_detection {
         return;
     }
+    latencies(&options);
     println!(
         "\nDetection: median / 95th percentile in seconds from the break, 5 % weight, base 0.5 %, {} releases a cell.\n",
         options.detections

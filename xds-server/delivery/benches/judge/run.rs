@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use tidegate_delivery::judge::guardrails::Guardrails;
-use tidegate_delivery::judge::history::StableHistory;
+use tidegate_delivery::judge::history::{StableCounts, StableHistory};
 use tidegate_delivery::judge::statistics::{Pair, Units};
 use tidegate_delivery::judge::{Counted, Evidence, ReleaseJudge, Verdict};
 use tidegate_delivery::names::VersionName;
@@ -98,12 +98,12 @@ pub(crate) fn cost(world: World, seed: u64) -> f64 {
     spent.as_secs_f64() * 1e6 / f64::from(ticks)
 }
 
-fn seed_of(seed: u64, number: u64) -> u64 {
+pub(crate) fn seed_of(seed: u64, number: u64) -> u64 {
     seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(number)
 }
 
 /// Splits the releases between two threads.
-fn parallel(releases: u64, run: impl Fn(u64) -> Outcome + Sync) -> Vec<Outcome> {
+pub(crate) fn parallel<T: Send>(releases: u64, run: impl Fn(u64) -> T + Sync) -> Vec<T> {
     std::thread::scope(|scope| {
         let run = &run;
         let threads: Vec<_> = (0..2)
@@ -181,7 +181,7 @@ fn release(world: World, plan: Plan, seed: u64, all: bool) -> Outcome {
 }
 
 /// Half an hour before the release is time zero of the clock.
-fn time(second: f64) -> Timestamp {
+pub(crate) fn time(second: f64) -> Timestamp {
     Timestamp(((second + 1_800.0) * 1_000.0) as u64)
 }
 
@@ -208,6 +208,7 @@ impl History {
 
     fn observe(&mut self, second: f64, units: Units) {
         self.cumulative = self.cumulative.plus(units);
-        self.stable.observe(time(second), &self.version, self.cumulative);
+        let cumulative = StableCounts::of_failures(self.cumulative);
+        self.stable.observe(time(second), &self.version, cumulative);
     }
 }

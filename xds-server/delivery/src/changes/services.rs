@@ -157,6 +157,10 @@ impl Services<'_> {
             let (from, to) = (Box::new(old.guardrails.clone()), Box::new(new.guardrails.clone()));
             changes.add(ChangeKind::GuardrailsChanged { service: service(), from, to });
         }
+        if old.excluded != new.excluded {
+            let (from, to) = (old.excluded.clone(), new.excluded.clone());
+            changes.add(ChangeKind::ExclusionsChanged { service: service(), from, to });
+        }
         let mut edit = |hook: &Hook, edit| {
             let hook = hook.name.clone();
             changes.add(ChangeKind::HookChanged { service: service(), hook, edit });

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use proptest::prelude::*;
+use tidegate_core::config::Exclusion;
 use tidegate_core::host::Host;
 
 use super::{compare, new_endpoints};
@@ -181,6 +182,7 @@ fn additions_and_settings_are_changes_without_a_loss() {
     let mut after = before.clone();
     after.services[0].plan = canary(&[100]);
     after.services[0].guardrails.min_requests = 7;
+    after.services[0].excluded.push(Exclusion::Path("/healthz".into()));
     after.services.push(ServiceSpec {
         name: name("search"),
         hosts: hosts(&["search.local"]),
@@ -195,6 +197,7 @@ fn additions_and_settings_are_changes_without_a_loss() {
         "listener_added",
         "plan_changed",
         "guardrails_changed",
+        "exclusions_changed",
         "service_added",
         "version_added",
         "version_added",

@@ -60,6 +60,8 @@ impl Assessment<'_> {
         let all = limits
             .filter_map(|(rule, evidence)| self.of_limit(rule, evidence))
             .chain(self.worse_than_stable())
+            .chain(self.more_client_errors())
+            .chain(self.slower_than_stable())
             .chain(self.worse_than_before())
             .chain(of_resources.iter().filter_map(|rule| self.of_resource(rule)));
         let mut findings: Vec<Finding> = Vec::new();
@@ -109,6 +111,39 @@ impl Assessment<'_> {
         let e_value = self.judge.comparison.worse();
         let holds = e_value >= self.alert_from(&Guardrail::ErrorRate);
         holds.then(|| self.compared(Level::Warning, e_value))
+    }
+
+    fn more_client_errors(&self) -> Option<Finding> {
+        let of_clients = &self.judge.client_errors;
+        let guardrail = Guardrail::ClientErrors;
+        let (level, e_value) = if of_clients.rolls_back {
+            (Level::Rollback, of_clients.comparison.much_worse())
+        } else {
+            (Level::Warning, of_clients.comparison.worse())
+        };
+        if level == Level::Warning && e_value < self.alert_from(&guardrail) {
+            return None;
+        }
+        let is_above = |candidate: Units, stable: Units| candidate.rate() > stable.rate();
+        let shown = self.shown(Evidence::client_failures, is_above);
+        Some(finding(guardrail, level, Limit::Stable, shown, Some(e_value)))
+    }
+
+    /// The counts are those at the quantile of stable with the most evidence.
+    fn slower_than_stable(&self) -> Option<Finding> {
+        let latency = &self.judge.latency;
+        let (level, e_value) = if latency.rolls_back {
+            (Level::Rollback, latency.comparison.much_worse())
+        } else {
+            (Level::Warning, latency.comparison.worse())
+        };
+        if level == Level::Warning && e_value < self.alert_from(&Guardrail::Latency) {
+            return None;
+        }
+        let quantile = latency.comparison.strongest();
+        let is_above = |candidate: Units, stable: Units| candidate.rate() > stable.rate();
+        let shown = self.shown(|it| it.slower.units(quantile), is_above);
+        Some(finding(Guardrail::Latency, level, Limit::Stable, shown, Some(e_value)))
     }
 
     fn worse_than_before(&self) -> Option<Finding> {
@@ -242,7 +277,7 @@ fn finding(
 }
 
 fn errors(evidence: &Evidence) -> Units {
-    Units { bad: evidence.errors.min(evidence.requests), all: evidence.requests }
+    evidence.failures()
 }
 
 /// At least 1.

@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 use tidegate_core::config::MAX_BUSINESS_RULES;
 
+use super::statistics::Units;
+use super::statistics::two_by_two::SlowerRequests;
+
 /// Cumulative counts of one version, or their difference between two times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Evidence {
@@ -10,8 +13,17 @@ pub struct Evidence {
     pub requests: u64,
     /// Failed requests among them.
     pub errors: u64,
+    /// Requests with HTTP 4xx among them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub client_errors: u64,
+    /// Requests that the client gave up after longer than usual; not among `requests`. They count as failed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unanswered: u64,
     /// Slow requests, by limit of the latency guardrail.
     pub slow: SlowRequests,
+    /// Requests that are slower than the quantiles of stable.
+    #[serde(skip)]
+    pub slower: SlowerRequests,
     /// Resource use reported by its instances.
     #[serde(default, skip_serializing_if = "ResourceUse::is_zero")]
     pub resource_use: ResourceUse,
@@ -20,7 +32,8 @@ pub struct Evidence {
     pub business: Business,
 }
 
-/// Requests above each limit of the latency guardrail. A request in the histogram bucket of the limit does not count.
+/// Requests above each limit of the latency guardrail. A request in the histogram bucket of the limit does not count. A
+/// request in flight, or one that the client gave up, counts as soon as it has lasted longer than the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SlowRequests {
     /// Slower than the warning limit.
@@ -29,6 +42,9 @@ pub struct SlowRequests {
     pub critical: u64,
     /// Slower than the rollback limit.
     pub rollback: u64,
+    /// Requests in flight, and those that the client gave up.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unfinished: u64,
 }
 
 /// Samples of resource use in responses (ORCA).
@@ -74,7 +90,11 @@ impl Evidence {
         Self {
             requests: self.requests.saturating_sub(earlier.requests),
             errors: self.errors.saturating_sub(earlier.errors),
+            client_errors: self.client_errors.saturating_sub(earlier.client_errors),
+            unanswered: self.unanswered.saturating_sub(earlier.unanswered),
+            slower: self.slower.since(&earlier.slower),
             slow: SlowRequests {
+                unfinished: self.slow.unfinished.saturating_sub(earlier.slow.unfinished),
                 warning: self.slow.warning.saturating_sub(earlier.slow.warning),
                 critical: self.slow.critical.saturating_sub(earlier.slow.critical),
                 rollback: self.slow.rollback.saturating_sub(earlier.slow.rollback),
@@ -87,6 +107,30 @@ impl Evidence {
             business: self.business.since(&earlier.business),
         }
     }
+
+    /// Failed and unanswered requests.
+    #[must_use]
+    pub fn failures(&self) -> Units {
+        let all = self.requests.saturating_add(self.unanswered);
+        Units { bad: self.errors.saturating_add(self.unanswered).min(all), all }
+    }
+
+    /// Requests that the client failed.
+    #[must_use]
+    pub fn client_failures(&self) -> Units {
+        Units { bad: self.client_errors.min(self.requests), all: self.requests }
+    }
+
+    /// Requests above a limit of the latency.
+    pub(super) fn slow(&self, of: fn(&SlowRequests) -> u64) -> Units {
+        let all = self.requests.saturating_add(self.slow.unfinished);
+        Units { bad: of(&self.slow).min(all), all }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl ResourceUse {
@@ -157,6 +201,21 @@ mod tests {
         let json = r#"{"requests":3,"errors":1,"slow":{"warning":1,"critical":0,"rollback":0}}"#;
         let read: Evidence = serde_json::from_str(json).unwrap();
         assert_eq!(serde_json::to_string(&read).unwrap(), json);
+    }
+
+    #[test]
+    fn more_bad_requests_than_requests_are_cut() {
+        let odd = Evidence {
+            requests: 3,
+            errors: 9,
+            client_errors: 9,
+            unanswered: 2,
+            slow: SlowRequests { warning: 9, ..SlowRequests::default() },
+            ..Evidence::default()
+        };
+        assert_eq!(odd.failures(), Units { bad: 5, all: 5 });
+        assert_eq!(odd.client_failures(), Units { bad: 3, all: 3 });
+        assert_eq!(odd.slow(|slow| slow.warning), Units { bad: 3, all: 3 });
     }
 
     #[test]

@@ -16,6 +16,8 @@ const BUSINESS: &str = "business/";
 pub enum Guardrail {
     /// The share of failed requests: `error_rate`.
     ErrorRate,
+    /// The share of requests with HTTP 4xx: `client_errors`.
+    ClientErrors,
     /// One quantile of the response time: `latency`.
     Latency,
     /// Use of CPU: `cpu`.
@@ -32,7 +34,9 @@ pub enum Guardrail {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GuardrailError {
     /// Not a known name.
-    #[error("unknown guardrail `{0}`; use error_rate, latency, cpu, memory, disk or business/NAME")]
+    #[error(
+        "unknown guardrail `{0}`; use error_rate, client_errors, latency, cpu, memory, disk or business/NAME"
+    )]
     Unknown(String),
     /// An invalid name of a business metric.
     #[error(transparent)]
@@ -43,6 +47,7 @@ impl From<Guardrail> for String {
     fn from(guardrail: Guardrail) -> Self {
         match guardrail {
             Guardrail::ErrorRate => "error_rate".to_owned(),
+            Guardrail::ClientErrors => "client_errors".to_owned(),
             Guardrail::Latency => "latency".to_owned(),
             Guardrail::Cpu => "cpu".to_owned(),
             Guardrail::Memory => "memory".to_owned(),
@@ -58,6 +63,7 @@ impl FromStr for Guardrail {
     fn from_str(word: &str) -> Result<Self, GuardrailError> {
         Ok(match word {
             "error_rate" => Self::ErrorRate,
+            "client_errors" => Self::ClientErrors,
             "latency" => Self::Latency,
             "cpu" => Self::Cpu,
             "memory" => Self::Memory,
@@ -86,6 +92,7 @@ impl fmt::Display for Guardrail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ErrorRate => f.write_str("error rate"),
+            Self::ClientErrors => f.write_str("rate of client errors"),
             Self::Latency => f.write_str("latency"),
             Self::Cpu => f.write_str("use of CPU"),
             Self::Memory => f.write_str("use of memory"),
@@ -105,6 +112,7 @@ mod tests {
     fn every_guardrail_is_read_as_it_is_written() {
         let all = [
             Guardrail::ErrorRate,
+            Guardrail::ClientErrors,
             Guardrail::Latency,
             Guardrail::Cpu,
             Guardrail::Memory,
@@ -115,7 +123,7 @@ mod tests {
         let json = serde_json::to_string(&map).unwrap();
         assert_eq!(
             json,
-            r#"{"error_rate":0,"latency":1,"cpu":2,"memory":3,"disk":4,"business/order_success":5}"#
+            r#"{"error_rate":0,"client_errors":1,"latency":2,"cpu":3,"memory":4,"disk":5,"business/order_success":6}"#
         );
         assert_eq!(serde_json::from_str::<BTreeMap<Guardrail, i32>>(&json).unwrap(), map);
         for word in ["", "business", "business/", "business/a b", "errors"] {

@@ -13,6 +13,9 @@ use crate::units::{Ppm, millis};
 pub struct Guardrails {
     /// Failed requests.
     pub error_rate: ErrorRate,
+    /// Requests with HTTP 4xx.
+    #[serde(default)]
+    pub client_errors: ClientErrors,
     /// Response time.
     pub latency: Latency,
     /// Use of CPU, memory or disk, as reported by the version itself.
@@ -77,6 +80,21 @@ pub struct ErrorRate {
     pub worse_than_stable: WorseThanStable,
 }
 
+/// Limits on the share of requests with HTTP 4xx. They are first of all compared with stable: what is usual differs between
+/// services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ClientErrors {
+    /// Above this: an alert.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alert: Option<Ppm>,
+    /// Above this: a rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Ppm>,
+    /// The result of the comparison with stable.
+    #[serde(default)]
+    pub worse_than_stable: WorseThanStable,
+}
+
 /// Limits on one quantile of the response time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Latency {
@@ -91,6 +109,9 @@ pub struct Latency {
     /// Above this: a rollback.
     #[serde(with = "millis")]
     pub rollback: Duration,
+    /// The result of the comparison with stable.
+    #[serde(default)]
+    pub worse_than_stable: WorseThanStable,
 }
 
 /// Limits on the use of each resource.
@@ -141,7 +162,9 @@ impl Default for Guardrails {
                 warning: Duration::from_secs(2),
                 critical: Duration::from_secs(5),
                 rollback: Duration::from_secs(10),
+                worse_than_stable: WorseThanStable::Rollback,
             },
+            client_errors: ClientErrors::default(),
             resources: Resources {
                 quantile: p90(),
                 warning: Ppm::percent(80),

@@ -1,12 +1,13 @@
-//! The failures of a service's stable version in the last 30 minutes, also while no release runs: the judge learns from them
-//! how much its rate varies, and what it was before a release.
+//! What the judge compares of a service's stable version, in the last 30 minutes, also while no release runs: it learns from
+//! it how much each rate varies, and what the error rate was before a release.
 //!
 //! The caller passes the cumulative counts of the stable version at least every [`BLOCK`], for every service. Memory: 360
-//! blocks of 16 bytes for each service.
+//! blocks of 88 bytes for each service.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::statistics::two_by_two::SlowerRequests;
 use super::statistics::{Units, float, jitter};
 use crate::names::VersionName;
 use crate::units::Timestamp;
@@ -16,13 +17,44 @@ pub const BLOCK: Duration = Duration::from_secs(5);
 /// Blocks that are kept.
 const BLOCKS: usize = 360;
 
+/// Counts of the stable version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StableCounts {
+    /// Failed requests.
+    pub failures: Units,
+    /// Requests with HTTP 4xx.
+    pub client_failures: Units,
+    /// Requests slower than its quantiles.
+    pub slower: SlowerRequests,
+}
+
+impl StableCounts {
+    /// Counts of failures alone.
+    #[must_use]
+    pub fn of_failures(failures: Units) -> Self {
+        Self { failures, ..Self::default() }
+    }
+
+    fn since(&self, earlier: &Self) -> Self {
+        let since = |now: Units, before: Units| Units {
+            bad: now.bad.saturating_sub(before.bad),
+            all: now.all.saturating_sub(before.all),
+        };
+        Self {
+            failures: since(self.failures, earlier.failures),
+            client_failures: since(self.client_failures, earlier.client_failures),
+            slower: self.slower.since(&earlier.slower),
+        }
+    }
+}
+
 /// See the module.
 #[derive(Debug, Clone, Default)]
 pub struct StableHistory {
     version: Option<VersionName>,
     began: Timestamp,
-    cumulative: Units,
-    blocks: VecDeque<Units>,
+    cumulative: StableCounts,
+    blocks: VecDeque<StableCounts>,
 }
 
 impl StableHistory {
@@ -33,7 +65,7 @@ impl StableHistory {
     }
 
     /// Adds the cumulative counts of the stable version. Another version begins a new history.
-    pub fn observe(&mut self, now: Timestamp, version: &VersionName, cumulative: Units) {
+    pub fn observe(&mut self, now: Timestamp, version: &VersionName, cumulative: StableCounts) {
         if self.version.as_ref() != Some(version) {
             let version = Some(version.clone());
             *self = Self { version, began: now, cumulative, blocks: VecDeque::new() };
@@ -44,31 +76,43 @@ impl StableHistory {
         }
         let before = std::mem::replace(&mut self.cumulative, cumulative);
         self.began = now;
-        self.blocks.push_back(Units {
-            bad: cumulative.bad.saturating_sub(before.bad),
-            all: cumulative.all.saturating_sub(before.all),
-        });
+        self.blocks.push_back(cumulative.since(&before));
         if self.blocks.len() > BLOCKS {
             self.blocks.pop_front();
         }
     }
 
-    /// The jitter `κ` of blocks of a length, in whole multiples of [`BLOCK`].
+    /// The jitter `κ` of the error rate in blocks of a length, in whole multiples of [`BLOCK`].
     #[must_use]
     pub fn jitter(&self, length: Duration) -> f64 {
-        let together = usize::try_from(length.as_secs() / BLOCK.as_secs()).unwrap_or(1).max(1);
-        let blocks: Vec<Units> = self.blocks.iter().copied().collect();
-        let sums = blocks
-            .chunks(together)
-            .map(|it| it.iter().copied().fold(Units::default(), Units::plus));
-        jitter::estimate(sums, length.as_secs_f64())
+        jitter_of(self.blocks.iter().map(|it| it.failures), length)
+    }
+
+    /// The same of the rate of client errors.
+    #[must_use]
+    pub fn jitter_of_client_errors(&self, length: Duration) -> f64 {
+        jitter_of(self.blocks.iter().map(|it| it.client_failures), length)
+    }
+
+    /// The same of the requests that are slower than a quantile. Blocks before the quantiles were known say nothing.
+    #[must_use]
+    pub fn jitter_of_slower(&self, quantile: usize, length: Duration) -> f64 {
+        jitter_of(self.blocks.iter().map(|it| it.slower.units(quantile)), length)
     }
 
     /// An upper bound of the rate in these 30 minutes: three standard deviations above it. None if too few units are known.
     #[must_use]
     pub fn rate_bound(&self) -> Option<f64> {
-        let sum = self.blocks.iter().copied().fold(Units::default(), Units::plus);
+        let sum = self.blocks.iter().map(|it| it.failures).fold(Units::default(), Units::plus);
         let bad = float(sum.bad);
         (sum.all >= 1_000).then(|| (bad + 3.0 * bad.sqrt() + 3.0) / float(sum.all))
     }
+}
+
+fn jitter_of(blocks: impl Iterator<Item = Units>, length: Duration) -> f64 {
+    let together = usize::try_from(length.as_secs() / BLOCK.as_secs()).unwrap_or(1).max(1);
+    let blocks: Vec<Units> = blocks.collect();
+    let sums =
+        blocks.chunks(together).map(|it| it.iter().copied().fold(Units::default(), Units::plus));
+    jitter::estimate(sums, length.as_secs_f64())
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::guardrails::{Guardrails, Latency, Resources};
+use super::guardrails::{ClientErrors, Guardrails, Latency, Resources};
 use super::statistics::Units;
-use super::{Evidence, Guardrail, Level, Limit, ResourceSamples, ResourceUse};
+use super::{Evidence, Guardrail, Level, Limit, ResourceSamples, ResourceUse, SlowRequests};
 use crate::units::Ppm;
 
 /// One limit.
@@ -23,7 +23,8 @@ type Resource = fn(&ResourceUse) -> ResourceSamples;
 /// What counts against a limit, and out of how many.
 #[derive(Clone, Copy)]
 pub(super) enum Count {
-    Requests(fn(&Evidence) -> u64),
+    Requests(fn(&Evidence) -> Units),
+    Slow(fn(&SlowRequests) -> u64),
     ResourceUse(Resource, fn(ResourceSamples) -> u64),
     Business(usize),
 }
@@ -31,7 +32,8 @@ pub(super) enum Count {
 impl Count {
     pub(super) fn of(self, evidence: &Evidence) -> Units {
         let (bad, all) = match self {
-            Self::Requests(bad) => (bad(evidence), evidence.requests),
+            Self::Requests(units) => return units(evidence),
+            Self::Slow(of) => return evidence.slow(of),
             Self::ResourceUse(resource, bad) => {
                 let above = resource(&evidence.resource_use);
                 (bad(above), above.samples)
@@ -52,32 +54,40 @@ impl Rule {
     }
 }
 
-/// All limits; those of one guardrail follow each other, worst first. Their order depends on the number of business metrics
-/// alone.
+/// All limits; those of one guardrail follow each other, worst first. The same guardrails have the same order.
 pub(super) fn rules(guardrails: &Guardrails) -> Vec<Rule> {
     let errors = |level, threshold: Ppm| Rule {
         guardrail: Guardrail::ErrorRate,
         level,
         threshold,
-        count: Count::Requests(|evidence| evidence.errors),
+        count: Count::Requests(Evidence::failures),
         configured: Limit::Share { max_ppm: threshold },
     };
-    let Latency { quantile, warning, critical, rollback } = guardrails.latency;
+    let client_errors = |(level, threshold)| Rule {
+        guardrail: Guardrail::ClientErrors,
+        count: Count::Requests(Evidence::client_failures),
+        ..errors(level, threshold)
+    };
+    let Latency { quantile, warning, critical, rollback, .. } = guardrails.latency;
     // The p-quantile is above a limit exactly when more than 1 − p of the requests are.
     let slow = |level, limit: Duration, bad| Rule {
         guardrail: Guardrail::Latency,
         level,
         threshold: quantile.complement(),
-        count: Count::Requests(bad),
+        count: Count::Slow(bad),
         configured: Limit::Latency { quantile_ppm: quantile, max: limit },
     };
     let mut limits = vec![
         errors(Level::Rollback, guardrails.error_rate.rollback),
         errors(Level::Critical, guardrails.error_rate.alert),
-        slow(Level::Rollback, rollback, |evidence| evidence.slow.rollback),
-        slow(Level::Critical, critical, |evidence| evidence.slow.critical),
-        slow(Level::Warning, warning, |evidence| evidence.slow.warning),
+        slow(Level::Rollback, rollback, |slow| slow.rollback),
+        slow(Level::Critical, critical, |slow| slow.critical),
+        slow(Level::Warning, warning, |slow| slow.warning),
     ];
+    let ClientErrors { alert, rollback, .. } = guardrails.client_errors;
+    let optional =
+        [rollback.map(|it| (Level::Rollback, it)), alert.map(|it| (Level::Critical, it))];
+    limits.extend(optional.into_iter().flatten().map(client_errors));
     // The record has a person decide about business metrics and resources: an alert holds the release, and nothing more.
     limits.extend(guardrails.business.iter().enumerate().map(|(place, metric)| Rule {
         guardrail: Guardrail::Business(metric.name.clone()),

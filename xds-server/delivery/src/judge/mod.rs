@@ -4,6 +4,7 @@
 //! a step and of the last seconds. A [`ReleaseJudge`] holds the evidence of one release, and [`assess`] makes its verdict.
 
 mod assess;
+mod bound;
 mod evidence;
 mod guardrail;
 pub mod guardrails;

@@ -6,22 +6,22 @@
 //! limits.
 //!
 //! The counts of the step decide about alerts and passing. The e-processes of rollbacks run since the release started, or
-//! since this process started; those of alerts begin with each step. Memory: about 40 kB for each release.
+//! since this process started; those of alerts begin with each step. Memory: about 50 kB for each release.
 
 use std::time::Duration;
 
+use super::bound::Bound;
 use super::guardrails::{CommonMode, Guardrails, WorseThanStable};
 use super::history::StableHistory;
 use super::limits::{Rule, rules};
 use super::statistics::ceiling::{Ceiling, Confirmation, RecentStable, is_above};
 use super::statistics::comparison::Comparison;
+use super::statistics::two_by_two::{QUANTILES, TableComparison, Tables};
 use super::statistics::{Pair, Units};
 use super::windows::EvidenceWindows;
 use super::{Evidence, Guardrail, Level};
 use crate::units::{Ppm, Timestamp};
 
-/// The share of `false_rollback` of the error rate; the rest is that of the latency.
-const ERRORS_SHARE: f64 = 0.75;
 /// The share of the comparison in the evidence of the error rate; the rest is that of the limit.
 const COMPARISON_SHARE: f64 = 2.0 / 3.0;
 /// Evidence of an alert above this is given up, so that better counts clear the alert soon.
@@ -32,6 +32,9 @@ const MOST_OF_ROLLBACK: f64 = 1e100;
 const COMMON_FOR: Duration = Duration::from_secs(10);
 /// Stable serves if it had requests in this time.
 const SERVES: Duration = Duration::from_secs(5);
+/// Client errors roll a release back only if they are so much more frequent than those of stable: a few clients that always
+/// fail, such as crawlers, are never spread evenly.
+const GROSS: f64 = 0.2;
 /// How much worse than before a release at 100 % must be: 1.5 times.
 const WORSE_THAN_BEFORE: f64 = 1.5;
 
@@ -52,6 +55,10 @@ pub struct ReleaseJudge {
     pub(super) stable: EvidenceWindows,
     /// The comparison of the error rates.
     pub(super) comparison: Comparison,
+    /// The comparison of the client errors.
+    pub(super) client_errors: Compared<1>,
+    /// The comparison of the latency.
+    pub(super) latency: Compared<QUANTILES>,
     /// One for each limit on requests, in the order of [`rules`].
     pub(super) limits: Vec<LimitEvidence>,
     /// Against "the error rate is at least the alert limit", since the step began.
@@ -61,6 +68,14 @@ pub struct ReleaseJudge {
     weight: Ppm,
     /// How much more the rate of the candidate varies because it has fewer instances.
     spread: f64,
+}
+
+/// The evidence that candidate and stable differ.
+#[derive(Debug, Clone)]
+pub(super) struct Compared<const N: usize> {
+    pub(super) comparison: TableComparison<N>,
+    /// The evidence suffices for a rollback.
+    pub(super) rolls_back: bool,
 }
 
 /// The evidence of one limit.
@@ -74,22 +89,6 @@ pub(super) struct LimitEvidence {
     common: Option<Timestamp>,
     /// The evidence suffices for a rollback, and stable does not share it.
     pub(super) rolls_back: bool,
-}
-
-/// How the bound is divided.
-#[derive(Debug, Clone, Copy)]
-struct Bound {
-    errors: f64,
-    latency: f64,
-}
-
-impl Bound {
-    /// E-values that suffice for a rollback. Each release of a group has the same share of the bound.
-    fn of(guardrails: &Guardrails, group: usize) -> Self {
-        let members = f64::from(u32::try_from(group.max(1)).unwrap_or(u32::MAX));
-        let all = members / guardrails.false_rollback.fraction().max(1e-6);
-        Self { errors: all / ERRORS_SHARE, latency: all / (1.0 - ERRORS_SHARE) }
-    }
 }
 
 impl ReleaseJudge {
@@ -111,6 +110,8 @@ impl ReleaseJudge {
             candidate: EvidenceWindows::begin(now, counted.candidate),
             stable: EvidenceWindows::begin(now, counted.stable),
             comparison: Comparison::begin(now, weight, jitter),
+            client_errors: Compared::begin(now, jitter_of_client_errors(history, spread)),
+            latency: Compared::begin(now, jitter_of_slower(history, spread)),
             limits: limits(now, guardrails, kappa),
             below_alert: Ceiling::begin_below(now, kappa),
             before: None,
@@ -131,6 +132,9 @@ impl ReleaseJudge {
         let kappa = self.kappa(history);
         let spread = self.spread;
         self.comparison.enter_step(now, weight, |length| spread * history.jitter(length));
+        let jitter = jitter_of_client_errors(history, spread);
+        self.client_errors.comparison.enter_step(now, jitter);
+        self.latency.comparison.enter_step(now, jitter_of_slower(history, spread));
         for limit in &mut self.limits {
             limit.ceiling.enter_step(now, kappa);
         }
@@ -146,6 +150,13 @@ impl ReleaseJudge {
     /// guardrail begins anew.
     fn begin_overridden_anew(&mut self, now: Timestamp, kappa: f64, history: &StableHistory) {
         let spread = self.spread;
+        if self.client_errors.rolls_back {
+            let jitter = jitter_of_client_errors(history, spread);
+            self.client_errors = Compared::begin(now, jitter);
+        }
+        if self.latency.rolls_back {
+            self.latency = Compared::begin(now, jitter_of_slower(history, spread));
+        }
         for limit in self.limits.iter_mut().filter(|it| it.rolls_back) {
             limit.ceiling = Ceiling::begin(now, kappa, MOST_OF_ROLLBACK);
             limit.rolls_back = false;
@@ -201,8 +212,7 @@ impl ReleaseJudge {
         let stable = counted.stable.since(self.stable.latest());
         self.candidate.observe(now, counted.candidate);
         self.stable.observe(now, counted.stable);
-        let errors = |it: &Evidence| Units { bad: it.errors.min(it.requests), all: it.requests };
-        let pair = Pair { candidate: errors(&candidate), stable: errors(&stable) };
+        let pair = Pair { candidate: candidate.failures(), stable: stable.failures() };
         let spread = self.spread;
         self.comparison.observe(now, pair, |length| spread * history.jitter(length));
         let kappa = || spread * history.jitter(super::history::BLOCK);
@@ -217,6 +227,17 @@ impl ReleaseJudge {
             WorseThanStable::Rollback => COMPARISON_SHARE * self.comparison.much_worse(),
             WorseThanStable::Hold => 0.0,
         };
+        let [of_candidate, of_stable] =
+            [&candidate, &stable].map(|it| Tables::from(it.client_failures()));
+        let jitter = jitter_of_client_errors(history, spread);
+        self.client_errors.comparison.observe(now, &of_candidate, &of_stable, jitter);
+        self.client_errors.rolls_back = guardrails.client_errors.worse_than_stable
+            == WorseThanStable::Rollback
+            && self.client_errors.comparison.much_worse() >= bound.client_errors
+            && self.is_gross();
+        let jitter = jitter_of_slower(history, spread);
+        self.latency.comparison.observe(now, &candidate.slower, &stable.slower, jitter);
+        self.latency.rolls_back = self.latency.comparison.much_worse() >= bound.latency_compared;
         let [.., of_candidate] = self.candidate.all(now);
         let [.., of_stable] = self.stable.all(now);
         for (rule, limit) in rules(guardrails).iter().zip(&mut self.limits) {
@@ -227,7 +248,12 @@ impl ReleaseJudge {
                 (Level::Rollback, Guardrail::ErrorRate, WorseThanStable::Rollback) => {
                     Needed { in_all: bound.errors, others: compared, share: 1.0 - COMPARISON_SHARE }
                 }
-                (Level::Rollback, ..) => Needed { in_all: bound.latency, others: 0.0, share: 1.0 },
+                (Level::Rollback, Guardrail::ClientErrors, _) => {
+                    Needed { in_all: bound.client_errors, others: 0.0, share: 1.0 }
+                }
+                (Level::Rollback, ..) => {
+                    Needed { in_all: bound.latency_limit, others: 0.0, share: 1.0 }
+                }
                 (Level::Warning | Level::Critical, ..) => {
                     Needed { in_all: f64::INFINITY, others: 0.0, share: 1.0 }
                 }
@@ -253,9 +279,35 @@ impl ReleaseJudge {
         Counted { candidate: self.candidate.since_start(), stable: self.stable.since_start() }
     }
 
+    /// Whether client errors are much more frequent than those of stable, in the step or in the last seconds. A further
+    /// condition for a rollback, so it leaves the bound as it is.
+    fn is_gross(&self) -> bool {
+        let both = self.candidate.all(self.now).into_iter().zip(self.stable.all(self.now));
+        let rate = |it: &Evidence| it.client_failures().rate();
+        both.into_iter()
+            .any(|(candidate, stable)| rate(&candidate.evidence) - rate(&stable.evidence) >= GROSS)
+    }
+
     fn kappa(&self, history: &StableHistory) -> f64 {
         self.spread * history.jitter(super::history::BLOCK)
     }
+}
+
+impl<const N: usize> Compared<N> {
+    fn begin(now: Timestamp, jitter: impl Fn(usize, Duration) -> f64) -> Self {
+        Self { comparison: TableComparison::begin(now, jitter), rolls_back: false }
+    }
+}
+
+fn jitter_of_client_errors(
+    history: &StableHistory,
+    spread: f64,
+) -> impl Fn(usize, Duration) -> f64 {
+    move |_, length| spread * history.jitter_of_client_errors(length)
+}
+
+fn jitter_of_slower(history: &StableHistory, spread: f64) -> impl Fn(usize, Duration) -> f64 {
+    move |quantile, length| spread * history.jitter_of_slower(quantile, length)
 }
 
 fn limits(now: Timestamp, guardrails: &Guardrails, kappa: f64) -> Vec<LimitEvidence> {

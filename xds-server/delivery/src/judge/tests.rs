@@ -1,13 +1,14 @@
 //! Verdicts on the counts of whole releases.
 
+mod outcomes;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tidegate_core::config::{RequestMatch, ResponseMatch};
 
 use super::guardrails::{BusinessMetric, CommonMode, Guardrails, WorseThanStable};
-use super::history::StableHistory;
-use super::statistics::Units;
+use super::history::{StableCounts, StableHistory};
 use super::{
     Counted, Evidence, Finding, Guardrail, Level, Limit, ReleaseJudge, ResourceSamples,
     ResourceUse, Share, SlowRequests, Verdict,
@@ -33,6 +34,13 @@ fn add(sum: &mut Evidence, more: Evidence) {
     assert_eq!(more.business, zero.business, "added by the test itself");
     sum.requests += more.requests;
     sum.errors += more.errors;
+    sum.client_errors += more.client_errors;
+    sum.unanswered += more.unanswered;
+    sum.slower.all += more.slower.all;
+    for (sum, more) in sum.slower.bad.iter_mut().zip(more.slower.bad) {
+        *sum += more;
+    }
+    sum.slow.unfinished += more.slow.unfinished;
     sum.slow.warning += more.slow.warning;
     sum.slow.critical += more.slow.critical;
     sum.slow.rollback += more.slow.rollback;
@@ -58,8 +66,12 @@ impl Run {
     }
 
     fn look(&mut self, group: usize) -> Verdict {
-        let Evidence { requests, errors, .. } = self.counted.stable;
-        let total = Units { bad: errors, all: requests };
+        let stable = &self.counted.stable;
+        let total = StableCounts {
+            failures: stable.failures(),
+            client_failures: stable.client_failures(),
+            slower: stable.slower,
+        };
         self.history.observe(self.now, &"v1".parse().unwrap(), total);
         let Self { now, counted, guardrails, history, .. } = self;
         self.judge.observe(*now, *counted, guardrails, history, group);
@@ -115,7 +127,7 @@ fn few_slow_requests_are_no_rollback() {
         ..Guardrails::default().latency
     };
     let mut run = Run::new(5, Guardrails { latency, ..Guardrails::default() });
-    let slow = SlowRequests { warning: 1, critical: 1, rollback: 1 };
+    let slow = SlowRequests { warning: 1, critical: 1, rollback: 1, unfinished: 0 };
     let verdict = run.report(Evidence { slow, ..evidence(58, 0) }, evidence(1_000, 0));
     assert!(matches!(verdict, Verdict::Inconclusive { .. }), "{verdict:?}");
 }
@@ -123,7 +135,7 @@ fn few_slow_requests_are_no_rollback() {
 #[test]
 fn slow_requests_warn_then_alert_then_roll_back() {
     let slow = |warning, critical, rollback| Evidence {
-        slow: SlowRequests { warning, critical, rollback },
+        slow: SlowRequests { warning, critical, rollback, unfinished: 0 },
         ..evidence(50, 0)
     };
     let mut run = Run::new(50, Guardrails::default());
@@ -272,7 +284,7 @@ fn changed_limits_judge_the_step_again_and_mix_no_counts() {
     run.judge.begin_evidence(run.now, run.counted, &run.history);
     run.report(evidence(40, 0), evidence(760, 0));
     // By the tightened limit all requests were slow, also those of before the step.
-    let slow = SlowRequests { warning: 100, critical: 0, rollback: 0 };
+    let slow = SlowRequests { warning: 100, ..SlowRequests::default() };
     let by_new = |mut counted: Counted, all| {
         counted.candidate.slow = SlowRequests { warning: all, ..slow };
         counted
@@ -349,7 +361,7 @@ fn an_alert_does_not_depend_on_stable() {
 
 #[test]
 fn all_broken_guardrails_are_found() {
-    let slow = SlowRequests { warning: 50, critical: 50, rollback: 50 };
+    let slow = SlowRequests { warning: 50, critical: 50, rollback: 50, unfinished: 0 };
     let bad = Evidence { slow, ..evidence(50, 50) };
     let mut run = Run::new(50, Guardrails::default());
     run.until_rollback(4, bad, evidence(50, 0)).unwrap();

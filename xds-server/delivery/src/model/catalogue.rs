@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use tidegate_core::config::IdentitySource;
+use tidegate_core::config::{Exclusion, IdentitySource};
 use tidegate_core::host::Host;
 
 use crate::model::dns::Dns;
@@ -43,6 +43,9 @@ pub struct ServiceSpec {
     pub plan: Plan,
     /// The guardrails of its releases.
     pub guardrails: Guardrails,
+    /// Requests that are no evidence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excluded: Vec<Exclusion>,
     /// The hooks of its releases.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<Hook>,

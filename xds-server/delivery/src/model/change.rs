@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use tidegate_core::config::IdentitySource;
+use tidegate_core::config::{Exclusion, IdentitySource};
 use tidegate_core::host::{Host, HostError};
 
 use crate::judge::guardrails::Guardrails;
@@ -83,6 +83,8 @@ pub enum ChangeKind {
     PlanChanged { service: ServiceName, from: Box<Plan>, to: Box<Plan> },
     /// Other guardrails.
     GuardrailsChanged { service: ServiceName, from: Box<Guardrails>, to: Box<Guardrails> },
+    /// Other requests are no evidence.
+    ExclusionsChanged { service: ServiceName, from: Vec<Exclusion>, to: Vec<Exclusion> },
     /// Another hook.
     HookChanged { service: ServiceName, hook: HookName, edit: Edit },
     /// Other DNS records.

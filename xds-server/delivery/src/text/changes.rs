@@ -4,11 +4,14 @@ use std::borrow::Cow;
 use std::fmt::{self, Display};
 use std::time::Duration;
 
-use crate::judge::guardrails::Guardrails;
+use tidegate_core::config::{Exclusion, HeaderMatch};
+
+use crate::judge::guardrails::{Guardrails, WorseThanStable};
 use crate::model::catalogue::Endpoint;
 use crate::model::change::{Change, ChangeKind, Edit, Route, VersionRole};
 use crate::model::mesh::Purpose;
 use crate::model::plan::{OnFail, Plan, Strategy};
+use crate::units::Ppm;
 
 /// What changes, without what is lost by it.
 impl Display for Change {
@@ -95,6 +98,10 @@ impl Display for Change {
             }
             ChangeKind::GuardrailsChanged { service, from, to } => {
                 write!(f, "guardrails of `{service}`: {}", guardrails(from, to))
+            }
+            ChangeKind::ExclusionsChanged { service, from, to } => {
+                let [from, to] = [from, to].map(|it| exclusions(it));
+                write!(f, "requests of `{service}` that are no evidence: {to} instead of {from}")
             }
             ChangeKind::HookChanged { service, hook, edit } => {
                 write!(f, "hook `{hook}` of `{service}` {}", edited(*edit))
@@ -236,15 +243,47 @@ fn plans(from: &Plan, to: &Plan) -> String {
     all.0.join(", ")
 }
 
+fn exclusions(all: &[Exclusion]) -> String {
+    let each = all.iter().map(|exclusion| match exclusion {
+        Exclusion::Path(path) => format!("path {path}"),
+        Exclusion::Prefix(prefix) => format!("prefix {prefix}"),
+        Exclusion::Header(HeaderMatch { name, value }) => format!("header {name}: {value}"),
+        Exclusion::UserAgent(agent) => format!("user agent {agent}"),
+    });
+    if all.is_empty() { "none".to_owned() } else { each.collect::<Vec<_>>().join(", ") }
+}
+
+/// An optional limit.
+fn limit(limit: Option<Ppm>) -> String {
+    limit.map_or_else(|| "none".to_owned(), |it| it.to_string())
+}
+
+const fn compared(result: WorseThanStable) -> &'static str {
+    match result {
+        WorseThanStable::Rollback => "rollback",
+        WorseThanStable::Hold => "hold",
+    }
+}
+
 fn guardrails(from: &Guardrails, to: &Guardrails) -> String {
     let mut all = Differences::default();
     all.field("error_rate.alert", from.error_rate.alert, to.error_rate.alert);
     all.field("error_rate.rollback", from.error_rate.rollback, to.error_rate.rollback);
+    let worse = "error_rate.worse_than_stable";
+    let (old, new) = (&from.error_rate, &to.error_rate);
+    all.field(worse, compared(old.worse_than_stable), compared(new.worse_than_stable));
+    let (old, new) = (&from.client_errors, &to.client_errors);
+    all.field("client_errors.alert", limit(old.alert), limit(new.alert));
+    all.field("client_errors.rollback", limit(old.rollback), limit(new.rollback));
+    let worse = "client_errors.worse_than_stable";
+    all.field(worse, compared(old.worse_than_stable), compared(new.worse_than_stable));
     let (old, new) = (&from.latency, &to.latency);
     all.field("latency.quantile", old.quantile, new.quantile);
     all.field("latency.warning", time(old.warning), time(new.warning));
     all.field("latency.critical", time(old.critical), time(new.critical));
     all.field("latency.rollback", time(old.rollback), time(new.rollback));
+    let worse = "latency.worse_than_stable";
+    all.field(worse, compared(old.worse_than_stable), compared(new.worse_than_stable));
     let (old, new) = (&from.resources, &to.resources);
     all.field("resources.quantile", old.quantile, new.quantile);
     all.field("resources.warning", old.warning, new.warning);
@@ -258,7 +297,6 @@ fn guardrails(from: &Guardrails, to: &Guardrails) -> String {
 mod tests {
     use super::*;
     use crate::fixtures::{canary, name};
-    use crate::units::Ppm;
 
     fn text(kind: ChangeKind) -> String {
         Change { kind, loss: None }.to_string()
@@ -269,10 +307,13 @@ mod tests {
         let mut guardrails = Guardrails::default();
         guardrails.error_rate.rollback = Ppm::percent(2);
         guardrails.latency.critical = Duration::from_secs(3);
+        guardrails.latency.worse_than_stable = WorseThanStable::Hold;
+        guardrails.client_errors.rollback = Some(Ppm::percent(20));
         let (from, to) = (Box::default(), Box::new(guardrails));
         assert_eq!(
             text(ChangeKind::GuardrailsChanged { service: name("order"), from, to }),
-            "guardrails of `order`: error_rate.rollback 2% instead of 5%, latency.critical 3s instead of 5s"
+            "guardrails of `order`: error_rate.rollback 2% instead of 5%, client_errors.rollback 20% instead of none, \
+             latency.critical 3s instead of 5s, latency.worse_than_stable hold instead of rollback"
         );
         let (from, mut to) = (canary(&[5, 100]), canary(&[10, 100]));
         to.watch = Duration::from_secs(120);
@@ -280,6 +321,16 @@ mod tests {
         assert_eq!(
             text(ChangeKind::PlanChanged { service: name("order"), from, to }),
             "plan of `order`, from its next release: steps [10%, 100%] instead of [5%, 100%], watch 2m instead of 1m"
+        );
+    }
+
+    #[test]
+    fn exclusions_are_shown() {
+        let to =
+            vec![Exclusion::Path("/healthz".into()), Exclusion::UserAgent("kube-probe/".into())];
+        assert_eq!(
+            text(ChangeKind::ExclusionsChanged { service: name("order"), from: Vec::new(), to }),
+            "requests of `order` that are no evidence: path /healthz, user agent kube-probe/ instead of none"
         );
     }
 

@@ -177,6 +177,7 @@ fn service(arguments: &mut Arguments) -> ServiceSpec {
         environments: None,
         plan: canary(&mut Arguments::parse("5% 50% 100%")),
         guardrails: Guardrails { inconclusive: Inconclusive::Proceed, ..Guardrails::default() },
+        excluded: Vec::new(),
         hooks: Vec::new(),
         dns: None,
     }

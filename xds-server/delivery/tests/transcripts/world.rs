@@ -18,8 +18,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use tidegate_delivery::judge::history::StableHistory;
-use tidegate_delivery::judge::statistics::Units;
+use tidegate_delivery::judge::history::{StableCounts, StableHistory};
 use tidegate_delivery::judge::{Counted, Evidence, ReleaseJudge};
 use tidegate_delivery::model::command::{Command, CommandContext};
 use tidegate_delivery::model::event::Event;
@@ -280,9 +279,9 @@ impl World {
     fn observe(&mut self, service: &ServiceState, release: &Release) -> Observation {
         let (now, guardrails, counted) =
             (self.now, &service.spec.guardrails, self.counted(release));
-        let Evidence { requests, errors, .. } = counted.stable;
         let history = self.histories.entry(release.service.clone()).or_default();
-        history.observe(now, &release.stable, Units { bad: errors, all: requests });
+        let of_stable = StableCounts::of_failures(counted.stable.failures());
+        history.observe(now, &release.stable, of_stable);
         let group = self.state.group_of(&release.id).map_or(1, |(_, it)| it.members.len());
         let judge = self.judges.get_mut(&release.id).unwrap();
         judge.observe(now, counted, guardrails, history, group);

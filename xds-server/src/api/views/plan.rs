@@ -64,6 +64,7 @@ pub struct ApprovalsView {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GuardrailsView {
     pub error_rate: ErrorRateView,
+    pub client_errors: ClientErrorsView,
     pub latency: LatencyView,
     pub resources: ResourcesView,
     pub business: Vec<BusinessView>,
@@ -88,6 +89,15 @@ pub struct ErrorRateView {
     pub worse_than_stable: WorseThanStable,
 }
 
+/// The limits of the share of requests with HTTP 4xx.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClientErrorsView {
+    pub alert_percent: Option<f64>,
+    pub rollback_percent: Option<f64>,
+    /// What a candidate does that has much more of them than stable.
+    pub worse_than_stable: WorseThanStable,
+}
+
 /// The limits of one percentile of the latency.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LatencyView {
@@ -100,6 +110,8 @@ pub struct LatencyView {
     pub critical: Duration,
     #[serde(rename = "rollback_ms", with = "millis")]
     pub rollback: Duration,
+    /// What a candidate does that is slower than stable.
+    pub worse_than_stable: WorseThanStable,
 }
 
 /// The limits of one percentile of the use of CPU, memory and disk.
@@ -160,18 +172,24 @@ impl From<Approvals> for ApprovalsView {
 
 impl From<&Guardrails> for GuardrailsView {
     fn from(limits: &Guardrails) -> Self {
-        let Guardrails { error_rate, latency, resources, business, .. } = limits;
+        let Guardrails { error_rate, client_errors, latency, resources, business, .. } = limits;
         Self {
             error_rate: ErrorRateView {
                 alert: error_rate.alert,
                 rollback: error_rate.rollback,
                 worse_than_stable: error_rate.worse_than_stable,
             },
+            client_errors: ClientErrorsView {
+                alert_percent: client_errors.alert.map(percent::of),
+                rollback_percent: client_errors.rollback.map(percent::of),
+                worse_than_stable: client_errors.worse_than_stable,
+            },
             latency: LatencyView {
                 percentile: latency.quantile,
                 warning: latency.warning,
                 critical: latency.critical,
                 rollback: latency.rollback,
+                worse_than_stable: latency.worse_than_stable,
             },
             resources: ResourcesView {
                 percentile: resources.quantile,

@@ -11,6 +11,8 @@ use crate::config::span::Spanned;
 pub(in crate::config) struct Guardrails {
     /// Limits of the share of failed requests.
     pub(in crate::config) error_rate: Option<ErrorRate>,
+    /// Limits of the share of requests with HTTP 4xx.
+    pub(in crate::config) client_errors: Option<ClientErrors>,
     /// Limits of one quantile of the response time.
     pub(in crate::config) latency: Option<Latency>,
     /// Limits of the utilization of CPU, memory and disk.
@@ -46,6 +48,22 @@ pub(in crate::config) struct ErrorRate {
     pub(in crate::config) worse_than_stable: Option<Spanned<String>>,
 }
 
+/// Limits of the share of requests with HTTP 4xx.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct ClientErrors {
+    /// Alert above this share. Default: none.
+    #[schemars(regex(pattern = r"^\d+(\.\d{1,4})? ?%$"))]
+    pub(in crate::config) alert: Option<Spanned<String>>,
+    /// Rollback above this share. Default: none.
+    #[schemars(regex(pattern = r"^\d+(\.\d{1,4})? ?%$"))]
+    pub(in crate::config) rollback: Option<Spanned<String>>,
+    /// When the candidate is shown to have much more of them than stable: `rollback`, or `hold`, which
+    /// alerts and blocks the release. Default: `rollback`.
+    #[schemars(regex(pattern = r"^(hold|rollback)$"))]
+    pub(in crate::config) worse_than_stable: Option<Spanned<String>>,
+}
+
 /// Limits of one quantile of the response time.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -59,6 +77,10 @@ pub(in crate::config) struct Latency {
     pub(in crate::config) critical: Option<Spanned<String>>,
     /// Rollback above this time. Default: `10s`.
     pub(in crate::config) rollback: Option<Spanned<String>>,
+    /// When the candidate is shown to be slower than stable: `rollback`, or `hold`, which alerts and
+    /// blocks the release. Default: `rollback`.
+    #[schemars(regex(pattern = r"^(hold|rollback)$"))]
+    pub(in crate::config) worse_than_stable: Option<Spanned<String>>,
 }
 
 /// A business metric: the minimum share of good responses to certain requests.

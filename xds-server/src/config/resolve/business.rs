@@ -54,7 +54,7 @@ fn parse<T>(
     written.and_then(|at| problems.record(at.span(), read(at.get())))
 }
 
-fn header(raw: &raw::BusinessHeader, problems: &mut Problems) -> Option<HeaderMatch> {
+pub(super) fn header(raw: &raw::BusinessHeader, problems: &mut Problems) -> Option<HeaderMatch> {
     let name = problems.record(raw.name.span(), header_name(raw.name.get()));
     let value = problems.record(raw.value.span(), text(raw.value.get()));
     name.zip(value).map(|(name, value)| HeaderMatch { name, value })
@@ -78,7 +78,7 @@ fn path(path: &str) -> Result<String, Fault> {
     ))
 }
 
-fn text(text: &str) -> Result<String, Fault> {
+pub(super) fn text(text: &str) -> Result<String, Fault> {
     let visible = text.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
     if visible && (1..=MAX_TEXT).contains(&text.len()) {
         return Ok(text.to_owned());

@@ -8,7 +8,8 @@ use crate::config::problem::{Fault, Problems};
 use crate::config::span::{Span, Spanned};
 use crate::config::{raw, units};
 use tidegate_delivery::judge::guardrails::{
-    CommonMode, ErrorRate, Guardrails, Inconclusive, Latency, Resources, WorseThanStable,
+    ClientErrors, CommonMode, ErrorRate, Guardrails, Inconclusive, Latency, Resources,
+    WorseThanStable,
 };
 use tidegate_delivery::units::Ppm;
 
@@ -27,6 +28,9 @@ pub(super) fn resolve(
     };
     if let Some(raw) = &written.error_rate {
         resolved.error_rate = error_rate(base.error_rate, raw, problems);
+    }
+    if let Some(raw) = &written.client_errors {
+        resolved.client_errors = client_errors(base.client_errors, raw, problems);
     }
     if let Some(raw) = &written.latency {
         resolved.latency = latency(base.latency, raw, problems);
@@ -96,13 +100,35 @@ fn error_rate(base: ErrorRate, raw: &raw::ErrorRate, problems: &mut Problems) ->
         worse_than_stable: base.worse_than_stable,
     };
     limits.check_ascending();
-    let Some(at) = &raw.worse_than_stable else { return resolved };
-    let choices = [("rollback", WorseThanStable::Rollback), ("hold", WorseThanStable::Hold)];
+    let compared = compared(raw.worse_than_stable.as_ref(), base.worse_than_stable, problems);
+    ErrorRate { worse_than_stable: compared, ..resolved }
+}
+
+fn client_errors(
+    base: ClientErrors,
+    raw: &raw::ClientErrors,
+    problems: &mut Problems,
+) -> ClientErrors {
+    let mut limits = Limits::new(problems, units::percent);
+    let mut limit = |name, written: Option<&Spanned<String>>, base: Option<Ppm>| {
+        (written.is_some() || base.is_some())
+            .then(|| limits.read(name, written, base.unwrap_or(Ppm::ALL)))
+    };
+    let alert = limit("alert", raw.alert.as_ref(), base.alert);
+    let rollback = limit("rollback", raw.rollback.as_ref(), base.rollback);
+    limits.check_ascending();
     let base = base.worse_than_stable;
-    ErrorRate {
-        worse_than_stable: choice("worse_than_stable", at, choices, base, problems),
-        ..resolved
-    }
+    let worse_than_stable = compared(raw.worse_than_stable.as_ref(), base, problems);
+    ClientErrors { alert, rollback, worse_than_stable }
+}
+
+fn compared(
+    written: Option<&Spanned<String>>,
+    base: WorseThanStable,
+    problems: &mut Problems,
+) -> WorseThanStable {
+    let choices = [("rollback", WorseThanStable::Rollback), ("hold", WorseThanStable::Hold)];
+    written.map_or(base, |at| choice("worse_than_stable", at, choices, base, problems))
 }
 
 fn latency(base: Latency, raw: &raw::Latency, problems: &mut Problems) -> Latency {
@@ -114,9 +140,11 @@ fn latency(base: Latency, raw: &raw::Latency, problems: &mut Problems) -> Latenc
         warning: limits.read("warning", raw.warning.as_ref(), base.warning),
         critical: limits.read("critical", raw.critical.as_ref(), base.critical),
         rollback: limits.read("rollback", raw.rollback.as_ref(), base.rollback),
+        worse_than_stable: base.worse_than_stable,
     };
     limits.check_ascending();
-    resolved
+    let compared = compared(raw.worse_than_stable.as_ref(), base.worse_than_stable, problems);
+    Latency { worse_than_stable: compared, ..resolved }
 }
 
 fn resources(base: Resources, raw: &raw::Resources, problems: &mut Problems) -> Resources {

@@ -3,6 +3,7 @@
 
 mod business;
 mod dns;
+mod evidence;
 mod flags;
 mod fleets;
 mod freeze;

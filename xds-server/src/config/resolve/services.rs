@@ -6,7 +6,7 @@ use std::path::Path;
 use tidegate_core::config::{BUCKET_HEADER, IdentitySource, VERSION_HEADER};
 use tidegate_core::host::Host;
 
-use super::{UniqueNames, dns, guardrails, hooks, istio, name, plan, requirements};
+use super::{UniqueNames, dns, evidence, guardrails, hooks, istio, name, plan, requirements};
 use crate::config::problem::{Fault, Problems, suggest};
 use crate::config::span::{Span, Spanned};
 use crate::config::{raw, units};
@@ -45,6 +45,7 @@ pub(super) fn resolve(
         let requirements = requirements::requirements(raw.requirements.as_ref(), problems);
         let plan = Plan { requirements, ..plan::resolve(raw.strategy.get(), problems) };
         let guardrails = guardrails::resolve(defaults, raw.guardrails.as_ref(), problems);
+        let excluded = evidence::resolve(raw.evidence.as_ref(), problems);
         let hooks = hooks::resolve(&raw.hooks, base, problems);
         let name: Option<ServiceName> = problems.record(span, name(&raw.name));
         let deployment = match raw.strategy.get() {
@@ -72,6 +73,7 @@ pub(super) fn resolve(
             environments: deployment.environments,
             plan,
             guardrails,
+            excluded,
             hooks,
             dns,
         };

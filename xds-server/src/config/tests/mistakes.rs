@@ -179,6 +179,55 @@ const MISTAKES: &[Mistake] = &[
         "paid, at_least: 95%}]",
         &["business metric `paid` is already defined"],
     ),
+    (
+        "min_requests: 40",
+        "client_errors: {alert: 20%, rollback: 10%}",
+        "20%, rollback",
+        &["alert at 20% is not below rollback at 10%"],
+    ),
+    (
+        "min_requests: 40",
+        "client_errors: {worse_than_stable: ignore}",
+        "ignore",
+        &["`ignore` is not a value of `worse_than_stable`"],
+    ),
+    // What is no evidence.
+    (
+        "    stable: v1",
+        "    evidence: {exclude: [{path: healthz}]}\n    stable: v1",
+        "healthz",
+        &["`healthz` is not a path", "start it with `/`"],
+    ),
+    (
+        "    stable: v1",
+        "    evidence: {exclude: [{path: /internal/*}]}\n    stable: v1",
+        "/internal/*",
+        &["is not a path", "`prefix`"],
+    ),
+    (
+        "    stable: v1",
+        "    evidence: {exclude: [{path: /a, prefix: /b}]}\n    stable: v1",
+        "{path: /a",
+        &["exactly one of `path`, `prefix`, `header` and `user_agent`"],
+    ),
+    (
+        "    stable: v1",
+        "    evidence: {exclude: [{header: {name: a b, value: c}}]}\n    stable: v1",
+        "a b",
+        &["not a valid header name"],
+    ),
+    (
+        "    stable: v1",
+        "    evidence: {exclude: [{header: {name: X-Tidegate-Version, value: c}}]}\n    stable: v1",
+        "X-Tidegate-Version",
+        &["reserved"],
+    ),
+    (
+        "    stable: v1",
+        "    evidence: {exclude: [{user_agnt: x}]}\n    stable: v1",
+        "user_agnt",
+        &["unknown key `user_agnt`", "did you mean `user_agent`?"],
+    ),
     // Plans.
     ("25%, 100%", "120%, 100%", "120%", &["`120%` is over 100%", "0.05%"]),
     ("25%, 100%", "5%, 100%", "5%, 100%", &["step 5% is not above the previous step, 5%"]),

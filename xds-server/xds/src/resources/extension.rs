@@ -54,6 +54,9 @@ const MIN_PROTOCOL: u32 = 1;
 /// The same, in an Istio mesh.
 const MIN_PROTOCOL_ISTIO: u32 = 2;
 
+/// The same, with requests that are not counted: an older filter would count them.
+const MIN_PROTOCOL_EXCLUSIONS: u32 = 3;
+
 /// The JSON of a configuration, serialised once. Its version is the hash of the JSON with an empty version. A report names
 /// the configuration that the filter counted under by it.
 pub(super) fn encode(config: &mut FilterConfig) -> String {
@@ -86,6 +89,8 @@ pub(super) fn config(
             (core_config::Mesh::Istio(mesh), MIN_PROTOCOL_ISTIO, "")
         }
     };
+    let excludes = services.iter().any(|service| !service.excluded.is_empty());
+    let min_protocol = if excludes { MIN_PROTOCOL_EXCLUSIONS } else { min_protocol };
     FilterConfig {
         version: String::new(),
         min_protocol,
@@ -112,6 +117,7 @@ pub(super) fn service(name: &ServiceName, service: &ServiceState) -> ServiceConf
         release: service.running().map(|release| release.id.to_string()).unwrap_or_default(),
         versions: service.pinnable().map(ToString::to_string).collect(),
         business: service.spec.guardrails.business.iter().map(rule).collect(),
+        excluded: service.spec.excluded.clone(),
     }
 }
 

@@ -35,9 +35,9 @@ const WEIGHT_UNITS: f64 = 200.0;
 const EXPECTED_UNITS: f64 = 20.0;
 /// Evidence for "worse than stable" above this is given up, and half of it in each [`WORSE_HALVES`], so that a recovered
 /// candidate is not held for long: without failures nothing else lowers it.
-const MOST_WORSE: f64 = 40.0;
+pub(super) const MOST_WORSE: f64 = 40.0;
 /// See [`MOST_WORSE`].
-const WORSE_HALVES: Duration = Duration::from_secs(10);
+pub(super) const WORSE_HALVES: Duration = Duration::from_secs(10);
 /// E-values below this are reported as an upper bound, which is cheaper.
 const EXACT_FROM: f64 = 5.0;
 

@@ -116,32 +116,43 @@ impl BlockLikelihood {
     /// The likelihood of every ratio, with and without jitter.
     #[must_use]
     pub fn table<'j>(&self, jitter: &'j JitterDensity) -> LikelihoodTable<'j> {
-        let first = LEAST.0.saturating_sub(jitter.half_width);
-        let last = MOST.0.saturating_add(jitter.half_width);
-        let is_empty = self.candidate_bad + self.stable_bad < 0.5;
-        let plain = if is_empty {
-            Vec::new()
-        } else {
-            (first..=last).map(|it| self.plain(Ratio(it))).collect()
-        };
-        LikelihoodTable { plain, jitter }
+        if self.candidate_bad + self.stable_bad < 0.5 {
+            return LikelihoodTable { plain: Vec::new(), first: LEAST, jitter };
+        }
+        LikelihoodTable::of(jitter, LEAST, MOST, |ratio| self.plain(ratio))
     }
 }
 
 /// The likelihoods of one block.
 #[derive(Debug)]
 pub struct LikelihoodTable<'j> {
-    /// From [`LEAST`] to [`MOST`], extended on both sides by half of the width of the density. Empty if no unit failed:
-    /// every ratio is equally likely.
+    /// Of consecutive ratios, extended on both sides by half of the width of the density. Empty if no unit failed: every
+    /// ratio is equally likely.
     plain: Vec<f64>,
+    first: Ratio,
     jitter: &'j JitterDensity,
+}
+
+impl<'j> LikelihoodTable<'j> {
+    /// The likelihoods of the ratios from `first` to `last`, by the logarithm of the plain likelihood.
+    #[must_use]
+    pub fn of(
+        jitter: &'j JitterDensity,
+        first: Ratio,
+        last: Ratio,
+        plain: impl Fn(Ratio) -> f64,
+    ) -> Self {
+        let least = first.0.saturating_sub(jitter.half_width);
+        let most = last.0.saturating_add(jitter.half_width);
+        Self { plain: (least..=most).map(|it| plain(Ratio(it))).collect(), first, jitter }
+    }
 }
 
 impl LikelihoodTable<'_> {
     /// The logarithm of the jittered likelihood of a ratio, which must be of the grid.
     #[must_use]
     pub fn jittered(&self, ratio: Ratio) -> f64 {
-        let skipped = usize::try_from(ratio.0.saturating_sub(LEAST.0)).unwrap_or_default();
+        let skipped = usize::try_from(ratio.0.saturating_sub(self.first.0)).unwrap_or_default();
         let terms = self.plain.iter().skip(skipped).zip(&self.jitter.ln);
         if self.plain.is_empty() { 0.0 } else { ln_sum_exp(terms.map(|(plain, ln)| plain + ln)) }
     }
@@ -149,7 +160,7 @@ impl LikelihoodTable<'_> {
     /// The logarithm of the plain likelihood of a ratio, which must be of the grid.
     #[must_use]
     pub fn plain(&self, ratio: Ratio) -> f64 {
-        let at = ratio.0.saturating_sub(LEAST.0).saturating_add(self.jitter.half_width);
+        let at = ratio.0.saturating_sub(self.first.0).saturating_add(self.jitter.half_width);
         usize::try_from(at).ok().and_then(|at| self.plain.get(at)).copied().unwrap_or_default()
     }
 

@@ -9,10 +9,12 @@
 
 pub mod ceiling;
 pub mod comparison;
+mod hypergeometric;
 pub mod interval;
 pub mod jitter;
 pub mod likelihood;
 pub mod mixture;
+pub mod two_by_two;
 
 #[cfg(test)]
 mod tests;

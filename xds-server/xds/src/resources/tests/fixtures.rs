@@ -35,6 +35,7 @@ pub(super) fn service(name: &str, versions: &[&str], stable: &str) -> ServiceSta
         environments: None,
         plan: plan(Ppm::ALL),
         guardrails: Guardrails::default(),
+        excluded: Vec::new(),
         hooks: Vec::new(),
         dns: None,
     })

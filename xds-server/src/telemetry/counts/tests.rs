@@ -1,0 +1,146 @@
+//! Sums of reports, and the evidence in them.
+
+use std::time::Duration;
+
+use super::*;
+use tidegate_delivery::fixtures::{declared, order, run, start};
+use tidegate_delivery::units::Timestamp;
+
+fn entry(version: &str, release: &str, requests: u64, slow: bool) -> Entry {
+    let mut counts = Counts { requests, errors: 1, ..Counts::default() };
+    for _ in 0..requests {
+        counts.latency.record(Duration::from_secs(if slow { 20 } else { 0 }));
+    }
+    Entry { service: "order".into(), version: version.into(), release: release.into(), counts }
+}
+
+/// A running release with this id.
+fn release(id: &str) -> Release {
+    let mut state = declared();
+    run(&mut state, Timestamp(0), &start("order", "v2")).unwrap();
+    let release = state.services["order"].running().unwrap().clone();
+    Release { id: id.parse().unwrap(), ..release }
+}
+
+fn counts_of(id: &str) -> ServiceCounts {
+    let mut counts = ServiceCounts::default();
+    counts.update(&order(), &"v1".parse().unwrap(), Some(&release(id)));
+    counts
+}
+
+#[test]
+fn only_entries_of_the_running_release_are_evidence() {
+    let mut counts = counts_of("order.2");
+    assert_eq!(counts.add(&entry("v2", "order.2", 5, false)), Ok(true));
+    assert_eq!(counts.add(&entry("v2", "order.1", 7, false)), Ok(false));
+    assert_eq!(counts.add(&entry("v2", "", 9, false)), Ok(false));
+    let (v2, guardrails) = ("v2".parse().unwrap(), Guardrails::default());
+    let seen = counts.evidence(&"order.2".parse().unwrap(), &v2, &guardrails);
+    assert_eq!((seen.requests, seen.errors), (5, 1));
+    let other = counts.evidence(&"order.1".parse().unwrap(), &v2, &guardrails);
+    assert_eq!(other, Evidence::default());
+    assert_eq!(counts.totals().get(&v2).unwrap().requests, 21);
+}
+
+#[test]
+fn a_new_release_starts_without_evidence() {
+    let mut counts = counts_of("order.1");
+    counts.add(&entry("v2", "order.1", 5, false)).unwrap();
+    let mut spec = order();
+    spec.versions.retain(|name, _| name.as_str() == "v2");
+    counts.update(&spec, &"v2".parse().unwrap(), Some(&release("order.2")));
+    let v2 = "v2".parse().unwrap();
+    let seen = counts.evidence(&"order.2".parse().unwrap(), &v2, &Guardrails::default());
+    assert_eq!(seen, Evidence::default());
+    assert_eq!(counts.totals().get("v2").unwrap().requests, 5, "totals continue");
+    assert_eq!(counts.add(&entry("v1", "", 1, false)), Err(UnknownVersion), "v1 was removed");
+}
+
+#[test]
+fn a_slow_request_counts_for_each_limit_it_exceeds() {
+    let mut counts = counts_of("order.1");
+    counts.add(&entry("v2", "order.1", 3, true)).unwrap();
+    let seen = counts.evidence(
+        &"order.1".parse().unwrap(),
+        &"v2".parse().unwrap(),
+        &Guardrails::default(),
+    );
+    assert_eq!(seen.slow, SlowRequests { warning: 3, critical: 3, rollback: 3, unfinished: 0 });
+}
+
+fn waited(version: &str, seconds: &[u64], gave_up: &[u64]) -> Entry {
+    let of = |seconds: &[u64]| {
+        let mut waits = Histogram::default();
+        seconds.iter().for_each(|it| waits.record(Duration::from_secs(*it)));
+        waits
+    };
+    let counts = Counts {
+        requests: seconds.len() as u64,
+        latency: of(seconds),
+        cancelled: gave_up.len() as u64,
+        abandoned: of(gave_up),
+        ..Counts::default()
+    };
+    let (service, release) = ("order".into(), "order.1".into());
+    Entry { service, version: version.into(), release, counts }
+}
+
+fn evidence(counts: &ServiceCounts, version: &str) -> Evidence {
+    let version = version.parse().unwrap();
+    counts.evidence(&"order.1".parse().unwrap(), &version, &Guardrails::default())
+}
+
+#[test]
+fn a_request_that_was_given_up_late_is_unanswered_and_slow() {
+    let mut counts = counts_of("order.1");
+    counts.add(&waited("v2", &[0], &[0, 3, 20])).unwrap();
+    let seen = evidence(&counts, "v2");
+    assert_eq!((seen.requests, seen.unanswered), (1, 2));
+    assert_eq!(seen.failures(), Units { bad: 2, all: 3 });
+    let slow = SlowRequests { warning: 2, critical: 1, rollback: 1, unfinished: 3 };
+    assert_eq!(seen.slow, slow);
+    let v2 = counts.totals().get("v2").unwrap();
+    assert_eq!(v2.failures(UNANSWERED), Units { bad: 2, all: 3 });
+}
+
+#[test]
+fn requests_in_flight_are_slow_until_they_are_not_in_flight() {
+    let mut counts = counts_of("order.1");
+    counts.add(&waited("v2", &[], &[])).unwrap();
+    let mut ages = Histogram::default();
+    [3, 20].iter().for_each(|it| ages.record(Duration::from_secs(*it)));
+    counts.change_waiting("order.1", "v2", |sum| sum.merge(&ages));
+    counts.change_waiting("order.0", "v2", |sum| sum.merge(&ages));
+    let slow = SlowRequests { warning: 2, critical: 1, rollback: 1, unfinished: 2 };
+    assert_eq!(evidence(&counts, "v2").slow, slow);
+    counts.change_waiting("order.1", "v2", |sum| sum.remove(&ages));
+    assert_eq!(evidence(&counts, "v2").slow, SlowRequests::default());
+}
+
+#[test]
+fn waits_are_compared_from_when_those_of_stable_are_known() {
+    let mut counts = counts_of("order.1");
+    counts.add(&waited("v2", &[9; 10], &[])).unwrap();
+    assert_eq!(evidence(&counts, "v2").slower.all, 0);
+    counts.add(&waited("v1", &[1; 1_000], &[])).unwrap();
+    counts.add(&waited("v2", &[0, 3], &[3])).unwrap();
+    counts.add(&waited("v1", &[1, 3], &[])).unwrap();
+    let (candidate, stable) = (evidence(&counts, "v2").slower, evidence(&counts, "v1").slower);
+    assert_eq!((candidate.all, candidate.bad[0]), (3, 2));
+    assert_eq!((stable.all, stable.bad[0]), (2, 1));
+}
+
+#[test]
+fn the_quantiles_of_stable_are_known_before_a_release() {
+    let stable = "v1".parse().unwrap();
+    let mut counts = ServiceCounts::default();
+    counts.update(&order(), &stable, None);
+    let unreleased = |entry: Entry| Entry { release: String::new(), ..entry };
+    counts.add(&unreleased(waited("v1", &[1; 1_000], &[]))).unwrap();
+    assert_eq!(counts.of_stable(&stable).slower.all, 1_000);
+    counts.add(&unreleased(waited("v1", &[3; 10], &[]))).unwrap();
+    assert_eq!(counts.of_stable(&stable).slower.bad[0], 10);
+    counts.update(&order(), &stable, Some(&release("order.1")));
+    counts.add(&waited("v2", &[0, 3], &[])).unwrap();
+    assert_eq!((evidence(&counts, "v2").slower.all, evidence(&counts, "v2").slower.bad[0]), (2, 1));
+}
