@@ -46,7 +46,7 @@ pub(super) fn link(linker: &mut Linker<HostState>) -> Result<()> {
                         Some(Fault { function, status }) if function == name => Ok(status as u32),
                         _ => $name(&mut host, $($argument),*)
                             .map(|status| status as u32)
-                            .map_err(|error| Error::new(format!("{error:#}"))),
+                            .map_err(trap),
                     }
                 },
             )?;
@@ -72,17 +72,24 @@ pub(super) fn link(linker: &mut Linker<HostState>) -> Result<()> {
     linker.func_wrap(
         "wasi_snapshot_preview1",
         "clock_time_get",
-        |mut host: Host<'_>, clock: u32, _precision: u64, time: u32| -> Result<u32> {
+        |mut host: Host<'_>, clock: u32, _precision: u64, time: u32| -> Result<u32, Error> {
             let name = "clock_time_get";
             *host.data_mut().counts.entry(name).or_default() += 1;
             match host.data().fault {
                 Some(Fault { function, status }) if function == name => Ok(status as u32),
                 _ if clock > 1 => Ok(UNSUPPORTED),
-                _ => proxy_get_current_time_nanoseconds(&mut host, time).map(|it| it as u32),
+                _ => proxy_get_current_time_nanoseconds(&mut host, time)
+                    .map(|it| it as u32)
+                    .map_err(trap),
             }
         },
     )?;
     Ok(())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "an argument of `map_err`")]
+fn trap(error: anyhow::Error) -> Error {
+    Error::new(format!("{error:#}"))
 }
 
 /// Defines the imports of a module that [`link`] does not define as functions that trap.

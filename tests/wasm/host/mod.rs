@@ -169,14 +169,20 @@ impl Vm {
         let arguments = (context, 1, 0);
         let action = self.call::<(u32, u32, u32), u32>("proxy_on_request_headers", arguments)?;
         self.host().phase = Phase::None;
-        if action == 0 { Ok(()) } else { Err(format_err!("the request was paused")) }
+        if action != 0 {
+            bail!("the request was paused");
+        }
+        Ok(())
     }
 
     /// Passes a part of the request's body.
     pub(crate) fn on_request_body(&mut self, context: u32, is_last: bool) -> Result<()> {
         let arguments = (context, 10, u32::from(is_last));
         let action = self.call::<(u32, u32, u32), u32>("proxy_on_request_body", arguments)?;
-        if action == 0 { Ok(()) } else { Err(format_err!("the body was paused")) }
+        if action != 0 {
+            bail!("the body was paused");
+        }
+        Ok(())
     }
 
     /// Runs the request headers callback; an error if it pauses the request.
