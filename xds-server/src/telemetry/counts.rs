@@ -7,10 +7,12 @@ use tidegate_core::histogram::Histogram;
 use tidegate_core::utilization::UtilizationHistogram;
 
 use super::intake::Entry;
+use super::recent::{RecentCounts, RecentFigures};
 use tidegate_delivery::judge::guardrails::{Guardrails, Latency, Resources};
 use tidegate_delivery::judge::{Evidence, ResourceSamples, ResourceUse, Share, SlowRequests};
 use tidegate_delivery::model::catalogue::ServiceSpec;
 use tidegate_delivery::names::{MetricName, ReleaseId, VersionName};
+use tidegate_delivery::units::Timestamp;
 
 /// Requests of one version.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -104,6 +106,8 @@ pub struct UnknownVersion;
 #[derive(Debug, Default)]
 pub struct ServiceCounts {
     totals: BTreeMap<VersionName, Counts>,
+    /// Of versions that had requests.
+    recent: BTreeMap<VersionName, RecentCounts>,
     rules: Vec<MetricName>,
     release: Option<(ReleaseId, BTreeMap<VersionName, Counts>)>,
 }
@@ -119,22 +123,24 @@ impl ServiceCounts {
             .keys()
             .map(|version| (version.clone(), before.remove(version).unwrap_or_default()))
             .collect();
+        self.recent.retain(|version, _| spec.versions.contains_key(version));
         if self.release.as_ref().map(|(id, _)| id) != release.as_ref() {
             self.release = release.map(|id| (id, BTreeMap::new()));
         }
     }
 
-    /// Adds one entry of a report. True if it belongs to the running release.
+    /// Adds one entry of a report that arrived now. True if it belongs to the running release.
     ///
     /// # Errors
     /// If the version is not in the catalogue.
-    pub fn add(&mut self, entry: &Entry) -> Result<bool, UnknownVersion> {
+    pub fn add(&mut self, now: Timestamp, entry: &Entry) -> Result<bool, UnknownVersion> {
         let (version, total) = self
             .totals
             .iter_mut()
             .find(|(name, _)| name.as_str() == entry.version)
             .ok_or(UnknownVersion)?;
         total.add(&entry.counts, &self.rules);
+        self.recent.entry(version.clone()).or_default().add(now, &entry.counts);
         match &mut self.release {
             Some((id, counts)) if id.as_str() == entry.release => {
                 let counts = counts.entry(version.clone()).or_default();
@@ -149,6 +155,12 @@ impl ServiceCounts {
     #[must_use]
     pub const fn totals(&self) -> &BTreeMap<VersionName, Counts> {
         &self.totals
+    }
+
+    /// The requests of the last half minute, per version that had any.
+    #[must_use]
+    pub fn recent(&self, now: Timestamp) -> BTreeMap<VersionName, RecentFigures> {
+        self.recent.iter().map(|(name, counts)| (name.clone(), counts.figures(now))).collect()
     }
 
     /// Evidence of a version in a release; empty unless that release is running.
@@ -195,9 +207,9 @@ mod tests {
     #[test]
     fn only_entries_of_the_running_release_are_evidence() {
         let mut counts = counts_of("order.2");
-        assert_eq!(counts.add(&entry("v2", "order.2", 5, false)), Ok(true));
-        assert_eq!(counts.add(&entry("v2", "order.1", 7, false)), Ok(false));
-        assert_eq!(counts.add(&entry("v2", "", 9, false)), Ok(false));
+        assert_eq!(counts.add(Timestamp(0), &entry("v2", "order.2", 5, false)), Ok(true));
+        assert_eq!(counts.add(Timestamp(0), &entry("v2", "order.1", 7, false)), Ok(false));
+        assert_eq!(counts.add(Timestamp(0), &entry("v2", "", 9, false)), Ok(false));
         let (v2, guardrails) = ("v2".parse().unwrap(), Guardrails::default());
         let seen = counts.evidence(&"order.2".parse().unwrap(), &v2, &guardrails);
         assert_eq!((seen.requests, seen.errors), (5, 1));
@@ -209,7 +221,7 @@ mod tests {
     #[test]
     fn a_new_release_starts_without_evidence() {
         let mut counts = counts_of("order.1");
-        counts.add(&entry("v2", "order.1", 5, false)).unwrap();
+        counts.add(Timestamp(0), &entry("v2", "order.1", 5, false)).unwrap();
         let mut spec = order();
         spec.versions.retain(|name, _| name.as_str() == "v2");
         counts.update(&spec, Some("order.2".parse().unwrap()));
@@ -217,13 +229,17 @@ mod tests {
         let seen = counts.evidence(&"order.2".parse().unwrap(), &v2, &Guardrails::default());
         assert_eq!(seen, Evidence::default());
         assert_eq!(counts.totals().get("v2").unwrap().requests, 5, "totals continue");
-        assert_eq!(counts.add(&entry("v1", "", 1, false)), Err(UnknownVersion), "v1 was removed");
+        assert_eq!(
+            counts.add(Timestamp(0), &entry("v1", "", 1, false)),
+            Err(UnknownVersion),
+            "v1 was removed"
+        );
     }
 
     #[test]
     fn a_slow_request_counts_for_each_limit_it_exceeds() {
         let mut counts = counts_of("order.1");
-        counts.add(&entry("v2", "order.1", 3, true)).unwrap();
+        counts.add(Timestamp(0), &entry("v2", "order.1", 3, true)).unwrap();
         let seen = counts.evidence(
             &"order.1".parse().unwrap(),
             &"v2".parse().unwrap(),

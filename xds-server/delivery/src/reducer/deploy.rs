@@ -1,12 +1,13 @@
-//! Deployments: services that the catalogue declares, and versions that CI registers.
+//! Deployments: services that the catalogue declares, and versions that CI registers and removes.
 
 use super::{Decision, done, unchanged};
 use crate::fold::catalogue::by_name;
 use crate::model::catalogue::{MAX_VERSIONS, ServiceSpec, SpecError, VersionSpec};
 use crate::model::command::Refusal;
 use crate::model::event::Event;
+use crate::model::flag;
 use crate::model::fold_error::PlacementError;
-use crate::model::refusal::Invalid;
+use crate::model::refusal::{Invalid, VersionUsage};
 use crate::model::release::Release;
 use crate::model::state::{ServiceState, State};
 use crate::names::{ServiceName, VersionName};
@@ -55,6 +56,52 @@ pub(super) fn version(
     let event = place(service, version, spec)?;
     let message = format!("version `{version}` of `{name}` is registered");
     Ok(done(None, vec![event], message))
+}
+
+/// Removes a version. The declaration of the service stays: like a version that was registered, the removal holds until the
+/// declaration of the version is edited.
+pub(super) fn remove(
+    state: &State,
+    service: &ServiceState,
+    version: &VersionName,
+) -> Result<Decision, Refusal> {
+    let name = &service.spec.name;
+    if !service.spec.versions.contains_key(version) {
+        let message = format!("there is no version `{version}` of `{name}`");
+        return Ok(unchanged(None, message));
+    }
+    if let Some(usage) = usage(state, service, version) {
+        let (service, version) = (name.clone(), version.clone());
+        return Err(Refusal::VersionInUse { service, version, usage });
+    }
+    let event = Event::VersionRemoved { service: name.clone(), version: version.clone() };
+    let message = format!("version `{version}` of `{name}` is removed");
+    Ok(done(None, vec![event], message))
+}
+
+/// What a version is in use for, if it is.
+fn usage(state: &State, service: &ServiceState, version: &VersionName) -> Option<VersionUsage> {
+    if service.stable == *version {
+        return Some(VersionUsage::Stable);
+    }
+    if let Some(release) = service.running().filter(|release| release.candidate == *version) {
+        return Some(VersionUsage::Candidate { release: release.id.clone() });
+    }
+    if service.previous.as_ref() == Some(version) {
+        return Some(VersionUsage::Previous { until: service.previous_until });
+    }
+    // A flag does not select it now, so it takes nothing away.
+    if service.flag_block(version).is_some() {
+        return None;
+    }
+    let mut flags = state.flags.iter().filter(|(_, definition)| {
+        flag::is_enabled(definition)
+            && flag::routed_service(definition) == Some(service.spec.name.as_str())
+    });
+    let selecting = flags.find(|(_, definition)| {
+        flag::variants(definition).any(|(_, value)| value.as_str() == Some(version.as_str()))
+    });
+    selecting.map(|(key, _)| VersionUsage::Flag { key: key.clone() })
 }
 
 /// A version of a service with the target of its environment in Istio, if it has one.
