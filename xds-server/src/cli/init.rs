@@ -161,7 +161,8 @@ services:
     for service in services {
         add_service(&mut text, service);
     }
-    text
+    text.truncate(text.trim_end().len());
+    text + "\n"
 }
 
 fn add_service(text: &mut String, NewService { name, versions }: &NewService) {

@@ -36,6 +36,7 @@ pub(super) struct Args {
 
 /// Returns only if Envoy cannot be started.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let bootstrap = args.sidecar.bootstrap(&id(args.id.as_ref())?)?;
     let envoy = match &args.envoy {
         Some(envoy) => envoy.clone(),
         None => on_path(env::var_os("PATH").as_deref()).ok_or_else(|| {
@@ -45,7 +46,6 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             )
         })?,
     };
-    let bootstrap = args.sidecar.bootstrap(&id(args.id.as_ref())?)?;
     let mut command = Command::new(&envoy);
     // Envoys of one machine share memory by default; a sidecar is restarted, not handed over.
     command.arg("--config-yaml").arg(bootstrap).arg("--disable-hot-restart").args(&args.options);

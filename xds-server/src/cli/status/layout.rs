@@ -1,4 +1,4 @@
-//! The columns of the overview. They fit the screen: the bar takes what is left, and without room for it names are cut.
+//! The columns of the overview. They fit the screen: long names are cut, and a narrow screen has no bars.
 
 use std::ops::RangeInclusive;
 
@@ -11,6 +11,10 @@ use crate::cli::text::{self, NONE};
 const GAP: usize = 2;
 /// The width of bars.
 const BAR: RangeInclusive<usize> = 5..=20;
+/// The width of a bar for which names are cut, as long as they keep [`NAMES`].
+const WANTED_BAR: usize = 10;
+/// The width of service and version together that no bar takes away.
+const NAMES: usize = 32;
 /// Columns of a screen that shows the actual share as well.
 const WITH_ACTUAL: usize = 100;
 
@@ -19,6 +23,8 @@ pub(super) struct Row {
     /// On the first line of a service.
     pub(super) service: String,
     pub(super) version: String,
+    /// Follows the version: ` stable`.
+    pub(super) role: &'static str,
     pub(super) weight: Ppm,
     pub(super) bar: Style,
     pub(super) actual: Option<Ppm>,
@@ -65,7 +71,8 @@ fn width<'a>(head: &'a str, cells: impl Iterator<Item = &'a str>) -> usize {
 impl Layout {
     pub(super) fn of(rows: &[&Row], screen: Screen) -> Self {
         let service = width("SERVICE", rows.iter().map(|row| row.service.as_str()));
-        let version = width("VERSION", rows.iter().map(|row| row.version.as_str()));
+        let versions: Vec<_> = rows.iter().map(|row| row.version.clone() + row.role).collect();
+        let version = width("VERSION", versions.iter().map(String::as_str));
         let weights: Vec<_> = rows.iter().map(|row| text::share(row.weight)).collect();
         let weight = width("WEIGHT", weights.iter().map(String::as_str));
         let mut numbers = HEADS.map(str::len);
@@ -84,20 +91,20 @@ impl Layout {
         }
     }
 
-    /// The bar takes what is left; if nothing is left, names are cut.
+    /// Names are cut for the bar, which takes what they leave.
     fn fitted(mut self, columns: usize) -> Self {
         let others = self.weight + self.actual.map_or(0, |width| GAP + width);
         let others = others + self.numbers.iter().map(|width| GAP + width).sum::<usize>();
         let room = columns.saturating_sub(others + 2 * GAP);
-        let names = self.service + self.version;
-        let left = room.saturating_sub(names + GAP).min(*BAR.end());
-        if self.screen.bars != Bars::None && left >= *BAR.start() {
-            self.bar = Some(left);
+        let has_bars = self.screen.bars != Bars::None;
+        let for_bar = if has_bars { WANTED_BAR + GAP } else { 0 };
+        let names = room.saturating_sub(for_bar).max(NAMES).min(room);
+        if self.service + self.version > names {
+            self.version = self.version.min((names / 2).max(names.saturating_sub(self.service)));
+            self.service = self.service.min(names.saturating_sub(self.version));
         }
-        if names > room {
-            self.version = self.version.min((room / 2).max(room.saturating_sub(self.service)));
-            self.service = self.service.min(room.saturating_sub(self.version));
-        }
+        let left = room.saturating_sub(self.service + self.version + GAP).min(*BAR.end());
+        self.bar = (has_bars && left >= *BAR.start()).then_some(left);
         self
     }
 
@@ -117,7 +124,10 @@ impl Layout {
     pub(super) fn row(&self, row: &Row) -> String {
         let mut line = Cells::new(self.screen);
         line.left(Style::Bold, &row.service, self.service);
-        line.left(Style::Plain, &row.version, self.version);
+        // The name is cut, not the role.
+        let name = self.version.saturating_sub(row.role.len());
+        let version = self.screen.clip(&row.version, name) + row.role;
+        line.left(Style::Plain, &version, self.version);
         line.right(Style::Plain, &text::share(row.weight), self.weight);
         self.bar.inspect(|width| {
             line.left(row.bar, &self.screen.bar(row.weight.fraction(), *width), *width);

@@ -75,7 +75,8 @@ fn row(service: &Service, running: Option<&ReleaseView>, version: &Version, is_f
     let recent = &version.recent;
     Row {
         service: if is_first { service.name.to_string() } else { String::new() },
-        version: format!("{}{role}", version.name),
+        version: version.name.to_string(),
+        role,
         weight: version.weight,
         bar: if is_candidate { Style::Candidate } else { Style::Stable },
         actual: running.filter(|_| is_candidate).and_then(|release| release.actual),
@@ -168,10 +169,12 @@ fn notes(service: &Service, release: &ReleaseView, at: Timestamp) -> Vec<Line> {
         lines.push(Line::Note(Style::Dim, next.to_owned()));
     } else {
         let blockers: Vec<_> = progress.blockers.iter().map(|it| it.detail.as_str()).collect();
-        let until = text::earliest(progress, at);
-        let until = until
-            .map_or_else(String::new, |until| format!(" (not before {})", text::clock(until, at)));
-        lines.push(Line::Note(Style::Plain, format!("waits for {}{until}", blockers.join("; "))));
+        let blockers = blockers.join("; ");
+        let until = text::earliest(progress, at).map(|until| text::clock(until, at));
+        // A freeze window names its end.
+        let until = until.filter(|until| !blockers.contains(until));
+        let until = until.map(|until| format!(" (not before {until})")).unwrap_or_default();
+        lines.push(Line::Note(Style::Plain, format!("waits for {blockers}{until}")));
     }
     lines.extend(text::failed_hooks(release).map(|hook| Line::Note(Style::Bad, hook)));
     lines
