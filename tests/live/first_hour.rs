@@ -103,7 +103,7 @@ async fn newcomer() -> Result<()> {
     })
     .await?;
     ensure!(line.contains("50%"), "{line}");
-    operator.run(&["release", "wait", "order", "--timeout", "1m"]).await?;
+    operator.run(&["release", "wait", "order", "--timeout", "2m"]).await?;
     operator.until("order", |release| release.phase == Phase::Completed).await?;
     load.until_only("v2", USERS).await?;
     load.end(None).await?;

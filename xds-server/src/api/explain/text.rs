@@ -7,11 +7,12 @@ use super::{ReleaseEvent, Sidecars, advice};
 use crate::api::views::{BlockerView, phase};
 use crate::controller::DeliveryView;
 use tidegate_delivery::judge::guardrails::{Guardrails, WorseThanStable};
-use tidegate_delivery::judge::{EValue, Evidence, Finding};
+use tidegate_delivery::judge::{EValue, Evidence, Finding, Verdict};
 use tidegate_delivery::model::plan::{OnFail, Plan, Step};
 use tidegate_delivery::model::progress::Progress;
 use tidegate_delivery::model::release::{Phase, Release, RollbackCause};
 use tidegate_delivery::model::state::ServiceState;
+use tidegate_delivery::names::VersionName;
 use tidegate_delivery::text;
 use tidegate_delivery::units::Ppm;
 
@@ -106,18 +107,28 @@ fn waiting(Context { release, blockers, .. }: &Context<'_>) -> Vec<String> {
 
 /// The counts of the step, and what follows from them.
 fn measured(release: &Release, progress: &Progress) -> Vec<String> {
-    let failures = |name, Evidence { requests, errors, .. }: &Evidence| match requests {
-        0 => format!("{name} served no request"),
-        _ => format!("{name} failed {errors} of {requests} requests"),
-    };
     let seen = &progress.observation;
-    let counts = format!(
-        "Since the sidecars have this step, {} and {}; verdict: {}.",
-        failures(&release.candidate, &seen.candidate),
-        failures(&release.stable, &seen.stable),
-        seen.verdict
-    );
-    std::iter::once(counts).chain(seen.verdict.findings().iter().find_map(by_chance)).collect()
+    let (candidate, stable) = (&seen.candidate, &seen.stable);
+    let failures = |name: &VersionName, Evidence { requests, errors, .. }: &Evidence| {
+        format!("{name} failed {errors} of {requests} requests")
+    };
+    let mut lines = vec![match (candidate.requests, stable.requests) {
+        (0, 0) => "No requests were counted in this step yet.".to_owned(),
+        _ => format!(
+            "In this step {} and {}; verdict: {}.",
+            failures(&release.candidate, candidate),
+            failures(&release.stable, stable),
+            seen.verdict
+        ),
+    }];
+    if matches!(seen.verdict, Verdict::Inconclusive { .. }) && candidate.requests > 0 {
+        let name = &release.candidate;
+        lines.push(format!(
+            "Inconclusive means: the counts show neither that {name} is good enough, nor that it is too bad."
+        ));
+    }
+    lines.extend(seen.verdict.findings().iter().find_map(by_chance));
+    lines
 }
 
 fn cause(release: &Release) -> Option<&Finding> {
@@ -167,6 +178,10 @@ fn next(service: &ServiceState, release: &Release) -> String {
             ),
             _ => "The version before it is no longer kept.".to_owned(),
         },
+        Phase::RolledBack { cause: RollbackCause::Operator, .. } => format!(
+            "Next: tidegate release start {} VERSION starts another release. {stable} stays stable.",
+            release.service
+        ),
         Phase::RolledBack { .. } => format!(
             "Next: repair {candidate}, and release the repaired version: tidegate release start {} VERSION. {stable} stays stable.",
             release.service
@@ -198,8 +213,8 @@ fn failure(limits: &Guardrails, release: &Release) -> String {
     };
     format!(
         "{candidate} {then} if it fails more than {} of its requests{compared}, or if more than {} of them take longer than \
-         {}. More than {} of failures, or {}, only delay it. At most {false_rollback} of the releases of a version that is \
-         no worse are rolled back.",
+         {}. Above {} of failures, or {}, it waits. Of the releases of a version that is no worse, at most {false_rollback} \
+         are rolled back.",
         error_rate.rollback,
         latency.quantile.complement(),
         shown(latency.rollback),
@@ -260,3 +275,7 @@ fn event(it: &ReleaseEvent) -> String {
 fn shown(time: Duration) -> String {
     humantime::format_duration(time).to_string()
 }
+
+#[cfg(test)]
+#[path = "text_tests.rs"]
+mod tests;

@@ -132,7 +132,7 @@ async fn the_explanation_of_a_release_is_a_function_of_the_state() {
         "It is on step 1 of 2 since 1970-01-01T00:00:03Z: v2 receives 5% of the requests.",
         "and v2 has served 50 requests",
         "Next: v2 receives all requests, and is watched for 30m.",
-        "v2 failed 0 of 120 requests and v1 failed 0 of 880 requests; verdict: healthy",
+        "In this step v2 failed 0 of 120 requests and v1 failed 0 of 880 requests; verdict: healthy",
         "v2 is rolled back by itself if it fails more than 5% of its requests, or more often than v1",
         "To go on it waits for:\n- sidecars: none is connected, so none has acknowledged it -> tidegate nodes",
         "Connected sidecars: 1. Configuration 3, of journal record 3, is rejected (NACK) by envoy-1.",
@@ -147,5 +147,8 @@ async fn the_explanation_of_a_release_is_a_function_of_the_state() {
     let expected = "It was rolled back at 1970-01-01T00:00:04Z: by an operator. All requests go to v1 since then.";
     assert_eq!(state, expected);
     let text = explanation["text"].to_string();
-    assert!(text.contains("Next: repair v2") && !text.contains("waits for"), "{text}");
+    assert!(
+        text.contains("VERSION starts another release") && !text.contains("waits for"),
+        "{text}"
+    );
 }

@@ -2,6 +2,7 @@
 //! half minute, then the release and what it waits for. It fits the screen.
 
 use tidegate::api::views::{PhaseKind, RecentView, ReleaseView, Service, Version};
+use tidegate_delivery::judge::Verdict;
 use tidegate_delivery::model::plan::Strategy;
 use tidegate_delivery::units::{Ppm, Timestamp};
 
@@ -158,10 +159,12 @@ fn notes(service: &Service, release: &ReleaseView, at: Timestamp) -> Vec<Line> {
         progress.verdict,
         text::synced(release),
     );
-    let style = match () {
-        () if !progress.verdict.findings().is_empty() => Style::Bad,
-        () if release.paused => Style::Warning,
-        () => Style::Good,
+    let style = match &progress.verdict {
+        Verdict::RollBack { .. } => Style::Bad,
+        Verdict::Alert { .. } => Style::Warning,
+        _ if release.paused => Style::Warning,
+        Verdict::Healthy => Style::Good,
+        Verdict::Inconclusive { .. } => Style::Plain,
     };
     let mut lines = vec![Line::Note(style, state)];
     if progress.blockers.is_empty() {

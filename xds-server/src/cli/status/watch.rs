@@ -3,6 +3,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use super::Snapshot;
 use crate::cli::client::Client;
 use crate::cli::failure::Failure;
@@ -25,18 +27,27 @@ pub(super) async fn run(
     if !io::stdout().is_terminal() || !matches!(format, Format::Table | Format::Wide) {
         return tokio::select! {
             ended = lines(client, service, format) => ended,
-            _ = tokio::signal::ctrl_c() => Ok(()),
+            ended = interrupted() => ended,
         };
     }
     write(ENTER)?;
     let mut shown = String::new();
     let ended = tokio::select! {
         ended = refresh(client, service, format, &mut shown) => ended,
-        _ = tokio::signal::ctrl_c() => Ok(()),
+        ended = interrupted() => ended,
     };
     write(LEAVE)?;
     // The last status stays on the terminal.
     ended.and_then(|()| output::print(&shown))
+}
+
+/// Waits for the end by Ctrl-C or SIGTERM, which leave the terminal as it was.
+async fn interrupted() -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::Runtime)?;
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+    }
 }
 
 /// Draws the status again and again.
