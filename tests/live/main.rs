@@ -1,6 +1,7 @@
 //! Configuration changes under traffic on real Envoys: by the file, by SIGHUP and by REST, and rejected ones. No request may
 //! fail.
 
+mod first_hour;
 mod monitoring;
 mod upgrade;
 

@@ -16,6 +16,7 @@ use tidegate::controller::{CommandError, DeliveryView, Origin};
 use tidegate::journal::Record;
 use tidegate::reload::{DryRun, FileStatus, ReloadError};
 use tidegate::telemetry::counts::Counts;
+use tidegate::telemetry::recent::RecentFigures;
 use tidegate::xds::fleet::{Inspection, NodeStatus};
 use tidegate_delivery::model::change::Loss;
 use tidegate_delivery::model::command::{Command, Outcome};
@@ -62,6 +63,10 @@ impl Backend for Memory {
     }
 
     fn totals(&self, _: &ServiceName) -> BTreeMap<VersionName, Counts> {
+        BTreeMap::new()
+    }
+
+    fn recent(&self, _: &ServiceName) -> BTreeMap<VersionName, RecentFigures> {
         BTreeMap::new()
     }
 

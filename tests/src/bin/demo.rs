@@ -117,7 +117,7 @@ async fn wait_for_interrupt(world: &World) -> Result<()> {
     println!("  curl -i -H 'Host: order.local' -H 'x-user-id: 42' http://{ingress}/");
     println!("  dist/tidegate status --watch");
     println!("  dist/tidegate-demo-app load --target {ingress} --host order.local --rate 100");
-    println!("  dist/tidegate release start order --version v2");
+    println!("  dist/tidegate release start order v2");
     for service in ["order", "payment"] {
         let address = world.backends.get(service, "v2")?.address();
         println!(

@@ -12,6 +12,7 @@ use crate::controller::{CommandError, DeliveryView, Origin};
 use crate::journal::Record;
 use crate::reload::{DryRun, FileStatus, ReloadError};
 use crate::telemetry::counts::Counts;
+use crate::telemetry::recent::RecentFigures;
 use crate::xds::fleet::{Inspection, NodeStatus};
 use tidegate_delivery::model::change::Loss;
 use tidegate_delivery::model::command::{Command, Outcome};
@@ -54,6 +55,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The counts of each version of a service since the server started.
     fn totals(&self, service: &ServiceName) -> BTreeMap<VersionName, Counts>;
+
+    /// The requests of the last half minute, per version of a service that had any.
+    fn recent(&self, service: &ServiceName) -> BTreeMap<VersionName, RecentFigures>;
 
     /// The connected sidecars, and those that disconnected recently.
     fn nodes(&self) -> Vec<NodeStatus>;

@@ -8,6 +8,7 @@ pub mod explain;
 mod flags;
 pub mod freeze;
 pub mod groups;
+pub mod history;
 mod metrics;
 mod nodes;
 mod origin_guard;
@@ -84,6 +85,7 @@ pub fn router(backend: Arc<dyn Backend>, stop: watch::Receiver<bool>) -> Router 
         .merge(services::routes())
         .merge(versions::routes())
         .merge(releases::routes())
+        .merge(history::routes())
         .merge(groups::routes())
         .merge(freeze::routes())
         .merge(flags::routes())

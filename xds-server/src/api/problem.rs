@@ -98,6 +98,7 @@ impl From<Refusal> for Problem {
             Refusal::UnknownCheck { .. } => (StatusCode::NOT_FOUND, "unknown-check"),
             Refusal::AlreadyRunning { .. } => (StatusCode::CONFLICT, "release-running"),
             Refusal::GroupRunning { .. } => (StatusCode::CONFLICT, "group-running"),
+            Refusal::VersionInUse { .. } => (StatusCode::CONFLICT, "version-in-use"),
             Refusal::AlreadyStable { .. } => (StatusCode::CONFLICT, "already-stable"),
             Refusal::Quarantined { .. } => (StatusCode::CONFLICT, "quarantined"),
             Refusal::TakesAway { .. } => (StatusCode::CONFLICT, TAKES_AWAY),

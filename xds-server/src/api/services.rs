@@ -1,4 +1,4 @@
-//! `/services`: services, deployment of versions, start and rollback of releases.
+//! `/services`: services, deployment and removal of versions, start and rollback of releases.
 
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
@@ -26,7 +26,7 @@ pub(super) fn routes() -> Router<Api> {
     Router::new()
         .route("/services", get(list))
         .route("/services/{service}", get(show))
-        .route("/services/{service}/versions/{version}", put(register))
+        .route("/services/{service}/versions/{version}", put(register).delete(remove))
         .route("/services/{service}/releases", post(start))
         .route("/services/{service}/rollback", post(rollback))
 }
@@ -82,6 +82,18 @@ async fn register(
     let istio = istio.transpose().map_err(|problems| faults("`istio`", &problems))?;
     let spec = VersionSpec { endpoints, istio, environment: body.environment };
     api.answer(Command::RegisterVersion { service, version, spec }, change).await
+}
+
+async fn remove(
+    State(api): State<Api>,
+    Path((service, version)): Path<(String, String)>,
+    OptionalBody(change): OptionalBody<Change>,
+) -> Result<Json<Outcome>, Problem> {
+    let service = find(&api.view(), &service)?.spec.name.clone();
+    let version = name(&version)?;
+    let command = Command::RemoveVersion { service, version };
+    let outcome = api.backend.submit(command, change.origin()?).await?;
+    Ok(Json(outcome))
 }
 
 #[derive(Debug, Deserialize)]
@@ -141,7 +153,7 @@ async fn rollback(
         Some(id) => id.parse().map_err(|_| Refusal::UnknownRelease(id))?,
         None => service.release.as_ref().map(|it| it.id.clone()).ok_or_else(|| {
             let detail = format!(
-                "service `{name}` has no release; start one: tidegate release start {name} --version V"
+                "service `{name}` has no release; start one: tidegate release start {name} VERSION"
             );
             Problem::new(StatusCode::CONFLICT, "no-release", detail)
         })?,

@@ -7,6 +7,7 @@ mod inspection;
 mod plan;
 mod requirements;
 mod sidecars;
+mod version;
 
 use std::collections::BTreeMap;
 
@@ -19,13 +20,13 @@ pub use self::plan::{ApprovalsView, GuardrailsView, PlanView, StepView};
 pub use self::requirements::{ApprovalView, FreezeView, SignalView};
 pub(super) use self::sidecars::is_synced;
 pub use self::sidecars::{ConvergenceView, LastNack, Nack, Node, NodeNack, Reporting};
+pub(super) use self::version::weight;
+pub use self::version::{RecentView, Totals, Version};
 use super::backend::Backend;
 use crate::controller::DeliveryView;
 use tidegate_delivery::judge::{Evidence, Finding, Guardrail, Level, Verdict};
 use tidegate_delivery::model::blocker::Blocker;
-use tidegate_delivery::model::catalogue::{Environment, VersionSpec};
 use tidegate_delivery::model::checks::CheckResult;
-use tidegate_delivery::model::istio::IstioTarget;
 use tidegate_delivery::model::outcome::Outcome;
 pub use tidegate_delivery::model::phases::PhaseKind;
 use tidegate_delivery::model::plan::Strategy;
@@ -72,42 +73,6 @@ pub struct StateView {
     pub seq: u64,
     /// The SHA-256 of its JSON.
     pub digest: String,
-}
-
-/// A version of a service.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Version {
-    pub name: VersionName,
-    /// `host:port` of each instance.
-    pub endpoints: Vec<String>,
-    /// Names among the endpoints that the control plane cannot resolve.
-    #[serde(default)]
-    pub unresolved: Vec<String>,
-    /// Its target in Istio.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub istio: Option<IstioTarget>,
-    /// Its environment, for blue/green services.
-    pub environment: Option<Environment>,
-    /// Its intended share of the traffic.
-    #[serde(rename = "weight_percent", with = "percent")]
-    pub weight: Ppm,
-    /// The release with which it was rolled back, while no flag selects it for that.
-    #[serde(default)]
-    pub rolled_back: Option<ReleaseId>,
-    pub totals: Totals,
-}
-
-/// The requests of one version since the server started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Totals {
-    /// Finished requests, including failed ones.
-    pub requests: u64,
-    /// Failed by the version.
-    pub errors: u64,
-    /// Failed by the client.
-    pub client_errors: u64,
-    /// Cancelled by the client.
-    pub cancelled: u64,
 }
 
 /// A release.
@@ -184,27 +149,6 @@ pub struct ProgressView {
 impl Service {
     pub(super) fn of(backend: &dyn Backend, view: &DeliveryView, service: &ServiceState) -> Self {
         let spec = &service.spec;
-        let totals = backend.totals(&spec.name);
-        let unresolved = backend.unresolved_names();
-        let version = |(name, version): (&VersionName, &VersionSpec)| Version {
-            name: name.clone(),
-            endpoints: version.endpoints.iter().map(ToString::to_string).collect(),
-            unresolved: version
-                .hosts()
-                .filter(|host| unresolved.contains(*host))
-                .cloned()
-                .collect(),
-            istio: version.istio.clone(),
-            environment: version.environment,
-            weight: weight(service, name),
-            rolled_back: service.rolled_back.get(name).cloned(),
-            totals: totals.get(name).map_or_else(Totals::default, |counts| Totals {
-                requests: counts.requests,
-                errors: counts.errors,
-                client_errors: counts.client_errors,
-                cancelled: counts.cancelled,
-            }),
-        };
         let release = service.release.as_ref();
         Self {
             name: spec.name.clone(),
@@ -212,7 +156,7 @@ impl Service {
             hosts: spec.hosts.iter().map(ToString::to_string).collect(),
             stable: service.stable.clone(),
             previous: service.previous.clone(),
-            versions: spec.versions.iter().map(version).collect(),
+            versions: Version::all(backend, service),
             release: release.map(|release| ReleaseView::of(release, view)),
             plan: PlanView::from(&spec.plan),
             guardrails: GuardrailsView::from(&spec.guardrails),
@@ -225,17 +169,6 @@ impl Service {
             frozen: service.frozen.as_ref().map(FreezeView::from),
             dns: DnsView::of(service),
         }
-    }
-}
-
-/// A version's intended share of its service's traffic.
-pub(super) fn weight(service: &ServiceState, version: &VersionName) -> Ppm {
-    let split = service.split();
-    match split.candidate {
-        Some((candidate, weight)) if candidate == version => weight,
-        Some((_, weight)) if split.stable == version => weight.complement(),
-        None if split.stable == version => Ppm::ALL,
-        _ => Ppm::ZERO,
     }
 }
 

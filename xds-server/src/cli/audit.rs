@@ -13,7 +13,7 @@ use tidegate::journal::{Hash, Head, Reader, Record, digest};
 use self::filter::{Filter, Matcher};
 use super::client::{Client, Target};
 use super::failure::Failure;
-use super::output::{self, Format};
+use super::output::{self, Format, List};
 use super::text::{self, NONE};
 
 /// List, export, verify and replay the event log.
@@ -24,8 +24,6 @@ pub(super) struct Args {
     /// Read the journal in this data directory instead of calling a server; a server may be running on it
     #[arg(long, global = true)]
     data_dir: Option<PathBuf>,
-    #[command(flatten)]
-    target: Target,
 }
 
 #[derive(Debug, Subcommand)]
@@ -68,11 +66,11 @@ enum ExportFormat {
     Csv,
 }
 
-pub(super) async fn run(args: Args) -> Result<(), Failure> {
-    let Args { verb, data_dir, target } = args;
+pub(super) async fn run(args: Args, target: &Target) -> Result<(), Failure> {
+    let Args { verb, data_dir } = args;
     let source = || match &data_dir {
         Some(data_dir) => Ok(Source::File(Reader::open(data_dir)?)),
-        None => Client::new(&target).map(Source::Server),
+        None => Client::new(target).map(Source::Server),
     };
     match verb {
         Verb::List { after, limit, filter } => {
@@ -84,7 +82,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             let data_dir = data_dir.as_ref().ok_or_else(|| {
                 Failure::Input("replay needs the journal: --data-dir DIR".to_owned())
             })?;
-            replay(&Reader::open(data_dir)?, &target).await
+            replay(&Reader::open(data_dir)?, target).await
         }
     }
 }
@@ -108,14 +106,14 @@ async fn list(
         matcher.check_service()?;
     }
     found.truncate(limit);
-    if format == Format::Json {
-        return output::json(&found);
-    }
-    output::print(&output::table(
-        ["SEQ", "AT", "ACTOR", "EVENT", "SUBJECT", "REASON"],
-        found.iter().map(row).collect(),
-        "no matching records",
-    ))
+    output::list(format, &found, || {
+        Ok(List {
+            heads: ["SEQ", "AT", "ACTOR", "EVENT", "SUBJECT", "REASON"],
+            narrow: 6,
+            rows: found.iter().map(|record| (record.seq.to_string(), row(record))).collect(),
+            none: "no matching records",
+        })
+    })
 }
 
 /// Recomputes the chain from the records alone.
@@ -139,13 +137,9 @@ async fn verify(source: &Source, contains: Option<&str>, format: Format) -> Resu
             contains.unwrap_or(NONE)
         )));
     }
-    match format {
-        Format::Json => output::json(&json!({"records": head.seq, "hash": head.hash})),
-        Format::Table => output::print(&format!(
-            "the chain is valid: {} records, the last {}",
-            head.seq, head.hash
-        )),
-    }
+    output::document(format, &json!({"records": head.seq, "hash": head.hash}), || {
+        Ok(format!("the chain is valid: {} records, the last {}", head.seq, head.hash))
+    })
 }
 
 /// Parses `SEQ:HASH`.

@@ -1,13 +1,15 @@
 //! HTTP calls to a running server.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use reqwest::header::{CONTENT_TYPE, ETAG, IF_MATCH};
-use reqwest::{Method, RequestBuilder, Response, Url};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderValue, IF_MATCH};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tidegate::api::problem::Details;
+use tidegate::files::read_text;
 use tidegate::root_cause::root_cause;
 
 use super::failure::Failure;
@@ -18,12 +20,19 @@ const TIMEOUT: Duration = Duration::from_secs(35);
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The server, and the format of the output.
+/// Largest token file in bytes.
+const MAX_TOKEN: u64 = 16 * 1024;
+
+/// The server, and the format of the output. These options are global: they may stand before the command and after it.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of commands that call a server")]
 pub(super) struct Target {
     /// The address of the server's API
     #[arg(long, global = true, env = "TIDEGATE_SERVER", default_value = "http://127.0.0.1:8080")]
     server: String,
+    /// A file with a bearer token, for an authenticating proxy before the API. It is read again for each call
+    #[arg(long, global = true, env = "TIDEGATE_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// The output format
     #[arg(
         short,
@@ -67,6 +76,7 @@ impl Origin {
 #[derive(Debug)]
 pub(super) struct Client {
     server: Url,
+    token_file: Option<PathBuf>,
     http: reqwest::Client,
 }
 
@@ -86,7 +96,7 @@ impl Client {
             .timeout(TIMEOUT)
             .build()
             .map_err(|error| refuse(error.to_string()))?;
-        Ok(Self { server: url, http })
+        Ok(Self { server: url, token_file: target.token_file.clone(), http })
     }
 
     /// `GET /api/v1/…`.
@@ -182,7 +192,10 @@ impl Client {
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["api", "v1"]).extend(path);
         }
-        let request = body(self.http.request(method, url).query(query));
+        let mut request = body(self.http.request(method, url).query(query));
+        if let Some(path) = &self.token_file {
+            request = request.header(AUTHORIZATION, bearer(path)?);
+        }
         request.send().await.map_err(|error| self.unreachable(&error))
     }
 
@@ -195,6 +208,9 @@ impl Client {
         match serde_json::from_slice::<Details>(&body) {
             Ok(problem) if problem.takes_away() => Err(Failure::TakesAway(problem.detail)),
             Ok(problem) => Err(Failure::Problem(problem)),
+            Err(_) if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+                Err(Failure::Denied { server: self.server.to_string(), status: status.as_u16() })
+            }
             Err(_) => Err(self.unexpected(&format!("status {status}"))),
         }
     }
@@ -211,5 +227,64 @@ impl Client {
 
     fn unexpected(&self, why: &str) -> Failure {
         Failure::UnexpectedResponse { server: self.server.to_string(), why: why.to_owned() }
+    }
+}
+
+/// The header of the token in a file.
+fn bearer(path: &Path) -> Result<HeaderValue, Failure> {
+    let text = read_text(path, MAX_TOKEN)?;
+    let token = text.trim();
+    // RFC 6750, and every other token in use: visible ASCII.
+    let header = Some(token)
+        .filter(|token| !token.is_empty() && token.bytes().all(|it| it.is_ascii_graphic()));
+    let header = header.and_then(|token| HeaderValue::try_from(format!("Bearer {token}")).ok());
+    let mut header = header.ok_or_else(|| {
+        Failure::Input(format!(
+            "{} of --token-file does not hold a token: write it alone into the file, in one line without spaces",
+            path.display()
+        ))
+    })?;
+    header.set_sensitive(true);
+    Ok(header)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_token_is_alone_in_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        for (text, expected) in [
+            ("abc.DEF-123~+/=\n", Some("Bearer abc.DEF-123~+/=")),
+            ("abc", Some("Bearer abc")),
+            ("", None),
+            (" \n", None),
+            ("two tokens", None),
+            ("a\nb", None),
+            ("grün", None),
+        ] {
+            fs::write(&path, text).unwrap();
+            let header = bearer(&path);
+            match expected {
+                Some(expected) => {
+                    let header = header.unwrap();
+                    assert!(header.is_sensitive() && header == expected, "{text:?}");
+                }
+                None => {
+                    let error = header.unwrap_err().to_string();
+                    assert!(
+                        error.contains("token of") || error.contains("--token-file"),
+                        "{error}"
+                    );
+                    assert!(error.contains(path.to_str().unwrap()), "{error}");
+                }
+            }
+        }
+        let missing = bearer(&dir.path().join("missing")).unwrap_err().to_string();
+        assert!(missing.contains("missing") && missing.contains("check the path"), "{missing}");
     }
 }

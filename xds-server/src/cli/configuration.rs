@@ -87,20 +87,18 @@ pub(super) struct ApplyArgs {
     #[arg(long, value_name = "KIND:NAME")]
     allow: Vec<Loss>,
     #[command(flatten)]
-    target: Target,
-    #[command(flatten)]
     origin: Origin,
 }
 
-pub(super) async fn apply(args: ApplyArgs) -> Result<(), Failure> {
+pub(super) async fn apply(args: ApplyArgs, target: &Target) -> Result<(), Failure> {
     if args.dry_run {
-        return diff::print(&args.file, &args.allow, &args.target, &args.origin).await;
+        return diff::print(&args.file, &args.allow, target, &args.origin).await;
     }
     let text = read_text(&args.file, MAX_BYTES)?;
-    let client = Client::new(&args.target)?;
+    let client = Client::new(target)?;
     let query = query(&args.allow, &args.origin);
     let outcome = client.put_text(&["config"], &query, MEDIA_TYPE, text).await?;
-    print_outcome(&outcome, args.target.output)
+    print_outcome(&outcome, target.output)
 }
 
 /// The query of a configuration that may take away `allow`.

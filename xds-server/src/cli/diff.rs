@@ -12,7 +12,7 @@ use super::EXIT_CODES;
 use super::client::{Client, Origin, Target};
 use super::configuration::{MEDIA_TYPE, query};
 use super::failure::{self, Failure};
-use super::output::{self, Format};
+use super::output;
 
 /// Show what a configuration would change on a running server, and what of it takes away something that serves traffic.
 /// The server tries a TCP connection to each endpoint that would serve for the first time
@@ -23,13 +23,11 @@ pub(super) struct Args {
     #[arg(env = "TIDEGATE_CONFIG")]
     file: PathBuf,
     #[command(flatten)]
-    target: Target,
-    #[command(flatten)]
     origin: Origin,
 }
 
-pub(super) async fn run(args: Args) -> Result<(), Failure> {
-    print(&args.file, &[], &args.target, &args.origin).await
+pub(super) async fn run(args: Args, target: &Target) -> Result<(), Failure> {
+    print(&args.file, &[], target, &args.origin).await
 }
 
 /// Prints the changes of a file.
@@ -48,10 +46,7 @@ pub(super) async fn print(
     query.push(("dry_run", true.to_string()));
     let answer = client.put_text(&["config"], &query, MEDIA_TYPE, text.clone()).await?;
     let tried: DryRunView = client.read(&answer)?;
-    match target.output {
-        Format::Json => output::json(&answer)?,
-        Format::Table => output::print(&shown(path, &text, &tried))?,
-    }
+    output::document(target.output, &answer, || Ok(shown(path, &text, &tried)))?;
     if tried.refused.is_empty() {
         return Ok(());
     }

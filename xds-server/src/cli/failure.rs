@@ -50,6 +50,14 @@ pub(super) enum Failure {
     /// The server answered with problem details.
     #[error("{}: {}", .0.title, .0.detail)]
     Problem(Details),
+    /// The server, or a proxy before it, asks for a token or refuses the one that was sent.
+    #[error(
+        "{server} answered with status {status}: pass a token that it accepts with --token-file"
+    )]
+    Denied { server: String, status: u16 },
+    /// The operator answered a question with no.
+    #[error("not confirmed; nothing was changed")]
+    Declined,
     /// A configuration takes away something that serves traffic. Its changes are printed already.
     #[error("{0}")]
     TakesAway(String),

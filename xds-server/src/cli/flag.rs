@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use tidegate::files::{MAX_BYTES, read_text};
 
 use super::client::{Client, Origin, Target};
+use super::confirm::Confirmation;
 use super::failure::Failure;
-use super::output::{self, Format};
+use super::output::{self, Format, List};
 use super::release::print_outcome;
 use super::text::NONE;
 
@@ -19,8 +20,6 @@ use super::text::NONE;
 pub(super) struct Args {
     #[command(subcommand)]
     verb: Verb,
-    #[command(flatten)]
-    target: Target,
     #[command(flatten)]
     origin: Origin,
 }
@@ -67,6 +66,8 @@ enum Verb {
         key: String,
         #[command(flatten)]
         condition: Condition,
+        #[command(flatten)]
+        confirmation: Confirmation,
     },
     /// Evaluate a flag for a context
     Evaluate {
@@ -86,17 +87,22 @@ struct Condition {
     if_match: Option<u64>,
 }
 
-pub(super) async fn run(args: Args) -> Result<(), Failure> {
-    let client = Client::new(&args.target)?;
+pub(super) async fn run(args: Args, target: &Target) -> Result<(), Failure> {
+    let client = Client::new(target)?;
     let query = args.origin.query();
-    let format = args.target.output;
+    let format = target.output;
     let change = async |method, path: &[&str], condition: &Condition, body: Option<&Value>| {
         let outcome = client.change(method, path, &query, condition.if_match, body).await?;
         print_outcome(&outcome, format)
     };
     match &args.verb {
         Verb::List => list(&client, format).await,
-        Verb::Get { key } => output::json(&client.get(&["flags", key]).await?),
+        Verb::Get { key } => {
+            let flag = client.get(&["flags", key]).await?;
+            // A definition is JSON for people as well.
+            let text = || Ok(format!("{flag:#}"));
+            output::document(format, &flag, text)
+        }
         Verb::Revision => output::print(&client.revision(&["flags"]).await?),
         Verb::Set { file, replace, condition } => {
             let document = read_json(file)?;
@@ -109,7 +115,8 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         Verb::Disable { key, condition } => {
             change(Method::POST, &["flags", key, "disable"], condition, None).await
         }
-        Verb::Delete { key, condition } => {
+        Verb::Delete { key, condition, confirmation } => {
+            confirmation.ask(&format!("Flag `{key}` and its definition are deleted"))?;
             change(Method::DELETE, &["flags", key], condition, None).await
         }
         Verb::Evaluate { key, context } => {
@@ -128,9 +135,6 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
 
 async fn list(client: &Client, format: Format) -> Result<(), Failure> {
     let document = client.get(&["flags"]).await?;
-    if format == Format::Json {
-        return output::json(&document);
-    }
     let text = |flag: &Value, path: &str| {
         let value = flag.pointer(path).and_then(Value::as_str);
         value.unwrap_or(NONE).to_owned()
@@ -140,36 +144,43 @@ async fn list(client: &Client, format: Format) -> Result<(), Failure> {
         let variants = flag.get("variants").and_then(Value::as_object);
         let variants: Vec<&str> =
             variants.into_iter().flat_map(|it| it.keys()).map(String::as_str).collect();
-        [
+        let cells = [
             key.clone(),
             // flagd's default.
             flag.get("state").and_then(Value::as_str).unwrap_or("ENABLED").to_owned(),
             variants.join(", "),
             text(flag, "/defaultVariant"),
             text(flag, "/metadata/service"),
-        ]
+        ];
+        (key.clone(), cells)
     });
-    output::print(&output::table(
-        ["FLAG", "STATE", "VARIANTS", "DEFAULT", "ROUTES"],
-        rows.collect(),
-        "no flags; define some with `tidegate flag set -f FILE`",
-    ))
+    output::list(format, &document, || {
+        Ok(List {
+            heads: ["FLAG", "STATE", "VARIANTS", "DEFAULT", "ROUTES"],
+            narrow: 5,
+            rows: rows.collect(),
+            none: "no flags; define some with `tidegate flag set -f FILE`",
+        })
+    })
 }
 
 fn print_evaluation(answer: &Value, format: Format) -> Result<(), Failure> {
-    if format == Format::Json {
-        return output::json(answer);
-    }
     let member = |name: &str| match answer.get(name) {
         None | Some(Value::Null) => NONE.to_owned(),
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     };
-    output::print(&output::table(
-        ["FLAG", "VALUE", "VARIANT", "REASON", "BLOCKED"],
-        vec![["key", "value", "variant", "reason", "blocked"].map(member)],
-        "no result",
-    ))
+    output::list(format, answer, || {
+        Ok(List {
+            heads: ["FLAG", "VALUE", "VARIANT", "REASON", "BLOCKED"],
+            narrow: 5,
+            rows: vec![(
+                member("key"),
+                ["key", "value", "variant", "reason", "blocked"].map(member),
+            )],
+            none: "no result",
+        })
+    })
 }
 
 /// Reads a JSON file, or standard input for `-`.

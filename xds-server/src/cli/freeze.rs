@@ -7,7 +7,7 @@ use tidegate::api::freeze::Freezes;
 
 use super::client::{Client, Origin, Target};
 use super::failure::Failure;
-use super::output::{self, Format};
+use super::output::{self, Format, List};
 use super::release::print_outcome;
 
 /// Freeze deployments: no release advances until the freeze ends. Rollbacks are not blocked.
@@ -15,8 +15,6 @@ use super::release::print_outcome;
 pub(super) struct Args {
     #[command(subcommand)]
     verb: Verb,
-    #[command(flatten)]
-    target: Target,
     #[command(flatten)]
     origin: Origin,
 }
@@ -37,9 +35,9 @@ enum Verb {
     Status,
 }
 
-pub(super) async fn run(args: Args) -> Result<(), Failure> {
-    let client = Client::new(&args.target)?;
-    let format = args.target.output;
+pub(super) async fn run(args: Args, target: &Target) -> Result<(), Failure> {
+    let client = Client::new(target)?;
+    let format = target.output;
     let (method, service) = match args.verb {
         Verb::Start { service } => (Method::PUT, service),
         Verb::End { service } => (Method::DELETE, service),
@@ -52,17 +50,17 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
 
 async fn status(client: &Client, format: Format) -> Result<(), Failure> {
     let answer = client.get(&["freeze"]).await?;
-    if format == Format::Json {
-        return output::json(&answer);
-    }
-    let freezes: Freezes = client.read(&answer)?;
-    let rows = freezes.active.iter().map(|(name, active)| {
-        let each: Vec<_> = active.iter().map(|it| it.detail.as_str()).collect();
-        [name.to_string(), each.join("; ")]
-    });
-    output::print(&output::table(
-        ["SERVICE", "FROZEN BY"],
-        rows.collect(),
-        "no deployments are frozen",
-    ))
+    output::list(format, &answer, || {
+        let freezes: Freezes = client.read(&answer)?;
+        let rows = freezes.active.iter().map(|(name, active)| {
+            let each: Vec<_> = active.iter().map(|it| it.detail.as_str()).collect();
+            (name.to_string(), [name.to_string(), each.join("; ")])
+        });
+        Ok(List {
+            heads: ["SERVICE", "FROZEN BY"],
+            narrow: 2,
+            rows: rows.collect(),
+            none: "no deployments are frozen",
+        })
+    })
 }

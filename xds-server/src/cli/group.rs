@@ -6,14 +6,14 @@ use clap::Subcommand;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 use tidegate::api::groups::GroupView;
-use tidegate::api::views::ReleaseView;
 
 use super::client::Client;
+use super::confirm::Confirmation;
 use super::failure::Failure;
 use super::flag::read_json;
 use super::output::{self, Format};
+use super::release::list::releases;
 use super::release::{print_outcome, promotion};
-use super::text;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -66,11 +66,15 @@ pub(super) enum Verb {
     Abort {
         /// The group
         group: String,
+        #[command(flatten)]
+        confirmation: Confirmation,
     },
     /// Roll back to the stable versions; after completion, to the previous versions
     Rollback {
         /// The group
         group: String,
+        #[command(flatten)]
+        confirmation: Confirmation,
     },
 }
 
@@ -107,8 +111,14 @@ pub(super) async fn run(
         }
         Verb::Pause { group } => (group, "pause"),
         Verb::Resume { group } => (group, "resume"),
-        Verb::Abort { group } => (group, "abort"),
-        Verb::Rollback { group } => (group, "rollback"),
+        Verb::Abort { group, confirmation } => {
+            confirmation.ask(&format!("All releases of group `{group}` are aborted"))?;
+            (group, "abort")
+        }
+        Verb::Rollback { group, confirmation } => {
+            confirmation.ask(&format!("All releases of group `{group}` are rolled back"))?;
+            (group, "rollback")
+        }
     };
     let path = ["groups", &group, verb];
     print_outcome(&client.call(Method::POST, &path, &[], Some(&body.into())).await?, format)
@@ -122,23 +132,10 @@ async fn current_step(client: &Client, group: &str) -> Result<usize, Failure> {
 
 async fn status(client: &Client, group: &str, format: Format) -> Result<(), Failure> {
     let answer = client.get(&["groups", group]).await?;
-    if format == Format::Json {
-        return output::json(&answer);
-    }
-    let group: GroupView = client.read(&answer)?;
-    let heads = ["RELEASE", "CANDIDATE", "PHASE", "WEIGHT", "DETAILS"];
-    let rows = group.members.iter().map(row).collect();
-    output::print(&output::table(heads, rows, "no members"))
-}
-
-fn row(release: &ReleaseView) -> [String; 5] {
-    [
-        release.id.to_string(),
-        release.candidate.to_string(),
-        text::phase(release),
-        text::share(release.weight),
-        text::details(release),
-    ]
+    output::list(format, &answer, || {
+        let group: GroupView = client.read(&answer)?;
+        Ok(releases(&group.members, "no members"))
+    })
 }
 
 fn member(argument: &str) -> Result<(String, String), String> {

@@ -4,18 +4,21 @@ mod audit;
 mod client;
 mod completions;
 mod configuration;
+mod confirm;
 mod diff;
 mod envoy;
 mod failure;
 mod flag;
 mod freeze;
 mod group;
+mod init;
 mod nodes;
 mod output;
 mod release;
 mod report;
 mod serve;
 mod status;
+mod terminal;
 mod text;
 mod version;
 mod wait;
@@ -24,6 +27,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use client::Target;
 use failure::Failure;
 
 /// The exit codes of all commands.
@@ -37,12 +41,16 @@ const EXIT_CODES: &str = "Exit codes: 0 success; 1 error, with a message on stan
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    target: Target,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the control plane: xDS and reports on one port, REST and metrics on another
     Serve(serve::Args),
+    /// Write a commented configuration for the given services
+    Init(init::Args),
     /// Check a configuration file and print every error with file, line, column and a suggested fix
     Validate(configuration::ValidateArgs),
     /// Show what a configuration would change on a running server, and what it takes away
@@ -53,9 +61,9 @@ enum Command {
     Schema,
     /// Show services, their releases and what blocks them
     Status(status::Args),
-    /// Start, promote, pause, resume, approve, abort, roll back or explain releases
+    /// Start, await, list, promote, pause, resume, approve, abort, roll back or explain releases
     Release(release::Args),
-    /// Report check results and signals for a version, lift its quarantine, or allow flags to select it
+    /// List, register and remove versions, report their check results and signals, lift a quarantine
     Version(version::Args),
     /// Freeze and unfreeze deployments; rollbacks are not blocked
     Freeze(freeze::Args),
@@ -67,7 +75,7 @@ enum Command {
     Audit(audit::Args),
     /// Show delivery figures: deployment frequency, lead time, recovery time, change failure rate
     Report(report::Args),
-    /// Print the bootstrap of a sidecar, or the objects and the image for an Istio mesh
+    /// Run a sidecar, print its bootstrap, or the objects and the image for an Istio mesh
     Envoy(envoy::Args),
     /// Print the completions of a shell
     Completions(completions::CompletionsArgs),
@@ -86,7 +94,7 @@ pub(crate) fn run() -> ExitCode {
             return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         }
     };
-    match execute(cli.command) {
+    match execute(cli.command, &cli.target) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) if failure.is_closed_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
@@ -96,24 +104,25 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
-fn execute(command: Command) -> Result<(), Failure> {
+fn execute(command: Command, target: &Target) -> Result<(), Failure> {
     match command {
         Command::Serve(args) => serve::run(&args),
+        Command::Init(args) => init::run(&args),
         Command::Validate(args) => configuration::validate(&args),
         Command::Schema => configuration::schema(),
         Command::Envoy(args) => envoy::run(&args),
         Command::Completions(args) => completions::print(&args),
         Command::Man(args) => completions::man(&args),
-        Command::Diff(args) => call(diff::run(args)),
-        Command::Apply(args) => call(configuration::apply(args)),
-        Command::Status(args) => call(status::run(args)),
-        Command::Release(args) => call(release::run(args)),
-        Command::Version(args) => call(version::run(args)),
-        Command::Freeze(args) => call(freeze::run(args)),
-        Command::Flag(args) => call(flag::run(args)),
-        Command::Nodes(args) => call(nodes::run(args)),
-        Command::Audit(args) => call(audit::run(args)),
-        Command::Report(args) => call(report::run(args)),
+        Command::Diff(args) => call(diff::run(args, target)),
+        Command::Apply(args) => call(configuration::apply(args, target)),
+        Command::Status(args) => call(status::run(args, target)),
+        Command::Release(args) => call(release::run(args, target)),
+        Command::Version(args) => call(version::run(args, target)),
+        Command::Freeze(args) => call(freeze::run(args, target)),
+        Command::Flag(args) => call(flag::run(args, target)),
+        Command::Nodes(args) => call(nodes::run(args, target)),
+        Command::Audit(args) => call(audit::run(args, target)),
+        Command::Report(args) => call(report::run(args, target)),
     }
 }
 

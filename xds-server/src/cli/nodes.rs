@@ -6,7 +6,7 @@ use tidegate_xds::protocol::SyncState;
 
 use super::client::{Client, Target};
 use super::failure::Failure;
-use super::output::{self, Format};
+use super::output::{self, Format, List, printable};
 use super::text::{NONE, time};
 
 /// Show sidecars and the state of their configuration.
@@ -17,38 +17,39 @@ pub(super) struct Args {
     /// The fleet, if several fleets have a sidecar with this node id
     #[arg(long, requires = "node")]
     fleet: Option<String>,
-    #[command(flatten)]
-    target: Target,
 }
 
-pub(super) async fn run(args: Args) -> Result<(), Failure> {
-    let client = Client::new(&args.target)?;
+pub(super) async fn run(args: Args, target: &Target) -> Result<(), Failure> {
+    let client = Client::new(target)?;
     if let Some(node) = &args.node {
-        return show(&client, node, args.fleet, args.target.output).await;
+        return show(&client, node, args.fleet, target.output).await;
     }
     let answer = client.get(&["nodes"]).await?;
-    if args.target.output == Format::Json {
-        return output::json(&answer);
-    }
-    let nodes: Vec<Node> = client.read(&answer)?;
-    let row = |node: Node| {
-        let (synced, report) = (synced(&node), report(&node));
-        [
-            node.id,
-            node.fleet.to_string(),
-            if node.connected { "yes" } else { "no" }.to_owned(),
-            node.mode,
-            synced,
-            node.filter_version.unwrap_or_else(|| NONE.to_owned()),
-            report,
-            node.last_nack.as_ref().map_or_else(|| NONE.to_owned(), nack),
-        ]
-    };
-    output::print(&output::table(
-        ["NODE", "FLEET", "CONNECTED", "XDS", "SYNCED", "FILTER", "LAST REPORT", "LAST NACK"],
-        nodes.into_iter().map(row).collect(),
-        "no sidecar has connected; `tidegate envoy bootstrap` prints a bootstrap",
-    ))
+    output::list(target.output, &answer, || {
+        let nodes: Vec<Node> = client.read(&answer)?;
+        let row = |node: Node| {
+            let (synced, report) = (synced(&node), report(&node));
+            let cells = [
+                node.id.clone(),
+                node.fleet.to_string(),
+                if node.connected { "yes" } else { "no" }.to_owned(),
+                synced,
+                report,
+                node.last_nack.as_ref().map_or_else(|| NONE.to_owned(), nack),
+                node.mode,
+                node.filter_version.unwrap_or_else(|| NONE.to_owned()),
+            ];
+            (node.id, cells)
+        };
+        let heads =
+            ["NODE", "FLEET", "CONNECTED", "SYNCED", "LAST REPORT", "LAST NACK", "XDS", "FILTER"];
+        Ok(List {
+            heads,
+            narrow: 6,
+            rows: nodes.into_iter().map(row).collect(),
+            none: "no sidecar has connected; `tidegate envoy run` starts one",
+        })
+    })
 }
 
 async fn show(
@@ -59,22 +60,24 @@ async fn show(
 ) -> Result<(), Failure> {
     let query: Vec<_> = fleet.map(|fleet| ("fleet", fleet)).into_iter().collect();
     let answer = client.call(Method::GET, &["nodes", node], &query, None).await?;
-    if format == Format::Json {
-        return output::json(&answer);
-    }
     let detail: NodeDetail = client.read(&answer)?;
-    output::print(&summary(&detail))?;
+    if matches!(format, Format::Table | Format::Wide) {
+        output::print(&summary(&detail))?;
+    }
     let none = if detail.node.connected {
         "no resources were sent"
     } else {
         "disconnected: its resources are no longer tracked"
     };
-    let rows = detail.types.into_iter().flat_map(rows).collect();
-    output::print(&output::table(
-        ["TYPE", "NAME", "STATE", "SENT", "ACKED", "PUSHED", "ANSWERED"],
-        rows,
-        none,
-    ))
+    let rows = detail.types.into_iter().flat_map(rows);
+    output::list(format, &answer, || {
+        Ok(List {
+            heads: ["TYPE", "NAME", "STATE", "SENT", "ACKED", "PUSHED", "ANSWERED"],
+            narrow: 7,
+            rows: rows.map(|cells| (format!("{}/{}", cells[0], cells[1]), cells)).collect(),
+            none,
+        })
+    })
 }
 
 /// The state of the sidecar, one line per fact.
@@ -151,9 +154,6 @@ const fn state_text(state: SyncState) -> &'static str {
 }
 
 /// Removes control characters: the text comes from the sidecar.
-fn printable(text: &str) -> String {
-    text.split(char::is_control).collect::<Vec<_>>().join(" ")
-}
 
 /// `yes`, `NACK (route)`, `3 snapshots behind`.
 fn synced(node: &Node) -> String {

@@ -1,16 +1,19 @@
 //! `tidegate release`. The commands name a service and act on its newest release; `rollback` can name another one.
 
+mod explain;
+pub(super) mod list;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Subcommand;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
-use tidegate::api::explain::Explanation;
 use tidegate::api::views::{ReleaseView, Service};
 use tidegate_delivery::units::Timestamp;
 
 use super::client::{Client, Origin, Target};
+use super::confirm::Confirmation;
 use super::failure::Failure;
 use super::flag::read_json;
 use super::group;
@@ -18,13 +21,11 @@ use super::output::{self, Format};
 use super::text;
 use super::wait::{self, Until};
 
-/// Start, await, promote, pause, resume, approve, abort, roll back or explain releases.
+/// Start, await, list, promote, pause, resume, approve, abort, roll back or explain releases.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
     verb: Verb,
-    #[command(flatten)]
-    target: Target,
     #[command(flatten)]
     origin: Origin,
 }
@@ -36,8 +37,11 @@ enum Verb {
         /// The service
         service: String,
         /// The candidate version
-        #[arg(long)]
-        version: String,
+        #[arg(value_name = "VERSION", required_unless_present = "version")]
+        candidate: Option<String>,
+        /// The same, as an option
+        #[arg(long, conflicts_with = "candidate")]
+        version: Option<String>,
         /// A JSON file with a plan, in the form of `strategy` in the configuration; at least as strict as the service's own
         #[arg(long)]
         plan: Option<PathBuf>,
@@ -60,6 +64,19 @@ enum Verb {
         service: String,
         #[command(flatten)]
         until: Until,
+    },
+    /// List the newest release of each service
+    List {
+        /// Only this service
+        service: Option<String>,
+    },
+    /// Show the releases of a service, newest first, with their ends
+    History {
+        /// The service
+        service: String,
+        /// The maximum number of releases
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        limit: usize,
     },
     /// Enter the next step now; while watching at 100 %, complete the release
     Promote {
@@ -99,6 +116,8 @@ enum Verb {
     Abort {
         /// The service
         service: String,
+        #[command(flatten)]
+        confirmation: Confirmation,
     },
     /// Roll back to the stable version; after completion, to the previous version
     Rollback {
@@ -107,18 +126,20 @@ enum Verb {
         /// The release: the newest, or the one that completed last. Default: the newest
         #[arg(long, value_name = "ID")]
         release: Option<String>,
+        #[command(flatten)]
+        confirmation: Confirmation,
     },
     /// Release several services as a group: steps and rollback are atomic
     #[command(subcommand)]
     Group(group::Verb),
 }
 
-pub(super) async fn run(args: Args) -> Result<(), Failure> {
-    let client = Client::new(&args.target)?;
+pub(super) async fn run(args: Args, target: &Target) -> Result<(), Failure> {
+    let client = Client::new(target)?;
     let mut body = args.origin.body();
     let (service, verb) = match args.verb {
-        Verb::Start { service, version, plan, commit, committed_at, wait, timeout } => {
-            body.insert("version".to_owned(), json!(version));
+        Verb::Start { service, candidate, version, plan, commit, committed_at, wait, timeout } => {
+            body.insert("version".to_owned(), json!(candidate.or(version)));
             if let Some(path) = plan {
                 body.insert("plan".to_owned(), read_json(&path)?);
             }
@@ -126,7 +147,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             body.extend(committed_at.map(|at| ("committed_at".to_owned(), json!(text::time(at)))));
             let path = ["services", &service, "releases"];
             let answer = client.call(Method::POST, &path, &[], Some(&body.into())).await?;
-            print_outcome(&answer, args.target.output)?;
+            print_outcome(&answer, target.output)?;
             if wait {
                 let release = newest(&client, &service).await?;
                 let until = Until::completed(timeout);
@@ -138,32 +159,52 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             let release = newest(&client, &service).await?;
             return wait::run(&client, &service, release.id.as_ref(), &until).await;
         }
+        Verb::List { service } => {
+            return list::newest(&client, service.as_deref(), target.output).await;
+        }
+        Verb::History { service, limit } => {
+            return list::history(&client, &service, limit, target.output).await;
+        }
         Verb::Promote { service, all, from_step } => {
             let release = newest(&client, &service).await?;
             let from_step = from_step.unwrap_or_else(|| release.step.unwrap_or(0));
             promotion(&mut body, all, from_step);
-            return submit(&client, &release, "promote", body, args.target.output).await;
+            return submit(&client, &release, "promote", body, target.output).await;
         }
         Verb::Approve { service, role } => {
             body.insert("role".to_owned(), json!(role));
             (service, "approve")
         }
         Verb::Group(verb) => {
-            return group::run(verb, &client, body, args.target.output).await;
+            return group::run(verb, &client, body, target.output).await;
         }
-        Verb::Explain { service } => return explain(&client, &service, args.target.output).await,
+        Verb::Explain { service } => {
+            return explain::run(&client, &service, target.output).await;
+        }
         Verb::Pause { service } => (service, "pause"),
         Verb::Resume { service } => (service, "resume"),
-        Verb::Abort { service } => (service, "abort"),
-        Verb::Rollback { service, release } => {
+        Verb::Abort { service, confirmation } => {
+            confirmation.ask(&format!(
+                "The release of `{service}` is aborted: all traffic returns to the stable version"
+            ))?;
+            (service, "abort")
+        }
+        Verb::Rollback { service, release, confirmation } => {
+            let what = release.clone().map_or_else(
+                || format!("The newest release of `{service}`"),
+                |id| format!("Release `{id}`"),
+            );
+            confirmation.ask(&format!(
+                "{what} is rolled back: all traffic returns to the version before it"
+            ))?;
             body.extend(release.map(|id| ("release".to_owned(), json!(id))));
             let path = ["services", &service, "rollback"];
             let outcome = client.call(Method::POST, &path, &[], Some(&body.into())).await?;
-            return print_outcome(&outcome, args.target.output);
+            return print_outcome(&outcome, target.output);
         }
     };
     let release = newest(&client, &service).await?;
-    submit(&client, &release, verb, body, args.target.output).await
+    submit(&client, &release, verb, body, target.output).await
 }
 
 /// The members of a promotion: it leaves a step, or goes to 100 %.
@@ -190,27 +231,15 @@ async fn newest(client: &Client, service: &str) -> Result<ReleaseView, Failure> 
         let name = &service.name;
         Failure::Input(format!(
             "service `{name}` has no release; start one with \
-             `tidegate release start {name} --version V`"
+             `tidegate release start {name} VERSION`"
         ))
     })
 }
 
-async fn explain(client: &Client, service: &str, format: Format) -> Result<(), Failure> {
-    let release = newest(client, service).await?;
-    let answer = client.get(&["releases", release.id.as_ref(), "explain"]).await?;
-    match format {
-        Format::Json => output::json(&answer),
-        Format::Table => {
-            let explanation: Explanation = client.read(&answer)?;
-            output::print(&explanation.text.join("\n"))
-        }
-    }
-}
-
-/// Prints the outcome of a command.
+/// Prints the outcome of a command; as a name, that of its release.
 pub(super) fn print_outcome(outcome: &Value, format: Format) -> Result<(), Failure> {
-    match (format, outcome.get("message").and_then(Value::as_str)) {
-        (Format::Table, Some(message)) => output::print(message),
-        _ => output::json(outcome),
-    }
+    let text = |member: &str| outcome.get(member).and_then(Value::as_str).map(str::to_owned);
+    let release = text("release").filter(|_| format == Format::Name);
+    let shown = release.or_else(|| text("message"));
+    output::document(format, outcome, || Ok(shown.unwrap_or_else(|| outcome.to_string())))
 }

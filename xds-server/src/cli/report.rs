@@ -9,7 +9,7 @@ use tidegate_delivery::units::Timestamp;
 
 use super::client::{Client, Target};
 use super::failure::Failure;
-use super::output::{self, Format};
+use super::output::{self, Format, List};
 use super::text::{self, NONE, share};
 
 /// Show deployment frequency, lead time, recovery time and change failure rate.
@@ -26,8 +26,6 @@ pub(super) struct Args {
     /// The length of a row of the figures over time
     #[arg(long, value_enum, default_value = "week")]
     by: By,
-    #[command(flatten)]
-    target: Target,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -36,8 +34,8 @@ enum By {
     Week,
 }
 
-pub(super) async fn run(args: Args) -> Result<(), Failure> {
-    let client = Client::new(&args.target)?;
+pub(super) async fn run(args: Args, target: &Target) -> Result<(), Failure> {
+    let client = Client::new(target)?;
     let (by, bucket) = match args.by {
         By::Day => ("day", Bucket::Day),
         By::Week => ("week", Bucket::Week),
@@ -47,24 +45,30 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     query.extend(args.since.map(|since| ("since", text::time(since))));
     query.extend(args.until.map(|until| ("until", text::time(until))));
     let answer = client.call(Method::GET, &["report"], &query, None).await?;
-    if args.target.output == Format::Json {
-        return output::json(&answer);
-    }
     let report: DeliveryReport = client.read(&answer)?;
-    let (first, last) = (day(report.since), day(Timestamp(report.until.0.saturating_sub(1))));
-    output::print(&format!("{first} to {last}; * marks a missed goal\n"))?;
+    let is_for_people = matches!(target.output, Format::Table | Format::Wide);
+    if is_for_people {
+        let (first, last) = (day(report.since), day(Timestamp(report.until.0.saturating_sub(1))));
+        output::print(&format!("{first} to {last}; * marks a missed goal\n"))?;
+    }
     let mut rows: Vec<_> =
         report.services.iter().map(|it| row(it.service.to_string(), &it.all)).collect();
-    if args.service.is_some() {
+    if args.service.is_some() && is_for_people {
         let label = if bucket == Bucket::Day { "" } else { "from " };
         let slices = report.services.iter().flat_map(|it| &it.over_time);
         rows.extend(slices.map(|it| row(format!("  {label}{}", day(it.from)), &it.summary)));
     }
-    output::print(&output::table(
-        ["SERVICE", "DEPLOYMENTS", "PER DAY", "LEAD TIME", "RECOVERY", "FAILED"],
-        rows,
-        "no releases yet",
-    ))?;
+    output::list(target.output, &answer, || {
+        Ok(List {
+            heads: ["SERVICE", "DEPLOYMENTS", "PER DAY", "LEAD TIME", "RECOVERY", "FAILED"],
+            narrow: 6,
+            rows: rows.into_iter().map(|cells| (cells[0].clone(), cells)).collect(),
+            none: "no releases yet",
+        })
+    })?;
+    if !is_for_people {
+        return Ok(());
+    }
     output::print(
         "\nGoals: daily deployments; lead time (median, commit to 100 %) below 1 h; \
          recovery (mean) below 5 min; failed below 5 %",

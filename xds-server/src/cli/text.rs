@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tidegate::api::views::{PhaseKind, ProgressView, ReleaseView, Service};
+use tidegate::api::views::{BlockerView, PhaseKind, ProgressView, ReleaseView, Service};
 use tidegate::clock::Clock;
 use tidegate_delivery::judge::Verdict;
+use tidegate_delivery::model::blocker::Blocker;
 use tidegate_delivery::units::{Ppm, Timestamp, rfc3339};
 
 pub(super) const NONE: &str = "-";
@@ -23,6 +24,11 @@ pub(super) fn phase(release: &ReleaseView) -> String {
     }
 }
 
+/// Whether a release has not ended.
+pub(super) const fn is_running(release: &ReleaseView) -> bool {
+    !matches!(release.phase, PhaseKind::Completed | PhaseKind::RolledBack)
+}
+
 /// A share, with at most two digits after the point.
 pub(super) fn share(share: Ppm) -> String {
     if share.parts().is_multiple_of(100) {
@@ -34,13 +40,39 @@ pub(super) fn share(share: Ppm) -> String {
 
 /// Its blockers, failed hooks, or the cause of its rollback.
 pub(super) fn details(release: &ReleaseView) -> String {
-    let failed = release.hooks.iter().filter_map(|hook| {
+    let blockers = std::iter::once(blockers(release)).filter(|it| it != NONE);
+    let texts: Vec<String> = blockers.chain(failed_hooks(release)).collect();
+    if texts.is_empty() { NONE.to_owned() } else { texts.join("; ") }
+}
+
+/// A line for each hook that failed for good.
+pub(super) fn failed_hooks(release: &ReleaseView) -> impl Iterator<Item = String> {
+    release.hooks.iter().filter_map(|hook| {
         let error = hook.error.as_ref()?;
         Some(format!("hook `{}` failed: {error}", hook.name))
-    });
-    let texts: Vec<String> =
-        std::iter::once(blockers(release)).filter(|it| it != NONE).chain(failed).collect();
-    if texts.is_empty() { NONE.to_owned() } else { texts.join("; ") }
+    })
+}
+
+/// The earliest end of what a release waits for; none if only something else than time ends it.
+pub(super) fn earliest(progress: &ProgressView, now: Timestamp) -> Option<Timestamp> {
+    let end = |BlockerView { blocker, .. }: &BlockerView| match blocker {
+        Blocker::Time { remaining }
+        | Blocker::ReportCoverage { remaining }
+        | Blocker::DnsCaches { remaining, .. } => Some(now.after(*remaining)),
+        Blocker::FreezeWindow { until, .. } => Some(*until),
+        _ => None,
+    };
+    progress.blockers.iter().filter_map(end).max()
+}
+
+/// The time of day within a day from `now`, else also the day: `09:30:00Z`.
+pub(super) fn clock(at: Timestamp, now: Timestamp) -> String {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let text = at.to_string();
+    match text.split_once('T') {
+        Some((_, clock)) if at.since(now) < DAY => clock.to_owned(),
+        _ => text,
+    }
 }
 
 fn blockers(release: &ReleaseView) -> String {

@@ -1,26 +1,37 @@
-//! `tidegate version`: endpoints, check results, signals and quarantine of a version, and whether flags may select it.
+//! `tidegate version`: the versions of a service, their endpoints, check results, signals and quarantine, and whether flags may
+//! select them.
+
+mod list;
 
 use clap::{Subcommand, ValueEnum};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
+use tidegate::api::views::Service;
+
+pub(super) use self::list::versions_of;
 use super::client::{Client, Origin, Target};
+use super::confirm::Confirmation;
 use super::failure::Failure;
+use super::output;
 use super::release::print_outcome;
 
-/// Set the endpoints of a version, report check results and signals for it, lift its quarantine, or allow flags to select it.
+/// List, register and remove versions, report their check results and signals, lift a quarantine, or allow flags to select one.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
     verb: Verb,
-    #[command(flatten)]
-    target: Target,
     #[command(flatten)]
     origin: Origin,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// List the versions of a service
+    List {
+        /// The service
+        service: String,
+    },
     /// Register a version, or replace its endpoints, also while it serves
     Set {
         /// The service
@@ -43,6 +54,16 @@ enum Verb {
         /// Its environment, for a blue/green service
         #[arg(long, value_enum)]
         environment: Option<Environment>,
+    },
+    /// Remove a version that no longer serves; nothing happens if there is none. It stays removed until its declaration in the
+    /// configuration is edited, or it is registered again
+    Remove {
+        /// The service
+        service: String,
+        /// The version
+        version: String,
+        #[command(flatten)]
+        confirmation: Confirmation,
     },
     /// Report the result of a check that the service requires
     Check {
@@ -116,16 +137,25 @@ enum Status {
     Ok,
 }
 
-pub(super) async fn run(args: Args) -> Result<(), Failure> {
-    let client = Client::new(&args.target)?;
+pub(super) async fn run(args: Args, target: &Target) -> Result<(), Failure> {
+    let client = Client::new(target)?;
     let mut body = args.origin.body();
     let submit = async |method, path: &[&str], body: Map<String, Value>| {
-        print_outcome(
-            &client.call(method, path, &[], Some(&body.into())).await?,
-            args.target.output,
-        )
+        print_outcome(&client.call(method, path, &[], Some(&body.into())).await?, target.output)
     };
     match &args.verb {
+        Verb::List { service } => {
+            let answer = client.get(&["services", service]).await?;
+            let versions = answer.get("versions").cloned().unwrap_or_default();
+            output::list(target.output, &versions, || {
+                let service: Service = client.read(&answer)?;
+                Ok(versions_of(std::slice::from_ref(&service)))
+            })
+        }
+        Verb::Remove { service, version, confirmation } => {
+            confirmation.ask(&format!("Version `{version}` of `{service}` is removed"))?;
+            submit(Method::DELETE, &["services", service, "versions", version], body).await
+        }
         Verb::Set { service, version, endpoints, istio_subset, istio_host, environment } => {
             body.insert("endpoints".to_owned(), json!(endpoints));
             let target = istio_subset.as_ref().map(|name| json!({"subset": name}));

@@ -74,7 +74,9 @@ fn check_events(
         any(|event| matches!(event, Event::FlagsReplaced { .. } | Event::FlagSet { .. }));
     let has_services =
         any(|event| matches!(event, Event::CatalogueApplied { .. } | Event::FleetsApplied { .. }));
-    let has_versions = any(|event| matches!(event, Event::VersionRegistered { .. }));
+    let has_versions = any(|event| {
+        matches!(event, Event::VersionRegistered { .. } | Event::VersionRemoved { .. })
+    });
     if !has_flags && !has_services && !has_versions {
         return Ok(());
     }

@@ -8,6 +8,7 @@ use tidegate_core::histogram::Histogram;
 use tidegate_core::utilization::UtilizationHistogram;
 
 use super::intake::Entry;
+use super::recent::{RecentCounts, RecentFigures};
 use super::usual::{Quantiles, UNANSWERED, Usual, usual_answer};
 use tidegate_delivery::judge::guardrails::{Guardrails, Latency, Resources};
 use tidegate_delivery::judge::history::StableCounts;
@@ -16,6 +17,7 @@ use tidegate_delivery::judge::{Evidence, ResourceSamples, ResourceUse, Share, Sl
 use tidegate_delivery::model::catalogue::ServiceSpec;
 use tidegate_delivery::model::release::Release;
 use tidegate_delivery::names::{MetricName, ReleaseId, VersionName};
+use tidegate_delivery::units::Timestamp;
 
 /// Requests of one version.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -141,6 +143,8 @@ pub struct UnknownVersion;
 #[derive(Debug, Default)]
 pub struct ServiceCounts {
     totals: BTreeMap<VersionName, Counts>,
+    /// Of versions that had requests.
+    recent: BTreeMap<VersionName, RecentCounts>,
     rules: Vec<MetricName>,
     /// The stable version and its quantiles, which change only while no release runs.
     stable: Option<StableVersion>,
@@ -215,6 +219,7 @@ impl ServiceCounts {
             .keys()
             .map(|version| (version.clone(), before.remove(version).unwrap_or_default()))
             .collect();
+        self.recent.retain(|version, _| spec.versions.contains_key(version));
         if self.stable.as_ref().is_none_or(|it| it.name != *stable) {
             self.stable = Some(StableVersion { name: stable.clone(), quantiles: None, epoch: 0 });
         }
@@ -246,17 +251,18 @@ impl ServiceCounts {
         }
     }
 
-    /// Adds one entry of a report. True if it belongs to the running release.
+    /// Adds one entry of a report that arrived now. True if it belongs to the running release.
     ///
     /// # Errors
     /// If the version is not in the catalogue.
-    pub fn add(&mut self, entry: &Entry) -> Result<bool, UnknownVersion> {
+    pub fn add(&mut self, now: Timestamp, entry: &Entry) -> Result<bool, UnknownVersion> {
         let (version, total) = self
             .totals
             .iter_mut()
             .find(|(name, _)| name.as_str() == entry.version)
             .ok_or(UnknownVersion)?;
         total.add(&entry.counts, &self.rules);
+        self.recent.entry(version.clone()).or_default().add(now, &entry.counts);
         let stable = self.stable.as_mut().filter(|it| it.name == *version);
         if let Some(stable) = stable.filter(|it| self.release.is_none() || it.quantiles.is_none()) {
             let epoch = Quantiles::epoch(total.requests);
@@ -297,6 +303,12 @@ impl ServiceCounts {
     #[must_use]
     pub const fn totals(&self) -> &BTreeMap<VersionName, Counts> {
         &self.totals
+    }
+
+    /// The requests of the last half minute, per version that had any.
+    #[must_use]
+    pub fn recent(&self, now: Timestamp) -> BTreeMap<VersionName, RecentFigures> {
+        self.recent.iter().map(|(name, counts)| (name.clone(), counts.figures(now))).collect()
     }
 
     /// Evidence of a version in a release; empty unless that release is running.

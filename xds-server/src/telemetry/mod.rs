@@ -1,6 +1,7 @@
 //! Report intake: [`grpc`] receives reports, [`intake`] validates them, [`sessions`] removes duplicates and refuses impossible
 //! counts, [`counts`] sums them per version, and the controller reads the sums as evidence. `usual` is how long clients of
-//! the stable version wait, `waiting` what is in flight now. `report_interval` sets the interval between reports.
+//! the stable version wait, `waiting` what is in flight now. [`recent`] has the figures of the last half minute for people.
+//! `report_interval` sets the interval between reports.
 //!
 //! A sidecar reports for the services that its fleet carries; its counts of other services are refused. Memory is bounded by
 //! the catalogue and by [`sessions::MAX_SESSIONS`].
@@ -8,6 +9,7 @@
 pub mod counts;
 pub mod grpc;
 pub mod intake;
+pub mod recent;
 mod report_interval;
 pub mod sessions;
 mod usual;
@@ -25,6 +27,7 @@ use tokio::sync::Notify;
 
 use counts::{Counts, ServiceCounts};
 use intake::Report;
+use recent::RecentFigures;
 use report_interval::ReportInterval;
 use sessions::{Arrival, RefusedReport, Sessions};
 use tidegate_delivery::judge::Evidence;
@@ -145,7 +148,7 @@ impl Telemetry {
                 foreign.get_or_insert_with(|| service.key().clone());
                 continue;
             }
-            match service.add(&entry) {
+            match service.add(now, &entry) {
                 Ok(true) => {
                     is_evidence = true;
                     if entry.counts.waiting.total() > 0 {
@@ -237,6 +240,16 @@ impl Telemetry {
     #[must_use]
     pub fn totals(&self, service: &ServiceName) -> BTreeMap<VersionName, Counts> {
         self.services.get(service).map_or_else(BTreeMap::new, |counts| counts.totals().clone())
+    }
+
+    /// The requests of the last half minute, per version of a service that had any.
+    #[must_use]
+    pub fn recent(
+        &self,
+        service: &ServiceName,
+        now: Timestamp,
+    ) -> BTreeMap<VersionName, RecentFigures> {
+        self.services.get(service).map_or_else(BTreeMap::new, |counts| counts.recent(now))
     }
 }
 

@@ -18,6 +18,7 @@ use tidegate::metrics::families::Families;
 use tidegate::reload::{DryRun, FileStatus, ReloadError, Reloader};
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::counts::Counts;
+use tidegate::telemetry::recent::RecentFigures;
 use tidegate::transport::Acceptor;
 use tidegate::transport::tls::TlsMetrics;
 use tidegate::xds::fleet::reporters::Reporters;
@@ -94,6 +95,10 @@ impl Backend for Live {
 
     fn totals(&self, service: &ServiceName) -> BTreeMap<VersionName, Counts> {
         self.telemetry.totals(service)
+    }
+
+    fn recent(&self, service: &ServiceName) -> BTreeMap<VersionName, RecentFigures> {
+        self.telemetry.recent(service, self.clock.now())
     }
 
     fn nodes(&self) -> Vec<NodeStatus> {

@@ -51,6 +51,9 @@ impl State {
             Event::VersionRegistered { service, version, spec } => {
                 self.service_mut(service)?.place(version, spec)?
             }
+            Event::VersionRemoved { service, version } => {
+                self.service_mut(service)?.remove_version(version)?
+            }
             Event::ReleaseStarted { id, service, candidate, stable, plan, by, .. } => {
                 let service = self.service_mut(service)?;
                 service.start(at, id, (candidate, stable), plan, by)?;

@@ -1,7 +1,7 @@
-//! Deployment of versions to environments. A version in use is never replaced or moved.
+//! Deployment of versions to environments, and their removal. A version in use is never replaced, moved or removed.
 
 use crate::model::catalogue::VersionSpec;
-use crate::model::fold_error::PlacementError;
+use crate::model::fold_error::{FoldErrorKind, PlacementError};
 use crate::model::state::ServiceState;
 use crate::names::VersionName;
 
@@ -20,6 +20,14 @@ impl ServiceState {
             self.spec.versions.remove(&displaced);
         }
         self.spec.versions.insert(version.clone(), spec.clone());
+        self.drop_missing_versions();
+        Ok(())
+    }
+
+    /// Removes a version that is not in use.
+    pub(crate) fn remove_version(&mut self, version: &VersionName) -> Result<(), FoldErrorKind> {
+        let removed = if self.in_use(version) { None } else { self.spec.versions.remove(version) };
+        removed.ok_or_else(|| FoldErrorKind::UnknownVersion(version.clone()))?;
         self.drop_missing_versions();
         Ok(())
     }

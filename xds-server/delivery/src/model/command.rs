@@ -61,6 +61,13 @@ pub enum Command {
         /// Its endpoints.
         spec: VersionSpec,
     },
+    /// Remove a version that no longer serves.
+    RemoveVersion {
+        /// Of which service.
+        service: ServiceName,
+        /// The version.
+        version: VersionName,
+    },
     /// Start a release.
     StartRelease {
         /// Of which service.

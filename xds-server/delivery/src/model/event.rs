@@ -61,6 +61,13 @@ pub enum Event {
         /// Its endpoints. In an environment it replaces the version that was deployed there.
         spec: VersionSpec,
     },
+    /// A version was removed.
+    VersionRemoved {
+        /// Of which service.
+        service: ServiceName,
+        /// The version.
+        version: VersionName,
+    },
     /// A release started, at 0 %.
     ReleaseStarted {
         /// Its id.

@@ -79,6 +79,12 @@ pub fn routed_service(definition: &Value) -> Option<&str> {
     definition.get("metadata")?.get(ROUTED_SERVICE)?.as_str()
 }
 
+/// Whether a flag is enabled: the default of flagd.
+#[must_use]
+pub fn is_enabled(definition: &Value) -> bool {
+    definition.get("state").and_then(Value::as_str) != Some("DISABLED")
+}
+
 /// The variants of a flag, by name.
 pub fn variants(definition: &Value) -> impl Iterator<Item = (&String, &Value)> {
     definition.get("variants").and_then(Value::as_object).into_iter().flatten()

@@ -179,6 +179,13 @@ pub enum Effect {
         /// The version.
         version: VersionName,
     },
+    /// A service has no such version.
+    VersionRemoved {
+        /// The service.
+        service: ServiceName,
+        /// The version.
+        version: VersionName,
+    },
     /// A check of a version has this result.
     CheckReported {
         /// The version.

@@ -101,6 +101,16 @@ pub enum Refusal {
         /// That release's candidate.
         candidate: VersionName,
     },
+    /// A version that serves, or that a rollback needs, is not removed.
+    #[error("version `{version}` of `{service}` cannot be removed: {usage}")]
+    VersionInUse {
+        /// The service.
+        service: ServiceName,
+        /// The version.
+        version: VersionName,
+        /// What it is in use for.
+        usage: VersionUsage,
+    },
     /// The candidate serves already.
     #[error("version `{version}` of `{service}` is the stable one already")]
     AlreadyStable {
@@ -222,6 +232,28 @@ pub enum Conflict {
         current: usize,
         /// The step to leave.
         from: usize,
+    },
+}
+
+/// What a version is in use for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VersionUsage {
+    /// It is the stable version.
+    Stable,
+    /// It is the candidate of a running release.
+    Candidate {
+        /// That release.
+        release: ReleaseId,
+    },
+    /// The rollback window keeps it.
+    Previous {
+        /// The end of the window.
+        until: Option<Timestamp>,
+    },
+    /// A flag that is enabled can select it.
+    Flag {
+        /// The key of the flag.
+        key: String,
     },
 }
 

@@ -1,13 +1,14 @@
-//! Deployments: services that the catalogue declares, and versions that CI registers.
+//! Deployments: services that the catalogue declares, and versions that CI registers and removes.
 
 use super::{Decision, decision, unchanged};
 use crate::fold::catalogue::by_name;
 use crate::model::catalogue::{MAX_VERSIONS, ServiceSpec, SpecError, VersionSpec};
 use crate::model::command::Refusal;
 use crate::model::event::Event;
+use crate::model::flag;
 use crate::model::fold_error::PlacementError;
 use crate::model::outcome::Effect;
-use crate::model::refusal::Invalid;
+use crate::model::refusal::{Invalid, VersionUsage};
 use crate::model::release::Release;
 use crate::model::state::{ServiceState, State};
 use crate::names::{ServiceName, VersionName};
@@ -50,6 +51,51 @@ pub(super) fn version(
         return Ok(unchanged(None, effect));
     }
     Ok(decision(None, vec![place(service, version, spec)?], effect))
+}
+
+/// Removes a version. The declaration of the service stays: like a version that was registered, the removal holds until the
+/// declaration of the version is edited.
+pub(super) fn remove(
+    state: &State,
+    service: &ServiceState,
+    version: &VersionName,
+) -> Result<Decision, Refusal> {
+    let name = &service.spec.name;
+    let effect = Effect::VersionRemoved { service: name.clone(), version: version.clone() };
+    if !service.spec.versions.contains_key(version) {
+        return Ok(unchanged(None, effect));
+    }
+    if let Some(usage) = usage(state, service, version) {
+        let (service, version) = (name.clone(), version.clone());
+        return Err(Refusal::VersionInUse { service, version, usage });
+    }
+    let event = Event::VersionRemoved { service: name.clone(), version: version.clone() };
+    Ok(decision(None, vec![event], effect))
+}
+
+/// What a version is in use for, if it is.
+fn usage(state: &State, service: &ServiceState, version: &VersionName) -> Option<VersionUsage> {
+    if service.stable == *version {
+        return Some(VersionUsage::Stable);
+    }
+    if let Some(release) = service.running().filter(|release| release.candidate == *version) {
+        return Some(VersionUsage::Candidate { release: release.id.clone() });
+    }
+    if service.previous.as_ref() == Some(version) {
+        return Some(VersionUsage::Previous { until: service.previous_until });
+    }
+    // A flag does not select it now, so it takes nothing away.
+    if service.flag_block(version).is_some() {
+        return None;
+    }
+    let mut flags = state.flags.iter().filter(|(_, definition)| {
+        flag::is_enabled(definition)
+            && flag::routed_service(definition) == Some(service.spec.name.as_str())
+    });
+    let selecting = flags.find(|(_, definition)| {
+        flag::variants(definition).any(|(_, value)| value.as_str() == Some(version.as_str()))
+    });
+    selecting.map(|(key, _)| VersionUsage::Flag { key: key.clone() })
 }
 
 /// A version of a service with the target of its environment in Istio, if it has one.

@@ -54,6 +54,9 @@ pub fn decide_command(
         Command::RegisterVersion { service, version, spec } => {
             deploy::version(find(state, service)?, version, spec)
         }
+        Command::RemoveVersion { service, version } => {
+            deploy::remove(state, find(state, service)?, version)
+        }
         Command::StartRelease { service, version, plan, commit } => {
             let service = find(state, service)?;
             start::release(state, service, command_context, version, plan.as_ref(), commit.as_ref())

@@ -131,6 +131,12 @@ impl fmt::Display for Outcome {
             (Effect::VersionRegistered { service, version }, false) => {
                 write!(f, "version `{version}` of `{service}` is registered there already")
             }
+            (Effect::VersionRemoved { service, version }, true) => {
+                write!(f, "version `{version}` of `{service}` is removed")
+            }
+            (Effect::VersionRemoved { service, version }, false) => {
+                write!(f, "there is no version `{version}` of `{service}`")
+            }
             (Effect::CheckReported { version, check, passed }, changed) => {
                 let passed = if *passed { "passed" } else { "failed" };
                 let before = if *changed { "" } else { ", as reported before" };

@@ -3,12 +3,38 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::blockers;
+use super::{blockers, quoted};
 use crate::model::plan::{HealthCheck, SmokeTest};
-use crate::model::refusal::{Conflict, Weaknesses};
+use crate::model::refusal::{Conflict, VersionUsage, Weaknesses};
 use crate::model::requirements::Approvals;
 use crate::model::weakness::Weakness;
 use crate::units::Ppm;
+
+impl fmt::Display for VersionUsage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stable => {
+                f.write_str("it is the stable version; complete a release of another one first")
+            }
+            Self::Candidate { release } => write!(
+                f,
+                "release `{release}` to it is running; complete it and release another version, abort it, or roll it back"
+            ),
+            Self::Previous { until: Some(until) } => write!(
+                f,
+                "it is kept for a rollback, and no rollback could return to it, as it can until {until}; wait until then"
+            ),
+            Self::Previous { until: None } => f.write_str(
+                "it is kept for a rollback, and no rollback could return to it; complete another release first",
+            ),
+            Self::Flag { key } => write!(
+                f,
+                "flag `{key}` can select it; disable the flag first: tidegate flag disable {}",
+                quoted(key)
+            ),
+        }
+    }
+}
 
 impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

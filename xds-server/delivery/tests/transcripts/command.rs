@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `configure [allow=KIND:NAME,…]` | applies the configuration in the input lines, see [`super::configuration`] |
 //! | `register SERVICE VERSION PORT [blue\|green]` | registers a version |
+//! | `remove SERVICE VERSION` | removes a version |
 //! | `start SERVICE VERSION [commit=ID] [committed_at=MS]` | starts a release, with the plan in the input lines if there are any |
 //! | `start-group GROUP SERVICE:VERSION…` | starts the releases of a group |
 //! | `promote\|promote-all\|pause\|resume\|abort\|rollback RELEASE` | the command of an operator; `group:NAME` for a group |
@@ -65,6 +66,9 @@ pub(crate) fn parse(
                     .map(|place| serde_json::from_value(place.into()).unwrap()),
             },
         },
+        "remove" => {
+            Command::RemoveVersion { service: arguments.value(), version: arguments.value() }
+        }
         "start" => {
             let (service, version) = (arguments.value(), arguments.value());
             let at = arguments.option("committed_at").map(|at| Timestamp(at.parse().unwrap()));

@@ -24,6 +24,7 @@ use crate::controller::{CommandError, DeliveryView, Origin};
 use crate::journal::{Head, NewRecord, Record};
 use crate::reload::{DryRun, FileStatus, Probed, ReloadError};
 use crate::telemetry::counts::Counts;
+use crate::telemetry::recent::RecentFigures;
 use crate::xds::fleet::{Channel, Inspection, Nack, NodeStatus, Push, StreamReport, TypeReport};
 use tidegate_delivery::judge::{Evidence, Verdict};
 use tidegate_delivery::model::change::Loss;
@@ -33,7 +34,7 @@ use tidegate_delivery::model::event::Event;
 use tidegate_delivery::model::progress::{AckTimes, Convergence, Observation, Progress};
 use tidegate_delivery::names::{FleetName, ReleaseId, ServiceName, VersionName};
 use tidegate_delivery::reducer::{Declared, changes_of, decide_command};
-use tidegate_delivery::units::Timestamp;
+use tidegate_delivery::units::{Ppm, Timestamp};
 use tidegate_xds::kind::{Kind, Mode};
 use tidegate_xds::protocol::{ResourceStatus, SyncState};
 
@@ -251,6 +252,21 @@ impl Backend for Fake {
         let counts = Counts { requests: 7, errors: 1, ..Counts::default() };
         match service.as_str() {
             "order" => BTreeMap::from([("v1".parse().unwrap(), counts)]),
+            _ => BTreeMap::new(),
+        }
+    }
+
+    fn recent(&self, service: &ServiceName) -> BTreeMap<VersionName, RecentFigures> {
+        let figures = RecentFigures {
+            window: Duration::from_secs(28),
+            requests: 700,
+            requests_per_second: 25.0,
+            error_rate: Some(Ppm::percent(2)),
+            p50: Some(Duration::from_micros(12_300)),
+            p99: Some(Duration::from_millis(84)),
+        };
+        match service.as_str() {
+            "order" => BTreeMap::from([("v1".parse().unwrap(), figures)]),
             _ => BTreeMap::new(),
         }
     }

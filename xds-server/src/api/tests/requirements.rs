@@ -128,19 +128,27 @@ async fn the_explanation_of_a_release_is_a_function_of_the_state() {
     let text = explanation["text"].as_array().unwrap().iter().map(|line| line.as_str().unwrap());
     let text = text.collect::<Vec<_>>().join("\n");
     for words in [
-        "Release order.1 of order from v1 to v2, started at 1970-01-01T00:00:02Z by anne",
-        "is on step 1 of 2, at 5%",
-        "until v2 has served 50 requests in it",
-        "v2 failed 0 of 120 requests, v1 failed 0 of 880 requests; verdict: healthy",
-        "above 5% breaks the guardrail",
-        "It waits for:\n- sidecars: none is connected, so none has acknowledged it",
-        "Configuration 3 (journal record 3) on 1 connected sidecars: ACK none; pending none; NACK envoy-1",
-        "#3 1970-01-01T00:00:03Z step entered, by anne: urgent",
+        "Release order.1 of order, from v1 to v2, was started by anne at 1970-01-01T00:00:02Z.",
+        "It is on step 1 of 2 since 1970-01-01T00:00:03Z: v2 receives 5% of the requests.",
+        "and 50 requests of v2, counted from when 100% of the sidecars have it.",
+        "Next: v2 receives all requests, and is watched for 30m.",
+        "In this step v2 failed 0 of 120 requests and v1 failed 0 of 880 requests; verdict: healthy",
+        "v2 is rolled back by itself if it fails more than 5% of its requests, or more often than v1",
+        "To go on it waits for:\n- sidecars: none is connected, so none has acknowledged it -> tidegate nodes",
+        "Connected sidecars: 1. Configuration 3, of journal record 3, is rejected (NACK) by envoy-1.",
+        "What happened:\n",
+        "- 1970-01-01T00:00:03Z step entered, by anne: urgent (record 3)",
     ] {
         assert!(text.contains(words), "no {words:?} in\n{text}");
     }
     server.post("/api/v1/releases/order.1/rollback", json!({})).await;
     let explanation = server.get(path).await;
-    let first = explanation["text"][0].as_str().unwrap();
-    assert!(first.ends_with("was rolled back at 1970-01-01T00:00:04Z: by an operator."), "{first}");
+    let state = explanation["text"][1].as_str().unwrap();
+    let expected = "It was rolled back at 1970-01-01T00:00:04Z: by an operator. All requests go to v1 since then.";
+    assert_eq!(state, expected);
+    let text = explanation["text"].to_string();
+    assert!(
+        text.contains("VERSION starts another release") && !text.contains("waits for"),
+        "{text}"
+    );
 }

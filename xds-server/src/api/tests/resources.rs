@@ -31,6 +31,14 @@ async fn a_service_has_versions_weights_and_a_release() {
     };
     assert_eq!(version("v1")["weight_percent"], 95.0);
     assert_eq!(version("v1")["totals"]["errors"], 1);
+    assert_eq!(
+        version("v1")["recent"],
+        json!({
+            "window_ms": 28_000, "requests": 700, "requests_per_second": 25.0, "error_rate_percent": 2.0,
+            "p50_ms": 12.3, "p99_ms": 84.0,
+        })
+    );
+    assert_eq!(version("v2")["recent"]["error_rate_percent"], json!(null));
     assert_eq!(version("v2")["weight_percent"], 5.0);
     assert_eq!(version("v2")["endpoints"], json!(["[::1]:9102"]));
 
@@ -415,4 +423,63 @@ async fn the_first_scrape_counts_the_rollbacks_of_a_long_journal() {
     let text = server.ask(Method::GET, "/metrics", None).await.text().await.unwrap();
     let line = r#"tidegate_rollbacks_total{service="order",cause="operator"} 1"#;
     assert!(text.lines().any(|it| it == line), "{text}");
+}
+
+#[tokio::test]
+async fn a_version_is_removed_unless_it_serves() {
+    let server = Server::start().await;
+    let path = "/api/v1/services/order/versions/v1";
+    let response = server.ask(Method::DELETE, path, None).await;
+    let detail = problem(response, StatusCode::CONFLICT, "version-in-use").await;
+    assert!(detail.contains("it is the stable version"), "{detail}");
+    let path = "/api/v1/services/order/versions/v2";
+    let by = json!({"actor": "anne"});
+    for changed in [true, false] {
+        let outcome = server.json(Method::DELETE, path, Some(by.clone())).await;
+        assert_eq!(outcome["changed"], changed);
+    }
+    let response = server.ask(Method::POST, START, Some(json!({"version": "v2"}))).await;
+    problem(response, StatusCode::NOT_FOUND, "unknown-version").await;
+}
+
+#[tokio::test]
+async fn the_history_of_a_service_has_its_releases_with_their_ends() {
+    let server = Server::start().await;
+    let start = json!({"version": "v2", "actor": "anne", "commit": "0123abc"});
+    server.post(START, start.clone()).await;
+    server.post("/api/v1/releases/order.1/abort", json!({})).await;
+    server.post(START, start.clone()).await;
+    server.post("/api/v1/releases/order.2/promote", json!({"all": true})).await;
+    server.post("/api/v1/releases/order.2/promote", json!({})).await;
+    server.post("/api/v1/services/order/rollback", json!({})).await;
+    server.post(START, start).await;
+    let path = "/api/v1/services/order/releases";
+    let history = server.get(path).await;
+    let row = |it: &Value| {
+        let members = ["id", "phase", "candidate", "stable", "started_by", "commit"];
+        members.map(|member| it[member].as_str().unwrap_or("-").to_owned())
+    };
+    let rows: Vec<_> = history["releases"].as_array().unwrap().iter().map(row).collect();
+    assert_eq!(
+        rows,
+        [
+            ["order.3", "preparing", "v2", "v1", "anne", "0123abc"],
+            ["order.2", "rolled_back", "v2", "v1", "anne", "0123abc"],
+            ["order.1", "rolled_back", "v2", "v1", "anne", "0123abc"],
+        ]
+    );
+    let second = &history["releases"][1];
+    assert_eq!(second["cause"]["kind"], "operator");
+    assert!(second["started_at"].as_str() < second["ended_at"].as_str(), "{second}");
+    assert_eq!(history["complete"], true);
+
+    let newest = server.get(&format!("{path}?limit=1")).await;
+    assert_eq!(newest["releases"].as_array().unwrap().len(), 1);
+    assert_eq!(newest["complete"], false);
+    server.fake.append_history(2_500);
+    assert_eq!(server.get(path).await["releases"], history["releases"]);
+    for query in ["limit=0", "limit=1001", "limt=1"] {
+        let response = server.ask(Method::GET, &format!("{path}?{query}"), None).await;
+        problem(response, StatusCode::BAD_REQUEST, "bad-request").await;
+    }
 }

@@ -19,12 +19,19 @@ use crate::cli::output;
 /// Print a bootstrap for a stock Envoy, which receives everything else from Tidegate.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The fleet: `node.cluster`
-    #[arg(long, env = "TIDEGATE_FLEET")]
-    fleet: FleetName,
     /// The node id, `node.id`; unique per sidecar
     #[arg(long, env = "TIDEGATE_NODE_ID")]
     id: String,
+    #[command(flatten)]
+    sidecar: Sidecar,
+}
+
+/// A sidecar, without its id.
+#[derive(Debug, clap::Args)]
+pub(super) struct Sidecar {
+    /// The fleet: `node.cluster`
+    #[arg(long, env = "TIDEGATE_FLEET")]
+    fleet: FleetName,
     /// The xDS address of the control plane, HOST:PORT
     #[arg(long, env = "TIDEGATE_XDS", default_value = "127.0.0.1:18000")]
     xds: String,
@@ -83,20 +90,28 @@ enum Variant {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let Args { fleet, id, xds, cluster, admin, mode, tls } = args;
-    if id.is_empty() {
-        return Err(Failure::Input("--id is empty; pass a unique node id".to_owned()));
+    output::print(args.sidecar.bootstrap(&args.id)?.trim_end())
+}
+
+impl Sidecar {
+    /// The bootstrap of the sidecar with this id. Writes the files of secrets that it names.
+    pub(super) fn bootstrap(&self, id: &str) -> Result<String, Failure> {
+        let Self { fleet, xds, cluster, admin, mode, tls } = self;
+        if id.is_empty() {
+            return Err(Failure::Input("--id is empty; pass a unique node id".to_owned()));
+        }
+        let xds =
+            config::endpoint(xds).map_err(|fault| Failure::Input(format!("--xds: {fault}")))?;
+        let mode = match mode {
+            Variant::Delta => Mode::Delta,
+            Variant::Sotw => Mode::Sotw,
+        };
+        let tls = tls.as_ref().map(|tls| tls.upstream(&xds));
+        for (path, text) in tls.iter().flat_map(UpstreamTls::secret_files) {
+            fs::write(&path, text).map_err(|error| {
+                Failure::Input(format!("--tls-secrets: cannot write {}: {error}", path.display()))
+            })?;
+        }
+        Ok(bootstrap(fleet, id, cluster, &xds, tls.as_ref(), *admin, mode))
     }
-    let xds = config::endpoint(xds).map_err(|fault| Failure::Input(format!("--xds: {fault}")))?;
-    let mode = match mode {
-        Variant::Delta => Mode::Delta,
-        Variant::Sotw => Mode::Sotw,
-    };
-    let tls = tls.as_ref().map(|tls| tls.upstream(&xds));
-    for (path, text) in tls.iter().flat_map(UpstreamTls::secret_files) {
-        fs::write(&path, text).map_err(|error| {
-            Failure::Input(format!("--tls-secrets: cannot write {}: {error}", path.display()))
-        })?;
-    }
-    output::print(bootstrap(fleet, id, cluster, &xds, tls.as_ref(), *admin, mode).trim_end())
 }

@@ -3,12 +3,13 @@
 mod bootstrap;
 mod image;
 mod istio;
+mod run;
 
 use clap::Subcommand;
 
 use super::failure::Failure;
 
-/// Print the bootstrap of a sidecar, or the objects and the image for an Istio mesh.
+/// Run a sidecar, print its bootstrap, or the objects and the image for an Istio mesh.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -17,6 +18,8 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Run the Envoy on PATH as a sidecar: it receives everything from Tidegate
+    Run(run::Args),
     /// Print a bootstrap for a stock Envoy, which receives everything else from Tidegate
     Bootstrap(bootstrap::Args),
     /// Print the objects of an Istio mesh: the filter, and the routes of services. Apply them once
@@ -27,6 +30,7 @@ enum Verb {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     match &args.verb {
+        Verb::Run(args) => run::run(args),
         Verb::Bootstrap(args) => bootstrap::run(args),
         Verb::Istio(args) => istio::run(args),
         Verb::Image(args) => image::run(args),

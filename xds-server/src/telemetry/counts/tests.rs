@@ -31,9 +31,9 @@ fn counts_of(id: &str) -> ServiceCounts {
 #[test]
 fn only_entries_of_the_running_release_are_evidence() {
     let mut counts = counts_of("order.2");
-    assert_eq!(counts.add(&entry("v2", "order.2", 5, false)), Ok(true));
-    assert_eq!(counts.add(&entry("v2", "order.1", 7, false)), Ok(false));
-    assert_eq!(counts.add(&entry("v2", "", 9, false)), Ok(false));
+    assert_eq!(counts.add(Timestamp(0), &entry("v2", "order.2", 5, false)), Ok(true));
+    assert_eq!(counts.add(Timestamp(0), &entry("v2", "order.1", 7, false)), Ok(false));
+    assert_eq!(counts.add(Timestamp(0), &entry("v2", "", 9, false)), Ok(false));
     let (v2, guardrails) = ("v2".parse().unwrap(), Guardrails::default());
     let seen = counts.evidence(&"order.2".parse().unwrap(), &v2, &guardrails);
     assert_eq!((seen.requests, seen.errors), (5, 1));
@@ -45,7 +45,7 @@ fn only_entries_of_the_running_release_are_evidence() {
 #[test]
 fn a_new_release_starts_without_evidence() {
     let mut counts = counts_of("order.1");
-    counts.add(&entry("v2", "order.1", 5, false)).unwrap();
+    counts.add(Timestamp(0), &entry("v2", "order.1", 5, false)).unwrap();
     let mut spec = order();
     spec.versions.retain(|name, _| name.as_str() == "v2");
     counts.update(&spec, &"v2".parse().unwrap(), Some(&release("order.2")));
@@ -53,13 +53,17 @@ fn a_new_release_starts_without_evidence() {
     let seen = counts.evidence(&"order.2".parse().unwrap(), &v2, &Guardrails::default());
     assert_eq!(seen, Evidence::default());
     assert_eq!(counts.totals().get("v2").unwrap().requests, 5, "totals continue");
-    assert_eq!(counts.add(&entry("v1", "", 1, false)), Err(UnknownVersion), "v1 was removed");
+    assert_eq!(
+        counts.add(Timestamp(0), &entry("v1", "", 1, false)),
+        Err(UnknownVersion),
+        "v1 was removed"
+    );
 }
 
 #[test]
 fn a_slow_request_counts_for_each_limit_it_exceeds() {
     let mut counts = counts_of("order.1");
-    counts.add(&entry("v2", "order.1", 3, true)).unwrap();
+    counts.add(Timestamp(0), &entry("v2", "order.1", 3, true)).unwrap();
     let seen = counts.evidence(
         &"order.1".parse().unwrap(),
         &"v2".parse().unwrap(),
@@ -93,7 +97,7 @@ fn evidence(counts: &ServiceCounts, version: &str) -> Evidence {
 #[test]
 fn a_request_that_was_given_up_late_is_unanswered_and_slow() {
     let mut counts = counts_of("order.1");
-    counts.add(&waited("v2", &[0], &[0, 3, 20])).unwrap();
+    counts.add(Timestamp(0), &waited("v2", &[0], &[0, 3, 20])).unwrap();
     let seen = evidence(&counts, "v2");
     assert_eq!((seen.requests, seen.unanswered), (1, 2));
     assert_eq!(seen.failures(), Units { bad: 2, all: 3 });
@@ -106,7 +110,7 @@ fn a_request_that_was_given_up_late_is_unanswered_and_slow() {
 #[test]
 fn requests_in_flight_are_slow_until_they_are_not_in_flight() {
     let mut counts = counts_of("order.1");
-    counts.add(&waited("v2", &[], &[])).unwrap();
+    counts.add(Timestamp(0), &waited("v2", &[], &[])).unwrap();
     let mut ages = Histogram::default();
     [3, 20].iter().for_each(|it| ages.record(Duration::from_secs(*it)));
     counts.change_waiting("order.1", "v2", |sum| sum.merge(&ages));
@@ -120,11 +124,11 @@ fn requests_in_flight_are_slow_until_they_are_not_in_flight() {
 #[test]
 fn waits_are_compared_from_when_those_of_stable_are_known() {
     let mut counts = counts_of("order.1");
-    counts.add(&waited("v2", &[9; 10], &[])).unwrap();
+    counts.add(Timestamp(0), &waited("v2", &[9; 10], &[])).unwrap();
     assert_eq!(evidence(&counts, "v2").slower.all, 0);
-    counts.add(&waited("v1", &[1; 1_000], &[])).unwrap();
-    counts.add(&waited("v2", &[0, 3], &[3])).unwrap();
-    counts.add(&waited("v1", &[1, 3], &[])).unwrap();
+    counts.add(Timestamp(0), &waited("v1", &[1; 1_000], &[])).unwrap();
+    counts.add(Timestamp(0), &waited("v2", &[0, 3], &[3])).unwrap();
+    counts.add(Timestamp(0), &waited("v1", &[1, 3], &[])).unwrap();
     let (candidate, stable) = (evidence(&counts, "v2").slower, evidence(&counts, "v1").slower);
     assert_eq!((candidate.all, candidate.bad[0]), (3, 2));
     assert_eq!((stable.all, stable.bad[0]), (2, 1));
@@ -136,11 +140,11 @@ fn the_quantiles_of_stable_are_known_before_a_release() {
     let mut counts = ServiceCounts::default();
     counts.update(&order(), &stable, None);
     let unreleased = |entry: Entry| Entry { release: String::new(), ..entry };
-    counts.add(&unreleased(waited("v1", &[1; 1_000], &[]))).unwrap();
+    counts.add(Timestamp(0), &unreleased(waited("v1", &[1; 1_000], &[]))).unwrap();
     assert_eq!(counts.of_stable(&stable).slower.all, 1_000);
-    counts.add(&unreleased(waited("v1", &[3; 10], &[]))).unwrap();
+    counts.add(Timestamp(0), &unreleased(waited("v1", &[3; 10], &[]))).unwrap();
     assert_eq!(counts.of_stable(&stable).slower.bad[0], 10);
     counts.update(&order(), &stable, Some(&release("order.1")));
-    counts.add(&waited("v2", &[0, 3], &[])).unwrap();
+    counts.add(Timestamp(0), &waited("v2", &[0, 3], &[])).unwrap();
     assert_eq!((evidence(&counts, "v2").slower.all, evidence(&counts, "v2").slower.bad[0]), (2, 1));
 }

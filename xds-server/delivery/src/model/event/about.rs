@@ -12,6 +12,7 @@ impl Event {
             Self::FleetsApplied { .. } => "fleets_applied",
             Self::ConfigurationApplied { .. } => "configuration_applied",
             Self::VersionRegistered { .. } => "version_registered",
+            Self::VersionRemoved { .. } => "version_removed",
             Self::ReleaseStarted { .. } => "release_started",
             Self::HealthChanged { .. } => "health_changed",
             Self::GroupStarted { .. } => "group_started",
@@ -95,6 +96,7 @@ impl Event {
             | Self::HookFailed { id, .. }
             | Self::Completed { id, .. } => About::Release(id),
             Self::VersionRegistered { service, .. }
+            | Self::VersionRemoved { service, .. }
             | Self::CheckReported { service, .. }
             | Self::SignalRaised { service, .. }
             | Self::SignalCleared { service, .. }
@@ -165,6 +167,7 @@ mod tests {
     fn an_event_about_a_service_names_it() {
         for kind in [
             "version_registered",
+            "version_removed",
             "check_reported",
             "signal_raised",
             "signal_cleared",

@@ -141,6 +141,9 @@ fn command() -> impl Strategy<Value = Command> {
                 spec: version(port, environment),
             }
         ),
+        2 => (service(), version_name()).prop_map(|(service, version)| {
+            Command::RemoveVersion { service: name(service), version: name(version) }
+        }),
         4 => (service(), version_name(), plan).prop_map(|(service, version, plan)| {
             Command::StartRelease { service: name(service), version: name(version), plan, commit: None }
         }),

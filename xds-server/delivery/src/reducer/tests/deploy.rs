@@ -2,12 +2,16 @@
 
 use super::super::*;
 use super::World;
-use crate::fixtures::{healthy, name, newest, smoke_test_failure, start, verb, version};
+use crate::fixtures::{
+    canary, configuration, healthy, name, newest, order, product, smoke_test_failure, start, verb,
+    version,
+};
 use crate::model::blocker::Blocker;
 use crate::model::catalogue::{Environment, SpecError};
 use crate::model::command::ReleaseCommand::{Abort, Pause, Promote};
+use crate::model::flag::FlagChange;
 use crate::model::fold_error::PlacementError;
-use crate::model::refusal::{Conflict, Invalid};
+use crate::model::refusal::{Conflict, Invalid, VersionUsage};
 use crate::model::release::{Phase, RollbackCause};
 use crate::units::Ppm;
 
@@ -92,4 +96,62 @@ fn invalid_endpoints_are_refused() {
             Command::RegisterVersion { service: name("order"), version: name("v3"), spec };
         assert!(world.ask(&command).is_err(), "{host}:{port}");
     }
+}
+
+fn remove(version: &str) -> Command {
+    Command::RemoveVersion { service: name("order"), version: name(version) }
+}
+
+#[test]
+fn a_version_that_serves_or_that_a_rollback_needs_is_not_removed() {
+    let mut world = World::with_plan(canary(&[100]));
+    let usage = |world: &mut World, version: &str| match world.ask(&remove(version)) {
+        Err(Refusal::VersionInUse { usage, .. }) => usage,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(usage(&mut world, "v1"), VersionUsage::Stable);
+    world.ask(&start("order", "v2")).unwrap();
+    let release = name("order.1");
+    assert_eq!(usage(&mut world, "v2"), VersionUsage::Candidate { release });
+    for all in [true, false] {
+        world.ask(&verb("order.1", Promote { all })).unwrap();
+    }
+    let until = world.0.services["order"].previous_until;
+    assert!(until.is_some());
+    assert_eq!(usage(&mut world, "v1"), VersionUsage::Previous { until });
+    assert_eq!(usage(&mut world, "v2"), VersionUsage::Stable);
+}
+
+#[test]
+fn a_version_that_a_flag_selects_is_not_removed() {
+    let mut world = World::new();
+    let definition = serde_json::json!({
+        "variants": {"on": "v2", "off": null}, "defaultVariant": "off", "metadata": {"service": "order"},
+    });
+    world.ask(&FlagChange::Set { key: "beta".to_owned(), definition }.into()).unwrap();
+    let usage = VersionUsage::Flag { key: "beta".to_owned() };
+    let (service, version) = (name("order"), name("v2"));
+    assert_eq!(
+        world.ask(&remove("v2")).unwrap_err(),
+        Refusal::VersionInUse { service, version, usage }
+    );
+    world.ask(&FlagChange::Switch { key: "beta".to_owned(), enabled: false }.into()).unwrap();
+    assert!(world.ask(&remove("v2")).unwrap().changed);
+}
+
+#[test]
+fn a_removed_version_stays_removed_until_its_declaration_is_edited() {
+    let mut world = World::new();
+    assert!(world.ask(&remove("v2")).unwrap().changed);
+    assert!(!world.ask(&remove("v2")).unwrap().changed, "it is idempotent");
+    assert!(matches!(world.ask(&start("order", "v2")), Err(Refusal::UnknownVersion { .. })));
+    let is_there = |world: &World| world.0.services["order"].spec.versions.contains_key("v2");
+    // Another part of the declaration is edited.
+    let mut spec = order();
+    spec.hosts.push("orders.local".parse().unwrap());
+    world.ask(&configuration(vec![spec.clone(), product()], Vec::new())).unwrap();
+    assert!(!is_there(&world));
+    spec.versions.insert(name("v2"), version(9999, None));
+    world.ask(&configuration(vec![spec, product()], Vec::new())).unwrap();
+    assert!(is_there(&world));
 }
