@@ -83,8 +83,9 @@ async fn bad_version() -> Result<()> {
         .await?;
     let took = last.checked_duration_since(first).context("the last response came first")?;
     output.say(format_args!("first bad response to last by v2: {} ms", took.as_millis()));
+    // Without a release, filters report every second.
     for line in mesh.metrics().await?.lines().filter(|it| it.starts_with("tidegate_convergence")) {
-        output.say(format_args!("the rollback at the proxies: {line}"));
+        output.say(format_args!("until the next report names the rollback: {line}"));
     }
     let why = ended.cause.unwrap_or_default();
     ensure!(why.contains("error rate"), "rolled back for another reason: {why}");

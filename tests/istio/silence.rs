@@ -26,7 +26,7 @@ async fn run() -> Result<()> {
     output.say("it is silent in `nodes` and in the metrics");
     let blocked = mesh.until_blocked_by_silence(async || Ok(())).await?;
     output.say(format_args!("the release waits for {blocked}"));
-    ensure!(blocked.contains(&node), "{blocked}");
+    ensure!(blocked.contains("1 of 3") && blocked.contains(&node), "{blocked}");
     mesh.proxy_mut(Role::Sidecar).replace(Extension::Filter(Some(PLUGIN)))?;
     mesh.operator().until("order", |release| release.phase == Phase::Completed).await?;
     output.say("it reports again, and the release has completed");

@@ -183,7 +183,7 @@ pub enum Blocker {
     SilentSidecars {
         /// Sidecars that have the filter and do not report.
         silent: u32,
-        /// Sidecars that are connected.
+        /// Connected and silent sidecars.
         connected: u32,
         /// The first few of the silent ones.
         nodes: Vec<String>,

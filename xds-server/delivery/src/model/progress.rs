@@ -25,8 +25,10 @@ pub struct Convergence {
     pub nacks: Vec<Nack>,
     /// The first sidecars without ACK or NACK, at most [`MAX_NAMED`], by node id.
     pub lagging: Vec<String>,
-    /// Connected sidecars that have the filter and do not report.
+    /// Sidecars that have the filter and do not report.
     pub silent: u32,
+    /// Those of them that are not connected: in an Istio mesh the reports are the connection.
+    pub silent_unconnected: u32,
     /// The first of them, at most [`MAX_NAMED`], by node id.
     pub silent_nodes: Vec<String>,
     /// The latencies of the ACKs, while they are kept.
@@ -59,18 +61,20 @@ impl Convergence {
     /// True if at least `share` of the connected sidecars have ACKed it; also true without connected sidecars.
     #[must_use]
     pub fn has_reached(&self, share: Ppm) -> bool {
-        self.is_share(self.acked, share)
+        is_share(self.acked, self.connected, share)
     }
 
-    /// True if at least `share` of the connected sidecars report, or have no filter.
+    /// True if at least `share` of the known sidecars report, or have no filter.
     #[must_use]
     pub fn is_reported(&self, share: Ppm) -> bool {
-        self.is_share(self.connected.saturating_sub(self.silent), share)
+        let known = self.known();
+        is_share(known.saturating_sub(self.silent), known, share)
     }
 
-    fn is_share(&self, sidecars: u32, share: Ppm) -> bool {
-        let wanted = u64::from(self.connected) * u64::from(share.parts());
-        u64::from(sidecars) * u64::from(Ppm::ALL.parts()) >= wanted
+    /// Connected and silent sidecars.
+    #[must_use]
+    pub const fn known(&self) -> u32 {
+        self.connected.saturating_add(self.silent_unconnected)
     }
 
     /// Sidecars without ACK or NACK.
@@ -78,6 +82,11 @@ impl Convergence {
     pub const fn pending(&self) -> u32 {
         self.connected.saturating_sub(self.acked).saturating_sub(self.nacked)
     }
+}
+
+fn is_share(sidecars: u32, of: u32, share: Ppm) -> bool {
+    let wanted = u64::from(of) * u64::from(share.parts());
+    u64::from(sidecars) * u64::from(Ppm::ALL.parts()) >= wanted
 }
 
 /// The observation of a release since its step began.

@@ -306,7 +306,7 @@ fn convergence_blockers(release: &Release, seen: &Convergence) -> Vec<Blocker> {
     if !seen.is_reported(release.plan.convergence.share) {
         blockers.push(Blocker::SilentSidecars {
             silent: seen.silent,
-            connected: seen.connected,
+            connected: seen.known(),
             nodes: seen.silent_nodes.clone(),
             more: more(seen.silent, seen.silent_nodes.len()),
         });

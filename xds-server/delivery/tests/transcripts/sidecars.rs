@@ -34,7 +34,7 @@ impl Sidecars {
                 .map(|it| format!("edge-{it}"))
                 .take(MAX_NAMED)
                 .collect(),
-            times: None,
+            ..Convergence::default()
         }
     }
 }

@@ -81,7 +81,10 @@ impl Fleet {
     pub(super) fn add_to(&self, convergence: &mut Convergence, serial: u64) {
         self.silent().add_to(convergence);
         for (name, sidecar) in &self.sidecars {
-            let Some(synced) = self.synced(sidecar) else { continue };
+            let Some(synced) = self.synced(sidecar) else {
+                convergence.silent_unconnected += u32::from(sidecar.silent() > 0);
+                continue;
+            };
             convergence.connected += 1;
             if let Some(rejection) = sidecar.rejection() {
                 convergence.nacked += 1;

@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use super::*;
 use crate::auth::peer::{Credential, Peer};
 use crate::xds::fleet::{Channel, MISSED_INTERVALS};
+use tidegate_delivery::units::Ppm;
 use tidegate_xds::kind::Kind;
 
 const INTERVAL: u64 = 250;
@@ -225,6 +226,10 @@ fn a_whole_sidecar_that_stops_no_longer_counts() {
     world.run(1_250, &ALL[2..], "c2");
     assert_eq!(world.silent(), ["a"]);
     assert_eq!(world.convergence(2), (1, 1));
+    let mut convergence = Convergence::default();
+    world.reporters.add_to(&mut convergence, 2, &"order".parse().unwrap());
+    let is_reported = |percent| convergence.is_reported(Ppm::percent(percent));
+    assert!(convergence.known() == 2 && is_reported(50) && !is_reported(51), "{convergence:?}");
     assert!(!world.reporters.nodes()[0].connected);
     // In the end it is forgotten.
     let forget_after = u64::try_from(FORGET_AFTER.as_millis()).unwrap();
