@@ -153,8 +153,6 @@ const fn state_text(state: SyncState) -> &'static str {
     }
 }
 
-/// Removes control characters: the text comes from the sidecar.
-
 /// `yes`, `NACK (route)`, `3 snapshots behind`.
 fn synced(node: &Node) -> String {
     if !node.nacks.is_empty() {
