@@ -51,7 +51,7 @@ pub fn exporter() -> Result<Option<SpanExporter>, TracesError> {
     let endpoints = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
     let is_set = |name: &&str| env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_disabled = env::var("OTEL_SDK_DISABLED").is_ok_and(|it| it.eq_ignore_ascii_case("true"));
-    if is_disabled || !endpoints.iter().any(|it| is_set(it)) {
+    if is_disabled || !endpoints.iter().any(is_set) {
         return Ok(None);
     }
     let client = HyperClient::new(https_connector()?, EXPORT_TIMEOUT, None);
