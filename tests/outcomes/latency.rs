@@ -13,7 +13,7 @@ async fn a_candidate_that_is_200_ms_slower_is_rolled_back_and_equal_ones_are_not
 
 async fn slower() -> Result<()> {
     let _alone = ONE_WORLD.lock().await;
-    let outcomes = Outcomes::start("{}", &[]).await?;
+    let outcomes = Outcomes::start("{latency: {worse_than_stable: rollback}}", &[]).await?;
     let load = outcomes.traffic().await?;
     // The quantiles of stable are known from 1000 reported requests on.
     load.more(3_000).await?;

@@ -12,7 +12,7 @@ pub(super) const UNANSWERED: Duration = Duration::from_secs(1);
 const UNUSUAL: u32 = 2;
 /// Longest time after which a request that was given up counts as unanswered.
 const MOST: Duration = Duration::from_secs(60);
-/// Fewest requests of stable that tell its quantiles. They are told again with ten and with a hundred times as many.
+/// Fewest requests of stable from which its quantiles are taken. They are taken again with ten and with a hundred times as many.
 const ENOUGH: u64 = 1_000;
 /// The compared quantiles of stable.
 const SHARES: [f64; QUANTILES] = [0.5, 0.75, 0.9, 0.95, 0.99, 0.999];
@@ -37,7 +37,7 @@ pub struct Usual {
 pub(super) struct Quantiles([usize; QUANTILES]);
 
 impl Quantiles {
-    /// How often so many requests have told the quantiles; 0 with too few.
+    /// How often the quantiles have been taken from so many requests; 0 with too few.
     pub(super) fn epoch(requests: u64) -> u32 {
         let times = |factor: u64| u32::from(requests >= ENOUGH * factor);
         times(1) + times(10) + times(100)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Binomial, Distribution, Poisson};
-use tidegate_delivery::judge::guardrails::Guardrails;
+use tidegate_delivery::judge::guardrails::{Guardrails, WorseThanStable};
 use tidegate_delivery::judge::history::{StableCounts, StableHistory};
 use tidegate_delivery::judge::statistics::two_by_two::{QUANTILES, SlowerRequests};
 use tidegate_delivery::judge::{Counted, Evidence, Guardrail, ReleaseJudge, Verdict};
@@ -106,7 +106,8 @@ fn release(slower: Slower, rps: f64, seed: u64) -> f64 {
     let (mut history, mut paused) = (StableHistory::default(), [0.0_f64; 2]);
     let mut total = SlowerRequests::default();
     let mut counted = Counted::default();
-    let guardrails = Guardrails::default();
+    let mut guardrails = Guardrails::default();
+    guardrails.latency.worse_than_stable = WorseThanStable::Rollback;
     let mut judge = None;
     for tick in -1_800 * i64::from(TICKS)..600 * i64::from(TICKS) {
         let second = tick as f64 / f64::from(TICKS);

@@ -162,7 +162,8 @@ impl Default for Guardrails {
                 warning: Duration::from_secs(2),
                 critical: Duration::from_secs(5),
                 rollback: Duration::from_secs(10),
-                worse_than_stable: WorseThanStable::Rollback,
+                // Pauses of a single version, as of a garbage collector, can look like a regression.
+                worse_than_stable: WorseThanStable::Hold,
             },
             client_errors: ClientErrors::default(),
             resources: Resources {

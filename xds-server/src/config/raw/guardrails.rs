@@ -78,7 +78,7 @@ pub(in crate::config) struct Latency {
     /// Rollback above this time. Default: `10s`.
     pub(in crate::config) rollback: Option<Spanned<String>>,
     /// When the candidate is shown to be slower than stable: `rollback`, or `hold`, which alerts and
-    /// blocks the release. Default: `rollback`.
+    /// blocks the release. Default: `hold`.
     #[schemars(regex(pattern = r"^(hold|rollback)$"))]
     pub(in crate::config) worse_than_stable: Option<Spanned<String>>,
 }

@@ -145,7 +145,7 @@ async fn the_previous_key_is_kept_for_sidecars_that_may_report_later() {
     world.store().rotate().unwrap();
     let activated = world.store().activate().unwrap();
     world.pass(MIN_OVERLAP * 2).await;
-    assert_eq!(world.keys(), activated, "nobody reports");
+    assert_eq!(world.keys(), activated, "no sidecar reports");
 
     // A rotation of its own, which begins now.
     world.store().retire().unwrap();

@@ -82,7 +82,7 @@ mod tests {
         let went_on =
             |coverage: ReportCoverage, now| coverage.went_on_without(last, due, Timestamp(now));
         report_coverage.record(last, due);
-        assert!(!went_on(report_coverage, 2_000), "nobody reports");
+        assert!(!went_on(report_coverage, 2_000), "no sidecar reports");
         report_coverage.record(Timestamp(1_750), Timestamp(2_500));
         assert!(went_on(report_coverage, 2_000));
         // After a gap others need time to reconnect.

@@ -74,16 +74,17 @@ fn waits(all: u64, slower: u64) -> Evidence {
 #[test]
 fn a_slower_candidate_is_rolled_back_or_held_as_configured() {
     let (candidate, stable) = (waits(12, 8), waits(238, 12));
-    let mut run = Run::new(5, Guardrails::default());
+    let mut guardrails = Guardrails::default();
+    guardrails.latency.worse_than_stable = WorseThanStable::Rollback;
+    let mut run = Run::new(5, guardrails);
     // The jitter of stable is learnt.
     assert_eq!(run.until_rollback(800, waits(12, 0), stable), None);
     let (reports, finding) = run.until_rollback(40, candidate, stable).unwrap();
     assert!(reports <= 20, "{reports}");
     assert_eq!((&finding.guardrail, finding.limit), (&Guardrail::Latency, Limit::Stable));
     assert!(finding.bad > 0 && finding.stable.unwrap().bad > 0, "{finding:?}");
-    let mut guardrails = Guardrails::default();
-    guardrails.latency.worse_than_stable = WorseThanStable::Hold;
-    let mut held = Run::new(5, guardrails);
+    // The default.
+    let mut held = Run::new(5, Guardrails::default());
     assert_eq!(held.until_rollback(400, candidate, stable), None);
     assert_eq!(held.alerts.get(&Guardrail::Latency), Some(&Level::Warning));
     // It recovers.
