@@ -57,7 +57,7 @@ pub(super) fn lines(context: &Context<'_>) -> Vec<String> {
 fn headline(release: &Release) -> String {
     let Release { id, service, candidate, stable, started_at, started_by, .. } = release;
     format!(
-        "Release {id} of {service}, from {stable} to {candidate}, was started by {started_by} at {started_at}."
+        "Release {id} moves {service} from {stable}, its stable version, to {candidate}. {started_by} started it at {started_at}."
     )
 }
 
@@ -144,7 +144,7 @@ fn cause(release: &Release) -> Option<&Finding> {
 fn by_chance(finding: &Finding) -> Option<String> {
     let EValue(value) = finding.e_value?;
     Some(format!(
-        "An e-value of {value} means: were the {} within its limit, such counts would occur in at most 1 of {value} releases.",
+        "An e-value of {value} means: were {} within its limit, such counts would occur in at most 1 of {value} releases.",
         finding.guardrail
     ))
 }
@@ -162,8 +162,8 @@ fn next(service: &ServiceState, release: &Release) -> String {
                 .map_or((Duration::ZERO, 0), |step| (step.time, step.min_requests));
             let following = plan.steps.get(step.saturating_add(1));
             format!(
-                "The step lasts for at least {} and {requests} requests of {candidate}, counted from when {} of the sidecars \
-                 have it. Next: {}.",
+                "The step lasts until {} have passed and {candidate} has served {requests} requests, counted from when \
+                 {} of the sidecars have it, no guardrail alerts and nothing else blocks it. Next: {}.",
                 shown(time),
                 plan.convergence.share,
                 entering(plan, following, candidate.as_str())

@@ -128,9 +128,9 @@ async fn the_explanation_of_a_release_is_a_function_of_the_state() {
     let text = explanation["text"].as_array().unwrap().iter().map(|line| line.as_str().unwrap());
     let text = text.collect::<Vec<_>>().join("\n");
     for words in [
-        "Release order.1 of order, from v1 to v2, was started by anne at 1970-01-01T00:00:02Z.",
+        "Release order.1 moves order from v1, its stable version, to v2. anne started it at 1970-01-01T00:00:02Z.",
         "It is on step 1 of 2 since 1970-01-01T00:00:03Z: v2 receives 5% of the requests.",
-        "and 50 requests of v2, counted from when 100% of the sidecars have it.",
+        "and v2 has served 50 requests",
         "Next: v2 receives all requests, and is watched for 30m.",
         "In this step v2 failed 0 of 120 requests and v1 failed 0 of 880 requests; verdict: healthy",
         "v2 is rolled back by itself if it fails more than 5% of its requests, or more often than v1",
