@@ -153,7 +153,11 @@ fn the_settings_of_the_judge_are_read() {
     assert_eq!(order.guardrails.error_rate.rollback.to_string(), "6%", "the file's default");
     assert_eq!(order.guardrails.client_errors.rollback, Some(Ppm::percent(30)));
     assert_eq!(order.guardrails.client_errors.alert, None);
-    assert_eq!(order.guardrails.latency.worse_than_stable, WorseThanStable::Rollback);
+    assert_eq!(
+        order.guardrails.latency.worse_than_stable,
+        WorseThanStable::Hold,
+        "the built-in one"
+    );
     let builtin = Guardrails::default();
     assert_eq!(product.guardrails.common_mode, builtin.common_mode);
     assert_eq!(product.guardrails.inconclusive, Inconclusive::Extend(1));

@@ -307,13 +307,13 @@ mod tests {
         let mut guardrails = Guardrails::default();
         guardrails.error_rate.rollback = Ppm::percent(2);
         guardrails.latency.critical = Duration::from_secs(3);
-        guardrails.latency.worse_than_stable = WorseThanStable::Hold;
+        guardrails.latency.worse_than_stable = WorseThanStable::Rollback;
         guardrails.client_errors.rollback = Some(Ppm::percent(20));
         let (from, to) = (Box::default(), Box::new(guardrails));
         assert_eq!(
             text(ChangeKind::GuardrailsChanged { service: name("order"), from, to }),
             "guardrails of `order`: error_rate.rollback 2% instead of 5%, client_errors.rollback 20% instead of none, \
-             latency.critical 3s instead of 5s, latency.worse_than_stable hold instead of rollback"
+             latency.critical 3s instead of 5s, latency.worse_than_stable rollback instead of hold"
         );
         let (from, mut to) = (canary(&[5, 100]), canary(&[10, 100]));
         to.watch = Duration::from_secs(120);
