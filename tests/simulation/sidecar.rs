@@ -109,6 +109,9 @@ impl Sidecar {
             let all = self.names.get(&kind).into_iter().flatten().cloned().collect();
             let nonce = response.nonce.clone();
             self.send(at, ClientRequest { nonce, nack: true, all, ..empty_request(kind) });
+            if kind == Kind::Listener {
+                self.remove_listeners(&response, at);
+            }
             return Some((response, Vec::new()));
         }
         let moved = self.apply(&response);
@@ -128,6 +131,19 @@ impl Sidecar {
             self.accept(Kind::Cluster, nonce, at);
         }
         Some((response, moved))
+    }
+
+    /// Envoy removes listeners also if it rejects others of the same response.
+    fn remove_listeners(&mut self, response: &Response, at: u64) {
+        let held = self.held.entry(Kind::Listener).or_default();
+        match self.mode {
+            Mode::Sotw => {
+                held.retain(|name, _| response.resources.iter().any(|it| **it.name() == **name));
+            }
+            Mode::Delta => response.removed.iter().for_each(|name| drop(held.remove(&**name))),
+        }
+        self.subscribe_needs(Kind::Extension, at);
+        self.subscribe_needs(Kind::Route, at);
     }
 
     fn accept(&mut self, kind: Kind, nonce: String, at: u64) {
