@@ -25,7 +25,10 @@ pub(super) struct Args {
     /// The fleet: the `node.cluster` of the sidecars
     #[arg(long, value_name = "NAME", default_value = "edge")]
     fleet: FleetName,
-    /// The filter's file, as the sidecars see it. Default: the one beside this program
+    /// The directory of the journal, relative to the configuration file
+    #[arg(long, value_name = "DIR", default_value = "./data")]
+    data_dir: PathBuf,
+    /// The filter's file, as the sidecars see it. Default: the one of this installation
     #[arg(long, env = "TIDEGATE_FILTER", value_name = "FILE")]
     filter: Option<PathBuf>,
     /// Write the configuration to this file, which must not exist
@@ -45,7 +48,8 @@ struct NewService {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let services = parse(&args.services).map_err(|errors| Failure::Input(errors.join("\n")))?;
-    let text = configuration(&services, &args.fleet, &args.filter.clone().unwrap_or_else(filter));
+    let filter = args.filter.clone().unwrap_or_else(filter);
+    let text = configuration(&services, &args.fleet, &args.data_dir, &filter);
     // Names and addresses may be valid and not fit together, such as hosts that are equal.
     let path = args.out.clone().unwrap_or_else(|| PathBuf::from("tidegate.yaml"));
     if let Err(problems) = config::check(&text, path.parent().unwrap_or(Path::new(""))) {
@@ -79,11 +83,14 @@ fn write(path: &Path, text: &str, force: bool) -> Result<(), Failure> {
     })
 }
 
-/// The filter beside this program, or where `make build` leaves it.
+/// The filter beside this program, that of the package, or where `make build` leaves it.
 fn filter() -> PathBuf {
     let program = std::env::current_exe().ok();
-    let beside = program.and_then(|program| Some(program.parent()?.join(FILTER)));
-    beside.filter(|path| path.is_file()).unwrap_or_else(|| Path::new("dist").join(FILTER))
+    let directory = program.as_deref().and_then(Path::parent);
+    let beside = directory.map(|it| it.join(FILTER));
+    let packaged = directory.and_then(Path::parent).map(|it| it.join("lib/tidegate").join(FILTER));
+    let mut installed = beside.into_iter().chain(packaged);
+    installed.find(|path| path.is_file()).unwrap_or_else(|| Path::new("dist").join(FILTER))
 }
 
 /// All services, or all errors.
@@ -128,7 +135,12 @@ fn scalar(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-fn configuration(services: &[NewService], fleet: &FleetName, filter: &Path) -> String {
+fn configuration(
+    services: &[NewService],
+    fleet: &FleetName,
+    data_dir: &Path,
+    filter: &Path,
+) -> String {
     let mut text = format!(
         r#"# Written by `tidegate init`. Check an edit: tidegate validate FILE. A running server applies it at once.
 # Every setting: tidegate schema; envoy/tidegate.yaml is a complete example.
@@ -137,7 +149,7 @@ listen:
   xds: "127.0.0.1:18000"   # sidecars: xDS and reports. Other addresses require mutual TLS: docs/security.md
   api: "127.0.0.1:8080"    # REST and metrics, without authentication
 
-data_dir: ./data           # the journal, relative to this file
+data_dir: {data_dir}   # the journal
 
 filter:
   wasm: {filter}   # as every sidecar sees it
@@ -154,6 +166,7 @@ defaults:
 
 services:
 "#,
+        data_dir = scalar(&data_dir.display().to_string()),
         filter = scalar(&filter.display().to_string()),
         fleet = scalar(fleet.as_str()),
         fleet_argument = fleet,
@@ -207,8 +220,12 @@ mod tests {
 
     fn checked(texts: &[&str]) -> config::Config {
         let services = parse(&arguments(texts)).unwrap();
-        let text =
-            configuration(&services, &"edge".parse().unwrap(), Path::new("it's/filter.wasm"));
+        let text = configuration(
+            &services,
+            &"edge".parse().unwrap(),
+            Path::new("./data"),
+            Path::new("it's/filter.wasm"),
+        );
         config::check(&text, Path::new(""))
             .unwrap_or_else(|problems| panic!("{problems:?}\n{text}"))
     }
