@@ -146,13 +146,13 @@ deny: ## licenses, sources and advisories of dependencies, as in deny.toml; need
 	@if $(CARGO) deny fetch db; then $(CARGO) deny check --disable-fetch advisories; \
 	else echo "skipped: advisories, because the database could not be fetched"; fi
 
-bench: build ## the design's figures beside their baselines, and 10 000 random conversations of the protocol model
+bench: build ## the design's figures beside their baselines, and 10 000 random exchanges of the protocol model
 	@TIDEGATE_ENVOY="$$(envoy/get-envoy)" && export TIDEGATE_ENVOY && $(BUILT)/release/tidegate-bench
 	$(call say,start-up after a million decisions)
 	$(CARGO) bench -p tidegate --bench start_up
 	$(CARGO) bench -p tidegate-delivery --bench judge
-	$(call say,random conversations with a model of Envoy: 10 000 each in state of the world and delta)
-	PROPTEST_CASES=10000 $(RUN_TESTS) -p tidegate-xds --lib every_conversation
+	$(call say,random exchanges with a model of Envoy: 10 000 each in state of the world and delta)
+	PROPTEST_CASES=10000 $(RUN_TESTS) -p tidegate-xds --lib every_exchange_converges
 	$(call say,simulations of the control plane and its sidecars: SIMULATIONS (1 000) seeds)
 	TIDEGATE_SIMULATIONS=$(or $(SIMULATIONS),1000) $(RUN_TESTS) --release -p tidegate --test simulation
 
