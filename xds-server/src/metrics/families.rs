@@ -40,13 +40,13 @@ impl<'a> Families<'a> {
     }
 
     /// A counter without labels.
-    pub fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+    pub fn counter(
+        &mut self,
+        name: &str,
+        help: &str,
+        value: impl EncodeCounterValue,
+    ) -> fmt::Result {
         encode_counter(self.family(name, help, MetricType::Counter)?, value)
-    }
-
-    /// A counter of time in seconds, without labels.
-    pub fn time_counter(&mut self, name: &str, help: &str, seconds: f64) -> fmt::Result {
-        encode_counter(self.family(name, help, MetricType::Counter)?, seconds)
     }
 
     /// A counter for each label set.
@@ -69,36 +69,32 @@ impl<'a> Families<'a> {
     }
 
     /// A histogram of durations, in seconds, for each label set.
-    pub fn histograms<L: EncodeLabelSet>(
+    pub fn histograms<'h, L: EncodeLabelSet>(
         &mut self,
         name: &str,
         help: &str,
-        samples: impl IntoIterator<Item = (L, Histogram)>,
+        samples: impl IntoIterator<Item = (L, &'h Histogram)>,
     ) -> fmt::Result {
         let mut family = self.family(name, help, MetricType::Histogram)?;
         for (labels, histogram) in samples {
-            encode_durations(family.encode_family(&labels)?, &histogram)?;
+            encode_durations(family.encode_family(&labels)?, histogram)?;
         }
         Ok(())
     }
 
     /// A histogram of shares, 1 for all, for each label set.
-    pub fn ratio_histograms<L: EncodeLabelSet>(
+    pub fn ratio_histograms<'h, L: EncodeLabelSet>(
         &mut self,
         name: &str,
         help: &str,
-        samples: impl IntoIterator<Item = (L, UtilizationHistogram)>,
+        samples: impl IntoIterator<Item = (L, &'h UtilizationHistogram)>,
     ) -> fmt::Result {
         let mut family = self.family(name, help, MetricType::Histogram)?;
         for (labels, histogram) in samples {
             let ratio = |percent| f64::from(percent) / 100.0;
-            let tenths = histogram.tenths();
-            let buckets: Vec<(f64, u64)> =
-                tenths.map(|(below, count)| (below.map_or(f64::MAX, ratio), count)).collect();
+            let buckets = histogram.tenths().map(|(below, count)| (below.map(ratio), count));
             let (sum, count) = (histogram.sum(), histogram.total());
-            family
-                .encode_family(&labels)?
-                .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+            encode_histogram(family.encode_family(&labels)?, sum, count, buckets)?;
         }
         Ok(())
     }
@@ -117,10 +113,20 @@ fn encode_counter<V: EncodeCounterValue>(mut encoder: MetricEncoder<'_>, value: 
     encoder.encode_counter::<NoLabelSet, V, u64>(&value, None)
 }
 
-fn encode_durations(mut encoder: MetricEncoder<'_>, histogram: &Histogram) -> fmt::Result {
-    let seconds = |below: Option<Duration>| below.as_ref().map_or(f64::MAX, Duration::as_secs_f64);
+fn encode_durations(encoder: MetricEncoder<'_>, histogram: &Histogram) -> fmt::Result {
+    let seconds = |below: Duration| below.as_secs_f64();
+    let buckets = histogram.octaves().map(|(below, count)| (below.map(seconds), count));
+    encode_histogram(encoder, histogram.sum_seconds(), histogram.total(), buckets)
+}
+
+/// Each bucket with its upper bound; that of the last one is `None`.
+fn encode_histogram(
+    mut encoder: MetricEncoder<'_>,
+    sum: f64,
+    count: u64,
+    buckets: impl Iterator<Item = (Option<f64>, u64)>,
+) -> fmt::Result {
     let buckets: Vec<(f64, u64)> =
-        histogram.octaves().map(|(below, count)| (seconds(below), count)).collect();
-    let (sum, count) = (histogram.sum_seconds(), histogram.total());
+        buckets.map(|(below, count)| (below.unwrap_or(f64::MAX), count)).collect();
     encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
 }

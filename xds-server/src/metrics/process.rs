@@ -16,7 +16,7 @@ impl Collector for Process {
         let Ok(stat) = process.stat() else { return Ok(()) };
         let mut metrics = super::families::Families::new(encoder);
         let ticks = seconds(procfs::ticks_per_second());
-        metrics.time_counter(
+        metrics.counter(
             "process_cpu_seconds",
             "Total user and system CPU time spent in seconds",
             seconds(stat.utime.saturating_add(stat.stime)) / ticks,

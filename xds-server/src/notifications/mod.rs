@@ -28,6 +28,17 @@ pub enum NotificationLevel {
     Critical,
 }
 
+impl NotificationLevel {
+    /// As in the configuration, and in the interfaces of receivers.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
 /// A notification. Its JSON is part of a receiver's delivery state while it is delayed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Notification {

@@ -122,11 +122,6 @@ fn card(notification: &Notification, text: &str) -> Value {
 
 fn incident(notification: &Notification, text: &str, token: Option<&str>) -> Value {
     let action = if notification.recovered { "resolve" } else { "trigger" };
-    let severity = match notification.level {
-        NotificationLevel::Info => "info",
-        NotificationLevel::Warning => "warning",
-        NotificationLevel::Critical => "critical",
-    };
     // PagerDuty rejects longer summaries.
     let summary: String = notification.title.chars().take(1024).collect();
     json!({
@@ -135,7 +130,7 @@ fn incident(notification: &Notification, text: &str, token: Option<&str>) -> Val
         "dedup_key": identity(notification),
         "payload": {
             "summary": summary,
-            "severity": severity,
+            "severity": notification.level.as_str(),
             "source": "tidegate",
             "timestamp": rfc3339::format(notification.at),
             "component": notification.service,
@@ -194,16 +189,9 @@ const fn status_of(level: NotificationLevel) -> ConditionStatus {
 }
 
 fn tags(notification: &Notification) -> Vec<String> {
-    let level = match notification.level {
-        NotificationLevel::Info => "info",
-        NotificationLevel::Warning => "warning",
-        NotificationLevel::Critical => "critical",
-    };
+    let level = notification.level.as_str().to_owned();
     let service = notification.service.iter().map(ToString::to_string);
-    ["tidegate".to_owned(), notification.event.clone(), level.to_owned()]
-        .into_iter()
-        .chain(service)
-        .collect()
+    ["tidegate".to_owned(), notification.event.clone(), level].into_iter().chain(service).collect()
 }
 
 /// What begins and ends: the condition, or this record.

@@ -8,6 +8,7 @@
 
 mod live;
 mod metrics;
+mod xds_port;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,9 +16,8 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tidegate::api;
-use tidegate::auth::access::Access;
 use tidegate::clock::Clock;
-use tidegate::config::{self, Config, Receiver, Security};
+use tidegate::config::{self, Config, Receiver};
 use tidegate::controller::{self, Parts, RollbackTimes, StartError};
 use tidegate::effects::notifier::{self, Notifier};
 use tidegate::effects::traces::{self, TracesError};
@@ -27,13 +27,12 @@ use tidegate::effects::{
 use tidegate::istio::rotation::Rotation;
 use tidegate::istio::tokens::{KeyError, KeyStore};
 use tidegate::journal::{JournalError, Scrub, Sqlite};
-use tidegate::rejections::Rejections;
 use tidegate::reload::{self, Appliers, FileWatcher, Reloader};
 use tidegate::sidecars::XdsSidecars;
 use tidegate::telemetry::Telemetry;
 use tidegate::telemetry::grpc::{FilterConfigs, Reports};
-use tidegate::transport::tls::{CertificateReloader, RELOAD_INTERVAL, TlsError};
-use tidegate::transport::{Acceptor, Limits};
+use tidegate::transport::Acceptor;
+use tidegate::transport::tls::{CertificateReloader, TlsError};
 use tidegate::xds::debug;
 use tidegate::xds::fleet::AckTracker;
 use tidegate::xds::fleet::reporters::Reporters;
@@ -52,6 +51,7 @@ use tonic::service::Routes;
 use tracing::{error, warn};
 
 use live::Live;
+use xds_port::{XdsPort, reload_certificates};
 
 /// Longest time for open streams and requests of the xDS port to end when the server stops.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -284,46 +284,6 @@ fn preview_key(config: &Config) -> std::io::Result<PreviewKey> {
         return config::preview_key(&config.data_dir);
     }
     Ok(config::existing_preview_key(&config.data_dir)?.unwrap_or_default())
-}
-
-/// Listener and access rules of the xDS port.
-struct XdsPort {
-    acceptor: Arc<Acceptor>,
-    access: Arc<Access>,
-    /// `None`: plaintext.
-    certificates: Option<CertificateReloader>,
-}
-
-impl XdsPort {
-    fn new(config: &Config) -> Result<Self, TlsError> {
-        let rejections = Arc::new(Rejections::default());
-        let (certificates, access) = match &config.listen.security {
-            Security::Plaintext => (None, Access::unrestricted(Arc::clone(&rejections))),
-            Security::MutualTls(files) => {
-                let certificates = CertificateReloader::load(files.clone())?;
-                let access =
-                    Access::by_identity(config.identities.clone(), Arc::clone(&rejections));
-                (Some(certificates), access)
-            }
-        };
-        if certificates.is_none() && !config.listen.xds.ip().is_loopback() {
-            warn!(
-                address = %config.listen.xds,
-                "the xDS port is plaintext because of `insecure_plaintext`: any client that reaches it can act as any sidecar"
-            );
-        }
-        let tls = certificates.as_ref().map(CertificateReloader::subscribe);
-        let acceptor = Acceptor::new(tls, Limits::default(), rejections);
-        Ok(Self { acceptor, access: Arc::new(access), certificates })
-    }
-}
-
-/// Reloads the certificates. Returns only if the task fails.
-async fn reload_certificates(certificates: Option<CertificateReloader>) -> tokio::task::JoinError {
-    match certificates {
-        Some(certificates) => certificates.run(RELOAD_INTERVAL).await,
-        None => std::future::pending().await,
-    }
 }
 
 /// Sends a state to systemd, if it started the server with `Type=notify`.

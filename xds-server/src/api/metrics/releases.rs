@@ -5,7 +5,7 @@ use std::fmt;
 use super::super::views::{self, PhaseKind};
 use crate::controller::DeliveryView;
 use crate::metrics::families::Families;
-use tidegate_delivery::judge::{Level, Verdict};
+use tidegate_delivery::judge::Verdict;
 use tidegate_delivery::model::hook::CallState;
 
 pub(super) fn encode(view: &DeliveryView, metrics: &mut Families<'_>) -> fmt::Result {
@@ -66,7 +66,7 @@ fn judged(view: &DeliveryView, metrics: &mut Families<'_>) -> fmt::Result {
             let labels = [
                 ("service", service.to_owned()),
                 ("guardrail", String::from(guardrail.clone())),
-                ("level", name_of_level(*level).to_owned()),
+                ("level", level.to_string()),
             ];
             (labels, 1_u32)
         })
@@ -89,13 +89,5 @@ const fn name_of(verdict: &Verdict) -> &'static str {
         Verdict::Inconclusive { .. } => "inconclusive",
         Verdict::Alert { .. } => "alert",
         Verdict::RollBack { .. } => "roll_back",
-    }
-}
-
-const fn name_of_level(level: Level) -> &'static str {
-    match level {
-        Level::Warning => "warning",
-        Level::Critical => "critical",
-        Level::Rollback => "rollback",
     }
 }

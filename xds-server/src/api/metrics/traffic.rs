@@ -7,8 +7,7 @@ use super::super::backend::Backend;
 use super::super::views;
 use crate::controller::DeliveryView;
 use crate::metrics::families::Families;
-use crate::telemetry::counts::Counts;
-use tidegate_core::utilization::UtilizationHistogram;
+use crate::telemetry::counts::{Counts, Utilization};
 use tidegate_delivery::names::{ServiceName, VersionName};
 
 pub(super) fn encode(
@@ -38,24 +37,16 @@ pub(super) fn encode(
     metrics.histograms(
         "response_seconds",
         "Response times; the sum is that of the middles of narrower buckets, within 6.25 %",
-        declared.clone().map(|(labels, counts)| (labels, counts.latency.clone())),
+        declared.clone().map(|(labels, counts)| (labels, &counts.latency)),
     )?;
-    let resources = |counts: &Counts| {
-        let use_of = &counts.utilization;
-        [
-            ("cpu", use_of.cpu.clone()),
-            ("memory", use_of.memory.clone()),
-            ("disk", use_of.disk.clone()),
-        ]
-    };
     metrics.ratio_histograms(
         "utilization_ratio",
         "Use of a resource by the instances of a version, as they report it with their responses",
         declared.clone().flat_map(|(labels, counts)| {
-            let reported = resources(counts).into_iter().filter(|(_, it)| it.total() > 0);
-            reported.map(move |(resource, samples): (_, UtilizationHistogram)| {
-                ((labels, [("resource", resource)]), samples)
-            })
+            let Utilization { cpu, memory, disk } = &counts.utilization;
+            let resources = [("cpu", cpu), ("memory", memory), ("disk", disk)];
+            let reported = resources.into_iter().filter(|(_, samples)| samples.total() > 0);
+            reported.map(move |(resource, samples)| ((labels, [("resource", resource)]), samples))
         }),
     )?;
     let business = declared.flat_map(|(labels, counts)| {

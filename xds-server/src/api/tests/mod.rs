@@ -3,6 +3,7 @@
 mod configuration;
 mod fake;
 mod groups;
+mod metrics;
 mod report;
 mod requirements;
 mod resources;

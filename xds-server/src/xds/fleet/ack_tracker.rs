@@ -110,7 +110,7 @@ impl AckTracker {
         self.times.begin(serial, self.clock.now());
     }
 
-    /// The time from each publication until sidecars ACKed it. Whoever learns of others that have it records them there.
+    /// The time from each publication until sidecars ACKed it. [`super::reporters::Reporters`] record theirs in it as well.
     #[must_use]
     pub fn times(&self) -> Arc<PublicationTimes> {
         Arc::clone(&self.times)
