@@ -108,6 +108,7 @@ impl Counts {
             errors,
             client_errors: self.client_errors.min(self.requests.saturating_sub(errors)),
             unanswered: self.abandoned.count_above(usual.answer),
+            repeated: Units::default(),
             slow: SlowRequests {
                 warning: waits.count_above(warning),
                 critical: waits.count_above(critical),

@@ -19,6 +19,10 @@ pub struct Evidence {
     /// Requests that the client gave up after longer than usual; not among `requests`. They count as failed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unanswered: u64,
+    /// Requests of clients that had failed less than five minutes before, and their failures: among `failures()`, and no
+    /// independent evidence.
+    #[serde(default, skip_serializing_if = "is_no_units")]
+    pub repeated: Units,
     /// Slow requests, by limit of the latency guardrail.
     pub slow: SlowRequests,
     /// Requests that are slower than the quantiles of stable.
@@ -92,6 +96,10 @@ impl Evidence {
             errors: self.errors.saturating_sub(earlier.errors),
             client_errors: self.client_errors.saturating_sub(earlier.client_errors),
             unanswered: self.unanswered.saturating_sub(earlier.unanswered),
+            repeated: Units {
+                bad: self.repeated.bad.saturating_sub(earlier.repeated.bad),
+                all: self.repeated.all.saturating_sub(earlier.repeated.all),
+            },
             slower: self.slower.since(&earlier.slower),
             slow: SlowRequests {
                 unfinished: self.slow.unfinished.saturating_sub(earlier.slow.unfinished),
@@ -115,6 +123,14 @@ impl Evidence {
         Units { bad: self.errors.saturating_add(self.unanswered).min(all), all }
     }
 
+    /// Clients that failed for the first time in five minutes, among the requests of clients that had not.
+    #[must_use]
+    pub fn first_failures(&self) -> Units {
+        let Units { bad, all } = self.failures();
+        let all = all.saturating_sub(self.repeated.all);
+        Units { bad: bad.saturating_sub(self.repeated.bad).min(all), all }
+    }
+
     /// Requests that the client failed.
     #[must_use]
     pub fn client_failures(&self) -> Units {
@@ -131,6 +147,10 @@ impl Evidence {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_zero(count: &u64) -> bool {
     *count == 0
+}
+
+fn is_no_units(units: &Units) -> bool {
+    *units == Units::default()
 }
 
 impl ResourceUse {

@@ -19,8 +19,10 @@ pub mod two_by_two;
 #[cfg(test)]
 mod tests;
 
+use serde::{Deserialize, Serialize};
+
 /// Units of one version: those that failed, and all. A unit is a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Units {
     /// Units that failed.
     pub bad: u64,
