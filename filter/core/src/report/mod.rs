@@ -139,6 +139,8 @@ pub struct Reporter {
     failures: u32,
     /// Time when the last attempt began, or failed.
     last_attempt: Option<Duration>,
+    /// Whether the last report was due early.
+    expedited: bool,
 }
 
 /// A report that is built and not acknowledged yet. Its bytes do not change.
@@ -167,6 +169,7 @@ impl Reporter {
             in_flight: false,
             failures: 0,
             last_attempt: None,
+            expedited: false,
         }
     }
 
@@ -223,6 +226,7 @@ impl Reporter {
             self.pending = Some(self.build_report(active));
         }
         self.in_flight = true;
+        self.expedited &= self.last_attempt.is_none();
         self.last_attempt = Some(now);
         self.pending.as_ref().map(|pending| pending.bytes.as_slice())
     }
@@ -249,6 +253,16 @@ impl Reporter {
             }
         }
         Ok(response.config)
+    }
+
+    /// Makes the next report due at once, because it acknowledges or rejects the configuration of the
+    /// last response. The report after that is due at its interval, so that a server which sends a
+    /// configuration in each response does not raise the rate of reports above twice that of the interval.
+    pub const fn expedite(&mut self) {
+        if !self.expedited {
+            self.expedited = true;
+            self.last_attempt = None;
+        }
     }
 
     /// Handles a failed call, or one that could not be started: schedules a retransmission.

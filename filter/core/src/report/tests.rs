@@ -225,6 +225,27 @@ fn a_sidecar_that_takes_its_configuration_from_responses_reports_at_every_interv
 }
 
 #[test]
+fn a_configuration_is_acknowledged_at_once_and_never_twice_in_a_row() {
+    let mut reporter = reporter();
+    let answer = |reporter: &mut Reporter, sequence, now| {
+        reporter.on_response(&acknowledge(sequence), now).unwrap();
+        reporter.expedite();
+    };
+    assert_eq!(poll(&mut reporter, ms(0)).unwrap().sequence, 1);
+    answer(&mut reporter, 1, ms(3));
+    assert_eq!(poll(&mut reporter, ms(3)).unwrap().sequence, 2);
+    answer(&mut reporter, 2, ms(6));
+    success(&mut reporter, ORDER_V1);
+    assert_eq!(poll(&mut reporter, ms(100)), None);
+    assert_eq!(poll(&mut reporter, ms(253)).unwrap().sequence, 3);
+    answer(&mut reporter, 3, ms(256));
+    assert_eq!(poll(&mut reporter, ms(256)).unwrap().sequence, 4);
+    reporter.on_failure(ms(300));
+    reporter.expedite();
+    assert_eq!(poll(&mut reporter, ms(310)), None, "a failed report is sent again after a delay");
+}
+
+#[test]
 fn the_response_sets_the_interval_within_bounds() {
     let mut reporter = reporter();
     let set = |reporter: &mut Reporter, interval_ms| {
