@@ -20,7 +20,7 @@ const BLOCKS: usize = 360;
 /// Counts of the stable version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct StableCounts {
-    /// Failed requests.
+    /// First failures of clients, as [`super::Evidence::first_failures`].
     pub failures: Units,
     /// Requests with HTTP 4xx.
     pub client_failures: Units,

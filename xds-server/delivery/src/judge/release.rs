@@ -212,7 +212,7 @@ impl ReleaseJudge {
         let stable = counted.stable.since(self.stable.latest());
         self.candidate.observe(now, counted.candidate);
         self.stable.observe(now, counted.stable);
-        let pair = Pair { candidate: candidate.failures(), stable: stable.failures() };
+        let pair = Pair { candidate: candidate.first_failures(), stable: stable.first_failures() };
         let spread = self.spread;
         self.comparison.observe(now, pair, |length| spread * history.jitter(length));
         let kappa = || spread * history.jitter(super::history::BLOCK);
@@ -259,8 +259,8 @@ impl ReleaseJudge {
                 }
             };
             let pair = |candidate, stable| Pair {
-                candidate: rule.count.of(candidate),
-                stable: rule.count.of(stable),
+                candidate: rule.count.judged(candidate),
+                stable: rule.count.judged(stable),
             };
             let block = Block {
                 now,
