@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::guardrails::{Guardrails, WorseThanStable};
-use super::limits::{Count, Rule, rules};
+use super::limits::{Count, Rule};
 use super::release::{LimitEvidence, ReleaseJudge};
 use super::sequential_test::{is_exceeded, is_exceeded_sequentially};
 use super::statistics::comparison::PASSING;
@@ -16,8 +16,8 @@ use super::statistics::likelihood::Ratio;
 use super::statistics::{Pair, Units, float};
 use super::windows::Window;
 use super::{
-    EValue, Evidence, Finding, FirstFailures, Guardrail, Level, Limit, RatioInterval, Share,
-    Verdict,
+    EValue, Evidence, Finding, FirstFailures, Guardrail, Level, Limit, RatioInterval, ResourceUse,
+    Share, Verdict,
 };
 
 /// The e-value of an alert.
@@ -56,17 +56,15 @@ struct Assessment<'a> {
 impl Assessment<'_> {
     /// One finding for each guardrail, the worst.
     fn findings(&self) -> Vec<Finding> {
-        let rules = rules(self.guardrails);
-        let (of_requests, of_resources): (Vec<_>, Vec<_>) =
-            rules.into_iter().partition(Rule::is_of_requests);
-        let limits = of_requests.iter().zip(&self.judge.limits);
+        let step = self.judge.candidate.since_start();
+        let limits = self.judge.limits.iter();
         let all = limits
-            .filter_map(|(rule, evidence)| self.of_limit(rule, evidence))
+            .filter_map(|evidence| self.of_limit(evidence, &step))
             .chain(self.worse_than_stable())
             .chain(self.more_client_errors())
             .chain(self.slower_than_stable())
             .chain(self.worse_than_before())
-            .chain(of_resources.iter().filter_map(|rule| self.of_resource(rule)));
+            .chain(self.of_resources(&step));
         let mut findings: Vec<Finding> = Vec::new();
         for finding in all {
             match findings.iter_mut().find(|it| it.guardrail == finding.guardrail) {
@@ -78,12 +76,12 @@ impl Assessment<'_> {
         findings
     }
 
-    fn of_limit(&self, rule: &Rule, evidence: &LimitEvidence) -> Option<Finding> {
+    fn of_limit(&self, evidence: &LimitEvidence, step: &Evidence) -> Option<Finding> {
         let now = self.judge.now;
-        let e_value = evidence.ceiling.value();
-        let step = rule.count.judged(&self.judge.candidate.since_start());
+        let rule = &evidence.rule;
         if rule.level == Level::Rollback {
             if evidence.rolls_back {
+                let e_value = evidence.ceiling.value();
                 let compared = rule.guardrail == Guardrail::ErrorRate
                     && self.guardrails.error_rate.worse_than_stable == WorseThanStable::Rollback
                     && self.judge.comparison.much_worse() > e_value;
@@ -99,6 +97,8 @@ impl Assessment<'_> {
                 ..self.of_rule(rule, Level::Critical, None)
             });
         }
+        let e_value = evidence.ceiling.value();
+        let step = rule.count.judged(step);
         let is_sampled = step.all >= self.guardrails.min_requests;
         let is_above = |factor: f64| step.rate() > factor * rule.threshold.fraction();
         let stands = self.alerts.get(&rule.guardrail).is_some_and(|level| *level >= rule.level);
@@ -202,10 +202,19 @@ impl Assessment<'_> {
 
     /// Resource use is evaluated in the longest window. With too few samples in it the whole step is evaluated: missing
     /// samples do not clear an alert.
-    fn of_resource(&self, rule: &Rule) -> Option<Finding> {
-        let [step, window, _] = self.judge.candidate.all(self.judge.now);
+    fn of_resources(&self, step: &Evidence) -> Vec<Finding> {
+        if step.resource_use == ResourceUse::default() {
+            return Vec::new();
+        }
+        let window = self.judge.candidate.longest(self.judge.now);
+        let step = Window { length: None, evidence: *step };
+        let rules = self.judge.of_resources.iter();
+        rules.filter_map(|rule| self.of_resource(rule, &step, &window)).collect()
+    }
+
+    fn of_resource(&self, rule: &Rule, step: &Window, window: &Window) -> Option<Finding> {
         let least = self.guardrails.min_requests;
-        let of = |it: Window| (rule.count.observed(&it.evidence), it.length);
+        let of = |it: &Window| (rule.count.observed(&it.evidence), it.length);
         let (samples, length) = if of(window).0.all < least { of(step) } else { of(window) };
         let stands = self.alerts.get(&rule.guardrail).is_some_and(|level| *level >= rule.level);
         let exceeded = is_exceeded(samples.bad, samples.all, rule.threshold, least)
@@ -219,19 +228,20 @@ impl Assessment<'_> {
     /// The first guardrail whose observed rate in the step is above its alert limit.
     fn at_limit(&self) -> Option<Guardrail> {
         let step = self.judge.candidate.since_start();
-        let is_above = |rule: &Rule| {
+        let is_above = |rule: &&Rule| {
             let units = rule.count.judged(&step);
-            rule.is_of_requests()
-                && units.all >= self.guardrails.min_requests
-                && units.rate() > rule.threshold.fraction()
+            units.all >= self.guardrails.min_requests && units.rate() > rule.threshold.fraction()
         };
-        rules(self.guardrails).into_iter().find(is_above).map(|rule| rule.guardrail)
+        self.judge.limits.iter().map(|it| &it.rule).find(is_above).map(|it| it.guardrail.clone())
     }
 
     /// About how many more requests of the candidate the step needs to pass, at the rate of stable; 0 if it has passed.
     fn missing(&self) -> u64 {
-        let compared = self.judge.comparison.passing();
         let below = self.judge.below_alert.value();
+        if 0.5 * below >= PASSED {
+            return 0;
+        }
+        let compared = self.judge.comparison.passing(2.0 * PASSED - below);
         if 0.5 * compared + 0.5 * below >= PASSED {
             return 0;
         }

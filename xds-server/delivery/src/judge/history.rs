@@ -111,8 +111,10 @@ impl StableHistory {
 
 fn jitter_of(blocks: impl Iterator<Item = Units>, length: Duration) -> f64 {
     let together = usize::try_from(length.as_secs() / BLOCK.as_secs()).unwrap_or(1).max(1);
-    let blocks: Vec<Units> = blocks.collect();
-    let sums =
-        blocks.chunks(together).map(|it| it.iter().copied().fold(Units::default(), Units::plus));
+    let mut blocks = blocks.peekable();
+    let sums = std::iter::from_fn(|| {
+        blocks.peek()?;
+        Some(blocks.by_ref().take(together).fold(Units::default(), Units::plus))
+    });
     jitter::estimate(sums, length.as_secs_f64())
 }

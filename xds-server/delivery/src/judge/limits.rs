@@ -8,6 +8,7 @@ use super::{Evidence, Guardrail, Level, Limit, ResourceSamples, ResourceUse, Slo
 use crate::units::Ppm;
 
 /// One limit.
+#[derive(Debug, Clone)]
 pub(super) struct Rule {
     pub(super) guardrail: Guardrail,
     pub(super) level: Level,
@@ -21,7 +22,7 @@ pub(super) struct Rule {
 type Resource = fn(&ResourceUse) -> ResourceSamples;
 
 /// What counts against a limit, and out of how many.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Count {
     /// Failed requests; what is judged are the first failures of clients.
     Failures,
