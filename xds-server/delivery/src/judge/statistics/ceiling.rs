@@ -130,7 +130,7 @@ impl Ceiling {
     pub fn value(&self) -> f64 {
         // No alternative above the limit has evidence in a block with fewer failures than are expected at the limit.
         if self.is_above && self.bad <= self.expected {
-            let bound = self.evidence.with(&[0.0; 8]);
+            let bound = self.evidence.value();
             if bound < EXACT_FROM {
                 return bound;
             }

@@ -249,7 +249,7 @@ impl Series {
         let of = |mixture: &Mixture<9>, alternatives: [Ratio; 9]| {
             if self.counts.candidate.bad == 0 {
                 // Failures of stable alone lower each of them.
-                return mixture.with(&[0.0; 9]);
+                return mixture.value();
             }
             mixture.with(&alternatives.map(|it| likelihood.plain(it) - equal))
         };

@@ -35,8 +35,8 @@ impl TwoByTwo {
         self.range.0 >= self.range.1
     }
 
-    /// Upper bounds of `ln (ψ^k / E[ψ^X])`, for odds ratios of at least 1.
-    pub(super) fn bounds<const N: usize>(&self, odds: &[Ratio; N]) -> [f64; N] {
+    /// Upper bounds of `ln (ψ^k / E[ψ^X])`, for odds ratios of at least 1. None: all of them are at most 0.
+    pub(super) fn bounds<const N: usize>(&self, odds: &[Ratio; N]) -> Option<[f64; N]> {
         let (drawn, all) = (float(self.candidate), float(self.candidate) + float(self.stable));
         let share = float(self.slow) / all;
         let least = float(self.range.0);
@@ -44,12 +44,13 @@ impl TwoByTwo {
         let bad = self.bad - least;
         // By Jensen's inequality no alternative has evidence below the mean.
         if self.is_decided() || bad <= mean {
-            return [0.0; N];
+            return None;
         }
         let variance = drawn * share * (1.0 - share) * (all - drawn) / (all - 1.0);
         let probability = (1.0 - variance / mean).max(f64::MIN_POSITIVE);
         let count = mean / probability;
-        odds.map(|odds| bad * odds.ln() - count * (1.0 + probability * (odds.factor() - 1.0)).ln())
+        let of_one = |odds: Ratio| (1.0 + probability * (odds.factor() - 1.0)).ln();
+        Some(odds.map(|odds| bad * odds.ln() - count * of_one(odds)))
     }
 
     /// The ratio of the grid whose likelihood is about the greatest.
@@ -199,7 +200,7 @@ mod tests {
         let mut compared = 0;
         for (n, m, slow) in MARGINS {
             for it in tables(n, m, slow) {
-                for (odds, bound) in ODDS.into_iter().zip(it.bounds(&ODDS)) {
+                for (odds, bound) in ODDS.into_iter().zip(it.bounds(&ODDS).unwrap_or_default()) {
                     let exact = it.likelihood(odds) - it.likelihood(Ratio::EQUAL);
                     assert!(exact <= bound + 1e-9, "{it:?} {odds:?}: {exact} {bound}");
                     compared += usize::from(bound != 0.0 && bound - exact < 0.1);

@@ -148,7 +148,7 @@ impl<const N: usize> TableComparison<N> {
     }
 
     fn evaluate(&mut self) {
-        let of = |series: &Series<N>, gains: &[[f64; 6]; N]| {
+        let of = |series: &Series<N>, gains: &[Option<[f64; 6]>; N]| {
             [mean(&series.recent, gains), mean(&series.evidence, gains)]
         };
         let lesser = |[[worse, much_worse], [of_long, much_of_long]]: [[f64; 2]; 2]| {
@@ -157,7 +157,7 @@ impl<const N: usize> TableComparison<N> {
         let values = lesser(self.series.each_ref().map(|series| of(series, &series.bounds())));
         let needs_exact = values.iter().any(|it| *it >= EXACT_FROM);
         [self.worse, self.much_worse] = if needs_exact {
-            lesser(self.series.each_ref().map(|series| of(series, &series.gains())))
+            lesser(self.series.each_ref().map(|series| of(series, &series.gains().map(Some))))
         } else {
             values
         };
@@ -174,8 +174,10 @@ impl<const N: usize> TableComparison<N> {
     }
 }
 
-fn mean<const N: usize>(evidence: &[Mixture<6>; N], gains: &[[f64; 6]; N]) -> f64 {
-    let each = evidence.iter().zip(gains).map(|(mixture, gains)| mixture.with(gains));
+fn mean<const N: usize>(evidence: &[Mixture<6>; N], gains: &[Option<[f64; 6]>; N]) -> f64 {
+    let each = evidence.iter().zip(gains).map(|(mixture, gains)| {
+        gains.as_ref().map_or_else(|| mixture.value(), |gains| mixture.with(gains))
+    });
     each.sum::<f64>() / float(u64::try_from(N).unwrap_or(u64::MAX))
 }
 
@@ -242,8 +244,8 @@ impl<const N: usize> Series<N> {
         })
     }
 
-    /// Upper bounds of them.
-    fn bounds(&self) -> [[f64; 6]; N] {
+    /// Upper bounds of them. None: at most 0.
+    fn bounds(&self) -> [Option<[f64; 6]>; N] {
         self.tables().map(|table| table.bounds(&ODDS))
     }
 }
