@@ -265,6 +265,7 @@ pub fn finding(level: Level) -> Finding {
         requests: 1000,
         window_ms: None,
         stable: None,
+        first_failures: None,
         e_value: None,
         ratio: None,
         common_mode: false,
