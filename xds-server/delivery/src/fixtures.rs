@@ -45,7 +45,7 @@ pub fn at(port: u16) -> Vec<Endpoint> {
 }
 
 pub fn version(port: u16, environment: Option<Environment>) -> VersionSpec {
-    VersionSpec { endpoints: at(port), istio: None, environment }
+    VersionSpec { endpoints: at(port), istio: None, environment, commit: None }
 }
 
 /// Steps of ten seconds and ten requests each, watched for a minute.

@@ -121,7 +121,7 @@ impl State {
             Event::RollbackWindowClosed { service, version } => {
                 self.service_mut(service)?.close_rollback_window(version)?;
             }
-            Event::RolledBack { id, cause } => {
+            Event::RolledBack { id, cause, .. } => {
                 let phase = Phase::RolledBack { at, cause: cause.clone() };
                 self.service_of_mut(id)?.roll_back(at, id, phase)?;
             }

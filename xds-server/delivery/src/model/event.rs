@@ -253,6 +253,8 @@ pub enum Event {
     RolledBack {
         /// Which release.
         id: ReleaseId,
+        /// The stable version, which serves all requests again.
+        version: VersionName,
         /// Why.
         cause: RollbackCause,
     },
@@ -260,6 +262,8 @@ pub enum Event {
     Completed {
         /// Which release.
         id: ReleaseId,
+        /// The candidate.
+        version: VersionName,
         /// The evidence of the watch period; absent if an operator promoted the release.
         evidence: Option<StepEvidence>,
     },

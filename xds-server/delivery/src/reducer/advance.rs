@@ -275,7 +275,7 @@ impl Exit {
             Some((step, planned)) => {
                 Event::StepEntered { id, step, weight: planned.weight, evidence }
             }
-            None => Event::Completed { id, evidence },
+            None => Event::Completed { id, version: release.candidate.clone(), evidence },
         }
     }
 }
