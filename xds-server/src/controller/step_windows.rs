@@ -133,6 +133,7 @@ impl StepWindows {
             verdict: self.judge.verdict(guardrails, &release.alerts),
             candidate,
             stable,
+            counted_for: self.judge.step_duration(),
             convergence: sidecars.convergence(self.serial, service),
             coverage_remaining: MIN_COVERAGE.saturating_sub(sidecars.time_since_gap(service)),
         }

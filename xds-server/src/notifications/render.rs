@@ -136,11 +136,15 @@ fn content(event: &Event) -> Option<Content> {
             let text = format!("members: {}", members.join(", "));
             Content::new(Info, format!("release group {id} was started"), text)
         }
-        Event::StepEntered { id, weight, .. } if *weight == Ppm::ALL => Content::new(
-            Info,
-            format!("release {id} is at 100%"),
-            "the candidate receives all traffic and is watched",
-        ),
+        Event::StepEntered { id, weight, holdback, .. } if *weight == holdback.complement() => {
+            let text = match holdback {
+                &Ppm::ZERO => "the candidate receives all traffic and is watched".to_owned(),
+                share => {
+                    format!("the candidate is watched; {share} stay on stable until completion")
+                }
+            };
+            Content::new(Info, format!("release {id} is at {weight}"), text)
+        }
         Event::StepEntered { id, step, weight, .. } => Content::new(
             Info,
             format!("release {id} is at {weight}"),

@@ -43,8 +43,20 @@ fn events() -> Vec<Event> {
     let guardrail = || RollbackCause::Guardrail { finding: finding(Level::Rollback) };
     vec![
         Event::GroupStarted { id: name("checkout"), members: vec![id(), name("payment.1")] },
-        Event::StepEntered { id: id(), step: 0, weight: Ppm::percent(5), evidence: None },
-        Event::StepEntered { id: id(), step: 1, weight: Ppm::ALL, evidence: None },
+        Event::StepEntered {
+            id: id(),
+            step: 0,
+            weight: Ppm::percent(5),
+            holdback: Ppm::ZERO,
+            evidence: None,
+        },
+        Event::StepEntered {
+            id: id(),
+            step: 1,
+            weight: Ppm::ALL,
+            holdback: Ppm::ZERO,
+            evidence: None,
+        },
         Event::Paused { id: id() },
         Event::Resumed { id: id() },
         Event::AlertRaised { id: id(), finding: finding(Level::Warning) },

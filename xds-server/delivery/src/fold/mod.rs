@@ -67,8 +67,8 @@ impl State {
                 Phase::Preparing { tested, .. } => *tested = true,
                 _ => return Err(FoldErrorKind::Phase(id.clone())),
             },
-            Event::StepEntered { id, step, weight, .. } => {
-                self.service_of_mut(id)?.enter(at, id, *step, *weight)?
+            Event::StepEntered { id, step, weight, holdback, .. } => {
+                self.service_of_mut(id)?.enter(at, id, *step, (*weight, *holdback))?
             }
             Event::StepConverged { id, step } => self.running_mut(id)?.converge(at, *step)?,
             Event::Paused { id } => self.running_mut(id)?.pause(at)?,
@@ -257,12 +257,12 @@ impl ServiceState {
         at: Timestamp,
         id: &ReleaseId,
         step: usize,
-        weight: Ppm,
+        weight: (Ppm, Ppm),
     ) -> Result<(), FoldErrorKind> {
         let release =
             self.release.as_mut().ok_or_else(|| FoldErrorKind::UnknownRelease(id.clone()))?;
         release.enter(at, step, weight)?;
-        if weight == Ppm::ALL {
+        if matches!(release.phase, Phase::Watching { .. }) {
             release.enqueue_calls(&self.spec.hooks, Moment::Switched, at);
             release.expect_dns(self.spec.dns.as_ref());
         }

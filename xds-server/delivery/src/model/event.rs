@@ -112,8 +112,11 @@ pub enum Event {
         id: ReleaseId,
         /// Index into the plan's steps.
         step: usize,
-        /// The step's weight.
+        /// The weight of the candidate: that of the step without the holdback.
         weight: Ppm,
+        /// What stays on stable in the last step, while it is watched.
+        #[serde(default, skip_serializing_if = "Ppm::is_zero")]
+        holdback: Ppm,
         /// The evidence of the step before; absent if an operator promoted the release.
         evidence: Option<StepEvidence>,
     },

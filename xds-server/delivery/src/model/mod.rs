@@ -15,6 +15,7 @@ pub mod fold_error;
 pub mod freeze;
 pub mod group;
 pub mod health;
+pub mod holdback;
 pub mod hook;
 pub mod istio;
 pub mod mesh;

@@ -98,12 +98,25 @@ pub struct Observation {
     pub candidate: Evidence,
     /// Counts of stable since convergence.
     pub stable: Evidence,
+    /// The time of these counts.
+    #[serde(skip)]
+    pub counted_for: Duration,
     /// The ACKs of the step.
     pub convergence: Convergence,
     /// How long reports must still arrive without a gap before the counts are current: the first reports after a gap or a
     /// restart contain older counts.
     #[serde(skip)]
     pub coverage_remaining: Duration,
+}
+
+impl Observation {
+    /// The requests per second of both versions together; none if nothing was counted yet.
+    #[must_use]
+    pub fn rate(&self) -> Option<u64> {
+        let all = u128::from(self.candidate.requests) + u128::from(self.stable.requests);
+        let rate = all.saturating_mul(1000).checked_div(self.counted_for.as_millis())?;
+        (all > 0).then(|| u64::try_from(rate).unwrap_or(u64::MAX))
+    }
 }
 
 /// The progress of a running release.

@@ -76,6 +76,12 @@ impl Model {
             let from = was.map(|was| was.0);
             let way = PhaseChange { from, event: event.kind(), to: place.0 };
             assert!(PHASE_CHANGES.contains(&way), "{way:?}");
+            if let Event::StepEntered { weight, .. } = event {
+                let release = self.state.release(&id).unwrap();
+                assert_eq!(release.weight(), *weight);
+                let before = was.and_then(|(_, step)| Some(release.plan.steps[(*step)?].weight));
+                assert!(before.unwrap_or_default() <= *weight, "{id}: the weight falls");
+            }
         }
     }
 
@@ -324,9 +330,14 @@ impl Model {
 
     fn check_release(&self, release: &crate::model::release::Release) {
         let service = &self.state.services[&release.service];
-        let planned = release.plan.steps.iter().map(|step| step.weight);
-        let weights: Vec<_> = planned.chain([Ppm::ZERO]).collect();
-        assert!(weights.contains(&release.weight()), "outside the plan");
+        if let Phase::Watching { holdback, .. } = release.phase {
+            let configured = [None, Some(1000)].map(|rate| release.plan.holdback().share(rate));
+            assert!(configured.contains(&holdback), "{holdback} are held back");
+        } else {
+            let planned = release.plan.steps.iter().map(|step| step.weight);
+            let weights: Vec<_> = planned.chain([Ppm::ZERO]).collect();
+            assert!(weights.contains(&release.weight()), "outside the plan");
+        }
 
         let rollback = Command::Release(release.id.clone(), ReleaseCommand::Rollback);
         let decision = decide_command(&self.state, &command_context("anne", self.now), &rollback);

@@ -290,6 +290,7 @@ impl World {
             verdict: judge.verdict(guardrails, &release.alerts),
             candidate,
             stable,
+            counted_for: judge.step_duration(),
             convergence: self.sidecars.convergence(&release.id),
             coverage_remaining: COVERAGE.saturating_sub(now.since(self.reports_since)),
         }

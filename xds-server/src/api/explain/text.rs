@@ -9,6 +9,7 @@ use crate::controller::DeliveryView;
 use tidegate_delivery::judge::guardrails::{Guardrails, WorseThanStable};
 use tidegate_delivery::judge::statistics::Units;
 use tidegate_delivery::judge::{EValue, Evidence, Finding, Verdict};
+use tidegate_delivery::model::holdback::Holdback;
 use tidegate_delivery::model::plan::{OnFail, Plan, Step};
 use tidegate_delivery::model::progress::Progress;
 use tidegate_delivery::model::release::{Phase, Release, RollbackCause};
@@ -80,9 +81,16 @@ fn state(release: &Release) -> String {
                 "It is on step {step} of {steps} since {since}: {candidate} receives {weight} of the requests."
             )
         }
-        Phase::Watching { .. } => format!(
-            "It is watched since {since}: {candidate} receives all requests, and can still be rolled back."
-        ),
+        Phase::Watching { holdback, .. } => {
+            let receives = match holdback {
+                &Ppm::ZERO => format!("{candidate} receives all requests"),
+                share => format!(
+                    "{candidate} receives {} of the requests, {stable} the remaining {share} for comparison",
+                    release.weight()
+                ),
+            };
+            format!("It is watched since {since}: {receives}. It can still be rolled back.")
+        }
         Phase::Completed { at } => {
             format!("It completed at {at}: {candidate} is the stable version.")
         }
@@ -170,7 +178,7 @@ fn next(service: &ServiceState, release: &Release) -> String {
             )
         }
         Phase::Watching { .. } => format!(
-            "Next: after {} without a broken guardrail {candidate} becomes the stable version.",
+            "Next: after {} without a broken guardrail {candidate} becomes the stable version, and receives all requests.",
             shown(plan.watch)
         ),
         Phase::Completed { .. } => match (&service.previous, service.previous_until) {
@@ -195,7 +203,20 @@ fn next(service: &ServiceState, release: &Release) -> String {
 fn entering(plan: &Plan, step: Option<&Step>, candidate: &str) -> String {
     match step.map(|step| step.weight) {
         Some(Ppm::ALL) | None => {
-            format!("{candidate} receives all requests, and is watched for {}", shown(plan.watch))
+            let watch = shown(plan.watch);
+            match plan.holdback() {
+                Holdback::NONE => {
+                    format!("{candidate} receives all requests, and is watched for {watch}")
+                }
+                Holdback::Auto => format!(
+                    "{candidate} receives all requests but 1% (below 1000 requests per second 5%), which stay on stable for \
+                     comparison, and is watched for {watch}"
+                ),
+                Holdback::Share(share) => format!(
+                    "{candidate} receives all requests but {share}, which stay on stable for comparison, and is watched for \
+                     {watch}"
+                ),
+            }
         }
         Some(weight) => format!("{candidate} receives {weight} of the requests"),
     }

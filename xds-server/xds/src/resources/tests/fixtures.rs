@@ -46,6 +46,7 @@ fn plan(weight: Ppm) -> Plan {
         strategy: Strategy::Canary,
         steps: vec![Step { weight, time: Duration::ZERO, min_requests: 0, approval: None }],
         watch: Duration::ZERO,
+        holdback: None,
         smoke_tests: Vec::new(),
         health: None,
         convergence: ConvergenceThreshold::default(),
