@@ -64,6 +64,7 @@ pub(crate) fn of_sidecars(
     let (title, text) = match condition {
         SidecarCondition::Nack => nack_text(release, convergence),
         SidecarCondition::Silence => silence_text(release, convergence),
+        SidecarCondition::SampleRatio => ratio_text(release, convergence),
     };
     let (level, status) = if holds {
         (NotificationLevel::Warning, ConditionStatus::Warning)
@@ -73,6 +74,7 @@ pub(crate) fn of_sidecars(
     let (event, id) = match condition {
         SidecarCondition::Nack => ("nack", format!("{release} NACK")),
         SidecarCondition::Silence => ("silent_sidecars", format!("{release} silent sidecars")),
+        SidecarCondition::SampleRatio => ("sample_ratio", format!("{release} sample ratio")),
     };
     Notification {
         level,
@@ -121,6 +123,16 @@ fn silence_text(release: &ReleaseId, convergence: &Convergence) -> (&'static str
         nodes.join(", ")
     );
     ("sidecars do not report", text)
+}
+
+fn ratio_text(release: &ReleaseId, convergence: &Convergence) -> (&'static str, String) {
+    let ratio = &convergence.sample_ratio;
+    if ratio.is_empty() {
+        let text = format!("the sidecars of release {release} send the candidate about its weight");
+        return ("sidecars follow the weight", text);
+    }
+    let text = format!("release {release}: {ratio}. They ignore the weight, or have few clients");
+    ("sidecars do not follow the weight", text)
 }
 
 fn content(event: &Event) -> Option<Content> {

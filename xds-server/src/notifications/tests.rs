@@ -7,6 +7,7 @@ use tidegate_delivery::judge::{Guardrail, Level};
 use tidegate_delivery::model::event::Event;
 use tidegate_delivery::model::progress::Convergence;
 use tidegate_delivery::model::release::RollbackCause;
+use tidegate_delivery::model::sample_ratio::{SampleRatio, Split};
 use tidegate_delivery::units::Ppm;
 
 fn notification(event: Event) -> Option<Notification> {
@@ -32,6 +33,15 @@ fn convergence(condition: SidecarCondition, count: u32) -> Convergence {
         SidecarCondition::Silence => {
             let silent_nodes = (1..=count).take(2).map(|number| format!("edge-{number}")).collect();
             Convergence { silent: count, silent_nodes, ..all }
+        }
+        SidecarCondition::SampleRatio => {
+            let splits =
+                (1..=count).map(|number| (format!("edge-{number}"), 1000 * u64::from(number)));
+            let splits: Vec<_> = splits.collect();
+            let splits = splits.iter().map(|(node, requests)| {
+                (node.as_str(), Split { candidate: 0, requests: *requests })
+            });
+            Convergence { sample_ratio: SampleRatio::of(Ppm::percent(5), splits), ..all }
         }
     }
 }
@@ -107,7 +117,7 @@ fn texts() {
     assert_eq!(lines, TEXTS, "{lines:#?}");
 }
 
-const TEXTS: [&str; 24] = [
+const TEXTS: [&str; 26] = [
     "info | release group checkout was started | members: order.1, payment.1",
     "info | order: release order.1 is at 5% | step 1",
     "info | order: release order.1 is at 100% | the candidate receives all traffic and is watched",
@@ -132,6 +142,8 @@ const TEXTS: [&str; 24] = [
     "info | order: sidecars accept the configuration | no sidecar rejects the configuration of release order.1",
     "warning | order: sidecars do not report | 6 sidecars of release order.1 have the filter and do not report, so their requests are not judged: `edge-1`, `edge-2`, …",
     "info | order: sidecars report again | every sidecar of release order.1 with the filter reports",
+    "warning | order: sidecars do not follow the weight | release order.1: all sidecars together sent 0 of 21000 requests (0%) to the candidate; `edge-6` sent 0 of 6000 requests (0%) to the candidate; `edge-5` sent 0 of 5000 requests (0%) to the candidate; `edge-4` sent 0 of 4000 requests (0%) to the candidate; `edge-3` sent 0 of 3000 requests (0%) to the candidate; `edge-2` sent 0 of 2000 requests (0%) to the candidate; 1 more. They ignore the weight, or have few clients",
+    "info | order: sidecars follow the weight | the sidecars of release order.1 send the candidate about its weight",
 ];
 
 #[test]

@@ -9,6 +9,7 @@ use tidegate_core::utilization::UtilizationHistogram;
 
 use super::intake::Entry;
 use super::recent::{RecentCounts, RecentFigures};
+use super::splits::{self, SidecarSplits};
 use super::usual::{Quantiles, UNANSWERED, Usual, usual_answer};
 use tidegate_delivery::judge::guardrails::{Guardrails, Latency, Resources};
 use tidegate_delivery::judge::history::StableCounts;
@@ -16,6 +17,7 @@ use tidegate_delivery::judge::statistics::Units;
 use tidegate_delivery::judge::{Evidence, ResourceSamples, ResourceUse, Share, SlowRequests};
 use tidegate_delivery::model::catalogue::ServiceSpec;
 use tidegate_delivery::model::release::Release;
+use tidegate_delivery::model::sample_ratio::Split;
 use tidegate_delivery::names::{MetricName, ReleaseId, VersionName};
 use tidegate_delivery::units::Timestamp;
 
@@ -165,7 +167,9 @@ struct StableVersion {
 struct ReleaseCounts {
     id: ReleaseId,
     stable: VersionName,
+    candidate: VersionName,
     counts: BTreeMap<VersionName, Counts>,
+    splits: SidecarSplits,
     /// What a client waits for an answer, fixed when the release starts.
     answer: Duration,
     /// Fixed as soon as enough requests of stable are known. Nothing before that is compared.
@@ -185,7 +189,9 @@ impl ReleaseCounts {
         Self {
             id: release.id.clone(),
             stable: release.stable.clone(),
+            candidate: release.candidate.clone(),
             counts: BTreeMap::new(),
+            splits: SidecarSplits::new(),
             answer: stable.map_or(UNANSWERED, usual_answer),
             quantiles: known.and_then(|it| it.quantiles),
             before: BTreeMap::new(),
@@ -283,6 +289,29 @@ impl ServiceCounts {
             release.fix_quantiles(quantiles);
         }
         Ok(true)
+    }
+
+    /// Adds one entry of the running release to the requests of a sidecar.
+    pub(super) fn add_split(&mut self, node: &str, entry: &Entry) {
+        let Some(release) = self.release.as_mut().filter(|it| it.id.as_str() == entry.release)
+        else {
+            return;
+        };
+        let requests = entry.counts.requests;
+        let candidate = match entry.version.as_str() {
+            version if version == release.candidate.as_str() => requests,
+            version if version == release.stable.as_str() => 0,
+            // Only a flag selects a third version.
+            _ => return,
+        };
+        splits::add(&mut release.splits, node, Split { candidate, requests });
+    }
+
+    /// The requests of a release by sidecar; none unless it is running.
+    #[must_use]
+    pub fn splits(&self, release: &ReleaseId) -> SidecarSplits {
+        let running = self.release.as_ref().filter(|it| it.id == *release);
+        running.map_or_else(SidecarSplits::new, |it| it.splits.clone())
     }
 
     /// Adds the requests in flight that one filter instance reports, or takes those away that it reported before.

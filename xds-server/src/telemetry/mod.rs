@@ -12,6 +12,7 @@ pub mod intake;
 pub mod recent;
 mod report_interval;
 pub mod sessions;
+pub mod splits;
 mod usual;
 mod waiting;
 
@@ -30,6 +31,7 @@ use intake::Report;
 use recent::RecentFigures;
 use report_interval::ReportInterval;
 use sessions::{Arrival, RefusedReport, Sessions};
+use splits::SidecarSplits;
 use tidegate_delivery::judge::Evidence;
 use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::judge::history::StableCounts;
@@ -151,6 +153,7 @@ impl Telemetry {
             match service.add(now, &entry) {
                 Ok(true) => {
                     is_evidence = true;
+                    service.add_split(&sender.node, &entry);
                     if entry.counts.waiting.total() > 0 {
                         waiting.push(WaitingEntry {
                             service: service.key().clone(),
@@ -228,6 +231,12 @@ impl Telemetry {
     ) -> Option<(Counts, Usual)> {
         let service = self.services.get(service)?;
         service.of_release(release, version).map(|(counts, usual)| (counts.clone(), usual))
+    }
+
+    /// The requests of a running release by sidecar.
+    #[must_use]
+    pub fn splits(&self, release: &ReleaseId, service: &ServiceName) -> SidecarSplits {
+        self.services.get(service).map_or_else(SidecarSplits::new, |it| it.splits(release))
     }
 
     /// Counts of a service's stable version since the start of the server.

@@ -26,6 +26,7 @@ pub mod progress;
 pub mod refusal;
 pub mod release;
 pub mod requirements;
+pub mod sample_ratio;
 pub mod signals;
 pub mod state;
 pub mod weakness;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::judge::{Evidence, Verdict};
 use crate::model::blocker::Blocker;
+use crate::model::sample_ratio::SampleRatio;
 use crate::units::{Ppm, millis};
 
 /// Most sidecars that are listed by name.
@@ -31,6 +32,9 @@ pub struct Convergence {
     pub silent_unconnected: u32,
     /// The first of them, at most [`MAX_NAMED`], by node id.
     pub silent_nodes: Vec<String>,
+    /// The sidecars whose split is far from the weight.
+    #[serde(skip_serializing_if = "SampleRatio::is_empty")]
+    pub sample_ratio: SampleRatio,
     /// The latencies of the ACKs, while they are kept.
     pub times: Option<AckTimes>,
 }

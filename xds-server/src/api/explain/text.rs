@@ -266,7 +266,7 @@ fn flags(service: &ServiceState, release: &Release) -> Option<String> {
 }
 
 /// The sidecars by their state for the newest configuration.
-fn sidecars(Context { view, sidecars, .. }: &Context<'_>) -> Vec<String> {
+fn sidecars(Context { view, release, sidecars, .. }: &Context<'_>) -> Vec<String> {
     let Sidecars { connected, synced, pending, nacked } = sidecars;
     if *connected == 0 {
         return vec!["No sidecar is connected: start one with tidegate envoy run.".to_owned()];
@@ -280,12 +280,20 @@ fn sidecars(Context { view, sidecars, .. }: &Context<'_>) -> Vec<String> {
         named("rejected (NACK) by", nacked),
     ];
     let states: Vec<_> = states.into_iter().flatten().collect();
-    vec![format!(
+    let ratio = view.progress.get(&release.id).map(|it| &it.observation.convergence.sample_ratio);
+    let ratio = ratio.filter(|it| !it.is_empty()).map(|ratio| {
+        format!(
+            "Far from the weight of {}: {ratio}. A sidecar with few clients can be; otherwise it does not follow its configuration.",
+            release.weight()
+        )
+    });
+    let state = format!(
         "Connected sidecars: {connected}. Configuration {}, of journal record {}, is {}.",
         view.serial,
         view.seq,
         states.join("; ")
-    )]
+    );
+    std::iter::once(state).chain(ratio).collect()
 }
 
 fn event(it: &ReleaseEvent) -> String {

@@ -179,6 +179,10 @@ fn notes(service: &Service, release: &ReleaseView, at: Timestamp) -> Vec<Line> {
         let until = until.map(|until| format!(" (not before {until})")).unwrap_or_default();
         lines.push(Line::Note(Style::Plain, format!("waits for {blockers}{until}")));
     }
+    let ratio = &progress.convergence.sample_ratio;
+    if !ratio.is_empty() {
+        lines.push(Line::Note(Style::Warning, format!("far from its weight: {ratio}")));
+    }
     lines.extend(text::failed_hooks(release).map(|hook| Line::Note(Style::Bad, hook)));
     lines
 }
