@@ -70,6 +70,7 @@ pub fn canary(percents: &[u32]) -> Plan {
         requirements: Requirements::default(),
         on_fail: OnFail::default(),
         rollback_window: ROLLBACK_WINDOW,
+        rollback_after_completion: Duration::ZERO,
     }
 }
 

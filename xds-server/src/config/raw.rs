@@ -242,6 +242,9 @@ pub(super) struct Canary {
     pub(super) on_fail: Option<OnFail>,
     /// Time after a release in which the previous version is kept for a rollback. Default: `7d`.
     pub(super) rollback_window: Option<Spanned<String>>,
+    /// Time after completion in which a broken limit of a rollback restores the previous version. Default: none, a broken
+    /// limit only alerts.
+    pub(super) rollback_after_completion: Option<Spanned<String>>,
 }
 
 /// One step with its own values.
@@ -303,6 +306,9 @@ pub(super) struct BlueGreen {
     pub(super) on_fail: Option<OnFail>,
     /// Time after a release in which the previous version is kept for a rollback. Default: `7d`.
     pub(super) rollback_window: Option<Spanned<String>>,
+    /// Time after completion in which a broken limit of a rollback restores the previous version. Default: none, a broken
+    /// limit only alerts.
+    pub(super) rollback_after_completion: Option<Spanned<String>>,
 }
 
 /// An HTTP request and its expected status.

@@ -82,6 +82,16 @@ pub trait EvidenceSource: Send {
         SidecarSplits::new()
     }
 
+    /// Counts of a version of a service since this process started; none without requests.
+    fn of_version(
+        &self,
+        _service: &ServiceName,
+        _version: &VersionName,
+        _guardrails: &Guardrails,
+    ) -> Option<Evidence> {
+        None
+    }
+
     /// Counts of a service's stable version since this process started.
     fn of_stable(&self, service: &ServiceName, stable: &VersionName) -> StableCounts;
 }
@@ -115,6 +125,15 @@ impl EvidenceSource for Arc<Telemetry> {
 
     fn splits(&self, release: &ReleaseId, service: &ServiceName) -> SidecarSplits {
         Telemetry::splits(self, release, service)
+    }
+
+    fn of_version(
+        &self,
+        service: &ServiceName,
+        version: &VersionName,
+        guardrails: &Guardrails,
+    ) -> Option<Evidence> {
+        Telemetry::of_version(self, service, version, guardrails)
     }
 
     fn of_stable(&self, service: &ServiceName, stable: &VersionName) -> StableCounts {

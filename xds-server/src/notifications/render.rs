@@ -183,6 +183,21 @@ fn content(event: &Event) -> Option<Content> {
             "the value is within its limit",
         )
         .with_condition(format!("{id} {guardrail}"), ConditionStatus::Ok),
+        Event::VersionAlertRaised { service, version, finding } => {
+            let (level, status) = match finding.level {
+                Level::Warning => (Warning, ConditionStatus::Warning),
+                Level::Critical | Level::Rollback => (Critical, ConditionStatus::Critical),
+            };
+            let guardrail = &finding.guardrail;
+            Content::new(level, format!("{guardrail} alert of {version}"), measured(finding))
+                .with_condition(format!("{service} {version} {guardrail}"), status)
+        }
+        Event::VersionAlertCleared { service, version, guardrail } => Content::new(
+            Info,
+            format!("{guardrail} alert of {version} was cleared"),
+            "the value is within its limit",
+        )
+        .with_condition(format!("{service} {version} {guardrail}"), ConditionStatus::Ok),
         Event::RolledBack { id, cause } => Content::new(
             rollback_level(cause),
             format!("release {id} was rolled back"),

@@ -72,6 +72,16 @@ fn events() -> Vec<Event> {
         Event::AlertRaised { id: id(), finding: finding(Level::Warning) },
         Event::AlertRaised { id: id(), finding: finding(Level::Critical) },
         Event::AlertCleared { id: id(), guardrail: Guardrail::ErrorRate },
+        Event::VersionAlertRaised {
+            service: service(),
+            version: version(),
+            finding: finding(Level::Critical),
+        },
+        Event::VersionAlertCleared {
+            service: service(),
+            version: version(),
+            guardrail: Guardrail::ErrorRate,
+        },
         Event::PausedByGuardrail { id: id(), finding: finding(Level::Rollback) },
         Event::RolledBack { id: id(), cause: RollbackCause::Operator },
         Event::RolledBack { id: id(), cause: guardrail() },
@@ -117,7 +127,7 @@ fn texts() {
     assert_eq!(lines, TEXTS, "{lines:#?}");
 }
 
-const TEXTS: [&str; 26] = [
+const TEXTS: [&str; 28] = [
     "info | release group checkout was started | members: order.1, payment.1",
     "info | order: release order.1 is at 5% | step 1",
     "info | order: release order.1 is at 100% | the candidate receives all traffic and is watched",
@@ -126,6 +136,8 @@ const TEXTS: [&str; 26] = [
     "warning | order: error rate alert of release order.1 | error rate above 5%: 60 of 1000 requests",
     "critical | order: error rate alert of release order.1 | error rate above 5%: 60 of 1000 requests",
     "info | order: error rate alert of release order.1 was cleared | the value is within its limit",
+    "critical | order: error rate alert of v2 | error rate above 5%: 60 of 1000 requests",
+    "info | order: error rate alert of v2 was cleared | the value is within its limit",
     "critical | order: release order.1 was paused by a guardrail | error rate above 5%: 60 of 1000 requests",
     "warning | order: release order.1 was rolled back | by an operator",
     "critical | order: release order.1 was rolled back | error rate above 5%: 60 of 1000 requests",

@@ -258,6 +258,14 @@ impl ServiceCounts {
         }
     }
 
+    /// The counts of a version since the start of the server, by guardrails; none without requests.
+    #[must_use]
+    pub fn of_version(&self, version: &VersionName, guardrails: &Guardrails) -> Option<Evidence> {
+        let counts = self.totals.get(version).filter(|it| it.requests > 0)?;
+        let usual = Usual { answer: UNANSWERED, quantiles: None, is_stable: true, before: None };
+        Some(counts.evidence(guardrails, &usual))
+    }
+
     /// Adds one entry of a report that arrived now. True if it belongs to the running release.
     ///
     /// # Errors

@@ -245,6 +245,17 @@ impl Telemetry {
         self.services.get(service).map_or_else(StableCounts::default, |it| it.of_stable(stable))
     }
 
+    /// Counts of a version since the start of the server, by guardrails; none without requests.
+    #[must_use]
+    pub fn of_version(
+        &self,
+        service: &ServiceName,
+        version: &VersionName,
+        guardrails: &Guardrails,
+    ) -> Option<Evidence> {
+        self.services.get(service)?.of_version(version, guardrails)
+    }
+
     /// Counts per version of a service since the start of the server.
     #[must_use]
     pub fn totals(&self, service: &ServiceName) -> BTreeMap<VersionName, Counts> {

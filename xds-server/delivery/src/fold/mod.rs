@@ -7,6 +7,7 @@ mod groups;
 mod hooks;
 pub(crate) mod placement;
 mod release;
+mod version_alerts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -120,6 +121,12 @@ impl State {
             Event::DeploymentsUnfrozen { service } => *self.freeze_mut(service.as_ref())? = None,
             Event::RollbackWindowClosed { service, version } => {
                 self.service_mut(service)?.close_rollback_window(version)?;
+            }
+            Event::VersionAlertRaised { service, version, finding } => {
+                self.service_mut(service)?.raise_alert(version, finding)?
+            }
+            Event::VersionAlertCleared { service, version, guardrail } => {
+                self.service_mut(service)?.clear_alert(version, guardrail);
             }
             Event::RolledBack { id, cause } => {
                 let phase = Phase::RolledBack { at, cause: cause.clone() };

@@ -252,6 +252,24 @@ pub enum Event {
         /// The version that was kept.
         version: VersionName,
     },
+    /// The alert of a guardrail about a version that no release judges was raised, or changed its level.
+    VersionAlertRaised {
+        /// Of which service.
+        service: ServiceName,
+        /// Which version.
+        version: VersionName,
+        /// The limit and the measured values.
+        finding: Finding,
+    },
+    /// Such an alert was cleared.
+    VersionAlertCleared {
+        /// Of which service.
+        service: ServiceName,
+        /// Which version.
+        version: VersionName,
+        /// Which guardrail.
+        guardrail: Guardrail,
+    },
     /// The release was rolled back to stable, and ended.
     RolledBack {
         /// Which release.
@@ -348,6 +366,8 @@ impl Event {
                 | Self::AlertRaised { .. }
                 | Self::AlertCleared { .. }
                 | Self::PausedByGuardrail { .. }
+                | Self::VersionAlertRaised { .. }
+                | Self::VersionAlertCleared { .. }
                 | Self::Approved { .. }
                 | Self::CheckReported { .. }
                 | Self::SignalRaised { .. }

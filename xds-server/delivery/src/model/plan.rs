@@ -43,6 +43,9 @@ pub struct Plan {
     /// How long the previous version is kept after completion, for a rollback.
     #[serde(with = "millis")]
     pub rollback_window: Duration,
+    /// How long after completion a broken limit restores the previous version; zero: it only alerts.
+    #[serde(default, skip_serializing_if = "Duration::is_zero", with = "millis")]
+    pub rollback_after_completion: Duration,
 }
 
 /// The default of [`Plan::rollback_window`]: one week.
@@ -278,6 +281,7 @@ mod tests {
             requirements: Requirements::default(),
             on_fail: OnFail::default(),
             rollback_window: ROLLBACK_WINDOW,
+            rollback_after_completion: Duration::ZERO,
         }
     }
 

@@ -41,13 +41,15 @@ pub enum Weakness {
     Convergence(Ppm),
     /// A shorter rollback window.
     RollbackWindow(Duration),
+    /// A shorter time of rollbacks after completion.
+    RollbackAfterCompletion(Duration),
     /// A broken guardrail only pauses the release, where the service rolls back.
     OnFail,
 }
 
 impl Plan {
-    /// Adds what the plan leaves out and its service requires: checks, approvals before the first step, holdback, health
-    /// check, and smoke tests if it has none.
+    /// Adds what the plan leaves out and its service requires: checks, approvals before the first step, holdback, rollback
+    /// after completion, health check, and smoke tests if it has none.
     #[must_use]
     pub fn completed_by(mut self, service: &Self) -> Self {
         let required = &service.requirements;
@@ -56,6 +58,9 @@ impl Plan {
             self.requirements.approvals.clone_from(&required.approvals);
         }
         self.holdback = self.holdback.or(service.holdback);
+        if self.rollback_after_completion.is_zero() {
+            self.rollback_after_completion = service.rollback_after_completion;
+        }
         if self.health.is_none() {
             self.health.clone_from(&service.health);
         }
@@ -98,6 +103,10 @@ impl Plan {
         }
         if self.rollback_window < service.rollback_window {
             weaker.push(Weakness::RollbackWindow(service.rollback_window));
+        }
+        if self.rollback_after_completion < service.rollback_after_completion {
+            let least = service.rollback_after_completion;
+            weaker.push(Weakness::RollbackAfterCompletion(least));
         }
         if (self.on_fail, service.on_fail) == (OnFail::Pause, OnFail::Rollback) {
             weaker.push(Weakness::OnFail);

@@ -141,6 +141,7 @@ impl Model {
             }
             self.commit(&events);
         }
+        self.watch_versions(seen);
         let closed: Vec<_> = self
             .state
             .services
@@ -148,6 +149,40 @@ impl Model {
             .filter_map(|service| close_expired_window(service, self.now))
             .collect();
         self.commit(&closed);
+    }
+
+    /// Decides about the versions that no release judges: all have the findings of the observation of their service.
+    fn watch_versions(&mut self, seen: &[Observation; 2]) {
+        for (name, seen) in SERVICES.iter().zip(seen) {
+            let before = self.state.clone();
+            let Some(service) = before.services.get(*name) else { continue };
+            let candidate = service.running().map(|release| &release.candidate);
+            let versions = service.spec.versions.keys().filter(|it| Some(*it) != candidate);
+            let watched: Vec<_> = versions
+                .map(|version| WatchedVersion {
+                    version: version.clone(),
+                    findings: seen.verdict.findings().to_vec(),
+                })
+                .collect();
+            let events = decide_version_watch(&before, service, self.now, &watched);
+            if events.iter().any(|it| matches!(it, Event::StableRestored { .. })) {
+                assert!(service.running().is_none(), "restored during a release");
+                assert!(matches!(seen.verdict, Verdict::RollBack { .. }), "restored without cause");
+                let previous = service.previous.as_ref().unwrap();
+                assert!(!service.quarantined.contains_key(previous), "restored to quarantine");
+            }
+            self.commit(&events);
+            let again = &self.state;
+            let service = &again.services[*name];
+            if matches!(seen.verdict, Verdict::RollBack { .. }) {
+                continue;
+            }
+            assert_eq!(decide_version_watch(again, service, self.now, &watched), [], "twice");
+            for version in service.alerts.keys() {
+                assert!(service.spec.versions.contains_key(version), "alerts of {version}");
+                assert_ne!(service.running().map(|it| &it.candidate), Some(version), "two alerts");
+            }
+        }
     }
 
     /// Checks the evaluation of one release; `goes_back` if a member of its group is rolled back.

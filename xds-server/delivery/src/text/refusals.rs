@@ -126,6 +126,9 @@ impl fmt::Display for Weakness {
             Self::Health(HealthCheck::Tcp) => f.write_str("the health check tcp"),
             Self::Health(HealthCheck::Http(path)) => write!(f, "the health check {path}"),
             Self::Convergence(share) => write!(f, "convergence of {share} of the sidecars"),
+            Self::RollbackAfterCompletion(least) => {
+                write!(f, "a rollback after completion for {}", time(least))
+            }
             Self::RollbackWindow(window) => write!(f, "a rollback window of {}", time(window)),
             Self::OnFail => {
                 f.write_str("the rollback when a guardrail breaks (`on_fail: rollback`)")

@@ -5,6 +5,7 @@
 //! canary 5% 50% 100% step=10s requests=10 watch=1m holdback=1%   its plan
 //! blue-green watch=1m                                     or this: v1 is in blue, v2 in green
 //! on-fail pause
+//! rollback-after-completion 1h
 //! convergence 90%
 //! guardrails min_requests=100 inconclusive=extend-1       `proceed` if absent: most scenarios have few requests
 //! checks tests scan
@@ -149,6 +150,7 @@ pub(crate) fn canary(arguments: &mut Arguments) -> Plan {
         requirements: Requirements::default(),
         on_fail: OnFail::default(),
         rollback_window: ROLLBACK_WINDOW,
+        rollback_after_completion: Duration::ZERO,
     }
 }
 
@@ -214,6 +216,7 @@ fn service_part(service: &mut ServiceSpec, part: &str, arguments: &mut Arguments
                 .collect();
         }
         "host" => service.hosts = vec![arguments.value()],
+        "rollback-after-completion" => plan.rollback_after_completion = duration(&arguments.word()),
         "on-fail" => plan.on_fail = serde_json::from_value(arguments.word().into()).unwrap(),
         "convergence" => plan.convergence.share = share(&arguments.word()),
         "guardrails" => {

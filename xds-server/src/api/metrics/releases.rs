@@ -59,6 +59,21 @@ fn judged(view: &DeliveryView, metrics: &mut Families<'_>) -> fmt::Result {
             ([("service", service), ("verdict", name)], u32::from(name_of(verdict) == name))
         })
     });
+    let watched = view.state.services.iter().flat_map(|(name, service)| {
+        service.alerts.iter().flat_map(move |(version, alerts)| {
+            alerts.iter().map(move |(guardrail, level)| {
+                let labels = [
+                    ("service", name.to_string()),
+                    ("version", version.to_string()),
+                    ("guardrail", String::from(guardrail.clone())),
+                    ("level", level.to_string()),
+                ];
+                (labels, 1_u32)
+            })
+        })
+    });
+    let help = "1 while a guardrail of a version alerts that no release judges";
+    metrics.gauges("version_alert", help, watched)?;
     let deviating = view.state.services.iter().filter_map(|(name, service)| {
         let progress = view.progress.get(&service.running()?.id)?;
         let ratio = &progress.observation.convergence.sample_ratio;

@@ -36,6 +36,9 @@ pub struct PlanView {
     pub on_fail: OnFail,
     #[serde(rename = "rollback_window_ms", with = "millis")]
     pub rollback_window: Duration,
+    /// How long after completion a broken limit restores the previous version; 0: it only alerts.
+    #[serde(rename = "rollback_after_completion_ms", with = "millis")]
+    pub rollback_after_completion: Duration,
 }
 
 /// A step of a plan.
@@ -156,6 +159,7 @@ impl From<&Plan> for PlanView {
             approvals: plan.requirements.approvals.map(ApprovalsView::from),
             on_fail: plan.on_fail,
             rollback_window: plan.rollback_window,
+            rollback_after_completion: plan.rollback_after_completion,
         }
     }
 }

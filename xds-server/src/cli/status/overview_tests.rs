@@ -29,6 +29,7 @@ fn version(name: &str, weight: u32, recent: RecentView) -> Version {
         istio: None,
         environment: None,
         weight: Ppm::percent(weight),
+        alerts: Default::default(),
         rolled_back: None,
         totals: Totals::default(),
         recent,

@@ -39,6 +39,12 @@ pub(super) fn resolve(strategy: &raw::Strategy, problems: &mut Problems) -> Plan
             requirements: Requirements::default(),
             on_fail: on_fail(canary.on_fail),
             rollback_window: time(canary.rollback_window.as_ref(), ROLLBACK_WINDOW, problems),
+            rollback_after_completion: rollback_after_completion(
+                canary.rollback_after_completion.as_ref(),
+                canary.rollback_window.as_ref(),
+                canary.on_fail,
+                problems,
+            ),
         },
         raw::Strategy::BlueGreen(blue_green) => Plan {
             strategy: Strategy::BlueGreen,
@@ -56,6 +62,12 @@ pub(super) fn resolve(strategy: &raw::Strategy, problems: &mut Problems) -> Plan
             requirements: Requirements::default(),
             on_fail: on_fail(blue_green.on_fail),
             rollback_window: time(blue_green.rollback_window.as_ref(), ROLLBACK_WINDOW, problems),
+            rollback_after_completion: rollback_after_completion(
+                blue_green.rollback_after_completion.as_ref(),
+                blue_green.rollback_window.as_ref(),
+                blue_green.on_fail,
+                problems,
+            ),
         },
     }
 }
@@ -131,6 +143,27 @@ fn step(
 
 fn time(written: Option<&Spanned<String>>, default: Duration, problems: &mut Problems) -> Duration {
     written.and_then(|at| problems.record(at.span(), units::duration(at.get()))).unwrap_or(default)
+}
+
+/// It has no effect where nothing is rolled back, and after the previous version was given up.
+fn rollback_after_completion(
+    written: Option<&Spanned<String>>,
+    rollback_window: Option<&Spanned<String>>,
+    on_fail: Option<raw::OnFail>,
+    problems: &mut Problems,
+) -> Duration {
+    let Some(at) = written else { return Duration::ZERO };
+    let after = time(written, Duration::ZERO, problems);
+    let kept = rollback_window.and_then(|at| units::duration(at.get()).ok());
+    if after > kept.unwrap_or(ROLLBACK_WINDOW) {
+        let what = "the previous version is not kept for so long";
+        problems.add(at.span(), what, "write at most `rollback_window`, which is 7d by default");
+    }
+    if matches!(on_fail, Some(raw::OnFail::Pause)) {
+        let what = "with `on_fail: pause` nothing is rolled back by itself";
+        problems.add(at.span(), what, "remove `rollback_after_completion`, or `on_fail: pause`");
+    }
+    after
 }
 
 /// None if it is not written. It has no effect without a watch period.

@@ -82,9 +82,11 @@ pub(super) fn order_with_hooks() -> ServiceSpec {
     ServiceSpec { hooks: vec![hook("index", Moment::Switched, true)], ..order() }
 }
 
-/// With a DNS name.
+/// With a DNS name, and rollbacks after completion.
 pub(super) fn named_product() -> ServiceSpec {
-    ServiceSpec { dns: Some(dns()), ..product() }
+    let mut spec = ServiceSpec { dns: Some(dns()), ..product() };
+    spec.plan.rollback_after_completion = Duration::from_secs(30);
+    spec
 }
 
 fn catalogue() -> impl Strategy<Value = Vec<ServiceSpec>> {

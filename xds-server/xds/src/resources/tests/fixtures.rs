@@ -53,6 +53,7 @@ fn plan(weight: Ppm) -> Plan {
         requirements: Requirements::default(),
         on_fail: OnFail::default(),
         rollback_window: Duration::ZERO,
+        rollback_after_completion: Duration::ZERO,
     }
 }
 
