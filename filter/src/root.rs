@@ -51,6 +51,8 @@ impl Context for Root {
             let config = vm::with(|vm| vm.on_response(token, message)).flatten();
             if let (Some(root), Some(received)) = (&self.config, config) {
                 root.receive(&received);
+                // The report that acknowledges it.
+                root.send_due_report(self.id);
             }
         } else {
             vm::with(|vm| vm.on_error_status(token, status));

@@ -16,7 +16,7 @@ use tidegate_core::{
     exclusion::is_excluded,
     orca::{self, OrcaLoad},
     outcome::{FinishedResponse, Outcome, classify},
-    report::{RequestRecord, VersionKey},
+    report::{Client, RequestRecord, VersionKey},
     routing::{GeneratedIdentity, IstioRouter, Request, Router, SelectedRoute, ServiceIndex},
 };
 
@@ -35,6 +35,8 @@ pub(crate) struct Stream {
     reached: bool,
     /// The request is no evidence, and is not counted.
     excluded: bool,
+    /// The client, of this service.
+    client: Option<(ServiceIndex, Client)>,
     generated: Option<GeneratedIdentity>,
     progress: Progress,
 }
@@ -75,6 +77,7 @@ impl Stream {
             router,
             reached: false,
             excluded: false,
+            client: None,
             generated: None,
             progress: Progress::Unknown,
         }
@@ -103,6 +106,7 @@ impl Stream {
         if let Some(version) = decision.pin {
             host::add_request_header(VERSION_HEADER, version)?;
         }
+        self.client = decision.client.map(|client| (decision.service, client));
         self.generated = decision.generated;
         Ok(())
     }
@@ -126,6 +130,7 @@ impl Stream {
         if let Some(token) = decision.token {
             host::add_request_header(VERSION_HEADER, token.as_str())?;
         }
+        self.client = decision.client.map(|client| (decision.service, client));
         self.generated = decision.generated;
         Ok(())
     }
@@ -203,8 +208,11 @@ impl Stream {
             release: router.release(served.service),
         };
         let rules = router.business(served.service).iter();
+        // A route may lead to another service than that of the host.
+        let client = self.client.filter(|(service, _)| *service == served.service);
         let record = RequestRecord {
             outcome,
+            client: client.map(|(_, client)| client),
             wait: self.wait(outcome),
             // The judge evaluates load only during a release.
             load: if key.release.is_empty() { OrcaLoad::default() } else { finished.load() },

@@ -118,6 +118,7 @@ impl Vm {
     pub(crate) fn receive(&mut self, received: Received) {
         self.received = Some(Rc::new(received));
         self.rejection = None;
+        self.reporter.expedite();
     }
 
     /// Why the configuration that arrived last is not active; empty if it is.
@@ -131,6 +132,7 @@ impl Vm {
         if self.rejection.as_ref() != Some(&error) {
             log::error(format_args!("configuration in a report response rejected: {error}"));
             self.rejection = Some(error);
+            self.reporter.expedite();
         }
     }
 

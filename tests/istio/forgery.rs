@@ -32,7 +32,7 @@ async fn run() -> Result<()> {
     let output = ProgressOutput::default();
     let mut table = Table::default();
     let versions = Some([backend("v1").await?, backend("v2").await?]);
-    let mut mesh = Mesh::start(Setup { versions, ..Setup::default() }).await?;
+    let mesh = Mesh::start(Setup { versions, ..Setup::default() }).await?;
     ensure!(table.forge(&mesh, "weight 0").await? == 0);
     to_a_quarter(&mesh).await?;
     ensure!(table.forge(&mesh, "canary").await? > 0);
@@ -42,14 +42,14 @@ async fn run() -> Result<()> {
         ("broken configuration", Extension::Filter(Some("{\"fleet\""))),
         ("allow-all in its place", Extension::AllowAll),
     ] {
-        for proxy in &mut mesh.proxies {
+        for proxy in &mesh.proxies {
             proxy.replace(extension)?;
         }
         let undecided = async || (on_v2(&mesh).await.ok()? == 0).then_some(());
         until("every user on the default route", WAIT_LIMIT, undecided).await?;
         ensure!(table.forge(&mesh, state).await? == 0);
     }
-    for proxy in &mut mesh.proxies {
+    for proxy in &mesh.proxies {
         proxy.replace(Extension::Filter(Some(PLUGIN)))?;
     }
     let on_candidate = async || (on_v2(&mesh).await.ok()? > 0).then_some(());

@@ -7,11 +7,13 @@
     reason = "a panic in a test, or in a test's helper, is a failed test with its line"
 )]
 
+mod ads;
 mod forgery;
 mod inbound;
 mod mesh;
 mod proxy;
 mod releases;
+mod resource;
 mod silence;
 mod steady;
 mod trap;

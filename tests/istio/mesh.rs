@@ -24,6 +24,13 @@ static ONE_MESH: Mutex<()> = Mutex::const_new(());
 /// A host of the service that all proxies route.
 pub(crate) const HOST: &str = "order.example.com";
 
+/// How often a sidecar reported a new configuration, and the sum of the times from its publication.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Convergences {
+    pub(crate) count: f64,
+    pub(crate) seconds: f64,
+}
+
 /// Dropping it ends its processes, clients before servers.
 pub(crate) struct Mesh {
     pub(crate) proxies: Vec<Proxy>,
@@ -59,17 +66,13 @@ impl Mesh {
         let mut to = Destinations { control_plane: xds, v1, v2, tokens: tokens(dir.path())? };
         let mut mesh = Self { proxies: Vec::new(), control, backends, dir, _alone: alone };
         let filter = binaries::filter()?;
-        let start = |mesh: &mut Self, name, role, to: &Destinations, module: PathBuf| {
-            mesh.proxies.push(Proxy::start(mesh.dir.path(), name, role, to, module)?);
-            anyhow::Ok(())
-        };
-        start(&mut mesh, "gateway", Role::Gateway, &to, filter.clone())?;
-        start(&mut mesh, "waypoint", Role::Waypoint, &to, filter.clone())?;
+        mesh.add("gateway", Role::Gateway, &to, filter.clone()).await?;
+        mesh.add("waypoint", Role::Waypoint, &to, filter.clone()).await?;
         if setup.has_inbound {
-            start(&mut mesh, "order-v1", Role::Inbound, &to, filter.clone())?;
+            mesh.add("order-v1", Role::Inbound, &to, filter.clone()).await?;
             to.v1 = mesh.proxy(Role::Inbound).ingress;
         }
-        start(&mut mesh, "app", Role::Sidecar, &to, setup.module.unwrap_or(filter))?;
+        mesh.add("app", Role::Sidecar, &to, setup.module.unwrap_or(filter)).await?;
         for proxy in &mut mesh.proxies {
             proxy.envoy.ready().await?;
         }
@@ -77,14 +80,20 @@ impl Mesh {
         Ok(mesh)
     }
 
+    async fn add(
+        &mut self,
+        name: &str,
+        role: Role,
+        to: &Destinations,
+        module: PathBuf,
+    ) -> Result<()> {
+        self.proxies.push(Proxy::start(self.dir.path(), name, role, to, module).await?);
+        Ok(())
+    }
+
     /// The proxy with a role.
     pub(crate) fn proxy(&self, role: Role) -> &Proxy {
         self.proxies.iter().find(|proxy| proxy.role == role).unwrap()
-    }
-
-    /// The same, to change it.
-    pub(crate) fn proxy_mut(&mut self, role: Role) -> &mut Proxy {
-        self.proxies.iter_mut().find(|proxy| proxy.role == role).unwrap()
     }
 
     /// The proxies that choose versions.
@@ -158,9 +167,16 @@ impl Mesh {
 
     /// The value of a counter; 0 if it does not exist.
     pub(crate) async fn metric(&self, series: &str) -> Result<u64> {
+        value(&self.metrics().await?, series)
+    }
+
+    /// The acknowledgements until now.
+    pub(crate) async fn convergences(&self) -> Result<Convergences> {
         let metrics = self.metrics().await?;
-        let value = metrics.lines().find_map(|line| line.strip_prefix(series));
-        value.map_or(Ok(0), |value| value.trim().parse().context("a whole number"))
+        Ok(Convergences {
+            count: value(&metrics, "tidegate_convergence_seconds_count")?,
+            seconds: value(&metrics, "tidegate_convergence_seconds_sum")?,
+        })
     }
 
     /// Median and 99th percentile of the time from the start of a step until proxies had it, in milliseconds.
@@ -223,4 +239,10 @@ fn tokens(dir: &Path) -> Result<[String; 2]> {
     let keys: Value = serde_json::from_slice(&std::fs::read(dir.join("data/istio.keys"))?)?;
     let key = keys["current"].as_str().and_then(TokenKey::from_hex).context("no key")?;
     Ok(["v1", "v2"].map(|version| key.of_route(&"order".parse().unwrap(), version)))
+}
+
+/// The value of a series, or zero.
+fn value<T: std::str::FromStr + Default>(metrics: &str, series: &str) -> Result<T> {
+    let value = metrics.lines().find_map(|line| line.strip_prefix(series));
+    value.map_or(Ok(T::default()), |it| it.trim().parse().ok().context("not a number"))
 }

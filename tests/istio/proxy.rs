@@ -1,13 +1,19 @@
-//! One Envoy of the mesh. Its resources are files, see `fixtures/README.md`.
+//! One Envoy of the mesh. Its resources are those of `fixtures/README.md`, over ADS.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use prost::Message as _;
 use serde_json::{Value, json};
+use tidegate_proto::envoy::envoy::config::core::v3::TypedExtensionConfig;
+use tidegate_proto::envoy::envoy::extensions::filters::http::wasm::v3::Wasm;
+use tidegate_proto::envoy::google::protobuf::Any;
 use tidegate_tests::envoy::{Envoy, EnvoyOptions};
 use tidegate_tests::{binaries, ports};
+
+use super::ads::Ads;
+use super::resource::Resource;
 
 /// The plugin configuration that a user applies.
 pub(crate) const PLUGIN: &str = r#"{"fleet":"mesh","report":{"cluster":"outbound|18000||tidegate.tidegate.svc.cluster.local"}}"#;
@@ -59,54 +65,69 @@ pub(crate) struct Proxy {
     pub(crate) node: String,
     /// The file with the filter's module.
     module: PathBuf,
-    files: Files,
-}
-
-/// Discovery responses in a directory. Envoy reads a file again when it is replaced.
-#[derive(Debug)]
-struct Files {
-    dir: PathBuf,
-    written: u64,
+    ads: Ads,
 }
 
 impl Proxy {
     /// Starts an Envoy with the filter in a file. It is not ready yet.
-    pub(crate) fn start(
+    pub(crate) async fn start(
         dir: &Path,
         name: &str,
         role: Role,
         to: &Destinations,
         module: PathBuf,
     ) -> Result<Self> {
-        let mut files = Files { dir: dir.join(format!("{name}-xds")), written: 0 };
-        fs::create_dir_all(&files.dir)?;
+        let ads = Ads::start().await?;
         let (ingress, admin) = (ports::free_address()?, ports::free_address()?);
-        files.write(
-            "ecds",
-            vec![typed_extension(role, &module, Extension::Filter(Some(PLUGIN)))?],
-        )?;
-        files.clusters(role, to)?;
-        files.listener(role, ingress, to)?;
+        let mut resources = role.clusters(to)?;
+        resources.extend(role.listeners(ingress, to)?);
+        let filter = typed_extension(role, &module, Extension::Filter(Some(PLUGIN)))?;
+        let resources = resources.iter().map(Resource::parse).collect::<Result<Vec<_>>>()?;
+        ads.replace(resources.into_iter().chain([filter]));
         let node =
             format!("{}~127.10.0.21~{name}.default~default.svc.cluster.local", role.node_type());
-        let bootstrap = json!({
-            "node": {"id": node, "cluster": "app.default"},
-            "admin": {"address": socket_address(admin)},
-            "dynamic_resources": {
-                "lds_config": files.source("lds"),
-                "cds_config": files.source("cds"),
-            },
-        });
+        let bootstrap = bootstrap(&node, ads.address, admin);
         let binary = binaries::envoy()?;
         let options = EnvoyOptions::default();
         let envoy = Envoy::start(&binary, name, &bootstrap.to_string(), admin, dir, &options)?;
-        Ok(Self { envoy, role, ingress, node, module, files })
+        Ok(Self { envoy, role, ingress, node, module, ads })
     }
 
     /// Replaces the filter, or its configuration.
-    pub(crate) fn replace(&mut self, extension: Extension<'_>) -> Result<()> {
-        self.files.write("ecds", vec![typed_extension(self.role, &self.module, extension)?])
+    pub(crate) fn replace(&self, extension: Extension<'_>) -> Result<()> {
+        self.ads.replace([typed_extension(self.role, &self.module, extension)?]);
+        Ok(())
     }
+}
+
+/// As istio-agent writes it: everything by ADS.
+fn bootstrap(node: &str, ads: SocketAddr, admin: SocketAddr) -> Value {
+    let source = json!({"ads": {}, "initial_fetch_timeout": "0s", "resource_api_version": "V3"});
+    json!({
+        "node": {"id": node, "cluster": "app.default"},
+        "admin": {"address": socket_address(admin)},
+        "static_resources": {"clusters": [{
+            "name": "xds-grpc",
+            "typed_extension_protocol_options": {
+                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                    "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                    "explicit_http_config": {"http2_protocol_options": {}},
+                },
+            },
+            "load_assignment": {"cluster_name": "xds-grpc", "endpoints": [{"lb_endpoints": [
+                {"endpoint": {"address": socket_address(ads)}},
+            ]}]},
+        }]},
+        "dynamic_resources": {
+            "lds_config": source,
+            "cds_config": source,
+            "ads_config": {
+                "api_type": "GRPC",
+                "transport_api_version": "V3",
+                "grpc_services": [{"envoy_grpc": {"cluster_name": "xds-grpc"}}],
+            },
+        },
+    })
 }
 
 impl Role {
@@ -128,6 +149,30 @@ impl Role {
                 "extensions.istio.io/trafficextension/default.tidegate-waypoint~istio-translated-wasmplugin"
             }
         }
+    }
+
+    /// Clusters and endpoints, with these addresses.
+    fn clusters(self, to: &Destinations) -> Result<Vec<Value>> {
+        let Fixtures { clusters, endpoints, .. } = self.fixtures();
+        let mut resources = [fixture(clusters)?, fixture(endpoints)?].concat();
+        for resource in &mut resources {
+            let name = resource["name"].as_str().or_else(|| resource["cluster_name"].as_str());
+            let name = name.context("a name")?.to_owned();
+            set_addresses(resource, to.of(&name));
+        }
+        Ok(resources)
+    }
+
+    /// The listener at this address, and its routes.
+    fn listeners(self, ingress: SocketAddr, to: &Destinations) -> Result<Vec<Value>> {
+        let Fixtures { listeners, routes, .. } = self.fixtures();
+        let mut listeners = routed(listeners, to)?;
+        for listener in &mut listeners {
+            listener["address"] = socket_address(ingress);
+        }
+        let mut resources = [listeners, routed(routes, to)?].concat();
+        resources.iter_mut().for_each(remove_headers);
+        Ok(resources)
     }
 
     const fn fixtures(self) -> Fixtures {
@@ -173,64 +218,6 @@ impl Destinations {
     }
 }
 
-impl Files {
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.join(format!("{name}.json"))
-    }
-
-    fn source(&self, name: &str) -> Value {
-        json!({"path_config_source": {"path": self.path(name)}, "resource_api_version": "V3"})
-    }
-
-    fn write(&mut self, name: &str, resources: Vec<Value>) -> Result<()> {
-        self.written += 1;
-        let response = json!({"version_info": self.written.to_string(), "resources": resources});
-        let new = self.path(&format!("{name}.new"));
-        fs::write(&new, response.to_string())?;
-        fs::rename(new, self.path(name)).context("cannot replace a discovery response")
-    }
-
-    fn clusters(&mut self, role: Role, to: &Destinations) -> Result<()> {
-        let Fixtures { clusters, endpoints, .. } = role.fixtures();
-        let mut clusters = fixture(clusters)?;
-        for (number, mut endpoints) in fixture(endpoints)?.into_iter().enumerate() {
-            let name = endpoints["cluster_name"].as_str().context("a name")?.to_owned();
-            set_addresses(&mut endpoints, to.of(&name));
-            let file = format!("eds-{number}");
-            self.write(&file, vec![endpoints])?;
-            for cluster in clusters.iter_mut().filter(|cluster| cluster["name"] == name.as_str()) {
-                cluster["eds_cluster_config"]["eds_config"] = self.source(&file);
-            }
-        }
-        for cluster in &mut clusters {
-            let name = cluster["name"].as_str().context("a name")?.to_owned();
-            set_addresses(cluster, to.of(&name));
-        }
-        self.write("cds", clusters)
-    }
-
-    fn listener(&mut self, role: Role, ingress: SocketAddr, to: &Destinations) -> Result<()> {
-        let Fixtures { listeners, routes, .. } = role.fixtures();
-        let mut routes = routed(routes, to)?;
-        routes.iter_mut().for_each(remove_headers);
-        if !routes.is_empty() {
-            self.write("rds", routes)?;
-        }
-        let mut listeners = routed(listeners, to)?;
-        for listener in &mut listeners {
-            remove_headers(listener);
-            listener["address"] = socket_address(ingress);
-            for rds in nested(listener, "rds") {
-                rds["config_source"] = self.source("rds");
-            }
-            for discovery in nested(listener, "config_discovery") {
-                discovery["config_source"] = self.source("ecds");
-            }
-        }
-        self.write("lds", listeners)
-    }
-}
-
 /// Resources whose routes match the tokens of the server's key instead of those of the fixtures.
 fn routed(text: &str, to: &Destinations) -> Result<Vec<Value>> {
     let mut text = text.to_owned();
@@ -261,7 +248,7 @@ fn fixture(text: &str) -> Result<Vec<Value>> {
     Ok(serde_json::from_str(text)?)
 }
 
-fn typed_extension(role: Role, module: &Path, extension: Extension<'_>) -> Result<Value> {
+fn typed_extension(role: Role, module: &Path, extension: Extension<'_>) -> Result<Resource> {
     let mut resource = fixture(include_str!("fixtures/ecds.json"))?.remove(0);
     resource["name"] = role.extension().into();
     match extension {
@@ -272,12 +259,10 @@ fn typed_extension(role: Role, module: &Path, extension: Extension<'_>) -> Resul
                 "runtime": "envoy.wasm.runtime.v8",
                 "code": {"local": {"filename": module}},
             });
-            config["configuration"] = match configuration {
-                Some(text) => {
-                    json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": text})
-                }
-                None => json!({}),
-            };
+            config["configuration"] = json!({
+                "@type": "type.googleapis.com/google.protobuf.StringValue",
+                "value": configuration.unwrap_or_default(),
+            });
         }
         Extension::AllowAll => {
             resource["typed_config"] = json!({
@@ -285,7 +270,22 @@ fn typed_extension(role: Role, module: &Path, extension: Extension<'_>) -> Resul
             });
         }
     }
+    let mut resource = Resource::parse(&resource)?;
+    if matches!(extension, Extension::Filter(None)) {
+        without_configuration(&mut resource.message)?;
+    }
     Ok(resource)
+}
+
+/// Leaves the type and the value of the plugin configuration out, as istiod does for a `WasmPlugin` without one.
+fn without_configuration(message: &mut Any) -> Result<()> {
+    let mut extension = TypedExtensionConfig::decode(&*message.value)?;
+    let typed = extension.typed_config.as_mut().context("no configuration of the extension")?;
+    let mut wasm = Wasm::decode(&*typed.value)?;
+    wasm.config.as_mut().context("no plugin")?.configuration = Some(Any::default());
+    typed.value = wasm.encode_to_vec();
+    message.value = extension.encode_to_vec();
+    Ok(())
 }
 
 fn socket_address(address: SocketAddr) -> Value {

@@ -71,6 +71,7 @@ async fn bad_version() -> Result<()> {
     let traffic = mesh.traffic(500.0, 1_000).await?;
     operator.run(&["release", "start", "order", "--version", "v2"]).await?;
     operator.until("order", |release| release.weight >= 0.05 && release.converged).await?;
+    let before = mesh.convergences().await?;
     mesh.backends.get("order", "v2")?.set_faults(Faults::errors(1.0, 500)?);
     let first = traffic
         .until("a bad response", |seen| seen.versions.get("v2").and_then(|v2| v2.first_failed))
@@ -83,10 +84,12 @@ async fn bad_version() -> Result<()> {
         .await?;
     let took = last.checked_duration_since(first).context("the last response came first")?;
     output.say(format_args!("first bad response to last by v2: {} ms", took.as_millis()));
-    // Without a release, filters report every second.
-    for line in mesh.metrics().await?.lines().filter(|it| it.starts_with("tidegate_convergence")) {
-        output.say(format_args!("until the next report names the rollback: {line}"));
-    }
+    mesh.until_synced().await?;
+    let after = mesh.convergences().await?;
+    let mean = (after.seconds - before.seconds) * 1000.0 / (after.count - before.count).max(1.0);
+    output.say(format_args!(
+        "until a sidecar reports the configuration of the rollback: {mean:.0} ms"
+    ));
     let why = ended.cause.unwrap_or_default();
     ensure!(why.contains("error rate"), "rolled back for another reason: {why}");
     traffic.end(Some("v2")).await?;

@@ -25,7 +25,7 @@ async fn run() -> Result<()> {
     let before = traffic.seen();
     for edit in 0..EDITS {
         let plugin = PLUGIN.replacen('{', &format!("{{\"note\":{edit},"), 1);
-        for proxy in &mut mesh.proxies {
+        for proxy in &mesh.proxies {
             proxy.replace(Extension::Filter(Some(&plugin)))?;
         }
         traffic.more(300).await?;

@@ -5,6 +5,7 @@ mod answers;
 mod backend;
 mod clients;
 mod latency;
+mod retries;
 
 use anyhow::{Context, Result};
 use serde_json::Value;

@@ -92,7 +92,7 @@ impl Rules {
                 );
                 self.converged.insert(id.clone(), now);
             }
-            Event::Completed { id, evidence: Some(evidence) } => {
+            Event::Completed { id, evidence: Some(evidence), .. } => {
                 let release = self.state.release(id).unwrap().clone();
                 self.advances(&release, evidence, now, &applied);
             }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use prost::Message;
+use tidegate::telemetry::clients::ReportedClients;
 use tidegate::telemetry::counts::Counts;
 use tidegate::telemetry::intake::{Entry, Report, Sender};
 use tidegate_core::config::FilterConfig;
@@ -45,6 +46,8 @@ impl Reporter {
                 version,
                 release,
                 counts,
+                // Each request is of another client.
+                clients: ReportedClients::default(),
             })
             .collect();
         let report = Report {

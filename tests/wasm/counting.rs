@@ -1,8 +1,9 @@
 //! Counting: the version and the outcome that a request is counted for.
 
-use crate::host::{Completion, ReportServer, VersionTotals, Vm};
+use crate::host::{Completion, Exchange, ReportServer, VersionTotals, Vm};
 
 use crate::support::{config, configured, exchange, exchange_with, flush_reports};
+use tidegate_core::bucket::bucket;
 use tidegate_proto::report::v1::{Histogram, VersionCounts};
 
 fn totals(vm: &mut Vm, root: u32, version: &str) -> VersionTotals {
@@ -227,6 +228,23 @@ fn reported(vm: &mut Vm, root: u32) -> VersionCounts {
     vm.tick_after(root, 1000).unwrap();
     let mut report = vm.host().take_calls()[0].report().unwrap();
     report.counts.remove(0)
+}
+
+#[test]
+fn requests_of_a_client_that_failed_are_repeated() {
+    let (mut vm, root) = configured(1);
+    for code in [500, 500, 200, 0] {
+        vm.exchange(root, exchange_with(status(code))).unwrap();
+    }
+    // Without identity each request is of another client.
+    for _ in 0..3 {
+        let failed = Completion { cluster: Some("order/v1".to_owned()), ..status(500) };
+        vm.exchange(root, Exchange { completion: failed, ..exchange(&[]) }).unwrap();
+    }
+    let counts = reported(&mut vm, root);
+    assert_eq!((counts.requests, counts.errors), (7, 6));
+    assert_eq!((counts.repeated_requests, counts.repeated_errors), (3, 2));
+    assert_eq!(counts.failed_clients, [bucket(b"order", b"u1")]);
 }
 
 fn header(name: &str, value: &str) -> Vec<(String, Vec<u8>)> {

@@ -190,6 +190,15 @@ fn a_response_replaces_the_configuration_and_an_unusable_one_does_not() {
 }
 
 #[test]
+fn a_configuration_is_acknowledged_without_waiting_for_the_interval() {
+    let (mut vm, root) = plugin(PLUGIN);
+    answer(&mut vm, root, Some(&mesh("c1", 0).to_string()));
+    let calls = vm.host().take_calls();
+    let [call] = &calls[..] else { panic!("{calls:?}") };
+    assert_eq!(call.report().unwrap().config_version, "c1");
+}
+
+#[test]
 fn an_edited_plugin_configuration_keeps_the_decisions() {
     let (mut vm, old) = plugin(PLUGIN);
     answer(&mut vm, old, Some(&mesh("c1", 1_000_000).to_string()));
@@ -207,6 +216,7 @@ fn an_edited_plugin_configuration_keeps_the_decisions() {
     assert_eq!(answer(&mut vm, new, None), "c2");
     // The configuration of one fleet is not used for another.
     answer(&mut vm, new, Some(&mesh("c3", 1_000_000).to_string()));
+    assert_eq!(answer(&mut vm, new, None), "c3");
     let other = vm.root(r#"{"fleet":"other","report":{"cluster":"tidegate"}}"#).unwrap().unwrap();
     assert!(tokens(&mut vm, other, STABLE, &[("x-user-id", b"u1")]).is_empty());
     assert_eq!(answer(&mut vm, other, None), "");

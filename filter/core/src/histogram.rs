@@ -47,6 +47,12 @@ impl Histogram {
         }
     }
 
+    /// Whether each bucket of another histogram has at most as many requests as this one's.
+    #[must_use]
+    pub fn includes(&self, part: &Self) -> bool {
+        self.counts.iter().zip(part.counts.iter()).all(|(mine, theirs)| theirs <= mine)
+    }
+
     /// Requests counted.
     #[must_use]
     pub fn total(&self) -> u64 {

@@ -45,7 +45,7 @@ pub fn at(port: u16) -> Vec<Endpoint> {
 }
 
 pub fn version(port: u16, environment: Option<Environment>) -> VersionSpec {
-    VersionSpec { endpoints: at(port), istio: None, environment }
+    VersionSpec { endpoints: at(port), istio: None, environment, commit: None }
 }
 
 /// The weight of a canary in its last step, at the rate of requests of [`healthy`].
@@ -271,6 +271,7 @@ pub fn finding(level: Level) -> Finding {
         requests: 1000,
         window_ms: None,
         stable: None,
+        first_failures: None,
         e_value: None,
         ratio: None,
         common_mode: false,

@@ -137,7 +137,7 @@ impl Search {
             End { phase, at, cause }
         };
         match event {
-            Event::RolledBack { id, cause } => {
+            Event::RolledBack { id, cause, .. } => {
                 self.ends.insert(id.clone(), rolled_back(cause));
             }
             Event::StableRestored { cause, .. } => self.restored = Some(rolled_back(cause)),

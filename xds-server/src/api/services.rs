@@ -56,6 +56,11 @@ struct Deployment {
     /// The target in Istio, in the format of `istio` of a version in the configuration.
     istio: Option<serde_json::Value>,
     environment: Option<Environment>,
+    /// The commit that the version was built from.
+    commit: Option<String>,
+    /// The time of that commit.
+    #[serde(default, with = "rfc3339::option")]
+    committed_at: Option<Timestamp>,
     actor: Option<String>,
     reason: Option<String>,
 }
@@ -77,10 +82,11 @@ async fn register(
     let endpoints = endpoints
         .collect::<Result<Vec<_>, _>>()
         .map_err(|fault| Problem::bad_request(fault.to_string()))?;
+    let commit = commit(body.commit, body.committed_at);
     let change = Change { actor: body.actor, reason: body.reason };
     let istio = body.istio.map(|target| config::istio_target(version.as_str(), &target));
     let istio = istio.transpose().map_err(|problems| faults("`istio`", &problems))?;
-    let spec = VersionSpec { endpoints, istio, environment: body.environment };
+    let spec = VersionSpec { endpoints, istio, environment: body.environment, commit };
     api.answer(Command::RegisterVersion { service, version, spec }, change).await
 }
 

@@ -8,6 +8,7 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use tidegate::api::views::Service;
+use tidegate_delivery::units::Timestamp;
 
 pub(super) use self::list::versions_of;
 use super::client::{Client, Origin, Target};
@@ -15,6 +16,7 @@ use super::confirm::Confirmation;
 use super::failure::Failure;
 use super::output;
 use super::release::print_outcome;
+use super::text;
 
 /// List, register and remove versions, report their check results and signals, lift a quarantine, or allow flags to select one.
 #[derive(Debug, clap::Args)]
@@ -54,6 +56,12 @@ enum Verb {
         /// Its environment, for a blue/green service
         #[arg(long, value_enum)]
         environment: Option<Environment>,
+        /// The commit that it was built from: that of its releases
+        #[arg(long)]
+        commit: Option<String>,
+        /// The time of that commit, from which lead time is measured; `git show -s --format=%cI` prints it
+        #[arg(long, value_parser = text::parse_time)]
+        committed_at: Option<Timestamp>,
     },
     /// Remove a version that no longer serves; nothing happens if there is none. It stays removed until its declaration in the
     /// configuration is edited, or it is registered again
@@ -156,7 +164,16 @@ pub(super) async fn run(args: Args, target: &Target) -> Result<(), Failure> {
             confirmation.ask(&format!("Version `{version}` of `{service}` is removed"))?;
             submit(Method::DELETE, &["services", service, "versions", version], body).await
         }
-        Verb::Set { service, version, endpoints, istio_subset, istio_host, environment } => {
+        Verb::Set {
+            service,
+            version,
+            endpoints,
+            istio_subset,
+            istio_host,
+            environment,
+            commit,
+            committed_at,
+        } => {
             body.insert("endpoints".to_owned(), json!(endpoints));
             let target = istio_subset.as_ref().map(|name| json!({"subset": name}));
             let target = target.or_else(|| istio_host.as_ref().map(|host| json!({"host": host})));
@@ -166,6 +183,8 @@ pub(super) async fn run(args: Args, target: &Target) -> Result<(), Failure> {
                 Environment::Green => "green",
             });
             body.extend(environment.map(|it| ("environment".to_owned(), json!(it))));
+            body.extend(commit.as_ref().map(|commit| ("commit".to_owned(), json!(commit))));
+            body.extend(committed_at.map(|at| ("committed_at".to_owned(), json!(text::time(at)))));
             submit(Method::PUT, &["services", service, "versions", version], body).await
         }
         Verb::Check { service, version, name, result, url } => {

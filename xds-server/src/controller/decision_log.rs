@@ -13,7 +13,7 @@ pub(super) fn log(record: &Record) {
     let kind = event.kind();
     let release = event.release().map(tracing::field::display);
     info!(seq, event = kind, release, actor, "decided");
-    let Event::RolledBack { id, cause } = event else {
+    let Event::RolledBack { id, cause, .. } = event else {
         return;
     };
     match cause {

@@ -19,7 +19,7 @@ use super::backoff::Backoff;
 use super::keyed_tasks::KeyedTasks;
 use super::submit::submit;
 use super::supervisor::{Supervisor, Task};
-use super::webhook::{WebhookClient, WebhookRequest};
+use super::webhook::{JSON, WebhookClient, WebhookRequest};
 use crate::controller::Handle;
 use tidegate_delivery::model::command::Command;
 use tidegate_delivery::model::hook::{Call, Moment};
@@ -121,6 +121,7 @@ impl HookCaller {
             bearer: None,
             url: &hook.url,
             body,
+            content_type: JSON,
             idempotency_key: &key,
             secret: hook.secret.as_ref(),
             timeout: hook.timeout,

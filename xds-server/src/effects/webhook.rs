@@ -30,6 +30,8 @@ use crate::root_cause::root_cause;
 use tidegate_delivery::model::hook::SecretRef;
 
 /// Header with the key that all attempts of one message share. Receivers ignore a key that they have processed.
+/// Media type of most bodies.
+pub(super) const JSON: &str = "application/json";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const AGENT: &str = concat!("tidegate/", env!("CARGO_PKG_VERSION"));
 
@@ -47,8 +49,9 @@ pub struct WebhookClient {
 
 pub(super) struct WebhookRequest<'a> {
     pub(super) url: &'a str,
-    /// JSON.
     pub(super) body: Bytes,
+    /// Media type of the body.
+    pub(super) content_type: &'static str,
     pub(super) idempotency_key: &'a str,
     /// Key of the signature; none: unsigned.
     pub(super) secret: Option<&'a SecretRef>,
@@ -108,7 +111,7 @@ impl WebhookClient {
     /// Sends one request. Any 2xx status is a success.
     pub(super) async fn post(&self, post: &WebhookRequest<'_>) -> Result<(), WebhookError> {
         let mut request = Request::post(post.url)
-            .header(CONTENT_TYPE, "application/json")
+            .header(CONTENT_TYPE, post.content_type)
             .header(USER_AGENT, AGENT)
             .header(IDEMPOTENCY_KEY, post.idempotency_key);
         if let Some(secret) = post.secret {

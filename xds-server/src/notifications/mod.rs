@@ -1,6 +1,7 @@
 //! Notifications: which events are notified, with which level and text. No I/O; [`crate::effects::notifier`] delivers
 //! them.
 
+mod cdevents;
 mod payload;
 mod render;
 pub mod template;
@@ -9,11 +10,12 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::cdevents::CONTENT_TYPE as CLOUD_EVENT;
 pub use self::payload::PayloadFormat;
 pub(crate) use self::payload::payload;
 pub(crate) use self::render::{of_record, of_sidecars};
 use tidegate_delivery::model::progress::Convergence;
-use tidegate_delivery::names::{ReleaseId, ServiceName};
+use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
 use tidegate_delivery::units::Timestamp;
 
 /// Severity of a notification. A receiver gets those of its level and above.
@@ -51,6 +53,9 @@ pub(crate) struct Notification {
     /// Absent if several or all services are affected.
     pub(crate) service: Option<ServiceName>,
     pub(crate) release: Option<ReleaseId>,
+    /// The version that serves all requests now, if a release ended.
+    #[serde(default)]
+    pub(crate) version: Option<VersionName>,
     /// Whether a condition that was notified before has ended.
     pub(crate) recovered: bool,
     /// The journal record.

@@ -8,10 +8,12 @@
 //! | `pagerduty` | Events API v2 | a condition that ends resolves its incident |
 //! | `alertmanager` | API v2 | a condition that ends resolves its alert |
 //! | `grafana` | HTTP API of annotations | tags: service, event and level |
+//! | `cdevents` | CloudEvents over HTTP | see [`super::cdevents`] |
 
 use serde_json::{Value, json};
 use tracing::warn;
 
+use super::cdevents::cd_event;
 use super::template::{self, Message};
 use super::{Condition, ConditionStatus, Notification, NotificationLevel};
 use tidegate_delivery::units::{Timestamp, rfc3339};
@@ -20,7 +22,7 @@ use tidegate_delivery::units::{Timestamp, rfc3339};
 const ALERT_LIFETIME_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 
 /// The format of a receiver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PayloadFormat {
     /// JSON with all fields.
     Webhook,
@@ -34,16 +36,21 @@ pub enum PayloadFormat {
     Alertmanager,
     /// Annotations of Grafana.
     Grafana,
+    /// CDEvents.
+    CdEvents {
+        /// The id of the environment that they are about.
+        environment: String,
+    },
 }
 
 /// The body. `template` replaces the text; one that fails for this notification is logged, and the default text is sent.
-/// `token` is the routing key of PagerDuty.
+/// `token` is the routing key of PagerDuty. None if the format cannot express the notification.
 pub(crate) fn payload(
-    format: PayloadFormat,
+    format: &PayloadFormat,
     notification: &Notification,
     template: Option<&str>,
     token: Option<&str>,
-) -> Result<Value, serde_json::Error> {
+) -> Result<Option<Value>, serde_json::Error> {
     let message = Message::of(notification, format.escape());
     let rendered = template.and_then(|template| {
         template::render(template, &message)
@@ -52,7 +59,7 @@ pub(crate) fn payload(
     });
     let text =
         |rendered: Option<String>| rendered.unwrap_or_else(|| template::default_text(&message));
-    Ok(match format {
+    Ok(Some(match format {
         PayloadFormat::Webhook => match rendered {
             Some(text) => serde_json::to_value(Message { text, ..message })?,
             None => serde_json::to_value(message)?,
@@ -66,12 +73,15 @@ pub(crate) fn payload(
             "tags": tags(notification),
             "text": text(rendered),
         }),
-    })
+        PayloadFormat::CdEvents { environment } => {
+            return Ok(cd_event(notification, &text(rendered), environment));
+        }
+    }))
 }
 
 impl PayloadFormat {
     /// Free text contains names and reasons from outside: no value becomes a link, a mention or markup.
-    fn escape(self) -> fn(&str) -> String {
+    fn escape(&self) -> fn(&str) -> String {
         match self {
             Self::Slack => {
                 |text| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
@@ -90,7 +100,9 @@ impl PayloadFormat {
                     escaped
                 })
             },
-            Self::Webhook | Self::PagerDuty | Self::Alertmanager => str::to_owned,
+            Self::Webhook | Self::PagerDuty | Self::Alertmanager | Self::CdEvents { .. } => {
+                str::to_owned
+            }
         }
     }
 }
@@ -195,7 +207,7 @@ fn tags(notification: &Notification) -> Vec<String> {
 }
 
 /// What begins and ends: the condition, or this record.
-fn identity(notification: &Notification) -> String {
+pub(super) fn identity(notification: &Notification) -> String {
     match &notification.condition {
         Some(Condition { id, .. }) => id.0.clone(),
         None => format!("{}/{}", notification.event, notification.seq),
@@ -220,6 +232,7 @@ mod tests {
             text: "p99 above 2s: [12](http://evil) of 40 <requests>".to_owned(),
             service: Some("order".parse().unwrap()),
             release: Some("order.1".parse().unwrap()),
+            version: None,
             recovered: status == ConditionStatus::Ok,
             seq: 7,
             at: Timestamp(1_700_000_000_000),
@@ -230,7 +243,44 @@ mod tests {
     }
 
     fn body(format: PayloadFormat, status: ConditionStatus) -> Value {
-        payload(format, &alert(status), None, Some("key")).unwrap()
+        payload(&format, &alert(status), None, Some("key")).unwrap().unwrap()
+    }
+
+    #[test]
+    fn cdevents_are_about_services_and_incidents() {
+        let format = PayloadFormat::CdEvents { environment: "production".to_owned() };
+        let detected = body(format.clone(), ConditionStatus::Critical);
+        assert_eq!(detected["type"], "dev.cdevents.incident.detected.0.2.0");
+        assert_eq!(detected["data"]["subject"]["content"]["service"]["id"], "order");
+        let resolved = body(format.clone(), ConditionStatus::Ok);
+        assert_eq!(resolved["type"], "dev.cdevents.incident.resolved.0.2.0");
+        assert_eq!(resolved["subject"], detected["subject"]);
+        let ended = |event: &str| Notification {
+            event: event.to_owned(),
+            version: Some("v1".parse().unwrap()),
+            condition: None,
+            ..alert(ConditionStatus::Ok)
+        };
+        let event = |event| payload(&format, &ended(event), None, None).unwrap();
+        let rolled_back = event("rolled_back").unwrap();
+        assert_eq!(
+            rolled_back["data"]["context"],
+            json!({
+                "version": "0.4.1",
+                "id": "7-1700000000000",
+                "source": "/tidegate",
+                "type": "dev.cdevents.service.rolledback.0.2.0",
+                "timestamp": "2023-11-14T22:13:20.000Z",
+            })
+        );
+        let content =
+            json!({"environment": {"id": "production"}, "artifactId": "pkg:generic/order@v1"});
+        assert_eq!(
+            rolled_back["data"]["subject"],
+            json!({"id": "order", "source": "/tidegate", "type": "service", "content": content})
+        );
+        assert_eq!(event("completed").unwrap()["type"], "dev.cdevents.service.upgraded.0.2.0");
+        assert_eq!(event("paused"), None);
     }
 
     #[test]

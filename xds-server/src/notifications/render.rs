@@ -43,6 +43,12 @@ pub(crate) fn of_record(record: &Record) -> Option<Notification> {
         text,
         service,
         release: release.cloned(),
+        version: match event {
+            Event::Completed { version, .. }
+            | Event::RolledBack { version, .. }
+            | Event::StableRestored { version, .. } => Some(version.clone()),
+            _ => None,
+        },
         recovered: condition.as_ref().is_some_and(|it| it.status == ConditionStatus::Ok),
         seq: record.seq,
         at: record.at,
@@ -83,6 +89,7 @@ pub(crate) fn of_sidecars(
         text,
         service: Some(service.clone()),
         release: Some(release.clone()),
+        version: None,
         recovered: !holds,
         seq,
         at,
@@ -198,7 +205,7 @@ fn content(event: &Event) -> Option<Content> {
             "the value is within its limit",
         )
         .with_condition(format!("{service} {version} {guardrail}"), ConditionStatus::Ok),
-        Event::RolledBack { id, cause } => Content::new(
+        Event::RolledBack { id, cause, .. } => Content::new(
             rollback_level(cause),
             format!("release {id} was rolled back"),
             rollback_text(cause),

@@ -83,8 +83,8 @@ fn events() -> Vec<Event> {
             guardrail: Guardrail::ErrorRate,
         },
         Event::PausedByGuardrail { id: id(), finding: finding(Level::Rollback) },
-        Event::RolledBack { id: id(), cause: RollbackCause::Operator },
-        Event::RolledBack { id: id(), cause: guardrail() },
+        Event::RolledBack { id: id(), version: name("v1"), cause: RollbackCause::Operator },
+        Event::RolledBack { id: id(), version: name("v1"), cause: guardrail() },
         Event::StableRestored { service: service(), version: name("v1"), cause: guardrail() },
         Event::SignalRaised {
             service: service(),
@@ -160,7 +160,11 @@ const TEXTS: [&str; 28] = [
 
 #[test]
 fn a_notification_has_the_values_of_its_record() {
-    let rolled_back = Event::RolledBack { id: name("order.1"), cause: RollbackCause::Operator };
+    let rolled_back = Event::RolledBack {
+        id: name("order.1"),
+        version: name("v1"),
+        cause: RollbackCause::Operator,
+    };
     let sent = notification(rolled_back).unwrap();
     assert_eq!((sent.seq, sent.at, sent.event.as_str()), (1, Timestamp(1000), "rolled_back"));
     assert_eq!((sent.actor.as_str(), sent.reason.as_deref()), ("anne", Some("planned")));

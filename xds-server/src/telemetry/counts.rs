@@ -7,6 +7,7 @@ use serde::Serialize;
 use tidegate_core::histogram::Histogram;
 use tidegate_core::utilization::UtilizationHistogram;
 
+use super::clients::{KnownClients, ReleaseClients, StableClients};
 use super::intake::Entry;
 use super::recent::{RecentCounts, RecentFigures};
 use super::splits::{self, SidecarSplits};
@@ -41,6 +42,16 @@ pub struct Counts {
     /// How long the clients of requests in flight have waited until now.
     #[serde(skip)]
     pub waiting: Histogram,
+    /// Requests of clients that had failed less than five minutes before, and the errors among them.
+    #[serde(skip)]
+    pub repeated: Units,
+    /// How long such clients had waited, of cancelled requests.
+    #[serde(skip)]
+    pub repeated_abandoned: Histogram,
+    /// Unanswered requests of such clients that are not in `repeated_abandoned`: another filter instance had reported the
+    /// client.
+    #[serde(skip)]
+    pub repeated_unanswered: u64,
     /// Utilization that the instances reported in ORCA headers.
     #[serde(skip)]
     pub utilization: Utilization,
@@ -67,6 +78,8 @@ impl Counts {
         self.cancelled = self.cancelled.saturating_add(other.cancelled);
         self.latency.merge(&other.latency);
         self.abandoned.merge(&other.abandoned);
+        self.repeated = self.repeated.plus(other.repeated);
+        self.repeated_abandoned.merge(&other.repeated_abandoned);
         self.utilization.cpu.merge(&other.utilization.cpu);
         self.utilization.memory.merge(&other.utilization.memory);
         self.utilization.disk.merge(&other.utilization.disk);
@@ -85,6 +98,32 @@ impl Counts {
         let unanswered = self.abandoned.count_above(limit);
         let all = self.requests.saturating_add(unanswered);
         Units { bad: self.errors.saturating_add(unanswered).min(all), all }
+    }
+
+    /// Likewise, without the requests of clients that had failed.
+    fn first_failures(&self, limit: Duration) -> Units {
+        let (failures, repeated) = (self.failures(limit), self.repeated(limit));
+        let all = failures.all.saturating_sub(repeated.all);
+        Units { bad: failures.bad.saturating_sub(repeated.bad).min(all), all }
+    }
+
+    /// First failures in `report` of clients that are `known` become repeated ones. Which of the abandoned requests are
+    /// theirs is not reported: as many as possible are.
+    fn repeat(&mut self, report: &Self, known: KnownClients, limit: Duration) {
+        let KnownClients { errors, given_up } = known;
+        self.repeated = self.repeated.plus(Units { bad: errors, all: errors });
+        let first = report
+            .abandoned
+            .count_above(limit)
+            .saturating_sub(report.repeated_abandoned.count_above(limit));
+        self.repeated_unanswered = self.repeated_unanswered.saturating_add(given_up.min(first));
+    }
+
+    /// Requests of clients that had failed, and their failures, those included that a client gave up after `limit`.
+    fn repeated(&self, limit: Duration) -> Units {
+        let unanswered = self.repeated_abandoned.count_above(limit);
+        let unanswered = unanswered.saturating_add(self.repeated_unanswered);
+        self.repeated.plus(Units { bad: unanswered, all: unanswered })
     }
 
     /// The wait of every request: of those without a response, until now or until the client left. A request never becomes
@@ -110,7 +149,7 @@ impl Counts {
             errors,
             client_errors: self.client_errors.min(self.requests.saturating_sub(errors)),
             unanswered: self.abandoned.count_above(usual.answer),
-            repeated: Units::default(),
+            repeated: self.repeated(usual.answer),
             slow: SlowRequests {
                 warning: waits.count_above(warning),
                 critical: waits.count_above(critical),
@@ -151,6 +190,7 @@ pub struct ServiceCounts {
     rules: Vec<MetricName>,
     /// The stable version and its quantiles, which change only while no release runs.
     stable: Option<StableVersion>,
+    stable_clients: StableClients,
     release: Option<ReleaseCounts>,
 }
 
@@ -170,6 +210,7 @@ struct ReleaseCounts {
     candidate: VersionName,
     counts: BTreeMap<VersionName, Counts>,
     splits: SidecarSplits,
+    clients: ReleaseClients,
     /// What a client waits for an answer, fixed when the release starts.
     answer: Duration,
     /// Fixed as soon as enough requests of stable are known. Nothing before that is compared.
@@ -183,6 +224,7 @@ impl ReleaseCounts {
         release: &Release,
         totals: &BTreeMap<VersionName, Counts>,
         known: Option<&StableVersion>,
+        clients: ReleaseClients,
     ) -> Self {
         let stable = totals.get(&release.stable).map(|counts| &counts.latency);
         let known = known.filter(|it| it.name == release.stable);
@@ -192,6 +234,7 @@ impl ReleaseCounts {
             candidate: release.candidate.clone(),
             counts: BTreeMap::new(),
             splits: SidecarSplits::new(),
+            clients,
             answer: stable.map_or(UNANSWERED, usual_answer),
             quantiles: known.and_then(|it| it.quantiles),
             before: BTreeMap::new(),
@@ -229,10 +272,13 @@ impl ServiceCounts {
         self.recent.retain(|version, _| spec.versions.contains_key(version));
         if self.stable.as_ref().is_none_or(|it| it.name != *stable) {
             self.stable = Some(StableVersion { name: stable.clone(), quantiles: None, epoch: 0 });
+            self.stable_clients = StableClients::default();
         }
         if self.release.as_ref().map(|it| &it.id) != release.map(|it| &it.id) {
             let known = self.stable.as_ref();
-            self.release = release.map(|it| ReleaseCounts::begin(it, &self.totals, known));
+            self.release = release.map(|it| {
+                ReleaseCounts::begin(it, &self.totals, known, self.stable_clients.begin_release())
+            });
         }
     }
 
@@ -252,7 +298,7 @@ impl ServiceCounts {
         let errors = counts.errors.min(counts.requests);
         let client_errors = counts.client_errors.min(counts.requests.saturating_sub(errors));
         StableCounts {
-            failures: counts.failures(UNANSWERED),
+            failures: counts.first_failures(UNANSWERED),
             client_failures: Units { bad: client_errors, all: counts.requests },
             slower: usual.slower(&counts.latency),
         }
@@ -278,10 +324,13 @@ impl ServiceCounts {
             .ok_or(UnknownVersion)?;
         total.add(&entry.counts, &self.rules);
         self.recent.entry(version.clone()).or_default().add(now, &entry.counts);
-        let stable = self.stable.as_mut().filter(|it| it.name == *version);
-        if let Some(stable) = stable.filter(|it| self.release.is_none() || it.quantiles.is_none()) {
+        if let Some(stable) = self.stable.as_mut().filter(|it| it.name == *version) {
+            let repeated = Units { bad: entry.counts.repeated.all, all: entry.counts.requests };
+            let known = self.stable_clients.add(now, repeated, &entry.clients);
+            total.repeat(&entry.counts, known, UNANSWERED);
             let epoch = Quantiles::epoch(total.requests);
-            if epoch > stable.epoch {
+            let is_fixed = self.release.is_some() && stable.quantiles.is_some();
+            if epoch > stable.epoch && !is_fixed {
                 (stable.epoch, stable.quantiles) = (epoch, Quantiles::of(&total.latency));
             }
         }
@@ -289,7 +338,10 @@ impl ServiceCounts {
         let Some(release) = running.filter(|it| it.id.as_str() == entry.release) else {
             return Ok(false);
         };
-        release.counts.entry(version.clone()).or_default().add(&entry.counts, &self.rules);
+        let counts = release.counts.entry(version.clone()).or_default();
+        counts.add(&entry.counts, &self.rules);
+        let known = release.clients.add(now, &entry.clients);
+        counts.repeat(&entry.counts, known, release.answer);
         let stable = self.stable.as_ref().filter(|it| it.name == release.stable);
         if release.quantiles.is_none()
             && let Some(quantiles) = stable.and_then(|it| it.quantiles)

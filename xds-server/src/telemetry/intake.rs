@@ -11,8 +11,10 @@ use tidegate_proto::report::v1::{
     BusinessCounts, Histogram as Sparse, ReportRequest, VersionCounts,
 };
 
+use super::clients::{InvalidClients, ReportedClients};
 use super::counts::{Counts, Utilization};
 use tidegate_delivery::judge::Share;
+use tidegate_delivery::judge::statistics::Units;
 use tidegate_delivery::names::MetricName;
 
 /// Entries per report.
@@ -65,6 +67,7 @@ pub struct Entry {
     /// The release that was running, or empty.
     pub release: String,
     pub counts: Counts,
+    pub clients: ReportedClients,
 }
 
 /// A report was rejected. None of it is counted.
@@ -107,6 +110,32 @@ pub enum InvalidReport {
         bad: u64,
         /// Its requests.
         requests: u64,
+    },
+    /// Requests of clients that had failed are no part of the requests.
+    #[error(
+        "`counts[{index}]`: {} errors in {} repeated requests are no part of {} errors in {} requests",
+        repeated.bad, repeated.all, counted.bad, counted.all
+    )]
+    Repeated {
+        /// The entry.
+        index: usize,
+        /// Errors and requests of clients that had failed.
+        repeated: Units,
+        /// Errors and requests of the entry.
+        counted: Units,
+    },
+    /// The waits of clients that had failed are no part of the waits.
+    #[error("`counts[{0}].repeated_abandoned` is no part of `abandoned`")]
+    RepeatedAbandoned(usize),
+    /// A list of clients is invalid.
+    #[error("`counts[{index}].{field}`: {source}")]
+    Clients {
+        /// The entry.
+        index: usize,
+        /// The list.
+        field: &'static str,
+        /// The reason.
+        source: InvalidClients,
     },
     /// A histogram is invalid.
     #[error("`counts[{index}].{field}`: {source}")]
@@ -229,6 +258,9 @@ fn entry((index, counts): (usize, VersionCounts)) -> Result<Entry, InvalidReport
     let business = samples.business(&counts.business)?;
     let given_up = Samples { index, requests: counts.cancelled };
     let abandoned = given_up.of("abandoned", counts.abandoned.as_ref(), Histogram::total)?;
+    let (repeated, repeated_abandoned) = repeated(index, &counts, &abandoned)?;
+    let clients = ReportedClients::of(&counts, &abandoned, &repeated_abandoned)
+        .map_err(|(field, source)| InvalidReport::Clients { index, field, source })?;
     let in_flight = Samples { index, requests: MAX_IN_FLIGHT as u64 };
     let waiting = in_flight.of("waiting", counts.waiting.as_ref(), Histogram::total)?;
     Ok(Entry {
@@ -243,10 +275,37 @@ fn entry((index, counts): (usize, VersionCounts)) -> Result<Entry, InvalidReport
             latency,
             abandoned,
             waiting,
+            repeated,
+            repeated_abandoned,
+            repeated_unanswered: 0,
             utilization,
             business,
         },
+        clients,
     })
+}
+
+/// The requests of clients that had failed. They must be part of the requests, and their failures part of the failures.
+fn repeated(
+    index: usize,
+    counts: &VersionCounts,
+    abandoned: &Histogram,
+) -> Result<(Units, Histogram), InvalidReport> {
+    let repeated = Units { bad: counts.repeated_errors, all: counts.repeated_requests };
+    let counted = Units { bad: counts.errors, all: counts.requests };
+    let succeeded = |units: Units| units.all.checked_sub(units.bad);
+    // None is below any number.
+    let is_part = repeated.bad <= counted.bad && succeeded(repeated) <= succeeded(counted);
+    if repeated.bad > repeated.all || !is_part {
+        return Err(InvalidReport::Repeated { index, repeated, counted });
+    }
+    let waits = Samples { index, requests: abandoned.total() };
+    let waits =
+        waits.of("repeated_abandoned", counts.repeated_abandoned.as_ref(), Histogram::total)?;
+    if !abandoned.includes(&waits) {
+        return Err(InvalidReport::RepeatedAbandoned(index));
+    }
+    Ok((repeated, waits))
 }
 
 /// Validates histograms and business counts of an entry: none may exceed the entry's requests.
@@ -314,91 +373,4 @@ const fn check_name(field: &'static str, name: &str) -> Result<(), InvalidReport
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn orders(requests: u64, bad: u64) -> BusinessCounts {
-        BusinessCounts { rule: "order_success".into(), requests, bad }
-    }
-
-    fn request() -> ReportRequest {
-        ReportRequest {
-            node_id: "envoy-1".into(),
-            fleet: "demo".into(),
-            instance: 7,
-            sequence: 1,
-            counts: vec![VersionCounts {
-                service: "order".into(),
-                version: "v2".into(),
-                requests: 3,
-                errors: 1,
-                latency: Some(Sparse { index: vec![4, 9], count: vec![1, 2] }),
-                cpu: Some(Sparse { index: vec![80, 101], count: vec![1, 1] }),
-                business: vec![orders(3, 1)],
-                ..VersionCounts::default()
-            }],
-            ..ReportRequest::default()
-        }
-    }
-
-    #[test]
-    fn a_valid_report_is_accepted() {
-        let report = Report::try_from(request()).unwrap();
-        let counts = &report.entries[0].counts;
-        assert_eq!((counts.latency.total(), counts.utilization.cpu.total()), (3, 2));
-        assert_eq!(counts.business["order_success"], Share { requests: 3, bad: 1 });
-        assert_eq!(report.sender, Sender { node: "envoy-1".into(), instance: 7 });
-    }
-
-    #[test]
-    fn each_invalid_field_is_named() {
-        type Change = fn(&mut ReportRequest);
-        let cases: [(&str, Change); 20] = [
-            ("`node_id` must have", |r| r.node_id.clear()),
-            ("`fleet` must have", |r| r.fleet = "x".repeat(257)),
-            ("`sequence` must be", |r| r.sequence = 0),
-            ("`config_version` must", |r| r.config_version = "x".repeat(257)),
-            ("`config_error` must have", |r| r.config_error = "x".repeat(1025)),
-            ("1025 entries", |r| r.counts = vec![r.counts[0].clone(); 1025]),
-            ("`counts.service` must", |r| r.counts[0].service.clear()),
-            ("`counts.release` must", |r| r.counts[0].release = "x".repeat(257)),
-            ("4 errors and client errors in 3", |r| r.counts[0].client_errors = 3),
-            ("`counts[0].latency`: ", |r| {
-                r.counts[0].latency = Some(Sparse { index: vec![9, 4], count: vec![1, 1] });
-            }),
-            ("`counts[0].latency` holds 9 samples of 3", |r| {
-                r.counts[0].latency = Some(Sparse { index: vec![9], count: vec![9] });
-            }),
-            ("`counts[0].cpu`: bucket index 102", |r| {
-                r.counts[0].cpu = Some(Sparse { index: vec![102], count: vec![1] });
-            }),
-            ("`counts[0].disk` holds 4 samples of 3", |r| {
-                r.counts[0].disk = Some(Sparse { index: vec![9], count: vec![4] });
-            }),
-            ("`counts[0].abandoned` holds 2 samples of 1", |r| {
-                r.counts[0].cancelled = 1;
-                r.counts[0].abandoned = Some(Sparse { index: vec![9], count: vec![2] });
-            }),
-            ("`counts[0].waiting` holds 4097 samples of 4096", |r| {
-                r.counts[0].waiting = Some(Sparse { index: vec![9, 90], count: vec![4096, 1] });
-            }),
-            ("`counts[0].waiting`: bucket index 170", |r| {
-                r.counts[0].waiting = Some(Sparse { index: vec![170], count: vec![1] });
-            }),
-            ("17 business metrics", |r| r.counts[0].business = vec![orders(1, 0); 17]),
-            ("`order_success` has 2 bad of 1 matching requests, in 3", |r| {
-                r.counts[0].business = vec![orders(1, 2)]
-            }),
-            ("`order_success` has 0 bad of 4 matching requests, in 3", |r| {
-                r.counts[0].business = vec![orders(4, 0)]
-            }),
-            ("`order_success` has 0 bad", |r| r.counts[0].business = vec![orders(1, 0); 2]),
-        ];
-        for (expected, change) in cases {
-            let mut request = request();
-            change(&mut request);
-            let error = Report::try_from(request).unwrap_err().to_string();
-            assert!(error.contains(expected), "{error}");
-        }
-    }
-}
+mod tests;

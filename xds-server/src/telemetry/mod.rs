@@ -1,11 +1,13 @@
 //! Report intake: [`grpc`] receives reports, [`intake`] validates them, [`sessions`] removes duplicates and refuses impossible
-//! counts, [`counts`] sums them per version, and the controller reads the sums as evidence. `usual` is how long clients of
+//! counts, [`counts`] sums them per version, [`clients`] finds clients that failed at several filter instances, and the controller
+//! reads the sums as evidence. `usual` is how long clients of
 //! the stable version wait, `waiting` what is in flight now. [`recent`] has the figures of the last half minute for people.
 //! `report_interval` sets the interval between reports.
 //!
 //! A sidecar reports for the services that its fleet carries; its counts of other services are refused. Memory is bounded by
 //! the catalogue and by [`sessions::MAX_SESSIONS`].
 
+pub mod clients;
 pub mod counts;
 pub mod grpc;
 pub mod intake;
@@ -277,6 +279,7 @@ impl Telemetry {
 mod tests {
     use std::net::Ipv4Addr;
 
+    use super::clients::ReportedClients;
     use super::intake::{Entry, Sender};
     use super::*;
     use tidegate_delivery::fixtures::{declared, run, start};
@@ -304,6 +307,7 @@ mod tests {
             version: "v1".to_owned(),
             release: "order.1".to_owned(),
             counts: Counts { requests: 3, ..Counts::default() },
+            clients: ReportedClients::default(),
         };
         Report {
             sender: Sender { node: "envoy-1".to_owned(), instance: 1 },

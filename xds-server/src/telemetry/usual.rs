@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use tidegate_core::histogram::{Histogram, first_bucket_above, lower_bound};
+use tidegate_core::report::LEAST_UNANSWERED;
 use tidegate_delivery::judge::statistics::two_by_two::{QUANTILES, SlowerRequests};
 
 /// A client that gives up sooner may be impatient.
-pub(super) const UNANSWERED: Duration = Duration::from_secs(1);
+pub(super) const UNANSWERED: Duration = LEAST_UNANSWERED;
 /// A client that waited so many times the 99th percentile of stable had no answer in the usual time.
 const UNUSUAL: u32 = 2;
 /// Longest time after which a request that was given up counts as unanswered.

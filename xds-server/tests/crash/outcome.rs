@@ -111,7 +111,8 @@ fn key_prefix(key: &str) -> &str {
 }
 
 /// What of a finding depends on its counts.
-const COUNTS: [&str; 6] = ["bad", "requests", "window_ms", "stable", "e_value", "ratio"];
+const COUNTS: [&str; 7] =
+    ["bad", "requests", "window_ms", "stable", "first_failures", "e_value", "ratio"];
 
 fn mask_times_ports_and_counts(value: &mut Value, environment: &Environment) {
     let masked = match value {

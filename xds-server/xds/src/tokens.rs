@@ -104,7 +104,7 @@ mod tests {
     use tidegate_delivery::model::catalogue::Environment;
 
     fn spec(environment: Option<Environment>) -> VersionSpec {
-        VersionSpec { endpoints: at(9101), istio: None, environment }
+        VersionSpec { endpoints: at(9101), istio: None, environment, commit: None }
     }
 
     /// RFC 4231 defines HMAC-SHA256; this value is that of `openssl dgst -sha256 -mac HMAC`.

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use tidegate_proto::report::v1::{BusinessCounts, Histogram as Message, VersionCounts};
 
-use super::{RequestRecord, VersionKey};
+use super::{
+    RequestRecord, VersionKey,
+    clients::{Attempt, Client},
+};
 use crate::{
     histogram::Histogram, orca::OrcaLoad, outcome::Outcome, utilization::UtilizationHistogram,
 };
@@ -15,13 +18,16 @@ const MAX_VERSIONS: usize = 512;
 /// Limit of business rules counted per version. A service has at most four at a time, but a
 /// configuration change may replace them between two reports.
 const MAX_RULES: usize = 16;
+/// Limit of the clients listed per version in one report. Those above it are counted, and the server
+/// cannot see whether they have failed elsewhere too.
+pub const MAX_LISTED_CLIENTS: usize = 2048;
 
 /// Entries ascending by key.
 #[derive(Debug, Default)]
 pub(super) struct CountsByVersion(Vec<Entry>);
 
 #[derive(Debug)]
-struct Entry {
+pub(super) struct Entry {
     service: Box<str>,
     version: Box<str>,
     release: Box<str>,
@@ -32,10 +38,59 @@ struct Entry {
     latency: Histogram,
     abandoned: Histogram,
     waiting: Histogram,
+    repeated: Repeated,
     cpu: UtilizationHistogram,
     memory: UtilizationHistogram,
     disk: UtilizationHistogram,
     business: Vec<BusinessCounts>,
+}
+
+/// The requests of clients that had failed lately, and the clients that failed.
+#[derive(Debug, Default)]
+struct Repeated {
+    requests: u64,
+    errors: u64,
+    abandoned: Histogram,
+    failed_clients: ClientList,
+    gave_up_clients: ClientList,
+    failing_clients: ClientList,
+}
+
+#[derive(Debug, Default)]
+struct ClientList(Vec<u32>);
+
+impl ClientList {
+    fn add(&mut self, client: Client) {
+        if self.0.len() < MAX_LISTED_CLIENTS {
+            self.0.push(client.number());
+        }
+    }
+
+    /// Ascending. A client that left the set early may have been added twice.
+    fn into_message(mut self) -> Vec<u32> {
+        self.0.sort_unstable();
+        self.0.dedup();
+        self.0
+    }
+}
+
+impl Repeated {
+    fn add(&mut self, request: &RequestRecord<'_>, client: Client, attempt: Attempt) {
+        let is_cancelled = request.outcome == Outcome::Cancelled;
+        match attempt {
+            Attempt::Fresh => return,
+            Attempt::FirstFailure if is_cancelled => return self.gave_up_clients.add(client),
+            Attempt::FirstFailure => return self.failed_clients.add(client),
+            Attempt::StillFailing => self.failing_clients.add(client),
+            Attempt::Repeated => {}
+        }
+        if is_cancelled {
+            self.abandoned.record(request.wait.unwrap_or_default());
+        } else {
+            self.requests += 1;
+            self.errors += u64::from(request.outcome == Outcome::Error);
+        }
+    }
 }
 
 impl Entry {
@@ -51,6 +106,7 @@ impl Entry {
             latency: Histogram::default(),
             abandoned: Histogram::default(),
             waiting: Histogram::default(),
+            repeated: Repeated::default(),
             cpu: UtilizationHistogram::default(),
             memory: UtilizationHistogram::default(),
             disk: UtilizationHistogram::default(),
@@ -62,7 +118,11 @@ impl Entry {
         VersionKey { service: &self.service, version: &self.version, release: &self.release }
     }
 
-    fn add(&mut self, request: &RequestRecord<'_>) {
+    /// Counts a request, with what it says about its client.
+    pub(super) fn add(&mut self, request: &RequestRecord<'_>, attempt: Option<(Client, Attempt)>) {
+        if let Some((client, attempt)) = attempt {
+            self.repeated.add(request, client, attempt);
+        }
         match request.outcome {
             // The time until the client disconnects is not a latency of the version.
             Outcome::Cancelled => {
@@ -104,11 +164,6 @@ impl Entry {
 }
 
 impl CountsByVersion {
-    /// Counts a request; false if its version is new and the limit of versions is reached.
-    pub(super) fn record(&mut self, key: VersionKey<'_>, request: &RequestRecord<'_>) -> bool {
-        self.entry(key).map(|entry| entry.add(request)).is_some()
-    }
-
     /// Counts a request without a response yet. It is no count of finished requests.
     pub(super) fn record_waiting(&mut self, key: VersionKey<'_>, age: Duration) {
         if let Some(entry) = self.entry(key) {
@@ -130,7 +185,7 @@ impl CountsByVersion {
     }
 
     /// `None` if the version is new and the limit of versions is reached.
-    fn entry(&mut self, key: VersionKey<'_>) -> Option<&mut Entry> {
+    pub(super) fn entry(&mut self, key: VersionKey<'_>) -> Option<&mut Entry> {
         let at = match self.0.binary_search_by(|entry| entry.key().cmp(&key)) {
             Ok(at) => at,
             Err(_) if self.0.len() >= MAX_VERSIONS => return None,
@@ -159,6 +214,12 @@ impl CountsByVersion {
                 latency: Some((&entry.latency).into()),
                 abandoned: sparse(&entry.abandoned),
                 waiting: sparse(&entry.waiting),
+                repeated_requests: entry.repeated.requests,
+                repeated_errors: entry.repeated.errors,
+                repeated_abandoned: sparse(&entry.repeated.abandoned),
+                failed_clients: entry.repeated.failed_clients.into_message(),
+                gave_up_clients: entry.repeated.gave_up_clients.into_message(),
+                failing_clients: entry.repeated.failing_clients.into_message(),
                 cpu: (&entry.cpu).into(),
                 memory: (&entry.memory).into(),
                 disk: (&entry.disk).into(),

@@ -10,6 +10,7 @@
 //! until the control plane acknowledges the number, so it can count each (instance, sequence) once.
 //! Requests that finish meanwhile are counted for the next report.
 
+mod clients;
 mod counts;
 
 use std::{ops::RangeInclusive, time::Duration};
@@ -17,7 +18,9 @@ use std::{ops::RangeInclusive, time::Duration};
 use prost::{DecodeError, Message as _};
 use tidegate_proto::report::v1::{ReportRequest, ReportResponse};
 
-use self::counts::CountsByVersion;
+pub use self::clients::{Client, ClientScope, LEAST_UNANSWERED, PERIOD as FAILED_CLIENT_PERIOD};
+pub use self::counts::MAX_LISTED_CLIENTS;
+use self::{clients::FailedClients, counts::CountsByVersion};
 use crate::{orca::OrcaLoad, outcome::Outcome, version::PROTOCOL};
 
 /// Range of the report interval, in milliseconds.
@@ -75,6 +78,8 @@ pub struct VersionKey<'a> {
 pub struct RequestRecord<'a> {
     /// Outcome, attributed to the version.
     pub outcome: Outcome,
+    /// The client; `None` for a request without identity.
+    pub client: Option<Client>,
     /// How long the client waited for the version: from the end of the request to the beginning of
     /// the response, or until the client left. `None` if the request was not sent completely before.
     pub wait: Option<Duration>,
@@ -85,10 +90,28 @@ pub struct RequestRecord<'a> {
 }
 
 impl RequestRecord<'_> {
-    /// A record without load report and business rules.
+    /// A record without client, load report and business rules.
     #[must_use]
     pub fn new(outcome: Outcome, wait: Duration) -> Self {
-        Self { outcome, wait: Some(wait), load: OrcaLoad::default(), business: Vec::new() }
+        Self {
+            outcome,
+            client: None,
+            wait: Some(wait),
+            load: OrcaLoad::default(),
+            business: Vec::new(),
+        }
+    }
+
+    /// Whether the client did not get an answer because of the version; `None` if the client left
+    /// too soon to say.
+    fn has_failed(&self) -> Option<bool> {
+        match self.outcome {
+            Outcome::Error => Some(true),
+            Outcome::Success | Outcome::ClientError => Some(false),
+            Outcome::Cancelled => {
+                self.wait.is_some_and(|wait| wait >= LEAST_UNANSWERED).then_some(true)
+            }
+        }
     }
 }
 
@@ -101,6 +124,9 @@ pub struct Reporter {
     id: ReporterId,
     /// Counts for the next report.
     counts: CountsByVersion,
+    failed: FailedClients,
+    /// The time of the last call of [`Reporter::poll`], at most a tick ago.
+    now: Duration,
     /// Requests without a response, at the last call of [`Reporter::set_waiting`].
     waiting: CountsByVersion,
     /// Requests dropped since the last report was built.
@@ -113,6 +139,8 @@ pub struct Reporter {
     failures: u32,
     /// Time when the last attempt began, or failed.
     last_attempt: Option<Duration>,
+    /// Whether the last report was due early.
+    expedited: bool,
 }
 
 /// A report that is built and not acknowledged yet. Its bytes do not change.
@@ -131,6 +159,8 @@ impl Reporter {
         Self {
             id,
             counts: CountsByVersion::default(),
+            failed: FailedClients::default(),
+            now: Duration::ZERO,
             waiting: CountsByVersion::default(),
             dropped: 0,
             pending: None,
@@ -139,14 +169,20 @@ impl Reporter {
             in_flight: false,
             failures: 0,
             last_attempt: None,
+            expedited: false,
         }
     }
 
     /// Counts a finished request.
     pub fn record(&mut self, key: VersionKey<'_>, request: &RequestRecord<'_>) {
-        if !self.counts.record(key, request) {
+        let Some(counts) = self.counts.entry(key) else {
             self.dropped = self.dropped.saturating_add(1);
-        }
+            return;
+        };
+        let attempt = request.client.zip(request.has_failed());
+        let attempt = attempt
+            .map(|(client, has_failed)| (client, self.failed.add(client, has_failed, self.now)));
+        counts.add(request, attempt);
     }
 
     /// Sets the requests that have no response yet, each with its age. The next report has those of
@@ -175,6 +211,8 @@ impl Reporter {
 
     /// The encoded [`ReportRequest`] to send now, if one is due. It is in flight from then on.
     pub fn poll(&mut self, now: Duration, active: ActiveConfig<'_>) -> Option<&[u8]> {
+        self.now = now;
+        self.failed.expire(now);
         if self.in_flight {
             if !self.has_elapsed(CALL_TIMEOUT, now) {
                 return None;
@@ -188,6 +226,7 @@ impl Reporter {
             self.pending = Some(self.build_report(active));
         }
         self.in_flight = true;
+        self.expedited &= self.last_attempt.is_none();
         self.last_attempt = Some(now);
         self.pending.as_ref().map(|pending| pending.bytes.as_slice())
     }
@@ -214,6 +253,16 @@ impl Reporter {
             }
         }
         Ok(response.config)
+    }
+
+    /// Makes the next report due at once, because it acknowledges or rejects the configuration of the
+    /// last response. The report after that is due at its interval, so that a server which sends a
+    /// configuration in each response does not raise the rate of reports above twice that of the interval.
+    pub const fn expedite(&mut self) {
+        if !self.expedited {
+            self.expedited = true;
+            self.last_attempt = None;
+        }
     }
 
     /// Handles a failed call, or one that could not be started: schedules a retransmission.

@@ -68,6 +68,54 @@ fn a_request_that_the_client_gave_up_is_counted_with_its_age() {
 }
 
 #[test]
+fn requests_of_a_client_that_failed_are_repeated() {
+    let mut reporter = reporter();
+    let client = |identity: &[u8]| {
+        let scope = ClientScope::new(ORDER_V2.service, ORDER_V2.release);
+        Some(Client::new(scope, ORDER_V2.service, identity))
+    };
+    let request = |outcome, wait, identity: &[u8]| RequestRecord {
+        client: client(identity),
+        ..RequestRecord::new(outcome, ms(wait))
+    };
+    let failure = request(Outcome::Error, 5, b"a");
+    (0..50).for_each(|_| reporter.record(ORDER_V2, &failure));
+    reporter.record(ORDER_V2, &request(Outcome::Success, 5, b"a"));
+    reporter.record(ORDER_V2, &request(Outcome::Cancelled, 900, b"a"));
+    reporter.record(ORDER_V2, &request(Outcome::Cancelled, 3_000, b"a"));
+    // Gives up twice. The one before left too soon to say anything.
+    for wait in [900, 2_000, 3_000] {
+        reporter.record(ORDER_V2, &request(Outcome::Cancelled, wait, b"b"));
+    }
+    reporter.record(ORDER_V2, &request(Outcome::Success, 5, b"c"));
+    // Without identity each request is a client.
+    let unknown = RequestRecord::new(Outcome::Error, ms(5));
+    (0..3).for_each(|_| reporter.record(ORDER_V2, &unknown));
+
+    let report = poll(&mut reporter, ms(0)).unwrap();
+    let [v2] = report.counts.as_slice() else { panic!("{report:?}") };
+    let number = |identity| client(identity).map(Client::number).unwrap();
+    assert_eq!((v2.requests, v2.errors), (55, 53));
+    assert_eq!((v2.repeated_requests, v2.repeated_errors), (50, 49));
+    assert_eq!(v2.repeated_abandoned.as_ref().unwrap().count, [2]);
+    assert_eq!(v2.failed_clients, [number(b"a")]);
+    assert_eq!(v2.gave_up_clients, [number(b"b")]);
+    assert!(v2.failing_clients.is_empty());
+
+    // The set survives reports. After five minutes of failures the server is reminded.
+    reporter.on_response(&acknowledge(1), ms(5)).unwrap();
+    reporter.record(ORDER_V2, &failure);
+    let report = poll(&mut reporter, ms(400_000)).unwrap();
+    assert_eq!((report.counts[0].requests, report.counts[0].repeated_errors), (1, 1));
+    assert!(report.counts[0].failed_clients.is_empty());
+    reporter.on_response(&acknowledge(2), ms(400_005)).unwrap();
+    reporter.record(ORDER_V2, &failure);
+    let report = poll(&mut reporter, ms(401_000)).unwrap();
+    assert_eq!(report.counts[0].failing_clients, [number(b"a")]);
+    assert_eq!(report.counts[0].repeated_errors, 1);
+}
+
+#[test]
 fn what_waits_is_reported_as_it_is_and_without_the_delay_of_a_heartbeat() {
     let mut reporter = reporter();
     poll(&mut reporter, ms(0)).unwrap();
@@ -174,6 +222,27 @@ fn a_sidecar_that_takes_its_configuration_from_responses_reports_at_every_interv
     let bytes = reporter.poll(ms(250), active).unwrap();
     let report = ReportRequest::decode(bytes).unwrap();
     assert_eq!((report.config_requested, report.config_error.len()), (true, MAX_CONFIG_ERROR));
+}
+
+#[test]
+fn a_configuration_is_acknowledged_at_once_and_never_twice_in_a_row() {
+    let mut reporter = reporter();
+    let answer = |reporter: &mut Reporter, sequence, now| {
+        reporter.on_response(&acknowledge(sequence), now).unwrap();
+        reporter.expedite();
+    };
+    assert_eq!(poll(&mut reporter, ms(0)).unwrap().sequence, 1);
+    answer(&mut reporter, 1, ms(3));
+    assert_eq!(poll(&mut reporter, ms(3)).unwrap().sequence, 2);
+    answer(&mut reporter, 2, ms(6));
+    success(&mut reporter, ORDER_V1);
+    assert_eq!(poll(&mut reporter, ms(100)), None);
+    assert_eq!(poll(&mut reporter, ms(253)).unwrap().sequence, 3);
+    answer(&mut reporter, 3, ms(256));
+    assert_eq!(poll(&mut reporter, ms(256)).unwrap().sequence, 4);
+    reporter.on_failure(ms(300));
+    reporter.expedite();
+    assert_eq!(poll(&mut reporter, ms(310)), None, "a failed report is sent again after a delay");
 }
 
 #[test]
@@ -300,6 +369,40 @@ impl Server {
 }
 
 proptest! {
+    /// Whatever clients do, the counts of a report agree as its receiver demands.
+    #[test]
+    fn repeated_requests_are_among_the_requests(
+        requests in prop::collection::vec((0_u8..4, 0_u8..6, 0_u64..4_000), 1..100),
+        times in prop::collection::vec(0_u64..400_000, 3),
+    ) {
+        let mut reporter = reporter();
+        let scope = ClientScope::new("order", "r1");
+        for (part, time) in requests.chunks(40).zip(times.iter().scan(0, |sum, it| { *sum += it + 1; Some(*sum) })) {
+            for (outcome, identity, wait) in part {
+                let outcome = match outcome {
+                    0 => Outcome::Success,
+                    1 => Outcome::ClientError,
+                    2 => Outcome::Error,
+                    _ => Outcome::Cancelled,
+                };
+                let client = (*identity > 0).then(|| Client::new(scope, "order", &[*identity]));
+                let record = RequestRecord { client, ..RequestRecord::new(outcome, ms(*wait)) };
+                reporter.record(ORDER_V2, &record);
+            }
+            let report = poll(&mut reporter, ms(time)).unwrap();
+            reporter.on_response(&acknowledge(report.sequence), ms(time)).unwrap();
+            let counts = &report.counts[0];
+            let total = |it: &Option<tidegate_proto::report::v1::Histogram>| {
+                it.as_ref().map_or(0, |it| it.count.iter().sum::<u64>())
+            };
+            let repeated_good = counts.repeated_requests - counts.repeated_errors;
+            prop_assert!(repeated_good <= counts.requests - counts.errors);
+            prop_assert!(counts.repeated_errors + counts.failed_clients.len() as u64 <= counts.errors);
+            let given_up = total(&counts.repeated_abandoned) + counts.gave_up_clients.len() as u64;
+            prop_assert!(given_up <= total(&counts.abandoned));
+        }
+    }
+
     /// Under loss, repetition and reordering each request is counted exactly once.
     #[test]
     fn counting_is_exactly_once(events in prop::collection::vec(network_event(), 0..120)) {

@@ -15,7 +15,7 @@ use crate::{
         MAX_EXCLUSIONS, Mesh, ServiceConfig,
     },
     flags::{Flag, FlagSet},
-    report::INTERVAL_MS,
+    report::{ClientScope, INTERVAL_MS},
     upstream::Upstream,
     version::PROTOCOL,
 };
@@ -40,6 +40,7 @@ pub(super) fn router(config: &FilterConfig) -> Result<Router, RouterError> {
             name: service.name.as_str().into(),
             salt: service.salt.as_str().into(),
             release: service.release.as_str().into(),
+            scope: ClientScope::new(&service.name, &service.release),
             versions: service.versions.iter().map(|v| v.as_str().into()).collect(),
             identity: identity_lookups(service, &mut headers)?,
             flags: routing_flags(&flags, &service.name),

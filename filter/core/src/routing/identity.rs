@@ -35,7 +35,7 @@ pub(super) fn user<'h, R: Request + ?Sized>(
 }
 
 /// The identity of a request: the first source that is present and not empty.
-fn find<'h, R: Request + ?Sized>(
+pub(super) fn find<'h, R: Request + ?Sized>(
     sources: &[IdentityLookup],
     headers: &'h Headers<'_, R>,
 ) -> Option<&'h [u8]> {

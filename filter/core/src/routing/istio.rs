@@ -18,6 +18,7 @@ use crate::config::{
     BUCKETS,
     istio::{IstioMesh, IstioService, IstioTarget, RouteToken},
 };
+use crate::report::Client;
 
 /// The compiled part of the configuration for Istio.
 #[derive(Debug)]
@@ -53,6 +54,12 @@ struct Versions {
     split: Vec<(u32, VersionIndex)>,
 }
 
+struct Choice {
+    version: VersionIndex,
+    client: Option<Client>,
+    generated: Option<GeneratedIdentity>,
+}
+
 /// Routing decision for one request in an Istio mesh.
 #[derive(Debug, PartialEq, Eq)]
 pub struct IstioDecision<'r> {
@@ -60,6 +67,9 @@ pub struct IstioDecision<'r> {
     pub service: ServiceIndex,
     /// The token that selects the route to the chosen version. `None` if the request is on it.
     pub token: Option<&'r RouteToken>,
+    /// The client; `None` for a request without identity, and while neither a release runs nor the
+    /// version depends on the identity: then it is not read.
+    pub client: Option<Client>,
     /// Set for a user without identity whose version depends on it. The filter must add its
     /// `Set-Cookie` to the response.
     pub generated: Option<GeneratedIdentity>,
@@ -91,26 +101,30 @@ impl<'r> IstioRouter<'r> {
     ) -> Option<IstioDecision<'r>> {
         let Destination { service, version: current } = self.routes.find(route.cluster)?;
         let versions = self.routes.services.get(service.0)?.as_ref()?;
-        let (chosen, generated) = self.choose(service, versions, request)?;
-        let (_, token) = versions.all.get(chosen.0)?;
-        let is_there = current == Some(chosen) && !route.is_forged;
-        Some(IstioDecision { service, token: (!is_there).then_some(token), generated })
+        let Choice { version, client, generated } = self.choose(service, versions, request)?;
+        let (_, token) = versions.all.get(version.0)?;
+        let is_there = current == Some(version) && !route.is_forged;
+        Some(IstioDecision { service, token: (!is_there).then_some(token), client, generated })
     }
 
-    /// The version for a request. The identity is read only if the version depends on it.
+    /// The version for a request. The identity is read only if the version depends on it, or its
+    /// failures are evidence.
     fn choose<R: Request + ?Sized>(
         self,
         index: ServiceIndex,
         versions: &'r Versions,
         request: &R,
-    ) -> Option<(VersionIndex, Option<GeneratedIdentity>)> {
+    ) -> Option<Choice> {
         let service = self.router.services.get(index.0)?;
-        if service.flags.is_empty()
-            && let [(_, only)] = *versions.split
-        {
-            return Some((only, None));
-        }
         let headers = Headers::new(request, &self.router.headers);
+        if service.flags.is_empty()
+            && let [(_, version)] = *versions.split
+        {
+            let is_evidence = !service.release.is_empty();
+            let identity = is_evidence.then(|| service.identity(&headers)).flatten();
+            let client = identity.map(|identity| service.client(identity));
+            return Some(Choice { version, client, generated: None });
+        }
         let user = service.user(&headers);
         let pin = self.router.pin(service, &user.identity, &headers);
         let pinned = pin.and_then(|name| versions.position(name));
@@ -118,7 +132,8 @@ impl<'r> IstioRouter<'r> {
             let bucket = service.bucket(&user.identity);
             versions.split.iter().find(|(below, _)| bucket < *below).map(|(_, version)| *version)
         })?;
-        Some((chosen, user.generated))
+        let client = service.client_of(&user);
+        Some(Choice { version: chosen, client, generated: user.generated })
     }
 }
 

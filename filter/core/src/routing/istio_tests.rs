@@ -137,8 +137,16 @@ fn a_request_is_read_only_if_its_version_depends_on_it() {
     let route =
         SelectedRoute { cluster: "outbound|80||user.default.svc.cluster.local", is_forged: false };
     let decision = router.istio().unwrap().decide(route, &user).unwrap();
-    assert_eq!((decision.token, decision.generated), (None, None));
+    assert_eq!((decision.token, decision.client, decision.generated), (None, None, None));
     assert!(user.read.borrow().is_empty());
+    // A release counts clients, also when all of them have one version.
+    let mut releasing = config();
+    releasing["services"][1]["release"] = json!("user.3");
+    releasing["services"][1]["identity"] = json!([{"header": "x-user-id"}]);
+    let releasing = self::router(&releasing).unwrap();
+    let decide = |headers| releasing.istio().unwrap().decide(route, &request(headers)).unwrap();
+    assert!(decide(&[("x-user-id", b"u1")]).client.is_some());
+    assert_eq!((decide(&[]).client, decide(&[]).generated), (None, None));
     let order = format!("outbound|80|v1|{HOST}");
     let route = SelectedRoute { cluster: &order, is_forged: false };
     let decision = router.istio().unwrap().decide(route, &request(&[])).unwrap();

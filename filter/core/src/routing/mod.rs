@@ -20,6 +20,7 @@ use crate::{
     bucket::bucket,
     config::{BusinessRule, Exclusion, FilterConfig},
     flags::FlagSet,
+    report::{Client, ClientScope},
     routing::{
         identity::{IdentityLookup, User},
         istio::IstioRoutes,
@@ -63,6 +64,7 @@ struct Service {
     name: Box<str>,
     salt: Box<str>,
     release: Box<str>,
+    scope: ClientScope,
     versions: Vec<Box<str>>,
     identity: Vec<IdentityLookup>,
     /// Keys of the flags that may pin a version of this service, ascending.
@@ -76,8 +78,21 @@ impl Service {
         identity::user(&self.identity, headers)
     }
 
+    fn identity<'h, R: Request + ?Sized>(&self, headers: &'h Headers<'_, R>) -> Option<&'h [u8]> {
+        identity::find(&self.identity, headers)
+    }
+
     fn bucket(&self, identity: &[u8]) -> u32 {
         bucket(self.salt.as_bytes(), identity)
+    }
+
+    /// `None` for a user without an identity: the generated one may never return.
+    fn client_of(&self, user: &User<'_>) -> Option<Client> {
+        user.generated.is_none().then(|| self.client(&user.identity))
+    }
+
+    fn client(&self, identity: &[u8]) -> Client {
+        Client::new(self.scope, &self.name, identity)
     }
 }
 
@@ -90,6 +105,8 @@ pub struct RouteDecision<'r> {
     pub bucket: u32,
     /// The version that a flag pins, the value of the version header.
     pub pin: Option<&'r str>,
+    /// The client; `None` for a request without identity.
+    pub client: Option<Client>,
     /// Set for a user without identity. The filter must add its `Set-Cookie` to the response.
     pub generated: Option<GeneratedIdentity>,
 }
@@ -146,12 +163,13 @@ impl Router {
         let headers = Headers::new(request, &self.headers);
         let index = self.service_of_host(headers.host()?)?;
         let service = self.services.get(index.0)?;
-        let User { identity, generated } = service.user(&headers);
+        let user = service.user(&headers);
         Some(RouteDecision {
             service: index,
-            bucket: service.bucket(&identity),
-            pin: self.pin(service, &identity, &headers),
-            generated,
+            bucket: service.bucket(&user.identity),
+            pin: self.pin(service, &user.identity, &headers),
+            client: service.client_of(&user),
+            generated: user.generated,
         })
     }
 

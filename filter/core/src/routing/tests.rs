@@ -124,6 +124,23 @@ fn the_first_identity_that_is_not_empty_is_used() {
 }
 
 #[test]
+fn the_client_is_that_of_the_identity_in_every_release() {
+    let mut next = config();
+    next["services"][0]["salt"] = json!("order/2");
+    next["services"][0]["release"] = json!("r8");
+    let [router, next] = [config(), next].map(|config| router(&config).unwrap());
+    let client = |router: &Router, user: &[u8]| {
+        let headers = [(":authority", b"order.local".as_slice()), ("x-user-id", user)];
+        router.decide(&request(&headers)).unwrap().client
+    };
+    let [now, then] = [&router, &next].map(|router| client(router, b"u1").unwrap());
+    assert_eq!(now.number(), bucket(b"order", b"u1"));
+    assert_eq!(now.number(), then.number());
+    assert_ne!(now, then);
+    assert_eq!(client(&router, b""), None, "without an identity");
+}
+
+#[test]
 fn a_generated_identity_is_read_back_from_its_cookie() {
     let router = router(&config()).unwrap();
     let decision = router.decide(&request(&[(":authority", b"product.local")])).unwrap();

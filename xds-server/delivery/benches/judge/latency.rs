@@ -163,7 +163,26 @@ fn requests(
     SlowerRequests { all, bad }
 }
 
-fn plus(mut sum: SlowerRequests, more: SlowerRequests) -> SlowerRequests {
+/// The waits of equal versions without pauses.
+pub(crate) struct Waits {
+    rps: f64,
+    random: SmallRng,
+    shares: [f64; QUANTILES],
+}
+
+impl Waits {
+    pub(crate) fn new(rps: f64, seed: u64) -> Self {
+        let shares = QUANTILES_OF_NORMAL.map(|it| share_above(millis_at(it)));
+        Self { rps, random: SmallRng::seed_from_u64(seed), shares }
+    }
+
+    /// Of one version in so many seconds.
+    pub(crate) fn span(&mut self, seconds: f64) -> SlowerRequests {
+        requests(&mut self.random, self.rps * seconds, &self.shares, 0.0)
+    }
+}
+
+pub(crate) fn plus(mut sum: SlowerRequests, more: SlowerRequests) -> SlowerRequests {
     sum.all += more.all;
     for (sum, more) in sum.bad.iter_mut().zip(more.bad) {
         *sum += more;

@@ -20,7 +20,7 @@ mod world;
 use clap::Parser;
 
 use latency::Slower;
-use run::{Plan, cost, detection, false_rollbacks};
+use run::{cost, detection, false_rollbacks};
 use world::{Kind, World};
 
 /// Simulates releases, and prints how often and how soon each rule rolls them back.
@@ -35,7 +35,7 @@ struct Options {
     /// The seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Only worlds whose name contains this.
+    /// Only worlds whose name begins with this.
     #[arg(long)]
     world: Option<String>,
     /// Only these requests per second.
@@ -44,6 +44,12 @@ struct Options {
     /// Only this error rate, in percent.
     #[arg(long)]
     base: Option<f64>,
+    /// Requests without the identity of a client.
+    #[arg(long)]
+    anonymous: bool,
+    /// Leave the other rules out, which is quicker.
+    #[arg(long)]
+    alone: bool,
     /// Leave the table of detection times out.
     #[arg(long)]
     no_detection: bool,
@@ -75,6 +81,8 @@ fn latencies(options: &Options) {
 
 fn main() {
     let options = Options::parse();
+    let clients = if options.anonymous { "without" } else { "with" };
+    println!("Clients {clients} identity.");
     println!(
         "False rollbacks of equal versions: {} releases a cell, seed {}.",
         options.releases, options.seed
@@ -85,7 +93,7 @@ fn main() {
     println!("{}", table::HEAD);
     for kind in Kind::ALL {
         if options.no_false_rollbacks
-            || options.world.as_ref().is_some_and(|it| !kind.name().contains(it.as_str()))
+            || options.world.as_ref().is_some_and(|it| !kind.name().starts_with(it.as_str()))
         {
             continue;
         }
@@ -94,22 +102,17 @@ fn main() {
                 let skipped = options.rps.is_some_and(|it| it != rps)
                     || options.base.is_some_and(|it| (it - base).abs() > 1e-9);
                 if !skipped {
-                    let world = World {
-                        kind,
-                        rps: f64::from(rps),
-                        base: base / 100.0,
-                        candidate: base / 100.0,
-                        breaks_at: 0,
-                    };
-                    let counts =
-                        false_rollbacks(&world, Plan::Canary, options.releases, options.seed);
+                    let anonymous = options.anonymous;
+                    let equal = World::equal(kind, f64::from(rps), base / 100.0);
+                    let world = World { anonymous, ..equal };
+                    let Options { releases, seed, alone, .. } = options;
+                    let counts = false_rollbacks(&world, releases, seed, !alone);
                     println!("{}", table::row(kind.name(), rps, base, &counts));
                 }
             }
         }
     }
-    let world =
-        World { kind: Kind::Steady, rps: 1_000.0, base: 0.005, candidate: 0.005, breaks_at: 0 };
+    let world = World::equal(Kind::Steady, 1_000.0, 0.005);
     println!("\nOne evaluation of one release: {:.1} µs.", cost(world, options.seed));
     if options.no_detection {
         return;
@@ -127,13 +130,8 @@ fn main() {
             let cells: Vec<String> = [1.0, 2.0, 5.1, 10.0, 20.0, 100.0]
                 .into_iter()
                 .map(|percent| {
-                    let world = World {
-                        kind: Kind::Steady,
-                        rps,
-                        base: 0.005,
-                        candidate: percent / 100.0,
-                        breaks_at,
-                    };
+                    let equal = World::equal(Kind::Steady, rps, 0.005);
+                    let world = World { candidate: percent / 100.0, breaks_at, ..equal };
                     format!("→{percent}%: {}", detection(&world, options.detections, options.seed))
                 })
                 .collect();

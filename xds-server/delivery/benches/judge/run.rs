@@ -5,15 +5,16 @@ use std::time::{Duration, Instant};
 
 use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::judge::history::{StableCounts, StableHistory};
-use tidegate_delivery::judge::statistics::{Pair, Units};
+use tidegate_delivery::judge::statistics::Units;
 use tidegate_delivery::judge::{Counted, Evidence, ReleaseJudge, Verdict};
 use tidegate_delivery::names::VersionName;
 use tidegate_delivery::units::{Ppm, Timestamp};
 
+use crate::latency::{Waits, plus};
 use crate::rules::{EachMinute, Kayenta, Observed, Rule};
-use crate::world::{TICKS, Traffic, World};
+use crate::world::{Both, Counts, TICKS, Traffic, World, pair};
 
-/// The steps of a release: weight in percent, and seconds.
+/// The steps of a release: weight, and seconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Plan {
     Canary,
@@ -22,10 +23,16 @@ pub(crate) enum Plan {
 }
 
 impl Plan {
-    const fn steps(self) -> &'static [(u32, u32)] {
+    fn steps(self, world: &World) -> Vec<(f64, u32)> {
         match self {
-            Self::Canary => &[(5, 300), (10, 300), (25, 300), (50, 300), (100, 1_800)],
-            Self::FirstStep => &[(5, 3_600)],
+            Self::Canary => vec![
+                (0.05, 300),
+                (0.1, 300),
+                (0.25, 300),
+                (0.5, 300),
+                (1.0 - world.holdback(), 1_800),
+            ],
+            Self::FirstStep => vec![(0.05, 3_600)],
         }
     }
 }
@@ -43,15 +50,18 @@ pub(crate) const RULES: usize = 5;
 
 /// How many releases each rule rolled back.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Counts {
+pub(crate) struct Rollbacks {
     pub(crate) releases: u64,
     pub(crate) rolled_back: [u64; RULES],
     pub(crate) held: u64,
 }
 
-pub(crate) fn false_rollbacks(world: &World, plan: Plan, releases: u64, seed: u64) -> Counts {
-    let outcomes = parallel(releases, |number| release(*world, plan, seed_of(seed, number), true));
-    let mut counts = Counts { releases, ..Counts::default() };
+/// `others`: also those of the other rules.
+pub(crate) fn false_rollbacks(world: &World, releases: u64, seed: u64, others: bool) -> Rollbacks {
+    let until = if others { Until::EndOfAll } else { Until::End };
+    let outcomes =
+        parallel(releases, |number| release(*world, Plan::Canary, seed_of(seed, number), until));
+    let mut counts = Rollbacks { releases, ..Rollbacks::default() };
     for outcome in outcomes {
         counts.held += u64::from(outcome.held);
         for (sum, it) in counts.rolled_back.iter_mut().zip(outcome.rolled_back) {
@@ -63,8 +73,9 @@ pub(crate) fn false_rollbacks(world: &World, plan: Plan, releases: u64, seed: u6
 
 /// Median and 95th percentile of the time from the break to the rollback, in seconds.
 pub(crate) fn detection(world: &World, releases: u64, seed: u64) -> String {
-    let outcomes =
-        parallel(releases, |number| release(*world, Plan::FirstStep, seed_of(seed, number), false));
+    let outcomes = parallel(releases, |number| {
+        release(*world, Plan::FirstStep, seed_of(seed, number), Until::Rollback)
+    });
     let mut times: Vec<f64> = outcomes
         .iter()
         .map(|it| {
@@ -78,20 +89,54 @@ pub(crate) fn detection(world: &World, releases: u64, seed: u64) -> String {
     format!("{:.1} / {:.1}", at(0.5), at(0.95))
 }
 
-/// The mean time of one evaluation of a healthy release, in microseconds: counts in, verdict out.
+/// The mean time of one evaluation of a healthy release that is half an hour old, in microseconds: counts in, verdict out. With
+/// failures, client errors and waits.
 pub(crate) fn cost(world: World, seed: u64) -> f64 {
     let mut traffic = Traffic::new(world, seed, 0.0, 0.0);
+    let mut waits = Waits::new(world.rps, seed);
     let guardrails = Guardrails::default();
-    let (mut counted, history) = (Counted::default(), StableHistory::default());
-    let begin = time(0.0);
+    let (mut counted, mut history) = (Counted::default(), StableHistory::default());
+    let version: VersionName = "v1".parse().unwrap();
+    let mut next = |second: f64, seconds: f64, weight: f64| {
+        let counts = traffic.span(second, seconds, weight);
+        add(&mut counted, &counts);
+        for (it, share) in
+            [&mut counted.candidate, &mut counted.stable].into_iter().zip([weight, 1.0 - weight])
+        {
+            let more = waits.span(share * seconds);
+            it.client_errors += more.all / 50;
+            it.slower = plus(it.slower, more);
+        }
+        counted
+    };
+    let mut learn = |second: f64, counted: &Counted| {
+        let stable = &counted.stable;
+        let total = StableCounts {
+            failures: stable.first_failures(),
+            client_failures: stable.client_failures(),
+            slower: stable.slower,
+        };
+        history.observe(time(second), &version, total);
+        history.clone()
+    };
+    let mut known = StableHistory::default();
+    for block in 1..=360 {
+        let second = f64::from(block) * 5.0 - 1_800.0;
+        known = learn(second, &next(second, 5.0, 0.0));
+    }
     let weight = Ppm::percent(5);
-    let mut judge = ReleaseJudge::begin(begin, weight, 1.0, counted, &guardrails, &history);
-    let (ticks, mut spent) = (2_400 * TICKS, Duration::ZERO);
+    let begin = next(0.0, 0.25, 0.05);
+    let mut judge = ReleaseJudge::begin(time(0.0), weight, 1.0, begin, &guardrails, &known);
+    judge.begin_evidence(time(0.0), begin, &known);
+    let (ticks, mut spent) = (1_800 * TICKS, Duration::ZERO);
     for tick in 1..=ticks {
         let second = f64::from(tick) / f64::from(TICKS);
-        add(&mut counted, traffic.tick(second, weight.fraction()));
+        let counted = next(second, 0.25, 0.05);
+        if tick.is_multiple_of(5 * TICKS) {
+            known = learn(second, &counted);
+        }
         let before = Instant::now();
-        judge.observe(time(second), counted, &guardrails, &history, 1);
+        judge.observe(time(second), counted, &guardrails, &known, 1);
         std::hint::black_box(judge.verdict(&guardrails, &BTreeMap::new()));
         spent += before.elapsed();
     }
@@ -115,17 +160,30 @@ pub(crate) fn parallel<T: Send>(releases: u64, run: impl Fn(u64) -> T + Sync) ->
     })
 }
 
-/// Half an hour of stable alone, then the release. `all`: until its end, and with the other rules.
-fn release(world: World, plan: Plan, seed: u64, all: bool) -> Outcome {
-    let steps = plan.steps();
+/// How far a release is simulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// The judge rolls it back.
+    Rollback,
+    /// The judge rolls it back, or it ends.
+    End,
+    /// It ends, for the judge and for the other rules.
+    EndOfAll,
+}
+
+/// Half an hour of stable alone, then the release.
+fn release(world: World, plan: Plan, seed: u64, until: Until) -> Outcome {
+    let steps = plan.steps(&world);
     let length: u32 = steps.iter().map(|it| it.1).sum();
-    let watch = steps.iter().filter(|it| it.0 < 100).map(|it| it.1).sum::<u32>();
+    let watch = if steps.len() > 1 { length - steps[steps.len() - 1].1 } else { length };
     let mut traffic = Traffic::new(world, seed, f64::from(watch), f64::from(length));
     let mut history = History::new();
-    // Before the release there is no outage and no break.
-    for tick in 0..1_800 * TICKS {
-        let second = f64::from(tick) / f64::from(TICKS) - 1_800.0;
-        history.observe(second, traffic.tick(second, 0.0).stable);
+    // Before the release there is no outage and no break. The history has blocks of 5 s.
+    for block in 1..=360 {
+        let second = f64::from(block) * 5.0 - 1_800.0;
+        let [_, stable] = traffic.span(second, 5.0, 0.0);
+        history.add(&stable);
+        history.observe(second);
     }
     let guardrails = Guardrails::default();
     let mut counted = Counted::default();
@@ -138,9 +196,9 @@ fn release(world: World, plan: Plan, seed: u64, all: bool) -> Outcome {
     ];
     let mut outcome = Outcome::default();
     let mut tick = 0;
-    for (weight, seconds) in steps {
+    for (share, seconds) in steps {
         let now = time(f64::from(tick) / f64::from(TICKS));
-        let weight = Ppm::percent(*weight);
+        let weight = Ppm::new((share * 1e6).round() as u32).unwrap();
         let judge = judge.get_or_insert_with(|| {
             ReleaseJudge::begin(now, weight, 1.0, counted, &guardrails, &history.stable)
         });
@@ -151,15 +209,18 @@ fn release(world: World, plan: Plan, seed: u64, all: bool) -> Outcome {
         for _ in 0..seconds * TICKS {
             tick += 1;
             let second = f64::from(tick) / f64::from(TICKS);
-            let counts = traffic.tick(second, weight.fraction());
-            add(&mut counted, counts);
-            history.observe(second, counts.stable);
+            let counts = traffic.tick(second, share);
+            add(&mut counted, &counts);
+            history.add(&counts[1]);
+            if tick % (5 * TICKS) == 0 {
+                history.observe(second);
+            }
             if outcome.rolled_back[0].is_none() {
                 judge.observe(time(second), counted, &guardrails, &history.stable, 1);
                 match judge.verdict(&guardrails, &BTreeMap::new()) {
                     Verdict::RollBack { .. } => {
                         outcome.rolled_back[0] = Some(tick);
-                        if !all {
+                        if until != Until::EndOfAll {
                             return outcome;
                         }
                     }
@@ -167,9 +228,9 @@ fn release(world: World, plan: Plan, seed: u64, all: bool) -> Outcome {
                     Verdict::Healthy | Verdict::Inconclusive { .. } => {}
                 }
             }
-            if all {
+            if until == Until::EndOfAll {
                 for (rule, at) in others.iter_mut().filter(|it| it.1.is_none()) {
-                    *at = rule.rolls_back(counts).then_some(tick);
+                    *at = rule.rolls_back(pair(&counts)).then_some(tick);
                 }
             }
         }
@@ -185,13 +246,14 @@ pub(crate) fn time(second: f64) -> Timestamp {
     Timestamp(((second + 1_800.0) * 1_000.0) as u64)
 }
 
-fn add(counted: &mut Counted, counts: Pair) {
-    let add = |evidence: &mut Evidence, units: Units| {
-        evidence.requests += units.all;
-        evidence.errors += units.bad;
+fn add(counted: &mut Counted, [candidate, stable]: &Both) {
+    let add = |evidence: &mut Evidence, counts: &Counts| {
+        evidence.requests += counts.requests.all;
+        evidence.errors += counts.requests.bad;
+        evidence.repeated = evidence.repeated.plus(counts.repeated);
     };
-    add(&mut counted.candidate, counts.candidate);
-    add(&mut counted.stable, counts.stable);
+    add(&mut counted.candidate, candidate);
+    add(&mut counted.stable, stable);
 }
 
 struct History {
@@ -202,12 +264,19 @@ struct History {
 
 impl History {
     fn new() -> Self {
-        let version = "v1".parse().unwrap();
-        Self { version, cumulative: Units::default(), stable: StableHistory::default() }
+        let version: VersionName = "v1".parse().unwrap();
+        let mut stable = StableHistory::default();
+        stable.observe(time(-1_800.0), &version, StableCounts::default());
+        Self { version, cumulative: Units::default(), stable }
     }
 
-    fn observe(&mut self, second: f64, units: Units) {
-        self.cumulative = self.cumulative.plus(units);
+    fn add(&mut self, counts: &Counts) {
+        let Counts { requests, repeated } = counts;
+        let first = Units { bad: requests.bad - repeated.bad, all: requests.all - repeated.all };
+        self.cumulative = self.cumulative.plus(first);
+    }
+
+    fn observe(&mut self, second: f64) {
         let cumulative = StableCounts::of_failures(self.cumulative);
         self.stable.observe(time(second), &self.version, cumulative);
     }

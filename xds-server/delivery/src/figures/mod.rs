@@ -69,7 +69,7 @@ impl Figures {
                 history.fail();
             }),
             Event::Completed { id, .. } => self.change(id, |history| history.complete(at)),
-            Event::RolledBack { id, cause } => {
+            Event::RolledBack { id, cause, .. } => {
                 self.count_rollback(id.service(), cause);
                 self.change(id, |history| history.roll_back(at));
             }

@@ -48,12 +48,13 @@ impl Journal {
     }
 
     fn complete(&mut self, at: Timestamp) {
-        self.figures.take(at, &Event::Completed { id: self.id(), evidence: None });
+        self.figures
+            .take(at, &Event::Completed { id: self.id(), version: name("v2"), evidence: None });
     }
 
     fn roll_back(&mut self, at: Timestamp) {
         let cause = RollbackCause::Operator;
-        self.figures.take(at, &Event::RolledBack { id: self.id(), cause });
+        self.figures.take(at, &Event::RolledBack { id: self.id(), version: name("v1"), cause });
     }
 
     fn restore(&mut self, at: Timestamp) {

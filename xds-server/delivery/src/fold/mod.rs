@@ -128,7 +128,7 @@ impl State {
             Event::VersionAlertCleared { service, version, guardrail } => {
                 self.service_mut(service)?.clear_alert(version, guardrail);
             }
-            Event::RolledBack { id, cause } => {
+            Event::RolledBack { id, cause, .. } => {
                 let phase = Phase::RolledBack { at, cause: cause.clone() };
                 self.service_of_mut(id)?.roll_back(at, id, phase)?;
             }

@@ -8,14 +8,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::guardrails::{Guardrails, WorseThanStable};
-use super::limits::{Rule, rules};
+use super::limits::{Count, Rule};
 use super::release::{LimitEvidence, ReleaseJudge};
 use super::sequential_test::{is_exceeded, is_exceeded_sequentially};
 use super::statistics::comparison::PASSING;
 use super::statistics::likelihood::Ratio;
-use super::statistics::{Units, float};
-use super::windows::Window;
-use super::{EValue, Evidence, Finding, Guardrail, Level, Limit, RatioInterval, Share, Verdict};
+use super::statistics::{Pair, Units, float};
+use super::windows::{EvidenceWindows, Window};
+use super::{
+    EValue, Evidence, Finding, FirstFailures, Guardrail, Level, Limit, RatioInterval, ResourceUse,
+    Share, Verdict,
+};
 
 /// The e-value of an alert.
 const ALERT: f64 = 20.0;
@@ -23,6 +26,8 @@ const ALERT: f64 = 20.0;
 const ALERT_ENDS: f64 = 5.0;
 /// An alert ends below this part of its limit.
 const HYSTERESIS: f64 = 0.9;
+/// How much more often the requests of few clients fail than those to stable, so that they block a step.
+const DIFFERS: f64 = 2.0;
 /// The e-value of a passed step.
 const PASSED: f64 = 20.0;
 
@@ -53,17 +58,15 @@ struct Assessment<'a> {
 impl Assessment<'_> {
     /// One finding for each guardrail, the worst.
     fn findings(&self) -> Vec<Finding> {
-        let rules = rules(self.guardrails);
-        let (of_requests, of_resources): (Vec<_>, Vec<_>) =
-            rules.into_iter().partition(Rule::is_of_requests);
-        let limits = of_requests.iter().zip(&self.judge.limits);
+        let step = self.judge.candidate.since_start();
+        let limits = self.judge.limits.iter();
         let all = limits
-            .filter_map(|(rule, evidence)| self.of_limit(rule, evidence))
+            .filter_map(|evidence| self.of_limit(evidence, &step))
             .chain(self.worse_than_stable())
             .chain(self.more_client_errors())
             .chain(self.slower_than_stable())
             .chain(self.worse_than_before())
-            .chain(of_resources.iter().filter_map(|rule| self.of_resource(rule)));
+            .chain(self.of_resources(&step));
         let mut findings: Vec<Finding> = Vec::new();
         for finding in all {
             match findings.iter_mut().find(|it| it.guardrail == finding.guardrail) {
@@ -75,12 +78,12 @@ impl Assessment<'_> {
         findings
     }
 
-    fn of_limit(&self, rule: &Rule, evidence: &LimitEvidence) -> Option<Finding> {
+    fn of_limit(&self, evidence: &LimitEvidence, step: &Evidence) -> Option<Finding> {
         let now = self.judge.now;
-        let e_value = evidence.ceiling.value();
-        let step = rule.count.of(&self.judge.candidate.since_start());
+        let rule = &evidence.rule;
         if rule.level == Level::Rollback {
             if evidence.rolls_back {
+                let e_value = evidence.ceiling.value();
                 let compared = rule.guardrail == Guardrail::ErrorRate
                     && self.guardrails.error_rate.worse_than_stable == WorseThanStable::Rollback
                     && self.judge.comparison.much_worse() > e_value;
@@ -96,6 +99,8 @@ impl Assessment<'_> {
                 ..self.of_rule(rule, Level::Critical, None)
             });
         }
+        let e_value = evidence.ceiling.value();
+        let step = rule.count.judged(step);
         let is_sampled = step.all >= self.guardrails.min_requests;
         let is_above = |factor: f64| step.rate() > factor * rule.threshold.fraction();
         let stands = self.alerts.get(&rule.guardrail).is_some_and(|level| *level >= rule.level);
@@ -125,7 +130,7 @@ impl Assessment<'_> {
             return None;
         }
         let is_above = |candidate: Units, stable: Units| candidate.rate() > stable.rate();
-        let shown = self.shown(Evidence::client_failures, is_above);
+        let shown = self.shown(Counted::Of(Count::ClientFailures), is_above);
         Some(finding(guardrail, level, Limit::Stable, shown, Some(e_value)))
     }
 
@@ -142,7 +147,7 @@ impl Assessment<'_> {
         }
         let quantile = latency.comparison.strongest();
         let is_above = |candidate: Units, stable: Units| candidate.rate() > stable.rate();
-        let shown = self.shown(|it| it.slower.units(quantile), is_above);
+        let shown = self.shown(Counted::Slower(quantile), is_above);
         Some(finding(Guardrail::Latency, level, Limit::Stable, shown, Some(e_value)))
     }
 
@@ -150,7 +155,7 @@ impl Assessment<'_> {
         let (ceiling, limit) = self.judge.before.as_ref()?;
         let e_value = ceiling.value();
         (e_value >= self.alert_from(&Guardrail::ErrorRate)).then(|| {
-            let shown = self.shown(errors, |candidate, _| candidate.rate() > *limit);
+            let shown = self.shown(FAILURES, |candidate, _| candidate.rate() > *limit);
             let limit = Limit::Before { max_percent: 150 };
             finding(Guardrail::ErrorRate, Level::Warning, limit, shown, Some(e_value))
         })
@@ -162,7 +167,7 @@ impl Assessment<'_> {
     }
 
     fn compared(&self, level: Level, e_value: f64) -> Finding {
-        let shown = self.shown(errors, |candidate, stable| candidate.rate() > stable.rate());
+        let shown = self.shown(FAILURES, |candidate, stable| candidate.rate() > stable.rate());
         // The interval is of the whole step; that of a candidate that broke late may still be below.
         let ratio = self.judge.comparison.interval().filter(|(low, _)| *low >= Ratio::EQUAL);
         Finding {
@@ -173,59 +178,79 @@ impl Assessment<'_> {
 
     fn of_rule(&self, rule: &Rule, level: Level, e_value: Option<f64>) -> Finding {
         let threshold = rule.threshold.fraction();
-        let shown = self.shown(|it| rule.count.of(it), |candidate, _| candidate.rate() > threshold);
+        let counted = Counted::Of(rule.count);
+        let shown = self.shown(counted, |candidate, _| candidate.rate() > threshold);
         finding(rule.guardrail.clone(), level, rule.configured, shown, e_value)
     }
 
     /// The counts of the step; of a shorter window if the candidate is above the limit only in that.
-    fn shown(
-        &self,
-        count: impl Fn(&Evidence) -> Units,
-        is_above: impl Fn(Units, Units) -> bool,
-    ) -> Shown {
+    fn shown(&self, counted: Counted, is_above: impl Fn(Units, Units) -> bool) -> Shown {
         let now = self.judge.now;
         let both = self.judge.candidate.all(now).into_iter().zip(self.judge.stable.all(now));
-        let mut all = both.map(|(candidate, stable)| Shown {
-            candidate: count(&candidate.evidence),
-            stable: count(&stable.evidence),
-            length: candidate.length,
+        let mut all = both.map(|(candidate, stable)| {
+            let pair = |of: fn(Counted, &Evidence) -> Units| Pair {
+                candidate: of(counted, &candidate.evidence),
+                stable: of(counted, &stable.evidence),
+            };
+            let (observed, judged) = (pair(Counted::observed), pair(Counted::judged));
+            Shown { observed, judged, length: candidate.length }
         });
         let step = all.next().unwrap_or_default();
-        let above = |it: &Shown| it.candidate.bad > 0 && is_above(it.candidate, it.stable);
+        let above = |Shown { judged: Pair { candidate, stable }, .. }: &Shown| {
+            candidate.bad > 0 && is_above(*candidate, *stable)
+        };
         if above(&step) { step } else { all.find(above).unwrap_or(step) }
     }
 
     /// Resource use is evaluated in the longest window. With too few samples in it the whole step is evaluated: missing
     /// samples do not clear an alert.
-    fn of_resource(&self, rule: &Rule) -> Option<Finding> {
-        let [step, window, _] = self.judge.candidate.all(self.judge.now);
+    fn of_resources(&self, step: &Evidence) -> Vec<Finding> {
+        if step.resource_use == ResourceUse::default() {
+            return Vec::new();
+        }
+        let window = self.judge.candidate.longest(self.judge.now);
+        let step = Window { length: None, evidence: *step };
+        let rules = self.judge.of_resources.iter();
+        rules.filter_map(|rule| self.of_resource(rule, &step, &window)).collect()
+    }
+
+    fn of_resource(&self, rule: &Rule, step: &Window, window: &Window) -> Option<Finding> {
         let least = self.guardrails.min_requests;
-        let of = |it: Window| (rule.count.of(&it.evidence), it.length);
+        let of = |it: &Window| (rule.count.observed(&it.evidence), it.length);
         let (samples, length) = if of(window).0.all < least { of(step) } else { of(window) };
         let stands = self.alerts.get(&rule.guardrail).is_some_and(|level| *level >= rule.level);
         let exceeded = is_exceeded(samples.bad, samples.all, rule.threshold, least)
             || is_exceeded_sequentially(samples.bad, samples.all, rule.threshold)
             || (stands && samples.rate() > HYSTERESIS * rule.threshold.fraction());
-        let shown = Shown { candidate: samples, stable: Units::default(), length };
+        let observed = Pair { candidate: samples, stable: Units::default() };
+        let shown = Shown { observed, judged: observed, length };
         exceeded.then(|| finding(rule.guardrail.clone(), rule.level, rule.configured, shown, None))
     }
 
-    /// The first guardrail whose observed rate in the step is above its alert limit.
+    /// The first guardrail whose rate in the step is above its alert limit: of what is judged, or of all requests.
     fn at_limit(&self) -> Option<Guardrail> {
-        let step = self.judge.candidate.since_start();
-        let is_above = |rule: &Rule| {
-            let units = rule.count.of(&step);
-            rule.is_of_requests()
-                && units.all >= self.guardrails.min_requests
-                && units.rate() > rule.threshold.fraction()
+        let [candidate, stable] =
+            [&self.judge.candidate, &self.judge.stable].map(EvidenceWindows::since_start);
+        let is_above = |rule: &&Rule| {
+            let above = |units: Units| {
+                units.all >= self.guardrails.min_requests
+                    && units.rate() > rule.threshold.fraction()
+            };
+            let observed = rule.count.observed(&candidate);
+            // Few clients may send most requests. They are no evidence for a rollback, and must not pass unnoticed.
+            let differs = observed.rate() > DIFFERS * rule.count.observed(&stable).rate();
+            above(rule.count.judged(&candidate)) || (above(observed) && differs)
         };
-        rules(self.guardrails).into_iter().find(is_above).map(|rule| rule.guardrail)
+        self.judge.limits.iter().map(|it| &it.rule).find(is_above).map(|it| it.guardrail.clone())
     }
 
     /// About how many more requests of the candidate the step needs to pass, at the rate of stable; 0 if it has passed.
     fn missing(&self) -> u64 {
-        let compared = self.judge.comparison.passing();
         let below = self.judge.below_alert.value();
+        if 0.5 * below >= PASSED {
+            return 0;
+        }
+        let compared = self.judge.comparison.passing(2.0 * PASSED - below);
         if 0.5 * compared + 0.5 * below >= PASSED {
             return 0;
         }
@@ -233,7 +258,7 @@ impl Assessment<'_> {
         let alert = self.guardrails.error_rate.alert.fraction().max(1e-6);
         // Without failures each request is worth `alert`; half of the alternatives are as good as none.
         let by_limit = (target + std::f64::consts::LN_2 - below.max(1e-9).ln()).max(0.0) / alert;
-        let stable = errors(&self.judge.stable.since_start()).rate();
+        let stable = self.judge.stable.since_start().first_failures().rate();
         let share = self.judge.comparison.expected_share().clamp(1e-6, 1.0 - 1e-6);
         let failing = PASSING.factor() * share / (PASSING.factor() * share + 1.0 - share);
         // The Kullback–Leibler divergence for each failure of either version.
@@ -245,11 +270,38 @@ impl Assessment<'_> {
     }
 }
 
+/// Which counts a finding has.
+#[derive(Clone, Copy)]
+enum Counted {
+    Of(Count),
+    /// Requests slower than a quantile of stable.
+    Slower(usize),
+}
+
+const FAILURES: Counted = Counted::Of(Count::Failures);
+
+impl Counted {
+    fn observed(self, evidence: &Evidence) -> Units {
+        match self {
+            Self::Of(count) => count.observed(evidence),
+            Self::Slower(quantile) => evidence.slower.units(quantile),
+        }
+    }
+
+    fn judged(self, evidence: &Evidence) -> Units {
+        match self {
+            Self::Of(count) => count.judged(evidence),
+            Self::Slower(_) => self.observed(evidence),
+        }
+    }
+}
+
 /// The counts of a finding.
 #[derive(Clone, Copy, Default)]
 struct Shown {
-    candidate: Units,
-    stable: Units,
+    observed: Pair,
+    /// What the evidence is of.
+    judged: Pair,
     /// None: since the step began.
     length: Option<Duration>,
 }
@@ -258,26 +310,28 @@ fn finding(
     guardrail: Guardrail,
     level: Level,
     limit: Limit,
-    Shown { candidate, stable, length }: Shown,
+    Shown { observed, judged, length }: Shown,
     e_value: Option<f64>,
 ) -> Finding {
-    let stable = (stable.all > 0).then_some(Share { requests: stable.all, bad: stable.bad });
+    let share = |units: Units| Share { requests: units.all, bad: units.bad };
+    let served = |units: Units| (units.all > 0).then_some(share(units));
+    let first_failures = (judged != observed).then(|| FirstFailures {
+        candidate: share(judged.candidate),
+        stable: served(judged.stable),
+    });
     Finding {
         guardrail,
         level,
         limit,
-        bad: candidate.bad,
-        requests: candidate.all,
+        bad: observed.candidate.bad,
+        requests: observed.candidate.all,
         window_ms: length.and_then(|it| u64::try_from(it.as_millis()).ok()),
-        stable,
+        stable: served(observed.stable),
+        first_failures,
         e_value: e_value.filter(|it| *it >= ALERT_ENDS).map(EValue::of),
         ratio: None,
         common_mode: false,
     }
-}
-
-fn errors(evidence: &Evidence) -> Units {
-    evidence.failures()
 }
 
 /// At least 1.

@@ -20,7 +20,7 @@ const BLOCKS: usize = 360;
 /// Counts of the stable version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct StableCounts {
-    /// Failed requests.
+    /// First failures of clients, as [`super::Evidence::first_failures`].
     pub failures: Units,
     /// Requests with HTTP 4xx.
     pub client_failures: Units,
@@ -111,8 +111,10 @@ impl StableHistory {
 
 fn jitter_of(blocks: impl Iterator<Item = Units>, length: Duration) -> f64 {
     let together = usize::try_from(length.as_secs() / BLOCK.as_secs()).unwrap_or(1).max(1);
-    let blocks: Vec<Units> = blocks.collect();
-    let sums =
-        blocks.chunks(together).map(|it| it.iter().copied().fold(Units::default(), Units::plus));
+    let mut blocks = blocks.peekable();
+    let sums = std::iter::from_fn(|| {
+        blocks.peek()?;
+        Some(blocks.by_ref().take(together).fold(Units::default(), Units::plus))
+    });
     jitter::estimate(sums, length.as_secs_f64())
 }

@@ -8,6 +8,7 @@ use super::{Evidence, Guardrail, Level, Limit, ResourceSamples, ResourceUse, Slo
 use crate::units::Ppm;
 
 /// One limit.
+#[derive(Debug, Clone)]
 pub(super) struct Rule {
     pub(super) guardrail: Guardrail,
     pub(super) level: Level,
@@ -21,18 +22,30 @@ pub(super) struct Rule {
 type Resource = fn(&ResourceUse) -> ResourceSamples;
 
 /// What counts against a limit, and out of how many.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Count {
-    Requests(fn(&Evidence) -> Units),
+    /// Failed requests; what is judged are the first failures of clients.
+    Failures,
+    ClientFailures,
     Slow(fn(&SlowRequests) -> u64),
     ResourceUse(Resource, fn(ResourceSamples) -> u64),
     Business(usize),
 }
 
 impl Count {
-    pub(super) fn of(self, evidence: &Evidence) -> Units {
+    /// What is judged: independent units, as far as the counts tell them apart.
+    pub(super) fn judged(self, evidence: &Evidence) -> Units {
+        match self {
+            Self::Failures => evidence.first_failures(),
+            _ => self.observed(evidence),
+        }
+    }
+
+    /// What an operator sees.
+    pub(super) fn observed(self, evidence: &Evidence) -> Units {
         let (bad, all) = match self {
-            Self::Requests(units) => return units(evidence),
+            Self::Failures => return evidence.failures(),
+            Self::ClientFailures => return evidence.client_failures(),
             Self::Slow(of) => return evidence.slow(of),
             Self::ResourceUse(resource, bad) => {
                 let above = resource(&evidence.resource_use);
@@ -60,12 +73,12 @@ pub(super) fn rules(guardrails: &Guardrails) -> Vec<Rule> {
         guardrail: Guardrail::ErrorRate,
         level,
         threshold,
-        count: Count::Requests(Evidence::failures),
+        count: Count::Failures,
         configured: Limit::Share { max_ppm: threshold },
     };
     let client_errors = |(level, threshold)| Rule {
         guardrail: Guardrail::ClientErrors,
-        count: Count::Requests(Evidence::client_failures),
+        count: Count::ClientFailures,
         ..errors(level, threshold)
     };
     let Latency { quantile, warning, critical, rollback, .. } = guardrails.latency;

@@ -23,4 +23,4 @@ mod tests;
 pub use self::evidence::{Business, Evidence, ResourceSamples, ResourceUse, Share, SlowRequests};
 pub use self::guardrail::{Guardrail, GuardrailError};
 pub use self::release::{Counted, ReleaseJudge};
-pub use self::verdict::{EValue, Finding, Level, Limit, RatioInterval, Verdict};
+pub use self::verdict::{EValue, Finding, FirstFailures, Level, Limit, RatioInterval, Verdict};

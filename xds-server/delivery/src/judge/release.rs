@@ -8,6 +8,7 @@
 //! The counts of the step decide about alerts and passing. The e-processes of rollbacks run since the release started, or
 //! since this process started; those of alerts begin with each step. Memory: about 50 kB for each release.
 
+use std::cell::LazyCell;
 use std::time::Duration;
 
 use super::bound::Bound;
@@ -59,8 +60,10 @@ pub struct ReleaseJudge {
     pub(super) client_errors: Compared<1>,
     /// The comparison of the latency.
     pub(super) latency: Compared<QUANTILES>,
-    /// One for each limit on requests, in the order of [`rules`].
+    /// One for each limit on requests; those of one guardrail follow each other, worst first.
     pub(super) limits: Vec<LimitEvidence>,
+    /// The limits on resource use, which have current values only.
+    pub(super) of_resources: Vec<Rule>,
     /// Against "the error rate is at least the alert limit", since the step began.
     pub(super) below_alert: Ceiling,
     /// Against "the error rate is at most 1.5 times that of stable before", at 100 %.
@@ -81,8 +84,7 @@ pub(super) struct Compared<const N: usize> {
 /// The evidence of one limit.
 #[derive(Debug, Clone)]
 pub(super) struct LimitEvidence {
-    of: Guardrail,
-    is_of_rollback: bool,
+    pub(super) rule: Rule,
     pub(super) ceiling: Ceiling,
     stable: RecentStable,
     /// When stable was last seen above the limit together with the candidate.
@@ -105,6 +107,7 @@ impl ReleaseJudge {
         let spread = if spread.is_finite() { spread.max(1.0) } else { 1.0 };
         let jitter = |length| spread * history.jitter(length);
         let kappa = jitter(super::history::BLOCK);
+        let (limits, of_resources) = limits(now, guardrails, kappa);
         Self {
             now,
             candidate: EvidenceWindows::begin(now, counted.candidate),
@@ -112,7 +115,8 @@ impl ReleaseJudge {
             comparison: Comparison::begin(now, weight, jitter),
             client_errors: Compared::begin(now, jitter_of_client_errors(history, spread)),
             latency: Compared::begin(now, jitter_of_slower(history, spread)),
-            limits: limits(now, guardrails, kappa),
+            limits,
+            of_resources,
             below_alert: Ceiling::begin_below(now, kappa),
             before: None,
             weight,
@@ -160,7 +164,7 @@ impl ReleaseJudge {
         for limit in self.limits.iter_mut().filter(|it| it.rolls_back) {
             limit.ceiling = Ceiling::begin(now, kappa, MOST_OF_ROLLBACK);
             limit.rolls_back = false;
-            if limit.of == Guardrail::ErrorRate {
+            if limit.rule.guardrail == Guardrail::ErrorRate {
                 let jitter = |length| spread * history.jitter(length);
                 self.comparison = Comparison::begin(now, self.weight, jitter);
             }
@@ -176,7 +180,7 @@ impl ReleaseJudge {
         self.comparison.begin_passing(now, |length| spread * history.jitter(length));
         let kappa = self.kappa(history);
         self.below_alert = Ceiling::begin_below(now, kappa);
-        for limit in self.limits.iter_mut().filter(|it| !it.is_of_rollback) {
+        for limit in self.limits.iter_mut().filter(|it| !it.is_of_rollback()) {
             limit.ceiling = Ceiling::begin(now, kappa, MOST_OF_ALERT);
         }
     }
@@ -194,7 +198,7 @@ impl ReleaseJudge {
         self.candidate.rejudge(now, baseline.candidate, counted.candidate);
         self.stable.rejudge(now, baseline.stable, counted.stable);
         let kappa = self.kappa(history);
-        self.limits = limits(now, guardrails, kappa);
+        (self.limits, self.of_resources) = limits(now, guardrails, kappa);
         self.below_alert = Ceiling::begin_below(now, kappa);
     }
 
@@ -212,14 +216,15 @@ impl ReleaseJudge {
         let stable = counted.stable.since(self.stable.latest());
         self.candidate.observe(now, counted.candidate);
         self.stable.observe(now, counted.stable);
-        let pair = Pair { candidate: candidate.failures(), stable: stable.failures() };
+        let pair = Pair { candidate: candidate.first_failures(), stable: stable.first_failures() };
         let spread = self.spread;
         self.comparison.observe(now, pair, |length| spread * history.jitter(length));
-        let kappa = || spread * history.jitter(super::history::BLOCK);
+        let kappa = LazyCell::new(|| spread * history.jitter(super::history::BLOCK));
+        let kappa = || *kappa;
         let alert = guardrails.error_rate.alert.fraction();
-        observe_block(&mut self.below_alert, now, pair.candidate, alert, kappa);
+        observe_block(&mut self.below_alert, now, pair.candidate, alert, &kappa);
         if let Some((ceiling, limit)) = &mut self.before {
-            observe_block(ceiling, now, pair.candidate, *limit, kappa);
+            observe_block(ceiling, now, pair.candidate, *limit, &kappa);
         }
         let bound = Bound::of(guardrails, group);
         let worse = guardrails.error_rate.worse_than_stable;
@@ -238,9 +243,9 @@ impl ReleaseJudge {
         let jitter = jitter_of_slower(history, spread);
         self.latency.comparison.observe(now, &candidate.slower, &stable.slower, jitter);
         self.latency.rolls_back = self.latency.comparison.much_worse() >= bound.latency_compared;
-        let [.., of_candidate] = self.candidate.all(now);
-        let [.., of_stable] = self.stable.all(now);
-        for (rule, limit) in rules(guardrails).iter().zip(&mut self.limits) {
+        let recent = [&self.candidate, &self.stable].map(|it| it.recent(now));
+        for limit in &mut self.limits {
+            let LimitEvidence { rule, .. } = &*limit;
             let needed = match (rule.level, &rule.guardrail, worse) {
                 (Level::Rollback, Guardrail::ErrorRate, WorseThanStable::Hold) => {
                     Needed { in_all: bound.errors, others: 0.0, share: 1.0 }
@@ -258,18 +263,18 @@ impl ReleaseJudge {
                     Needed { in_all: f64::INFINITY, others: 0.0, share: 1.0 }
                 }
             };
-            let pair = |candidate, stable| Pair {
-                candidate: rule.count.of(candidate),
-                stable: rule.count.of(stable),
+            let pair = |[candidate, stable]: [&Evidence; 2]| Pair {
+                candidate: rule.count.judged(candidate),
+                stable: rule.count.judged(stable),
             };
             let block = Block {
                 now,
                 threshold: rule.threshold.fraction(),
-                counts: pair(&candidate, &stable),
-                recent: pair(&of_candidate.evidence, &of_stable.evidence),
+                counts: pair([&candidate, &stable]),
+                recent: pair(recent.each_ref()),
                 common_mode: guardrails.common_mode,
             };
-            limit.observe(block, needed, kappa);
+            limit.observe(block, needed, &kappa);
         }
     }
 
@@ -316,21 +321,20 @@ fn jitter_of_slower(history: &StableHistory, spread: f64) -> impl Fn(usize, Dura
     move |quantile, length| spread * history.jitter_of_slower(quantile, length)
 }
 
-fn limits(now: Timestamp, guardrails: &Guardrails, kappa: f64) -> Vec<LimitEvidence> {
-    let of_requests = rules(guardrails).into_iter().filter(Rule::is_of_requests);
+fn limits(now: Timestamp, guardrails: &Guardrails, kappa: f64) -> (Vec<LimitEvidence>, Vec<Rule>) {
+    let (of_requests, of_resources): (Vec<_>, Vec<_>) =
+        rules(guardrails).into_iter().partition(Rule::is_of_requests);
     let evidence = |rule: Rule| {
-        let is_of_rollback = rule.level == Level::Rollback;
-        let most = if is_of_rollback { MOST_OF_ROLLBACK } else { MOST_OF_ALERT };
+        let most = if rule.level == Level::Rollback { MOST_OF_ROLLBACK } else { MOST_OF_ALERT };
         LimitEvidence {
-            of: rule.guardrail,
-            is_of_rollback,
+            rule,
             ceiling: Ceiling::begin(now, kappa, most),
             stable: RecentStable::default(),
             common: None,
             rolls_back: false,
         }
     };
-    of_requests.map(evidence).collect()
+    (of_requests.into_iter().map(evidence).collect(), of_resources)
 }
 
 fn observe_block(
@@ -369,11 +373,15 @@ struct Needed {
 }
 
 impl LimitEvidence {
+    fn is_of_rollback(&self) -> bool {
+        self.rule.level == Level::Rollback
+    }
+
     fn observe(&mut self, block: Block, needed: Needed, kappa: impl Fn() -> f64) {
         let Block { now, threshold, counts, recent, common_mode } = block;
         self.stable.observe(now, counts.stable);
         // An alert is about the candidate alone: it holds the release also if stable fails as well.
-        let limit = if self.is_of_rollback && common_mode == CommonMode::Hold {
+        let limit = if self.is_of_rollback() && common_mode == CommonMode::Hold {
             self.stable.raised(now, threshold)
         } else {
             threshold
@@ -382,6 +390,9 @@ impl LimitEvidence {
         let shared = limit > threshold || is_above(recent.stable, threshold);
         if common_mode == CommonMode::Hold && shared && recent.candidate.rate() > threshold {
             self.common = Some(now);
+        }
+        if needed.in_all.is_infinite() {
+            return;
         }
         let suffices = needed.others + needed.share * self.ceiling.value() >= needed.in_all;
         let alone = needed.others >= needed.in_all;

@@ -9,6 +9,7 @@ use tidegate_core::config::{RequestMatch, ResponseMatch};
 
 use super::guardrails::{BusinessMetric, CommonMode, Guardrails, WorseThanStable};
 use super::history::{StableCounts, StableHistory};
+use super::statistics::Units;
 use super::{
     Counted, Evidence, Finding, Guardrail, Level, Limit, ReleaseJudge, ResourceSamples,
     ResourceUse, Share, SlowRequests, Verdict,
@@ -36,6 +37,7 @@ fn add(sum: &mut Evidence, more: Evidence) {
     sum.errors += more.errors;
     sum.client_errors += more.client_errors;
     sum.unanswered += more.unanswered;
+    sum.repeated = sum.repeated.plus(more.repeated);
     sum.slower.all += more.slower.all;
     for (sum, more) in sum.slower.bad.iter_mut().zip(more.slower.bad) {
         *sum += more;
@@ -68,7 +70,7 @@ impl Run {
     fn look(&mut self, group: usize) -> Verdict {
         let stable = &self.counted.stable;
         let total = StableCounts {
-            failures: stable.failures(),
+            failures: stable.first_failures(),
             client_failures: stable.client_failures(),
             slower: stable.slower,
         };
@@ -116,6 +118,24 @@ fn a_version_that_breaks_late_is_rolled_back() {
     assert!(reports <= 8, "{reports}");
     assert!(finding.window_ms.is_some() && finding.bad > 0, "{finding:?}");
     assert!(finding.stable.unwrap().requests > 1_000);
+}
+
+#[test]
+fn retries_of_one_client_are_one_failure() {
+    let storms = |clients: u64, each: u64| {
+        let retries = clients * (each - 1);
+        let repeated = Units { bad: retries, all: retries };
+        Evidence { repeated, ..evidence(12 + clients * each, clients * each) }
+    };
+    let mut run = Run::new(5, Guardrails::default());
+    assert_eq!(run.until_rollback(240, evidence(12, 0), evidence(238, 1)), None);
+    assert_eq!(run.until_rollback(1, storms(1, 50), evidence(238, 1)), None);
+    assert_eq!(run.until_rollback(20, evidence(12, 0), evidence(238, 1)), None);
+    assert!(run.alerts.is_empty(), "{:?}", run.alerts);
+    // Each report other clients.
+    let (_, finding) = run.until_rollback(20, storms(4, 10), evidence(238, 1)).unwrap();
+    let judged = finding.first_failures.unwrap().candidate;
+    assert!(judged.bad < finding.bad && judged.requests < finding.requests, "{finding:?}");
 }
 
 #[test]
@@ -234,6 +254,21 @@ fn a_rate_above_the_alert_limit_that_may_be_chance_is_inconclusive() {
     let verdict = run.report(evidence(100, 2), evidence(1_900, 30));
     let Verdict::Inconclusive { at_limit, .. } = verdict else { panic!("{verdict:?}") };
     assert_eq!(at_limit, Some(Guardrail::ErrorRate));
+}
+
+/// One client is too little evidence for a rollback, and blocks the step if only the candidate fails it.
+#[test]
+fn a_version_that_fails_one_large_client_does_not_pass() {
+    let repeated = |failed| Units { bad: failed, all: 99 };
+    let mut run = Run::new(5, Guardrails::default());
+    let failing = Evidence { repeated: repeated(99), ..evidence(100, 100) };
+    let verdict = run.report(failing, evidence(1_900, 10));
+    let Verdict::Inconclusive { at_limit, .. } = verdict else { panic!("{verdict:?}") };
+    assert_eq!(at_limit, Some(Guardrail::ErrorRate));
+    let everywhere =
+        Evidence { repeated: Units { bad: 1_899, all: 1_899 }, ..evidence(1_900, 1_900) };
+    let verdict = run.report(Evidence::default(), everywhere);
+    assert!(!matches!(verdict, Verdict::Inconclusive { at_limit: Some(_), .. }), "{verdict:?}");
 }
 
 #[test]

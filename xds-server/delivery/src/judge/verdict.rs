@@ -39,6 +39,9 @@ pub struct Finding {
     /// The same counts of stable, if it served requests in that time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stable: Option<Share>,
+    /// What was judged of these requests; absent if each of them was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_failures: Option<FirstFailures>,
     /// The evidence that the limit is exceeded; absent: only the observed rate is above it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub e_value: Option<EValue>,
@@ -48,6 +51,17 @@ pub struct Finding {
     /// True if stable is above the limit as well: the cause is common to both versions.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub common_mode: bool,
+}
+
+/// Clients that failed for the first time in five minutes, among the requests of clients that had not. Failures of one client
+/// are no independent evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstFailures {
+    /// Of the candidate.
+    pub candidate: Share,
+    /// Of stable, if it served requests in that time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stable: Option<Share>,
 }
 
 /// An e-value, rounded down; at most a billion. The probability of reaching it without cause is at most its inverse.

@@ -17,8 +17,9 @@ use super::limits::{Rule, rules};
 use super::statistics::Units;
 use super::statistics::ceiling::{BLOCK, Ceiling};
 use super::statistics::jitter::UNKNOWN;
+use super::verdict::FirstFailures;
 use super::windows::{EvidenceWindows, Window};
-use super::{EValue, Evidence, Finding, Guardrail, Level};
+use super::{EValue, Evidence, Finding, Guardrail, Level, Share};
 use crate::units::Timestamp;
 
 /// The e-value of an alert.
@@ -146,7 +147,9 @@ impl VersionWatch {
         let [_, recent, _] = self.counts.all(now);
         let rules = rules(&self.guardrails).into_iter().filter(Rule::is_of_requests);
         for (rule, limit) in rules.zip(&mut self.limits) {
-            let (units, recent) = (rule.count.of(&new), rule.count.of(&recent.evidence));
+            let units = rule.count.judged(&new);
+            // Clients that still fail are no new evidence, and keep an alert.
+            let recent = rule.count.observed(&recent.evidence);
             limit.observe(now, units, recent, rule.threshold.fraction());
         }
     }
@@ -176,18 +179,23 @@ impl VersionWatch {
     /// With the counts of the last 30 seconds; of a shorter window if the version is above the limit only in that.
     fn finding(&self, rule: &Rule, level: Level, e_value: f64) -> Finding {
         let [_, long, short] = self.counts.all(self.now);
-        let count = |it: &Window| rule.count.of(&it.evidence);
+        let count = |it: &Window| rule.count.observed(&it.evidence);
         let is_above = |it: &Window| count(it).rate() > rule.threshold.fraction();
         let shown = if !is_above(&long) && is_above(&short) { short } else { long };
-        let Units { bad, all } = count(&shown);
+        let observed = count(&shown);
+        let judged = rule.count.judged(&shown.evidence);
         Finding {
             guardrail: rule.guardrail.clone(),
             level,
             limit: rule.configured,
-            bad,
-            requests: all,
+            bad: observed.bad,
+            requests: observed.all,
             window_ms: shown.length.and_then(|it| u64::try_from(it.as_millis()).ok()),
             stable: None,
+            first_failures: (judged != observed).then(|| FirstFailures {
+                candidate: Share { requests: judged.all, bad: judged.bad },
+                stable: None,
+            }),
             e_value: (e_value >= ALERT_ENDS).then(|| EValue::of(e_value)),
             ratio: None,
             common_mode: false,

@@ -89,6 +89,20 @@ impl EvidenceWindows {
         [step, self.window(now, long), self.window(now, short)]
     }
 
+    /// The counts of the last 5 seconds.
+    #[must_use]
+    pub fn recent(&self, now: Timestamp) -> Evidence {
+        let [short, _] = WINDOWS;
+        self.window(now, short).evidence
+    }
+
+    /// The counts of the last 30 seconds.
+    #[must_use]
+    pub fn longest(&self, now: Timestamp) -> Window {
+        let [_, long] = WINDOWS;
+        self.window(now, long)
+    }
+
     fn window(&self, now: Timestamp, length: Duration) -> Window {
         if now.since(self.began) <= length {
             return Window { length: None, evidence: self.since_start() };

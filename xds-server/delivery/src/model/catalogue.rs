@@ -3,6 +3,7 @@
 //! This is the resolved form, with every default filled in; `config` makes it from the YAML.
 
 use crate::judge::guardrails::Guardrails;
+use crate::model::commit::Commit;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -66,6 +67,9 @@ pub struct VersionSpec {
     /// Its environment, for blue/green services.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<Environment>,
+    /// The commit that it was built from: that of its releases, unless they name one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<Commit>,
 }
 
 impl VersionSpec {

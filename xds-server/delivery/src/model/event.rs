@@ -274,6 +274,8 @@ pub enum Event {
     RolledBack {
         /// Which release.
         id: ReleaseId,
+        /// The stable version, which serves all requests again.
+        version: VersionName,
         /// Why.
         cause: RollbackCause,
     },
@@ -281,6 +283,8 @@ pub enum Event {
     Completed {
         /// Which release.
         id: ReleaseId,
+        /// The candidate.
+        version: VersionName,
         /// The evidence of the watch period; absent if an operator promoted the release.
         evidence: Option<StepEvidence>,
     },

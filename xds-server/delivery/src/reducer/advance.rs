@@ -271,7 +271,8 @@ impl Exit {
             },
         });
         let entering = self.next.and_then(|step| release.entering(step, seen.rate(), evidence));
-        entering.unwrap_or(Event::Completed { id, evidence })
+        let version = release.candidate.clone();
+        entering.unwrap_or(Event::Completed { id, version, evidence })
     }
 }
 

@@ -38,6 +38,9 @@ pub(super) fn version(
     let name = &service.spec.name;
     let spec = completed(&service.spec, spec);
     service.spec.validate_version(version, &spec).map_err(|error| invalid(name, error))?;
+    if let Some(commit) = &spec.commit {
+        commit.validate().map_err(Invalid::from)?;
+    }
     let waits = |release: &&Release| release.candidate == *version;
     if let Some(release) = service.running().filter(waits) {
         spec.validate_probes(version, &release.plan).map_err(|error| invalid(name, error))?;

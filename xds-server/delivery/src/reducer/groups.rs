@@ -159,9 +159,9 @@ pub(super) fn with_rollback_of_group(state: &State, mut events: Vec<Event>) -> V
 
 fn rollback_of_others(state: &State, event: &Event) -> Vec<Event> {
     match event {
-        Event::RolledBack { id, cause } => {
+        Event::RolledBack { id, cause, .. } => {
             let others = other_members(state, id).filter(|(_, it)| it.is_running());
-            others.map(|(_, it)| rolled_back(&it.id, group_cause(id, cause))).collect()
+            others.map(|(_, it)| rolled_back(it, group_cause(id, cause))).collect()
         }
         Event::StableRestored { service, cause, .. } => {
             let release = state.services.get(service).and_then(|it| it.release.as_ref());

@@ -52,7 +52,7 @@ fn roll_back(
             Transition::RollBack(cause) => cause,
             Transition::Hold | Transition::Advance(_) => of_group,
         };
-        rolled_back(&context.release.id, cause.clone())
+        rolled_back(context.release, cause.clone())
     });
     each.collect()
 }

@@ -139,7 +139,7 @@ fn roll_back<'a>(
 ) -> (Vec<Event>, Option<&'a Release>, SecurityRollback) {
     let running = service.running();
     if let Some(release) = running.filter(|it| it.candidate == *version) {
-        let event = rolled_back(&release.id, cause.clone());
+        let event = rolled_back(release, cause.clone());
         let stable = release.stable.clone();
         return (vec![event], Some(release), SecurityRollback::RolledBack { stable });
     }
@@ -151,7 +151,7 @@ fn roll_back<'a>(
     match service.previous.as_ref().filter(|_| in_time).filter(safe) {
         Some(previous) => {
             // The rollback of the running release alone would restore the unsafe version.
-            let ended = running.map(|release| rolled_back(&release.id, cause.clone()));
+            let ended = running.map(|release| rolled_back(release, cause.clone()));
             let restored = Event::StableRestored {
                 service: service.spec.name.clone(),
                 version: previous.clone(),

@@ -64,6 +64,8 @@ pub(super) fn begin(
     if let Some(commit) = commit {
         commit.validate().map_err(Invalid::from)?;
     }
+    let of_version = || service.spec.versions.get(candidate)?.commit.as_ref();
+    let commit = commit.or_else(of_version);
     let id = ReleaseId::of(name, service.releases.saturating_add(1))?;
 
     let mut events = Vec::new();
@@ -111,6 +113,7 @@ fn deploy(service: &ServiceState, candidate: &VersionName, plan: &Plan) -> Resul
         endpoints: environments.endpoints(inactive).to_vec(),
         istio: environments.istio(inactive).cloned(),
         environment: Some(inactive),
+        commit: None,
     };
     spec.validate_version(candidate, &version).map_err(|error| invalid(&spec.name, error))?;
     version.validate_probes(candidate, plan).map_err(|error| invalid(&spec.name, error))?;

@@ -76,7 +76,7 @@ pub(super) fn smoke_tested(
         Ok(()) => vec![Event::SmokeTestsPassed { id: id.clone() }],
         Err(failure) => {
             let cause = RollbackCause::SmokeTest { failure: failure.clone() };
-            groups::with_rollback_of_group(state, vec![rolled_back(id, cause)])
+            groups::with_rollback_of_group(state, vec![rolled_back(release, cause)])
         }
     };
     Ok(decision(Some(id), events, effect))
@@ -111,7 +111,11 @@ fn promote(
         Phase::Watching { .. } if all => return Ok(unchanged(Some(id), Effect::Watching)),
         _ if !blockers.is_empty() => return refuse(Conflict::Blocked { blockers }),
         Phase::Watching { .. } => {
-            let event = Event::Completed { id: id.clone(), evidence: None };
+            let event = Event::Completed {
+                id: id.clone(),
+                version: release.candidate.clone(),
+                evidence: None,
+            };
             return Ok(decision(Some(id), vec![event], completed));
         }
         Phase::Preparing { .. } | Phase::Stepping { .. } => {}
@@ -237,13 +241,13 @@ fn roll_back(service: &ServiceState, release: &Release) -> Decision {
         let stable = service.stable.clone();
         return unchanged(Some(id), Effect::RolledBack { stable, earlier });
     }
-    let event = rolled_back(id, RollbackCause::Operator);
+    let event = rolled_back(release, RollbackCause::Operator);
     let effect = Effect::RolledBack { stable: release.stable.clone(), earlier: None };
     decision(Some(id), vec![event], effect)
 }
 
-pub(super) fn rolled_back(id: &ReleaseId, cause: RollbackCause) -> Event {
-    Event::RolledBack { id: id.clone(), cause }
+pub(super) fn rolled_back(release: &Release, cause: RollbackCause) -> Event {
+    Event::RolledBack { id: release.id.clone(), version: release.stable.clone(), cause }
 }
 
 /// The subcommand of `tidegate release`.

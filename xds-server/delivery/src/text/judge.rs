@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::judge::{EValue, Finding, Level, Limit, RatioInterval, Share, Verdict};
+use crate::judge::{EValue, Finding, FirstFailures, Level, Limit, RatioInterval, Share, Verdict};
 use crate::units::Ppm;
 
 /// `p99`.
@@ -41,10 +41,12 @@ impl fmt::Display for Limit {
     }
 }
 
-/// `latency above p99 2s: 8 of 90 requests in 5s, stable 1 of 800 (e-value 70)`.
+/// `latency above p99 2s: 8 of 90 requests in 5s, stable 1 of 800 (e-value 70)`; of the error rate also `; clients that failed
+/// first: 3 of 80, stable 1 of 799`, if one of them failed more than once.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { guardrail, limit, bad, requests, window_ms, stable, e_value, ratio, .. } = self;
+        let Self { guardrail, limit, bad, requests, window_ms, stable, .. } = self;
+        let Self { first_failures, e_value, ratio, .. } = self;
         write!(f, "{guardrail} above {limit}")?;
         if self.common_mode {
             f.write_str(" on both versions")?;
@@ -55,6 +57,12 @@ impl fmt::Display for Finding {
         }
         if let Some(Share { requests, bad }) = stable {
             write!(f, ", stable {bad} of {requests}")?;
+        }
+        if let Some(FirstFailures { candidate, stable }) = first_failures {
+            write!(f, "; clients that failed first: {} of {}", candidate.bad, candidate.requests)?;
+            if let Some(Share { requests, bad }) = stable {
+                write!(f, ", stable {bad} of {requests}")?;
+            }
         }
         let evidence = [
             e_value.map(|EValue(value)| format!("e-value {value}")),
@@ -100,6 +108,7 @@ fn all(findings: &[Finding]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::judge::Guardrail;
 
     #[test]
     fn limits_are_shown_as_configured() {
@@ -108,5 +117,31 @@ mod tests {
         let cpu = Limit::ResourceUse { quantile_ppm: Ppm::percent(90), max_ppm: Ppm::percent(80) };
         assert_eq!(latency.to_string(), "p99 10s");
         assert_eq!(cpu.to_string(), "p90 80%");
+    }
+
+    #[test]
+    fn requests_are_shown_beside_the_clients_that_were_judged() {
+        let share = |bad, requests| Share { requests, bad };
+        let finding = Finding {
+            guardrail: Guardrail::ErrorRate,
+            level: Level::Rollback,
+            limit: Limit::Stable,
+            bad: 40,
+            requests: 500,
+            window_ms: None,
+            stable: Some(share(5, 9_500)),
+            first_failures: Some(FirstFailures {
+                candidate: share(21, 470),
+                stable: Some(share(5, 9_500)),
+            }),
+            e_value: Some(EValue(20_000)),
+            ratio: None,
+            common_mode: false,
+        };
+        assert_eq!(
+            finding.to_string(),
+            "error rate above that of stable: 40 of 500 requests, stable 5 of 9500; \
+             clients that failed first: 21 of 470, stable 5 of 9500 (e-value 20000)"
+        );
     }
 }

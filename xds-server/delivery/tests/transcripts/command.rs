@@ -64,6 +64,7 @@ pub(crate) fn parse(
                 environment: arguments
                     .next_value::<String>()
                     .map(|place| serde_json::from_value(place.into()).unwrap()),
+                commit: None,
             },
         },
         "remove" => {

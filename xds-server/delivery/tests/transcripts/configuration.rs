@@ -170,7 +170,12 @@ pub(crate) fn endpoints(port: u16) -> Vec<Endpoint> {
 fn service(arguments: &mut Arguments) -> ServiceSpec {
     let name: ServiceName = arguments.value();
     let versions = arguments.rest();
-    let spec = |port| VersionSpec { endpoints: endpoints(port), istio: None, environment: None };
+    let spec = |port| VersionSpec {
+        endpoints: endpoints(port),
+        istio: None,
+        environment: None,
+        commit: None,
+    };
     ServiceSpec {
         hosts: vec![format!("{name}.local").parse().unwrap()],
         name,
@@ -211,7 +216,15 @@ fn service_part(service: &mut ServiceSpec, part: &str, arguments: &mut Arguments
                 .into_iter()
                 .map(|(name, (place, port))| {
                     let environment = Some(place);
-                    (name, VersionSpec { endpoints: endpoints(port), istio: None, environment })
+                    (
+                        name,
+                        VersionSpec {
+                            endpoints: endpoints(port),
+                            istio: None,
+                            environment,
+                            commit: None,
+                        },
+                    )
                 })
                 .collect();
         }

@@ -102,7 +102,9 @@ fn explanations() -> [(&'static str, String); 4] {
     run(&mut paused, NOW, &verb("order.1", ReleaseCommand::Pause)).unwrap();
     let mut rolled_back = on_first_step();
     let cause = RollbackCause::Guardrail { finding: e_value() };
-    rolled_back.apply(NOW, &Event::RolledBack { id: name("order.1"), cause }).unwrap();
+    rolled_back
+        .apply(NOW, &Event::RolledBack { id: name("order.1"), version: name("v1"), cause })
+        .unwrap();
     let mut completed = started();
     for all in [true, false] {
         run(&mut completed, NOW, &verb("order.1", ReleaseCommand::Promote { all })).unwrap();

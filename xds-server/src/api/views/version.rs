@@ -28,6 +28,9 @@ pub struct Version {
     pub istio: Option<IstioTarget>,
     /// Its environment, for blue/green services.
     pub environment: Option<Environment>,
+    /// The commit that it was built from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
     /// Its intended share of the traffic.
     #[serde(rename = "weight_percent", with = "percent")]
     pub weight: Ppm,
@@ -85,6 +88,7 @@ impl Version {
                 .collect(),
             istio: version.istio.clone(),
             environment: version.environment,
+            commit: version.commit.as_ref().and_then(|it| it.id.clone()),
             weight: weight(service, name),
             rolled_back: service.rolled_back.get(name).cloned(),
             alerts: service.alerts.get(name).cloned().unwrap_or_default(),

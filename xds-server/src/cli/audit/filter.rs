@@ -94,8 +94,11 @@ mod tests {
 
     #[test]
     fn a_record_matches_all_given_filters() {
-        let event =
-            Event::RolledBack { id: "order.7".parse().unwrap(), cause: RollbackCause::Operator };
+        let event = Event::RolledBack {
+            id: "order.7".parse().unwrap(),
+            version: "v1".parse().unwrap(),
+            cause: RollbackCause::Operator,
+        };
         let new = NewRecord { at: Timestamp(50), actor: "anne".to_owned(), reason: None, event };
         let record = Record::link(&Head::genesis(), new).unwrap();
         let text = |text: &str| Some(text.to_owned());

@@ -28,6 +28,7 @@ fn version(name: &str, weight: u32, recent: RecentView) -> Version {
         unresolved: Vec::new(),
         istio: None,
         environment: None,
+        commit: None,
         weight: Ppm::percent(weight),
         alerts: Default::default(),
         rolled_back: None,

@@ -135,12 +135,14 @@ pub(in crate::config) struct Notification {
     /// File with it, relative to this one.
     #[schemars(with = "Option<String>")]
     pub(in crate::config) token_file: Option<Spanned<PathBuf>>,
-    /// Least level that is sent. Default: `warning`.
+    /// Least level that is sent. Default: `warning`; of CDEvents `info`.
     pub(in crate::config) level: Option<NotificationLevel>,
     /// Names of services, or `["*"]` for all. Default: all.
     pub(in crate::config) services: Option<Spanned<Vec<Spanned<String>>>>,
     /// Jinja template of the text. Default: title and text in two lines.
     pub(in crate::config) template: Option<Spanned<String>>,
+    /// Id of the environment in CDEvents, `production`.
+    pub(in crate::config) environment: Option<Spanned<String>>,
     /// Interval in which a repeated alert is not sent again. Default: `5m`.
     pub(in crate::config) quiet: Option<Spanned<String>>,
 }
@@ -161,6 +163,8 @@ pub(in crate::config) enum NotificationKind {
     Alertmanager,
     /// Grafana's annotations; the URL ends with `/api/annotations`, the token is that of a service account.
     Grafana,
+    /// CDEvents 0.4.1, as CloudEvents in structured mode.
+    CdEvents,
 }
 
 /// Severity of a notification.

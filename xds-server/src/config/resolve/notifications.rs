@@ -35,16 +35,16 @@ pub(super) fn resolve(
     for raw in written {
         let span = raw.name.span();
         names.check("notification", raw.name.get(), "", span, problems);
-        let format = format(raw.kind);
+        let format = format(raw, problems);
         let secret =
             secret("secret", raw.secret_env.as_ref(), raw.secret_file.as_ref(), base, problems);
-        if format != PayloadFormat::Webhook && secret.is_some() {
+        if !matches!(format, PayloadFormat::Webhook) && secret.is_some() {
             let what = "only receivers of kind `webhook` verify signatures";
             problems.add(span, what, "remove the secret, and write the URL in url_env or url_file");
         }
         let token =
             hooks::secret("token", raw.token_env.as_ref(), raw.token_file.as_ref(), base, problems);
-        check_token(format, raw, problems);
+        check_token(&format, raw, problems);
         let name = problems.record(span, name(&raw.name));
         let url = url(raw, base, problems);
         let services = match &raw.services {
@@ -62,7 +62,7 @@ pub(super) fn resolve(
         });
         let quiet = raw.quiet.as_ref().map_or(QUIET, |at| quiet(at, problems));
         if let Some((name, url)) = name.zip(url) {
-            let level = level(raw.level);
+            let level = level(&format, raw.level);
             receivers.push(Receiver {
                 name,
                 format,
@@ -79,18 +79,40 @@ pub(super) fn resolve(
     receivers
 }
 
-const fn format(kind: raw::NotificationKind) -> PayloadFormat {
-    match kind {
+fn format(raw: &raw::Notification, problems: &mut Problems) -> PayloadFormat {
+    let is_cdevents = matches!(raw.kind, raw::NotificationKind::CdEvents);
+    match &raw.environment {
+        Some(at) if !is_cdevents => {
+            problems.add(at.span(), "only CDEvents have an environment", "remove it");
+        }
+        Some(at) if at.get().trim().is_empty() => {
+            problems.add(
+                at.span(),
+                "the environment is empty",
+                "write its id, such as `production`",
+            );
+        }
+        None if is_cdevents => problems.add(
+            raw.name.span(),
+            "CDEvents name the environment that they are about",
+            "add environment, such as `environment: production`",
+        ),
+        _ => {}
+    }
+    match raw.kind {
         raw::NotificationKind::Webhook => PayloadFormat::Webhook,
         raw::NotificationKind::Slack => PayloadFormat::Slack,
         raw::NotificationKind::Teams => PayloadFormat::Teams,
         raw::NotificationKind::PagerDuty => PayloadFormat::PagerDuty,
         raw::NotificationKind::Alertmanager => PayloadFormat::Alertmanager,
         raw::NotificationKind::Grafana => PayloadFormat::Grafana,
+        raw::NotificationKind::CdEvents => PayloadFormat::CdEvents {
+            environment: raw.environment.as_ref().map(|at| at.get().clone()).unwrap_or_default(),
+        },
     }
 }
 
-fn check_token(format: PayloadFormat, raw: &raw::Notification, problems: &mut Problems) {
+fn check_token(format: &PayloadFormat, raw: &raw::Notification, problems: &mut Problems) {
     let has_token = raw.token_env.is_some() || raw.token_file.is_some();
     let span = raw.name.span();
     match format {
@@ -108,8 +130,13 @@ fn check_token(format: PayloadFormat, raw: &raw::Notification, problems: &mut Pr
     }
 }
 
-const fn level(written: Option<raw::NotificationLevel>) -> NotificationLevel {
+const fn level(
+    format: &PayloadFormat,
+    written: Option<raw::NotificationLevel>,
+) -> NotificationLevel {
     match written {
+        // A completed release is one.
+        None if matches!(format, PayloadFormat::CdEvents { .. }) => NotificationLevel::Info,
         Some(raw::NotificationLevel::Info) => NotificationLevel::Info,
         None | Some(raw::NotificationLevel::Warning) => NotificationLevel::Warning,
         Some(raw::NotificationLevel::Critical) => NotificationLevel::Critical,

@@ -196,7 +196,7 @@ fn canary(raw: &raw::Service, problems: &mut Problems) -> Option<Deployment> {
         let name = problems.record(span, name::<VersionName>(&version.name));
         versions.extend(name.map(|name| {
             let environment = None;
-            (name, VersionSpec { endpoints, istio, environment })
+            (name, VersionSpec { endpoints, istio, environment, commit: None })
         }));
     }
     let targets: Vec<_> = written
@@ -292,6 +292,7 @@ fn blue_green(raw: &raw::Service, problems: &mut Problems) -> Option<Deployment>
             endpoints: environments.endpoints(environment).to_vec(),
             istio: environments.istio(environment).cloned(),
             environment: Some(environment),
+            commit: None,
         };
         versions.insert(version, spec);
     }

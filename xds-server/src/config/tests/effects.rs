@@ -100,7 +100,7 @@ fn effects_are_read_and_paths_are_relative_to_the_file() {
 
     let [team, log] = config.notifications.as_slice() else { panic!("two receivers") };
     assert_eq!(team.url, ReceiverUrl::Secret(SecretRef::Env("SLACK_URL".to_owned())));
-    assert_eq!((team.level, team.format), (NotificationLevel::Warning, PayloadFormat::Slack));
+    assert_eq!((team.level, &team.format), (NotificationLevel::Warning, &PayloadFormat::Slack));
     assert!(!team.services.include(&"product".parse().unwrap()));
     assert_eq!((log.level, log.quiet), (NotificationLevel::Info, Duration::from_secs(60)));
 }

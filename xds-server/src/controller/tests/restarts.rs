@@ -155,7 +155,7 @@ async fn an_impossible_journal_is_a_start_error() {
         at: Timestamp(1),
         actor: "anne".to_owned(),
         reason: None,
-        event: Event::Completed { id: name("order.1"), evidence: None },
+        event: Event::Completed { id: name("order.1"), version: name("v2"), evidence: None },
     };
     world.append(&[impossible]).unwrap();
     let error = spawn(world.parts(Box::new(world.clone()))).unwrap_err();

@@ -22,7 +22,10 @@ fn parts(world: &World, check: HealthCheck, ports: &[u16]) -> crate::controller:
     let mut spec = order();
     spec.plan.health = Some(check);
     let endpoints = ports.iter().flat_map(|port| at(*port)).collect();
-    spec.versions.insert(name("v2"), VersionSpec { endpoints, istio: None, environment: None });
+    spec.versions.insert(
+        name("v2"),
+        VersionSpec { endpoints, istio: None, environment: None, commit: None },
+    );
     crate::controller::Parts { services: vec![spec], ..world.parts(Box::new(world.clone())) }
 }
 

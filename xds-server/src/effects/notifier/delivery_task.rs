@@ -15,7 +15,7 @@ use super::stats::{ReceiverStats, increment};
 use crate::config::{Receiver, ReceiverUrl};
 use crate::controller::{CommandError, DeliveryView};
 use crate::effects::secret;
-use crate::effects::webhook::{WebhookError, WebhookRequest};
+use crate::effects::webhook::{JSON, WebhookError, WebhookRequest};
 use crate::notifications::{self, Notification, PayloadFormat, SidecarCondition, payload};
 use tidegate_delivery::model::event::Event;
 use tidegate_delivery::names::ReleaseId;
@@ -180,7 +180,8 @@ impl DeliveryTask {
         let mut rejections = 0;
         loop {
             let error = match self.post(notification).await {
-                Ok(()) => {
+                Ok(Posted::Nothing) => break,
+                Ok(Posted::Message) => {
                     increment(&self.stats.sent);
                     info!(%receiver, event, seq, "notification sent");
                     break;
@@ -204,7 +205,7 @@ impl DeliveryTask {
         self.save().await;
     }
 
-    async fn post(&self, notification: &Notification) -> Result<(), SendError> {
+    async fn post(&self, notification: &Notification) -> Result<Posted, SendError> {
         let url = match &self.receiver.url {
             ReceiverUrl::Plain(url) => url.clone(),
             ReceiverUrl::Secret(place) => secret::read(place).map_err(WebhookError::from)?,
@@ -215,17 +216,25 @@ impl DeliveryTask {
         let token = self.receiver.token.as_ref().map(secret::read);
         let token = token.transpose().map_err(WebhookError::from)?;
         let Receiver { format, template, .. } = &self.receiver;
-        let body = payload(*format, notification, template.as_deref(), token.as_deref())?;
+        let body = payload(format, notification, template.as_deref(), token.as_deref())?;
+        let Some(body) = body else {
+            return Ok(Posted::Nothing);
+        };
         let request = WebhookRequest {
             url: &url,
             body: serde_json::to_vec(&body)?.into(),
+            content_type: match format {
+                PayloadFormat::CdEvents { .. } => notifications::CLOUD_EVENT,
+                _ => JSON,
+            },
             idempotency_key: &key,
             secret: self.receiver.secret.as_ref(),
             // PagerDuty's is part of the body.
             bearer: token.as_deref().filter(|_| *format != PayloadFormat::PagerDuty),
             timeout: REQUEST_TIMEOUT,
         };
-        Ok(self.notifier.webhooks.post(&request).await?)
+        self.notifier.webhooks.post(&request).await?;
+        Ok(Posted::Message)
     }
 
     /// If the state cannot be saved, notifications are repeated after a restart.
@@ -237,6 +246,13 @@ impl DeliveryTask {
             error!(%receiver, %error, "cannot write the delivery state");
         }
     }
+}
+
+/// What was sent for a notification.
+enum Posted {
+    Message,
+    /// The format of the receiver cannot express it.
+    Nothing,
 }
 
 /// Why a notification was not sent.

@@ -148,6 +148,7 @@ mod tests {
             title: String::new(),
             text: String::new(),
             service: Some(name("order")),
+            version: None,
             release: Some(name("order.1")),
             recovered: status == ConditionStatus::Ok,
             seq: 1,

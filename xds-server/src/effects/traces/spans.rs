@@ -101,7 +101,7 @@ impl Traces {
                 self.completed.insert(id.service().to_owned(), trace);
                 spans
             }
-            Event::RolledBack { id, cause } => {
+            Event::RolledBack { id, cause, .. } => {
                 let Some(mut trace) = self.running.remove(id) else { return Vec::new() };
                 let failed = || Status::error(cause.to_string());
                 let mut spans = vec![trace.end_current(at, failed())];

@@ -44,6 +44,7 @@ fn request(url: &str) -> WebhookRequest<'_> {
         bearer: None,
         url,
         body: Bytes::from_static(b"{}"),
+        content_type: JSON,
         idempotency_key: "k",
         secret: None,
         timeout: Duration::from_secs(30),

@@ -20,6 +20,8 @@ pub const BLOCK: Duration = Duration::from_secs(5);
 const FACTORS: [f64; 8] = [1.2, 1.5, 2.0, 3.0, 5.0, 8.0, 14.0, 20.0];
 /// The alternatives of a rate that is shown to be below a limit.
 const FACTORS_BELOW: [f64; 8] = [0.02, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7];
+/// E-values below this can be reported as an upper bound.
+const EXACT_FROM: f64 = 5.0;
 /// The times in which stable is compared with the limit, beside the last report.
 const RECENT: [Duration; 3] =
     [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(5)];
@@ -45,7 +47,8 @@ pub struct Ceiling {
     /// Expected failures at the limit.
     expected: f64,
     units: f64,
-    factors: &'static [f64; 8],
+    /// The alternatives are above the limit.
+    is_above: bool,
     moments: Moments,
     evidence: Mixture<8>,
     confirming: Option<Confirming>,
@@ -81,7 +84,7 @@ impl Ceiling {
             bad: 0.0,
             expected: 0.0,
             units: 0.0,
-            factors: &FACTORS,
+            is_above: true,
             moments: Moments::default(),
             evidence: Mixture::capped(most),
             confirming: None,
@@ -94,7 +97,7 @@ impl Ceiling {
     #[must_use]
     pub fn begin_below(now: Timestamp, kappa: f64) -> Self {
         let mut ceiling = Self::begin(now, kappa, 1e100);
-        ceiling.factors = &FACTORS_BELOW;
+        ceiling.is_above = false;
         ceiling.evidence.begin(1.0);
         ceiling
     }
@@ -122,9 +125,16 @@ impl Ceiling {
         self.end_block(now, kappa, true);
     }
 
-    /// The e-value now.
+    /// The e-value now. Below [`EXACT_FROM`] it can be an upper bound, which is cheaper.
     #[must_use]
     pub fn value(&self) -> f64 {
+        // No alternative above the limit has evidence in a block with fewer failures than are expected at the limit.
+        if self.is_above && self.bad <= self.expected {
+            let bound = self.evidence.value();
+            if bound < EXACT_FROM {
+                return bound;
+            }
+        }
         self.evidence.with(&self.gains())
     }
 
@@ -175,7 +185,8 @@ impl Ceiling {
     }
 
     fn gains(&self) -> [f64; 8] {
-        self.factors.map(|factor| gain(self.bad, self.expected, factor, self.kappa))
+        let factors = if self.is_above { FACTORS } else { FACTORS_BELOW };
+        factors.map(|factor| gain(self.bad, self.expected, factor, self.kappa))
     }
 
     fn end_block(&mut self, now: Timestamp, kappa: f64, weight_changed: bool) {
@@ -195,8 +206,8 @@ impl Ceiling {
 /// The logarithm of the likelihood ratio of the means `factor · expected` and `expected`, with jitter `κ`.
 #[must_use]
 pub fn gain(bad: f64, expected: f64, factor: f64, kappa: f64) -> f64 {
-    let without = (kappa * expected).ln_1p();
-    let with = (kappa * factor * expected).ln_1p();
+    let without = (1.0 + kappa * expected).ln();
+    let with = (1.0 + kappa * factor * expected).ln();
     bad * factor.ln() + (bad + 1.0 / kappa) * (without - with)
 }
 

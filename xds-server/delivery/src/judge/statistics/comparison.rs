@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use super::interval::RatioLikelihoods;
-use super::likelihood::{BlockLikelihood, JitterDensity, LikelihoodTable, Ratio};
+use super::likelihood::{BlockLikelihood, JitterDensity, LEAST, LikelihoodTable, MOST, Ratio};
 use super::mixture::{Mixture, Moments};
 use super::{Pair, float};
 use crate::units::{Ppm, Timestamp};
@@ -25,6 +25,8 @@ const WORSE: [Ratio; 9] =
 /// The alternatives of "much worse".
 const MUCH_WORSE: [Ratio; 9] =
     [Ratio(3), Ratio(4), Ratio(5), Ratio(8), Ratio(12), Ratio(17), Ratio(22), Ratio(28), Ratio(38)];
+/// The greatest of both.
+const GREATEST: Ratio = Ratio(38);
 /// The alternatives of a candidate that passes: equal, and a third better.
 const PASSING_ALTERNATIVES: [Ratio; 2] = [Ratio::EQUAL, Ratio(-3)];
 /// The time in which the candidate's share of the units forgets, in seconds.
@@ -47,6 +49,8 @@ pub struct Comparison {
     series: [Series; 2],
     share: ExpectedShare,
     ratios: RatioLikelihoods,
+    worse: f64,
+    much_worse: f64,
 }
 
 /// The evidence of blocks of one length.
@@ -83,7 +87,10 @@ impl Comparison {
                 Start { now, expected: share.get(), kappa: jitter(length), weight_changed: false };
             Series::begin(length, start)
         });
-        Self { series, share, ratios: RatioLikelihoods::default() }
+        let ratios = RatioLikelihoods::default();
+        let mut comparison = Self { series, share, ratios, worse: 1.0, much_worse: 1.0 };
+        comparison.evaluate();
+        comparison
     }
 
     /// A step with another weight begins: what was counted before says nothing about the candidate's share.
@@ -94,6 +101,7 @@ impl Comparison {
             let start = Start { now, expected: self.share.get(), kappa, weight_changed: true };
             series.next_block(start, &mut self.ratios);
         }
+        self.evaluate();
     }
 
     /// The evidence for passing the step begins: the sidecars have it.
@@ -106,6 +114,7 @@ impl Comparison {
             series.passing.begin(1.0);
         }
         self.ratios = RatioLikelihoods::default();
+        self.evaluate();
     }
 
     /// Adds the counts since the last call.
@@ -119,24 +128,26 @@ impl Comparison {
                 series.next_block(start, &mut self.ratios);
             }
         }
+        self.evaluate();
     }
 
     /// The e-value against "not worse than stable". Below 5 it is an upper bound.
     #[must_use]
-    pub fn worse(&self) -> f64 {
-        self.lesser(|series| series.evidence(&series.worse, &WORSE))
+    pub const fn worse(&self) -> f64 {
+        self.worse
     }
 
     /// The e-value against "not worse than stable", for rollbacks. Below 5 it is an upper bound.
     #[must_use]
-    pub fn much_worse(&self) -> f64 {
-        self.lesser(|series| series.evidence(&series.much_worse, &MUCH_WORSE))
+    pub const fn much_worse(&self) -> f64 {
+        self.much_worse
     }
 
-    /// The e-value against "at least twice as bad as stable", since the step began.
+    /// The e-value against "at least twice as bad as stable", since the step began. Below `needed` it is an upper bound.
     #[must_use]
-    pub fn passing(&self) -> f64 {
-        self.lesser(Series::passing)
+    pub fn passing(&self, needed: f64) -> f64 {
+        let bound = self.series.iter().map(Series::passing_bound).fold(f64::INFINITY, f64::min);
+        if bound < needed { bound } else { self.lesser(Series::passing) }
     }
 
     /// The ratios that are possible since the step began, at any time with a probability of 95 %. None: every ratio is.
@@ -144,7 +155,7 @@ impl Comparison {
     pub fn interval(&self) -> Option<(Ratio, Ratio)> {
         let [short, _] = &self.series;
         let likelihood = BlockLikelihood::new(short.counts, short.share());
-        self.ratios.interval(&likelihood.table(&short.jitter))
+        self.ratios.interval(&likelihood.table(&short.jitter, LEAST, MOST))
     }
 
     /// The candidate's expected share of the units.
@@ -153,11 +164,36 @@ impl Comparison {
         self.share.get()
     }
 
+    fn evaluate(&mut self) {
+        let [short, long] = &self.series;
+        let [of_short, of_long] = [short, long].map(Series::bounds);
+        let lesser = |bounds: [f64; 2], exact: fn(&Series) -> f64| {
+            let [of_short, of_long] = bounds;
+            let bound = of_short.min(of_long);
+            if bound < EXACT_FROM {
+                return bound;
+            }
+            let of_short = exact(short);
+            if of_short < EXACT_FROM { of_short } else { of_short.min(exact(long)) }
+        };
+        self.worse = lesser([of_short.worse, of_long.worse], |it| it.exact(&it.worse, &WORSE));
+        self.much_worse = lesser([of_short.much_worse, of_long.much_worse], |it| {
+            it.exact(&it.much_worse, &MUCH_WORSE)
+        });
+    }
+
     fn lesser(&self, of: impl Fn(&Series) -> f64) -> f64 {
         let [short, long] = &self.series;
         let short = of(short);
         if short < EXACT_FROM { short } else { short.min(of(long)) }
     }
+}
+
+/// Upper bounds of e-values: those without jitter.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    worse: f64,
+    much_worse: f64,
 }
 
 impl Series {
@@ -192,32 +228,55 @@ impl Series {
         self.worse.keep((-lasted.div_duration_f64(WORSE_HALVES)).exp2());
         let (counts, jitter) = (self.counts, &self.jitter);
         if counts.candidate.bad > 0 || counts.stable.bad > 0 {
-            let high = BlockLikelihood::new(counts, self.greatest_share()).table(jitter);
+            let likelihood = BlockLikelihood::new(counts, self.greatest_share());
+            let high = likelihood.table(jitter, Ratio::EQUAL, GREATEST);
             self.worse.end(&gains(&high, &WORSE));
             self.much_worse.end(&gains(&high, &MUCH_WORSE));
-            let low = BlockLikelihood::new(counts, self.least_share()).table(jitter);
-            self.passing.end(&passing_gains(&low));
+            let gains = self.passing_gains();
+            self.passing.end(&gains);
             let [shortest, _] = BLOCKS;
             if self.length == shortest {
-                ratios.add(&BlockLikelihood::new(counts, self.share()).table(jitter));
+                let likelihood = BlockLikelihood::new(counts, self.share());
+                ratios.add(&likelihood.table(jitter, LEAST, MOST));
             }
         }
         self.begin_block(start);
     }
 
-    fn evidence(&self, mixture: &Mixture<9>, alternatives: &[Ratio; 9]) -> f64 {
+    fn bounds(&self) -> Bounds {
         let likelihood = BlockLikelihood::new(self.counts, self.greatest_share());
         let equal = likelihood.plain(Ratio::EQUAL);
-        let bound = mixture.with(&alternatives.map(|it| likelihood.plain(it) - equal));
-        if bound < EXACT_FROM {
-            return bound;
-        }
-        mixture.with(&gains(&likelihood.table(&self.jitter), alternatives))
+        let of = |mixture: &Mixture<9>, alternatives: [Ratio; 9]| {
+            if self.counts.candidate.bad == 0 {
+                // Failures of stable alone lower each of them.
+                return mixture.value();
+            }
+            mixture.with(&alternatives.map(|it| likelihood.plain(it) - equal))
+        };
+        Bounds { worse: of(&self.worse, WORSE), much_worse: of(&self.much_worse, MUCH_WORSE) }
+    }
+
+    fn exact(&self, mixture: &Mixture<9>, alternatives: &[Ratio; 9]) -> f64 {
+        let likelihood = BlockLikelihood::new(self.counts, self.greatest_share());
+        let table = likelihood.table(&self.jitter, Ratio::EQUAL, GREATEST);
+        mixture.with(&gains(&table, alternatives))
+    }
+
+    fn passing_bound(&self) -> f64 {
+        let likelihood = BlockLikelihood::new(self.counts, self.least_share());
+        let null = likelihood.plain(PASSING);
+        self.passing.with(&PASSING_ALTERNATIVES.map(|it| likelihood.plain(it) - null))
     }
 
     fn passing(&self) -> f64 {
+        self.passing.with(&self.passing_gains())
+    }
+
+    fn passing_gains(&self) -> [f64; 2] {
         let likelihood = BlockLikelihood::new(self.counts, self.least_share());
-        self.passing.with(&passing_gains(&likelihood.table(&self.jitter)))
+        let [_, least] = PASSING_ALTERNATIVES;
+        let table = likelihood.table(&self.jitter, least, PASSING);
+        PASSING_ALTERNATIVES.map(|it| table.gain(it, PASSING))
     }
 
     /// The candidate's share in this block.
@@ -239,10 +298,6 @@ impl Series {
 
 fn gains(table: &LikelihoodTable<'_>, alternatives: &[Ratio; 9]) -> [f64; 9] {
     alternatives.map(|it| table.gain(it, Ratio::EQUAL))
-}
-
-fn passing_gains(table: &LikelihoodTable<'_>) -> [f64; 2] {
-    PASSING_ALTERNATIVES.map(|it| table.gain(it, PASSING))
 }
 
 /// The candidate's share of the units in the last minute; the weight of the step until there are units.

@@ -1,6 +1,14 @@
 //! The bad requests of the candidate in a table of two by two, given its margins: a hypergeometric variable, or Fisher's
-//! noncentral one for an odds ratio.
+//! noncentral one for an odds ratio `ψ`.
+//!
+//! The likelihood of an odds ratio needs `E[ψ^X]`, a sum over all possible counts. Where a bound suffices it has a closed form:
+//! a hypergeometric variable is a constant plus a sum of independent Bernoulli variables (its generating polynomial has only
+//! real zeros: Vatutin and Mikhailov, "Limit theorems for the number of empty cells", 1982), so `ln E[ψ^X]` is
+//! `Σ ln(1 + p (ψ − 1))`. Mean and variance give the first two moments of the `p`. The function has a positive third derivative
+//! if `ψ > 1`, so for given moments its mean is least if the `p` are 0 or equal (Chebyshev, Markov; the lower bound of
+//! Gauss–Radau quadrature).
 
+use super::likelihood::Ratio;
 use super::{Units, float};
 
 /// Bad requests of both versions, given the margins.
@@ -9,7 +17,7 @@ pub(super) struct TwoByTwo {
     candidate: u64,
     stable: u64,
     slow: u64,
-    pub(super) bad: f64,
+    bad: f64,
     /// The least and the greatest possible number of slow requests of the candidate.
     range: (u64, u64),
 }
@@ -27,14 +35,40 @@ impl TwoByTwo {
         self.range.0 >= self.range.1
     }
 
-    pub(super) fn is_above_mean(&self) -> bool {
-        let all = float(self.candidate) + float(self.stable);
-        self.bad * all > float(self.slow) * float(self.candidate)
+    /// Upper bounds of `ln (ψ^k / E[ψ^X])`, for odds ratios of at least 1. None: all of them are at most 0.
+    pub(super) fn bounds<const N: usize>(&self, odds: &[Ratio; N]) -> Option<[f64; N]> {
+        let (drawn, all) = (float(self.candidate), float(self.candidate) + float(self.stable));
+        let share = float(self.slow) / all;
+        let least = float(self.range.0);
+        let mean = drawn * share - least;
+        let bad = self.bad - least;
+        // By Jensen's inequality no alternative has evidence below the mean.
+        if self.is_decided() || bad <= mean {
+            return None;
+        }
+        let variance = drawn * share * (1.0 - share) * (all - drawn) / (all - 1.0);
+        let probability = (1.0 - variance / mean).max(f64::MIN_POSITIVE);
+        let count = mean / probability;
+        let of_one = |odds: Ratio| (1.0 + probability * (odds.factor() - 1.0)).ln();
+        Some(odds.map(|odds| bad * odds.ln() - count * of_one(odds)))
+    }
+
+    /// The ratio of the grid whose likelihood is about the greatest.
+    pub(super) fn likeliest(&self) -> Ratio {
+        let [bad, slow] = [self.bad, float(self.slow) - self.bad].map(|it| it + 0.5);
+        let good = (float(self.candidate) - self.bad).max(0.0) + 0.5;
+        let good_of_stable = (float(self.stable) - (float(self.slow) - self.bad)).max(0.0) + 0.5;
+        Ratio::nearest((bad * good_of_stable / (good * slow)).ln())
+    }
+
+    /// The logarithm of the likelihood of an odds ratio, up to a constant.
+    pub(super) fn likelihood(&self, odds: Ratio) -> f64 {
+        odds.ln() * self.bad - self.ln_normaliser(odds.ln())
     }
 
     /// `ln Σ C(n, x) C(m, K − x) e^(x · ln_odds)` over the possible x. The terms are log-concave, so they are summed from the
     /// greatest one until they are negligible.
-    pub(super) fn ln_normaliser(&self, ln_odds: f64) -> f64 {
+    fn ln_normaliser(&self, ln_odds: f64) -> f64 {
         let (low, high) = self.range;
         let odds = ln_odds.exp();
         let (n, m, slow) = (float(self.candidate), float(self.stable), float(self.slow));
@@ -71,7 +105,7 @@ impl TwoByTwo {
 }
 
 /// Terms of a sum that is at least 1.
-const NEGLIGIBLE: f64 = 1e-18;
+const NEGLIGIBLE: f64 = 1e-14;
 
 /// `ln (n choose k)`.
 fn ln_choose(n: f64, k: f64) -> f64 {
@@ -94,8 +128,8 @@ fn ln_factorial(n: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::likelihood::{JitterDensity, LikelihoodTable, Ratio};
-    use super::super::two_by_two::{MOST, ODDS};
+    use super::super::likelihood::JitterDensity;
+    use super::super::two_by_two::{ODDS, gains};
     use super::*;
 
     fn table(candidate: (u64, u64), stable: (u64, u64)) -> TwoByTwo {
@@ -114,36 +148,65 @@ mod tests {
     }
 
     /// `n`, `m`, `K`, `ψ`; `ln E[ψ^X]`.
-    const VECTORS: [(u64, u64, u64, f64, f64); 5] = [
+    const VECTORS: [(u64, u64, u64, f64, f64); 7] = [
         (5, 10, 4, 2.0, 1.097_390_541_417_787),
         (50, 950, 500, 1.25, 5.874_004_317_047_305),
         (250, 4750, 50, 15.0, 25.755_123_577_954_05),
         (300, 20, 310, 5.0, 468.886_384_559_805_7),
         (2500, 2500, 5, 2.5, 2.797_711_472_004_047),
+        (5, 10, 4, 0.3, -1.147_616_707_466_561_6),
+        (250, 4750, 500, 0.5, -12.980_940_962_145_943),
     ];
+
+    const MARGINS: [(u64, u64, u64); 6] =
+        [(10, 40, 5), (20, 20, 20), (5, 200, 60), (30, 10, 35), (60, 300, 200), (1, 9, 5)];
+
+    fn tables(n: u64, m: u64, slow: u64) -> impl Iterator<Item = TwoByTwo> {
+        let (low, high) = table((slow.min(n), n), (slow - slow.min(n), m)).range;
+        (low..=high).map(move |bad| table((bad, n), (slow - bad, m)))
+    }
 
     #[test]
     fn equal_versions_have_a_mean_of_at_most_one_with_and_without_jitter() {
-        for (n, m, slow) in [(10, 40, 5), (20, 20, 20), (5, 200, 60), (30, 10, 35)] {
+        for (n, m, slow) in MARGINS {
             for kappa in [0.005, 0.2, 4.0] {
                 let density = JitterDensity::new(kappa);
-                for odds in ODDS {
-                    let (low, high) = table((slow.min(n), n), (slow - slow.min(n), m)).range;
-                    let (mut plain_mean, mut jittered_mean) = (0.0, 0.0);
-                    for bad in low..=high {
-                        let it = table((bad, n), (slow - bad, m));
-                        let ln = |ratio: Ratio| ratio.ln() * it.bad - it.ln_normaliser(ratio.ln());
-                        let likelihoods = LikelihoodTable::of(&density, Ratio::EQUAL, MOST, ln);
-                        let ways =
-                            ln_choose(float(n), it.bad) + ln_choose(float(m), float(slow) - it.bad);
-                        let value = likelihoods.gain(odds, Ratio::EQUAL);
-                        plain_mean += (ways + likelihoods.plain(Ratio::EQUAL) + value).exp();
-                        jittered_mean += (ways + likelihoods.jittered(Ratio::EQUAL) + value).exp();
+                let (mut plain_mean, mut jittered_mean) = ([0.0; 6], [0.0; 6]);
+                for it in tables(n, m, slow) {
+                    let ways =
+                        ln_choose(float(n), it.bad) + ln_choose(float(m), float(slow) - it.bad);
+                    let plain = (ways + it.likelihood(Ratio::EQUAL)).exp();
+                    let points = density.points();
+                    let jittered: f64 = points
+                        .map(|(ratio, weight)| weight * (ways + it.likelihood(ratio)).exp())
+                        .sum();
+                    let gains = gains(&it, &density);
+                    for ((plain_mean, jittered_mean), gain) in
+                        plain_mean.iter_mut().zip(&mut jittered_mean).zip(gains)
+                    {
+                        *plain_mean += plain * gain.exp();
+                        *jittered_mean += jittered * gain.exp();
                     }
-                    assert!(plain_mean <= 1.0 + 1e-9, "{n} {m} {slow} {kappa}: {plain_mean}");
-                    assert!(jittered_mean <= 1.0 + 1e-9, "{n} {m} {slow} {kappa}: {jittered_mean}");
+                }
+                for mean in plain_mean.into_iter().chain(jittered_mean) {
+                    assert!(mean <= 1.0 + 1e-9, "{n} {m} {slow} {kappa}: {mean}");
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_bounds_are_above_the_likelihood_ratios() {
+        let mut compared = 0;
+        for (n, m, slow) in MARGINS {
+            for it in tables(n, m, slow) {
+                for (odds, bound) in ODDS.into_iter().zip(it.bounds(&ODDS).unwrap_or_default()) {
+                    let exact = it.likelihood(odds) - it.likelihood(Ratio::EQUAL);
+                    assert!(exact <= bound + 1e-9, "{it:?} {odds:?}: {exact} {bound}");
+                    compared += usize::from(bound != 0.0 && bound - exact < 0.1);
+                }
+            }
+        }
+        assert!(compared > 50, "few bounds are close: {compared}");
     }
 }

@@ -32,8 +32,10 @@ pub fn estimate(blocks: impl Iterator<Item = Units>, block_seconds: f64) -> f64 
         bad = bad * forget + float(block.bad);
         all = all * forget + float(block.all);
     }
-    terms.sort_by(|a, b| a.0.total_cmp(&b.0));
     let kept = terms.len().saturating_sub(terms.len().div_ceil(LEFT_OUT));
+    if kept < terms.len() {
+        terms.select_nth_unstable_by(kept, |a, b| a.0.total_cmp(&b.0));
+    }
     let (excess, squares) =
         terms.iter().take(kept).fold((0.0, 0.0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
     let kappa = CAUTION * (excess + UNKNOWN / CAUTION) / (squares + 1.0);

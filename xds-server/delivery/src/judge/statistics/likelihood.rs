@@ -26,6 +26,8 @@ pub const MIN_JITTER: f64 = 0.005;
 const MAX_HALF_WIDTH: i32 = 200;
 /// The density is cut where it has fallen by this factor, as a logarithm.
 const NEGLIGIBLE: f64 = 25.0;
+/// Terms of an integral below the greatest one by this logarithm are left out.
+const NEGLIGIBLE_TERM: f64 = 32.0;
 
 /// A ratio of the grid: `2^(index / 5)`. 0 is "equal", 3 about 1.5, 5 is 2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +54,14 @@ impl Ratio {
         self.ln().exp()
     }
 
+    /// The ratio of the grid nearest to this logarithm, between 0.01 and 300.
+    #[must_use]
+    pub fn nearest(ln: f64) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "a small number")]
+        let index = (ln / STEP).round().clamp(-34.0, 41.0) as i32;
+        Self(index)
+    }
+
     /// The product of both.
     #[must_use]
     pub const fn times(self, other: Self) -> Self {
@@ -62,8 +72,8 @@ impl Ratio {
 /// The density of the logarithm of an F variable with `(2/κ, 2/κ)` degrees of freedom, on the grid.
 #[derive(Debug, Clone)]
 pub struct JitterDensity {
-    /// Logarithms, symmetric about the middle. Their exponentials add up to 1.
-    ln: Vec<f64>,
+    /// Symmetric about the middle, with a sum of 1.
+    weights: Vec<f64>,
     half_width: i32,
 }
 
@@ -72,13 +82,68 @@ impl JitterDensity {
     #[must_use]
     pub fn new(kappa: f64) -> Self {
         let shape = 1.0 / kappa.clamp(MIN_JITTER, MAX_JITTER);
-        let ln = |index: i32| -2.0 * shape * ln_cosh(f64::from(index) * STEP / 2.0);
-        let half_width =
-            (1..MAX_HALF_WIDTH).find(|it| ln(*it) < -NEGLIGIBLE).unwrap_or(MAX_HALF_WIDTH);
-        let mut ln: Vec<f64> = (-half_width..=half_width).map(ln).collect();
-        let total = ln_sum_exp(ln.iter().copied());
-        ln.iter_mut().for_each(|it| *it -= total);
-        Self { ln, half_width }
+        let ln = |index: i32| -2.0 * shape * (f64::from(index) * STEP / 2.0).cosh().ln();
+        let above: Vec<f64> = (1..=MAX_HALF_WIDTH)
+            .map(ln)
+            .enumerate()
+            .take_while(|(place, ln)| *place == 0 || *ln >= -NEGLIGIBLE)
+            .map(|(_, ln)| ln.exp())
+            .collect();
+        let total = 1.0 + 2.0 * above.iter().sum::<f64>();
+        let half_width = i32::try_from(above.len()).unwrap_or(MAX_HALF_WIDTH);
+        let symmetric = above.iter().rev().chain([&1.0]).chain(&above);
+        Self { weights: symmetric.map(|it| it / total).collect(), half_width }
+    }
+
+    /// `ln Σ weight · likelihood` around a ratio, for a likelihood that is log-concave and expensive: it is evaluated only
+    /// where it is not negligible. `likeliest` is about the greatest one.
+    #[must_use]
+    pub fn integrate(
+        &self,
+        around: Ratio,
+        likeliest: Ratio,
+        mut ln_likelihood: impl FnMut(Ratio) -> f64,
+    ) -> f64 {
+        let half_width = self.half_width;
+        let mut term = |offset: i32| {
+            let place = usize::try_from(offset.saturating_add(half_width)).unwrap_or_default();
+            let weight = self.weights.get(place).copied().unwrap_or_default();
+            weight.ln() + ln_likelihood(around.times(Ratio(offset)))
+        };
+        let is_inside = |offset: i32| (-half_width..=half_width).contains(&offset);
+        let mut greatest = likeliest.0.saturating_sub(around.0).clamp(-half_width, half_width);
+        let mut most = term(greatest);
+        // The weights are log-concave as well, and so is the product.
+        for direction in [-1, 1] {
+            let mut next = greatest.saturating_add(direction);
+            while is_inside(next) {
+                let value = term(next);
+                if value <= most {
+                    break;
+                }
+                (greatest, most) = (next, value);
+                next = next.saturating_add(direction);
+            }
+        }
+        let mut sum = 1.0;
+        for direction in [-1, 1] {
+            let mut next = greatest.saturating_add(direction);
+            while is_inside(next) {
+                let value = term(next) - most;
+                if value < -NEGLIGIBLE_TERM {
+                    break;
+                }
+                sum += value.exp();
+                next = next.saturating_add(direction);
+            }
+        }
+        most + f64::ln(sum)
+    }
+
+    /// The ratios with their weights.
+    #[cfg(test)]
+    pub(super) fn points(&self) -> impl Iterator<Item = (Ratio, f64)> {
+        (-self.half_width..).map(Ratio).zip(self.weights.iter().copied())
     }
 }
 
@@ -86,9 +151,10 @@ impl JitterDensity {
 #[derive(Debug, Clone, Copy)]
 pub struct BlockLikelihood {
     candidate_bad: f64,
-    stable_bad: f64,
-    /// The logarithm of the odds of a failure to be the candidate's, if the rates are equal.
-    log_odds: f64,
+    bad: f64,
+    /// The odds of a failure to be the candidate's, if the rates are equal, and their logarithm.
+    odds: f64,
+    ln_odds: f64,
 }
 
 impl BlockLikelihood {
@@ -97,67 +163,108 @@ impl BlockLikelihood {
     pub fn new(counts: Pair, share: f64) -> Self {
         // A share of 1 leaves nothing to compare with: the odds are so large that no failure is evidence.
         let share = share.clamp(1e-9, 1.0 - 1e-9);
-        Self {
-            candidate_bad: float(counts.candidate.bad),
-            stable_bad: float(counts.stable.bad),
-            log_odds: (share / (1.0 - share)).ln(),
-        }
+        let odds = share / (1.0 - share);
+        let candidate_bad = float(counts.candidate.bad);
+        let bad = candidate_bad + float(counts.stable.bad);
+        Self { candidate_bad, bad, odds, ln_odds: odds.ln() }
     }
 
     /// The logarithm of the plain likelihood of a ratio.
     #[must_use]
     pub fn plain(&self, ratio: Ratio) -> f64 {
-        let odds = self.log_odds + ratio.ln();
-        // ln q and ln (1 − q) of q = 1 / (1 + e^−odds), without cancellation.
-        let ln_not = -ln_one_plus_exp(odds);
-        self.candidate_bad * (odds + ln_not) + self.stable_bad * ln_not
+        self.of_factor(ratio.ln(), ratio.factor())
     }
 
-    /// The likelihood of every ratio, with and without jitter.
+    /// `k ln q + s ln (1 − q)` of `q = odds · r / (1 + odds · r)`.
+    fn of_factor(&self, ln: f64, factor: f64) -> f64 {
+        self.candidate_bad * (self.ln_odds + ln) - self.bad * (1.0 + self.odds * factor).ln()
+    }
+
+    /// The likelihoods of the ratios from `first` to `last`, with and without jitter.
     #[must_use]
-    pub fn table<'j>(&self, jitter: &'j JitterDensity) -> LikelihoodTable<'j> {
-        if self.candidate_bad + self.stable_bad < 0.5 {
-            return LikelihoodTable { plain: Vec::new(), first: LEAST, jitter };
+    pub fn table<'j>(
+        &self,
+        jitter: &'j JitterDensity,
+        first: Ratio,
+        last: Ratio,
+    ) -> LikelihoodTable<'j> {
+        if self.bad < 0.5 {
+            return LikelihoodTable {
+                plain: Vec::new(),
+                most: 0.0,
+                scaled: Vec::new(),
+                first,
+                jitter,
+            };
         }
-        LikelihoodTable::of(jitter, LEAST, MOST, |ratio| self.plain(ratio))
+        LikelihoodTable::of(jitter, first, last, |ln, factor| self.of_factor(ln, factor))
     }
 }
 
 /// The likelihoods of one block.
 #[derive(Debug)]
 pub struct LikelihoodTable<'j> {
-    /// Of consecutive ratios, extended on both sides by half of the width of the density. Empty if no unit failed: every
-    /// ratio is equally likely.
+    /// Logarithms, of consecutive ratios, extended on both sides by half of the width of the density. Empty if no unit
+    /// failed: every ratio is equally likely.
     plain: Vec<f64>,
+    /// The greatest of them.
+    most: f64,
+    /// The likelihoods relative to the greatest one.
+    scaled: Vec<f64>,
     first: Ratio,
     jitter: &'j JitterDensity,
 }
 
 impl<'j> LikelihoodTable<'j> {
-    /// The likelihoods of the ratios from `first` to `last`, by the logarithm of the plain likelihood.
+    /// The likelihoods of the ratios from `first` to `last`. `plain` returns the logarithm of the likelihood of a ratio, whose
+    /// logarithm and factor are its arguments.
     #[must_use]
     pub fn of(
         jitter: &'j JitterDensity,
         first: Ratio,
         last: Ratio,
-        plain: impl Fn(Ratio) -> f64,
+        plain: impl Fn(f64, f64) -> f64,
     ) -> Self {
         let least = first.0.saturating_sub(jitter.half_width);
         let most = last.0.saturating_add(jitter.half_width);
-        Self { plain: (least..=most).map(|it| plain(Ratio(it))).collect(), first, jitter }
+        let mut factor = Ratio(least).factor();
+        let next = STEP.exp();
+        let plain: Vec<f64> = (least..=most)
+            .map(|it| {
+                let ln = plain(Ratio(it).ln(), factor);
+                factor *= next;
+                ln
+            })
+            .collect();
+        let most = plain.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let scaled = |ln: &f64| if ln - most > LEAST_SCALED { (ln - most).exp() } else { 0.0 };
+        Self { scaled: plain.iter().map(scaled).collect(), plain, most, first, jitter }
     }
 }
 
 impl LikelihoodTable<'_> {
-    /// The logarithm of the jittered likelihood of a ratio, which must be of the grid.
+    /// The logarithm of the jittered likelihood of a ratio, which must be of the table.
     #[must_use]
     pub fn jittered(&self, ratio: Ratio) -> f64 {
         let skipped = usize::try_from(ratio.0.saturating_sub(self.first.0)).unwrap_or_default();
-        let terms = self.plain.iter().skip(skipped).zip(&self.jitter.ln);
-        if self.plain.is_empty() { 0.0 } else { ln_sum_exp(terms.map(|(plain, ln)| plain + ln)) }
+        let weights = &self.jitter.weights;
+        let window = skipped..skipped.saturating_add(weights.len());
+        let (Some(scaled), Some(plain)) = (self.scaled.get(window.clone()), self.plain.get(window))
+        else {
+            return 0.0;
+        };
+        let sum = dot(scaled, weights);
+        // The other terms of so small a sum may have been cut.
+        if sum > LEAST_SUM {
+            return self.most + sum.ln();
+        }
+        let most = plain.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 =
+            plain.iter().zip(weights).map(|(ln, weight)| weight * (ln - most).exp()).sum();
+        most + sum.ln()
     }
 
-    /// The logarithm of the plain likelihood of a ratio, which must be of the grid.
+    /// The logarithm of the plain likelihood of a ratio, which must be of the table.
     #[must_use]
     pub fn plain(&self, ratio: Ratio) -> f64 {
         let at = ratio.0.saturating_sub(self.first.0).saturating_add(self.jitter.half_width);
@@ -172,21 +279,20 @@ impl LikelihoodTable<'_> {
     }
 }
 
-/// `ln (1 + e^x)`.
-fn ln_one_plus_exp(x: f64) -> f64 {
-    x.max(0.0) + (-x.abs()).exp().ln_1p()
-}
+/// Relative likelihoods below this, as a logarithm, are zero.
+const LEAST_SCALED: f64 = -600.0;
+/// Sums of relative likelihoods above this are exact.
+const LEAST_SUM: f64 = 1e-200;
 
-/// `ln cosh x`.
-fn ln_cosh(x: f64) -> f64 {
-    ln_one_plus_exp(2.0 * x) - x - std::f64::consts::LN_2
-}
-
-/// `ln Σ e^x`.
-fn ln_sum_exp(terms: impl Iterator<Item = f64> + Clone) -> f64 {
-    let most = terms.clone().fold(f64::NEG_INFINITY, f64::max);
-    if most == f64::NEG_INFINITY {
-        return most;
+/// In four sums, which the processor adds side by side.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let (a, b) = (a.as_chunks::<4>(), b.as_chunks::<4>());
+    let mut sums = [0.0; 4];
+    for (a, b) in a.0.iter().zip(b.0) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += a * b;
+        }
     }
-    most + terms.map(|it| (it - most).exp()).sum::<f64>().ln()
+    let rest: f64 = a.1.iter().zip(b.1).map(|(a, b)| a * b).sum();
+    sums.iter().sum::<f64>() + rest
 }

@@ -89,6 +89,12 @@ impl<const N: usize> Mixture<N> {
         each.sum::<f64>() / alternatives::<N>() + self.rest
     }
 
+    /// The e-value with a block that has the e-value 1 for each alternative.
+    #[must_use]
+    pub fn value(&self) -> f64 {
+        self.evidence.iter().sum::<f64>() / alternatives::<N>() + self.rest
+    }
+
     /// Ends the block.
     pub fn end(&mut self, gains: &[f64; N]) {
         let most = self.most;
@@ -104,7 +110,7 @@ impl<const N: usize> Mixture<N> {
 
     /// Gives evidence up, so that the e-value is at most 1.
     pub fn give_up(&mut self) {
-        let of_alternatives = self.with(&[0.0; N]) - self.rest;
+        let of_alternatives = self.value() - self.rest;
         if of_alternatives + self.rest > 1.0 {
             let factor = (1.0 - self.rest) / of_alternatives;
             self.evidence.iter_mut().for_each(|it| *it *= factor);

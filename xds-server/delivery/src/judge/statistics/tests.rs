@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::ceiling::{Ceiling, Confirmation, RecentStable, gain, is_above};
 use super::comparison::Comparison;
-use super::likelihood::{BlockLikelihood, JitterDensity, Ratio};
+use super::likelihood::{BlockLikelihood, JitterDensity, LEAST, MOST, Ratio};
 use super::{Pair, Units, jitter};
 use crate::units::{Ppm, Timestamp};
 
@@ -36,7 +36,7 @@ fn likelihoods_are_those_of_an_independent_computation() {
     for (candidate, stable, share, ratio, kappa, plain, jittered) in vectors {
         let density = JitterDensity::new(kappa);
         let block = BlockLikelihood::new(pair(candidate, stable), share);
-        let table = block.table(&density);
+        let table = block.table(&density, LEAST, MOST);
         assert!((table.plain(Ratio(ratio)) - plain).abs() < 1e-9, "{candidate} of {stable}");
         let error = table.jittered(Ratio(ratio)) - jittered;
         // Many failures have a peak that is narrower than the grid; the error is the same for every ratio.
@@ -97,7 +97,7 @@ fn the_comparison_of_equal_versions_has_a_mean_of_at_most_one_with_and_without_j
                     for candidate in 0..=failures {
                         let counts = pair(candidate, failures - candidate);
                         let block = BlockLikelihood::new(counts, share);
-                        let table = block.table(&density);
+                        let table = block.table(&density, LEAST, MOST);
                         let ways = ln_choose(failures, candidate);
                         let value = table.gain(alternative, Ratio::EQUAL);
                         plain += (ways + table.plain(Ratio::EQUAL) + value).exp();
@@ -192,11 +192,11 @@ fn a_step_is_passed_only_with_failures_of_both() {
     let mut comparison = Comparison::begin(Timestamp(0), Ppm::percent(5), JITTER);
     comparison.begin_passing(Timestamp(0), JITTER);
     observe(&mut comparison, 0, 60, 0, 0);
-    assert!(comparison.passing() <= 1.0 + 1e-9, "nothing failed, nothing is known");
+    assert!(comparison.passing(0.0) <= 1.0 + 1e-9, "nothing failed, nothing is known");
     observe(&mut comparison, 60_000, 600, 0, 1);
-    assert!(comparison.passing() > 20.0, "{}", comparison.passing());
+    assert!(comparison.passing(0.0) > 20.0, "{}", comparison.passing(0.0));
     comparison.begin_passing(Timestamp(660_000), JITTER);
-    assert!(comparison.passing() <= 1.0 + 1e-9, "a step has evidence of its own");
+    assert!(comparison.passing(0.0) <= 1.0 + 1e-9, "a step has evidence of its own");
 }
 
 #[test]
@@ -253,7 +253,7 @@ proptest! {
                 ceiling.next_block(Timestamp(number * 2_000), kappa.max(0.005));
             }
             let values =
-                [comparison.worse(), comparison.much_worse(), comparison.passing(), ceiling.value()];
+                [comparison.worse(), comparison.much_worse(), comparison.passing(0.0), ceiling.value()];
             for value in values {
                 prop_assert!(value.is_finite() && value >= 0.0, "{values:?}");
             }

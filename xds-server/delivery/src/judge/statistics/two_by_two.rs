@@ -7,11 +7,12 @@
 //! [`super::likelihood`] the jitter of the odds from block to block is integrated out as well, and the lesser of both counts.
 //! The evidence is the mean over criteria and odds ratios, the lesser of blocks of 5 and of 30 seconds.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::comparison::{BLOCKS, MOST_WORSE, WORSE_HALVES};
 use super::hypergeometric::TwoByTwo;
-use super::likelihood::{JitterDensity, LikelihoodTable, Ratio};
+use super::likelihood::{JitterDensity, Ratio};
 use super::mixture::{Mixture, Moments};
 use super::{Units, float};
 use crate::units::Timestamp;
@@ -19,7 +20,7 @@ use crate::units::Timestamp;
 /// The alternatives: odds ratios of about 1.15, 1.5, 2.6, 5.3, 16 and 190.
 pub(super) const ODDS: [Ratio; 6] = [Ratio(1), Ratio(3), Ratio(7), Ratio(12), Ratio(20), MOST];
 /// The greatest alternative.
-pub(super) const MOST: Ratio = Ratio(38);
+const MOST: Ratio = Ratio(38);
 /// Recent evidence for one alternative above this is given up. The e-value is the mean over six.
 const MOST_RECENT: f64 = 6.0 * MOST_WORSE;
 /// E-values below this are reported as an upper bound, which is cheaper.
@@ -84,6 +85,8 @@ impl From<Units> for Tables<1> {
 #[derive(Debug, Clone)]
 pub struct TableComparison<const N: usize> {
     series: [Series<N>; 2],
+    worse: f64,
+    much_worse: f64,
 }
 
 /// The evidence of blocks of one length.
@@ -104,12 +107,14 @@ impl<const N: usize> TableComparison<N> {
     /// Begins with a release. `jitter` returns `κ` of a criterion for a length of blocks.
     #[must_use]
     pub fn begin(now: Timestamp, jitter: impl Fn(usize, Duration) -> f64) -> Self {
-        Self { series: BLOCKS.map(|length| Series::begin(now, length, &jitter)) }
+        let series = BLOCKS.map(|length| Series::begin(now, length, &jitter));
+        Self { series, worse: 1.0, much_worse: 1.0 }
     }
 
     /// A step with another weight begins.
     pub fn enter_step(&mut self, now: Timestamp, jitter: impl Fn(usize, Duration) -> f64) {
         self.series.iter_mut().for_each(|series| series.next_block(now, true, &jitter));
+        self.evaluate();
     }
 
     /// Adds the requests since the last call.
@@ -127,36 +132,53 @@ impl<const N: usize> TableComparison<N> {
                 series.next_block(now, false, &jitter);
             }
         }
+        self.evaluate();
     }
 
     /// The e-value against "not worse than stable". Below 5 it is an upper bound.
     #[must_use]
-    pub fn worse(&self) -> f64 {
-        self.lesser(|series| &series.recent)
+    pub const fn worse(&self) -> f64 {
+        self.worse
     }
 
     /// The e-value against "not worse than stable", for rollbacks. Below 5 it is an upper bound.
     #[must_use]
-    pub fn much_worse(&self) -> f64 {
-        self.lesser(|series| &series.evidence)
+    pub const fn much_worse(&self) -> f64 {
+        self.much_worse
     }
 
-    fn lesser(&self, of: fn(&Series<N>) -> &[Mixture<6>; N]) -> f64 {
-        let [short, long] = &self.series;
-        let value = |series: &Series<N>| series.value(of(series));
-        let short = value(short);
-        if short < EXACT_FROM { short } else { short.min(value(long)) }
+    fn evaluate(&mut self) {
+        let of = |series: &Series<N>, gains: &[Option<[f64; 6]>; N]| {
+            [mean(&series.recent, gains), mean(&series.evidence, gains)]
+        };
+        let lesser = |[[worse, much_worse], [of_long, much_of_long]]: [[f64; 2]; 2]| {
+            [worse.min(of_long), much_worse.min(much_of_long)]
+        };
+        let values = lesser(self.series.each_ref().map(|series| of(series, &series.bounds())));
+        let needs_exact = values.iter().any(|it| *it >= EXACT_FROM);
+        [self.worse, self.much_worse] = if needs_exact {
+            lesser(self.series.each_ref().map(|series| of(series, &series.gains().map(Some))))
+        } else {
+            values
+        };
     }
 
     /// The criterion with the most evidence.
     #[must_use]
     pub fn strongest(&self) -> usize {
         let [short, _] = &self.series;
-        let gains = short.gains(true);
+        let gains = short.gains();
         let each = short.evidence.iter().zip(&gains).map(|(it, gains)| it.with(gains));
         let strongest = each.enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
         strongest.map_or(0, |(criterion, _)| criterion)
     }
+}
+
+fn mean<const N: usize>(evidence: &[Mixture<6>; N], gains: &[Option<[f64; 6]>; N]) -> f64 {
+    let each = evidence.iter().zip(gains).map(|(mixture, gains)| {
+        gains.as_ref().map_or_else(|| mixture.value(), |gains| mixture.with(gains))
+    });
+    each.sum::<f64>() / float(u64::try_from(N).unwrap_or(u64::MAX))
 }
 
 impl<const N: usize> Series<N> {
@@ -188,7 +210,7 @@ impl<const N: usize> Series<N> {
         weight_changed: bool,
         jitter: &impl Fn(usize, Duration) -> f64,
     ) {
-        let gains = self.gains(true);
+        let gains = self.gains();
         let kept = (-now.since(self.began).div_duration_f64(WORSE_HALVES)).exp2();
         let mass = self.moments.next(self.length, weight_changed);
         for (mixture, gains) in self.evidence.iter_mut().zip(&gains) {
@@ -205,35 +227,40 @@ impl<const N: usize> Series<N> {
         (self.candidate, self.stable) = (Tables::default(), Tables::default());
     }
 
-    fn value(&self, evidence: &[Mixture<6>; N]) -> f64 {
-        let mean = |gains: [[f64; 6]; N]| {
-            let each = evidence.iter().zip(&gains).map(|(mixture, gains)| mixture.with(gains));
-            each.sum::<f64>() / float(u64::try_from(N).unwrap_or(u64::MAX))
-        };
-        let bound = mean(self.gains(false));
-        if bound < EXACT_FROM { bound } else { mean(self.gains(true)) }
-    }
-
-    /// The logarithms of the e-values of the block, by criterion and odds ratio. Not exact: upper bounds.
-    fn gains(&self, exact: bool) -> [[f64; 6]; N] {
+    fn tables(&self) -> [TwoByTwo; N] {
         std::array::from_fn(|criterion| {
-            let table =
-                TwoByTwo::new(self.candidate.units(criterion), self.stable.units(criterion));
-            // By Jensen's inequality no alternative has evidence then.
-            if table.is_decided() || (!exact && !table.is_above_mean()) {
-                return [0.0; 6];
-            }
-            let ln = |odds: f64| odds * table.bad - table.ln_normaliser(odds);
-            if !exact {
-                let equal = ln(0.0);
-                return ODDS.map(|odds| ln(odds.ln()) - equal);
-            }
-            let kappa = self.kappa.get(criterion).copied().unwrap_or_default();
-            let density = JitterDensity::new(kappa);
-            let likelihoods = LikelihoodTable::of(&density, Ratio::EQUAL, MOST, |it| ln(it.ln()));
-            ODDS.map(|odds| likelihoods.gain(odds, Ratio::EQUAL))
+            TwoByTwo::new(self.candidate.units(criterion), self.stable.units(criterion))
         })
     }
+
+    /// The logarithms of the e-values of the block, by criterion and odds ratio.
+    fn gains(&self) -> [[f64; 6]; N] {
+        let tables = self.tables();
+        std::array::from_fn(|criterion| match (tables.get(criterion), self.kappa.get(criterion)) {
+            (Some(table), Some(kappa)) if !table.is_decided() => {
+                gains(table, &JitterDensity::new(*kappa))
+            }
+            _ => [0.0; 6],
+        })
+    }
+
+    /// Upper bounds of them. None: at most 0.
+    fn bounds(&self) -> [Option<[f64; 6]>; N] {
+        self.tables().map(|table| table.bounds(&ODDS))
+    }
+}
+
+/// The logarithms of the e-values of one table, by odds ratio.
+pub(super) fn gains(table: &TwoByTwo, jitter: &JitterDensity) -> [f64; 6] {
+    let mut known = BTreeMap::new();
+    let mut likelihood = |odds: Ratio| *known.entry(odds).or_insert_with(|| table.likelihood(odds));
+    let likeliest = table.likeliest();
+    let plain_of_equal = likelihood(Ratio::EQUAL);
+    let jittered_of_equal = jitter.integrate(Ratio::EQUAL, likeliest, &mut likelihood);
+    ODDS.map(|odds| {
+        let plain = likelihood(odds) - plain_of_equal;
+        plain.min(jitter.integrate(odds, likeliest, &mut likelihood) - jittered_of_equal)
+    })
 }
 
 #[cfg(test)]

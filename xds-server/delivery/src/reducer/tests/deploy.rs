@@ -3,12 +3,13 @@
 use super::super::*;
 use super::World;
 use crate::fixtures::{
-    canary, configuration, healthy, name, newest, order, product, smoke_test_failure, start, verb,
-    version,
+    canary, command_context, configuration, healthy, name, newest, order, product,
+    smoke_test_failure, start, verb, version,
 };
 use crate::model::blocker::Blocker;
-use crate::model::catalogue::{Environment, SpecError};
+use crate::model::catalogue::{Environment, SpecError, VersionSpec};
 use crate::model::command::ReleaseCommand::{Abort, Pause, Promote};
+use crate::model::commit::Commit;
 use crate::model::flag::FlagChange;
 use crate::model::fold_error::PlacementError;
 use crate::model::refusal::{Conflict, Invalid, VersionUsage};
@@ -95,6 +96,29 @@ fn invalid_endpoints_are_refused() {
         let command =
             Command::RegisterVersion { service: name("order"), version: name("v3"), spec };
         assert!(world.ask(&command).is_err(), "{host}:{port}");
+    }
+}
+
+/// A release has the commit of its version, unless it names one.
+#[test]
+fn a_release_deploys_the_commit_of_its_version() {
+    let commit = |id: &str| Commit { id: Some(id.to_owned()), at: None };
+    let register = |id| {
+        let spec = VersionSpec { commit: Some(commit(id)), ..version(9103, None) };
+        Command::RegisterVersion { service: name("order"), version: name("v3"), spec }
+    };
+    let mut world = World::new();
+    assert!(world.ask(&register("no-commit")).is_err());
+    world.ask(&register("6c6eb22")).unwrap();
+    for (named, expected) in [(None, "6c6eb22"), (Some(commit("0aff00d")), "0aff00d")] {
+        let (service, version) = (name("order"), name("v3"));
+        let start = Command::StartRelease { service, version, plan: None, commit: named };
+        let context = command_context("anne", world.now());
+        let (events, _) = decide_command(&world.0, &context, &start).unwrap();
+        let [Event::ReleaseStarted { commit: of_release, .. }] = &events[..] else {
+            panic!("{events:?}")
+        };
+        assert_eq!(*of_release, Some(commit(expected)));
     }
 }
 

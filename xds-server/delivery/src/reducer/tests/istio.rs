@@ -65,7 +65,8 @@ fn refused(world: &mut World, command: &Command) -> SpecError {
 #[test]
 fn a_registered_version_needs_a_target_of_its_own() {
     let mut world = world(vec![in_istio(order()), product()]);
-    let spec = |istio| VersionSpec { endpoints: Vec::new(), istio, environment: None };
+    let spec =
+        |istio| VersionSpec { endpoints: Vec::new(), istio, environment: None, commit: None };
     let error = refused(&mut world, &register("order", "v3", spec(None)));
     assert_eq!(error, SpecError::IstioTarget(name("v3")));
     let error = refused(&mut world, &register("order", "v3", spec(Some(subset("v2")))));
@@ -84,8 +85,12 @@ fn a_version_of_an_environment_has_its_target() {
     world.ask(&start("product", "v2")).unwrap();
     let v2 = world.0.services["product"].spec.versions["v2"].clone();
     assert_eq!(v2.istio, Some(subset("green")));
-    let spec =
-        VersionSpec { endpoints: Vec::new(), istio: None, environment: Some(Environment::Green) };
+    let spec = VersionSpec {
+        endpoints: Vec::new(),
+        istio: None,
+        environment: Some(Environment::Green),
+        commit: None,
+    };
     assert!(!world.ask(&register("product", "v2", spec)).unwrap().changed);
 }
 

@@ -22,7 +22,8 @@ use tidegate_delivery::units::{Ppm, Timestamp};
 pub(super) fn service(name: &str, versions: &[&str], stable: &str) -> ServiceState {
     let version = |(port, version): (u16, &&str)| {
         let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port };
-        let spec = VersionSpec { endpoints: vec![endpoint], istio: None, environment: None };
+        let spec =
+            VersionSpec { endpoints: vec![endpoint], istio: None, environment: None, commit: None };
         (version.parse().unwrap(), spec)
     };
     ServiceState::new(ServiceSpec {
