@@ -65,7 +65,7 @@ fn an_invalid_file_is_quoted_with_position_and_fix() {
         &format!("{path}:41:21"),
         "`110%` is over 100%",
         "write a share from 0% to 100%",
-        &format!("{path}:49:16"),
+        &format!("{path}:50:16"),
         "version `v1` is already defined on line 48",
         "2 problems",
     ] {
