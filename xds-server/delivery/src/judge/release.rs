@@ -222,9 +222,9 @@ impl ReleaseJudge {
         let kappa = LazyCell::new(|| spread * history.jitter(super::history::BLOCK));
         let kappa = || *kappa;
         let alert = guardrails.error_rate.alert.fraction();
-        observe_block(&mut self.below_alert, now, pair.candidate, alert, &kappa);
+        observe_block(&mut self.below_alert, now, pair.candidate, alert, kappa);
         if let Some((ceiling, limit)) = &mut self.before {
-            observe_block(ceiling, now, pair.candidate, *limit, &kappa);
+            observe_block(ceiling, now, pair.candidate, *limit, kappa);
         }
         let bound = Bound::of(guardrails, group);
         let worse = guardrails.error_rate.worse_than_stable;
@@ -274,7 +274,7 @@ impl ReleaseJudge {
                 recent: pair(recent.each_ref()),
                 common_mode: guardrails.common_mode,
             };
-            limit.observe(block, needed, &kappa);
+            limit.observe(block, needed, kappa);
         }
     }
 
