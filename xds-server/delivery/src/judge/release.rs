@@ -114,7 +114,7 @@ impl ReleaseJudge {
             stable: EvidenceWindows::begin(now, counted.stable),
             comparison: Comparison::begin(now, weight, jitter),
             client_errors: Compared::begin(now, jitter_of_client_errors(history, spread)),
-            latency: Compared::begin(now, jitter_of_slower(history, spread)),
+            latency: latency(now, history, spread),
             limits,
             of_resources,
             below_alert: Ceiling::begin_below(now, kappa),
@@ -159,7 +159,7 @@ impl ReleaseJudge {
             self.client_errors = Compared::begin(now, jitter);
         }
         if self.latency.rolls_back {
-            self.latency = Compared::begin(now, jitter_of_slower(history, spread));
+            self.latency = latency(now, history, spread);
         }
         for limit in self.limits.iter_mut().filter(|it| it.rolls_back) {
             limit.ceiling = Ceiling::begin(now, kappa, MOST_OF_ROLLBACK);
@@ -319,6 +319,12 @@ fn jitter_of_client_errors(
 
 fn jitter_of_slower(history: &StableHistory, spread: f64) -> impl Fn(usize, Duration) -> f64 {
     move |quantile, length| spread * history.jitter_of_slower(quantile, length)
+}
+
+/// Requests that wait for the same pause are slow together.
+fn latency(now: Timestamp, history: &StableHistory, spread: f64) -> Compared<QUANTILES> {
+    let comparison = TableComparison::begin(now, jitter_of_slower(history, spread));
+    Compared { comparison: comparison.of_common_events(), rolls_back: false }
 }
 
 fn limits(now: Timestamp, guardrails: &Guardrails, kappa: f64) -> (Vec<LimitEvidence>, Vec<Rule>) {
