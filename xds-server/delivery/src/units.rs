@@ -45,7 +45,6 @@ impl Ppm {
 
     /// True for 0 %.
     #[must_use]
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
     pub const fn is_zero(&self) -> bool {
         self.0 == 0
     }

@@ -192,7 +192,7 @@ impl VersionWatch {
             requests: observed.all,
             window_ms: shown.length.and_then(|it| u64::try_from(it.as_millis()).ok()),
             stable: None,
-            first_failures: (judged != observed).then(|| FirstFailures {
+            first_failures: (judged != observed).then_some(FirstFailures {
                 candidate: Share { requests: judged.all, bad: judged.bad },
                 stable: None,
             }),
