@@ -24,6 +24,7 @@ pub(super) use self::version::weight;
 pub use self::version::{RecentView, Totals, Version};
 use super::backend::Backend;
 use crate::controller::DeliveryView;
+use tidegate_delivery::judge::power::StepPower;
 use tidegate_delivery::judge::{Evidence, Finding, Guardrail, Level, Verdict};
 use tidegate_delivery::model::blocker::Blocker;
 use tidegate_delivery::model::checks::CheckResult;
@@ -129,6 +130,9 @@ pub struct ReleaseView {
     /// Its release group.
     #[serde(default)]
     pub group: Option<GroupName>,
+    /// What its current step can show at today's traffic; only in answers about one service or release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power: Option<StepPower>,
 }
 
 /// Measurements of a running release.
@@ -207,6 +211,7 @@ impl ReleaseView {
             signals: signals.map(SignalView::from).collect(),
             hooks: release.calls.iter().map(HookCall::from).collect(),
             group: view.state.group_of(&release.id).map(|(group, _)| group.clone()),
+            power: None,
         }
     }
 }

@@ -14,6 +14,7 @@ use super::handle::DeliveryView;
 use super::handle::{CommandError, Origin};
 use super::publishable::{NextMesh, decide};
 use super::rollback_times::PendingRollbacks;
+use super::stable_histories::StableHistories;
 use super::step_windows::{Context, StepWindows};
 use super::{EvidenceSource, Sidecars, decision_log};
 use crate::clock::{Clock, SkewLog, Times};
@@ -57,6 +58,8 @@ pub struct Engine {
     pub(super) step_windows: BTreeMap<ReleaseId, StepWindows>,
     /// What is known of the stable version of each service.
     pub(super) histories: BTreeMap<ServiceName, StableHistory>,
+    /// The same for readers.
+    pub(super) shared_histories: StableHistories,
     pub(super) rollbacks: PendingRollbacks,
     /// Result of the last evaluation of each running release.
     pub(super) progress: BTreeMap<ReleaseId, Progress>,
@@ -207,11 +210,13 @@ impl Engine {
     fn observe_stable_versions(&mut self, now: Timestamp) {
         let services = &self.state.services;
         self.histories.retain(|name, _| services.contains_key(name));
+        self.shared_histories.retain(|name| services.contains_key(name));
         for (name, service) in services {
             let history = self.histories.entry(name.clone()).or_default();
             if history.is_due(now, &service.stable) {
                 let total = self.evidence_source.of_stable(name, &service.stable);
                 history.observe(now, &service.stable, total);
+                self.shared_histories.set(name, history);
             }
         }
     }

@@ -9,6 +9,7 @@ mod handle;
 mod publishable;
 mod reads;
 mod rollback_times;
+mod stable_histories;
 mod start;
 mod step_windows;
 mod writer;
@@ -29,6 +30,7 @@ pub use self::handle::{CommandError, Configuration, DeliveryView, Handle, MAX_PA
 pub(crate) use self::publishable::{Decided, NextMesh, decide};
 use self::reads::Reads;
 pub use self::rollback_times::RollbackTimes;
+pub use self::stable_histories::StableHistories;
 use crate::clock::Clock;
 use crate::journal::{Journal, JournalError};
 use crate::telemetry::Telemetry;
@@ -162,9 +164,10 @@ pub fn spawn(parts: Parts) -> Result<Handle, StartError> {
     let (requests, queue) = mpsc::channel(QUEUE);
     let engine = Engine::start(parts, view, records.clone())?;
     let reads = Reads::new(&*engine.journal)?;
+    let histories = engine.shared_histories.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     std::thread::Builder::new()
         .name("controller".to_owned())
         .spawn(move || runtime.block_on(writer::run(engine, queue, wake)))?;
-    Ok(Handle::new(requests, shown, records, reads))
+    Ok(Handle::new(requests, shown, records, reads, histories))
 }

@@ -8,6 +8,7 @@ use tracing::{error, info, warn};
 
 use super::engine::Engine;
 use super::rollback_times::PendingRollbacks;
+use super::stable_histories::StableHistories;
 use crate::clock::SkewLog;
 use crate::controller::{CommandError, Configuration, DeliveryView, Origin, Parts, StartError};
 use crate::journal::{self, Record, Replayed};
@@ -40,6 +41,7 @@ impl Engine {
             halted: None,
             step_windows: BTreeMap::new(),
             histories: BTreeMap::new(),
+            shared_histories: StableHistories::default(),
             rollbacks: PendingRollbacks::new(parts.rollback_times),
             progress: BTreeMap::new(),
             view,

@@ -1,7 +1,7 @@
 //! The judge: request counts and guardrails in, a [`Verdict`] out.
 //!
 //! [`guardrails`] are the limits, [`statistics`] the e-values, [`history`] what is known of stable, [`windows`] the counts of
-//! a step and of the last seconds. A [`ReleaseJudge`] holds the evidence of one release, and [`assess`] makes its verdict.
+//! a step and of the last seconds, [`power`] what a plan can show. A [`ReleaseJudge`] holds the evidence of one release, and [`assess`] makes its verdict.
 
 mod assess;
 mod bound;
@@ -10,6 +10,7 @@ mod guardrail;
 pub mod guardrails;
 pub mod history;
 mod limits;
+pub mod power;
 mod release;
 pub mod sequential_test;
 pub mod statistics;

@@ -176,6 +176,14 @@ pub enum PlanError {
 }
 
 impl Plan {
+    /// The weight and the minimum time of each step; of the last one, the time of the watch.
+    pub fn stages(&self) -> impl Iterator<Item = (Ppm, Duration)> {
+        self.steps.iter().map(|step| {
+            let time = if step.weight == Ppm::ALL { self.watch } else { step.time };
+            (step.weight, time)
+        })
+    }
+
     /// Checks the plan.
     ///
     /// # Errors

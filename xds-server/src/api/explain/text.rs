@@ -7,6 +7,7 @@ use super::{ReleaseEvent, Sidecars, advice};
 use crate::api::views::{BlockerView, phase};
 use crate::controller::DeliveryView;
 use tidegate_delivery::judge::guardrails::{Guardrails, WorseThanStable};
+use tidegate_delivery::judge::power::StepPower;
 use tidegate_delivery::judge::statistics::Units;
 use tidegate_delivery::judge::{EValue, Evidence, Finding, Verdict};
 use tidegate_delivery::model::plan::{OnFail, Plan, Step};
@@ -25,6 +26,7 @@ pub(super) struct Context<'a> {
     pub(super) blockers: &'a [BlockerView],
     pub(super) sidecars: &'a Sidecars,
     pub(super) events: &'a [ReleaseEvent],
+    pub(super) power: Option<&'a StepPower>,
 }
 
 /// The explanation, one line each.
@@ -39,6 +41,7 @@ pub(super) fn lines(context: &Context<'_>) -> Vec<String> {
     }
     let progress = view.progress.get(&release.id);
     lines.extend(progress.iter().flat_map(|progress| measured(release, progress)));
+    lines.extend(context.power.map(|it| format!("At today's traffic, {it}.")));
     lines.extend(cause(release).and_then(by_chance));
     lines.push(next(service, release));
     if release.is_running() {

@@ -81,6 +81,7 @@ fn text(state: State, progress: Option<Progress>) -> String {
         blockers: &blockers.unwrap_or_default(),
         sidecars: &sidecars,
         events: &[started],
+        power: None,
     };
     lines(&context).join("\n") + "\n"
 }

@@ -26,6 +26,7 @@ use crate::reload::{DryRun, FileStatus, Probed, ReloadError};
 use crate::telemetry::counts::Counts;
 use crate::telemetry::recent::RecentFigures;
 use crate::xds::fleet::{Channel, Inspection, Nack, NodeStatus, Push, StreamReport, TypeReport};
+use tidegate_delivery::judge::history::StableHistory;
 use tidegate_delivery::judge::{Evidence, Verdict};
 use tidegate_delivery::model::change::Loss;
 use tidegate_delivery::model::command::{Command, CommandContext, Outcome};
@@ -269,6 +270,10 @@ impl Backend for Fake {
             "order" => BTreeMap::from([("v1".parse().unwrap(), figures)]),
             _ => BTreeMap::new(),
         }
+    }
+
+    fn history(&self, _: &ServiceName) -> Arc<StableHistory> {
+        Arc::default()
     }
 
     fn unresolved_names(&self) -> Arc<BTreeSet<String>> {
