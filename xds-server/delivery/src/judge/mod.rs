@@ -9,6 +9,7 @@ mod evidence;
 mod guardrail;
 pub mod guardrails;
 pub mod history;
+mod levels;
 mod limits;
 pub mod power;
 mod release;
@@ -22,5 +23,6 @@ mod tests;
 
 pub use self::evidence::{Business, Evidence, ResourceSamples, ResourceUse, Share, SlowRequests};
 pub use self::guardrail::{Guardrail, GuardrailError};
+pub use self::levels::EvidenceLevels;
 pub use self::release::{Counted, ReleaseJudge};
 pub use self::verdict::{EValue, Finding, Level, Limit, RatioInterval, Verdict};

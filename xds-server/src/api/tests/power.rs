@@ -13,13 +13,13 @@ const PREVIEW: &str = "/api/v1/services/order/releases?preview=true";
 #[tokio::test]
 async fn a_preview_starts_nothing_and_names_what_a_step_cannot_show() {
     let server = Server::start().await;
-    let plan = json!({"canary": {"steps": [{"weight": "1%", "time": "10s"}, "100%"]}});
+    let plan = json!({"canary": {"steps": [{"weight": "1%", "time": "10s"}, "5%", "100%"]}});
     let preview = server.post(PREVIEW, json!({"version": "v2", "plan": plan})).await;
     assert_eq!(preview["stable"], "v1");
     assert_eq!(preview["requests_per_second"], 25.0);
     assert_eq!(preview["error_rate_percent"], 2.0);
     let steps = preview["steps"].as_array().unwrap();
-    assert_eq!((steps.len(), &steps[0]["weight_percent"]), (2, &json!(1.0)));
+    assert_eq!((steps.len(), &steps[0]["weight_percent"]), (3, &json!(1.0)));
     assert!(steps[0]["blind"].is_object(), "{preview:#}");
     let everything = &steps[0]["detections"][0];
     assert_eq!(everything["regression"], json!({"error_rate_percent": 100.0}), "{preview:#}");
