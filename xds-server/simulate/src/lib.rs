@@ -9,6 +9,7 @@
 #![expect(clippy::cast_precision_loss, reason = "counts of a simulation are far below 2^52")]
 
 pub mod interval;
+pub mod replay;
 pub mod run;
 pub mod scenario;
 pub mod summary;

@@ -201,6 +201,22 @@ impl Simulated {
         Ok((run.outcome(), points))
     }
 
+    /// Simulates one release, and returns its event log with the declaration of the service.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn log(
+        &self,
+        scenario: &Scenario,
+        seed: u64,
+    ) -> Result<Vec<(Timestamp, Event)>, SimulationError> {
+        let mut run = Run::begin(self, scenario, seed);
+        run.until_end(None)?;
+        let services = self.state.services.values().map(|it| it.spec.clone()).collect();
+        run.log.insert(0, (Timestamp(0), Event::CatalogueApplied { services }));
+        Ok(run.log)
+    }
+
     /// The longest simulated time of a run.
     #[must_use]
     pub fn until(&self, scenario: &Scenario) -> Duration {
@@ -225,6 +241,7 @@ struct Run<'a> {
     alerted: bool,
     /// The candidate's last weight.
     weight: Ppm,
+    log: Vec<(Timestamp, Event)>,
 }
 
 impl<'a> Run<'a> {
@@ -244,6 +261,7 @@ impl<'a> Run<'a> {
             blocker: "none",
             alerted: false,
             weight: Ppm::ZERO,
+            log: Vec::new(),
         };
         while run.now.since(Timestamp(0)) < BEFORE {
             run.report();
@@ -339,7 +357,7 @@ impl<'a> Run<'a> {
             self.state.apply(self.now, event)?;
         }
         for event in events {
-            match event {
+            match &event {
                 Event::ReleaseStarted { .. } | Event::StepEntered { .. } => self.enter_step(),
                 Event::StepConverged { .. } => {
                     if let Some(judge) = &mut self.judge {
@@ -349,6 +367,7 @@ impl<'a> Run<'a> {
                 Event::AlertRaised { .. } => self.alerted = true,
                 _ => {}
             }
+            self.log.push((self.now, event));
         }
         Ok(())
     }
