@@ -237,6 +237,8 @@ pub fn progress(
 pub fn healthy(candidate: u64) -> Observation {
     Observation {
         verdict: Verdict::Healthy,
+        dry_run: Vec::new(),
+        queries: Vec::new(),
         candidate: requests(candidate),
         stable: requests(1000),
         convergence: Convergence { acked: 2, connected: 2, ..Convergence::default() },

@@ -32,6 +32,7 @@ impl ReleaseJudge {
     pub fn verdict(&self, guardrails: &Guardrails, alerts: &BTreeMap<Guardrail, Level>) -> Verdict {
         let assessment = Assessment { judge: self, guardrails, alerts };
         let mut findings = assessment.findings();
+        findings.retain(|finding| !guardrails.dry_run.contains(&finding.guardrail));
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
         match findings.first() {
             Some(worst) if worst.level == Level::Rollback => Verdict::RollBack { findings },
@@ -41,6 +42,23 @@ impl ReleaseJudge {
                 (missing, at_limit) => Verdict::Inconclusive { missing, at_limit },
             },
         }
+    }
+}
+
+impl ReleaseJudge {
+    /// The findings of guardrails in a dry run. `known` are those that the release has.
+    #[must_use]
+    pub fn dry_run_findings(
+        &self,
+        guardrails: &Guardrails,
+        known: &BTreeMap<Guardrail, Level>,
+    ) -> Vec<Finding> {
+        if guardrails.dry_run.is_empty() {
+            return Vec::new();
+        }
+        let mut findings = Assessment { judge: self, guardrails, alerts: known }.findings();
+        findings.retain(|finding| guardrails.dry_run.contains(&finding.guardrail));
+        findings
     }
 }
 
@@ -215,7 +233,8 @@ impl Assessment<'_> {
         let step = self.judge.candidate.since_start();
         let is_above = |rule: &Rule| {
             let units = rule.count.of(&step);
-            rule.is_of_requests()
+            !self.guardrails.dry_run.contains(&rule.guardrail)
+                && rule.is_of_requests()
                 && units.all >= self.guardrails.min_requests
                 && units.rate() > rule.threshold.fraction()
         };
@@ -224,6 +243,9 @@ impl Assessment<'_> {
 
     /// About how many more requests of the candidate the step needs to pass, at the rate of stable; 0 if it has passed.
     fn missing(&self) -> u64 {
+        if self.guardrails.dry_run.contains(&Guardrail::ErrorRate) {
+            return 0;
+        }
         let compared = self.judge.comparison.passing();
         let below = self.judge.below_alert.value();
         if 0.5 * compared + 0.5 * below >= PASSED {

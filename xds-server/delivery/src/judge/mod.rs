@@ -12,6 +12,7 @@ pub mod history;
 mod levels;
 mod limits;
 pub mod power;
+pub mod queries;
 mod release;
 pub mod sequential_test;
 pub mod statistics;
