@@ -5,7 +5,7 @@
 //! depends on its seed alone.
 //!
 //! Not simulated: sidecars (every step converges at once), smoke tests, health checks, required checks, approvals, hooks,
-//! freezes, resource use and business metrics.
+//! freezes, resource use, business metrics and queries.
 #![expect(clippy::cast_precision_loss, reason = "counts of a simulation are far below 2^52")]
 
 pub mod interval;

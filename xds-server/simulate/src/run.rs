@@ -147,6 +147,7 @@ impl Simulated {
         spec.hooks.clear();
         spec.dns = None;
         spec.guardrails.business.clear();
+        spec.guardrails.queries.clear();
         let service = spec.name.clone();
         let others = spec.versions.iter().filter(|(name, _)| **name != spec.stable);
         let Some((candidate, of_candidate)) = others.into_iter().next() else {
@@ -336,6 +337,8 @@ impl<'a> Run<'a> {
         let convergence = Convergence { acked: 1, connected: 1, ..Convergence::default() };
         let seen = Observation {
             verdict,
+            dry_run: judge.dry_run_findings(guardrails, &release.dry_run),
+            queries: Vec::new(),
             candidate,
             stable,
             convergence,

@@ -25,6 +25,7 @@ pub use self::version::{RecentView, Totals, Version};
 use super::backend::Backend;
 use crate::controller::DeliveryView;
 use tidegate_delivery::judge::power::StepPower;
+use tidegate_delivery::judge::queries::QueryStatus;
 use tidegate_delivery::judge::{Evidence, Finding, Guardrail, Level, Verdict};
 use tidegate_delivery::model::blocker::Blocker;
 use tidegate_delivery::model::checks::CheckResult;
@@ -107,6 +108,9 @@ pub struct ReleaseView {
     pub cause: Option<RollbackCause>,
     /// Active alerts.
     pub alerts: BTreeMap<Guardrail, Level>,
+    /// What guardrails in a dry run find.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dry_run: BTreeMap<Guardrail, Level>,
     /// Present while it runs.
     pub progress: Option<ProgressView>,
     #[serde(with = "rfc3339")]
@@ -139,6 +143,12 @@ pub struct ReleaseView {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProgressView {
     pub verdict: Verdict,
+    /// Findings of guardrails in a dry run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dry_run: Vec<Finding>,
+    /// The queries of the service, with their last values or errors.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub queries: Vec<QueryStatus>,
     /// Counts of the candidate since the step began.
     pub candidate: Evidence,
     /// Counts of stable since the step began.
@@ -201,6 +211,7 @@ impl ReleaseView {
             paused: release.paused_at.is_some(),
             cause,
             alerts: release.alerts.clone(),
+            dry_run: release.dry_run.clone(),
             progress: progress.map(ProgressView::from),
             started_at: release.started_at,
             plan: PlanView::from(&release.plan),
@@ -275,6 +286,8 @@ impl From<&Progress> for ProgressView {
         let seen = &progress.observation;
         Self {
             verdict: seen.verdict.clone(),
+            dry_run: seen.dry_run.clone(),
+            queries: seen.queries.clone(),
             candidate: seen.candidate,
             baseline: seen.stable,
             convergence: ConvergenceView::from(&seen.convergence),

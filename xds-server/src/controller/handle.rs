@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use super::query_samples::QuerySamples;
 use super::reads::Reads;
 use super::stable_histories::StableHistories;
 use crate::journal::{JournalError, Record};
@@ -163,6 +164,7 @@ pub struct Handle {
     records: broadcast::Sender<Record>,
     reads: Reads,
     histories: StableHistories,
+    queries: QuerySamples,
 }
 
 impl Handle {
@@ -172,8 +174,15 @@ impl Handle {
         records: broadcast::Sender<Record>,
         reads: Reads,
         histories: StableHistories,
+        queries: QuerySamples,
     ) -> Self {
-        Self { requests, view, records, reads, histories }
+        Self { requests, view, records, reads, histories, queries }
+    }
+
+    /// Where results of query guardrails go.
+    #[must_use]
+    pub fn query_samples(&self) -> QuerySamples {
+        self.queries.clone()
     }
 
     /// The history of a service's stable version.

@@ -7,6 +7,7 @@ use tokio::sync::{broadcast, watch};
 use tracing::{error, info, warn};
 
 use super::engine::Engine;
+use super::query_samples::QuerySamples;
 use super::rollback_times::PendingRollbacks;
 use super::stable_histories::StableHistories;
 use crate::clock::SkewLog;
@@ -42,6 +43,7 @@ impl Engine {
             step_windows: BTreeMap::new(),
             histories: BTreeMap::new(),
             shared_histories: StableHistories::default(),
+            query_samples: QuerySamples::default(),
             rollbacks: PendingRollbacks::new(parts.rollback_times),
             progress: BTreeMap::new(),
             view,

@@ -5,10 +5,11 @@
 
 use std::time::Duration;
 
+use super::query_samples::QuerySamples;
 use super::{EvidenceSource, Recount, Sidecars};
 use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::judge::history::StableHistory;
-use tidegate_delivery::judge::{Counted, ReleaseJudge};
+use tidegate_delivery::judge::{Counted, ReleaseJudge, queries};
 use tidegate_delivery::model::progress::Observation;
 use tidegate_delivery::model::release::Release;
 use tidegate_delivery::model::state::{ServiceState, State};
@@ -27,6 +28,8 @@ pub(super) struct Context<'a> {
     pub(super) release: &'a Release,
     /// What is known of the service's stable version.
     pub(super) history: &'a StableHistory,
+    /// The samples of query guardrails.
+    pub(super) queries: &'a QuerySamples,
 }
 
 impl Context<'_> {
@@ -129,8 +132,18 @@ impl StepWindows {
         let group = state.group_of(&release.id).map_or(1, |(_, group)| group.members.len());
         self.judge.observe(now, context.counted(), guardrails, history, group);
         let Counted { candidate, stable } = self.judge.since_step();
+        let series: Vec<_> = guardrails
+            .queries
+            .iter()
+            .map(|query| (context.queries.series(now, &release.id, &query.name), query))
+            .collect();
+        let (found, mut dry_run) =
+            queries::findings(guardrails, series.iter().map(|(series, query)| (series, *query)));
+        dry_run.extend(self.judge.dry_run_findings(guardrails, &release.dry_run));
         Observation {
-            verdict: self.judge.verdict(guardrails, &release.alerts),
+            verdict: self.judge.verdict(guardrails, &release.alerts).with(found),
+            dry_run,
+            queries: series.iter().map(|(series, query)| series.status(now, query)).collect(),
             candidate,
             stable,
             convergence: sidecars.convergence(self.serial, service),

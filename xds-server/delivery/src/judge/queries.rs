@@ -49,9 +49,6 @@ pub struct QueryGuardrail {
     /// A file with the bearer token, read for each query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_file: Option<String>,
-    /// A file with the certificate authorities of the server, instead of those of the system.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca_file: Option<String>,
 }
 
 /// What is asked.
@@ -348,7 +345,6 @@ mod tests {
             consecutive: 2,
             required: true,
             token_file: None,
-            ca_file: None,
         }
     }
 

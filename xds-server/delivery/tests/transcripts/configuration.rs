@@ -228,7 +228,6 @@ fn service_part(service: &mut ServiceSpec, part: &str, arguments: &mut Arguments
                 consecutive: 2,
                 required: arguments.next_value::<String>().as_deref() == Some("required"),
                 token_file: None,
-                ca_file: None,
             });
         }
         "guardrails" => {

@@ -9,7 +9,7 @@ use crate::controller::DeliveryView;
 use tidegate_delivery::judge::guardrails::{Guardrails, WorseThanStable};
 use tidegate_delivery::judge::power::StepPower;
 use tidegate_delivery::judge::statistics::Units;
-use tidegate_delivery::judge::{EValue, Evidence, Finding, Verdict};
+use tidegate_delivery::judge::{EValue, Evidence, Finding, Level, Verdict};
 use tidegate_delivery::model::plan::{OnFail, Plan, Step};
 use tidegate_delivery::model::progress::Progress;
 use tidegate_delivery::model::release::{Phase, Release, RollbackCause};
@@ -133,6 +133,17 @@ fn measured(release: &Release, progress: &Progress) -> Vec<String> {
         ));
     }
     lines.extend(seen.verdict.findings().iter().find_map(by_chance));
+    lines.extend(seen.dry_run.iter().map(|finding| {
+        let effect = match finding.level {
+            Level::Rollback => "roll the release back",
+            Level::Warning | Level::Critical => "block the step",
+        };
+        format!("Dry run: {finding}. Without `dry_run` this would {effect}.")
+    }));
+    lines.extend(seen.queries.iter().filter_map(|query| {
+        let error = query.error.as_ref()?;
+        Some(format!("The query `{}` fails, which is no evidence: {error}.", query.name))
+    }));
     lines
 }
 

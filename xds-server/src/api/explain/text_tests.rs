@@ -44,6 +44,8 @@ fn progress(verdict: Verdict, blockers: Vec<Blocker>) -> Progress {
     let counted = |requests, errors| Evidence { requests, errors, ..Evidence::default() };
     Progress {
         observation: Observation {
+            dry_run: Vec::new(),
+            queries: Vec::new(),
             verdict,
             candidate: counted(900, 4),
             stable: counted(17_100, 70),

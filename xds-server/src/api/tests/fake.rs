@@ -132,6 +132,8 @@ impl Fake {
         let progress = Progress {
             observation: Observation {
                 verdict: Verdict::Healthy,
+                dry_run: Vec::new(),
+                queries: Vec::new(),
                 candidate: evidence(120),
                 stable: evidence(880),
                 convergence: Convergence {
