@@ -14,10 +14,13 @@ const STRIP: f64 = 18.0;
 /// Points of a line, at most: more are thinned out.
 const MAX_POINTS: usize = 1_000;
 
+/// The name of a line, its colour, and its values.
+type Line = (&'static str, &'static str, fn(&Point) -> f64);
+
 /// One panel with its lines.
 struct Panel {
     title: &'static str,
-    lines: Vec<(&'static str, &'static str, fn(&Point) -> f64)>,
+    lines: Vec<Line>,
     /// The value at its upper edge.
     most: f64,
     unit: f64,

@@ -40,6 +40,11 @@ fn units(mean: f64, rate: f64, random: &mut SmallRng) -> Units {
     if mean <= 0.0 {
         return Units::default();
     }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a small number of requests"
+    )]
     let all = Poisson::new(mean).unwrap().sample(random) as u64;
     Units { bad: Binomial::new(all, rate).unwrap().sample(random), all }
 }
