@@ -46,7 +46,7 @@ pub struct Preview {
 /// What the current steps of releases can show, kept for [`KEPT`].
 #[derive(Debug)]
 pub(super) struct Powers {
-    permit: Semaphore,
+    permit: Arc<Semaphore>,
     kept: Mutex<BTreeMap<ReleaseId, Kept>>,
 }
 
@@ -60,7 +60,7 @@ struct Kept {
 
 impl Default for Powers {
     fn default() -> Self {
-        Self { permit: Semaphore::new(1), kept: Mutex::default() }
+        Self { permit: Arc::new(Semaphore::new(1)), kept: Mutex::default() }
     }
 }
 
@@ -174,7 +174,13 @@ impl Powers {
         &self,
         compute: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        let _permit = self.permit.acquire().await.ok()?;
-        spawn_blocking(compute).await.ok()
+        let permit = Arc::clone(&self.permit).acquire_owned().await.ok()?;
+        // The computation keeps its permit if the request is given up.
+        let computed = spawn_blocking(move || {
+            let computed = compute();
+            drop(permit);
+            computed
+        });
+        computed.await.ok()
     }
 }
