@@ -18,6 +18,7 @@ use tidegate::reload::{DryRun, FileStatus, ReloadError};
 use tidegate::telemetry::counts::Counts;
 use tidegate::telemetry::recent::RecentFigures;
 use tidegate::xds::fleet::{Inspection, NodeStatus};
+use tidegate_delivery::judge::history::StableHistory;
 use tidegate_delivery::model::change::Loss;
 use tidegate_delivery::model::command::{Command, Outcome};
 use tidegate_delivery::model::state::State;
@@ -68,6 +69,10 @@ impl Backend for Memory {
 
     fn recent(&self, _: &ServiceName) -> BTreeMap<VersionName, RecentFigures> {
         BTreeMap::new()
+    }
+
+    fn history(&self, _: &ServiceName) -> Arc<StableHistory> {
+        Arc::default()
     }
 
     fn unresolved_names(&self) -> Arc<BTreeSet<String>> {

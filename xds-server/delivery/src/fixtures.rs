@@ -242,6 +242,8 @@ pub fn progress(
 pub fn healthy(candidate: u64) -> Observation {
     Observation {
         verdict: Verdict::Healthy,
+        dry_run: Vec::new(),
+        queries: Vec::new(),
         candidate: requests(candidate),
         stable: requests(1000),
         counted_for: Duration::from_secs(10),

@@ -8,6 +8,7 @@ mod configuration;
 mod flags;
 mod judge;
 mod outcomes;
+mod power;
 mod refusals;
 mod sample_ratio;
 

@@ -14,6 +14,7 @@ use crate::reload::{DryRun, FileStatus, ReloadError};
 use crate::telemetry::counts::Counts;
 use crate::telemetry::recent::RecentFigures;
 use crate::xds::fleet::{Inspection, NodeStatus};
+use tidegate_delivery::judge::history::StableHistory;
 use tidegate_delivery::model::change::Loss;
 use tidegate_delivery::model::command::{Command, Outcome};
 use tidegate_delivery::names::{FleetName, ServiceName, VersionName};
@@ -58,6 +59,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The requests of the last half minute, per version of a service that had any.
     fn recent(&self, service: &ServiceName) -> BTreeMap<VersionName, RecentFigures>;
+
+    /// What is known of a service's stable version.
+    fn history(&self, service: &ServiceName) -> Arc<StableHistory>;
 
     /// The connected sidecars, and those that disconnected recently.
     fn nodes(&self) -> Vec<NodeStatus>;

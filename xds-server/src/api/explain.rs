@@ -10,6 +10,7 @@ use super::views::{BlockerView, PhaseKind, is_synced};
 use crate::controller::DeliveryView;
 use crate::journal::Record;
 use crate::xds::fleet::NodeStatus;
+use tidegate_delivery::judge::power::StepPower;
 use tidegate_delivery::model::event::Event;
 use tidegate_delivery::model::release::Release;
 use tidegate_delivery::model::state::ServiceState;
@@ -74,6 +75,7 @@ pub(super) fn explain(
     release: &Release,
     nodes: &[NodeStatus],
     records: &[Record],
+    power: Option<&StepPower>,
 ) -> Explanation {
     let progress = view.progress.get(&release.id);
     let blockers = progress.map(|it| BlockerView::all(&it.blockers)).unwrap_or_default();
@@ -86,6 +88,7 @@ pub(super) fn explain(
         blockers: &blockers,
         sidecars: &sidecars,
         events: &events,
+        power,
     });
     Explanation {
         release: release.id.clone(),

@@ -12,6 +12,7 @@ pub mod history;
 mod metrics;
 mod nodes;
 mod origin_guard;
+pub mod power;
 pub mod problem;
 mod releases;
 mod report;
@@ -56,6 +57,7 @@ struct Api {
     streams: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
     metrics: Arc<Exposition>,
+    powers: Arc<power::Powers>,
 }
 
 /// The answer to a command.
@@ -79,7 +81,8 @@ impl Api {
 /// The routes of the API. Event streams end when `stop` becomes true.
 pub fn router(backend: Arc<dyn Backend>, stop: watch::Receiver<bool>) -> Router {
     let metrics = Arc::new(metrics::exposition(&backend));
-    let api = Api { backend, streams: Arc::new(Semaphore::new(MAX_STREAMS)), stop, metrics };
+    let streams = Arc::new(Semaphore::new(MAX_STREAMS));
+    let api = Api { backend, streams, stop, metrics, powers: Arc::default() };
     let v1 = Router::new()
         .merge(configuration::routes())
         .merge(services::routes())

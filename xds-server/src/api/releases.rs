@@ -7,6 +7,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 
 use super::explain::{self, Explanation};
+use super::power;
 use super::problem::Problem;
 use super::request::{Change, OptionalBody};
 use super::views::ReleaseView;
@@ -29,8 +30,9 @@ async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<ReleaseView>, Problem> {
     let view = api.view();
-    let (_, release) = find(&view, &id)?;
-    Ok(Json(ReleaseView::of(release, &view)))
+    let (service, release) = find(&view, &id)?;
+    let power = power::current(&api, &view, service, release).await;
+    Ok(Json(ReleaseView { power, ..ReleaseView::of(release, &view) }))
 }
 
 fn find<'a>(view: &'a DeliveryView, id: &str) -> Result<(&'a ServiceState, &'a Release), Problem> {
@@ -63,7 +65,9 @@ async fn explain(
     }
     let mut nodes = api.backend.nodes();
     nodes.retain(|node| api.backend.carries(&node.fleet, &service.spec.name));
-    Ok(Json(explain::explain(&view, service, release, &nodes, &records)))
+    let power = power::current(&api, &view, service, release).await;
+    let explanation = explain::explain(&view, service, release, &nodes, &records, power.as_ref());
+    Ok(Json(explanation))
 }
 
 /// The body of a command of a release or a group.

@@ -1,25 +1,31 @@
 //! `/services`: services, deployment and removal of versions, start and rollback of releases.
 
-use axum::extract::{Path, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde::Deserialize;
 
+use super::power;
 use super::problem::Problem;
 use super::request::{Body, Change, OptionalBody};
 use super::views::{OutcomeView, Service};
 use super::{Answer, Api};
 use crate::config;
-use crate::controller::DeliveryView;
+use crate::controller::{DeliveryView, Origin};
 use tidegate_delivery::model::catalogue::{Environment, VersionSpec};
-use tidegate_delivery::model::command::{Command, Outcome, Refusal, ReleaseCommand};
+use tidegate_delivery::model::command::{
+    Command, CommandContext, Outcome, Refusal, ReleaseCommand,
+};
 use tidegate_delivery::model::commit::Commit;
+use tidegate_delivery::model::event::Event;
 use tidegate_delivery::model::plan::Plan;
 use tidegate_delivery::model::refusal::Known;
 use tidegate_delivery::model::state::ServiceState;
 use tidegate_delivery::names::{NameError, ReleaseId, VersionName};
+use tidegate_delivery::reducer::decide_command;
 use tidegate_delivery::units::{Timestamp, rfc3339};
 
 pub(super) fn routes() -> Router<Api> {
@@ -43,7 +49,11 @@ async fn show(
 ) -> Result<Json<Service>, Problem> {
     let view = api.view();
     let service = find(&view, &service)?;
-    Ok(Json(Service::of(api.backend.as_ref(), &view, service)))
+    let mut shown = Service::of(api.backend.as_ref(), &view, service);
+    if let (Some(shown), Some(release)) = (&mut shown.release, &service.release) {
+        shown.power = power::current(&api, &view, service, release).await;
+    }
+    Ok(Json(shown))
 }
 
 /// A deployed version.
@@ -117,14 +127,31 @@ struct NewRelease {
     reason: Option<String>,
 }
 
+/// Parameters of the start of a release.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StartOptions {
+    /// Nothing is started: the answer is what the release could show.
+    #[serde(default)]
+    preview: bool,
+}
+
 async fn start(
     State(api): State<Api>,
     Path(service): Path<String>,
+    options: Result<Query<StartOptions>, QueryRejection>,
     Body(body): Body<NewRelease>,
 ) -> Result<Response, Problem> {
-    let service = find(&api.view(), &service)?.spec.name.clone();
+    let Query(options) = options.map_err(|error| Problem::bad_request(error.body_text()))?;
+    let view = api.view();
+    let state = find(&view, &service)?;
+    let service = state.spec.name.clone();
     let version = name(&body.version)?;
     let plan = plan(body.plan.as_ref())?;
+    if options.preview {
+        let change = Change { actor: body.actor, reason: body.reason };
+        return preview(&api, &view, state, version, plan, change).await;
+    }
     let commit = commit(body.commit, body.committed_at);
     let change = Change { actor: body.actor, reason: body.reason };
     let command = Command::StartRelease { service, version, plan, commit };
@@ -135,6 +162,30 @@ async fn start(
     };
     let headers = [(header::LOCATION, location)];
     Ok((created(&outcome), headers, Json(OutcomeView::from(outcome))).into_response())
+}
+
+/// Decides as if the release were started, and answers with what it could show.
+async fn preview(
+    api: &Api,
+    view: &DeliveryView,
+    service: &ServiceState,
+    version: VersionName,
+    plan: Option<Plan>,
+    change: Change,
+) -> Result<Response, Problem> {
+    let now = api.backend.now();
+    let Origin { actor, reason } = change.origin()?;
+    let context = CommandContext { actor: &actor, reason: reason.as_deref(), at: now, wall: now };
+    let name = service.spec.name.clone();
+    let command =
+        Command::StartRelease { service: name, version: version.clone(), plan, commit: None };
+    let (events, _) = decide_command(&view.state, &context, &command)?;
+    let started = events.into_iter().find_map(|event| match event {
+        Event::ReleaseStarted { plan, .. } => Some(plan),
+        _ => None,
+    });
+    let plan = started.unwrap_or_else(|| service.spec.plan.clone());
+    Ok(Json(power::preview(api, service, version, plan).await?).into_response())
 }
 
 /// The rollback of a service.

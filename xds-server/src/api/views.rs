@@ -24,6 +24,8 @@ pub(super) use self::version::weight;
 pub use self::version::{RecentView, Totals, Version};
 use super::backend::Backend;
 use crate::controller::DeliveryView;
+use tidegate_delivery::judge::power::StepPower;
+use tidegate_delivery::judge::queries::QueryStatus;
 use tidegate_delivery::judge::{Evidence, Finding, Guardrail, Level, Verdict};
 use tidegate_delivery::model::blocker::Blocker;
 use tidegate_delivery::model::checks::CheckResult;
@@ -106,6 +108,9 @@ pub struct ReleaseView {
     pub cause: Option<RollbackCause>,
     /// Active alerts.
     pub alerts: BTreeMap<Guardrail, Level>,
+    /// What guardrails in a dry run find.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dry_run: BTreeMap<Guardrail, Level>,
     /// Present while it runs.
     pub progress: Option<ProgressView>,
     #[serde(with = "rfc3339")]
@@ -129,12 +134,21 @@ pub struct ReleaseView {
     /// Its release group.
     #[serde(default)]
     pub group: Option<GroupName>,
+    /// What its current step can show at today's traffic; only in answers about one service or release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power: Option<StepPower>,
 }
 
 /// Measurements of a running release.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProgressView {
     pub verdict: Verdict,
+    /// Findings of guardrails in a dry run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dry_run: Vec<Finding>,
+    /// The queries of the service, with their last values or errors.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub queries: Vec<QueryStatus>,
     /// Counts of the candidate since the step began.
     pub candidate: Evidence,
     /// Counts of stable since the step began.
@@ -197,6 +211,7 @@ impl ReleaseView {
             paused: release.paused_at.is_some(),
             cause,
             alerts: release.alerts.clone(),
+            dry_run: release.dry_run.clone(),
             progress: progress.map(ProgressView::from),
             started_at: release.started_at,
             plan: PlanView::from(&release.plan),
@@ -207,6 +222,7 @@ impl ReleaseView {
             signals: signals.map(SignalView::from).collect(),
             hooks: release.calls.iter().map(HookCall::from).collect(),
             group: view.state.group_of(&release.id).map(|(group, _)| group.clone()),
+            power: None,
         }
     }
 }
@@ -270,6 +286,8 @@ impl From<&Progress> for ProgressView {
         let seen = &progress.observation;
         Self {
             verdict: seen.verdict.clone(),
+            dry_run: seen.dry_run.clone(),
+            queries: seen.queries.clone(),
             candidate: seen.candidate,
             baseline: seen.stable,
             convergence: ConvergenceView::from(&seen.convergence),

@@ -17,6 +17,7 @@ mod output;
 mod release;
 mod report;
 mod serve;
+mod simulate;
 mod status;
 mod terminal;
 mod text;
@@ -75,6 +76,8 @@ enum Command {
     Audit(audit::Args),
     /// Show delivery figures: deployment frequency, lead time, recovery time, change failure rate
     Report(report::Args),
+    /// Simulate releases, or judge recorded ones by other guardrails
+    Simulate(simulate::Args),
     /// Run a sidecar, print its bootstrap, or the objects and the image for an Istio mesh
     Envoy(envoy::Args),
     /// Print the completions of a shell
@@ -113,6 +116,7 @@ fn execute(command: Command, target: &Target) -> Result<(), Failure> {
         Command::Envoy(args) => envoy::run(&args),
         Command::Completions(args) => completions::print(&args),
         Command::Man(args) => completions::man(&args),
+        Command::Simulate(args) => simulate::run(&args, target),
         Command::Diff(args) => call(diff::run(args, target)),
         Command::Apply(args) => call(configuration::apply(args, target)),
         Command::Status(args) => call(status::run(args, target)),

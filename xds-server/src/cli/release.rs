@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::Subcommand;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
+use tidegate::api::power::Preview;
 use tidegate::api::views::{ReleaseView, Service};
 use tidegate_delivery::units::Timestamp;
 
@@ -17,7 +18,8 @@ use super::confirm::Confirmation;
 use super::failure::Failure;
 use super::flag::read_json;
 use super::group;
-use super::output::{self, Format};
+use super::output::{self, Format, printable};
+use super::terminal::Screen;
 use super::text;
 use super::wait::{self, Until};
 
@@ -51,6 +53,9 @@ enum Verb {
         /// The time of that commit, from which lead time is measured; `git show -s --format=%cI` prints it
         #[arg(long, value_parser = text::parse_time)]
         committed_at: Option<Timestamp>,
+        /// Start nothing: show which regressions each step would see at today's traffic, and how soon
+        #[arg(long, conflicts_with_all = ["wait", "commit", "committed_at"])]
+        preview: bool,
         /// Then wait for its completion, as `release wait` does
         #[arg(long)]
         wait: bool,
@@ -138,7 +143,17 @@ pub(super) async fn run(args: Args, target: &Target) -> Result<(), Failure> {
     let client = Client::new(target)?;
     let mut body = args.origin.body();
     let (service, verb) = match args.verb {
-        Verb::Start { service, candidate, version, plan, commit, committed_at, wait, timeout } => {
+        Verb::Start {
+            service,
+            candidate,
+            version,
+            plan,
+            commit,
+            committed_at,
+            preview,
+            wait,
+            timeout,
+        } => {
             body.insert("version".to_owned(), json!(candidate.or(version)));
             if let Some(path) = plan {
                 body.insert("plan".to_owned(), read_json(&path)?);
@@ -146,6 +161,16 @@ pub(super) async fn run(args: Args, target: &Target) -> Result<(), Failure> {
             body.extend(commit.map(|commit| ("commit".to_owned(), json!(commit))));
             body.extend(committed_at.map(|at| ("committed_at".to_owned(), json!(text::time(at)))));
             let path = ["services", &service, "releases"];
+            if preview {
+                let query = [("preview", "true".to_owned())];
+                let answer = client.call(Method::POST, &path, &query, Some(&body.into())).await?;
+                return output::document(target.output, &answer, || {
+                    let Preview { text, .. } = client.read(&answer)?;
+                    let screen = Screen::of_stdout();
+                    let lines = text.iter().flat_map(|line| screen.wrap(&printable(line), 0));
+                    Ok(lines.collect::<Vec<_>>().join("\n"))
+                });
+            }
             let answer = client.call(Method::POST, &path, &[], Some(&body.into())).await?;
             print_outcome(&answer, target.output)?;
             if wait {

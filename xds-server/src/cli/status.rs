@@ -72,6 +72,10 @@ impl Snapshot {
             let is_wide = format == Format::Wide;
             parts.push(if is_wide { list.wide() } else { list.table(screen.columns) });
         }
+        if format == Format::Wide {
+            let powers = self.services.iter().filter_map(|it| it.release.as_ref()?.power.as_ref());
+            parts.extend(powers.map(|power| format!("At today's traffic, {power}.")));
+        }
         parts.extend(self.file.as_ref().map(|file| screen.wrap(file, 0).join("\n")));
         parts.join("\n\n")
     }

@@ -5,6 +5,7 @@ mod effects;
 mod evidence;
 mod guardrails;
 mod istio;
+mod queries;
 mod shorthand;
 
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ pub(super) use self::guardrails::{
     BusinessHeader, BusinessMetric, ClientErrors, ErrorRate, Guardrails, Latency, Resources,
 };
 pub(super) use self::istio::{IstioFleet, IstioService, IstioTarget};
+pub(super) use self::queries::Query;
 pub(super) use self::shorthand::Shorthand;
 use super::span::Spanned;
 use tidegate_delivery::model::catalogue::Environment;

@@ -3,6 +3,7 @@
 mod effects;
 mod istio;
 mod mistakes;
+mod queries;
 mod requirements;
 
 use std::time::Duration;

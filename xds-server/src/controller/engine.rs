@@ -13,7 +13,9 @@ use tracing::{error, info, warn};
 use super::handle::DeliveryView;
 use super::handle::{CommandError, Origin};
 use super::publishable::{NextMesh, decide};
+use super::query_samples::QuerySamples;
 use super::rollback_times::PendingRollbacks;
+use super::stable_histories::StableHistories;
 use super::step_windows::{Context, StepWindows};
 use super::{EvidenceSource, Sidecars, decision_log};
 use crate::clock::{Clock, SkewLog, Times};
@@ -61,6 +63,10 @@ pub struct Engine {
     pub(super) histories: BTreeMap<ServiceName, StableHistory>,
     /// The versions that no release judges.
     pub(super) watches: VersionWatches,
+    /// The same for readers.
+    pub(super) shared_histories: StableHistories,
+    /// The samples of query guardrails.
+    pub(super) query_samples: QuerySamples,
     pub(super) rollbacks: PendingRollbacks,
     /// Result of the last evaluation of each running release.
     pub(super) progress: BTreeMap<ReleaseId, Progress>,
@@ -199,7 +205,8 @@ impl Engine {
         let no_history = StableHistory::default();
         let history = self.histories.get(&service.spec.name).unwrap_or(&no_history);
         let source = &*self.evidence_source;
-        let context = Context { now, source, service, release, history };
+        let queries = &self.query_samples;
+        let context = Context { now, source, service, release, history, queries };
         let serial = self.serial;
         let windows = self
             .step_windows
@@ -212,11 +219,13 @@ impl Engine {
     fn observe_stable_versions(&mut self, now: Timestamp) {
         let services = &self.state.services;
         self.histories.retain(|name, _| services.contains_key(name));
+        self.shared_histories.retain(|name| services.contains_key(name));
         for (name, service) in services {
             let history = self.histories.entry(name.clone()).or_default();
             if history.is_due(now, &service.stable) {
                 let total = self.evidence_source.of_stable(name, &service.stable);
                 history.observe(now, &service.stable, total);
+                self.shared_histories.set(name, history);
             }
         }
     }
@@ -326,6 +335,7 @@ impl Engine {
             Event::StepConverged { id, .. } => self.restart_step_windows(&id.clone()),
             Event::RolledBack { id, .. } | Event::Completed { id, .. } => {
                 self.step_windows.remove(id);
+                self.query_samples.end(id);
             }
             _ => {}
         }
@@ -358,6 +368,9 @@ impl Engine {
     pub(super) fn start_step_windows(&mut self, id: &ReleaseId) {
         let before = self.step_windows.remove(id);
         let serial = self.serial;
+        if let Some(release) = self.state.release(id) {
+            self.query_samples.begin(self.clock.now(), id, release.step());
+        }
         let started = self.in_context(id, |context| StepWindows::start(serial, context, before));
         self.step_windows.extend(started.map(|windows| (id.clone(), windows)));
     }
@@ -381,7 +394,8 @@ impl Engine {
         let no_history = StableHistory::default();
         let history = self.histories.get(&service.spec.name).unwrap_or(&no_history);
         let (now, source) = (self.clock.now(), &*self.evidence_source);
-        Some(then(Context { now, source, service, release, history }))
+        let queries = &self.query_samples;
+        Some(then(Context { now, source, service, release, history, queries }))
     }
 
     fn halt(&mut self, urgent: Option<&ReleaseId>, error: &CommandError) {

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use super::query_samples::QuerySamples;
 use super::reads::Reads;
+use super::stable_histories::StableHistories;
 use crate::journal::{JournalError, Record};
 use tidegate_delivery::figures::Figures;
+use tidegate_delivery::judge::history::StableHistory;
 use tidegate_delivery::model::catalogue::ServiceSpec;
 use tidegate_delivery::model::change::Loss;
 use tidegate_delivery::model::command::{Command, Outcome, Refusal};
@@ -18,7 +21,7 @@ use tidegate_delivery::model::freeze::FreezeWindow;
 use tidegate_delivery::model::progress::Progress;
 use tidegate_delivery::model::refusal::Invalid;
 use tidegate_delivery::model::state::State;
-use tidegate_delivery::names::ReleaseId;
+use tidegate_delivery::names::{ReleaseId, ServiceName};
 use tidegate_xds::mesh::Mesh;
 use tidegate_xds::resources::InvalidResources;
 use tidegate_xds::tokens::TokenKey;
@@ -160,6 +163,8 @@ pub struct Handle {
     view: watch::Receiver<Arc<DeliveryView>>,
     records: broadcast::Sender<Record>,
     reads: Reads,
+    histories: StableHistories,
+    queries: QuerySamples,
 }
 
 impl Handle {
@@ -168,8 +173,22 @@ impl Handle {
         view: watch::Receiver<Arc<DeliveryView>>,
         records: broadcast::Sender<Record>,
         reads: Reads,
+        histories: StableHistories,
+        queries: QuerySamples,
     ) -> Self {
-        Self { requests, view, records, reads }
+        Self { requests, view, records, reads, histories, queries }
+    }
+
+    /// Where results of query guardrails go.
+    #[must_use]
+    pub fn query_samples(&self) -> QuerySamples {
+        self.queries.clone()
+    }
+
+    /// The history of a service's stable version.
+    #[must_use]
+    pub fn history(&self, service: &ServiceName) -> Arc<StableHistory> {
+        self.histories.of(service)
     }
 
     /// Submits a command. When this returns, the view contains its effect.

@@ -7,9 +7,11 @@ mod decision_log;
 mod engine;
 mod handle;
 mod publishable;
+mod query_samples;
 mod reads;
 mod rollback_times;
 mod sample_ratio;
+mod stable_histories;
 mod start;
 mod step_windows;
 mod writer;
@@ -28,8 +30,10 @@ use tokio::sync::{Notify, broadcast, mpsc, watch};
 pub use self::engine::Engine;
 pub use self::handle::{CommandError, Configuration, DeliveryView, Handle, MAX_PAGE, Origin};
 pub(crate) use self::publishable::{Decided, NextMesh, decide};
+pub use self::query_samples::QuerySamples;
 use self::reads::Reads;
 pub use self::rollback_times::RollbackTimes;
+pub use self::stable_histories::StableHistories;
 use crate::clock::Clock;
 use crate::journal::{Journal, JournalError};
 use crate::telemetry::Telemetry;
@@ -192,9 +196,11 @@ pub fn spawn(parts: Parts) -> Result<Handle, StartError> {
     let (requests, queue) = mpsc::channel(QUEUE);
     let engine = Engine::start(parts, view, records.clone())?;
     let reads = Reads::new(&*engine.journal)?;
+    let histories = engine.shared_histories.clone();
+    let queries = engine.query_samples.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     std::thread::Builder::new()
         .name("controller".to_owned())
         .spawn(move || runtime.block_on(writer::run(engine, queue, wake)))?;
-    Ok(Handle::new(requests, shown, records, reads))
+    Ok(Handle::new(requests, shown, records, reads, histories, queries))
 }

@@ -7,7 +7,9 @@ use tokio::sync::{broadcast, watch};
 use tracing::{error, info, warn};
 
 use super::engine::Engine;
+use super::query_samples::QuerySamples;
 use super::rollback_times::PendingRollbacks;
+use super::stable_histories::StableHistories;
 use crate::clock::SkewLog;
 use crate::controller::{CommandError, Configuration, DeliveryView, Origin, Parts, StartError};
 use crate::journal::{self, Record, Replayed};
@@ -42,6 +44,8 @@ impl Engine {
             step_windows: BTreeMap::new(),
             histories: BTreeMap::new(),
             watches: VersionWatches::default(),
+            shared_histories: StableHistories::default(),
+            query_samples: QuerySamples::default(),
             rollbacks: PendingRollbacks::new(parts.rollback_times),
             progress: BTreeMap::new(),
             view,

@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
+use super::query_samples::QuerySamples;
 use super::sample_ratio::{StepRatio, is_selected_by_flags};
 use super::{EvidenceSource, Recount, Sidecars};
 use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::judge::history::StableHistory;
-use tidegate_delivery::judge::{Counted, ReleaseJudge};
+use tidegate_delivery::judge::{Counted, ReleaseJudge, queries};
 use tidegate_delivery::model::progress::{Convergence, Observation};
 use tidegate_delivery::model::release::Release;
 use tidegate_delivery::model::state::{ServiceState, State};
@@ -28,6 +29,8 @@ pub(super) struct Context<'a> {
     pub(super) release: &'a Release,
     /// What is known of the service's stable version.
     pub(super) history: &'a StableHistory,
+    /// The samples of query guardrails.
+    pub(super) queries: &'a QuerySamples,
 }
 
 impl Context<'_> {
@@ -140,8 +143,18 @@ impl StepWindows {
             || is_selected_by_flags(state, service),
             || context.source.splits(&release.id, service),
         );
+        let series: Vec<_> = guardrails
+            .queries
+            .iter()
+            .map(|query| (context.queries.series(now, &release.id, &query.name), query))
+            .collect();
+        let (found, mut dry_run) =
+            queries::findings(guardrails, series.iter().map(|(series, query)| (series, *query)));
+        dry_run.extend(self.judge.dry_run_findings(guardrails, &release.dry_run));
         Observation {
-            verdict: self.judge.verdict(guardrails, &release.alerts),
+            verdict: self.judge.verdict(guardrails, &release.alerts).with(found),
+            dry_run,
+            queries: series.iter().map(|(series, query)| series.status(now, query)).collect(),
             candidate,
             stable,
             counted_for: self.judge.step_duration(),

@@ -13,6 +13,7 @@ pub mod hooks;
 mod keyed_tasks;
 pub mod names;
 pub mod notifier;
+pub mod queries;
 mod secret;
 mod signature;
 pub mod smoke;

@@ -35,10 +35,12 @@ pub enum Task {
     Names,
     /// Export of traces.
     Traces,
+    /// Query guardrails.
+    Queries,
 }
 
 impl Task {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::SmokeTests,
         Self::HealthChecks,
         Self::Hooks,
@@ -46,6 +48,7 @@ impl Task {
         Self::Notifications,
         Self::Names,
         Self::Traces,
+        Self::Queries,
     ];
 
     const fn labels(self) -> TaskLabels {
@@ -58,6 +61,7 @@ impl Task {
                 Self::Notifications => "notifications",
                 Self::Names => "names",
                 Self::Traces => "traces",
+                Self::Queries => "queries",
             },
         }
     }

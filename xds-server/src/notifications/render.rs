@@ -205,6 +205,20 @@ fn content(event: &Event) -> Option<Content> {
             "the value is within its limit",
         )
         .with_condition(format!("{service} {version} {guardrail}"), ConditionStatus::Ok),
+        Event::DryRunFound { id, finding } => {
+            let guardrail = &finding.guardrail;
+            let effect = match finding.level {
+                Level::Rollback => "would roll back",
+                Level::Warning | Level::Critical => "would block",
+            };
+            let title = format!("dry run: {guardrail} {effect} release {id}");
+            Content::new(Info, title, measured(finding))
+        }
+        Event::DryRunEnded { id, guardrail } => Content::new(
+            Info,
+            format!("dry run: {guardrail} does not find release {id} too bad any more"),
+            "nothing was decided",
+        ),
         Event::RolledBack { id, cause, .. } => Content::new(
             rollback_level(cause),
             format!("release {id} was rolled back"),

@@ -24,6 +24,7 @@ use tidegate::transport::tls::TlsMetrics;
 use tidegate::xds::fleet::reporters::Reporters;
 use tidegate::xds::fleet::{AckTracker, Inspection, NodeStatus};
 use tidegate::xds::metrics::XdsMetrics;
+use tidegate_delivery::judge::history::StableHistory;
 use tidegate_delivery::model::change::Loss;
 use tidegate_delivery::model::command::{Command, Outcome};
 use tidegate_delivery::model::configuration::Source;
@@ -99,6 +100,10 @@ impl Backend for Live {
 
     fn recent(&self, service: &ServiceName) -> BTreeMap<VersionName, RecentFigures> {
         self.telemetry.recent(service, self.clock.now())
+    }
+
+    fn history(&self, service: &ServiceName) -> Arc<StableHistory> {
+        self.controller.history(service)
     }
 
     fn nodes(&self) -> Vec<NodeStatus> {

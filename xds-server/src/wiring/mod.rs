@@ -20,6 +20,7 @@ use tidegate::clock::Clock;
 use tidegate::config::{self, Config, Receiver};
 use tidegate::controller::{self, Parts, RollbackTimes, StartError};
 use tidegate::effects::notifier::{self, Notifier};
+use tidegate::effects::queries::{self, Queries};
 use tidegate::effects::traces::{self, TracesError};
 use tidegate::effects::{
     self, Backoff, Supervisor, WebhookClient, dns, health, hooks, names, smoke,
@@ -219,7 +220,7 @@ pub(crate) async fn run(
         supervisor: supervisor.clone(),
     };
     let delivery_stats = Arc::clone(&notifier.stats);
-    let effects = effects(notifier, current_receivers);
+    let effects = effects(notifier, Queries::new()?, current_receivers);
     let appliers = Appliers { access: Arc::clone(&port.access), previews, receivers };
     let base = file.path.parent().map(Path::to_owned).unwrap_or_default();
     let hash = config.hash.clone();
@@ -327,11 +328,12 @@ async fn serve(
     Ok(ended?)
 }
 
-/// Runs hooks, DNS updates and notifications until the controller stops.
-async fn effects(notifier: Notifier, receivers: watch::Receiver<Vec<Receiver>>) {
+/// Runs hooks, DNS updates, queries and notifications until the controller stops.
+async fn effects(notifier: Notifier, queries: Queries, receivers: watch::Receiver<Vec<Receiver>>) {
     let Notifier { controller, webhooks, clock, backoff, supervisor, .. } = notifier.clone();
     tokio::join!(
         hooks::run(controller.clone(), webhooks, backoff, supervisor.clone()),
+        queries::run(queries, controller.clone(), clock.clone(), supervisor.clone()),
         dns::run(controller, clock, backoff, supervisor),
         notifier.run(receivers),
     );

@@ -8,6 +8,7 @@ mod changes;
 mod formats;
 mod init;
 mod server;
+mod simulate;
 mod token;
 
 use std::fs;

@@ -81,6 +81,13 @@ impl State {
             Event::AlertCleared { id, guardrail } => {
                 self.running_mut(id)?.alerts.remove(guardrail);
             }
+            Event::DryRunFound { id, finding } => {
+                let dry_run = &mut self.running_mut(id)?.dry_run;
+                dry_run.insert(finding.guardrail.clone(), finding.level);
+            }
+            Event::DryRunEnded { id, guardrail } => {
+                self.running_mut(id)?.dry_run.remove(guardrail);
+            }
             Event::PausedByGuardrail { id, finding } => {
                 self.running_mut(id)?.pause_by_guardrail(at, finding)?
             }
@@ -247,6 +254,7 @@ impl ServiceState {
             paused_at: None,
             converged: false,
             alerts: BTreeMap::new(),
+            dry_run: BTreeMap::new(),
             paused_by_guardrail: None,
             overridden: BTreeSet::new(),
             approvals: Vec::new(),

@@ -109,6 +109,7 @@ impl Release {
         self.phase = phase;
         self.paused_at = None;
         self.alerts.clear();
+        self.dry_run.clear();
         self.paused_by_guardrail = None;
         self.overridden.clear();
         self.approvals.clear();

@@ -37,6 +37,7 @@ impl ReleaseJudge {
     pub fn verdict(&self, guardrails: &Guardrails, alerts: &BTreeMap<Guardrail, Level>) -> Verdict {
         let assessment = Assessment { judge: self, guardrails, alerts };
         let mut findings = assessment.findings();
+        findings.retain(|finding| !guardrails.dry_run.contains(&finding.guardrail));
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
         match findings.first() {
             Some(worst) if worst.level == Level::Rollback => Verdict::RollBack { findings },
@@ -46,6 +47,23 @@ impl ReleaseJudge {
                 (missing, at_limit) => Verdict::Inconclusive { missing, at_limit },
             },
         }
+    }
+}
+
+impl ReleaseJudge {
+    /// The findings of guardrails in a dry run. `known` are those that the release has.
+    #[must_use]
+    pub fn dry_run_findings(
+        &self,
+        guardrails: &Guardrails,
+        known: &BTreeMap<Guardrail, Level>,
+    ) -> Vec<Finding> {
+        if guardrails.dry_run.is_empty() {
+            return Vec::new();
+        }
+        let mut findings = Assessment { judge: self, guardrails, alerts: known }.findings();
+        findings.retain(|finding| guardrails.dry_run.contains(&finding.guardrail));
+        findings
     }
 }
 
@@ -239,13 +257,17 @@ impl Assessment<'_> {
             let observed = rule.count.observed(&candidate);
             // Few clients may send most requests. They are no evidence for a rollback, and must not pass unnoticed.
             let differs = observed.rate() > DIFFERS * rule.count.observed(&stable).rate();
-            above(rule.count.judged(&candidate)) || (above(observed) && differs)
+            !self.guardrails.dry_run.contains(&rule.guardrail)
+                && (above(rule.count.judged(&candidate)) || (above(observed) && differs))
         };
         self.judge.limits.iter().map(|it| &it.rule).find(is_above).map(|it| it.guardrail.clone())
     }
 
     /// About how many more requests of the candidate the step needs to pass, at the rate of stable; 0 if it has passed.
     fn missing(&self) -> u64 {
+        if self.guardrails.dry_run.contains(&Guardrail::ErrorRate) {
+            return 0;
+        }
         let below = self.judge.below_alert.value();
         if 0.5 * below >= PASSED {
             return 0;

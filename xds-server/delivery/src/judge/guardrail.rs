@@ -9,6 +9,8 @@ use crate::names::{MetricName, NameError};
 
 /// Prefix of business metrics.
 const BUSINESS: &str = "business/";
+/// Prefix of queries.
+const QUERY: &str = "query/";
 
 /// The name of a guardrail: in JSON a string, also as the key of a map.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -28,6 +30,8 @@ pub enum Guardrail {
     Disk,
     /// A business metric: `business/NAME`.
     Business(MetricName),
+    /// A query: `query/NAME`.
+    Query(MetricName),
 }
 
 /// Why a text is not the name of a guardrail.
@@ -35,7 +39,7 @@ pub enum Guardrail {
 pub enum GuardrailError {
     /// Not a known name.
     #[error(
-        "unknown guardrail `{0}`; use error_rate, client_errors, latency, cpu, memory, disk or business/NAME"
+        "unknown guardrail `{0}`; use error_rate, client_errors, latency, cpu, memory, disk, business/NAME or query/NAME"
     )]
     Unknown(String),
     /// An invalid name of a business metric.
@@ -53,6 +57,7 @@ impl From<Guardrail> for String {
             Guardrail::Memory => "memory".to_owned(),
             Guardrail::Disk => "disk".to_owned(),
             Guardrail::Business(name) => format!("{BUSINESS}{name}"),
+            Guardrail::Query(name) => format!("{QUERY}{name}"),
         }
     }
 }
@@ -68,9 +73,10 @@ impl FromStr for Guardrail {
             "cpu" => Self::Cpu,
             "memory" => Self::Memory,
             "disk" => Self::Disk,
-            other => match other.strip_prefix(BUSINESS) {
-                Some(name) => Self::Business(name.parse()?),
-                None => {
+            other => match (other.strip_prefix(BUSINESS), other.strip_prefix(QUERY)) {
+                (Some(name), _) => Self::Business(name.parse()?),
+                (_, Some(name)) => Self::Query(name.parse()?),
+                _ => {
                     let word = other.chars().take(40).collect();
                     return Err(GuardrailError::Unknown(word));
                 }
@@ -98,6 +104,7 @@ impl fmt::Display for Guardrail {
             Self::Memory => f.write_str("use of memory"),
             Self::Disk => f.write_str("use of disk"),
             Self::Business(name) => write!(f, "share of bad `{name}`"),
+            Self::Query(name) => write!(f, "query `{name}`"),
         }
     }
 }
@@ -118,12 +125,13 @@ mod tests {
             Guardrail::Memory,
             Guardrail::Disk,
             Guardrail::Business("order_success".parse().unwrap()),
+            Guardrail::Query("queue".parse().unwrap()),
         ];
         let map: BTreeMap<_, _> = all.into_iter().zip(0..).collect();
         let json = serde_json::to_string(&map).unwrap();
         assert_eq!(
             json,
-            r#"{"error_rate":0,"client_errors":1,"latency":2,"cpu":3,"memory":4,"disk":5,"business/order_success":6}"#
+            r#"{"error_rate":0,"client_errors":1,"latency":2,"cpu":3,"memory":4,"disk":5,"business/order_success":6,"query/queue":7}"#
         );
         assert_eq!(serde_json::from_str::<BTreeMap<Guardrail, i32>>(&json).unwrap(), map);
         for word in ["", "business", "business/", "business/a b", "errors"] {

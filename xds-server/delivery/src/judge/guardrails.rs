@@ -1,10 +1,13 @@
 //! The guardrails of a service: limits on its error rate, latency, resource use and business metrics.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tidegate_core::config::{RequestMatch, ResponseMatch};
 
+use super::Guardrail;
+use super::queries::QueryGuardrail;
 use crate::names::MetricName;
 use crate::units::{Ppm, millis};
 
@@ -28,6 +31,12 @@ pub struct Guardrails {
     /// The bound on the probability that a release that is no worse than stable and below its limits is rolled back: over
     /// all guardrails, steps and evaluations, and all releases of its group.
     pub false_rollback: Ppm,
+    /// Values of other systems.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub queries: Vec<QueryGuardrail>,
+    /// Guardrails that are judged and shown, and decide nothing.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub dry_run: BTreeSet<Guardrail>,
     /// What happens when a limit of a rollback is exceeded and stable fails as well.
     pub common_mode: CommonMode,
     /// What happens at the end of a step whose counts do not show yet that the candidate is good enough.
@@ -172,6 +181,8 @@ impl Default for Guardrails {
                 critical: Ppm::percent(95),
             },
             business: Vec::new(),
+            queries: Vec::new(),
+            dry_run: BTreeSet::new(),
             min_requests: 100,
             false_rollback: FALSE_ROLLBACK,
             common_mode: CommonMode::Hold,

@@ -102,10 +102,16 @@ impl StableHistory {
         jitter_of(blocks, length, LEFT_OUT_OF_LATENCY)
     }
 
+    /// The failed and all units in the time that is known, at most 30 minutes.
+    #[must_use]
+    pub fn failures(&self) -> Units {
+        self.blocks.iter().map(|it| it.failures).fold(Units::default(), Units::plus)
+    }
+
     /// An upper bound of the rate in these 30 minutes: three standard deviations above it. None if too few units are known.
     #[must_use]
     pub fn rate_bound(&self) -> Option<f64> {
-        let sum = self.blocks.iter().map(|it| it.failures).fold(Units::default(), Units::plus);
+        let sum = self.failures();
         let bad = float(sum.bad);
         (sum.all >= 1_000).then(|| (bad + 3.0 * bad.sqrt() + 3.0) / float(sum.all))
     }

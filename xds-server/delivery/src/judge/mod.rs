@@ -1,7 +1,7 @@
 //! The judge: request counts and guardrails in, a [`Verdict`] out.
 //!
 //! [`guardrails`] are the limits, [`statistics`] the e-values, [`history`] what is known of stable, [`windows`] the counts of
-//! a step and of the last seconds. A [`ReleaseJudge`] holds the evidence of one release, and [`assess`] makes its verdict.
+//! a step and of the last seconds, [`power`] what a plan can show. A [`ReleaseJudge`] holds the evidence of one release, and [`assess`] makes its verdict.
 
 mod assess;
 mod bound;
@@ -9,7 +9,10 @@ mod evidence;
 mod guardrail;
 pub mod guardrails;
 pub mod history;
+mod levels;
 mod limits;
+pub mod power;
+pub mod queries;
 mod release;
 pub mod sequential_test;
 pub mod statistics;
@@ -22,5 +25,6 @@ mod tests;
 
 pub use self::evidence::{Business, Evidence, ResourceSamples, ResourceUse, Share, SlowRequests};
 pub use self::guardrail::{Guardrail, GuardrailError};
+pub use self::levels::EvidenceLevels;
 pub use self::release::{Counted, ReleaseJudge};
 pub use self::verdict::{EValue, Finding, FirstFailures, Level, Limit, RatioInterval, Verdict};

@@ -1,6 +1,7 @@
 //! Verdicts on the counts of whole releases.
 
 mod outcomes;
+mod power;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

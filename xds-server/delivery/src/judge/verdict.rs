@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::queries::{Beyond, Micros};
 use super::statistics::likelihood::Ratio;
 use super::{Guardrail, Share};
 use crate::units::{Ppm, millis};
@@ -130,6 +131,16 @@ pub enum Limit {
         /// The share in use.
         max_ppm: Ppm,
     },
+    /// A limit of a query. `bad` of the finding are the samples in a row beyond it.
+    Query {
+        /// The limit.
+        limit: Beyond,
+        /// The last value of the candidate, in millionths.
+        value: Micros,
+        /// That of stable, in millionths.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        of_stable: Option<Micros>,
+    },
     /// The rate of stable at the same time.
     Stable,
     /// The rate of stable in the 30 minutes before 100 %, times a factor.
@@ -167,6 +178,24 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// With further findings, which are those of other guardrails.
+    #[must_use]
+    pub fn with(self, more: Vec<Finding>) -> Self {
+        if more.is_empty() {
+            return self;
+        }
+        let mut findings = match self {
+            Self::Healthy | Self::Inconclusive { .. } => Vec::new(),
+            Self::Alert { findings } | Self::RollBack { findings } => findings,
+        };
+        findings.extend(more);
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
+        match findings.first() {
+            Some(worst) if worst.level == Level::Rollback => Self::RollBack { findings },
+            _ => Self::Alert { findings },
+        }
+    }
+
     /// Everything that was found.
     #[must_use]
     pub fn findings(&self) -> &[Finding] {

@@ -71,6 +71,14 @@ pub enum Blocker {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         remaining_ms: Option<u64>,
     },
+    /// A required query has no current value.
+    QueryMissing {
+        /// Which guardrail.
+        guardrail: Guardrail,
+        /// The error of the last query; absent before the first one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
     /// A step must be approved.
     Approval {
         /// By people of this role.

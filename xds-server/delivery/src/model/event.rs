@@ -151,6 +151,20 @@ pub enum Event {
         /// Which guardrail.
         guardrail: Guardrail,
     },
+    /// A guardrail in a dry run found something, or changed its level.
+    DryRunFound {
+        /// Which release.
+        id: ReleaseId,
+        /// The limit and the measured values.
+        finding: Finding,
+    },
+    /// A guardrail in a dry run does not find it any more.
+    DryRunEnded {
+        /// Which release.
+        id: ReleaseId,
+        /// Which guardrail.
+        guardrail: Guardrail,
+    },
     /// A guardrail broke, and paused the release by `on_fail: pause`.
     PausedByGuardrail {
         /// Which release.
@@ -369,6 +383,8 @@ impl Event {
                 | Self::Resumed { .. }
                 | Self::AlertRaised { .. }
                 | Self::AlertCleared { .. }
+                | Self::DryRunFound { .. }
+                | Self::DryRunEnded { .. }
                 | Self::PausedByGuardrail { .. }
                 | Self::VersionAlertRaised { .. }
                 | Self::VersionAlertCleared { .. }

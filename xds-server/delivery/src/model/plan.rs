@@ -189,6 +189,15 @@ pub enum PlanError {
 }
 
 impl Plan {
+    /// The weight and the minimum time of each step; of the last one, the weight without the holdback at this rate of requests
+    /// per second, and the time of the watch.
+    pub fn stages(&self, rate: Option<u64>) -> impl Iterator<Item = (Ppm, Duration)> {
+        let watched = self.holdback().share(rate).complement();
+        self.steps.iter().map(move |step| {
+            if step.weight == Ppm::ALL { (watched, self.watch) } else { (step.weight, step.time) }
+        })
+    }
+
     /// Checks the plan.
     ///
     /// # Errors

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::judge::{Evidence, Verdict};
+use crate::judge::queries::QueryStatus;
+use crate::judge::{Evidence, Finding, Verdict};
 use crate::model::blocker::Blocker;
 use crate::model::sample_ratio::SampleRatio;
 use crate::units::{Ppm, millis};
@@ -98,6 +99,12 @@ fn is_share(sidecars: u32, of: u32, share: Ppm) -> bool {
 pub struct Observation {
     /// The verdict of the judge.
     pub verdict: Verdict,
+    /// Findings of guardrails in a dry run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dry_run: Vec<Finding>,
+    /// The queries of the service, in the order of its configuration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub queries: Vec<QueryStatus>,
     /// Counts of the candidate since convergence.
     pub candidate: Evidence,
     /// Counts of stable since convergence.

@@ -39,6 +39,9 @@ pub struct Release {
     pub converged: bool,
     /// The active alerts.
     pub alerts: BTreeMap<Guardrail, Level>,
+    /// What guardrails in a dry run find.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dry_run: BTreeMap<Guardrail, Level>,
     /// The finding of the guardrail that paused it, if one did.
     pub paused_by_guardrail: Option<Finding>,
     /// Guardrails that an operator overrode by resuming it; until its next step.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::requirements;
+use super::{dry_run, requirements};
 use crate::judge::guardrails::Inconclusive;
 use crate::judge::{Finding, Guardrail, Level, Verdict};
 use crate::model::blocker::Blocker;
@@ -79,6 +79,7 @@ pub(super) fn evaluate(context: &ReleaseContext<'_>) -> Evaluation {
         };
     }
     let mut events = alert_changes(context);
+    events.extend(dry_run::changes(context));
     if let Some(event) = convergence(release, seen) {
         events.push(event);
         let progress = progress(seen, vec![Blocker::StepStarting], exit.time);
@@ -220,6 +221,13 @@ impl Exit {
         }
         blockers.extend(alert_blockers(context));
         blockers.extend(self.inconclusive_blocker(context));
+        if release.step().is_some() {
+            let missing = seen.queries.iter().filter(|it| it.missing);
+            blockers.extend(missing.map(|it| Blocker::QueryMissing {
+                guardrail: Guardrail::Query(it.name.clone()),
+                error: it.error.clone(),
+            }));
+        }
         blockers.extend(
             service
                 .signals
@@ -322,7 +330,7 @@ fn min_requests(step: &Step) -> u64 {
 }
 
 /// The requests of the candidate that are missing until its alerts can be cleared.
-fn missing_to_clear(context: &ReleaseContext<'_>) -> u64 {
+pub(super) fn missing_to_clear(context: &ReleaseContext<'_>) -> u64 {
     let least = context.service.spec.guardrails.min_requests;
     match context.seen.verdict {
         Verdict::Healthy => 0,

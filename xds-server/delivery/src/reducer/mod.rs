@@ -6,6 +6,7 @@ mod advance;
 mod approve;
 mod configure;
 mod deploy;
+mod dry_run;
 mod effects;
 mod flags;
 mod freeze;

@@ -39,6 +39,10 @@ pub fn blocker(blocker: &Blocker) -> String {
             let or = remaining.map_or_else(String::new, |it| format!(", or {it} s"));
             format!("evidence: about {missing} more requests{or}")
         }
+        Blocker::QueryMissing { guardrail, error: Some(error) } => {
+            format!("a value of the {guardrail}, which fails: {error}")
+        }
+        Blocker::QueryMissing { guardrail, error: None } => format!("a value of the {guardrail}"),
         Blocker::Approval { role, missing: 1, weight } => {
             format!("1 more approval as `{role}` to enter {weight}")
         }

@@ -33,6 +33,7 @@ impl fmt::Display for Limit {
             Self::ResourceUse { quantile_ppm, max_ppm } => {
                 write!(f, "{} {max_ppm}", quantile(*quantile_ppm))
             }
+            Self::Query { limit, .. } => write!(f, "{limit}"),
             Self::Stable => f.write_str("that of stable"),
             Self::Before { max_percent } => {
                 write!(f, "{} times that of stable before", times(*max_percent))
@@ -47,6 +48,13 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { guardrail, limit, bad, requests, window_ms, stable, .. } = self;
         let Self { first_failures, e_value, ratio, .. } = self;
+        if let Limit::Query { limit, value, of_stable } = limit {
+            write!(f, "{guardrail} {limit}: {value}")?;
+            if let Some(stable) = of_stable {
+                write!(f, ", stable {stable}")?;
+            }
+            return write!(f, ", {bad} samples in a row");
+        }
         write!(f, "{guardrail} above {limit}")?;
         if self.common_mode {
             f.write_str(" on both versions")?;

@@ -7,6 +7,8 @@
 //! on-fail pause
 //! rollback-after-completion 1h
 //! convergence 90%
+//! query queue alert=>5 rollback=>200%ofstable required      a guardrail on a query, 2 samples in a row
+//! guardrails dry-run=error_rate,query/queue               decide nothing
 //! guardrails min_requests=100 inconclusive=extend-1       `proceed` if absent: most scenarios have few requests
 //! checks tests scan
 //! approvals 2 manager expire=1h                           before the first step
@@ -25,6 +27,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tidegate_delivery::judge::guardrails::{Guardrails, Inconclusive};
+use tidegate_delivery::judge::queries::{QueryGuardrail, QuerySource};
 use tidegate_delivery::model::catalogue::{
     Endpoint, Environment, Environments, ServiceSpec, VersionSpec,
 };
@@ -232,9 +235,32 @@ fn service_part(service: &mut ServiceSpec, part: &str, arguments: &mut Arguments
         "rollback-after-completion" => plan.rollback_after_completion = duration(&arguments.word()),
         "on-fail" => plan.on_fail = serde_json::from_value(arguments.word().into()).unwrap(),
         "convergence" => plan.convergence.share = share(&arguments.word()),
+        "query" => {
+            let name = arguments.value();
+            let mut limit = |key: &str| {
+                let text = arguments.option(key)?;
+                Some(text.replace("ofstable", " of stable").parse().unwrap())
+            };
+            let (alert, rollback) = (limit("alert"), limit("rollback"));
+            service.guardrails.queries.push(QueryGuardrail {
+                name,
+                source: QuerySource::Http { url: "http://127.0.0.1/".to_owned(), stable: None },
+                interval: Duration::from_secs(10),
+                timeout: Duration::from_secs(5),
+                alert,
+                rollback,
+                consecutive: 2,
+                required: arguments.next_value::<String>().as_deref() == Some("required"),
+                token_file: None,
+            });
+        }
         "guardrails" => {
             if let Some(requests) = arguments.option("min_requests") {
                 service.guardrails.min_requests = requests.parse().unwrap();
+            }
+            if let Some(dry_run) = arguments.option("dry-run") {
+                service.guardrails.dry_run =
+                    dry_run.split(',').map(|it| it.parse().unwrap()).collect();
             }
             service.guardrails.inconclusive = match arguments.option("inconclusive").as_deref() {
                 None | Some("proceed") => Inconclusive::Proceed,

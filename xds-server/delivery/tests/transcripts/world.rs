@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `report SERVICE VERSION requests=N errors=N over_warning=N over_critical=N over_rollback=N` | counts, once |
 //! | `traffic SERVICE VERSION …` | the same counts, each second from now on |
+//! | `query RELEASE NAME VALUE [stable=VALUE]` | a sample of a query; `failed` instead of a value: it failed |
 //! | `report-gap` | the reports had a gap, which ends now |
 //! | `sidecars N [ack=auto\|manual]` | connected sidecars `edge-1`…; `auto`: each ACKs what it is sent, at once |
 //! | `silent N` | the first `N` sidecars have the filter and do not report |
@@ -19,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tidegate_delivery::judge::history::{StableCounts, StableHistory};
+use tidegate_delivery::judge::queries::{Micros, QuerySeries, Sample, findings};
 use tidegate_delivery::judge::{Counted, Evidence, ReleaseJudge};
 use tidegate_delivery::model::command::{Command, CommandContext};
 use tidegate_delivery::model::event::Event;
@@ -64,6 +66,8 @@ pub(crate) struct World {
     histories: BTreeMap<ServiceName, StableHistory>,
     watches: VersionWatches,
     progress: BTreeMap<ReleaseId, Progress>,
+    /// The samples of each query in the step of a release.
+    queries: BTreeMap<(ReleaseId, String), QuerySeries>,
     sidecars: Sidecars,
     output: String,
 }
@@ -81,6 +85,7 @@ impl World {
             histories: BTreeMap::new(),
             watches: VersionWatches::default(),
             progress: BTreeMap::new(),
+            queries: BTreeMap::new(),
             sidecars: Sidecars { connected: 2, acks_at_once: true, ..Sidecars::default() },
             output: String::new(),
         }
@@ -122,6 +127,7 @@ impl World {
                 let version = (arguments.value(), arguments.value());
                 self.traffic.insert(version, evidence(arguments));
             }
+            "query" => self.sample(arguments),
             "report-gap" => self.reports_since = self.now,
             "sidecars" => {
                 self.sidecars.connected = arguments.value();
@@ -155,6 +161,30 @@ impl World {
             _ => return false,
         }
         true
+    }
+
+    fn sample(&mut self, arguments: &mut Arguments) {
+        let (id, name): (ReleaseId, String) = (arguments.value(), arguments.word());
+        let value = arguments.word();
+        let stable = arguments.option("stable");
+        let micros = |text: String| Micros::of(text.parse().unwrap()).unwrap();
+        let result = match value.as_str() {
+            "failed" => Err("connection refused"),
+            _ => Ok(Sample { candidate: micros(value), stable: stable.map(micros) }),
+        };
+        let guardrails = &self.state.service_of(&id).unwrap().spec.guardrails;
+        let guardrail = guardrails.queries.iter().find(|it| it.name.as_str() == name).unwrap();
+        if let Some(series) = self.queries.get_mut(&(id, name)) {
+            series.observe(self.now, result, guardrail);
+        }
+    }
+
+    fn begin_queries(&mut self, id: &ReleaseId) {
+        let Some(service) = self.state.service_of(id) else { return };
+        for guardrail in &service.spec.guardrails.queries {
+            let key = (id.clone(), guardrail.name.to_string());
+            self.queries.insert(key, QuerySeries::begin(self.now));
+        }
     }
 
     fn decide(&mut self, actor: &str, reason: Option<&str>, command: &Command) {
@@ -249,6 +279,7 @@ impl World {
                 Event::ReleaseStarted { id, .. } | Event::StepEntered { id, .. } => {
                     self.sidecars.acked.remove(id);
                     self.enter_step(id);
+                    self.begin_queries(id);
                 }
                 Event::StepConverged { id, .. } => self.begin_evidence(id),
                 Event::RolledBack { id, .. } | Event::Completed { id, .. } => {
@@ -303,8 +334,15 @@ impl World {
         let judge = self.judges.get_mut(&release.id).unwrap();
         judge.observe(now, counted, guardrails, history, group);
         let Counted { candidate, stable } = judge.since_step();
+        let queries = guardrails.queries.iter().filter_map(|guardrail| {
+            Some((self.queries.get(&(release.id.clone(), guardrail.name.to_string()))?, guardrail))
+        });
+        let (found, mut dry_run) = findings(guardrails, queries.clone());
+        dry_run.extend(judge.dry_run_findings(guardrails, &release.dry_run));
         Observation {
-            verdict: judge.verdict(guardrails, &release.alerts),
+            verdict: judge.verdict(guardrails, &release.alerts).with(found),
+            dry_run,
+            queries: queries.map(|(series, guardrail)| series.status(now, guardrail)).collect(),
             candidate,
             stable,
             counted_for: judge.step_duration(),

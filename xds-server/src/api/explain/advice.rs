@@ -38,6 +38,7 @@ pub(super) fn command(release: &Release, blocker: &Blocker) -> Option<String> {
         | Blocker::UnclearedAlert { .. }
         | Blocker::AtLimit { .. }
         | Blocker::Inconclusive { .. }
+        | Blocker::QueryMissing { .. }
         | Blocker::FreezeWindow { .. }
         | Blocker::HealthUnknown
         | Blocker::Health { .. }

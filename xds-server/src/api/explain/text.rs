@@ -7,8 +7,9 @@ use super::{ReleaseEvent, Sidecars, advice};
 use crate::api::views::{BlockerView, phase};
 use crate::controller::DeliveryView;
 use tidegate_delivery::judge::guardrails::{Guardrails, WorseThanStable};
+use tidegate_delivery::judge::power::StepPower;
 use tidegate_delivery::judge::statistics::Units;
-use tidegate_delivery::judge::{EValue, Evidence, Finding, Verdict};
+use tidegate_delivery::judge::{EValue, Evidence, Finding, Level, Verdict};
 use tidegate_delivery::model::holdback::Holdback;
 use tidegate_delivery::model::plan::{OnFail, Plan, Step};
 use tidegate_delivery::model::progress::Progress;
@@ -26,6 +27,7 @@ pub(super) struct Context<'a> {
     pub(super) blockers: &'a [BlockerView],
     pub(super) sidecars: &'a Sidecars,
     pub(super) events: &'a [ReleaseEvent],
+    pub(super) power: Option<&'a StepPower>,
 }
 
 /// The explanation, one line each.
@@ -40,6 +42,7 @@ pub(super) fn lines(context: &Context<'_>) -> Vec<String> {
     }
     let progress = view.progress.get(&release.id);
     lines.extend(progress.iter().flat_map(|progress| measured(release, progress)));
+    lines.extend(context.power.map(|it| format!("At today's traffic, {it}.")));
     lines.extend(cause(release).and_then(by_chance));
     lines.push(next(service, release));
     if release.is_running() {
@@ -138,6 +141,17 @@ fn measured(release: &Release, progress: &Progress) -> Vec<String> {
         ));
     }
     lines.extend(seen.verdict.findings().iter().find_map(by_chance));
+    lines.extend(seen.dry_run.iter().map(|finding| {
+        let effect = match finding.level {
+            Level::Rollback => "roll the release back",
+            Level::Warning | Level::Critical => "block the step",
+        };
+        format!("Dry run: {finding}. Without `dry_run` this would {effect}.")
+    }));
+    lines.extend(seen.queries.iter().filter_map(|query| {
+        let error = query.error.as_ref()?;
+        Some(format!("The query `{}` fails, which is no evidence: {error}.", query.name))
+    }));
     lines
 }
 

@@ -45,6 +45,8 @@ fn progress(verdict: Verdict, blockers: Vec<Blocker>) -> Progress {
     let counted = |requests, errors| Evidence { requests, errors, ..Evidence::default() };
     Progress {
         observation: Observation {
+            dry_run: Vec::new(),
+            queries: Vec::new(),
             verdict,
             candidate: counted(900, 4),
             stable: counted(17_100, 70),
@@ -83,6 +85,7 @@ fn text(state: State, progress: Option<Progress>) -> String {
         blockers: &blockers.unwrap_or_default(),
         sidecars: &sidecars,
         events: &[started],
+        power: None,
     };
     lines(&context).join("\n") + "\n"
 }

@@ -94,6 +94,18 @@ fn judged(view: &DeliveryView, metrics: &mut Families<'_>) -> fmt::Result {
         })
     });
     metrics.gauges("release_alert", "1 while a guardrail of a running release alerts", alerts)?;
+    let dry_run = running.clone().flat_map(|(service, release, _)| {
+        release.dry_run.iter().map(move |(guardrail, level)| {
+            let labels = [
+                ("service", service.to_owned()),
+                ("guardrail", String::from(guardrail.clone())),
+                ("level", level.to_string()),
+            ];
+            (labels, 1_u32)
+        })
+    });
+    let help = "1 while a guardrail in a dry run finds something in a running release";
+    metrics.gauges("release_dry_run", help, dry_run)?;
     let evidence = running.flat_map(|(service, _, verdict)| {
         verdict.findings().iter().filter_map(move |finding| {
             let guardrail = String::from(finding.guardrail.clone());

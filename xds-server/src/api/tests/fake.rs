@@ -26,6 +26,7 @@ use crate::reload::{DryRun, FileStatus, Probed, ReloadError};
 use crate::telemetry::counts::Counts;
 use crate::telemetry::recent::RecentFigures;
 use crate::xds::fleet::{Channel, Inspection, Nack, NodeStatus, Push, StreamReport, TypeReport};
+use tidegate_delivery::judge::history::StableHistory;
 use tidegate_delivery::judge::{Evidence, Verdict};
 use tidegate_delivery::model::change::Loss;
 use tidegate_delivery::model::command::{Command, CommandContext, Outcome};
@@ -131,6 +132,8 @@ impl Fake {
         let progress = Progress {
             observation: Observation {
                 verdict: Verdict::Healthy,
+                dry_run: Vec::new(),
+                queries: Vec::new(),
                 candidate: evidence(120),
                 stable: evidence(880),
                 counted_for: Duration::from_secs(10),
@@ -270,6 +273,10 @@ impl Backend for Fake {
             "order" => BTreeMap::from([("v1".parse().unwrap(), figures)]),
             _ => BTreeMap::new(),
         }
+    }
+
+    fn history(&self, _: &ServiceName) -> Arc<StableHistory> {
+        Arc::default()
     }
 
     fn unresolved_names(&self) -> Arc<BTreeSet<String>> {

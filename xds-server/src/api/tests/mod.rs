@@ -4,6 +4,7 @@ mod configuration;
 mod fake;
 mod groups;
 mod metrics;
+mod power;
 mod report;
 mod requirements;
 mod resources;

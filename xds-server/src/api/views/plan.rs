@@ -6,9 +6,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tidegate_core::config::{RequestMatch, ResponseMatch};
 
+use tidegate_delivery::judge::Guardrail;
 use tidegate_delivery::judge::guardrails::{
     BusinessMetric, CommonMode, Guardrails, Inconclusive, WorseThanStable,
 };
+use tidegate_delivery::judge::queries::QueryGuardrail;
 use tidegate_delivery::model::plan::{HealthCheck, OnFail, Plan, SmokeTest, Step, Strategy};
 use tidegate_delivery::model::requirements::Approvals;
 use tidegate_delivery::names::{CheckName, MetricName, RoleName};
@@ -73,6 +75,11 @@ pub struct GuardrailsView {
     pub latency: LatencyView,
     pub resources: ResourcesView,
     pub business: Vec<BusinessView>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub queries: Vec<QueryGuardrail>,
+    /// Guardrails that are judged and shown, and decide nothing.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub dry_run: BTreeSet<Guardrail>,
     pub min_requests: u64,
     /// The bound on the probability that a release that is no worse is rolled back.
     #[serde(rename = "false_rollback_percent", with = "percent")]
@@ -205,6 +212,8 @@ impl From<&Guardrails> for GuardrailsView {
                 critical: resources.critical,
             },
             business: business.iter().map(BusinessView::from).collect(),
+            queries: limits.queries.clone(),
+            dry_run: limits.dry_run.clone(),
             min_requests: limits.min_requests,
             false_rollback: limits.false_rollback,
             common_mode: limits.common_mode,

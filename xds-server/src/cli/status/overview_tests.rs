@@ -95,6 +95,8 @@ fn progress(verdict: Verdict, blockers: &[Blocker], nacks: Vec<Nack>) -> Progres
         ..Convergence::default()
     };
     ProgressView {
+        dry_run: Vec::new(),
+        queries: Vec::new(),
         verdict,
         candidate: Evidence::default(),
         baseline: Evidence::default(),

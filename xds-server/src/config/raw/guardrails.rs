@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::queries::Query;
 use crate::config::span::Spanned;
 
 /// Limits for releases.
@@ -19,6 +20,8 @@ pub(in crate::config) struct Guardrails {
     pub(in crate::config) resources: Option<Resources>,
     /// Business metrics. A service's list replaces the default list.
     pub(in crate::config) business: Option<Spanned<Vec<BusinessMetric>>>,
+    /// Values of other systems. A service's list replaces the default list.
+    pub(in crate::config) queries: Option<Spanned<Vec<Query>>>,
     /// Minimum sample size of a rate, in requests. Default: 100.
     pub(in crate::config) min_requests: Option<Spanned<u64>>,
     /// When a limit of a rollback is exceeded and stable fails as well: `hold` alerts and blocks the
@@ -46,6 +49,8 @@ pub(in crate::config) struct ErrorRate {
     /// alerts and blocks the release. Default: `rollback`.
     #[schemars(regex(pattern = r"^(hold|rollback)$"))]
     pub(in crate::config) worse_than_stable: Option<Spanned<String>>,
+    /// It is judged and shown, and neither blocks nor rolls back. Default: false.
+    pub(in crate::config) dry_run: Option<bool>,
 }
 
 /// Limits of the share of requests with HTTP 4xx.
@@ -62,6 +67,8 @@ pub(in crate::config) struct ClientErrors {
     /// alerts and blocks the release. Default: `rollback`.
     #[schemars(regex(pattern = r"^(hold|rollback)$"))]
     pub(in crate::config) worse_than_stable: Option<Spanned<String>>,
+    /// It is judged and shown, and neither blocks nor rolls back. Default: false.
+    pub(in crate::config) dry_run: Option<bool>,
 }
 
 /// Limits of one quantile of the response time.
@@ -81,6 +88,8 @@ pub(in crate::config) struct Latency {
     /// blocks the release. Default: `hold`.
     #[schemars(regex(pattern = r"^(hold|rollback)$"))]
     pub(in crate::config) worse_than_stable: Option<Spanned<String>>,
+    /// It is judged and shown, and neither blocks nor rolls back. Default: false.
+    pub(in crate::config) dry_run: Option<bool>,
 }
 
 /// A business metric: the minimum share of good responses to certain requests.
@@ -98,6 +107,8 @@ pub(in crate::config) struct BusinessMetric {
     /// Minimum share of good responses. Below it an alert is sent and the release is blocked.
     #[schemars(regex(pattern = r"^\d+(\.\d{1,4})? ?%$"))]
     pub(in crate::config) at_least: Spanned<String>,
+    /// It is judged and shown, and neither blocks nor rolls back. Default: false.
+    pub(in crate::config) dry_run: Option<bool>,
 }
 
 /// Matches requests. All fields that are set must match.
@@ -144,4 +155,6 @@ pub(in crate::config) struct Resources {
     /// Critical alert above this utilization. Default: `95%`.
     #[schemars(regex(pattern = r"^\d+(\.\d{1,4})? ?%$"))]
     pub(in crate::config) critical: Option<Spanned<String>>,
+    /// It is judged and shown, and neither blocks nor rolls back. Default: false.
+    pub(in crate::config) dry_run: Option<bool>,
 }

@@ -1,12 +1,15 @@
 //! Guardrails. Each field is the service's, else the file's default, else the built-in value.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
+use std::path::Path;
 use std::time::Duration;
 
-use super::business;
+use super::{business, queries};
 use crate::config::problem::{Fault, Problems};
 use crate::config::span::{Span, Spanned};
 use crate::config::{raw, units};
+use tidegate_delivery::judge::Guardrail;
 use tidegate_delivery::judge::guardrails::{
     ClientErrors, CommonMode, ErrorRate, Guardrails, Inconclusive, Latency, Resources,
     WorseThanStable,
@@ -16,10 +19,11 @@ use tidegate_delivery::units::Ppm;
 /// Most times that an inconclusive step is extended by its own time.
 const MAX_EXTENSIONS: u32 = 999;
 
-/// `base`, overridden field by field.
+/// `base`, overridden field by field. Relative paths are resolved against `directory`.
 pub(super) fn resolve(
     base: &Guardrails,
     written: Option<&raw::Guardrails>,
+    directory: &Path,
     problems: &mut Problems,
 ) -> Guardrails {
     let mut resolved = base.clone();
@@ -40,7 +44,20 @@ pub(super) fn resolve(
     }
     if let Some(at) = &written.business {
         resolved.business = business::resolve(at, problems);
+        resolved.dry_run.retain(|it| !matches!(it, Guardrail::Business(_)));
+        let in_dry_run = at.get().iter().filter(|it| it.dry_run == Some(true));
+        let names = in_dry_run.filter_map(|it| it.name.get().parse().ok());
+        resolved.dry_run.extend(names.map(Guardrail::Business));
     }
+    if let Some(at) = &written.queries {
+        resolved.dry_run.retain(|it| !matches!(it, Guardrail::Query(_)));
+        resolved.queries.clear();
+        for (query, is_dry_run) in queries::resolve(at, directory, problems) {
+            resolved.dry_run.extend(is_dry_run.then(|| Guardrail::Query(query.name.clone())));
+            resolved.queries.push(query);
+        }
+    }
+    dry_run(&mut resolved.dry_run, written);
     if let Some(at) = &written.min_requests {
         if *at.get() == 0 {
             problems.add(at.span(), "min_requests is 0", "write at least 1");
@@ -56,6 +73,31 @@ pub(super) fn resolve(
         resolved.inconclusive = read.unwrap_or(base.inconclusive);
     }
     resolved
+}
+
+/// The guardrails in a dry run, beside business metrics and queries.
+fn dry_run(resolved: &mut BTreeSet<Guardrail>, written: &raw::Guardrails) {
+    let raw::Guardrails { error_rate, client_errors, latency, resources, .. } = written;
+    let resources = resources.as_ref().and_then(|it| it.dry_run);
+    let all = [
+        (Guardrail::ErrorRate, error_rate.as_ref().and_then(|it| it.dry_run)),
+        (Guardrail::ClientErrors, client_errors.as_ref().and_then(|it| it.dry_run)),
+        (Guardrail::Latency, latency.as_ref().and_then(|it| it.dry_run)),
+        (Guardrail::Cpu, resources),
+        (Guardrail::Memory, resources),
+        (Guardrail::Disk, resources),
+    ];
+    for (guardrail, dry_run) in all {
+        match dry_run {
+            Some(true) => {
+                resolved.insert(guardrail);
+            }
+            Some(false) => {
+                resolved.remove(&guardrail);
+            }
+            None => {}
+        }
+    }
 }
 
 /// One of two words.

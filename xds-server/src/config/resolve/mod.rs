@@ -14,6 +14,7 @@ mod listen;
 mod notifications;
 mod plan;
 mod publishable;
+mod queries;
 mod requirements;
 mod services;
 
@@ -44,6 +45,7 @@ pub(super) fn resolve(root: &raw::Root, base: &Path) -> Result<Config, Vec<Probl
     let guardrails = guardrails::resolve(
         &Guardrails { false_rollback, ..Guardrails::default() },
         defaults.and_then(|defaults| defaults.guardrails.as_ref()),
+        base,
         &mut problems,
     );
     let services = services::resolve(&root.services, &guardrails, base, &mut problems);

@@ -44,7 +44,7 @@ pub(super) fn resolve(
         }
         let requirements = requirements::requirements(raw.requirements.as_ref(), problems);
         let plan = Plan { requirements, ..plan::resolve(raw.strategy.get(), problems) };
-        let guardrails = guardrails::resolve(defaults, raw.guardrails.as_ref(), problems);
+        let guardrails = guardrails::resolve(defaults, raw.guardrails.as_ref(), base, problems);
         let excluded = evidence::resolve(raw.evidence.as_ref(), problems);
         let hooks = hooks::resolve(&raw.hooks, base, problems);
         let name: Option<ServiceName> = problems.record(span, name(&raw.name));

@@ -23,6 +23,8 @@ impl Event {
             Self::Resumed { .. } => "resumed",
             Self::AlertRaised { .. } => "alert_raised",
             Self::AlertCleared { .. } => "alert_cleared",
+            Self::DryRunFound { .. } => "dry_run_found",
+            Self::DryRunEnded { .. } => "dry_run_ended",
             Self::PausedByGuardrail { .. } => "paused_by_guardrail",
             Self::Approved { .. } => "approved",
             Self::CheckReported { .. } => "check_reported",
@@ -91,6 +93,8 @@ impl Event {
             | Self::Resumed { id }
             | Self::AlertRaised { id, .. }
             | Self::AlertCleared { id, .. }
+            | Self::DryRunFound { id, .. }
+            | Self::DryRunEnded { id, .. }
             | Self::PausedByGuardrail { id, .. }
             | Self::Approved { id, .. }
             | Self::RolledBack { id, .. }

@@ -77,6 +77,7 @@ pub(super) fn releasing(
         paused_at: None,
         converged: true,
         alerts: Default::default(),
+        dry_run: Default::default(),
         paused_by_guardrail: None,
         overridden: Default::default(),
         approvals: Vec::new(),
