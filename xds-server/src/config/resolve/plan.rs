@@ -181,7 +181,7 @@ fn holdback(
         && share > MAX_HOLDBACK
     {
         let what = format!("{share} of the clients would stay on stable until completion");
-        problems.add(at.span(), what, &format!("write at most {MAX_HOLDBACK}, or auto"));
+        problems.add(at.span(), what, format!("write at most {MAX_HOLDBACK}, or auto"));
     }
     let watch = watch.and_then(|at| units::duration(at.get()).ok());
     if holdback != Holdback::NONE && watch.is_some_and(|it| it.is_zero()) {
