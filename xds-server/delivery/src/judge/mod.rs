@@ -9,6 +9,7 @@ mod evidence;
 mod guardrail;
 pub mod guardrails;
 pub mod history;
+mod limit_evidence;
 mod limits;
 mod release;
 pub mod sequential_test;
