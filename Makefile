@@ -151,6 +151,7 @@ bench: build ## the design's figures beside their baselines, and 10 000 random e
 	$(call say,start-up after a million decisions)
 	$(CARGO) bench -p tidegate --bench start_up
 	$(CARGO) bench -p tidegate-delivery --bench judge
+	$(CARGO) bench -p tidegate-core --bench request
 	$(call say,random exchanges with a model of Envoy: 10 000 each in state of the world and delta)
 	PROPTEST_CASES=10000 $(RUN_TESTS) -p tidegate-xds --lib every_exchange_converges
 	$(call say,simulations of the control plane and its sidecars: SIMULATIONS (1 000) seeds)

@@ -267,6 +267,12 @@ impl ReleaseJudge {
         Counted { candidate: self.candidate.since_start(), stable: self.stable.since_start() }
     }
 
+    /// The time of these counts.
+    #[must_use]
+    pub const fn step_duration(&self) -> Duration {
+        self.candidate.duration(self.now)
+    }
+
     /// Whether client errors are much more frequent than those of stable, in the step or in the last seconds. A further
     /// condition for a rollback, so it leaves the bound as it is.
     fn is_gross(&self) -> bool {
