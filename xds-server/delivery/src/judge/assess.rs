@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::guardrails::{Guardrails, WorseThanStable};
+use super::limit_evidence::LimitEvidence;
 use super::limits::{Count, Rule};
-use super::release::{LimitEvidence, ReleaseJudge};
+use super::release::ReleaseJudge;
 use super::sequential_test::{is_exceeded, is_exceeded_sequentially};
 use super::statistics::comparison::PASSING;
 use super::statistics::likelihood::Ratio;

@@ -10,6 +10,7 @@ mod guardrail;
 pub mod guardrails;
 pub mod history;
 mod levels;
+mod limit_evidence;
 mod limits;
 pub mod power;
 pub mod queries;

@@ -12,27 +12,22 @@ use std::cell::LazyCell;
 use std::time::Duration;
 
 use super::bound::Bound;
-use super::guardrails::{CommonMode, Guardrails, WorseThanStable};
+use super::guardrails::{Guardrails, WorseThanStable};
 use super::history::StableHistory;
-use super::limits::{Rule, rules};
-use super::statistics::ceiling::{Ceiling, Confirmation, RecentStable, is_above};
+use super::limit_evidence::{
+    Block, LimitEvidence, MOST_OF_ALERT, MOST_OF_ROLLBACK, Needed, limits, observe_block,
+};
+use super::limits::Rule;
+use super::statistics::Pair;
+use super::statistics::ceiling::Ceiling;
 use super::statistics::comparison::Comparison;
 use super::statistics::two_by_two::{QUANTILES, TableComparison, Tables};
-use super::statistics::{Pair, Units};
 use super::windows::EvidenceWindows;
 use super::{Evidence, Guardrail, Level};
 use crate::units::{Ppm, Timestamp};
 
 /// The share of the comparison in the evidence of the error rate; the rest is that of the limit.
 const COMPARISON_SHARE: f64 = 2.0 / 3.0;
-/// Evidence of an alert above this is given up, so that better counts clear the alert soon.
-const MOST_OF_ALERT: f64 = 200.0;
-/// Evidence of a rollback is given up only where it would not be finite.
-const MOST_OF_ROLLBACK: f64 = 1e100;
-/// How long a cause stays common to both versions after it was seen.
-const COMMON_FOR: Duration = Duration::from_secs(10);
-/// Stable serves if it had requests in this time.
-const SERVES: Duration = Duration::from_secs(5);
 /// Client errors roll a release back only if they are so much more frequent than those of stable: a few clients that always
 /// fail, such as crawlers, are never spread evenly.
 const GROSS: f64 = 0.2;
@@ -78,18 +73,6 @@ pub struct ReleaseJudge {
 pub(super) struct Compared<const N: usize> {
     pub(super) comparison: TableComparison<N>,
     /// The evidence suffices for a rollback.
-    pub(super) rolls_back: bool,
-}
-
-/// The evidence of one limit.
-#[derive(Debug, Clone)]
-pub(super) struct LimitEvidence {
-    pub(super) rule: Rule,
-    pub(super) ceiling: Ceiling,
-    stable: RecentStable,
-    /// When stable was last seen above the limit together with the candidate.
-    common: Option<Timestamp>,
-    /// The evidence suffices for a rollback, and stable does not share it.
     pub(super) rolls_back: bool,
 }
 
@@ -325,100 +308,4 @@ fn jitter_of_slower(history: &StableHistory, spread: f64) -> impl Fn(usize, Dura
 fn latency(now: Timestamp, history: &StableHistory, spread: f64) -> Compared<QUANTILES> {
     let comparison = TableComparison::begin(now, jitter_of_slower(history, spread));
     Compared { comparison: comparison.of_common_events(), rolls_back: false }
-}
-
-fn limits(now: Timestamp, guardrails: &Guardrails, kappa: f64) -> (Vec<LimitEvidence>, Vec<Rule>) {
-    let (of_requests, of_resources): (Vec<_>, Vec<_>) =
-        rules(guardrails).into_iter().partition(Rule::is_of_requests);
-    let evidence = |rule: Rule| {
-        let most = if rule.level == Level::Rollback { MOST_OF_ROLLBACK } else { MOST_OF_ALERT };
-        LimitEvidence {
-            rule,
-            ceiling: Ceiling::begin(now, kappa, most),
-            stable: RecentStable::default(),
-            common: None,
-            rolls_back: false,
-        }
-    };
-    (of_requests.into_iter().map(evidence).collect(), of_resources)
-}
-
-fn observe_block(
-    ceiling: &mut Ceiling,
-    now: Timestamp,
-    candidate: Units,
-    limit: f64,
-    kappa: impl Fn() -> f64,
-) {
-    ceiling.observe(candidate, limit);
-    if ceiling.is_over(now) {
-        ceiling.next_block(now, kappa());
-    }
-}
-
-/// The counts that one limit observes.
-#[derive(Debug, Clone, Copy)]
-struct Block {
-    now: Timestamp,
-    threshold: f64,
-    /// Since the last call.
-    counts: Pair,
-    /// In the last 5 seconds.
-    recent: Pair,
-    common_mode: CommonMode,
-}
-
-/// The evidence for a rollback.
-#[derive(Debug, Clone, Copy)]
-struct Needed {
-    in_all: f64,
-    /// What the other e-processes of the guardrail contribute.
-    others: f64,
-    /// The share of the limit's own e-value.
-    share: f64,
-}
-
-impl LimitEvidence {
-    fn is_of_rollback(&self) -> bool {
-        self.rule.level == Level::Rollback
-    }
-
-    fn observe(&mut self, block: Block, needed: Needed, kappa: impl Fn() -> f64) {
-        let Block { now, threshold, counts, recent, common_mode } = block;
-        self.stable.observe(now, counts.stable);
-        // An alert is about the candidate alone: it holds the release also if stable fails as well.
-        let limit = if self.is_of_rollback() && common_mode == CommonMode::Hold {
-            self.stable.raised(now, threshold)
-        } else {
-            threshold
-        };
-        observe_block(&mut self.ceiling, now, counts.candidate, limit, kappa);
-        let shared = limit > threshold || is_above(recent.stable, threshold);
-        if common_mode == CommonMode::Hold && shared && recent.candidate.rate() > threshold {
-            self.common = Some(now);
-        }
-        if needed.in_all.is_infinite() {
-            return;
-        }
-        let suffices = needed.others + needed.share * self.ceiling.value() >= needed.in_all;
-        let alone = needed.others >= needed.in_all;
-        self.rolls_back = alone || (suffices && common_mode == CommonMode::Rollback);
-        if suffices && !self.rolls_back {
-            let serving = self.stable.within(now, SERVES);
-            let new = (serving.all > 0).then_some(counts.stable);
-            let second = self.stable.within(now, Duration::from_secs(1));
-            match self.ceiling.confirmation(now, threshold, new, second) {
-                Confirmation::Pending => {}
-                Confirmation::Confirmed => self.rolls_back = true,
-                Confirmation::Common => self.common = Some(now),
-            }
-        } else if !suffices {
-            self.ceiling.end_confirmation();
-        }
-    }
-
-    /// Whether both versions have been above the limit in the last seconds.
-    pub(super) fn is_common(&self, now: Timestamp) -> bool {
-        self.common.is_some_and(|at| now.since(at) < COMMON_FOR)
-    }
 }

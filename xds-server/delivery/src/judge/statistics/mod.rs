@@ -21,7 +21,8 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-/// Units of one version: those that failed, and all. A unit is a request.
+/// Units of one version: those that failed, and all. A unit is a request; of the error rate, only the first failure of a client
+/// and the requests of clients that had not failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Units {
     /// Units that failed.
