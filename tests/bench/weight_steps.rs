@@ -14,8 +14,9 @@ const SERVICE: &str = "order";
 
 pub(crate) async fn run() -> Result<()> {
     let steps = (1..=100).map(|percent| format!("{percent}%")).collect::<Vec<_>>().join(", ");
-    let strategy =
-        format!("{{canary: {{steps: [{steps}], step_time: 100ms, watch: 1h, min_requests: 1}}}}");
+    let strategy = format!(
+        "{{canary: {{steps: [{steps}], step_time: 100ms, watch: 1h, holdback: 0%, min_requests: 1}}}}"
+    );
     let knobs = Knobs { strategies: [(SERVICE.to_owned(), strategy)].into(), ..Knobs::default() };
     let world = World::start(WorldOptions { knobs, ..WorldOptions::default() }).await?;
     let operator = Operator::new(&world.control);

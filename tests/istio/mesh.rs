@@ -228,7 +228,7 @@ fn config(xds: SocketAddr, api: SocketAddr, dir: &Path) -> Result<String> {
          \x20 - name: order\n\
          \x20   istio: {{host: order.default.svc.cluster.local, port: 80}}\n\
          \x20   identity: [{{header: x-user-id}}]\n\
-         \x20   strategy: {{canary: {{steps: [5%, 25%, 100%], step_time: 5s, watch: 4s, min_requests: 10}}}}\n\
+         \x20   strategy: {{canary: {{steps: [5%, 25%, 100%], step_time: 5s, watch: 6s, min_requests: 10}}}}\n\
          \x20   stable: v1\n\
          \x20   versions: [{{name: v1, istio: {{subset: v1}}}}, {{name: v2, istio: {{subset: v2}}}}]\n"
     ))

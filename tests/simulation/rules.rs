@@ -75,7 +75,7 @@ impl Rules {
         let event = record.event.event();
         *self.events.entry(event.kind()).or_default() += 1;
         match event {
-            Event::StepEntered { id, step, weight, evidence } => {
+            Event::StepEntered { id, step, weight, evidence, .. } => {
                 let release = self.state.release(id).unwrap().clone();
                 assert!(*weight >= release.weight(), "{id}: the weight falls to {weight}");
                 if let (Some(evidence), true) = (evidence, *step > 0) {

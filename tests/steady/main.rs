@@ -65,8 +65,9 @@ async fn no_request_fails_during_changes(mode: XdsMode) -> Result<()> {
 /// A hundred steps of the shortest duration.
 fn knobs() -> Knobs {
     let steps = (1..=100).map(|percent| format!("{percent}%")).collect::<Vec<_>>().join(", ");
-    let order =
-        format!("{{canary: {{steps: [{steps}], step_time: 100ms, watch: 1h, min_requests: 1}}}}");
+    let order = format!(
+        "{{canary: {{steps: [{steps}], step_time: 100ms, watch: 1h, holdback: 0%, min_requests: 1}}}}"
+    );
     let product = "{blue_green: {watch: 1h, smoke_tests: [{path: /healthz, expect: 200}]}}";
     let strategies = [("order", order), ("product", product.to_owned())];
     let strategies = strategies.map(|(name, strategy)| (name.to_owned(), strategy)).into();

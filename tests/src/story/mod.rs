@@ -45,7 +45,7 @@ pub struct ScenarioReport {
 #[must_use]
 pub fn knobs() -> Knobs {
     let canary = |steps: &str| {
-        format!("{{canary: {{steps: [{steps}], step_time: 5s, watch: 4s, min_requests: 10}}}}")
+        format!("{{canary: {{steps: [{steps}], step_time: 5s, watch: 6s, min_requests: 10}}}}")
     };
     let strategies = crate::backends::CANARY
         .map(|(name, steps)| (name.to_owned(), canary(steps)))

@@ -48,6 +48,9 @@ pub fn version(port: u16, environment: Option<Environment>) -> VersionSpec {
     VersionSpec { endpoints: at(port), istio: None, environment, commit: None }
 }
 
+/// The weight of a canary in its last step, at the rate of requests of [`healthy`].
+pub const WATCHED: Ppm = Ppm::percent(95);
+
 /// Steps of ten seconds and ten requests each, watched for a minute.
 pub fn canary(percents: &[u32]) -> Plan {
     let step = |percent: &u32| Step {
@@ -60,12 +63,14 @@ pub fn canary(percents: &[u32]) -> Plan {
         strategy: Strategy::Canary,
         steps: percents.iter().map(step).collect(),
         watch: Duration::from_secs(60),
+        holdback: None,
         smoke_tests: Vec::new(),
         health: None,
         convergence: ConvergenceThreshold::default(),
         requirements: Requirements::default(),
         on_fail: OnFail::default(),
         rollback_window: ROLLBACK_WINDOW,
+        rollback_after_completion: Duration::ZERO,
     }
 }
 
@@ -239,6 +244,7 @@ pub fn healthy(candidate: u64) -> Observation {
         verdict: Verdict::Healthy,
         candidate: requests(candidate),
         stable: requests(1000),
+        counted_for: Duration::from_secs(10),
         convergence: Convergence { acked: 2, connected: 2, ..Convergence::default() },
         coverage_remaining: Duration::ZERO,
     }

@@ -9,6 +9,7 @@ mod flags;
 mod judge;
 mod outcomes;
 mod refusals;
+mod sample_ratio;
 
 pub use self::blockers::{blocker, blockers};
 pub use self::changes::{lost, quoted};

@@ -43,6 +43,13 @@ impl Ppm {
         self.0
     }
 
+    /// True for 0 %.
+    #[must_use]
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+    pub const fn is_zero(&self) -> bool {
+        self.0 == 0
+    }
+
     /// 100 % minus the share.
     #[must_use]
     pub const fn complement(self) -> Self {

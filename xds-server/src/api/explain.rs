@@ -141,6 +141,8 @@ fn is_about(event: &Event, release: &Release) -> bool {
         Event::CheckReported { service, version, .. }
         | Event::SignalRaised { service, version, .. }
         | Event::SignalCleared { service, version, .. }
+        | Event::VersionAlertRaised { service, version, .. }
+        | Event::VersionAlertCleared { service, version, .. }
         | Event::VersionQuarantined { service, version, .. }
         | Event::QuarantineLifted { service, version, .. }
         | Event::VersionRemoved { service, version }

@@ -16,9 +16,9 @@ pub(super) fn routes() -> Router<Api> {
 }
 
 async fn list(State(api): State<Api>) -> Json<Vec<Node>> {
-    let serial = api.view().serial;
+    let view = api.view();
     let nodes = api.backend.nodes().into_iter();
-    Json(nodes.map(|node| Node::of(node, serial)).collect())
+    Json(nodes.map(|node| Node::of(node, &view)).collect())
 }
 
 /// Selects one of several sidecars with the same node id.
@@ -36,7 +36,7 @@ async fn show(
     let Path(id) = id.map_err(|error| Problem::bad_request(error.body_text()))?;
     let Query(Selector { fleet }) =
         selector.map_err(|error| Problem::bad_request(error.body_text()))?;
-    let serial = api.view().serial;
+    let view = api.view();
     let mut nodes = api.backend.nodes();
     nodes.retain(|node| {
         node.node == id && fleet.as_deref().is_none_or(|fleet| node.fleet.as_str() == fleet)
@@ -54,5 +54,5 @@ async fn show(
         Problem::new(StatusCode::NOT_FOUND, "unknown-node", detail)
     })?;
     let inspection = api.backend.inspect(&node.fleet, &node.node).await;
-    Ok(Json(NodeDetail::of(Node::of(node, serial), inspection)))
+    Ok(Json(NodeDetail::of(Node::of(node, &view), inspection)))
 }

@@ -33,7 +33,7 @@ pub(super) enum Verb {
         /// The group
         group: String,
     },
-    /// Enter the next step now; while watching at 100 %, complete the releases
+    /// Enter the next step now; while watching, complete the releases
     Promote {
         /// The group
         group: String,

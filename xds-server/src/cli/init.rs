@@ -191,7 +191,7 @@ fn add_service(text: &mut String, NewService { name, versions }: &NewService) {
         steps: [5%, 25%, 50%, 100%]
         step_time: 1m      # the least time of a step
         min_requests: 50   # the least number of requests in a step
-        watch: 5m          # guardrails stay active at 100 %
+        watch: 5m          # guardrails stay active in the last step, where 5 % of the users stay on stable
     stable: v1
     versions:
 "#

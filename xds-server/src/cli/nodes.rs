@@ -99,6 +99,10 @@ fn summary(detail: &NodeDetail) -> String {
         ),
     ];
     lines.extend(node.reporting.as_ref().map(reporting));
+    if !node.off_weight.is_empty() {
+        let services: Vec<_> = node.off_weight.iter().map(ToString::to_string).collect();
+        lines.push(format!("far from the weight of the release of {}", services.join(", ")));
+    }
     lines.extend(node.last_nack.as_ref().map(|last| format!("last NACK: {}", nack(last))));
     if detail.silent_streams > 0 {
         let silent = detail.silent_streams;

@@ -78,7 +78,7 @@ enum Verb {
         #[arg(long, value_name = "N", default_value_t = 20)]
         limit: usize,
     },
-    /// Enter the next step now; while watching at 100 %, complete the release
+    /// Enter the next step now; while watching, complete the release
     Promote {
         /// The service
         service: String,

@@ -182,8 +182,9 @@ mod tests {
             "phase": "stepping", "since": "2026-01-01T00:00:00Z", "step": 2, "steps": 3,
             "weight_percent": 50.0, "paused": false, "cause": null, "alerts": {},
             "progress": null, "started_at": "2026-01-01T00:00:00Z", "started_by": "ci",
-            "plan": {"strategy": "canary", "steps": [], "watch_ms": 0, "smoke_tests": [], "checks": [],
-                "on_fail": "rollback", "convergence_percent": 100.0, "rollback_window_ms": 0},
+            "plan": {"strategy": "canary", "steps": [], "watch_ms": 0, "holdback": "0%", "smoke_tests": [], "checks": [],
+                "on_fail": "rollback", "convergence_percent": 100.0, "rollback_window_ms": 0,
+                "rollback_after_completion_ms": 0},
         });
         for (name, value) in change.as_object().unwrap() {
             release[name] = value.clone();

@@ -222,8 +222,13 @@ pub(super) struct Canary {
     pub(super) step_time: Option<Spanned<String>>,
     /// Minimum number of requests to the candidate in a step. Default: 50.
     pub(super) min_requests: Option<u64>,
-    /// Time at 100 % with active guardrails before completion. Default: `30m`.
+    /// Time in the last step with active guardrails before completion. Default: `30m`.
     pub(super) watch: Option<Spanned<String>>,
+    /// Share of the clients that stays on stable in the last step until completion, as what the candidate is compared
+    /// with: `auto` is 1 % if the step before had at least 1000 requests per second, otherwise 5 %. At most 50 %; `0%` for
+    /// none. Default: `auto`.
+    #[schemars(with = "Option<String>", regex(pattern = r"^(auto|\d+(\.\d{1,4})? ?%)$"))]
+    pub(super) holdback: Option<Spanned<String>>,
     /// Health check of the candidate's instances before it gets traffic: `tcp`, or a path that must
     /// return 200. Default: none.
     pub(super) health: Option<Spanned<String>>,
@@ -237,6 +242,9 @@ pub(super) struct Canary {
     pub(super) on_fail: Option<OnFail>,
     /// Time after a release in which the previous version is kept for a rollback. Default: `7d`.
     pub(super) rollback_window: Option<Spanned<String>>,
+    /// Time after completion in which a broken limit of a rollback restores the previous version. Default: none, a broken
+    /// limit only alerts.
+    pub(super) rollback_after_completion: Option<Spanned<String>>,
 }
 
 /// One step with its own values.
@@ -277,8 +285,12 @@ pub(super) struct Convergence {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BlueGreen {
-    /// Time at 100 % with active guardrails before completion. Default: `15m`.
+    /// Time after the switch with active guardrails before completion. Default: `15m`.
     pub(super) watch: Option<Spanned<String>>,
+    /// Share of the clients that stays on stable until completion, as what the candidate is compared with: `auto` is 5 %.
+    /// At most 50 %. Default: `0%`.
+    #[schemars(with = "Option<String>", regex(pattern = r"^(auto|\d+(\.\d{1,4})? ?%)$"))]
+    pub(super) holdback: Option<Spanned<String>>,
     /// Minimum number of requests to the candidate before completion. Default: 50.
     pub(super) min_requests: Option<u64>,
     /// Health check of the candidate's instances before it gets traffic: `tcp`, or a path that must
@@ -294,6 +306,9 @@ pub(super) struct BlueGreen {
     pub(super) on_fail: Option<OnFail>,
     /// Time after a release in which the previous version is kept for a rollback. Default: `7d`.
     pub(super) rollback_window: Option<Spanned<String>>,
+    /// Time after completion in which a broken limit of a rollback restores the previous version. Default: none, a broken
+    /// limit only alerts.
+    pub(super) rollback_after_completion: Option<Spanned<String>>,
 }
 
 /// An HTTP request and its expected status.

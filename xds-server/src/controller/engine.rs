@@ -26,8 +26,10 @@ use tidegate_delivery::model::group::GroupedRelease;
 use tidegate_delivery::model::progress::{Observation, Progress};
 use tidegate_delivery::model::release::Release;
 use tidegate_delivery::model::state::{ServiceState, State};
-use tidegate_delivery::names::{ReleaseId, ServiceName};
-use tidegate_delivery::reducer::{ReleaseContext, close_expired_window, decide_progress};
+use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
+use tidegate_delivery::reducer::{
+    ReleaseContext, VersionWatches, close_expired_window, decide_progress, decide_version_watch,
+};
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::mesh::Mesh;
 use tidegate_xds::tokens::TokenKey;
@@ -57,6 +59,8 @@ pub struct Engine {
     pub(super) step_windows: BTreeMap<ReleaseId, StepWindows>,
     /// What is known of the stable version of each service.
     pub(super) histories: BTreeMap<ServiceName, StableHistory>,
+    /// The versions that no release judges.
+    pub(super) watches: VersionWatches,
     pub(super) rollbacks: PendingRollbacks,
     /// Result of the last evaluation of each running release.
     pub(super) progress: BTreeMap<ReleaseId, Progress>,
@@ -117,6 +121,7 @@ impl Engine {
         self.observe_stable_versions(now);
         self.rollbacks.update(&*self.sidecars, now);
         let origin = Origin::component("controller");
+        self.watch_versions(now, &origin);
         let mut progress = BTreeMap::new();
         for _ in 0..MAX_PASSES {
             let state = Arc::clone(&self.state);
@@ -213,6 +218,25 @@ impl Engine {
                 let total = self.evidence_source.of_stable(name, &service.stable);
                 history.observe(now, &service.stable, total);
             }
+        }
+    }
+
+    /// Decides about the versions that no release judges.
+    fn watch_versions(&mut self, now: Timestamp, origin: &Origin) {
+        let state = Arc::clone(&self.state);
+        self.watches.retain(&state);
+        for (name, service) in &state.services {
+            // An earlier decision may have changed it, as the rollback of a group does.
+            let current = self.state.services.get(name);
+            if current.is_none_or(|current| !Arc::ptr_eq(current, service)) {
+                continue;
+            }
+            let source = &*self.evidence_source;
+            let counts =
+                |version: &VersionName| source.of_version(name, version, &service.spec.guardrails);
+            let watched = self.watches.observe(now, service, counts);
+            let events = decide_version_watch(&state, service, now, &watched);
+            self.commit_own(now, events, origin);
         }
     }
 

@@ -9,6 +9,7 @@ mod handle;
 mod publishable;
 mod reads;
 mod rollback_times;
+mod sample_ratio;
 mod start;
 mod step_windows;
 mod writer;
@@ -32,6 +33,7 @@ pub use self::rollback_times::RollbackTimes;
 use crate::clock::Clock;
 use crate::journal::{Journal, JournalError};
 use crate::telemetry::Telemetry;
+use crate::telemetry::splits::SidecarSplits;
 use tidegate_delivery::judge::Evidence;
 use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::judge::history::StableCounts;
@@ -75,6 +77,21 @@ pub trait EvidenceSource: Send {
     fn recount(&self, release: &ReleaseId, service: &ServiceName, version: &VersionName)
     -> Recount;
 
+    /// The requests of a running release by sidecar, since it started, or since this process started.
+    fn splits(&self, _release: &ReleaseId, _service: &ServiceName) -> SidecarSplits {
+        SidecarSplits::new()
+    }
+
+    /// Counts of a version of a service since this process started; none without requests.
+    fn of_version(
+        &self,
+        _service: &ServiceName,
+        _version: &VersionName,
+        _guardrails: &Guardrails,
+    ) -> Option<Evidence> {
+        None
+    }
+
     /// Counts of a service's stable version since this process started.
     fn of_stable(&self, service: &ServiceName, stable: &VersionName) -> StableCounts;
 }
@@ -104,6 +121,19 @@ impl EvidenceSource for Arc<Telemetry> {
             Some((counts, usual)) => counts.evidence(guardrails, usual),
             None => Evidence::default(),
         })
+    }
+
+    fn splits(&self, release: &ReleaseId, service: &ServiceName) -> SidecarSplits {
+        Telemetry::splits(self, release, service)
+    }
+
+    fn of_version(
+        &self,
+        service: &ServiceName,
+        version: &VersionName,
+        guardrails: &Guardrails,
+    ) -> Option<Evidence> {
+        Telemetry::of_version(self, service, version, guardrails)
     }
 
     fn of_stable(&self, service: &ServiceName, stable: &VersionName) -> StableCounts {

@@ -13,6 +13,7 @@ use crate::controller::{CommandError, Configuration, DeliveryView, Origin, Parts
 use crate::journal::{self, Record, Replayed};
 use tidegate_delivery::model::command::Refusal;
 use tidegate_delivery::model::flag::FlagChange;
+use tidegate_delivery::reducer::VersionWatches;
 use tidegate_delivery::text;
 
 impl Engine {
@@ -40,6 +41,7 @@ impl Engine {
             halted: None,
             step_windows: BTreeMap::new(),
             histories: BTreeMap::new(),
+            watches: VersionWatches::default(),
             rollbacks: PendingRollbacks::new(parts.rollback_times),
             progress: BTreeMap::new(),
             view,

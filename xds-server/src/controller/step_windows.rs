@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
+use super::sample_ratio::{StepRatio, is_selected_by_flags};
 use super::{EvidenceSource, Recount, Sidecars};
 use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::judge::history::StableHistory;
 use tidegate_delivery::judge::{Counted, ReleaseJudge};
-use tidegate_delivery::model::progress::Observation;
+use tidegate_delivery::model::progress::{Convergence, Observation};
 use tidegate_delivery::model::release::Release;
 use tidegate_delivery::model::state::{ServiceState, State};
 use tidegate_delivery::units::Timestamp;
@@ -76,6 +77,7 @@ pub(super) struct StepWindows {
     baseline: Baseline,
     /// The limits by which the judge has counted.
     guardrails: Guardrails,
+    ratio: StepRatio,
     /// An operator has overruled a guardrail in this step.
     is_overruled: bool,
 }
@@ -100,7 +102,9 @@ impl StepWindows {
                 ReleaseJudge::begin(now, weight, spread, counted, &guardrails, history)
             }
         };
-        Self { serial, judge, baseline, guardrails, is_overruled: false }
+        // After a restart of the server, a step can have converged.
+        let ratio = if release.converged { StepRatio::begin(now) } else { StepRatio::default() };
+        Self { serial, judge, baseline, guardrails, ratio, is_overruled: false }
     }
 
     /// Records that an operator has overruled a guardrail.
@@ -114,6 +118,7 @@ impl StepWindows {
         self.rejudge_if_changed(context);
         self.judge.begin_evidence(context.now, context.counted(), context.history);
         self.baseline = Baseline::of(context);
+        self.ratio = StepRatio::begin(context.now);
     }
 
     /// Adds the current counts, and returns the observation of the step.
@@ -129,11 +134,18 @@ impl StepWindows {
         let group = state.group_of(&release.id).map_or(1, |(_, group)| group.members.len());
         self.judge.observe(now, context.counted(), guardrails, history, group);
         let Counted { candidate, stable } = self.judge.since_step();
+        let sample_ratio = self.ratio.observe(
+            now,
+            release.weight(),
+            || is_selected_by_flags(state, service),
+            || context.source.splits(&release.id, service),
+        );
         Observation {
             verdict: self.judge.verdict(guardrails, &release.alerts),
             candidate,
             stable,
-            convergence: sidecars.convergence(self.serial, service),
+            counted_for: self.judge.step_duration(),
+            convergence: Convergence { sample_ratio, ..sidecars.convergence(self.serial, service) },
             coverage_remaining: MIN_COVERAGE.saturating_sub(sidecars.time_since_gap(service)),
         }
     }

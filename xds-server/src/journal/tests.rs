@@ -39,7 +39,13 @@ fn history(count: u64) -> Vec<NewRecord> {
         commit: None,
     };
     let weight = Ppm::percent(5);
-    let entered = Event::StepEntered { id: name("order.1"), step: 0, weight, evidence: None };
+    let entered = Event::StepEntered {
+        id: name("order.1"),
+        step: 0,
+        weight,
+        holdback: Ppm::ZERO,
+        evidence: None,
+    };
     let flags = (4..=count).map(flag);
     let events = [catalogue, started, entered].into_iter().chain(flags);
     (1..=count).zip(events).map(|(at, event)| new(at, event)).collect()

@@ -45,7 +45,7 @@ impl NotificationLevel {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Notification {
     pub(crate) level: NotificationLevel,
-    /// The event's name in the journal, `nack` or `silent_sidecars`.
+    /// The event's name in the journal, or `nack`, `silent_sidecars` or `sample_ratio`.
     pub(crate) event: String,
     /// One line.
     pub(crate) title: String,
@@ -104,15 +104,18 @@ pub(crate) enum SidecarCondition {
     Nack,
     /// Some have the filter and do not report.
     Silence,
+    /// The split of some is far from the weight.
+    SampleRatio,
 }
 
 impl SidecarCondition {
-    pub(crate) const ALL: [Self; 2] = [Self::Nack, Self::Silence];
+    pub(crate) const ALL: [Self; 3] = [Self::Nack, Self::Silence, Self::SampleRatio];
 
     pub(crate) const fn holds(self, convergence: &Convergence) -> bool {
         match self {
             Self::Nack => convergence.nacked > 0,
             Self::Silence => convergence.silent > 0,
+            Self::SampleRatio => !convergence.sample_ratio.is_empty(),
         }
     }
 }

@@ -70,6 +70,7 @@ pub(crate) fn of_sidecars(
     let (title, text) = match condition {
         SidecarCondition::Nack => nack_text(release, convergence),
         SidecarCondition::Silence => silence_text(release, convergence),
+        SidecarCondition::SampleRatio => ratio_text(release, convergence),
     };
     let (level, status) = if holds {
         (NotificationLevel::Warning, ConditionStatus::Warning)
@@ -79,6 +80,7 @@ pub(crate) fn of_sidecars(
     let (event, id) = match condition {
         SidecarCondition::Nack => ("nack", format!("{release} NACK")),
         SidecarCondition::Silence => ("silent_sidecars", format!("{release} silent sidecars")),
+        SidecarCondition::SampleRatio => ("sample_ratio", format!("{release} sample ratio")),
     };
     Notification {
         level,
@@ -130,6 +132,16 @@ fn silence_text(release: &ReleaseId, convergence: &Convergence) -> (&'static str
     ("sidecars do not report", text)
 }
 
+fn ratio_text(release: &ReleaseId, convergence: &Convergence) -> (&'static str, String) {
+    let ratio = &convergence.sample_ratio;
+    if ratio.is_empty() {
+        let text = format!("the sidecars of release {release} send the candidate about its weight");
+        return ("sidecars follow the weight", text);
+    }
+    let text = format!("release {release}: {ratio}. They ignore the weight, or have few clients");
+    ("sidecars do not follow the weight", text)
+}
+
 fn content(event: &Event) -> Option<Content> {
     use NotificationLevel::{Critical, Info, Warning};
     Some(match event {
@@ -143,11 +155,15 @@ fn content(event: &Event) -> Option<Content> {
             let text = format!("members: {}", members.join(", "));
             Content::new(Info, format!("release group {id} was started"), text)
         }
-        Event::StepEntered { id, weight, .. } if *weight == Ppm::ALL => Content::new(
-            Info,
-            format!("release {id} is at 100%"),
-            "the candidate receives all traffic and is watched",
-        ),
+        Event::StepEntered { id, weight, holdback, .. } if *weight == holdback.complement() => {
+            let text = match holdback {
+                &Ppm::ZERO => "the candidate receives all traffic and is watched".to_owned(),
+                share => {
+                    format!("the candidate is watched; {share} stay on stable until completion")
+                }
+            };
+            Content::new(Info, format!("release {id} is at {weight}"), text)
+        }
         Event::StepEntered { id, step, weight, .. } => Content::new(
             Info,
             format!("release {id} is at {weight}"),
@@ -174,6 +190,21 @@ fn content(event: &Event) -> Option<Content> {
             "the value is within its limit",
         )
         .with_condition(format!("{id} {guardrail}"), ConditionStatus::Ok),
+        Event::VersionAlertRaised { service, version, finding } => {
+            let (level, status) = match finding.level {
+                Level::Warning => (Warning, ConditionStatus::Warning),
+                Level::Critical | Level::Rollback => (Critical, ConditionStatus::Critical),
+            };
+            let guardrail = &finding.guardrail;
+            Content::new(level, format!("{guardrail} alert of {version}"), measured(finding))
+                .with_condition(format!("{service} {version} {guardrail}"), status)
+        }
+        Event::VersionAlertCleared { service, version, guardrail } => Content::new(
+            Info,
+            format!("{guardrail} alert of {version} was cleared"),
+            "the value is within its limit",
+        )
+        .with_condition(format!("{service} {version} {guardrail}"), ConditionStatus::Ok),
         Event::RolledBack { id, cause, .. } => Content::new(
             rollback_level(cause),
             format!("release {id} was rolled back"),

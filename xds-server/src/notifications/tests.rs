@@ -7,6 +7,7 @@ use tidegate_delivery::judge::{Guardrail, Level};
 use tidegate_delivery::model::event::Event;
 use tidegate_delivery::model::progress::Convergence;
 use tidegate_delivery::model::release::RollbackCause;
+use tidegate_delivery::model::sample_ratio::{SampleRatio, Split};
 use tidegate_delivery::units::Ppm;
 
 fn notification(event: Event) -> Option<Notification> {
@@ -33,6 +34,15 @@ fn convergence(condition: SidecarCondition, count: u32) -> Convergence {
             let silent_nodes = (1..=count).take(2).map(|number| format!("edge-{number}")).collect();
             Convergence { silent: count, silent_nodes, ..all }
         }
+        SidecarCondition::SampleRatio => {
+            let splits =
+                (1..=count).map(|number| (format!("edge-{number}"), 1000 * u64::from(number)));
+            let splits: Vec<_> = splits.collect();
+            let splits = splits.iter().map(|(node, requests)| {
+                (node.as_str(), Split { candidate: 0, requests: *requests })
+            });
+            Convergence { sample_ratio: SampleRatio::of(Ppm::percent(5), splits), ..all }
+        }
     }
 }
 
@@ -43,13 +53,35 @@ fn events() -> Vec<Event> {
     let guardrail = || RollbackCause::Guardrail { finding: finding(Level::Rollback) };
     vec![
         Event::GroupStarted { id: name("checkout"), members: vec![id(), name("payment.1")] },
-        Event::StepEntered { id: id(), step: 0, weight: Ppm::percent(5), evidence: None },
-        Event::StepEntered { id: id(), step: 1, weight: Ppm::ALL, evidence: None },
+        Event::StepEntered {
+            id: id(),
+            step: 0,
+            weight: Ppm::percent(5),
+            holdback: Ppm::ZERO,
+            evidence: None,
+        },
+        Event::StepEntered {
+            id: id(),
+            step: 1,
+            weight: Ppm::ALL,
+            holdback: Ppm::ZERO,
+            evidence: None,
+        },
         Event::Paused { id: id() },
         Event::Resumed { id: id() },
         Event::AlertRaised { id: id(), finding: finding(Level::Warning) },
         Event::AlertRaised { id: id(), finding: finding(Level::Critical) },
         Event::AlertCleared { id: id(), guardrail: Guardrail::ErrorRate },
+        Event::VersionAlertRaised {
+            service: service(),
+            version: version(),
+            finding: finding(Level::Critical),
+        },
+        Event::VersionAlertCleared {
+            service: service(),
+            version: version(),
+            guardrail: Guardrail::ErrorRate,
+        },
         Event::PausedByGuardrail { id: id(), finding: finding(Level::Rollback) },
         Event::RolledBack { id: id(), version: name("v1"), cause: RollbackCause::Operator },
         Event::RolledBack { id: id(), version: name("v1"), cause: guardrail() },
@@ -95,7 +127,7 @@ fn texts() {
     assert_eq!(lines, TEXTS, "{lines:#?}");
 }
 
-const TEXTS: [&str; 24] = [
+const TEXTS: [&str; 28] = [
     "info | release group checkout was started | members: order.1, payment.1",
     "info | order: release order.1 is at 5% | step 1",
     "info | order: release order.1 is at 100% | the candidate receives all traffic and is watched",
@@ -104,6 +136,8 @@ const TEXTS: [&str; 24] = [
     "warning | order: error rate alert of release order.1 | error rate above 5%: 60 of 1000 requests",
     "critical | order: error rate alert of release order.1 | error rate above 5%: 60 of 1000 requests",
     "info | order: error rate alert of release order.1 was cleared | the value is within its limit",
+    "critical | order: error rate alert of v2 | error rate above 5%: 60 of 1000 requests",
+    "info | order: error rate alert of v2 was cleared | the value is within its limit",
     "critical | order: release order.1 was paused by a guardrail | error rate above 5%: 60 of 1000 requests",
     "warning | order: release order.1 was rolled back | by an operator",
     "critical | order: release order.1 was rolled back | error rate above 5%: 60 of 1000 requests",
@@ -120,6 +154,8 @@ const TEXTS: [&str; 24] = [
     "info | order: sidecars accept the configuration | no sidecar rejects the configuration of release order.1",
     "warning | order: sidecars do not report | 6 sidecars of release order.1 have the filter and do not report, so their requests are not judged: `edge-1`, `edge-2`, …",
     "info | order: sidecars report again | every sidecar of release order.1 with the filter reports",
+    "warning | order: sidecars do not follow the weight | release order.1: all sidecars together sent 0 of 21000 requests (0%) to the candidate; `edge-6` sent 0 of 6000 requests (0%) to the candidate; `edge-5` sent 0 of 5000 requests (0%) to the candidate; `edge-4` sent 0 of 4000 requests (0%) to the candidate; `edge-3` sent 0 of 3000 requests (0%) to the candidate; `edge-2` sent 0 of 2000 requests (0%) to the candidate; 1 more. They ignore the weight, or have few clients",
+    "info | order: sidecars follow the weight | the sidecars of release order.1 send the candidate about its weight",
 ];
 
 #[test]

@@ -10,6 +10,7 @@ use tidegate_core::utilization::UtilizationHistogram;
 use super::clients::{KnownClients, ReleaseClients, StableClients};
 use super::intake::Entry;
 use super::recent::{RecentCounts, RecentFigures};
+use super::splits::{self, SidecarSplits};
 use super::usual::{Quantiles, UNANSWERED, Usual, usual_answer};
 use tidegate_delivery::judge::guardrails::{Guardrails, Latency, Resources};
 use tidegate_delivery::judge::history::StableCounts;
@@ -17,6 +18,7 @@ use tidegate_delivery::judge::statistics::Units;
 use tidegate_delivery::judge::{Evidence, ResourceSamples, ResourceUse, Share, SlowRequests};
 use tidegate_delivery::model::catalogue::ServiceSpec;
 use tidegate_delivery::model::release::Release;
+use tidegate_delivery::model::sample_ratio::Split;
 use tidegate_delivery::names::{MetricName, ReleaseId, VersionName};
 use tidegate_delivery::units::Timestamp;
 
@@ -205,7 +207,9 @@ struct StableVersion {
 struct ReleaseCounts {
     id: ReleaseId,
     stable: VersionName,
+    candidate: VersionName,
     counts: BTreeMap<VersionName, Counts>,
+    splits: SidecarSplits,
     clients: ReleaseClients,
     /// What a client waits for an answer, fixed when the release starts.
     answer: Duration,
@@ -227,7 +231,9 @@ impl ReleaseCounts {
         Self {
             id: release.id.clone(),
             stable: release.stable.clone(),
+            candidate: release.candidate.clone(),
             counts: BTreeMap::new(),
+            splits: SidecarSplits::new(),
             clients,
             answer: stable.map_or(UNANSWERED, usual_answer),
             quantiles: known.and_then(|it| it.quantiles),
@@ -298,6 +304,14 @@ impl ServiceCounts {
         }
     }
 
+    /// The counts of a version since the start of the server, by guardrails; none without requests.
+    #[must_use]
+    pub fn of_version(&self, version: &VersionName, guardrails: &Guardrails) -> Option<Evidence> {
+        let counts = self.totals.get(version).filter(|it| it.requests > 0)?;
+        let usual = Usual { answer: UNANSWERED, quantiles: None, is_stable: true, before: None };
+        Some(counts.evidence(guardrails, &usual))
+    }
+
     /// Adds one entry of a report that arrived now. True if it belongs to the running release.
     ///
     /// # Errors
@@ -335,6 +349,29 @@ impl ServiceCounts {
             release.fix_quantiles(quantiles);
         }
         Ok(true)
+    }
+
+    /// Adds one entry of the running release to the requests of a sidecar.
+    pub(super) fn add_split(&mut self, node: &str, entry: &Entry) {
+        let Some(release) = self.release.as_mut().filter(|it| it.id.as_str() == entry.release)
+        else {
+            return;
+        };
+        let requests = entry.counts.requests;
+        let candidate = match entry.version.as_str() {
+            version if version == release.candidate.as_str() => requests,
+            version if version == release.stable.as_str() => 0,
+            // Only a flag selects a third version.
+            _ => return,
+        };
+        splits::add(&mut release.splits, node, Split { candidate, requests });
+    }
+
+    /// The requests of a release by sidecar; none unless it is running.
+    #[must_use]
+    pub fn splits(&self, release: &ReleaseId) -> SidecarSplits {
+        let running = self.release.as_ref().filter(|it| it.id == *release);
+        running.map_or_else(SidecarSplits::new, |it| it.splits.clone())
     }
 
     /// Adds the requests in flight that one filter instance reports, or takes those away that it reported before.

@@ -14,6 +14,7 @@ pub mod intake;
 pub mod recent;
 mod report_interval;
 pub mod sessions;
+pub mod splits;
 mod usual;
 mod waiting;
 
@@ -32,6 +33,7 @@ use intake::Report;
 use recent::RecentFigures;
 use report_interval::ReportInterval;
 use sessions::{Arrival, RefusedReport, Sessions};
+use splits::SidecarSplits;
 use tidegate_delivery::judge::Evidence;
 use tidegate_delivery::judge::guardrails::Guardrails;
 use tidegate_delivery::judge::history::StableCounts;
@@ -153,6 +155,7 @@ impl Telemetry {
             match service.add(now, &entry) {
                 Ok(true) => {
                     is_evidence = true;
+                    service.add_split(&sender.node, &entry);
                     if entry.counts.waiting.total() > 0 {
                         waiting.push(WaitingEntry {
                             service: service.key().clone(),
@@ -232,10 +235,27 @@ impl Telemetry {
         service.of_release(release, version).map(|(counts, usual)| (counts.clone(), usual))
     }
 
+    /// The requests of a running release by sidecar.
+    #[must_use]
+    pub fn splits(&self, release: &ReleaseId, service: &ServiceName) -> SidecarSplits {
+        self.services.get(service).map_or_else(SidecarSplits::new, |it| it.splits(release))
+    }
+
     /// Counts of a service's stable version since the start of the server.
     #[must_use]
     pub fn of_stable(&self, service: &ServiceName, stable: &VersionName) -> StableCounts {
         self.services.get(service).map_or_else(StableCounts::default, |it| it.of_stable(stable))
+    }
+
+    /// Counts of a version since the start of the server, by guardrails; none without requests.
+    #[must_use]
+    pub fn of_version(
+        &self,
+        service: &ServiceName,
+        version: &VersionName,
+        guardrails: &Guardrails,
+    ) -> Option<Evidence> {
+        self.services.get(service)?.of_version(version, guardrails)
     }
 
     /// Counts per version of a service since the start of the server.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use rand::{RngExt, SeedableRng};
 use rand_distr::{Binomial, Distribution, Poisson};
 use tidegate_delivery::judge::guardrails::{Guardrails, WorseThanStable};
 use tidegate_delivery::judge::history::{StableCounts, StableHistory};
@@ -22,6 +22,8 @@ pub(crate) enum Slower {
     Equal,
     /// Nothing; each version pauses for 300 ms, every 20 s on average, at times of its own.
     Pauses,
+    /// Nothing; each version pauses for a second, every minute on average, at times of its own.
+    LongPauses,
     /// The slowest 5 % take three times as long.
     Tail,
     /// 200 ms more.
@@ -31,23 +33,42 @@ pub(crate) enum Slower {
 }
 
 impl Slower {
-    pub(crate) const EQUAL: [Self; 2] = [Self::Equal, Self::Pauses];
+    pub(crate) const EQUAL: [Self; 3] = [Self::Equal, Self::Pauses, Self::LongPauses];
     pub(crate) const WORSE: [Self; 3] = [Self::Tail, Self::Added, Self::Factor];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Equal => "equal",
             Self::Pauses => "equal, with pauses of their own",
+            Self::LongPauses => "equal, with long pauses of their own",
             Self::Tail => "tail × 3",
             Self::Added => "+ 200 ms",
             Self::Factor => "× 1.5",
         }
     }
 
+    /// Pauses per second, and their length in seconds.
+    const fn pauses(self) -> Option<(f64, f64)> {
+        match self {
+            Self::Pauses => Some((0.05, 0.3)),
+            Self::LongPauses => Some((1.0 / 60.0, 1.0)),
+            _ => None,
+        }
+    }
+
+    /// The steps: weight, and seconds.
+    fn steps(self) -> &'static [(f64, u32)] {
+        if Self::EQUAL.contains(&self) {
+            &[(0.05, 300), (0.1, 300), (0.25, 300), (0.5, 300)]
+        } else {
+            &[(0.05, 600)]
+        }
+    }
+
     /// The share of the candidate's requests slower than this time.
     fn share_above(self, millis: f64) -> f64 {
         match self {
-            Self::Equal | Self::Pauses => share_above(millis),
+            Self::Equal | Self::Pauses | Self::LongPauses => share_above(millis),
             Self::Tail => {
                 let tail = millis_at(TAIL);
                 let tripled = share_above(tail.max(millis / 3.0));
@@ -65,8 +86,6 @@ const TAIL: f64 = 1.644_854;
 const P99: f64 = 2.326_348;
 /// The margin of the candidate.
 const MARGIN: f64 = 1.25;
-/// Pauses per second, and their length in seconds.
-const PAUSES: (f64, f64) = (0.05, 0.3);
 
 fn millis_at(normal: f64) -> f64 {
     20.0 * (normal * 10.0_f64.ln() / P99).exp()
@@ -86,7 +105,7 @@ fn upper(x: f64) -> f64 {
     if x < 0.0 { 1.0 - tail } else { tail }
 }
 
-/// How many releases are rolled back in ten minutes at 5 %, and median and 95th percentile of the time.
+/// How many releases are rolled back, and median and 95th percentile of the time.
 pub(crate) fn rollbacks(slower: Slower, rps: f64, releases: u64, seed: u64) -> (u64, f64, f64) {
     let mut times: Vec<f64> =
         parallel(releases, |number| release(slower, rps, seed_of(seed, number)));
@@ -98,51 +117,86 @@ pub(crate) fn rollbacks(slower: Slower, rps: f64, releases: u64, seed: u64) -> (
 
 /// The time of the rollback.
 fn release(slower: Slower, rps: f64, seed: u64) -> f64 {
-    let mut random = SmallRng::seed_from_u64(seed);
-    let thresholds = QUANTILES_OF_NORMAL.map(millis_at);
-    let shares =
-        [thresholds.map(|it| slower.share_above(MARGIN * it)), thresholds.map(share_above)];
+    let mut traffic = Versions::new(slower, rps, seed);
     let version: VersionName = "v1".parse().unwrap();
-    let (mut history, mut paused) = (StableHistory::default(), [0.0_f64; 2]);
-    let mut total = SlowerRequests::default();
+    let mut history = StableHistory::default();
     let mut counted = Counted::default();
+    let mut learn = |second: f64, stable: &Evidence| {
+        let total = StableCounts { slower: stable.slower, ..StableCounts::default() };
+        history.observe(time(second), &version, total);
+        history.clone()
+    };
+    let mut known = learn(-1_800.0, &counted.stable);
+    for block in 1..=360 {
+        let second = f64::from(block) * 5.0 - 1_800.0;
+        let [_, stable] = traffic.span(5.0, 0.0);
+        add(&mut counted.stable, stable);
+        known = learn(second, &counted.stable);
+    }
     let mut guardrails = Guardrails::default();
     guardrails.latency.worse_than_stable = WorseThanStable::Rollback;
     let mut judge = None;
-    for tick in -1_800 * i64::from(TICKS)..600 * i64::from(TICKS) {
-        let second = tick as f64 / f64::from(TICKS);
-        let weight = if tick < 0 { 0.0 } else { 0.05 };
-        let [candidate, stable] = [0, 1].map(|of| {
-            let pause =
-                slower == Slower::Pauses && random.random::<f64>() < PAUSES.0 / f64::from(TICKS);
-            if pause {
-                paused[of] = PAUSES.1;
-            }
-            let slow = (paused[of] * f64::from(TICKS)).min(1.0);
-            paused[of] = (paused[of] - 1.0 / f64::from(TICKS)).max(0.0);
-            let share = if of == 0 { weight } else { 1.0 - weight };
-            requests(&mut random, rps * share / f64::from(TICKS), &shares[of], slow)
-        });
-        total = plus(total, stable);
-        let cumulative = StableCounts { slower: total, ..StableCounts::default() };
-        history.observe(time(second), &version, cumulative);
-        add(&mut counted.candidate, candidate);
-        add(&mut counted.stable, stable);
-        if tick < 0 {
-            continue;
-        }
+    let mut tick: u32 = 0;
+    for (share, seconds) in slower.steps() {
+        let now = time(f64::from(tick) / f64::from(TICKS));
+        let weight = Ppm::new((share * 1e6).round() as u32).unwrap();
         let judge = judge.get_or_insert_with(|| {
-            let (now, weight) = (time(second), Ppm::percent(5));
-            ReleaseJudge::begin(now, weight, 1.0, counted, &guardrails, &history)
+            ReleaseJudge::begin(now, weight, 1.0, counted, &guardrails, &known)
         });
-        judge.observe(time(second), counted, &guardrails, &history, 1);
-        if let Verdict::RollBack { findings } = judge.verdict(&guardrails, &BTreeMap::new())
-            && findings.iter().any(|it| it.guardrail == Guardrail::Latency)
-        {
-            return second;
+        if tick > 0 {
+            judge.enter_step(now, weight, counted, &known);
+        }
+        for _ in 0..seconds * TICKS {
+            tick += 1;
+            let second = f64::from(tick) / f64::from(TICKS);
+            let [candidate, stable] = traffic.span(1.0 / f64::from(TICKS), *share);
+            add(&mut counted.candidate, candidate);
+            add(&mut counted.stable, stable);
+            if tick.is_multiple_of(5 * TICKS) {
+                known = learn(second, &counted.stable);
+            }
+            judge.observe(time(second), counted, &guardrails, &known, 1);
+            if let Verdict::RollBack { findings } = judge.verdict(&guardrails, &BTreeMap::new())
+                && findings.iter().any(|it| it.guardrail == Guardrail::Latency)
+            {
+                return second;
+            }
         }
     }
     f64::INFINITY
+}
+
+/// The waits of both versions.
+struct Versions {
+    slower: Slower,
+    rps: f64,
+    random: SmallRng,
+    /// The share of the requests above the quantiles of stable: of the candidate with its margin, and of stable.
+    shares: [[f64; QUANTILES]; 2],
+    /// Seconds that are left of a pause.
+    paused: [f64; 2],
+}
+
+impl Versions {
+    fn new(slower: Slower, rps: f64, seed: u64) -> Self {
+        let thresholds = QUANTILES_OF_NORMAL.map(millis_at);
+        let shares =
+            [thresholds.map(|it| slower.share_above(MARGIN * it)), thresholds.map(share_above)];
+        let random = SmallRng::seed_from_u64(seed);
+        Self { slower, rps, random, shares, paused: [0.0; 2] }
+    }
+
+    fn span(&mut self, seconds: f64, weight: f64) -> [SlowerRequests; 2] {
+        [(0, weight), (1, 1.0 - weight)].map(|(of, share)| {
+            if let Some((rate, length)) = self.slower.pauses() {
+                let pauses = Poisson::new(rate * seconds).unwrap().sample(&mut self.random);
+                self.paused[of] += pauses * length;
+            }
+            let slow = (self.paused[of] / seconds).min(1.0);
+            self.paused[of] = (self.paused[of] - seconds).max(0.0);
+            requests(&mut self.random, self.rps * share * seconds, &self.shares[of], slow)
+        })
+    }
 }
 
 /// `slow` is the share of the tick in which every request is slow.

@@ -50,6 +50,9 @@ struct Options {
     /// Leave the other rules out, which is quicker.
     #[arg(long)]
     alone: bool,
+    /// Leave the comparison of the latency out.
+    #[arg(long)]
+    no_latency: bool,
     /// Leave the table of detection times out.
     #[arg(long)]
     no_detection: bool,
@@ -64,16 +67,24 @@ struct Options {
 /// The comparison of the latency.
 fn latencies(options: &Options) {
     println!(
-        "\nLatency, 5 % weight, rolled back within 10 min; median / 95th percentile in seconds:"
+        "\nLatency. Equal versions: rolled back at 5, 10, 25, 50 % for 5 min each, with the exact 95 % interval in %. Slower \
+         ones: within 10 min at 5 %; median / 95th percentile in seconds:"
     );
-    for rps in [100.0, 1_000.0] {
+    for rps in [100, 1_000] {
+        if options.rps.is_some_and(|it| it != rps) {
+            continue;
+        }
         for slower in Slower::EQUAL.into_iter().chain(Slower::WORSE) {
             let is_equal = Slower::EQUAL.contains(&slower);
             let releases = if is_equal { options.releases } else { options.detections };
             let (rolled_back, median, late) =
-                latency::rollbacks(slower, rps, releases, options.seed);
-            let times =
-                if is_equal { String::new() } else { format!(", {median:.1} / {late:.1} s") };
+                latency::rollbacks(slower, f64::from(rps), releases, options.seed);
+            let times = if is_equal {
+                let (low, high) = table::interval(rolled_back, releases);
+                format!(" [{:.3}, {:.3}]", 100.0 * low, 100.0 * high)
+            } else {
+                format!(", {median:.1} / {late:.1} s")
+            };
             println!("  {rps} rps  {}: {rolled_back} of {releases}{times}", slower.name());
         }
     }
@@ -114,10 +125,12 @@ fn main() {
     }
     let world = World::equal(Kind::Steady, 1_000.0, 0.005);
     println!("\nOne evaluation of one release: {:.1} µs.", cost(world, options.seed));
+    if !options.no_latency {
+        latencies(&options);
+    }
     if options.no_detection {
         return;
     }
-    latencies(&options);
     println!(
         "\nDetection: median / 95th percentile in seconds from the break, 5 % weight, base 0.5 %, {} releases a cell.\n",
         options.detections
@@ -126,11 +139,14 @@ fn main() {
         [("broken from the first request", 0), ("after 300 s of good behaviour", 300)]
     {
         println!("{title}:");
-        for rps in [100.0, 1_000.0, 10_000.0] {
+        for rps in [100, 1_000, 10_000] {
+            if options.rps.is_some_and(|it| it != rps) {
+                continue;
+            }
             let cells: Vec<String> = [1.0, 2.0, 5.1, 10.0, 20.0, 100.0]
                 .into_iter()
                 .map(|percent| {
-                    let equal = World::equal(Kind::Steady, rps, 0.005);
+                    let equal = World::equal(Kind::Steady, f64::from(rps), 0.005);
                     let world = World { candidate: percent / 100.0, breaks_at, ..equal };
                     format!("→{percent}%: {}", detection(&world, options.detections, options.seed))
                 })

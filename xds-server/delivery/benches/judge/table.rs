@@ -17,7 +17,7 @@ pub(crate) fn row(world: &str, rps: u32, base: f64, counts: &Rollbacks) -> Strin
 }
 
 /// The exact 95 % interval of a share.
-fn interval(count: u64, of: u64) -> (f64, f64) {
+pub(crate) fn interval(count: u64, of: u64) -> (f64, f64) {
     let low = if count == 0 { 0.0 } else { solve(|p| at_least(count, of, p) - 0.025) };
     let high =
         if count == of { 1.0 } else { solve(|p| 0.025 - (1.0 - at_least(count + 1, of, p))) };

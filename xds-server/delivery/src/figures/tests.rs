@@ -42,7 +42,8 @@ impl Journal {
 
     fn enter(&mut self, at: Timestamp, step: usize, percent: u32) {
         let weight = Ppm::percent(percent);
-        let entered = Event::StepEntered { id: self.id(), step, weight, evidence: None };
+        let entered =
+            Event::StepEntered { id: self.id(), step, weight, holdback: Ppm::ZERO, evidence: None };
         self.figures.take(at, &entered);
     }
 

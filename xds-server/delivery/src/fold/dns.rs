@@ -29,9 +29,9 @@ impl ServiceState {
         let Some(progress) = &mut release.dns else { return };
         progress.error = None;
         progress.verified_at = Some(at);
-        if let Phase::Watching { since } = release.phase {
+        if let Phase::Watching { since, holdback } = release.phase {
             let since = release.watch_begins_at(since);
-            release.phase = Phase::Watching { since };
+            release.phase = Phase::Watching { since, holdback };
         }
     }
 

@@ -7,6 +7,7 @@ mod groups;
 mod hooks;
 pub(crate) mod placement;
 mod release;
+mod version_alerts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -67,8 +68,8 @@ impl State {
                 Phase::Preparing { tested, .. } => *tested = true,
                 _ => return Err(FoldErrorKind::Phase(id.clone())),
             },
-            Event::StepEntered { id, step, weight, .. } => {
-                self.service_of_mut(id)?.enter(at, id, *step, *weight)?
+            Event::StepEntered { id, step, weight, holdback, .. } => {
+                self.service_of_mut(id)?.enter(at, id, *step, (*weight, *holdback))?
             }
             Event::StepConverged { id, step } => self.running_mut(id)?.converge(at, *step)?,
             Event::Paused { id } => self.running_mut(id)?.pause(at)?,
@@ -120,6 +121,12 @@ impl State {
             Event::DeploymentsUnfrozen { service } => *self.freeze_mut(service.as_ref())? = None,
             Event::RollbackWindowClosed { service, version } => {
                 self.service_mut(service)?.close_rollback_window(version)?;
+            }
+            Event::VersionAlertRaised { service, version, finding } => {
+                self.service_mut(service)?.raise_alert(version, finding)?
+            }
+            Event::VersionAlertCleared { service, version, guardrail } => {
+                self.service_mut(service)?.clear_alert(version, guardrail);
             }
             Event::RolledBack { id, cause, .. } => {
                 let phase = Phase::RolledBack { at, cause: cause.clone() };
@@ -257,12 +264,12 @@ impl ServiceState {
         at: Timestamp,
         id: &ReleaseId,
         step: usize,
-        weight: Ppm,
+        weight: (Ppm, Ppm),
     ) -> Result<(), FoldErrorKind> {
         let release =
             self.release.as_mut().ok_or_else(|| FoldErrorKind::UnknownRelease(id.clone()))?;
         release.enter(at, step, weight)?;
-        if weight == Ppm::ALL {
+        if matches!(release.phase, Phase::Watching { .. }) {
             release.enqueue_calls(&self.spec.hooks, Moment::Switched, at);
             release.expect_dns(self.spec.dns.as_ref());
         }

@@ -11,15 +11,20 @@ impl Release {
         &mut self,
         at: Timestamp,
         step: usize,
-        weight: Ppm,
+        (weight, holdback): (Ppm, Ppm),
     ) -> Result<(), FoldErrorKind> {
         let planned = self.plan.steps.get(step).map(|step| step.weight);
-        let advances = self.step().is_none_or(|now| now < step);
-        if planned != Some(weight) || !advances {
+        let advances = self.step().is_none_or(|now| now < step) && weight >= self.weight();
+        let is_last = planned == Some(Ppm::ALL);
+        let of_plan = match is_last {
+            true => weight == holdback.complement(),
+            false => planned == Some(weight) && holdback.is_zero(),
+        };
+        if !of_plan || !advances {
             return Err(FoldErrorKind::Step { release: self.id.clone(), step, weight });
         }
-        self.phase = if weight == Ppm::ALL {
-            Phase::Watching { since: at }
+        self.phase = if is_last {
+            Phase::Watching { since: at, holdback }
         } else {
             Phase::Stepping { step, since: at }
         };
@@ -40,7 +45,7 @@ impl Release {
         let watch_begins_at = self.watch_begins_at(at);
         match &mut self.phase {
             Phase::Stepping { since, .. } => *since = at,
-            Phase::Watching { since } => *since = watch_begins_at,
+            Phase::Watching { since, .. } => *since = watch_begins_at,
             _ => {}
         }
         self.converged = true;
@@ -65,7 +70,7 @@ impl Release {
         match &mut self.phase {
             Phase::Preparing { since, .. }
             | Phase::Stepping { since, .. }
-            | Phase::Watching { since } => *since = since.after(at.since(paused_at)),
+            | Phase::Watching { since, .. } => *since = since.after(at.since(paused_at)),
             Phase::Completed { .. } | Phase::RolledBack { .. } => {}
         }
         Ok(())

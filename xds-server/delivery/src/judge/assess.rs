@@ -14,7 +14,7 @@ use super::sequential_test::{is_exceeded, is_exceeded_sequentially};
 use super::statistics::comparison::PASSING;
 use super::statistics::likelihood::Ratio;
 use super::statistics::{Pair, Units, float};
-use super::windows::Window;
+use super::windows::{EvidenceWindows, Window};
 use super::{
     EValue, Evidence, Finding, FirstFailures, Guardrail, Level, Limit, RatioInterval, ResourceUse,
     Share, Verdict,
@@ -26,6 +26,8 @@ const ALERT: f64 = 20.0;
 const ALERT_ENDS: f64 = 5.0;
 /// An alert ends below this part of its limit.
 const HYSTERESIS: f64 = 0.9;
+/// How much more often the requests of few clients fail than those to stable, so that they block a step.
+const DIFFERS: f64 = 2.0;
 /// The e-value of a passed step.
 const PASSED: f64 = 20.0;
 
@@ -225,12 +227,19 @@ impl Assessment<'_> {
         exceeded.then(|| finding(rule.guardrail.clone(), rule.level, rule.configured, shown, None))
     }
 
-    /// The first guardrail whose observed rate in the step is above its alert limit.
+    /// The first guardrail whose rate in the step is above its alert limit: of what is judged, or of all requests.
     fn at_limit(&self) -> Option<Guardrail> {
-        let step = self.judge.candidate.since_start();
+        let [candidate, stable] =
+            [&self.judge.candidate, &self.judge.stable].map(EvidenceWindows::since_start);
         let is_above = |rule: &&Rule| {
-            let units = rule.count.judged(&step);
-            units.all >= self.guardrails.min_requests && units.rate() > rule.threshold.fraction()
+            let above = |units: Units| {
+                units.all >= self.guardrails.min_requests
+                    && units.rate() > rule.threshold.fraction()
+            };
+            let observed = rule.count.observed(&candidate);
+            // Few clients may send most requests. They are no evidence for a rollback, and must not pass unnoticed.
+            let differs = observed.rate() > DIFFERS * rule.count.observed(&stable).rate();
+            above(rule.count.judged(&candidate)) || (above(observed) && differs)
         };
         self.judge.limits.iter().map(|it| &it.rule).find(is_above).map(|it| it.guardrail.clone())
     }

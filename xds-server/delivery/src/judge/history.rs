@@ -7,8 +7,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::statistics::jitter::{self, LEFT_OUT, LEFT_OUT_OF_LATENCY};
 use super::statistics::two_by_two::SlowerRequests;
-use super::statistics::{Units, float, jitter};
+use super::statistics::{Units, float};
 use crate::names::VersionName;
 use crate::units::Timestamp;
 
@@ -85,19 +86,20 @@ impl StableHistory {
     /// The jitter `κ` of the error rate in blocks of a length, in whole multiples of [`BLOCK`].
     #[must_use]
     pub fn jitter(&self, length: Duration) -> f64 {
-        jitter_of(self.blocks.iter().map(|it| it.failures), length)
+        jitter_of(self.blocks.iter().map(|it| it.failures), length, LEFT_OUT)
     }
 
     /// The same of the rate of client errors.
     #[must_use]
     pub fn jitter_of_client_errors(&self, length: Duration) -> f64 {
-        jitter_of(self.blocks.iter().map(|it| it.client_failures), length)
+        jitter_of(self.blocks.iter().map(|it| it.client_failures), length, LEFT_OUT)
     }
 
     /// The same of the requests that are slower than a quantile. Blocks before the quantiles were known say nothing.
     #[must_use]
     pub fn jitter_of_slower(&self, quantile: usize, length: Duration) -> f64 {
-        jitter_of(self.blocks.iter().map(|it| it.slower.units(quantile)), length)
+        let blocks = self.blocks.iter().map(|it| it.slower.units(quantile));
+        jitter_of(blocks, length, LEFT_OUT_OF_LATENCY)
     }
 
     /// An upper bound of the rate in these 30 minutes: three standard deviations above it. None if too few units are known.
@@ -109,12 +111,12 @@ impl StableHistory {
     }
 }
 
-fn jitter_of(blocks: impl Iterator<Item = Units>, length: Duration) -> f64 {
+fn jitter_of(blocks: impl Iterator<Item = Units>, length: Duration, left_out: usize) -> f64 {
     let together = usize::try_from(length.as_secs() / BLOCK.as_secs()).unwrap_or(1).max(1);
     let mut blocks = blocks.peekable();
     let sums = std::iter::from_fn(|| {
         blocks.peek()?;
         Some(blocks.by_ref().take(together).fold(Units::default(), Units::plus))
     });
-    jitter::estimate(sums, length.as_secs_f64())
+    jitter::estimate(sums, length.as_secs_f64(), left_out)
 }

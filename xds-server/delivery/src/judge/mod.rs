@@ -14,6 +14,7 @@ mod release;
 pub mod sequential_test;
 pub mod statistics;
 mod verdict;
+pub mod version_watch;
 pub mod windows;
 
 #[cfg(test)]

@@ -114,7 +114,7 @@ impl ReleaseJudge {
             stable: EvidenceWindows::begin(now, counted.stable),
             comparison: Comparison::begin(now, weight, jitter),
             client_errors: Compared::begin(now, jitter_of_client_errors(history, spread)),
-            latency: Compared::begin(now, jitter_of_slower(history, spread)),
+            latency: latency(now, history, spread),
             limits,
             of_resources,
             below_alert: Ceiling::begin_below(now, kappa),
@@ -159,7 +159,7 @@ impl ReleaseJudge {
             self.client_errors = Compared::begin(now, jitter);
         }
         if self.latency.rolls_back {
-            self.latency = Compared::begin(now, jitter_of_slower(history, spread));
+            self.latency = latency(now, history, spread);
         }
         for limit in self.limits.iter_mut().filter(|it| it.rolls_back) {
             limit.ceiling = Ceiling::begin(now, kappa, MOST_OF_ROLLBACK);
@@ -222,9 +222,9 @@ impl ReleaseJudge {
         let kappa = LazyCell::new(|| spread * history.jitter(super::history::BLOCK));
         let kappa = || *kappa;
         let alert = guardrails.error_rate.alert.fraction();
-        observe_block(&mut self.below_alert, now, pair.candidate, alert, &kappa);
+        observe_block(&mut self.below_alert, now, pair.candidate, alert, kappa);
         if let Some((ceiling, limit)) = &mut self.before {
-            observe_block(ceiling, now, pair.candidate, *limit, &kappa);
+            observe_block(ceiling, now, pair.candidate, *limit, kappa);
         }
         let bound = Bound::of(guardrails, group);
         let worse = guardrails.error_rate.worse_than_stable;
@@ -274,7 +274,7 @@ impl ReleaseJudge {
                 recent: pair(recent.each_ref()),
                 common_mode: guardrails.common_mode,
             };
-            limit.observe(block, needed, &kappa);
+            limit.observe(block, needed, kappa);
         }
     }
 
@@ -282,6 +282,12 @@ impl ReleaseJudge {
     #[must_use]
     pub fn since_step(&self) -> Counted {
         Counted { candidate: self.candidate.since_start(), stable: self.stable.since_start() }
+    }
+
+    /// The time of these counts.
+    #[must_use]
+    pub const fn step_duration(&self) -> Duration {
+        self.candidate.duration(self.now)
     }
 
     /// Whether client errors are much more frequent than those of stable, in the step or in the last seconds. A further
@@ -313,6 +319,12 @@ fn jitter_of_client_errors(
 
 fn jitter_of_slower(history: &StableHistory, spread: f64) -> impl Fn(usize, Duration) -> f64 {
     move |quantile, length| spread * history.jitter_of_slower(quantile, length)
+}
+
+/// Requests that wait for the same pause are slow together.
+fn latency(now: Timestamp, history: &StableHistory, spread: f64) -> Compared<QUANTILES> {
+    let comparison = TableComparison::begin(now, jitter_of_slower(history, spread));
+    Compared { comparison: comparison.of_common_events(), rolls_back: false }
 }
 
 fn limits(now: Timestamp, guardrails: &Guardrails, kappa: f64) -> (Vec<LimitEvidence>, Vec<Rule>) {

@@ -256,6 +256,21 @@ fn a_rate_above_the_alert_limit_that_may_be_chance_is_inconclusive() {
     assert_eq!(at_limit, Some(Guardrail::ErrorRate));
 }
 
+/// One client is too little evidence for a rollback, and blocks the step if only the candidate fails it.
+#[test]
+fn a_version_that_fails_one_large_client_does_not_pass() {
+    let repeated = |failed| Units { bad: failed, all: 99 };
+    let mut run = Run::new(5, Guardrails::default());
+    let failing = Evidence { repeated: repeated(99), ..evidence(100, 100) };
+    let verdict = run.report(failing, evidence(1_900, 10));
+    let Verdict::Inconclusive { at_limit, .. } = verdict else { panic!("{verdict:?}") };
+    assert_eq!(at_limit, Some(Guardrail::ErrorRate));
+    let everywhere =
+        Evidence { repeated: Units { bad: 1_899, all: 1_899 }, ..evidence(1_900, 1_900) };
+    let verdict = run.report(Evidence::default(), everywhere);
+    assert!(!matches!(verdict, Verdict::Inconclusive { at_limit: Some(_), .. }), "{verdict:?}");
+}
+
 #[test]
 fn an_alert_ends_only_well_below_its_limit() {
     let mut guardrails = Guardrails::default();

@@ -63,6 +63,12 @@ impl EvidenceWindows {
         self.checkpoints = VecDeque::from([(now, cumulative)]);
     }
 
+    /// The time since the step began.
+    #[must_use]
+    pub const fn duration(&self, now: Timestamp) -> Duration {
+        now.since(self.began)
+    }
+
     /// The latest cumulative counts.
     #[must_use]
     pub const fn latest(&self) -> &Evidence {

@@ -112,8 +112,11 @@ pub enum Event {
         id: ReleaseId,
         /// Index into the plan's steps.
         step: usize,
-        /// The step's weight.
+        /// The weight of the candidate: that of the step without the holdback.
         weight: Ppm,
+        /// What stays on stable in the last step, while it is watched.
+        #[serde(default, skip_serializing_if = "Ppm::is_zero")]
+        holdback: Ppm,
         /// The evidence of the step before; absent if an operator promoted the release.
         evidence: Option<StepEvidence>,
     },
@@ -249,6 +252,24 @@ pub enum Event {
         /// The version that was kept.
         version: VersionName,
     },
+    /// The alert of a guardrail about a version that no release judges was raised, or changed its level.
+    VersionAlertRaised {
+        /// Of which service.
+        service: ServiceName,
+        /// Which version.
+        version: VersionName,
+        /// The limit and the measured values.
+        finding: Finding,
+    },
+    /// Such an alert was cleared.
+    VersionAlertCleared {
+        /// Of which service.
+        service: ServiceName,
+        /// Which version.
+        version: VersionName,
+        /// Which guardrail.
+        guardrail: Guardrail,
+    },
     /// The release was rolled back to stable, and ended.
     RolledBack {
         /// Which release.
@@ -349,6 +370,8 @@ impl Event {
                 | Self::AlertRaised { .. }
                 | Self::AlertCleared { .. }
                 | Self::PausedByGuardrail { .. }
+                | Self::VersionAlertRaised { .. }
+                | Self::VersionAlertCleared { .. }
                 | Self::Approved { .. }
                 | Self::CheckReported { .. }
                 | Self::SignalRaised { .. }

@@ -52,7 +52,7 @@ pub struct Hook {
 pub enum Moment {
     /// A release started, at 0 %.
     Started,
-    /// The candidate is at 100 %.
+    /// The candidate entered the last step: it is at 100 % without the holdback.
     Switched,
     /// The release completed.
     Completed,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::holdback::{Holdback, MAX_HOLDBACK};
 use crate::model::requirements::{Approvals, MAX_APPROVALS, Requirements};
 use crate::units::{Ppm, millis};
 
@@ -21,9 +22,12 @@ pub struct Plan {
     pub strategy: Strategy,
     /// At least one; weights do not decrease, and the last is 100 %.
     pub steps: Vec<Step>,
-    /// How long the candidate is watched at 100 % before the release is complete.
+    /// How long the candidate is watched in the last step before the release is complete.
     #[serde(with = "millis")]
     pub watch: Duration,
+    /// What stays on stable meanwhile; absent: as by default. [`Plan::holdback`] is the value in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holdback: Option<Holdback>,
     /// Requests to the candidate before it receives traffic; all must succeed.
     pub smoke_tests: Vec<SmokeTest>,
     /// The health check of the candidate's instances before it receives traffic.
@@ -39,6 +43,9 @@ pub struct Plan {
     /// How long the previous version is kept after completion, for a rollback.
     #[serde(with = "millis")]
     pub rollback_window: Duration,
+    /// How long after completion a broken limit restores the previous version; zero: it only alerts.
+    #[serde(default, skip_serializing_if = "Duration::is_zero", with = "millis")]
+    pub rollback_after_completion: Duration,
 }
 
 /// The default of [`Plan::rollback_window`]: one week.
@@ -162,6 +169,12 @@ pub enum PlanError {
         /// The required number.
         count: u32,
     },
+    /// Too much is held back.
+    #[error("{share} are held back; at most {MAX_HOLDBACK} may be")]
+    Holdback {
+        /// The share.
+        share: Ppm,
+    },
     /// An invalid path.
     #[error("path `{0}` must begin with `/` and hold only visible ASCII, at most {MAX_PATH} bytes")]
     BadPath(String),
@@ -203,6 +216,7 @@ impl Plan {
         if last.weight != Ppm::ALL {
             return Err(PlanError::NeverEnds { weight: last.weight });
         }
+        self.holdback.map_or(Ok(()), Holdback::validate)?;
         self.requirements.validate()?;
         let approvals = self.steps.iter().filter_map(|step| step.approval.as_ref());
         for approvals in approvals {
@@ -260,12 +274,14 @@ mod tests {
                 })
                 .collect(),
             watch: Duration::ZERO,
+            holdback: None,
             smoke_tests: Vec::new(),
             health: None,
             convergence: ConvergenceThreshold::default(),
             requirements: Requirements::default(),
             on_fail: OnFail::default(),
             rollback_window: ROLLBACK_WINDOW,
+            rollback_after_completion: Duration::ZERO,
         }
     }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::judge::{Evidence, Verdict};
 use crate::model::blocker::Blocker;
+use crate::model::sample_ratio::SampleRatio;
 use crate::units::{Ppm, millis};
 
 /// Most sidecars that are listed by name.
@@ -31,6 +32,9 @@ pub struct Convergence {
     pub silent_unconnected: u32,
     /// The first of them, at most [`MAX_NAMED`], by node id.
     pub silent_nodes: Vec<String>,
+    /// The sidecars whose split is far from the weight.
+    #[serde(skip_serializing_if = "SampleRatio::is_empty")]
+    pub sample_ratio: SampleRatio,
     /// The latencies of the ACKs, while they are kept.
     pub times: Option<AckTimes>,
 }
@@ -98,12 +102,25 @@ pub struct Observation {
     pub candidate: Evidence,
     /// Counts of stable since convergence.
     pub stable: Evidence,
+    /// The time of these counts.
+    #[serde(skip)]
+    pub counted_for: Duration,
     /// The ACKs of the step.
     pub convergence: Convergence,
     /// How long reports must still arrive without a gap before the counts are current: the first reports after a gap or a
     /// restart contain older counts.
     #[serde(skip)]
     pub coverage_remaining: Duration,
+}
+
+impl Observation {
+    /// The requests per second of both versions together; none if nothing was counted yet.
+    #[must_use]
+    pub fn rate(&self) -> Option<u64> {
+        let all = u128::from(self.candidate.requests) + u128::from(self.stable.requests);
+        let rate = all.saturating_mul(1000).checked_div(self.counted_for.as_millis())?;
+        (all > 0).then(|| u64::try_from(rate).unwrap_or(u64::MAX))
+    }
 }
 
 /// The progress of a running release.

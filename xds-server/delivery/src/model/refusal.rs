@@ -186,8 +186,8 @@ pub enum Conflict {
     RolledBack,
     /// It is complete, so it cannot be aborted.
     Complete,
-    /// It is at 100 %, so it cannot be aborted.
-    AtFullWeight,
+    /// It is in its last step, so it cannot be aborted.
+    LastStep,
     /// Its smoke tests have not passed.
     SmokeTests,
     /// Its plan has no further step.

@@ -72,10 +72,13 @@ pub enum Phase {
         /// Since when.
         since: Timestamp,
     },
-    /// At 100 %, in the watch period; a broken guardrail still rolls it back.
+    /// In the last step, in the watch period; a broken guardrail still rolls it back.
     Watching {
         /// Since when.
         since: Timestamp,
+        /// What stays on stable.
+        #[serde(default, skip_serializing_if = "Ppm::is_zero")]
+        holdback: Ppm,
     },
     /// Completed: the candidate is the stable version.
     Completed {
@@ -169,7 +172,8 @@ impl Release {
             Phase::Stepping { step, .. } => {
                 self.plan.steps.get(*step).map_or(Ppm::ZERO, |step| step.weight)
             }
-            Phase::Watching { .. } | Phase::Completed { .. } => Ppm::ALL,
+            Phase::Watching { holdback, .. } => holdback.complement(),
+            Phase::Completed { .. } => Ppm::ALL,
         }
     }
 }

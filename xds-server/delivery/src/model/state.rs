@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::judge::{Guardrail, Level};
 use crate::model::catalogue::{Environment, ServiceSpec};
 use crate::model::checks::Checks;
 use crate::model::configuration::Applied;
@@ -14,7 +16,7 @@ use crate::model::freeze::{FreezeWindow, ManualFreeze};
 use crate::model::group::Group;
 use crate::model::hook::Call;
 use crate::model::mesh::Fleet;
-use crate::model::release::Release;
+use crate::model::release::{Phase, Release};
 use crate::model::signals::{ActiveSignal, Signals};
 use crate::names::{GroupName, ReleaseId, ServiceName, VersionName};
 use crate::units::{Ppm, Timestamp};
@@ -106,6 +108,9 @@ pub struct ServiceState {
     pub last_completed: Option<CompletedRelease>,
     /// The end of the rollback window, until which the previous version is kept.
     pub previous_until: Option<Timestamp>,
+    /// The alerts about versions that no release judges.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub alerts: BTreeMap<VersionName, BTreeMap<Guardrail, Level>>,
     /// The newest release, running or ended.
     pub release: Option<Release>,
     /// The number of releases so far.
@@ -137,6 +142,7 @@ impl ServiceState {
             previous: None,
             previous_until: None,
             last_completed: None,
+            alerts: BTreeMap::new(),
             release: None,
             releases: 0,
             checks: Checks::default(),
@@ -153,6 +159,19 @@ impl ServiceState {
     #[must_use]
     pub fn running(&self) -> Option<&Release> {
         self.release.as_ref().filter(|release| release.is_running())
+    }
+
+    /// Until when a broken limit of the stable version restores the previous one, and the whole time for which its plan asks
+    /// for that. None if it only alerts.
+    #[must_use]
+    pub fn automatic_rollback(&self) -> Option<(Timestamp, Duration)> {
+        let release = self.release.as_ref()?;
+        let Phase::Completed { at } = release.phase else { return None };
+        let window = release.plan.rollback_after_completion;
+        let is_safe = |previous: &VersionName| !self.quarantined.contains_key(previous);
+        let is_possible =
+            release.candidate == self.stable && self.previous.as_ref().is_some_and(is_safe);
+        (is_possible && !window.is_zero()).then(|| (at.after(window), window))
     }
 
     /// True for the stable version and the candidate of a running release.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::model::holdback::Holdback;
 use crate::model::plan::{HealthCheck, OnFail, Plan, SmokeTest, Step};
 use crate::model::requirements::Approvals;
 use crate::units::Ppm;
@@ -30,6 +31,8 @@ pub enum Weakness {
     },
     /// A shorter watch period.
     Watch(Duration),
+    /// A smaller holdback.
+    Holdback(Holdback),
     /// A smoke test that is missing among those of the plan.
     SmokeTest(SmokeTest),
     /// Another health check.
@@ -38,19 +41,25 @@ pub enum Weakness {
     Convergence(Ppm),
     /// A shorter rollback window.
     RollbackWindow(Duration),
+    /// A shorter time of rollbacks after completion.
+    RollbackAfterCompletion(Duration),
     /// A broken guardrail only pauses the release, where the service rolls back.
     OnFail,
 }
 
 impl Plan {
-    /// Adds what the plan leaves out and its service requires: checks, approvals before the first step, health check, and
-    /// smoke tests if it has none.
+    /// Adds what the plan leaves out and its service requires: checks, approvals before the first step, holdback, rollback
+    /// after completion, health check, and smoke tests if it has none.
     #[must_use]
     pub fn completed_by(mut self, service: &Self) -> Self {
         let required = &service.requirements;
         self.requirements.checks.extend(required.checks.iter().cloned());
         if self.requirements.approvals.is_none() {
             self.requirements.approvals.clone_from(&required.approvals);
+        }
+        self.holdback = self.holdback.or(service.holdback);
+        if self.rollback_after_completion.is_zero() {
+            self.rollback_after_completion = service.rollback_after_completion;
         }
         if self.health.is_none() {
             self.health.clone_from(&service.health);
@@ -75,6 +84,9 @@ impl Plan {
         if self.watch < service.watch {
             weaker.push(Weakness::Watch(service.watch));
         }
+        if self.holdback().is_below(service.holdback()) {
+            weaker.push(Weakness::Holdback(service.holdback()));
+        }
         let missing = service.smoke_tests.iter().filter(|test| !self.smoke_tests.contains(test));
         weaker.extend(missing.cloned().map(Weakness::SmokeTest));
         if let Some(required) = &service.health
@@ -91,6 +103,10 @@ impl Plan {
         }
         if self.rollback_window < service.rollback_window {
             weaker.push(Weakness::RollbackWindow(service.rollback_window));
+        }
+        if self.rollback_after_completion < service.rollback_after_completion {
+            let least = service.rollback_after_completion;
+            weaker.push(Weakness::RollbackAfterCompletion(least));
         }
         if (self.on_fail, service.on_fail) == (OnFail::Pause, OnFail::Rollback) {
             weaker.push(Weakness::OnFail);
@@ -246,6 +262,7 @@ mod tests {
 
         let mut left_out = service.clone();
         left_out.requirements = Requirements::default();
+        service.holdback = Some(Holdback::Share(Ppm::percent(3)));
         (left_out.smoke_tests, left_out.health) = (Vec::new(), None);
         assert_eq!(left_out.clone().completed_by(&service), service);
 
@@ -255,6 +272,7 @@ mod tests {
         stricter.smoke_tests = vec![smoke_test("/ready"), smoke_test("/healthz")];
         stricter.health = Some(HealthCheck::Http("/healthz".to_owned()));
         stricter.watch *= 2;
+        stricter.holdback = Some(Holdback::Share(Ppm::percent(4)));
         service.on_fail = OnFail::Pause;
         stricter.on_fail = OnFail::Rollback;
         let stricter = stricter.completed_by(&service);
@@ -266,6 +284,7 @@ mod tests {
         weaker.requirements.approvals = Some(Approvals { count: 1, ..approvals.clone() });
         weaker.smoke_tests = vec![smoke_test("/ready")];
         weaker.watch /= 2;
+        weaker.holdback = Some(Holdback::Auto);
         weaker.rollback_window /= 2;
         weaker.convergence = ConvergenceThreshold { share: Ppm::percent(90) };
         weaker.on_fail = OnFail::Pause;
@@ -274,6 +293,7 @@ mod tests {
         let expected = [
             Weakness::Approvals(approvals),
             Weakness::Watch(service.watch),
+            Weakness::Holdback(Holdback::Share(Ppm::percent(3))),
             Weakness::SmokeTest(smoke_test("/healthz")),
             Weakness::Health(HealthCheck::Http("/healthz".to_owned())),
             Weakness::Convergence(Ppm::ALL),

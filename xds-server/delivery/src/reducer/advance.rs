@@ -171,7 +171,7 @@ impl Exit {
                     next: Some(step.saturating_add(1)),
                 }
             }
-            Phase::Watching { since } => Self {
+            Phase::Watching { since, .. } => Self {
                 since: *since,
                 time: plan.watch,
                 requests: min_requests(plan.steps.last()?),
@@ -270,13 +270,9 @@ impl Exit {
                 _ => None,
             },
         });
-        let next = self.next.and_then(|next| Some((next, release.plan.steps.get(next)?)));
-        match next {
-            Some((step, planned)) => {
-                Event::StepEntered { id, step, weight: planned.weight, evidence }
-            }
-            None => Event::Completed { id, version: release.candidate.clone(), evidence },
-        }
+        let entering = self.next.and_then(|step| release.entering(step, seen.rate(), evidence));
+        let version = release.candidate.clone();
+        entering.unwrap_or(Event::Completed { id, version, evidence })
     }
 }
 

@@ -16,6 +16,7 @@ mod requirements;
 mod signals;
 mod start;
 mod verbs;
+mod version_watch;
 
 #[cfg(test)]
 mod model;
@@ -25,6 +26,7 @@ mod tests;
 pub use advance::{ReleaseContext, close_expired_window};
 pub use configure::{Declared, changes_of};
 pub use progress::decide_progress;
+pub use version_watch::{VersionWatches, WatchedVersion, decide_version_watch};
 
 use crate::model::checks::CheckResult;
 use crate::model::command::{Command, CommandContext, Outcome, Refusal};

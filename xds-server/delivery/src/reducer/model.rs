@@ -76,6 +76,12 @@ impl Model {
             let from = was.map(|was| was.0);
             let way = PhaseChange { from, event: event.kind(), to: place.0 };
             assert!(PHASE_CHANGES.contains(&way), "{way:?}");
+            if let Event::StepEntered { weight, .. } = event {
+                let release = self.state.release(&id).unwrap();
+                assert_eq!(release.weight(), *weight);
+                let before = was.and_then(|(_, step)| Some(release.plan.steps[(*step)?].weight));
+                assert!(before.unwrap_or_default() <= *weight, "{id}: the weight falls");
+            }
         }
     }
 
@@ -135,6 +141,7 @@ impl Model {
             }
             self.commit(&events);
         }
+        self.watch_versions(seen);
         let closed: Vec<_> = self
             .state
             .services
@@ -142,6 +149,40 @@ impl Model {
             .filter_map(|service| close_expired_window(service, self.now))
             .collect();
         self.commit(&closed);
+    }
+
+    /// Decides about the versions that no release judges: all have the findings of the observation of their service.
+    fn watch_versions(&mut self, seen: &[Observation; 2]) {
+        for (name, seen) in SERVICES.iter().zip(seen) {
+            let before = self.state.clone();
+            let Some(service) = before.services.get(*name) else { continue };
+            let candidate = service.running().map(|release| &release.candidate);
+            let versions = service.spec.versions.keys().filter(|it| Some(*it) != candidate);
+            let watched: Vec<_> = versions
+                .map(|version| WatchedVersion {
+                    version: version.clone(),
+                    findings: seen.verdict.findings().to_vec(),
+                })
+                .collect();
+            let events = decide_version_watch(&before, service, self.now, &watched);
+            if events.iter().any(|it| matches!(it, Event::StableRestored { .. })) {
+                assert!(service.running().is_none(), "restored during a release");
+                assert!(matches!(seen.verdict, Verdict::RollBack { .. }), "restored without cause");
+                let previous = service.previous.as_ref().unwrap();
+                assert!(!service.quarantined.contains_key(previous), "restored to quarantine");
+            }
+            self.commit(&events);
+            let again = &self.state;
+            let service = &again.services[*name];
+            if matches!(seen.verdict, Verdict::RollBack { .. }) {
+                continue;
+            }
+            assert_eq!(decide_version_watch(again, service, self.now, &watched), [], "twice");
+            for version in service.alerts.keys() {
+                assert!(service.spec.versions.contains_key(version), "alerts of {version}");
+                assert_ne!(service.running().map(|it| &it.candidate), Some(version), "two alerts");
+            }
+        }
     }
 
     /// Checks the evaluation of one release; `goes_back` if a member of its group is rolled back.
@@ -324,9 +365,14 @@ impl Model {
 
     fn check_release(&self, release: &crate::model::release::Release) {
         let service = &self.state.services[&release.service];
-        let planned = release.plan.steps.iter().map(|step| step.weight);
-        let weights: Vec<_> = planned.chain([Ppm::ZERO]).collect();
-        assert!(weights.contains(&release.weight()), "outside the plan");
+        if let Phase::Watching { holdback, .. } = release.phase {
+            let configured = [None, Some(1000)].map(|rate| release.plan.holdback().share(rate));
+            assert!(configured.contains(&holdback), "{holdback} are held back");
+        } else {
+            let planned = release.plan.steps.iter().map(|step| step.weight);
+            let weights: Vec<_> = planned.chain([Ppm::ZERO]).collect();
+            assert!(weights.contains(&release.weight()), "outside the plan");
+        }
 
         let rollback = Command::Release(release.id.clone(), ReleaseCommand::Rollback);
         let decision = decide_command(&self.state, &command_context("anne", self.now), &rollback);

@@ -120,13 +120,12 @@ fn promote(
         }
         Phase::Preparing { .. } | Phase::Stepping { .. } => {}
     }
-    let Some((step, planned)) = to.and_then(|to| Some((to, release.plan.steps.get(to)?))) else {
+    let entering = to.and_then(|step| release.entering(step, None, None));
+    let Some(event @ Event::StepEntered { step, weight, .. }) = entering else {
         return refuse(Conflict::NoFurtherStep);
     };
-    let weight = planned.weight;
     let paused = release.paused_at.is_some();
     let effect = Effect::Promoted { step: step.saturating_add(1), weight, paused };
-    let event = Event::StepEntered { id: id.clone(), step, weight, evidence: None };
     Ok(decision(Some(id), vec![event], effect))
 }
 
@@ -175,7 +174,7 @@ fn resume(release: &Release) -> Result<Decision, Refusal> {
 
 fn abort(service: &ServiceState, release: &Release) -> Result<Decision, Refusal> {
     match release.phase {
-        Phase::Watching { .. } => Err(wrong_phase(release, "abort", Conflict::AtFullWeight)),
+        Phase::Watching { .. } => Err(wrong_phase(release, "abort", Conflict::LastStep)),
         Phase::Completed { .. } => Err(wrong_phase(release, "abort", Conflict::Complete)),
         Phase::Preparing { .. } | Phase::Stepping { .. } | Phase::RolledBack { .. } => {
             Ok(roll_back(service, release))

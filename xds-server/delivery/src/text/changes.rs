@@ -239,6 +239,9 @@ fn plans(from: &Plan, to: &Plan) -> String {
     all.field("convergence.share", from.convergence.share, to.convergence.share);
     all.other("requirements", from.requirements == to.requirements);
     all.field("on_fail", on_fail(from), on_fail(to));
+    all.field("holdback", from.holdback(), to.holdback());
+    let after = |plan: &Plan| time(plan.rollback_after_completion);
+    all.field("rollback_after_completion", after(from), after(to));
     all.field("rollback_window", time(from.rollback_window), time(to.rollback_window));
     all.0.join(", ")
 }

@@ -35,7 +35,7 @@ impl fmt::Display for Outcome {
             }
             (Effect::Watching, _) => write!(
                 f,
-                "{release} is at 100% and watched; promote it without `all` to complete it now"
+                "{release} is in its last step and watched; promote it without `all` to complete it now"
             ),
             (Effect::Completed { stable }, true) => {
                 write!(f, "{release} is complete: `{stable}` is stable")

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{blockers, quoted};
+use crate::model::holdback::Holdback;
 use crate::model::plan::{HealthCheck, SmokeTest};
 use crate::model::refusal::{Conflict, VersionUsage, Weaknesses};
 use crate::model::requirements::Approvals;
@@ -42,7 +43,7 @@ impl fmt::Display for Conflict {
             Self::Ended => f.write_str("it has ended"),
             Self::RolledBack => f.write_str("it was rolled back; start a new release"),
             Self::Complete => f.write_str("it is complete; roll it back instead"),
-            Self::AtFullWeight => f.write_str("it is at 100% already; roll it back instead"),
+            Self::LastStep => f.write_str("it is in its last step; roll it back instead"),
             Self::SmokeTests => {
                 f.write_str("its smoke tests have not passed yet; wait for them, or abort it")
             }
@@ -81,6 +82,16 @@ impl fmt::Display for Conflict {
 }
 
 /// What the plan must have, separated by semicolons.
+/// As in the configuration.
+impl fmt::Display for Holdback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Share(share) => write!(f, "{share}"),
+        }
+    }
+}
+
 impl fmt::Display for Weaknesses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, weakness) in self.0.iter().enumerate() {
@@ -107,6 +118,7 @@ impl fmt::Display for Weakness {
             Self::StepApprovals { weight, required } => {
                 write!(f, "{required}, where its step of {weight} begins")
             }
+            Self::Holdback(holdback) => write!(f, "a holdback of {holdback}"),
             Self::Watch(watch) => write!(f, "a watch period of {}", time(watch)),
             Self::SmokeTest(SmokeTest { path, expect }) => {
                 write!(f, "the smoke test {path} with status {expect}")
@@ -114,6 +126,9 @@ impl fmt::Display for Weakness {
             Self::Health(HealthCheck::Tcp) => f.write_str("the health check tcp"),
             Self::Health(HealthCheck::Http(path)) => write!(f, "the health check {path}"),
             Self::Convergence(share) => write!(f, "convergence of {share} of the sidecars"),
+            Self::RollbackAfterCompletion(least) => {
+                write!(f, "a rollback after completion for {}", time(least))
+            }
             Self::RollbackWindow(window) => write!(f, "a rollback window of {}", time(window)),
             Self::OnFail => {
                 f.write_str("the rollback when a guardrail breaks (`on_fail: rollback`)")

@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! service order v1 v2                                     versions; the first one is stable
-//! canary 5% 50% 100% step=10s requests=10 watch=1m        its plan
+//! canary 5% 50% 100% step=10s requests=10 watch=1m holdback=1%   its plan
 //! blue-green watch=1m                                     or this: v1 is in blue, v2 in green
 //! on-fail pause
+//! rollback-after-completion 1h
 //! convergence 90%
 //! guardrails min_requests=100 inconclusive=extend-1       `proceed` if absent: most scenarios have few requests
 //! checks tests scan
@@ -29,6 +30,7 @@ use tidegate_delivery::model::catalogue::{
 };
 use tidegate_delivery::model::dns::Dns;
 use tidegate_delivery::model::freeze::{FreezeSchedule, FreezeWindow};
+use tidegate_delivery::model::holdback::Holdback;
 use tidegate_delivery::model::hook::{Hook, Moment};
 use tidegate_delivery::model::mesh::{ControlPlane, Fleet, Listener, Purpose};
 use tidegate_delivery::model::plan::{
@@ -132,17 +134,23 @@ pub(crate) fn canary(arguments: &mut Arguments) -> Plan {
     let time = arguments.option("step").map_or(Duration::from_secs(10), |it| duration(&it));
     let min_requests = arguments.option("requests").map_or(10, |it| it.parse().unwrap());
     let watch = arguments.option("watch").map_or(Duration::from_secs(60), |it| duration(&it));
+    let holdback = arguments.option("holdback").map(|it| match it.as_str() {
+        "auto" => Holdback::Auto,
+        share => Holdback::Share(self::share(share)),
+    });
     let step = |weight: String| Step { weight: share(&weight), time, min_requests, approval: None };
     Plan {
         strategy: Strategy::Canary,
         steps: arguments.rest().into_iter().map(step).collect(),
         watch,
+        holdback,
         smoke_tests: Vec::new(),
         health: None,
         convergence: ConvergenceThreshold::default(),
         requirements: Requirements::default(),
         on_fail: OnFail::default(),
         rollback_window: ROLLBACK_WINDOW,
+        rollback_after_completion: Duration::ZERO,
     }
 }
 
@@ -198,6 +206,8 @@ fn service_part(service: &mut ServiceSpec, part: &str, arguments: &mut Arguments
             if let Some(watch) = arguments.option("watch") {
                 plan.watch = duration(&watch);
             }
+            let holdback = arguments.option("holdback");
+            plan.holdback = holdback.map(|it| Holdback::Share(share(&it)));
             service.environments =
                 Some(Environments { blue: endpoints(9001), green: endpoints(9002), istio: None });
             let places = [(Environment::Blue, 9001), (Environment::Green, 9002)];
@@ -219,6 +229,7 @@ fn service_part(service: &mut ServiceSpec, part: &str, arguments: &mut Arguments
                 .collect();
         }
         "host" => service.hosts = vec![arguments.value()],
+        "rollback-after-completion" => plan.rollback_after_completion = duration(&arguments.word()),
         "on-fail" => plan.on_fail = serde_json::from_value(arguments.word().into()).unwrap(),
         "convergence" => plan.convergence.share = share(&arguments.word()),
         "guardrails" => {

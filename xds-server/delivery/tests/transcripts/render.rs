@@ -84,7 +84,7 @@ fn is_empty(value: &Value) -> bool {
 
 fn value(key: &str, value: &Value) -> String {
     match (key, value) {
-        ("weight", Value::Number(parts)) => percent(parts),
+        ("weight" | "holdback", Value::Number(parts)) => percent(parts),
         ("candidate" | "stable", counted @ Value::Object(_)) => counts(Some(counted)),
         // The whole catalogue and the whole plan would hide the rest: their outline is enough.
         ("services", Value::Array(items)) => joined(items, |it| name(it, "name")),

@@ -27,7 +27,8 @@ use tidegate_delivery::model::release::Release;
 use tidegate_delivery::model::state::{ServiceState, State};
 use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
 use tidegate_delivery::reducer::{
-    ReleaseContext, close_expired_window, decide_command, decide_progress,
+    ReleaseContext, VersionWatches, close_expired_window, decide_command, decide_progress,
+    decide_version_watch,
 };
 use tidegate_delivery::units::Timestamp;
 
@@ -61,6 +62,7 @@ pub(crate) struct World {
     reports_since: Timestamp,
     judges: BTreeMap<ReleaseId, ReleaseJudge>,
     histories: BTreeMap<ServiceName, StableHistory>,
+    watches: VersionWatches,
     progress: BTreeMap<ReleaseId, Progress>,
     sidecars: Sidecars,
     output: String,
@@ -77,6 +79,7 @@ impl World {
             reports_since: Timestamp(0),
             judges: BTreeMap::new(),
             histories: BTreeMap::new(),
+            watches: VersionWatches::default(),
             progress: BTreeMap::new(),
             sidecars: Sidecars { connected: 2, acks_at_once: true, ..Sidecars::default() },
             output: String::new(),
@@ -209,6 +212,7 @@ impl World {
                 self.progress.extend(ids.zip(progress));
                 self.commit(events, "controller", None);
             }
+            self.watch_versions(&state);
             let expired = state.services.values();
             let expired = expired.filter_map(|it| close_expired_window(it, self.now)).collect();
             self.commit(expired, "controller", None);
@@ -218,6 +222,19 @@ impl World {
         }
         let state = &self.state;
         self.progress.retain(|id, _| state.release(id).is_some_and(Release::is_running));
+    }
+
+    /// Alerts about versions that no release judges, by the counts of now.
+    fn watch_versions(&mut self, state: &State) {
+        self.watches.retain(state);
+        let mut events = Vec::new();
+        for (name, service) in &state.services {
+            let counts =
+                |version: &VersionName| self.counts.get(&(name.clone(), version.clone())).copied();
+            let watched = self.watches.observe(self.now, service, counts);
+            events.extend(decide_version_watch(state, service, self.now, &watched));
+        }
+        self.commit(events, "controller", None);
     }
 
     fn commit(&mut self, events: Vec<Event>, actor: &str, reason: Option<&str>) {
@@ -290,6 +307,7 @@ impl World {
             verdict: judge.verdict(guardrails, &release.alerts),
             candidate,
             stable,
+            counted_for: judge.step_duration(),
             convergence: self.sidecars.convergence(&release.id),
             coverage_remaining: COVERAGE.saturating_sub(now.since(self.reports_since)),
         }

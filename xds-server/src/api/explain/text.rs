@@ -9,6 +9,7 @@ use crate::controller::DeliveryView;
 use tidegate_delivery::judge::guardrails::{Guardrails, WorseThanStable};
 use tidegate_delivery::judge::statistics::Units;
 use tidegate_delivery::judge::{EValue, Evidence, Finding, Verdict};
+use tidegate_delivery::model::holdback::Holdback;
 use tidegate_delivery::model::plan::{OnFail, Plan, Step};
 use tidegate_delivery::model::progress::Progress;
 use tidegate_delivery::model::release::{Phase, Release, RollbackCause};
@@ -80,9 +81,16 @@ fn state(release: &Release) -> String {
                 "It is on step {step} of {steps} since {since}: {candidate} receives {weight} of the requests."
             )
         }
-        Phase::Watching { .. } => format!(
-            "It is watched since {since}: {candidate} receives all requests, and can still be rolled back."
-        ),
+        Phase::Watching { holdback, .. } => {
+            let receives = match holdback {
+                &Ppm::ZERO => format!("{candidate} receives all requests"),
+                share => format!(
+                    "{candidate} receives {} of the requests, {stable} the remaining {share} for comparison",
+                    release.weight()
+                ),
+            };
+            format!("It is watched since {since}: {receives}. It can still be rolled back.")
+        }
         Phase::Completed { at } => {
             format!("It completed at {at}: {candidate} is the stable version.")
         }
@@ -170,7 +178,7 @@ fn next(service: &ServiceState, release: &Release) -> String {
             )
         }
         Phase::Watching { .. } => format!(
-            "Next: after {} without a broken guardrail {candidate} becomes the stable version.",
+            "Next: after {} without a broken guardrail {candidate} becomes the stable version, and receives all requests.",
             shown(plan.watch)
         ),
         Phase::Completed { .. } => match (&service.previous, service.previous_until) {
@@ -195,7 +203,20 @@ fn next(service: &ServiceState, release: &Release) -> String {
 fn entering(plan: &Plan, step: Option<&Step>, candidate: &str) -> String {
     match step.map(|step| step.weight) {
         Some(Ppm::ALL) | None => {
-            format!("{candidate} receives all requests, and is watched for {}", shown(plan.watch))
+            let watch = shown(plan.watch);
+            match plan.holdback() {
+                Holdback::NONE => {
+                    format!("{candidate} receives all requests, and is watched for {watch}")
+                }
+                Holdback::Auto => format!(
+                    "{candidate} receives all requests but 1% (below 1000 requests per second 5%), which stay on stable for \
+                     comparison, and is watched for {watch}"
+                ),
+                Holdback::Share(share) => format!(
+                    "{candidate} receives all requests but {share}, which stay on stable for comparison, and is watched for \
+                     {watch}"
+                ),
+            }
         }
         Some(weight) => format!("{candidate} receives {weight} of the requests"),
     }
@@ -245,7 +266,7 @@ fn flags(service: &ServiceState, release: &Release) -> Option<String> {
 }
 
 /// The sidecars by their state for the newest configuration.
-fn sidecars(Context { view, sidecars, .. }: &Context<'_>) -> Vec<String> {
+fn sidecars(Context { view, release, sidecars, .. }: &Context<'_>) -> Vec<String> {
     let Sidecars { connected, synced, pending, nacked } = sidecars;
     if *connected == 0 {
         return vec!["No sidecar is connected: start one with tidegate envoy run.".to_owned()];
@@ -259,12 +280,20 @@ fn sidecars(Context { view, sidecars, .. }: &Context<'_>) -> Vec<String> {
         named("rejected (NACK) by", nacked),
     ];
     let states: Vec<_> = states.into_iter().flatten().collect();
-    vec![format!(
+    let ratio = view.progress.get(&release.id).map(|it| &it.observation.convergence.sample_ratio);
+    let ratio = ratio.filter(|it| !it.is_empty()).map(|ratio| {
+        format!(
+            "Far from the weight of {}: {ratio}. A sidecar with few clients can be; otherwise it does not follow its configuration.",
+            release.weight()
+        )
+    });
+    let state = format!(
         "Connected sidecars: {connected}. Configuration {}, of journal record {}, is {}.",
         view.serial,
         view.seq,
         states.join("; ")
-    )]
+    );
+    std::iter::once(state).chain(ratio).collect()
 }
 
 fn event(it: &ReleaseEvent) -> String {

@@ -30,6 +30,7 @@ fn on_first_step() -> State {
         id: name("order.1"),
         step: 0,
         weight: Ppm::percent(5),
+        holdback: Ppm::ZERO,
         evidence: None,
     };
     state.apply(NOW, &event).unwrap();
@@ -47,6 +48,7 @@ fn progress(verdict: Verdict, blockers: Vec<Blocker>) -> Progress {
             verdict,
             candidate: counted(900, 4),
             stable: counted(17_100, 70),
+            counted_for: Duration::from_secs(60),
             convergence: Convergence::default(),
             coverage_remaining: Duration::ZERO,
         },

@@ -59,6 +59,28 @@ fn judged(view: &DeliveryView, metrics: &mut Families<'_>) -> fmt::Result {
             ([("service", service), ("verdict", name)], u32::from(name_of(verdict) == name))
         })
     });
+    let watched = view.state.services.iter().flat_map(|(name, service)| {
+        service.alerts.iter().flat_map(move |(version, alerts)| {
+            alerts.iter().map(move |(guardrail, level)| {
+                let labels = [
+                    ("service", name.to_string()),
+                    ("version", version.to_string()),
+                    ("guardrail", String::from(guardrail.clone())),
+                    ("level", level.to_string()),
+                ];
+                (labels, 1_u32)
+            })
+        })
+    });
+    let help = "1 while a guardrail of a version alerts that no release judges";
+    metrics.gauges("version_alert", help, watched)?;
+    let deviating = view.state.services.iter().filter_map(|(name, service)| {
+        let progress = view.progress.get(&service.running()?.id)?;
+        let ratio = &progress.observation.convergence.sample_ratio;
+        Some(([("service", name.as_str())], ratio.deviating()))
+    });
+    let help = "Sidecars whose share of requests to the candidate is far from its weight";
+    metrics.gauges("sidecars_off_weight", help, deviating)?;
     let help = "1 for the present verdict on a running release, 0 for the others";
     metrics.gauges("verdict", help, verdicts)?;
     let alerts = running.clone().flat_map(|(service, release, _)| {

@@ -133,6 +133,7 @@ impl Fake {
                 verdict: Verdict::Healthy,
                 candidate: evidence(120),
                 stable: evidence(880),
+                counted_for: Duration::from_secs(10),
                 convergence: Convergence {
                     acked: 1,
                     connected: 2,

@@ -17,7 +17,7 @@ async fn failed(server: &Server) {
     server.post("/api/v1/services/order/releases", commit).await;
     let weight = Ppm::percent(5);
     let id = "order.1".parse().unwrap();
-    let entered = Event::StepEntered { id, step: 0, weight, evidence: None };
+    let entered = Event::StepEntered { id, step: 0, weight, holdback: Ppm::ZERO, evidence: None };
     server.fake.append("controller", None, entered);
     server.post("/api/v1/releases/order.1/rollback", json!({})).await;
 }

@@ -131,7 +131,8 @@ async fn the_explanation_of_a_release_is_a_function_of_the_state() {
         "Release order.1 moves order from v1, its stable version, to v2. anne started it at 1970-01-01T00:00:02Z.",
         "It is on step 1 of 2 since 1970-01-01T00:00:03Z: v2 receives 5% of the requests.",
         "and v2 has served 50 requests",
-        "Next: v2 receives all requests, and is watched for 30m.",
+        "Next: v2 receives all requests but 1% (below 1000 requests per second 5%), which stay on stable for comparison, and \
+         is watched for 30m.",
         "In this step v2 failed 0 of 120 requests and v1 failed 0 of 880 requests; verdict: healthy",
         "v2 is rolled back by itself if it fails more than 5% of its requests, or more often than v1",
         "To go on it waits for:\n- sidecars: none is connected, so none has acknowledged it -> tidegate nodes",

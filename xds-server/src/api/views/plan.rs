@@ -19,9 +19,11 @@ use tidegate_delivery::units::{Ppm, millis, percent};
 pub struct PlanView {
     pub strategy: Strategy,
     pub steps: Vec<StepView>,
-    /// The time at 100 % before the release completes.
+    /// The time in the last step before the release completes.
     #[serde(rename = "watch_ms", with = "millis")]
     pub watch: Duration,
+    /// What stays on stable meanwhile: `auto`, or a share.
+    pub holdback: String,
     pub smoke_tests: Vec<SmokeTest>,
     pub health: Option<HealthCheck>,
     /// The share of connected sidecars that must have ACKed a step.
@@ -34,6 +36,9 @@ pub struct PlanView {
     pub on_fail: OnFail,
     #[serde(rename = "rollback_window_ms", with = "millis")]
     pub rollback_window: Duration,
+    /// How long after completion a broken limit restores the previous version; 0: it only alerts.
+    #[serde(rename = "rollback_after_completion_ms", with = "millis")]
+    pub rollback_after_completion: Duration,
 }
 
 /// A step of a plan.
@@ -140,9 +145,11 @@ pub struct BusinessView {
 
 impl From<&Plan> for PlanView {
     fn from(plan: &Plan) -> Self {
+        let holdback = plan.holdback().to_string();
         let plan = plan.clone();
         Self {
             strategy: plan.strategy,
+            holdback,
             steps: plan.steps.into_iter().map(StepView::from).collect(),
             watch: plan.watch,
             smoke_tests: plan.smoke_tests,
@@ -152,6 +159,7 @@ impl From<&Plan> for PlanView {
             approvals: plan.requirements.approvals.map(ApprovalsView::from),
             on_fail: plan.on_fail,
             rollback_window: plan.rollback_window,
+            rollback_after_completion: plan.rollback_after_completion,
         }
     }
 }

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::controller::DeliveryView;
 use crate::xds::fleet::{self, Channel, NodeStatus};
 use tidegate_delivery::model::progress::Convergence;
-use tidegate_delivery::names::FleetName;
+use tidegate_delivery::model::sample_ratio::SampleRatio;
+use tidegate_delivery::names::{FleetName, ServiceName};
 use tidegate_delivery::units::{Timestamp, rfc3339};
 use tidegate_xds::kind::{Kind, Mode};
 
@@ -30,6 +32,9 @@ pub struct ConvergenceView {
     pub silent: u32,
     /// The names of the first few of them.
     pub silent_nodes: Vec<String>,
+    /// The sidecars whose share of requests to the candidate is far from its weight.
+    #[serde(default, skip_serializing_if = "SampleRatio::is_empty")]
+    pub sample_ratio: SampleRatio,
     /// The median of the time to ACK; absent if it is not known.
     pub p50_ms: Option<u64>,
     /// Its 99th percentile.
@@ -78,6 +83,9 @@ pub struct Node {
     pub last_report: Option<Timestamp>,
     /// True if it has the filter and does not report: its requests are not judged.
     pub silent: bool,
+    /// Services whose release it sends a share far from the weight; empty unless it is one of those that are named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub off_weight: Vec<ServiceName>,
     /// Its reports; absent with an xDS variant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reporting: Option<Reporting>,
@@ -113,8 +121,10 @@ pub struct Nack {
 }
 
 impl Node {
-    /// A sidecar, compared with the snapshot `serial`.
-    pub(in crate::api) fn of(node: NodeStatus, serial: u64) -> Self {
+    /// A sidecar, compared with the newest snapshot and the running releases.
+    pub(in crate::api) fn of(node: NodeStatus, view: &DeliveryView) -> Self {
+        let serial = view.serial;
+        let off_weight = off_weight(&node.node, view).collect();
         let labelled = |(kind, nack): (Kind, fleet::Nack)| {
             let fleet::Nack { version, message, at } = nack;
             (kind.label().to_owned(), Nack { version, message, at })
@@ -143,9 +153,19 @@ impl Node {
             filter_version: node.filter_version.map(|version| version.to_string()),
             last_report: node.last_report,
             silent: node.silent,
+            off_weight,
             reporting,
         }
     }
+}
+
+/// The services whose release has the sidecar among those that are far from the weight.
+fn off_weight(node: &str, view: &DeliveryView) -> impl Iterator<Item = ServiceName> {
+    let running = view.progress.iter().filter(move |(_, progress)| {
+        let ratio = &progress.observation.convergence.sample_ratio;
+        ratio.sidecars.iter().any(|it| it.node == node)
+    });
+    running.filter_map(|(id, _)| id.service().parse().ok())
 }
 
 /// Whether a sidecar ACKed the snapshot `serial` and has no NACK.
@@ -170,6 +190,7 @@ impl From<&Convergence> for ConvergenceView {
             pending_nodes: seen.lagging.clone(),
             silent: seen.silent,
             silent_nodes: seen.silent_nodes.clone(),
+            sample_ratio: seen.sample_ratio.clone(),
             p50_ms: seen.times.map(|times| ms(times.p50)),
             p99_ms: seen.times.map(|times| ms(times.p99)),
         }

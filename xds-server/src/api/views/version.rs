@@ -1,10 +1,13 @@
 //! The versions of a service, with their requests.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::api::backend::Backend;
 use crate::telemetry::counts::Counts;
 use crate::telemetry::recent::RecentFigures;
+use tidegate_delivery::judge::{Guardrail, Level};
 use tidegate_delivery::model::catalogue::{Environment, VersionSpec};
 use tidegate_delivery::model::istio::IstioTarget;
 use tidegate_delivery::model::state::ServiceState;
@@ -34,6 +37,9 @@ pub struct Version {
     /// The release with which it was rolled back, while no flag selects it for that.
     #[serde(default)]
     pub rolled_back: Option<ReleaseId>,
+    /// Its alerts while no release judges it.
+    #[serde(default)]
+    pub alerts: BTreeMap<Guardrail, Level>,
     pub totals: Totals,
     pub recent: RecentView,
 }
@@ -85,6 +91,7 @@ impl Version {
             commit: version.commit.as_ref().and_then(|it| it.id.clone()),
             weight: weight(service, name),
             rolled_back: service.rolled_back.get(name).cloned(),
+            alerts: service.alerts.get(name).cloned().unwrap_or_default(),
             totals: totals.get(name).map(Totals::from).unwrap_or_default(),
             recent: recent.get(name).map(RecentView::from).unwrap_or_default(),
         };

@@ -2,7 +2,7 @@
 //! half minute, then the release and what it waits for. It fits the screen.
 
 use tidegate::api::views::{PhaseKind, RecentView, ReleaseView, Service, Version};
-use tidegate_delivery::judge::Verdict;
+use tidegate_delivery::judge::{Level, Verdict};
 use tidegate_delivery::model::plan::Strategy;
 use tidegate_delivery::units::{Ppm, Timestamp};
 
@@ -61,9 +61,18 @@ fn lines(service: &Service, at: Timestamp) -> Vec<Line> {
         .map(|(number, version)| Line::Version(row(service, running, version, number == 0)))
         .collect();
     lines.extend(service.release.iter().flat_map(|release| notes(service, release, at)));
+    lines.extend(service.versions.iter().flat_map(alerts));
     lines.extend(frozen(service));
     lines.extend(unresolved(service));
     lines
+}
+
+/// The alerts about a version that no release judges.
+fn alerts(version: &Version) -> impl Iterator<Item = Line> {
+    version.alerts.iter().map(|(guardrail, level)| {
+        let style = if *level == Level::Warning { Style::Warning } else { Style::Bad };
+        Line::Note(style, format!("{level} alert of {}: {guardrail} above its limit", version.name))
+    })
 }
 
 fn row(service: &Service, running: Option<&ReleaseView>, version: &Version, is_first: bool) -> Row {
@@ -178,6 +187,10 @@ fn notes(service: &Service, release: &ReleaseView, at: Timestamp) -> Vec<Line> {
         let until = until.filter(|until| !blockers.contains(until));
         let until = until.map(|until| format!(" (not before {until})")).unwrap_or_default();
         lines.push(Line::Note(Style::Plain, format!("waits for {blockers}{until}")));
+    }
+    let ratio = &progress.convergence.sample_ratio;
+    if !ratio.is_empty() {
+        lines.push(Line::Note(Style::Warning, format!("far from its weight: {ratio}")));
     }
     lines.extend(text::failed_hooks(release).map(|hook| Line::Note(Style::Bad, hook)));
     lines

@@ -30,6 +30,7 @@ fn version(name: &str, weight: u32, recent: RecentView) -> Version {
         environment: None,
         commit: None,
         weight: Ppm::percent(weight),
+        alerts: Default::default(),
         rolled_back: None,
         totals: Totals::default(),
         recent,

@@ -6,6 +6,7 @@ use super::requirements;
 use crate::config::problem::Problems;
 use crate::config::span::Spanned;
 use crate::config::{raw, units};
+use tidegate_delivery::model::holdback::{Holdback, MAX_HOLDBACK};
 use tidegate_delivery::model::plan::{
     ConvergenceThreshold, HealthCheck, OnFail, Plan, ROLLBACK_WINDOW, SmokeTest, Step, Strategy,
     is_path,
@@ -31,12 +32,19 @@ pub(super) fn resolve(strategy: &raw::Strategy, problems: &mut Problems) -> Plan
             strategy: Strategy::Canary,
             steps: steps(canary, problems),
             watch: time(canary.watch.as_ref(), CANARY_WATCH, problems),
+            holdback: holdback(canary.holdback.as_ref(), canary.watch.as_ref(), problems),
             smoke_tests: smoke_tests(&canary.smoke_tests, problems),
             health: health(canary.health.as_ref(), problems),
             convergence: convergence(&canary.convergence, problems),
             requirements: Requirements::default(),
             on_fail: on_fail(canary.on_fail),
             rollback_window: time(canary.rollback_window.as_ref(), ROLLBACK_WINDOW, problems),
+            rollback_after_completion: rollback_after_completion(
+                canary.rollback_after_completion.as_ref(),
+                canary.rollback_window.as_ref(),
+                canary.on_fail,
+                problems,
+            ),
         },
         raw::Strategy::BlueGreen(blue_green) => Plan {
             strategy: Strategy::BlueGreen,
@@ -47,12 +55,19 @@ pub(super) fn resolve(strategy: &raw::Strategy, problems: &mut Problems) -> Plan
                 approval: None,
             }],
             watch: time(blue_green.watch.as_ref(), BLUE_GREEN_WATCH, problems),
+            holdback: holdback(blue_green.holdback.as_ref(), blue_green.watch.as_ref(), problems),
             smoke_tests: smoke_tests(&blue_green.smoke_tests, problems),
             health: health(blue_green.health.as_ref(), problems),
             convergence: convergence(&blue_green.convergence, problems),
             requirements: Requirements::default(),
             on_fail: on_fail(blue_green.on_fail),
             rollback_window: time(blue_green.rollback_window.as_ref(), ROLLBACK_WINDOW, problems),
+            rollback_after_completion: rollback_after_completion(
+                blue_green.rollback_after_completion.as_ref(),
+                blue_green.rollback_window.as_ref(),
+                blue_green.on_fail,
+                problems,
+            ),
         },
     }
 }
@@ -128,6 +143,52 @@ fn step(
 
 fn time(written: Option<&Spanned<String>>, default: Duration, problems: &mut Problems) -> Duration {
     written.and_then(|at| problems.record(at.span(), units::duration(at.get()))).unwrap_or(default)
+}
+
+/// It has no effect where nothing is rolled back, and after the previous version was given up.
+fn rollback_after_completion(
+    written: Option<&Spanned<String>>,
+    rollback_window: Option<&Spanned<String>>,
+    on_fail: Option<raw::OnFail>,
+    problems: &mut Problems,
+) -> Duration {
+    let Some(at) = written else { return Duration::ZERO };
+    let after = time(written, Duration::ZERO, problems);
+    let kept = rollback_window.and_then(|at| units::duration(at.get()).ok());
+    if after > kept.unwrap_or(ROLLBACK_WINDOW) {
+        let what = "the previous version is not kept for so long";
+        problems.add(at.span(), what, "write at most `rollback_window`, which is 7d by default");
+    }
+    if matches!(on_fail, Some(raw::OnFail::Pause)) {
+        let what = "with `on_fail: pause` nothing is rolled back by itself";
+        problems.add(at.span(), what, "remove `rollback_after_completion`, or `on_fail: pause`");
+    }
+    after
+}
+
+/// None if it is not written. It has no effect without a watch period.
+fn holdback(
+    written: Option<&Spanned<String>>,
+    watch: Option<&Spanned<String>>,
+    problems: &mut Problems,
+) -> Option<Holdback> {
+    let at = written?;
+    let holdback = match at.get().as_str() {
+        "auto" => Holdback::Auto,
+        share => Holdback::Share(problems.record(at.span(), units::percent(share))?),
+    };
+    if let Holdback::Share(share) = holdback
+        && share > MAX_HOLDBACK
+    {
+        let what = format!("{share} of the clients would stay on stable until completion");
+        problems.add(at.span(), what, &format!("write at most {MAX_HOLDBACK}, or auto"));
+    }
+    let watch = watch.and_then(|at| units::duration(at.get()).ok());
+    if holdback != Holdback::NONE && watch.is_some_and(|it| it.is_zero()) {
+        let what = "`holdback` has no effect without a watch period";
+        problems.add(at.span(), what, "remove it, or write a `watch` above 0s");
+    }
+    Some(holdback)
 }
 
 fn health(written: Option<&Spanned<String>>, problems: &mut Problems) -> Option<HealthCheck> {

@@ -21,6 +21,32 @@ const MISTAKES: &[Mistake] = &[
     ("data_dir: ./data", "filter: {wasm: x}", "filter: {wasm: dist", &["key `filter` is repeated"]),
     ("min_requests: 40", "min_requests: many", "many", &["not a whole number"]),
     ("fleets:", "fleets: [", "- name: demo", &["only valid inside a block"]),
+    // Holdback and rollback after completion.
+    (
+        "min_requests: 7}",
+        "min_requests: 7, holdback: 51%}",
+        "51%",
+        &["51% of the clients would stay on stable", "at most 50%"],
+    ),
+    (
+        "min_requests: 7}",
+        "min_requests: 7, watch: 0s, holdback: 1%}",
+        "1%}",
+        &["`holdback` has no effect without a watch period"],
+    ),
+    ("min_requests: 7}", "min_requests: 7, holdback: some}", "some", &["`some`"]),
+    (
+        "min_requests: 7}",
+        "min_requests: 7, rollback_after_completion: 8d}",
+        "8d",
+        &["is not kept for so long", "rollback_window"],
+    ),
+    (
+        "min_requests: 7}",
+        "min_requests: 7, on_fail: pause, rollback_after_completion: 1h}",
+        "1h",
+        &["`on_fail: pause` nothing is rolled back"],
+    ),
     // Addresses.
     (
         "\"127.0.0.1:8080\"",

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use tidegate_delivery::model::freeze::FreezeSchedule;
+use tidegate_delivery::model::holdback::Holdback;
 use tidegate_delivery::model::plan::{OnFail, ROLLBACK_WINDOW};
 use tidegate_delivery::names::Services;
 
@@ -114,8 +115,10 @@ fn requirements_and_freeze_windows_are_read() {
          services:\n  - name: order\n    \
          requirements: {checks: [tests, security-scan], approvals: {count: 2, role: release-manager}}\n",
     );
-    let text =
-        text.replace("min_requests: 7}", "min_requests: 7, on_fail: pause, rollback_window: 2d}");
+    let text = text.replace(
+        "min_requests: 7}",
+        "min_requests: 7, on_fail: pause, rollback_window: 2d, holdback: 0.5%}",
+    );
     let config = check(&text, Path::new("")).unwrap();
     let [nights, year_end] = config.freeze_windows.as_slice() else { panic!("two freezes") };
     assert_eq!(nights.services, Services::All);
@@ -127,6 +130,8 @@ fn requirements_and_freeze_windows_are_read() {
     assert_eq!(plan.requirements.approvals.as_ref().map(|approvals| approvals.count), Some(2));
     assert_eq!(plan.on_fail, OnFail::Pause);
     assert_eq!(plan.rollback_window, Duration::from_secs(2 * 24 * 3600));
+    assert_eq!(plan.holdback, Some(Holdback::Share(Ppm::new(5_000).unwrap())));
+    assert_eq!(plan.rollback_after_completion, Duration::ZERO);
     let default_time = &config.services[1].plan;
     assert!(default_time.requirements.is_empty());
     assert_eq!(

@@ -27,7 +27,7 @@ const MAX_HALF_WIDTH: i32 = 200;
 /// The density is cut where it has fallen by this factor, as a logarithm.
 const NEGLIGIBLE: f64 = 25.0;
 /// Terms of an integral below the greatest one by this logarithm are left out.
-const NEGLIGIBLE_TERM: f64 = 32.0;
+const NEGLIGIBLE_TERM: f64 = 20.0;
 
 /// A ratio of the grid: `2^(index / 5)`. 0 is "equal", 3 about 1.5, 5 is 2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

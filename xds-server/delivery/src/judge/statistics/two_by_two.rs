@@ -23,6 +23,10 @@ pub(super) const ODDS: [Ratio; 6] = [Ratio(1), Ratio(3), Ratio(7), Ratio(12), Ra
 const MOST: Ratio = Ratio(38);
 /// Recent evidence for one alternative above this is given up. The e-value is the mean over six.
 const MOST_RECENT: f64 = 6.0 * MOST_WORSE;
+/// See [`TableComparison::of_common_events`].
+const MOST_OF_BLOCK: f64 = 100.0;
+/// A block counts as at least so long.
+const SHORTEST: Duration = Duration::from_millis(100);
 /// E-values below this are reported as an upper bound, which is cheaper.
 const EXACT_FROM: f64 = 5.0;
 
@@ -94,11 +98,16 @@ pub struct TableComparison<const N: usize> {
 struct Series<const N: usize> {
     length: Duration,
     began: Timestamp,
+    /// How long the block has lasted.
+    lasted: Duration,
     candidate: Tables<N>,
     stable: Tables<N>,
     kappa: [f64; N],
     moments: Moments,
     evidence: [Mixture<6>; N],
+    /// Greater gains of one block are given up in `evidence`.
+    most_gain: f64,
+    has_common_events: bool,
     /// Is given up soon, so that a recovered candidate is not held for long.
     recent: [Mixture<6>; N],
 }
@@ -109,6 +118,21 @@ impl<const N: usize> TableComparison<N> {
     pub fn begin(now: Timestamp, jitter: impl Fn(usize, Duration) -> f64) -> Self {
         let series = BLOCKS.map(|length| Series::begin(now, length, &jitter));
         Self { series, worse: 1.0, much_worse: 1.0 }
+    }
+
+    /// Bad requests can have one common event, such as a pause of the candidate.
+    ///
+    /// The rate of a block that has not ended varies more then than that of a whole one: its `κ` is greater by as much as the
+    /// block is shorter, as if its moments varied independently. One event is no evidence for a rollback: it touches at most
+    /// two of the shorter blocks, and the evidence of each is limited so that it takes three.
+    #[must_use]
+    pub fn of_common_events(mut self) -> Self {
+        let [short, long] = &mut self.series;
+        short.most_gain = MOST_OF_BLOCK.ln();
+        for series in [short, long] {
+            series.has_common_events = true;
+        }
+        self
     }
 
     /// A step with another weight begins.
@@ -128,7 +152,8 @@ impl<const N: usize> TableComparison<N> {
         for series in &mut self.series {
             series.candidate = series.candidate.plus(candidate);
             series.stable = series.stable.plus(stable);
-            if now.since(series.began) >= series.length {
+            series.lasted = now.since(series.began);
+            if series.lasted >= series.length {
                 series.next_block(now, false, &jitter);
             }
         }
@@ -149,7 +174,8 @@ impl<const N: usize> TableComparison<N> {
 
     fn evaluate(&mut self) {
         let of = |series: &Series<N>, gains: &[Option<[f64; 6]>; N]| {
-            [mean(&series.recent, gains), mean(&series.evidence, gains)]
+            let limited = gains.map(|it| it.map(|gains| series.limited(&gains)));
+            [mean(&series.recent, gains), mean(&series.evidence, &limited)]
         };
         let lesser = |[[worse, much_worse], [of_long, much_of_long]]: [[f64; 2]; 2]| {
             [worse.min(of_long), much_worse.min(much_of_long)]
@@ -195,10 +221,13 @@ impl<const N: usize> Series<N> {
         Self {
             length,
             began: now,
+            lasted: Duration::ZERO,
             candidate: Tables::default(),
             stable: Tables::default(),
             kappa: std::array::from_fn(|criterion| jitter(criterion, length)),
             evidence: begun(None),
+            most_gain: f64::INFINITY,
+            has_common_events: false,
             recent: begun(Some(MOST_RECENT)),
             moments,
         }
@@ -210,11 +239,13 @@ impl<const N: usize> Series<N> {
         weight_changed: bool,
         jitter: &impl Fn(usize, Duration) -> f64,
     ) {
+        self.lasted = now.since(self.began);
         let gains = self.gains();
         let kept = (-now.since(self.began).div_duration_f64(WORSE_HALVES)).exp2();
         let mass = self.moments.next(self.length, weight_changed);
+        let most_gain = self.most_gain;
         for (mixture, gains) in self.evidence.iter_mut().zip(&gains) {
-            mixture.end(gains);
+            mixture.end(&gains.map(|gain| gain.min(most_gain)));
             mixture.begin(mass);
         }
         for (mixture, gains) in self.recent.iter_mut().zip(&gains) {
@@ -222,9 +253,13 @@ impl<const N: usize> Series<N> {
             mixture.end(gains);
             mixture.begin(mass);
         }
-        self.began = now;
+        (self.began, self.lasted) = (now, Duration::ZERO);
         self.kappa = std::array::from_fn(|criterion| jitter(criterion, self.length));
         (self.candidate, self.stable) = (Tables::default(), Tables::default());
+    }
+
+    fn limited(&self, gains: &[f64; 6]) -> [f64; 6] {
+        gains.map(|gain| gain.min(self.most_gain))
     }
 
     fn tables(&self) -> [TwoByTwo; N] {
@@ -236,9 +271,14 @@ impl<const N: usize> Series<N> {
     /// The logarithms of the e-values of the block, by criterion and odds ratio.
     fn gains(&self) -> [[f64; 6]; N] {
         let tables = self.tables();
+        let shorter = if self.has_common_events {
+            self.length.div_duration_f64(self.lasted.max(SHORTEST)).max(1.0)
+        } else {
+            1.0
+        };
         std::array::from_fn(|criterion| match (tables.get(criterion), self.kappa.get(criterion)) {
             (Some(table), Some(kappa)) if !table.is_decided() => {
-                gains(table, &JitterDensity::new(*kappa))
+                gains(table, &JitterDensity::new(kappa * shorter))
             }
             _ => [0.0; 6],
         })

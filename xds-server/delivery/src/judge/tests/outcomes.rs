@@ -79,8 +79,8 @@ fn a_slower_candidate_is_rolled_back_or_held_as_configured() {
     let mut run = Run::new(5, guardrails);
     // The jitter of stable is learnt.
     assert_eq!(run.until_rollback(800, waits(12, 0), stable), None);
-    let (reports, finding) = run.until_rollback(40, candidate, stable).unwrap();
-    assert!(reports <= 20, "{reports}");
+    let (reports, finding) = run.until_rollback(80, candidate, stable).unwrap();
+    assert!(reports > 40, "it takes three blocks of 5 s: {reports}");
     assert_eq!((&finding.guardrail, finding.limit), (&Guardrail::Latency, Limit::Stable));
     assert!(finding.bad > 0 && finding.stable.unwrap().bad > 0, "{finding:?}");
     // The default.
@@ -90,6 +90,20 @@ fn a_slower_candidate_is_rolled_back_or_held_as_configured() {
     // It recovers.
     assert_eq!(held.until_rollback(400, waits(12, 0), stable), None);
     assert!(held.alerts.is_empty(), "{:?}", held.alerts);
+}
+
+#[test]
+fn a_candidate_that_pauses_once_is_held_and_not_rolled_back() {
+    let mut guardrails = Guardrails::default();
+    guardrails.latency.worse_than_stable = WorseThanStable::Rollback;
+    let mut run = Run::new(5, guardrails);
+    let (good, stable) = (waits(12, 0), waits(238, 12));
+    assert_eq!(run.until_rollback(810, good, stable), None);
+    // Four seconds, in two blocks.
+    assert_eq!(run.until_rollback(16, waits(12, 12), stable), None);
+    assert_eq!(run.alerts.get(&Guardrail::Latency), Some(&Level::Warning));
+    assert_eq!(run.until_rollback(400, good, stable), None);
+    assert!(run.alerts.is_empty(), "{:?}", run.alerts);
 }
 
 #[test]

@@ -35,6 +35,8 @@ impl Event {
             Self::DeploymentsFrozen { .. } => "deployments_frozen",
             Self::DeploymentsUnfrozen { .. } => "deployments_unfrozen",
             Self::RollbackWindowClosed { .. } => "rollback_window_closed",
+            Self::VersionAlertRaised { .. } => "version_alert_raised",
+            Self::VersionAlertCleared { .. } => "version_alert_cleared",
             Self::RolledBack { .. } => "rolled_back",
             Self::Completed { .. } => "completed",
             Self::StableRestored { .. } => "stable_restored",
@@ -106,6 +108,8 @@ impl Event {
             | Self::DeploymentsFrozen { service: Some(service), .. }
             | Self::DeploymentsUnfrozen { service: Some(service) }
             | Self::RollbackWindowClosed { service, .. }
+            | Self::VersionAlertRaised { service, .. }
+            | Self::VersionAlertCleared { service, .. }
             | Self::StableRestored { service, .. }
             | Self::DnsUpdated { service, .. }
             | Self::DnsFailed { service, .. } => About::Service(service),

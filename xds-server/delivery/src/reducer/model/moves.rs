@@ -13,12 +13,13 @@ use crate::model::failure::SmokeTestFailure;
 use crate::model::flag::FlagChange;
 use crate::model::freeze::{FreezeSchedule, FreezeWindow};
 use crate::model::group::Member;
+use crate::model::holdback::Holdback;
 use crate::model::hook::Moment;
 use crate::model::plan::{OnFail, Plan};
 use crate::model::progress::{Convergence, Observation};
 use crate::model::signals::{Signal, SignalKind, SignalStatus};
 use crate::names::ServiceName;
-use crate::units::Timestamp;
+use crate::units::{Ppm, Timestamp};
 
 #[expect(clippy::large_enum_variant, reason = "there are some hundreds at a time, in a test")]
 #[derive(Debug, Clone)]
@@ -81,9 +82,11 @@ pub(super) fn order_with_hooks() -> ServiceSpec {
     ServiceSpec { hooks: vec![hook("index", Moment::Switched, true)], ..order() }
 }
 
-/// With a DNS name.
+/// With a DNS name, and rollbacks after completion.
 pub(super) fn named_product() -> ServiceSpec {
-    ServiceSpec { dns: Some(dns()), ..product() }
+    let mut spec = ServiceSpec { dns: Some(dns()), ..product() };
+    spec.plan.rollback_after_completion = Duration::from_secs(30);
+    spec
 }
 
 fn catalogue() -> impl Strategy<Value = Vec<ServiceSpec>> {
@@ -122,7 +125,8 @@ fn command() -> impl Strategy<Value = Command> {
     let environment = prop::option::of(prop::sample::select(&Environment::ALL));
     let plan = prop::option::of(prop::sample::select(vec![
         canary(&[0, 1, 100]),
-        canary(&[5, 5, 100]),
+        canary(&[5, 99, 100]),
+        Plan { holdback: Some(Holdback::Share(Ppm::percent(6))), ..canary(&[5, 5, 100]) },
         canary(&[100]),
         canary(&[50]),
         blue_green(),
@@ -238,9 +242,12 @@ fn observation() -> impl Strategy<Value = Observation> {
     let candidate = prop_oneof![1 => 0..10u64, 4 => Just(10)];
     let coverage_remaining =
         prop_oneof![4 => Just(Duration::ZERO), 1 => Just(Duration::from_secs(3))];
-    (verdict, candidate, convergence(), coverage_remaining).prop_map(
-        |(verdict, candidate, convergence, coverage_remaining)| Observation {
+    let counted_for =
+        prop::sample::select(vec![Duration::ZERO, Duration::from_secs(1), Duration::from_secs(10)]);
+    (verdict, candidate, convergence(), coverage_remaining, counted_for).prop_map(
+        |(verdict, candidate, convergence, coverage_remaining, counted_for)| Observation {
             verdict,
+            counted_for,
             convergence,
             coverage_remaining,
             ..healthy(candidate)

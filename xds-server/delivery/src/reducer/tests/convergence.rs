@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::{World, time};
-use crate::fixtures::{canary, healthy, nack, name, newest, start, verb};
+use crate::fixtures::{WATCHED, canary, healthy, nack, name, newest, start, verb};
 use crate::model::blocker::Blocker;
 use crate::model::command::ReleaseCommand::{Pause, Promote, Resume, Rollback};
 use crate::model::plan::ConvergenceThreshold;
@@ -128,7 +128,7 @@ fn a_convergence_share_is_sufficient_but_not_with_a_nack() {
     assert!(newest(&world.0, "order").converged);
     assert_eq!(world.look("order", 10, &nacking(10)), [nacked()]);
     world.look("order", 0, &lagging(10));
-    assert_eq!(world.weight("order"), Ppm::ALL);
+    assert_eq!(world.weight("order"), WATCHED);
 }
 
 #[test]

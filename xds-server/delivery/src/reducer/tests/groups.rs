@@ -1,7 +1,7 @@
 //! Release groups.
 
 use super::*;
-use crate::fixtures::smoke_test_failure;
+use crate::fixtures::{WATCHED, smoke_test_failure};
 use crate::judge::{Level, Verdict};
 use crate::model::command::ReleaseCommand::{self, Pause, Rollback};
 use crate::model::event::Event;
@@ -101,7 +101,7 @@ fn the_blockers_of_one_member_block_the_others() {
     let (group, release) = (name("checkout"), name("product.1"));
     assert_eq!(order, [Blocker::Group { group, release, blockers: product }]);
     look(&mut world, 0, [&healthy(10), &healthy(10)]);
-    assert_eq!(weights(&world), [Ppm::ALL; 2]);
+    assert_eq!(weights(&world), [WATCHED; 2]);
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn commands_apply_to_the_whole_group() {
     assert_eq!(weights(&world), [Ppm::percent(5); 2]);
     world.ask(&Command::UnfreezeDeployments(Some(name("product")))).unwrap();
     world.ask(&all(Promote { all: true })).unwrap();
-    assert_eq!(weights(&world), [Ppm::ALL; 2]);
+    assert_eq!(weights(&world), [WATCHED; 2]);
 }
 
 #[test]

@@ -5,8 +5,8 @@ use serde_json::json;
 use super::super::*;
 use super::World;
 use crate::fixtures::{
-    canary, configuration, finding, healthy, name, order, order_with_requirements, product, start,
-    verb, version,
+    WATCHED, canary, configuration, finding, healthy, name, order, order_with_requirements,
+    product, start, verb, version,
 };
 use crate::judge::{Guardrail, Level, Verdict};
 use crate::model::blocker::Blocker;
@@ -66,7 +66,7 @@ fn a_promotion_names_the_step() {
     assert_effect(world, PromoteFrom { step: 1 }, false, left);
     assert_effect(world, Resume, true, Effect::Resumed { overridden: None });
     assert_effect(world, Resume, false, Effect::Resumed { overridden: None });
-    let promoted = Effect::Promoted { step: 3, weight: Ppm::ALL, paused: false };
+    let promoted = Effect::Promoted { step: 3, weight: WATCHED, paused: false };
     assert_effect(world, Promote { all: true }, true, promoted);
     assert_effect(world, Promote { all: true }, false, Effect::Watching);
     let completed = Effect::Completed { stable: name("v2") };

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::super::*;
 use super::{World, time};
 use crate::fixtures::{
-    canary, configuration, finding, healthy, name, newest, order, order_with_requirements, product,
-    run_as, start, verb,
+    WATCHED, canary, configuration, finding, healthy, name, newest, order, order_with_requirements,
+    product, run_as, start, verb,
 };
 use crate::judge::{Guardrail, Level, Verdict};
 use crate::model::blocker::Blocker;
@@ -333,7 +333,7 @@ fn a_resume_overrides_the_guardrail_until_the_next_step() {
     world.see("order", 0, &broken());
     assert!(newest(&world.0, "order").paused_by_guardrail.is_some(), "the override has ended");
     world.ask(&verb("order.1", NEXT)).unwrap();
-    assert_eq!(world.weight("order"), Ppm::ALL);
+    assert_eq!(world.weight("order"), WATCHED);
     world.see("order", 0, &broken());
     world.ask(&verb("order.1", Rollback)).unwrap();
     assert_eq!(world.weight("order"), Ppm::ZERO);

@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::World;
-use crate::fixtures::{canary, healthy, name, newest, start, verb, version};
+use crate::fixtures::{WATCHED, canary, healthy, name, newest, start, verb, version};
 use crate::model::blocker::Blocker;
 use crate::model::command::ReleaseCommand::{Promote, Rollback};
 use crate::model::plan::{OnFail, Plan};
@@ -123,7 +123,7 @@ fn a_security_signal_against_stable_does_not_end_the_release_that_replaces_it() 
     world.ask(&unsafe_version("v1")).unwrap();
     assert!(newest(&world.0, "order").is_running());
     world.ask(&verb("order.1", Promote { all: true })).unwrap();
-    assert_eq!(world.weight("order"), Ppm::ALL);
+    assert_eq!(world.weight("order"), WATCHED);
 }
 
 #[test]

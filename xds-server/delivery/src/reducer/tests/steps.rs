@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::super::*;
 use super::{World, requests, time};
 use crate::fixtures::{
-    canary, configuration, finding, healthy, name, newest, order, product, progress, start, verb,
+    WATCHED, canary, configuration, finding, healthy, name, newest, order, product, progress,
+    start, verb,
 };
 use crate::judge::guardrails::Inconclusive;
 use crate::judge::{Evidence, Finding, Guardrail, Level, Verdict};
@@ -34,7 +35,7 @@ fn a_healthy_canary_completes() {
     world.see("order", 10, &healthy(10));
     assert_eq!(world.weight("order"), Ppm::percent(50));
     world.see("order", 10, &healthy(10));
-    assert_eq!(world.weight("order"), Ppm::ALL);
+    assert_eq!(world.weight("order"), WATCHED);
     world.see("order", 59, &healthy(10));
     assert!(newest(&world.0, "order").is_running());
     world.see("order", 1, &healthy(10));
@@ -68,7 +69,7 @@ fn a_step_without_requests_never_ends() {
     let blockers = world.see("order", 1_000_000, &healthy(0));
     assert_eq!(blockers, [requests(1)]);
     world.see("order", 0, &healthy(1));
-    assert_eq!(world.weight("order"), Ppm::ALL);
+    assert_eq!(world.weight("order"), WATCHED);
     assert_eq!(world.see("order", 1_000_000, &healthy(0)), [requests(1)]);
 }
 

@@ -60,7 +60,7 @@ fn commands_in_the_wrong_phase_are_refused() {
         world
     };
     for (mut world, command, conflict) in [
-        (World::watching(), Abort, Conflict::AtFullWeight),
+        (World::watching(), Abort, Conflict::LastStep),
         (World::complete(), Abort, Conflict::Complete),
         (aborted(), NEXT, Conflict::RolledBack),
         (aborted(), Pause, Conflict::Ended),

@@ -76,7 +76,7 @@ fn commands_on_a_release() {
         ),
         (
             of_release(false, Effect::Watching),
-            "release `order.1` is at 100% and watched; promote it without `all` to complete it now",
+            "release `order.1` is in its last step and watched; promote it without `all` to complete it now",
         ),
         (of_release(true, completed.clone()), "release `order.1` is complete: `v2` is stable"),
         (of_release(false, completed), "release `order.1` is complete"),

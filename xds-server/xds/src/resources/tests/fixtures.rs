@@ -47,12 +47,14 @@ fn plan(weight: Ppm) -> Plan {
         strategy: Strategy::Canary,
         steps: vec![Step { weight, time: Duration::ZERO, min_requests: 0, approval: None }],
         watch: Duration::ZERO,
+        holdback: None,
         smoke_tests: Vec::new(),
         health: None,
         convergence: ConvergenceThreshold::default(),
         requirements: Requirements::default(),
         on_fail: OnFail::default(),
         rollback_window: Duration::ZERO,
+        rollback_after_completion: Duration::ZERO,
     }
 }
 

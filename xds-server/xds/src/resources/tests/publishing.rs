@@ -356,8 +356,13 @@ fn events_that_change_no_resources_keep_the_snapshot() {
             withheld: Vec::new(),
         },
     ];
-    let enter =
-        Event::StepEntered { id: order(), step: 0, weight: Ppm::percent(5), evidence: None };
+    let enter = Event::StepEntered {
+        id: order(),
+        step: 0,
+        weight: Ppm::percent(5),
+        holdback: Ppm::ZERO,
+        evidence: None,
+    };
     let mut cache = SnapshotCache::new(&mesh, &state);
     for event in preparing.into_iter().chain([enter]).chain(stepping) {
         state.apply(Timestamp(1), &event).unwrap();
