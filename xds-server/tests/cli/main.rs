@@ -67,7 +67,7 @@ fn an_invalid_file_is_quoted_with_position_and_fix() {
         "`110%` is over 100%",
         "write a share from 0% to 100%",
         &format!("{path}:50:16"),
-        "version `v1` is already defined on line 48",
+        "version `v1` is already defined on line 49",
         "2 problems",
     ] {
         assert!(stderr_text.contains(words), "no {words:?} in {stderr_text}");

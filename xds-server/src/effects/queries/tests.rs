@@ -188,7 +188,7 @@ fn run_release(state: &mut State) {
         let entered = Event::StepEntered {
             id: release.id,
             step: 0,
-            holdback: Ppm::ZERO,
+            holdback: tidegate_delivery::units::Ppm::ZERO,
             weight,
             evidence: None,
         };
