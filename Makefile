@@ -83,7 +83,7 @@ ifndef NEXTEST
 endif
 	@TIDEGATE_BIN="$(abspath $(BUILT))/debug/tidegate" && export TIDEGATE_BIN && \
 	  TIDEGATE_ENVOY="$$(envoy/get-envoy $(if $(ENVOY),--version $(ENVOY)))" && export TIDEGATE_ENVOY && \
-	  $(RUN_TESTS) $(if $(NEXTEST),--workspace -E '$(END_TO_END)',-p tidegate-tests --test '*')
+	  $(RUN_TESTS) $(if $(NEXTEST),--workspace --test-threads 3 -E '$(END_TO_END)',-p tidegate-tests --test '*')
 
 # With the features of the test build, which has compiled the dependencies and the server.
 test-containers: filter ## the demo in containers, on images of the development builds; skipped without a Docker engine

@@ -27,7 +27,7 @@ const ALERT: f64 = 20.0;
 const ALERT_ENDS: f64 = 5.0;
 /// An alert ends below this part of its limit.
 const HYSTERESIS: f64 = 0.9;
-/// How much more often the requests of few clients fail than those to stable, so that they block a step.
+/// How much more often requests fail than those to stable, so that they block a step without evidence.
 const DIFFERS: f64 = 2.0;
 /// The e-value of a passed step.
 const PASSED: f64 = 20.0;
@@ -255,11 +255,13 @@ impl Assessment<'_> {
                 units.all >= self.guardrails.min_requests
                     && units.rate() > rule.threshold.fraction()
             };
+            let judged = rule.count.judged(&candidate);
+            // A step whose requests are nearly all of clients that failed has no evidence, and must not pass for that.
             let observed = rule.count.observed(&candidate);
-            // Few clients may send most requests. They are no evidence for a rollback, and must not pass unnoticed.
             let differs = observed.rate() > DIFFERS * rule.count.observed(&stable).rate();
+            let few = judged.all < self.guardrails.min_requests;
             !self.guardrails.dry_run.contains(&rule.guardrail)
-                && (above(rule.count.judged(&candidate)) || (above(observed) && differs))
+                && (above(judged) || (few && above(observed) && differs))
         };
         self.judge.limits.iter().map(|it| &it.rule).find(is_above).map(|it| it.guardrail.clone())
     }
