@@ -7,7 +7,7 @@ use serde::Serialize;
 use tidegate_delivery::judge::Guardrail;
 
 use crate::interval::exact;
-use crate::run::{End, Outcome};
+use crate::outcome::{End, Outcome};
 use crate::scenario::Scenario;
 
 /// What became of all runs of a scenario.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::run::{Point, VerdictKind};
+use crate::outcome::{Point, VerdictKind};
 use crate::summary::shown;
 
 const WIDTH: f64 = 960.0;

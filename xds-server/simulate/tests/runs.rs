@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tidegate_delivery::fixtures::order;
 use tidegate_delivery::judge::Guardrail;
-use tidegate_simulate::run::{End, Outcome, Simulated, seed_of};
+use tidegate_simulate::outcome::{End, Outcome};
+use tidegate_simulate::run::{Simulated, seed_of};
 use tidegate_simulate::scenario::Scenario;
 use tidegate_simulate::summary::Summary;
 

@@ -16,7 +16,7 @@ use super::publishable::{NextMesh, decide};
 use super::query_samples::QuerySamples;
 use super::rollback_times::PendingRollbacks;
 use super::stable_histories::StableHistories;
-use super::step_windows::{Context, StepWindows};
+use super::step_windows::StepWindows;
 use super::{EvidenceSource, Sidecars, decision_log};
 use crate::clock::{Clock, SkewLog, Times};
 use crate::journal::{FoldedState, Journal, NewRecord, Record};
@@ -25,12 +25,12 @@ use tidegate_delivery::judge::history::StableHistory;
 use tidegate_delivery::model::command::{Command, CommandContext, Outcome};
 use tidegate_delivery::model::event::Event;
 use tidegate_delivery::model::group::GroupedRelease;
-use tidegate_delivery::model::progress::{Observation, Progress};
+use tidegate_delivery::model::progress::Progress;
 use tidegate_delivery::model::release::Release;
-use tidegate_delivery::model::state::{ServiceState, State};
-use tidegate_delivery::names::{ReleaseId, ServiceName, VersionName};
+use tidegate_delivery::model::state::State;
+use tidegate_delivery::names::{ReleaseId, ServiceName};
 use tidegate_delivery::reducer::{
-    ReleaseContext, VersionWatches, close_expired_window, decide_progress, decide_version_watch,
+    ReleaseContext, VersionWatches, close_expired_window, decide_progress,
 };
 use tidegate_delivery::units::Timestamp;
 use tidegate_xds::mesh::Mesh;
@@ -61,10 +61,10 @@ pub struct Engine {
     pub(super) step_windows: BTreeMap<ReleaseId, StepWindows>,
     /// What is known of the stable version of each service.
     pub(super) histories: BTreeMap<ServiceName, StableHistory>,
-    /// The versions that no release judges.
-    pub(super) watches: VersionWatches,
     /// The same for readers.
     pub(super) shared_histories: StableHistories,
+    /// The versions that no release judges.
+    pub(super) watches: VersionWatches,
     /// The samples of query guardrails.
     pub(super) query_samples: QuerySamples,
     pub(super) rollbacks: PendingRollbacks,
@@ -163,7 +163,7 @@ impl Engine {
 
     /// Commits a decision of the controller. A failed append sets [`DeliveryView::halted`]; the next evaluation decides the
     /// same again.
-    fn commit_own(&mut self, now: Timestamp, events: Vec<Event>, origin: &Origin) {
+    pub(super) fn commit_own(&mut self, now: Timestamp, events: Vec<Event>, origin: &Origin) {
         let _halted = self.commit(now, events, origin, None);
     }
 
@@ -193,60 +193,6 @@ impl Engine {
         let (events, progress) = decide_progress(&contexts);
         let ids = group.iter().map(|(_, release)| release.id.clone());
         (events, ids.zip(progress).collect())
-    }
-
-    fn observe(
-        &mut self,
-        state: &State,
-        service: &ServiceState,
-        release: &Release,
-        now: Timestamp,
-    ) -> Observation {
-        let no_history = StableHistory::default();
-        let history = self.histories.get(&service.spec.name).unwrap_or(&no_history);
-        let source = &*self.evidence_source;
-        let queries = &self.query_samples;
-        let context = Context { now, source, service, release, history, queries };
-        let serial = self.serial;
-        let windows = self
-            .step_windows
-            .entry(release.id.clone())
-            .or_insert_with(|| StepWindows::start(serial, context, None));
-        windows.observe(context, state, &*self.sidecars)
-    }
-
-    /// Adds the counts of every stable version to its history.
-    fn observe_stable_versions(&mut self, now: Timestamp) {
-        let services = &self.state.services;
-        self.histories.retain(|name, _| services.contains_key(name));
-        self.shared_histories.retain(|name| services.contains_key(name));
-        for (name, service) in services {
-            let history = self.histories.entry(name.clone()).or_default();
-            if history.is_due(now, &service.stable) {
-                let total = self.evidence_source.of_stable(name, &service.stable);
-                history.observe(now, &service.stable, total);
-                self.shared_histories.set(name, history);
-            }
-        }
-    }
-
-    /// Decides about the versions that no release judges.
-    fn watch_versions(&mut self, now: Timestamp, origin: &Origin) {
-        let state = Arc::clone(&self.state);
-        self.watches.retain(&state);
-        for (name, service) in &state.services {
-            // An earlier decision may have changed it, as the rollback of a group does.
-            let current = self.state.services.get(name);
-            if current.is_none_or(|current| !Arc::ptr_eq(current, service)) {
-                continue;
-            }
-            let source = &*self.evidence_source;
-            let counts =
-                |version: &VersionName| source.of_version(name, version, &service.spec.guardrails);
-            let watched = self.watches.observe(now, service, counts);
-            let events = decide_version_watch(&state, service, now, &watched);
-            self.commit_own(now, events, origin);
-        }
     }
 
     /// Appends, then publishes, then announces. If the append fails, nothing has changed: traffic is unchanged even where a
@@ -363,39 +309,6 @@ impl Engine {
             Ok(()) => info!(seq = self.seq, "snapshot saved"),
             Err(error) => warn!(%error, "snapshot not saved; the next start replays more records"),
         }
-    }
-
-    pub(super) fn start_step_windows(&mut self, id: &ReleaseId) {
-        let before = self.step_windows.remove(id);
-        let serial = self.serial;
-        if let Some(release) = self.state.release(id) {
-            self.query_samples.begin(self.clock.now(), id, release.step());
-        }
-        let started = self.in_context(id, |context| StepWindows::start(serial, context, before));
-        self.step_windows.extend(started.map(|windows| (id.clone(), windows)));
-    }
-
-    /// Keeps the serial of the step: later publications of other releases do not matter for it.
-    fn restart_step_windows(&mut self, id: &ReleaseId) {
-        let Some(mut windows) = self.step_windows.remove(id) else {
-            return;
-        };
-        let restarted = self.in_context(id, |context| {
-            windows.restart(context);
-            windows
-        });
-        self.step_windows.extend(restarted.map(|windows| (id.clone(), windows)));
-    }
-
-    /// None unless the release is running.
-    fn in_context<T>(&self, id: &ReleaseId, then: impl FnOnce(Context<'_>) -> T) -> Option<T> {
-        let service = self.state.service_of(id)?;
-        let release = service.running()?;
-        let no_history = StableHistory::default();
-        let history = self.histories.get(&service.spec.name).unwrap_or(&no_history);
-        let (now, source) = (self.clock.now(), &*self.evidence_source);
-        let queries = &self.query_samples;
-        Some(then(Context { now, source, service, release, history, queries }))
     }
 
     fn halt(&mut self, urgent: Option<&ReleaseId>, error: &CommandError) {

@@ -6,6 +6,7 @@
 mod decision_log;
 mod engine;
 mod handle;
+mod observe;
 mod publishable;
 mod query_samples;
 mod reads;

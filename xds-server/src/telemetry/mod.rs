@@ -1,5 +1,5 @@
 //! Report intake: [`grpc`] receives reports, [`intake`] validates them, [`sessions`] removes duplicates and refuses impossible
-//! counts, [`counts`] sums them per version, [`clients`] finds clients that failed at several filter instances, and the controller
+//! counts, [`counts`] and [`service_counts`] sum them per version, [`clients`] finds clients that failed at several filter instances, and the controller
 //! reads the sums as evidence. `usual` is how long clients of
 //! the stable version wait, `waiting` what is in flight now. [`recent`] has the figures of the last half minute for people.
 //! `report_interval` sets the interval between reports.
@@ -13,6 +13,7 @@ pub mod grpc;
 pub mod intake;
 pub mod recent;
 mod report_interval;
+pub mod service_counts;
 pub mod sessions;
 pub mod splits;
 mod usual;
@@ -28,10 +29,11 @@ use parking_lot::{Mutex, RwLock};
 use tidegate_core::histogram::Histogram;
 use tokio::sync::Notify;
 
-use counts::{Counts, ServiceCounts};
+use counts::Counts;
 use intake::Report;
 use recent::RecentFigures;
 use report_interval::ReportInterval;
+use service_counts::ServiceCounts;
 use sessions::{Arrival, RefusedReport, Sessions};
 use splits::SidecarSplits;
 use tidegate_delivery::judge::Evidence;
@@ -166,7 +168,7 @@ impl Telemetry {
                     }
                 }
                 Ok(false) => {}
-                Err(counts::UnknownVersion) => {
+                Err(service_counts::UnknownVersion) => {
                     self.stats.unknown.fetch_add(1, Ordering::Relaxed);
                 }
             }

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use tidegate_simulate::run::{Outcome, Simulated, SimulationError, seed_of};
+use tidegate_simulate::outcome::Outcome;
+use tidegate_simulate::run::{Simulated, SimulationError, seed_of};
 use tidegate_simulate::scenario::Scenario;
 use tidegate_simulate::summary::Summary;
 

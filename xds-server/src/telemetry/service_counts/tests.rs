@@ -9,6 +9,7 @@ use super::super::clients::ReportedClients;
 use super::super::intake::{InvalidReport, Report};
 use super::*;
 use tidegate_delivery::fixtures::{declared, order, run, start};
+use tidegate_delivery::judge::SlowRequests;
 use tidegate_delivery::units::Timestamp;
 
 fn entry(version: &str, release: &str, requests: u64, slow: bool) -> Entry {
