@@ -8,7 +8,6 @@
 //! freezes, resource use, business metrics and queries.
 #![expect(clippy::cast_precision_loss, reason = "counts of a simulation are far below 2^52")]
 
-pub mod interval;
 pub mod outcome;
 pub mod replay;
 pub mod run;

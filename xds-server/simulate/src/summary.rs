@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tidegate_delivery::judge::Guardrail;
+use tidegate_delivery::judge::statistics::proportion::interval;
 
-use crate::interval::exact;
 use crate::outcome::{End, Outcome};
 use crate::scenario::Scenario;
 
@@ -74,7 +74,7 @@ impl Summary {
         let is_false =
             |it: &Outcome| is_rolled_back(it) && breaks_at.is_none_or(|at| it.after < at);
         let false_alarms = count(&is_false);
-        let (low, high) = exact(false_alarms, runs);
+        let (low, high) = interval(false_alarms, runs);
         let mut held = BTreeMap::new();
         let mut guardrails = BTreeMap::new();
         for outcome in outcomes {

@@ -10,8 +10,8 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Binomial, Distribution, Gamma, Poisson};
 use tidegate_delivery::judge::guardrails;
-use tidegate_delivery::judge::statistics::Units;
 use tidegate_delivery::judge::statistics::two_by_two::{QUANTILES, SlowerRequests};
+use tidegate_delivery::judge::statistics::{Units, whole};
 use tidegate_delivery::judge::{Evidence, SlowRequests};
 
 use crate::scenario::{Behaviour, Clumps, Latency, Scenario};
@@ -286,17 +286,6 @@ fn binomial(random: &mut SmallRng, of: u64, share: f64) -> u64 {
         return of;
     }
     Binomial::new(of, share).map_or(0, |it| it.sample(random))
-}
-
-/// A number between 0 and 10^12, rounded down.
-fn whole(number: f64) -> u64 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "between 0 and 10^12"
-    )]
-    let whole = number.clamp(0.0, 1e12) as u64;
-    whole
 }
 
 #[cfg(test)]

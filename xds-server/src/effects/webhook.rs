@@ -29,11 +29,12 @@ use crate::clock::Clock;
 use crate::root_cause::root_cause;
 use tidegate_delivery::model::hook::SecretRef;
 
-/// Header with the key that all attempts of one message share. Receivers ignore a key that they have processed.
 /// Media type of most bodies.
 pub(super) const JSON: &str = "application/json";
+/// Header with the key that all attempts of one message share. Receivers ignore a key that they have processed.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
-const AGENT: &str = concat!("tidegate/", env!("CARGO_PKG_VERSION"));
+/// The `User-Agent` of all requests.
+pub(super) const AGENT: &str = concat!("tidegate/", env!("CARGO_PKG_VERSION"));
 
 /// The TLS client configuration is invalid.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +63,7 @@ pub(super) struct WebhookRequest<'a> {
 
 /// Why a request failed. No variant contains the URL, which may be a secret.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum WebhookError {
+pub(super) enum RequestError {
     /// The secret cannot be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -75,12 +76,20 @@ pub(super) enum WebhookError {
     /// No response in time.
     #[error("no response within {} ms", .0.as_millis())]
     Timeout(Duration),
-    /// A status other than 2xx.
+    /// The status is not one of success.
     #[error("status {0}")]
     Status(StatusCode),
 }
 
-impl WebhookError {
+/// The value of the `Authorization` header.
+pub(super) fn bearer(token: &str) -> Result<HeaderValue, RequestError> {
+    let value = HeaderValue::from_str(&format!("Bearer {token}"));
+    let mut value = value.map_err(hyper::http::Error::from)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+impl RequestError {
     /// Whether a retry would fail as well: the receiver rejected the message itself.
     pub(super) fn is_permanent(&self) -> bool {
         let Self::Status(status) = self else { return false };
@@ -109,7 +118,7 @@ impl WebhookClient {
     }
 
     /// Sends one request. Any 2xx status is a success.
-    pub(super) async fn post(&self, post: &WebhookRequest<'_>) -> Result<(), WebhookError> {
+    pub(super) async fn post(&self, post: &WebhookRequest<'_>) -> Result<(), RequestError> {
         let mut request = Request::post(post.url)
             .header(CONTENT_TYPE, post.content_type)
             .header(USER_AGENT, AGENT)
@@ -120,17 +129,14 @@ impl WebhookClient {
             request = request.header(signature::HEADER, signature);
         }
         if let Some(token) = post.bearer {
-            let value = HeaderValue::from_str(&format!("Bearer {token}"));
-            let mut value = value.map_err(hyper::http::Error::from)?;
-            value.set_sensitive(true);
-            request = request.header(AUTHORIZATION, value);
+            request = request.header(AUTHORIZATION, bearer(token)?);
         }
         let request = request.body(Full::new(post.body.clone()))?;
         let response = timeout(post.timeout, self.client.request(request)).await;
-        let response = response.map_err(|_| WebhookError::Timeout(post.timeout))?;
-        let failed = |error: legacy::Error| WebhookError::Failed(root_cause(&error).to_string());
+        let response = response.map_err(|_| RequestError::Timeout(post.timeout))?;
+        let failed = |error: legacy::Error| RequestError::Failed(root_cause(&error).to_string());
         let status = response.map_err(failed)?.status();
-        if status.is_success() { Ok(()) } else { Err(WebhookError::Status(status)) }
+        if status.is_success() { Ok(()) } else { Err(RequestError::Status(status)) }
     }
 }
 

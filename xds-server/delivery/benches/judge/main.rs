@@ -19,6 +19,8 @@ mod world;
 
 use clap::Parser;
 
+use tidegate_delivery::judge::statistics::proportion::interval;
+
 use latency::Slower;
 use run::{cost, detection, false_rollbacks};
 use world::{Kind, World};
@@ -80,7 +82,7 @@ fn latencies(options: &Options) {
             let (rolled_back, median, late) =
                 latency::rollbacks(slower, f64::from(rps), releases, options.seed);
             let times = if is_equal {
-                let (low, high) = table::interval(rolled_back, releases);
+                let (low, high) = interval(rolled_back, releases);
                 format!(" [{:.3}, {:.3}]", 100.0 * low, 100.0 * high)
             } else {
                 format!(", {median:.1} / {late:.1} s")

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::guardrails::Guardrails;
 use super::history::StableHistory;
+use super::statistics::whole;
 use super::{Counted, Evidence, ReleaseJudge, Verdict};
 use crate::units::{Ppm, Timestamp, percent};
 
@@ -374,17 +375,6 @@ fn plus(before: &Counted, new: Counted) -> Counted {
         candidate: sum(&before.candidate, new.candidate),
         stable: sum(&before.stable, new.stable),
     }
-}
-
-/// Rounded down, between 0 and 10^15.
-fn whole(number: f64) -> u64 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "between 0 and 10^15; what is not a number becomes 0"
-    )]
-    let whole = number.clamp(0.0, 1e15) as u64;
-    whole
 }
 
 /// Durations that may be absent, as milliseconds.

@@ -15,7 +15,7 @@ use super::stats::{ReceiverStats, increment};
 use crate::config::{Receiver, ReceiverUrl};
 use crate::controller::{CommandError, DeliveryView};
 use crate::effects::secret;
-use crate::effects::webhook::{JSON, WebhookError, WebhookRequest};
+use crate::effects::webhook::{JSON, RequestError, WebhookRequest};
 use crate::notifications::{self, Notification, PayloadFormat, SidecarCondition, payload};
 use tidegate_delivery::model::event::Event;
 use tidegate_delivery::names::ReleaseId;
@@ -208,13 +208,13 @@ impl DeliveryTask {
     async fn post(&self, notification: &Notification) -> Result<Posted, SendError> {
         let url = match &self.receiver.url {
             ReceiverUrl::Plain(url) => url.clone(),
-            ReceiverUrl::Secret(place) => secret::read(place).map_err(WebhookError::from)?,
+            ReceiverUrl::Secret(place) => secret::read(place).map_err(RequestError::from)?,
         };
         let Notification { event, seq, at, .. } = notification;
         // A condition may begin and end without a record in between.
         let key = format!("{}/{event}/{seq}/{}", self.receiver.name, at.0);
         let token = self.receiver.token.as_ref().map(secret::read);
-        let token = token.transpose().map_err(WebhookError::from)?;
+        let token = token.transpose().map_err(RequestError::from)?;
         let Receiver { format, template, .. } = &self.receiver;
         let body = payload(format, notification, template.as_deref(), token.as_deref())?;
         let Some(body) = body else {
@@ -259,7 +259,7 @@ enum Posted {
 #[derive(Debug, thiserror::Error)]
 enum SendError {
     #[error(transparent)]
-    Webhook(#[from] WebhookError),
+    Webhook(#[from] RequestError),
     #[error("cannot encode the message: {0}")]
     Encode(#[from] serde_json::Error),
 }

@@ -1,29 +1,26 @@
 //! `GET` of one value.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::header::{ACCEPT, AUTHORIZATION, USER_AGENT};
-use hyper::http::HeaderValue;
 use hyper::{Request, StatusCode};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::timeout;
 
 use super::MAX_BODY;
-use crate::effects::secret::{self, SecretError};
-use crate::effects::webhook::{TlsError, https_connector};
+use crate::effects::secret;
+use crate::effects::webhook::{AGENT, JSON, RequestError, TlsError, bearer, https_connector};
 use crate::root_cause::root_cause;
 use tidegate_delivery::judge::queries::{Micros, QueryGuardrail};
 use tidegate_delivery::model::hook::SecretRef;
-
-const AGENT: &str = concat!("tidegate/", env!("CARGO_PKG_VERSION"));
 
 /// See [`super::Queries`].
 #[derive(Clone)]
@@ -34,21 +31,9 @@ pub(super) struct QueryClient {
 /// Why a query has no value.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum QueryError {
-    /// The token cannot be read.
+    /// There is no response of status 200.
     #[error(transparent)]
-    Token(#[from] SecretError),
-    /// The URL or the token is invalid in HTTP.
-    #[error("invalid request: {0}")]
-    Request(#[from] hyper::http::Error),
-    /// Connecting, TLS or HTTP failed.
-    #[error("request failed: {0}")]
-    Failed(String),
-    /// No response in time.
-    #[error("no response within {} ms", .0.as_millis())]
-    Timeout(Duration),
-    /// A status other than 200.
-    #[error("status {0}")]
-    Status(StatusCode),
+    Request(#[from] RequestError),
     /// The body has no value.
     #[error(transparent)]
     Body(#[from] NoValue),
@@ -79,46 +64,38 @@ impl QueryClient {
         is_prometheus: bool,
         guardrail: &QueryGuardrail,
     ) -> Result<Micros, QueryError> {
-        let mut request =
-            Request::get(url).header(USER_AGENT, AGENT).header(ACCEPT, "application/json");
+        let body = self.body(url, guardrail).await?;
+        Ok(if is_prometheus { of_prometheus(&body) } else { of_endpoint(&body) }?)
+    }
+
+    async fn body(&self, url: String, guardrail: &QueryGuardrail) -> Result<Bytes, RequestError> {
+        let mut request = Request::get(url).header(USER_AGENT, AGENT).header(ACCEPT, JSON);
         if let Some(path) = &guardrail.token_file {
             let token = secret::read(&SecretRef::File(PathBuf::from(path)))?;
-            let value = HeaderValue::from_str(&format!("Bearer {token}"));
-            let mut value = value.map_err(hyper::http::Error::from)?;
-            value.set_sensitive(true);
-            request = request.header(AUTHORIZATION, value);
+            request = request.header(AUTHORIZATION, bearer(&token)?);
         }
         let request = request.body(Empty::new())?;
         let response = async {
             let response = self.client.request(request).await;
             let response =
-                response.map_err(|error| QueryError::Failed(root_cause(&error).to_string()))?;
+                response.map_err(|error| RequestError::Failed(root_cause(&error).to_string()))?;
             let status = response.status();
             if status != StatusCode::OK {
-                return Err(QueryError::Status(status));
+                return Err(RequestError::Status(status));
             }
             let body = Limited::new(response.into_body(), MAX_BODY).collect().await;
             body.map(|it| it.to_bytes())
-                .map_err(|error| QueryError::Failed(root_cause(&*error).to_string()))
+                .map_err(|error| RequestError::Failed(root_cause(&*error).to_string()))
         };
         let body = timeout(guardrail.timeout, response).await;
-        let body = body.map_err(|_| QueryError::Timeout(guardrail.timeout))??;
-        Ok(if is_prometheus { of_prometheus(&body) } else { of_endpoint(&body) }?)
+        body.map_err(|_| RequestError::Timeout(guardrail.timeout))?
     }
 }
 
 /// The URL of an instant query.
 pub(super) fn prometheus_url(server: &str, query: &str) -> String {
-    let query: String = query.bytes().map(escaped).collect();
+    let query = utf8_percent_encode(query, NON_ALPHANUMERIC);
     format!("{}/api/v1/query?query={query}", server.trim_end_matches('/'))
-}
-
-fn escaped(byte: u8) -> String {
-    if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-        char::from(byte).to_string()
-    } else {
-        format!("%{byte:02X}")
-    }
 }
 
 /// The answer to an instant query, as far as it is read.

@@ -69,7 +69,7 @@ async fn a_token_is_sent_and_one_that_is_no_header_value_is_an_error() {
     webhooks.post(&with("t0ken")).await.unwrap();
     assert_eq!(fake.received()[0].header("authorization"), "Bearer t0ken");
     let error = webhooks.post(&with("t0\nken")).await.unwrap_err();
-    assert!(matches!(error, WebhookError::Request(_)), "{error}");
+    assert!(matches!(error, RequestError::Request(_)), "{error}");
     assert!(!error.to_string().contains("t0"), "{error}");
 }
 
@@ -78,9 +78,9 @@ async fn redirects_are_not_followed_and_a_silent_receiver_times_out() {
     let fake = FakeReceiver::start(&[Behavior::Respond(307), Behavior::Hang]).await;
     let webhooks = crate::effects::fakes::webhooks();
     let error = webhooks.post(&request(&fake.url)).await.unwrap_err();
-    assert!(matches!(error, WebhookError::Status(StatusCode::TEMPORARY_REDIRECT)), "{error}");
+    assert!(matches!(error, RequestError::Status(StatusCode::TEMPORARY_REDIRECT)), "{error}");
     let short = WebhookRequest { timeout: Duration::from_millis(10), ..request(&fake.url) };
     let error = webhooks.post(&short).await.unwrap_err();
-    assert!(matches!(error, WebhookError::Timeout(_)), "{error}");
+    assert!(matches!(error, RequestError::Timeout(_)), "{error}");
     assert!(fake.received().iter().all(|it| it.key() == "k"));
 }

@@ -14,6 +14,7 @@ pub mod interval;
 pub mod jitter;
 pub mod likelihood;
 pub mod mixture;
+pub mod proportion;
 pub mod two_by_two;
 
 #[cfg(test)]
@@ -76,4 +77,16 @@ impl Pair {
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 pub(super) const fn float(count: u64) -> f64 {
     count as f64
+}
+
+/// A float as a count: rounded down, between 0 and 10^15.
+#[must_use]
+pub fn whole(number: f64) -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and 10^15; what is not a number becomes 0"
+    )]
+    let whole = number.clamp(0.0, 1e15) as u64;
+    whole
 }

@@ -1,8 +1,10 @@
-//! Exact (Clopper–Pearson) intervals of a share.
+//! Exact (Clopper–Pearson) intervals of a share, for reports of simulations.
+
+use super::float;
 
 /// The exact 95 % interval of a share of which `count` of `of` were seen, as fractions.
 #[must_use]
-pub fn exact(count: u64, of: u64) -> (f64, f64) {
+pub fn interval(count: u64, of: u64) -> (f64, f64) {
     if of == 0 {
         return (0.0, 1.0);
     }
@@ -33,11 +35,11 @@ fn at_least(count: u64, of: u64, p: f64) -> f64 {
     if p >= 1.0 {
         return 1.0;
     }
-    let (mut ln, mut below) = (of as f64 * (1.0 - p).ln(), 0.0);
+    let (mut ln, mut below) = (float(of) * (1.0 - p).ln(), 0.0);
     for k in 0..count {
         below += f64::exp(ln);
-        let left = of.saturating_sub(k) as f64;
-        ln += left.ln() - (k.saturating_add(1) as f64).ln() + p.ln() - (1.0 - p).ln();
+        let left = float(of.saturating_sub(k));
+        ln += left.ln() - float(k.saturating_add(1)).ln() + p.ln() - (1.0 - p).ln();
     }
     (1.0 - below).max(0.0)
 }
@@ -56,9 +58,9 @@ mod tests {
     /// As `scipy.stats.binomtest(k, n).proportion_ci(method="exact")` prints them.
     #[test]
     fn intervals_are_exact() {
-        near(exact(0, 100), (0.0, 0.036_217));
-        near(exact(100, 100), (0.963_783, 1.0));
-        near(exact(5, 100), (0.016_432, 0.112_835));
-        near(exact(0, 0), (0.0, 1.0));
+        near(interval(0, 100), (0.0, 0.036_217));
+        near(interval(100, 100), (0.963_783, 1.0));
+        near(interval(5, 100), (0.016_432, 0.112_835));
+        near(interval(0, 0), (0.0, 1.0));
     }
 }
